@@ -1,0 +1,19 @@
+"""Wrappers that run a module on several devices of one machine."""
+
+from __future__ import annotations
+
+from .data_parallel import DataParallel as DataParallel
+
+__all__ = ["DataParallel", "DistributedDataParallel"]
+
+
+def __getattr__(name: str):
+    if name == "DistributedDataParallel":
+        try:
+            from rushlight.distributed.data_parallel import DistributedDataParallel
+        except ImportError:
+            raise AttributeError(
+                "DistributedDataParallel needs rushlight.distributed, which is not there yet"
+            ) from None
+        return DistributedDataParallel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

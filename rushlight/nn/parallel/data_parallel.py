@@ -1,0 +1,28 @@
+"""DataParallel: one process, one module, the batch spread over devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..modules.module import Module
+
+__all__ = ["DataParallel"]
+
+
+class DataParallel(Module):
+    """Calls ``module``; on one device, as PyTorch does too, that is all. The state_dict has the prefix ``module.``.
+
+    Raises NotImplementedError for several devices: the compiler spreads work over them without this wrapper.
+    """
+
+    def __init__(self, module: Module, device_ids=None, output_device=None, dim: int = 0) -> None:
+        super().__init__()
+        if device_ids is not None and len(device_ids) > 1:
+            raise NotImplementedError(f"DataParallel over several devices {device_ids} is not implemented")
+        self.module = module
+        self.device_ids = list(device_ids or [])
+        self.output_device = output_device
+        self.dim = dim
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        return self.module(*inputs, **kwargs)

@@ -1,0 +1,167 @@
+"""Tensors that a module owns: parameters, buffers, and the shapeless ones of lazy modules."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import rushlight as rl
+from rushlight.tensor.core import Tensor
+
+__all__ = [
+    "Parameter",
+    "UninitializedParameter",
+    "is_lazy",
+    "Buffer",
+    "UninitializedBuffer",
+    "UninitializedTensorMixin",
+]
+
+NO_SHAPE = (
+    "Can't access the shape of an uninitialized parameter or buffer. "
+    "This error usually happens in `load_state_dict` when trying to load an uninitialized parameter into an "
+    "initialized one. "
+    "Call `forward` to initialize the parameters before accessing their attributes."
+)
+NO_SHARING = (
+    "Can't share memory on an uninitialized parameter or buffer. "
+    "Call `forward` to initialize the parameters before calling `module.share_memory()`."
+)
+
+
+class _MarkedMeta(type(Tensor)):  # type: ignore[misc]
+    """Lets a tensor of another class count as a Parameter or Buffer when it carries the class's mark."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        if type.__instancecheck__(cls, instance):
+            return True
+        mark = cls.__dict__.get("_mark")
+        return mark is not None and isinstance(instance, Tensor) and getattr(instance, mark, False)
+
+
+class Parameter(Tensor, metaclass=_MarkedMeta):
+    """A tensor that a module lists in ``parameters()`` as soon as it is assigned as an attribute.
+
+    ``data`` is shared, not copied; None gives an empty tensor. Subclass instances keep their class and are marked.
+
+    >>> Parameter(rl.ones(2)).requires_grad
+    True
+    """
+
+    _mark = "_is_param"
+
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True):
+        if data is None:
+            data = rl.empty(0)
+        if type(data) is Tensor or type(data) is Parameter:
+            return Tensor._make_subclass(cls, data, requires_grad)
+        marked = data.detach().requires_grad_(requires_grad)
+        if type(marked) is not type(data):
+            raise RuntimeError(
+                f"Creating a Parameter from an instance of type {type(data).__name__} requires that detach() "
+                f"returns an instance of the same type, but return type {type(marked).__name__} was found instead."
+            )
+        marked._is_param = True
+        return marked
+
+    def __deepcopy__(self, memo: dict[int, Any]):
+        if id(self) not in memo:
+            data = self.data.clone(memory_format=rl.preserve_format)
+            memo[id(self)] = type(self)(data, self.requires_grad)
+        return memo[id(self)]
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + Tensor.__repr__(self)
+
+    def __reduce_ex__(self, protocol: object):
+        return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
+
+
+def _rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks: object) -> Parameter:
+    """What a pickled Parameter calls; the third argument is part of PyTorch's file format and always empty."""
+    return Parameter(data, requires_grad)
+
+
+class UninitializedTensorMixin:
+    """A tensor whose device and dtype are known and whose shape is not; ``materialize`` supplies it."""
+
+    cls_to_become: type
+
+    def materialize(self, shape, device=None, dtype=None) -> None:
+        """Becomes an ordinary tensor of this shape, with uninitialised values."""
+        held = self._held
+        self.data = rl.empty(shape, device=device or held.device, dtype=dtype or held.dtype)
+        self.__dict__.pop("_held", None)
+        self.__class__ = self.cls_to_become
+
+    @property
+    def shape(self):
+        raise RuntimeError(NO_SHAPE)
+
+    def size(self, dim=None):
+        raise RuntimeError(NO_SHAPE)
+
+    def share_memory_(self):
+        raise RuntimeError(NO_SHARING)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce_ex__(self, protocol: object):
+        return type(self), (self.requires_grad, None, self._held.dtype)
+
+    def __deepcopy__(self, memo: dict[int, Any]):
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.requires_grad, self._held.device, self._held.dtype)
+        return memo[id(self)]
+
+    def to(self, *args, **kwargs):
+        held = self._held.to(*args, **kwargs)
+        return type(self)(self.requires_grad, held.device, held.dtype)
+
+
+def _uninitialized(cls, requires_grad, device, dtype):
+    held = rl.empty(0, device=device, dtype=dtype)
+    tensor = Tensor._make_subclass(cls, held, requires_grad)
+    tensor._held = held
+    return tensor
+
+
+def is_lazy(param: object) -> bool:
+    """Whether a parameter or buffer still waits for its shape."""
+    return isinstance(param, UninitializedTensorMixin)
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
+    """A parameter of a lazy module before its first forward."""
+
+    cls_to_become = Parameter
+
+    def __new__(cls, requires_grad: bool = True, device=None, dtype=None):
+        return _uninitialized(cls, requires_grad, device, dtype)
+
+
+class Buffer(Tensor, metaclass=_MarkedMeta):
+    """A tensor that becomes a module's buffer on assignment; ``persistent=False`` keeps it out of the state_dict."""
+
+    _mark = "_is_buffer"
+
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True):
+        if data is None:
+            data = rl.empty(0)
+        marked = data.detach().requires_grad_(data.requires_grad)
+        marked.persistent = persistent
+        marked._is_buffer = True
+        return marked
+
+
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+    """A buffer of a lazy module before its first forward."""
+
+    cls_to_become = Tensor
+
+    def __new__(cls, requires_grad: bool = False, device=None, dtype=None, persistent: bool = True):
+        buffer = _uninitialized(cls, requires_grad, device, dtype)
+        buffer.persistent = persistent
+        buffer._is_buffer = True
+        return buffer

@@ -1,0 +1,20 @@
+"""Making a module without its starting values."""
+
+from __future__ import annotations
+
+import inspect
+
+from ..modules.module import Module
+
+
+def skip_init(module_cls, *args, **kwargs):
+    """``module_cls(*args, **kwargs)`` with uninitialised parameters, so large models start fast.
+
+    The class must take ``device``. Raises RuntimeError otherwise.
+    """
+    if not issubclass(module_cls, Module):
+        raise RuntimeError(f"Expected a Module; got {module_cls}")
+    if "device" not in inspect.signature(module_cls).parameters:
+        raise RuntimeError("Module must support a 'device' arg to skip initialization")
+    device = kwargs.pop("device", "cpu")
+    return module_cls(*args, device="meta", **kwargs).to_empty(device=device)
