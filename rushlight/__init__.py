@@ -1,0 +1,88 @@
+"""rushlight: PyTorch's API on a lazy graph, small and fast on ordinary CPUs."""
+
+from __future__ import annotations
+
+import importlib
+import math as _math
+from typing import Any
+
+from rushlight.autograd.grad_mode import (enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad,  # noqa: F401
+                                          set_grad_enabled)
+from rushlight.ir import dtype as _dtypes
+from rushlight.ir.dtype import DType as dtype  # noqa: F401,N813
+from rushlight.ir.dtype import (bfloat16, complex64, complex128, float16, float32, float64, int8, int16, int32, int64, uint8, uint16,  # noqa: F401
+                                uint32, uint64)
+from rushlight.tensor import methods as _methods  # noqa: F401
+from rushlight.tensor import trace as _trace  # noqa: F401
+from rushlight.tensor.core import Tensor  # noqa: F401
+from rushlight.tensor.creation import *  # noqa: F403
+from rushlight.tensor.creation import range_ as range  # noqa: A004,F401
+from rushlight.tensor.device import device  # noqa: F401
+from rushlight.tensor.formats import (channels_last, channels_last_3d, contiguous_format, layout, memory_format, preserve_format,  # noqa: F401
+                                      sparse_bsc, sparse_bsr, sparse_coo, sparse_csc, sparse_csr, strided)
+from rushlight.tensor.functions import *  # noqa: F403
+from rushlight.tensor.functions.shape import Size  # noqa: F401
+from rushlight.tensor.promotion import can_cast, promote_types, result_type  # noqa: F401
+
+__version__ = "0.1.0"
+
+bool = _dtypes.bool_  # noqa: A001
+float, double, half = float32, float64, float16  # noqa: A001
+int, long, short = int32, int64, int16  # noqa: A001
+cfloat, cdouble = complex64, complex128
+inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
+
+# Where names live that are imported only when they are first asked for: name -> module
+_LAZY: dict[str, str] = {
+    **dict.fromkeys(("explain",), "rushlight.tensor.explain"),
+    **dict.fromkeys(("stats", "realize"), "rushlight.tensor.inspection"),
+    **dict.fromkeys(("save", "load"), "rushlight.serialization"),
+    **dict.fromkeys(("Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state"), "rushlight.random"),
+    **dict.fromkeys(("set_printoptions",), "rushlight.tensor.printing"),
+    **dict.fromkeys(("as_torch",), "rushlight.cli.alias"),
+    **dict.fromkeys(("UntypedStorage", "TypedStorage", "FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage", "LongStorage", "IntStorage",
+                     "ShortStorage", "CharStorage", "ByteStorage", "BoolStorage"), "rushlight.tensor.public_storage"),
+    **dict.fromkeys(("FloatTensor", "DoubleTensor", "HalfTensor", "BFloat16Tensor", "ByteTensor", "CharTensor", "ShortTensor", "IntTensor",
+                     "LongTensor", "BoolTensor"), "rushlight.tensor.typed"),
+    **dict.fromkeys(("set_default_dtype", "get_default_dtype", "set_default_tensor_type", "is_tensor", "is_storage", "is_floating_point", "is_complex",
+                     "is_nonzero", "is_same_size", "numel", "finfo", "iinfo", "set_num_threads", "get_num_threads", "set_num_interop_threads",
+                     "get_num_interop_threads", "use_deterministic_algorithms", "are_deterministic_algorithms_enabled", "set_default_device",
+                     "get_default_device", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision", "is_deterministic_algorithms_warn_only_enabled",
+                     "set_deterministic_debug_mode", "is_warn_always_enabled", "set_warn_always", "typename", "is_distributed", "set_flush_denormal"), "rushlight.tensor.settings"),
+    **dict.fromkeys(("enable_grad", "autocast"), "rushlight.amp"),
+    **dict.fromkeys(("vmap",), "rushlight.func"),
+}
+_SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "serialization", "vision", "data", "cuda", "backends",
+               "testing", "amp", "jit", "distributions", "multiprocessing", "hub", "types", "version", "mps", "cpu", "return_types", "storage",
+               "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed")
+
+
+def __getattr__(name: str) -> Any:
+    home = _LAZY.get(name)
+    if home is not None:
+        value = getattr(importlib.import_module(home), name)
+        globals()[name] = value
+        return value
+    if name in _SUBMODULES:
+        try:
+            return importlib.import_module(f"rushlight.{name}")
+        except ModuleNotFoundError as e:
+            if e.name != f"rushlight.{name}":
+                raise
+    if not name.startswith("__"):
+        for home in ("rushlight.nn.functional", "rushlight.tensor.functions.extra", "rushlight.linalg"):
+            try:
+                module = importlib.import_module(home)
+            except ModuleNotFoundError as e:
+                if e.name != home:
+                    raise
+                continue
+            if name in getattr(module, "TORCH_LEVEL", ()):
+                value = getattr(module, name)
+                globals()[name] = value
+                return value
+    raise AttributeError(f"module 'rushlight' has no attribute {name!r}; rushlight does not provide torch.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_SUBMODULES})

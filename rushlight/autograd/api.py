@@ -1,0 +1,89 @@
+"""backward and grad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.autograd import engine
+
+
+def _roots(outputs: Any, grads: Any) -> list[Any]:
+    from rushlight.tensor import creation
+    from rushlight.tensor.core import Tensor, gradient_edge
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    given = [None] * len(outs) if grads is None else [grads] if isinstance(grads, Tensor) else list(grads)
+    roots = []
+    for o, g in zip(outs, given):
+        if not o.requires_grad:
+            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+        if g is None:
+            if o._spec.numel != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs. "
+                                   f"The output has shape {list(o._spec.shape)}; reduce it, for example with .sum(), or pass a gradient.")
+            g = creation.ones_like(o)
+        elif g._spec.shape != o._spec.shape:
+            raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a shape of {o.shape}.")
+        roots.append((*gradient_edge(o), g))
+    return roots
+
+
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+             grad_variables: Any = None, inputs: Any = None) -> None:
+    """Accumulate the gradients of tensors (weighted by grad_tensors) into the leaves' ``grad``."""
+    from rushlight.tensor.core import Tensor, accumulate, gradient_edge
+    from rushlight.tensor.state import state
+    keep = create_graph if retain_graph is None else retain_graph
+    roots = _roots(tensors, grad_tensors)
+    if inputs is None:
+        engine.run(roots, keep, create_graph, None, state)
+        return
+    leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not leaves:
+        raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+    places = [gradient_edge(x) for x in leaves]
+    found = engine.run(roots, keep, create_graph, {(id(f), n): True for f, n in places}, state)
+    before = state.grad
+    state.grad = create_graph
+    try:
+        for x, (f, n) in zip(leaves, places):
+            if (id(f), n) in found:
+                accumulate(x, found[id(f), n])
+    finally:
+        state.grad = before
+
+
+def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+         only_inputs: bool = True, allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple[Any, ...]:
+    """The gradients of outputs (weighted by grad_outputs) with respect to inputs, as a tuple.
+
+    >>> import rushlight as rl
+    >>> x = rl.tensor(3., requires_grad=True)
+    >>> rl.autograd.grad(x * x, x)
+    (tensor(6.),)
+    """
+    from rushlight.tensor import creation
+    from rushlight.tensor.core import Tensor, gradient_edge
+    from rushlight.tensor.state import state
+    if is_grads_batched:
+        raise NotImplementedError("autograd.grad(is_grads_batched=True) is not supported; call grad once per row, or use torch.func.vmap")
+    if allow_unused is None:
+        allow_unused = materialize_grads
+    elif not allow_unused and materialize_grads:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    keep = create_graph if retain_graph is None else retain_graph
+    for x in wanted:
+        if not x.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    places = [gradient_edge(x) for x in wanted]
+    found = engine.run(_roots(outputs, grad_outputs), keep, create_graph, {(id(f), n): True for f, n in places}, state)
+    results = []
+    for x, (f, n) in zip(wanted, places):
+        g = found.get((id(f), n))
+        if g is None:
+            if not allow_unused:
+                raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is "
+                                   "the desired behavior.")
+            g = creation.zeros_like(x) if materialize_grads else None
+        results.append(g)
+    return tuple(results)

@@ -1,0 +1,132 @@
+"""The backward pass: nodes in reverse order of recording, each run once when all its gradients have arrived."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any
+
+from rushlight.autograd.graph import GradFn
+
+
+def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, targets: dict[tuple[int, int], Any] | None,
+        state: Any) -> dict[tuple[int, int], Any]:
+    """Send gradients from roots to the leaves, or collect those of `targets` ((id of node, output) -> anything)."""
+    waiting: dict[GradFn, list[Any]] = {}
+    needed = _needed(roots, targets) if targets is not None else None
+    counts = _dependencies([r[0] for r in roots], needed)
+    for fn, number, grad in roots:
+        _add(waiting, fn, number, grad)
+    heap = [(-fn.seq, i, fn) for i, fn in enumerate(waiting) if counts.get(fn, 0) == 0]
+    heapq.heapify(heap)
+    pushed = {fn for _, _, fn in heap}
+    found: dict[tuple[int, int], Any] = {}
+    tick = len(heap)
+    before = state.grad
+    state.grad = create_graph
+    try:
+        while heap:
+            _, _, fn = heapq.heappop(heap)
+            grads = waiting.pop(fn, None)
+            if grads is not None:
+                results = _step(fn, grads, keep, found if targets is not None else None, targets, needed)
+            else:
+                results = None
+            for i, edge in enumerate(fn.edges):
+                if edge is None or (needed is not None and edge[0] not in needed):
+                    continue
+                after, number = edge
+                if results is not None and results[i] is not None:
+                    _add(waiting, after, number, results[i])
+                counts[after] -= 1
+                if counts[after] == 0 and after not in pushed:
+                    pushed.add(after)
+                    tick += 1
+                    heapq.heappush(heap, (-after.seq, tick, after))
+    finally:
+        state.grad = before
+    return found
+
+
+def _step(fn: GradFn, grads: list[Any], keep: bool, found: Any, targets: Any, needed: Any) -> Any:
+    """Run one node with its hooks; the gradients of its inputs."""
+    if fn.pre_hooks:
+        grads = _pre_hooks(fn, grads)
+    if fn.retain:
+        for number, ref in fn.retain.items():
+            tensor = ref()
+            if tensor is not None and grads[number] is not None:
+                tensor.grad = grads[number].detach()
+    if targets is not None:
+        for number, g in enumerate(grads):
+            if g is not None and (id(fn), number) in targets:
+                found[id(fn), number] = g
+        if not any(e is not None and e[0] in needed for e in fn.edges):
+            return [None] * len(fn.edges)
+    results = fn.backward(grads)
+    if fn.hooks:
+        for hook in list(fn.hooks.values()):
+            changed = hook(tuple(results), tuple(grads))
+            if changed is not None:
+                results = list(changed) if isinstance(changed, (tuple, list)) else [changed]
+    if not keep:
+        fn.release()
+    return results
+
+
+def _pre_hooks(fn: GradFn, grads: list[Any]) -> list[Any]:
+    assert fn.pre_hooks is not None
+    for hook in list(fn.pre_hooks.values()):
+        number = getattr(hook, "output_number", None)
+        if number is None:
+            changed = hook(tuple(grads))
+            if changed is not None:
+                grads = list(changed) if isinstance(changed, (tuple, list)) else [changed]
+        elif grads[number] is not None:
+            changed = hook(grads[number])
+            if changed is not None:
+                grads = [*grads[:number], changed, *grads[number + 1:]]
+    return grads
+
+
+def _add(waiting: dict[GradFn, list[Any]], fn: GradFn, number: int, grad: Any) -> None:
+    slots = waiting.get(fn)
+    if slots is None:
+        slots = waiting[fn] = [None] * max(1, len(fn.specs))
+    slots[number] = grad if slots[number] is None else slots[number] + grad
+
+
+def _dependencies(roots: list[GradFn], needed: set[GradFn] | None) -> dict[GradFn, int]:
+    """How many nodes will send a gradient to each node."""
+    counts: dict[GradFn, int] = {}
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        fn = stack.pop()
+        for edge in fn.edges:
+            if edge is None or (needed is not None and edge[0] not in needed):
+                continue
+            counts[edge[0]] = counts.get(edge[0], 0) + 1
+            if edge[0] not in seen:
+                seen.add(edge[0])
+                stack.append(edge[0])
+    return counts
+
+
+def _needed(roots: list[tuple[GradFn, int, Any]], targets: dict[tuple[int, int], Any]) -> set[GradFn]:
+    """The nodes from which some target can be reached."""
+    wanted = {node for node, _ in targets}
+    needed: set[GradFn] = set()
+    order: list[GradFn] = []
+    seen: set[GradFn] = set()
+    stack = [r[0] for r in roots]
+    while stack:
+        fn = stack.pop()
+        if fn in seen:
+            continue
+        seen.add(fn)
+        order.append(fn)
+        stack.extend(e[0] for e in fn.edges if e is not None)
+    for fn in sorted(order, key=lambda f: f.seq):
+        if id(fn) in wanted or any(e is not None and e[0] in needed for e in fn.edges):
+            needed.add(fn)
+    return needed

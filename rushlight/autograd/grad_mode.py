@@ -1,0 +1,135 @@
+"""Switches of gradient recording, as context managers and decorators."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+
+def _state() -> Any:
+    from rushlight.tensor.state import state
+    return state
+
+
+class Switch:
+    """Sets a field of the thread's state for a block, or around each call of a decorated function."""
+
+    field = "grad"
+    value: Any = None
+
+    def __enter__(self) -> Any:
+        s = _state()
+        self.__dict__.setdefault("_before", []).append(getattr(s, self.field))
+        setattr(s, self.field, self.value)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        setattr(_state(), self.field, self._before.pop())
+
+    def __call__(self, function: Any) -> Any:
+        if inspect.isgeneratorfunction(function):
+            @functools.wraps(function)
+            def generate(*args: Any, **kwargs: Any) -> Any:
+                with self.clone():
+                    it = function(*args, **kwargs)
+                    sent: Any = None
+                while True:
+                    with self.clone():
+                        try:
+                            got = it.send(sent)
+                        except StopIteration as stop:
+                            return stop.value
+                    sent = yield got
+            return generate
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return function(*args, **kwargs)
+        return call
+
+    def clone(self) -> Any:
+        """A fresh switch of the same setting."""
+        other = object.__new__(type(self))
+        other.__dict__.update({k: v for k, v in self.__dict__.items() if k != "_before"})
+        return other
+
+
+class no_grad(Switch):  # noqa: N801
+    """Operations in the block are not recorded for backward."""
+
+    value = False
+
+    def __new__(cls, function: Any = None) -> Any:
+        self = object.__new__(cls)
+        return self if function is None else self(function)
+
+
+class enable_grad(Switch):  # noqa: N801
+    """Operations in the block are recorded for backward."""
+
+    value = True
+
+    def __new__(cls, function: Any = None) -> Any:
+        self = object.__new__(cls)
+        return self if function is None else self(function)
+
+
+class set_grad_enabled(Switch):  # noqa: N801
+    """Switch recording on or off: at once, and back at the end of the block."""
+
+    def __init__(self, mode: bool):
+        self.value = bool(mode)
+        self._first = _state().grad
+        _state().grad = self.value
+
+    def __enter__(self) -> Any:
+        self.__dict__.setdefault("_before", []).append(self._first)
+        _state().grad = self.value
+        return self
+
+    def __call__(self, function: Any) -> Any:
+        _state().grad = self._first
+        return super().__call__(function)
+
+    def clone(self) -> Any:
+        return set_grad_enabled(self.value)
+
+
+class inference_mode(Switch):  # noqa: N801
+    """no_grad whose results can never join a graph."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        self = object.__new__(cls)
+        if callable(mode):
+            self.mode = True
+            return self(mode)
+        return self
+
+    def __init__(self, mode: Any = True):
+        self.mode = bool(mode)
+
+    def __enter__(self) -> Any:
+        s = _state()
+        self.__dict__.setdefault("_before", []).append((s.grad, s.inference))
+        if self.mode:
+            s.grad = False
+        else:
+            s.grad = True
+        s.inference = self.mode
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        s = _state()
+        s.grad, s.inference = self._before.pop()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded for backward."""
+    return bool(_state().grad)
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether inference mode is on."""
+    return bool(_state().inference)

@@ -1,0 +1,146 @@
+"""The tape: what an operation left behind for its backward pass."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any
+
+_sequence = itertools.count()
+FREED = ("freed",)
+TWICE = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+         "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+         "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+         "after calling backward.")
+
+
+class GradFn:
+    """A node of the backward graph. ``edges`` holds (node, output number) per input, or None where no gradient flows."""
+
+    __slots__ = ("edges", "seq", "specs", "hooks", "pre_hooks", "retain", "line", "metadata_", "__weakref__")
+
+    def __init__(self, edges: tuple[Any, ...], specs: tuple[Any, ...]):
+        self.edges = edges
+        self.specs = specs
+        self.seq = next(_sequence)
+        self.hooks: dict[int, Any] | None = None
+        self.pre_hooks: dict[int, Any] | None = None
+        self.retain: dict[int, Any] | None = None
+        self.line: str | None = None
+
+    def name(self) -> str:
+        """PyTorch's name of the node, for example ``AddBackward0``."""
+        return type(self).__name__
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        try:
+            return self.metadata_  # type: ignore[has-type, no-any-return]
+        except AttributeError:
+            self.metadata_: dict[str, Any] = {}
+            return self.metadata_
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        return tuple((e[0], e[1]) if e else (None, 0) for e in self.edges)
+
+    def backward(self, grads: list[Any]) -> Any:
+        """The gradients of the inputs, None where there is none."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of what was saved."""
+
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        """Call hook(grad_inputs, grad_outputs) after this node has run."""
+        if self.hooks is None:
+            self.hooks = {}
+        return RemovableHandle(self.hooks, hook)
+
+    def register_prehook(self, hook: Any) -> RemovableHandle:
+        """Call hook(grad_outputs) before this node runs."""
+        if self.pre_hooks is None:
+            self.pre_hooks = {}
+        return RemovableHandle(self.pre_hooks, hook)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class RemovableHandle:
+    """Takes a hook out of its dictionary again; usable as a context manager."""
+
+    next_id = 0
+
+    def __init__(self, hooks_dict: Any, hook: Any = None, *, extra_dict: Any = None):
+        self.hooks_dict_ref = weakref.ref(hooks_dict) if not isinstance(hooks_dict, dict) or type(hooks_dict) is not dict else (lambda: hooks_dict)
+        self.id = RemovableHandle.next_id
+        RemovableHandle.next_id += 1
+        if hook is not None:
+            hooks_dict[self.id] = hook
+        self.extra = extra_dict if isinstance(extra_dict, list) else ([extra_dict] if extra_dict is not None else [])
+
+    def remove(self) -> None:
+        """Take the hook out; doing it twice is harmless."""
+        hooks = self.hooks_dict_ref()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+        for extra in self.extra:
+            extra.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()
+
+
+class Saved:
+    """A tensor kept for backward, with the version that it had. Outputs are kept without their node: no cycle."""
+
+    __slots__ = ("tensor", "storage", "spec", "counter", "version", "output", "hooks", "packed")
+
+    def __init__(self, tensor: Any, output: int = -1):
+        self.counter = tensor._vc
+        self.version = self.counter.version
+        self.output = output
+        self.spec = tensor._spec
+        self.hooks = saved_hooks[-1] if saved_hooks else None
+        if self.hooks is not None:
+            self.packed = self.hooks[0](tensor.detach() if output >= 0 else tensor)
+        elif output >= 0:
+            self.storage = tensor._storage
+        else:
+            self.tensor = tensor
+
+    def unpack(self, node: Any) -> Any:
+        """The tensor; RuntimeError if it was written to since it was saved."""
+        if self.hooks is not None:
+            return self.hooks[1](self.packed)
+        if self.counter.version != self.version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"[{type_name(self.spec.dtype)} {list(self.spec.shape)}], which is output {max(self.output, 0)} of {self._origin(node)}, "
+                f"is at version {self.counter.version}; expected version {self.version} instead. Hint: "
+                "enable anomaly detection to find the operation that failed to compute its gradient, with "
+                "torch.autograd.set_detect_anomaly(True).")
+        if self.output < 0:
+            return self.tensor
+        return node.make_output(self)
+
+    def _origin(self, node: Any) -> str:
+        if self.output >= 0:
+            return str(node.name())
+        fn = self.tensor._grad_fn
+        return fn.name() if fn is not None else "a leaf"
+
+
+saved_hooks: list[tuple[Any, Any]] = []
+TYPE_NAMES = {"float32": "FloatTensor", "float64": "DoubleTensor", "float16": "HalfTensor", "bfloat16": "BFloat16Tensor",
+              "uint8": "ByteTensor", "int8": "CharTensor", "int16": "ShortTensor", "int32": "IntTensor", "int64": "LongTensor",
+              "bool": "BoolTensor", "complex64": "ComplexFloatTensor", "complex128": "ComplexDoubleTensor"}
+
+
+def type_name(dtype: Any) -> str:
+    """PyTorch's old name of a tensor type: ``torch.FloatTensor``."""
+    return "torch." + TYPE_NAMES.get(dtype.name, dtype.name)

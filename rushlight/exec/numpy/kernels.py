@@ -1,0 +1,208 @@
+"""NumPy kernels that take more than a line, by the name of their row. Kernels of overwriting rows get a flag first."""
+
+from __future__ import annotations
+
+import importlib
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.exec.numpy import indexing, loss
+from rushlight.ir.dtype import DType
+from rushlight.ir.spec import Spec
+
+Array = np.ndarray[Any, Any]
+Kernel = Callable[..., Any]
+
+
+def sigmoid(x: Array) -> Array:
+    if x.dtype.kind == "c":
+        return 1 / (1 + np.exp(-x))
+    half = np.tanh(x * 0.5)
+    half += 1
+    half *= 0.5
+    return half
+
+
+def cast(x: Array, dtype: DType) -> Array:
+    """Conversion as C does it: towards zero for integers, nonzero for bool, the real part of complex numbers."""
+    if x.dtype.kind == "c" and not dtype.is_complex:
+        x = x.real if dtype.name != "bool" else x != 0
+    if x.dtype.kind == "f" and dtype.kind in "ui" and dtype.name != "int64":
+        return x.astype(np.int64).astype(dtype.numpy)
+    return x.astype(dtype.numpy)
+
+
+def bitcast(x: Array, dtype: DType) -> Array:
+    return x.view(dtype.numpy).copy()
+
+
+def _integer(x: Any, y: Any) -> bool:
+    return getattr(x, "dtype", getattr(y, "dtype", None)).kind in "biu"
+
+
+def _zero_check(x: Any, y: Any) -> None:
+    if _integer(x, y) and not np.all(y):
+        raise RuntimeError("ZeroDivisionError")
+
+
+def floor_divide(x: Any, y: Any) -> Any:
+    _zero_check(x, y)
+    if _integer(x, y):
+        return np.floor_divide(x, y)
+    out = np.floor_divide(x, y)
+    exact = np.divide(x, y)
+    return np.where(y == 0, exact, out)
+
+
+def trunc_divide(x: Any, y: Any) -> Any:
+    _zero_check(x, y)
+    if not _integer(x, y):
+        return np.trunc(np.divide(x, y))
+    quotient = np.floor_divide(x, y)
+    return quotient + ((quotient < 0) & (quotient * y != x))
+
+
+def remainder(x: Any, y: Any) -> Any:
+    _zero_check(x, y)
+    return np.remainder(x, y)
+
+
+def fmod(x: Any, y: Any) -> Any:
+    _zero_check(x, y)
+    return np.fmod(x, y)
+
+
+def power(x: Any, y: Any) -> Any:
+    dtype = getattr(x, "dtype", None) or y.dtype
+    if dtype.kind not in "iu":
+        return np.power(x, y) if dtype.kind != "b" else np.logical_or(x, np.logical_not(y))
+    if not isinstance(y, np.ndarray):
+        if y >= 0:
+            return np.power(x, y)
+        y = np.asarray(y, np.int64 if dtype.kind == "i" else dtype)
+    negative = y < 0
+    if not np.any(negative):
+        return np.power(x, y)
+    # integers to a negative power: 1 for a base of 1, ±1 for -1, else 0
+    base = np.asarray(x)
+    inverse = np.where(base == 1, 1, np.where(base == -1, 1 - 2 * (y % 2), 0))
+    return np.where(negative, inverse, np.power(base, np.where(negative, 0, y)))
+
+
+def shift_left(x: Any, y: Any) -> Any:
+    bits = (x if isinstance(x, np.ndarray) else y).dtype.itemsize * 8
+    return np.where((np.asarray(y) < 0) | (np.asarray(y) >= bits), 0, np.left_shift(x, np.clip(y, 0, bits - 1)))
+
+
+def shift_right(x: Any, y: Any) -> Any:
+    bits = (x if isinstance(x, np.ndarray) else y).dtype.itemsize * 8
+    bad = (np.asarray(y) < 0) | (np.asarray(y) >= bits)
+    return np.right_shift(x, np.where(bad, bits - 1, y))
+
+
+def complex_of(x: Array, y: Array) -> Array:
+    out = np.empty(np.broadcast_shapes(np.shape(x), np.shape(y)), np.result_type(x, np.complex64))
+    out.real, out.imag = x, y
+    return out
+
+
+def write(overwrite: bool, base: Array, value: Array, target: Spec) -> Array:
+    """`base` with `value` stored through the view `target`."""
+    if not overwrite:
+        base = base.copy()
+    _through(base, target)[...] = value
+    return base
+
+
+def unview(x: Array, size: int, target: Spec) -> Array:
+    """Zeros with x added through a view; elements that the view shows twice receive the sum."""
+    out = np.zeros(size, x.dtype)
+    if any(s == 0 and n > 1 for s, n in zip(target.strides, target.shape)) or _overlaps(target):
+        where = _through(np.arange(size), target)
+        np.add.at(out, where.reshape(-1), x.reshape(-1))
+    else:
+        _through(out, target)[...] = x
+    return out
+
+
+def _overlaps(s: Spec) -> bool:
+    pairs = sorted((st, n) for st, n in zip(s.strides, s.shape) if n > 1)
+    reach = 0
+    for stride, n in pairs:
+        if stride <= reach:
+            return True
+        reach += stride * (n - 1)
+    return False
+
+
+def _through(flat: Array, s: Spec) -> Array:
+    if s.numel == 0:
+        return np.empty(s.shape, flat.dtype)
+    size = flat.dtype.itemsize
+    raw = flat.view(np.uint8) if flat.dtype.kind == "V" or flat.dtype.name == "bfloat16" else flat
+    return np.ndarray(s.shape, flat.dtype, raw, s.offset * size, tuple(n * size for n in s.strides))
+
+
+def arange(start: Any, step: Any, size: int, dtype: DType) -> Array:
+    if dtype.kind in "iub":
+        return (int(start) + int(step) * np.arange(size, dtype=np.int64)).astype(dtype.numpy)
+    return (start + step * np.arange(size, dtype=np.float64)).astype(dtype.numpy)
+
+
+def constant_pad(x: Array, value: Any, pads: tuple[tuple[int, int], ...]) -> Array:
+    crop = tuple(slice(max(0, -a), n - max(0, -b)) for n, (a, b) in zip(x.shape, pads))
+    return np.pad(x[crop], [(max(0, a), max(0, b)) for a, b in pads], constant_values=value)
+
+
+def random_mask(p: float, seed: int, shape: tuple[int, ...]) -> Array:
+    """True with probability 1 - p, from a counter-based generator."""
+    draws = np.random.Generator(np.random.Philox(key=seed)).random(shape, dtype=np.float32)
+    return draws >= p
+
+
+def dropout(x: Array, p: float, seed: int) -> tuple[Array, Array]:
+    mask = random_mask(p, seed, x.shape)
+    return np.where(mask, x * (1 / (1 - p) if p < 1 else 0.0), np.zeros((), x.dtype)).astype(x.dtype), mask
+
+
+def linear(x: Array, w: Array, b: Array) -> Array:
+    out = linear_no_bias(x, w)
+    out += b
+    return out
+
+
+def linear_no_bias(x: Array, w: Array) -> Array:
+    if x.ndim == 2:
+        return np.matmul(x, w.T)
+    return np.matmul(x.reshape(-1, x.shape[-1]), w.T).reshape(*x.shape[:-1], w.shape[0])
+
+
+SCALAR_FUNCTIONS: dict[str, Kernel] = {f"scalar_{n}": getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "neg", "pow")}
+OVERWRITING = frozenset(("write", "index_put", "scatter", "scatter_add", "scatter_reduce"))
+KERNELS: dict[str, Kernel] = {
+    "sigmoid": sigmoid, "cast": cast, "bitcast": bitcast, "floor_divide": floor_divide, "trunc_divide": trunc_divide,
+    "remainder": remainder, "fmod": fmod, "pow": power, "bitwise_left_shift": shift_left, "bitwise_right_shift": shift_right,
+    "complex": complex_of, "write": write, "unview": unview, "arange": arange, "constant_pad": constant_pad,
+    "random_mask": random_mask, "dropout": dropout, "linear": linear, "linear_no_bias": linear_no_bias,
+    **SCALAR_FUNCTIONS, **indexing.KERNELS, **loss.KERNELS,
+}
+# Kernels in files of their own, imported when first used: file -> names of rows (a row's function has the row's name)
+FILES: dict[str, str] = {
+    "conv": "convolution convolution_input_grad convolution_weight_grad",
+    "pool": "max_pool avg_pool avg_pool_grad",
+    "scan": "cumsum cumprod cummax cummin logcumsumexp sort topk kthvalue median nanmedian mode max_dim min_dim",
+    "special": "erf erfc erfinv lgamma digamma polygamma i0 i0e i1 i1e ndtri log_ndtr zeta igamma igammac xlogy xlog1py",
+}
+
+
+def deferred(file: str, name: str) -> Kernel:
+    """A kernel whose file is imported at the first call."""
+    def kernel(*args: Any) -> Any:
+        return getattr(importlib.import_module(f"rushlight.exec.numpy.{file}"), name)(*args)
+    return kernel
+
+
+KERNELS.update((name, deferred(file, name)) for file, names in FILES.items() for name in names.split())

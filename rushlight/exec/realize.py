@@ -1,0 +1,162 @@
+"""From the pending graph to numbers: find the plan by the graph's key, or build it, then run it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rushlight.exec.numpy import executor as numpy_executor
+from rushlight.exec.stats import stats
+from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node
+from rushlight.ir.program import Instr, Operand, Program
+from rushlight.ir.spec import spec
+from rushlight.passes import pipeline
+
+Run = Callable[[list[Any]], "tuple[Buffer, ...]"]
+MAX_PLANS = int(os.environ.get("RUSHLIGHT_PLANS", "512"))
+
+_plans: OrderedDict[tuple[Any, ...], Run] = OrderedDict()
+_plans_lock = threading.Lock()
+
+
+def realize_cell(cell: Cell) -> None:
+    """Run what the value of a cell waits for, in whichever thread's graph it is pending."""
+    node = cell.node
+    if cell.buffer is None and node is not None and cell.error is None:
+        realize(node.graph)
+    if cell.error is not None:
+        raise cell.error
+    assert cell.buffer is not None, "a value was read that the plan did not materialise"
+
+
+def realize(graph: Graph) -> None:
+    """Run every pending node of a graph that something outside still refers to."""
+    with graph.lock:
+        nodes, graph.nodes, graph.bytes = graph.nodes, [], 0
+        if not nodes:
+            return
+        live: list[Cell] = []
+        try:
+            key, inputs, donated = _summary(nodes, live)
+            run = _plans.get(key)
+            if run is None:
+                run = _build(nodes, live, inputs, donated, key)
+            else:
+                stats.plans_reused += 1
+                with _plans_lock:
+                    if key in _plans:
+                        _plans.move_to_end(key)
+            stats.nodes += len(nodes)
+            results = run([x.buffer if type(x) is Cell else x for x in inputs])
+        except BaseException as e:
+            for node in nodes:
+                for cell in node.outs:
+                    cell.error = e
+                    cell.node = None
+            raise
+        for cell, buffer in zip(live, results):
+            _settle(cell, buffer)
+
+
+def _settle(cell: Cell, buffer: Buffer) -> None:
+    """Hand a result to its storage; memory shared with the outside receives the numbers in place."""
+    storage = cell.owner and cell.owner()
+    if storage is not None and storage.home is not None and storage.cell is cell:
+        if storage.home is not buffer:
+            np.copyto(storage.home, buffer)
+        buffer = storage.home
+    else:
+        stats.track(buffer, buffer.nbytes)
+    cell.buffer = buffer
+    cell.node = None
+
+
+def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list[Any], list[int]]:
+    """The key of the graph, its inputs (cells, then numbers), and which inputs may be overwritten.
+
+    The key holds topology, operations, types, memory sizes, which results live and which inputs die; never a number.
+    """
+    key: list[Any] = []
+    slots: dict[int, int] = {}
+    inputs: list[Any] = []
+    numbers: list[Any] = []
+    for position, node in enumerate(nodes):
+        node.position = position
+        key.append(node.sig.id)
+        for x in node.ins:
+            if type(x) is not Cell:
+                numbers.append(x)
+                continue
+            source = x.node
+            if x.buffer is None and source is not None and source.position >= 0 and source.graph is node.graph \
+                    and source.position < position and nodes[source.position] is source:
+                key.append(source.position << 4 | x.index)
+                continue
+            if x.buffer is None:
+                realize_cell(x)
+            slot = slots.get(id(x))
+            if slot is None:
+                slot = slots[id(x)] = len(inputs)
+                inputs.append(x)
+            key.append(-1 - slot)
+        mask = 0
+        for cell in node.outs:
+            mask <<= 1
+            owner = cell.owner and cell.owner()
+            if owner is not None and owner.cell is cell:
+                mask |= 1
+                live.append(cell)
+        key.append(mask)
+    donated = []
+    for i, cell in enumerate(inputs):
+        key.append(cell.buffer.nbytes)
+        if not cell.alive() and cell.owner is not None:
+            donated.append(i)
+    key.append(tuple(donated))
+    return tuple(key), inputs + numbers, donated
+
+
+def _build(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: list[int], key: tuple[Any, ...]) -> Run:
+    """Compile the graph with the executor in force and remember the plan."""
+    program = pipeline.lower(to_program(nodes, live, inputs, donated), numpy_executor.claims)
+    run = numpy_executor.compile_program(program)
+    stats.plans_built += 1
+    with _plans_lock:
+        _plans[key] = run
+        while len(_plans) > MAX_PLANS:
+            _plans.popitem(last=False)
+    return run
+
+
+def to_program(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: list[int]) -> Program:
+    """The recorded nodes as a program."""
+    from rushlight.ir.dtype import of_numpy
+    types: list[Any] = [spec(of_numpy(x.buffer.dtype), (x.buffer.size,)) if type(x) is Cell else SCALARS[type(x)] for x in inputs]
+    program = Program(types, values=len(types), donated=frozenset(donated))
+    number = {id(x): i for i, x in enumerate(inputs) if type(x) is Cell}
+    next_number = sum(type(x) is Cell for x in inputs)
+    for node in nodes:
+        operands = []
+        for x, s in zip(node.ins, node.sig.specs):
+            if type(x) is Cell:
+                operands.append(Operand(number[id(x)], s))
+            else:
+                operands.append(Operand(next_number, s))
+                next_number += 1
+        results = tuple(program.new() for _ in node.outs)
+        number.update((id(c), r) for c, r in zip(node.outs, results))
+        program.instrs.append(Instr(node.sig.op, tuple(operands), node.sig.attrs, results, node.sig.outs, node.line))
+    program.outputs = tuple(number[id(c)] for c in live)
+    program.verify()
+    return program
+
+
+def clear_plans() -> None:
+    """Forget every plan."""
+    with _plans_lock:
+        _plans.clear()

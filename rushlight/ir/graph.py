@@ -1,0 +1,92 @@
+"""The pending graph: nodes that were recorded and not run yet, and the cells that carry values between them."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+
+from rushlight.ir.spec import Spec
+
+Buffer = np.ndarray[Any, Any]
+
+
+class ScalarSpec:
+    """The type of an operand that is a Python number: its value is a run-time input, never part of a plan's key."""
+
+    __slots__ = ("kind", "shape", "dtype")
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.shape = ()
+        self.dtype = None
+
+    def __repr__(self) -> str:
+        return self.kind
+
+
+SCALARS: dict[type, ScalarSpec] = {t: ScalarSpec(t.__name__) for t in (bool, int, float, complex)}
+
+
+class Cell:
+    """One value: pending (``node`` set), realized (flat ``buffer`` set) or failed (``error`` set). Never changes once set.
+
+    ``owner`` is a weak reference to the Storage that shows the value to the outside; a pending cell whose owner is
+    gone, or has moved on to another cell, need not be materialised.
+    """
+
+    __slots__ = ("node", "index", "buffer", "owner", "error")
+
+    def __init__(self, node: Node | None, index: int, buffer: Buffer | None = None):
+        self.node = node
+        self.index = index
+        self.buffer = buffer
+        self.owner: weakref.ref[Any] | None = None
+        self.error: BaseException | None = None
+
+    def alive(self) -> bool:
+        """Whether a storage still shows this value."""
+        owner = self.owner and self.owner()
+        return owner is not None and owner.cell is self
+
+
+class Signature:
+    """An operation with the types of its operands and results: computed once, then found by a dictionary look-up."""
+
+    __slots__ = ("op", "attrs", "specs", "outs", "id")
+    count = 0
+
+    def __init__(self, op: Any, attrs: tuple[Any, ...], specs: tuple[Any, ...], outs: tuple[Spec, ...]):
+        self.op = op
+        self.attrs = attrs
+        self.specs = specs
+        self.outs = outs
+        Signature.count += 1
+        self.id = Signature.count
+
+
+class Node:
+    """One recorded operation. ``ins`` holds cells and Python numbers, ``outs`` the cells of its results."""
+
+    __slots__ = ("sig", "ins", "outs", "graph", "line", "position")
+
+    def __init__(self, sig: Signature, ins: tuple[Any, ...], graph: Graph):
+        self.sig = sig
+        self.ins = ins
+        self.graph = graph
+        self.line: str | None = None
+        self.position = -1
+        self.outs: tuple[Cell, ...] = ()
+
+
+class Graph:
+    """The nodes that one thread recorded since it last realized, in order of recording."""
+
+    __slots__ = ("nodes", "lock", "bytes")
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.lock = threading.RLock()
+        self.bytes = 0

@@ -1,0 +1,205 @@
+"""How a tensor reads its memory: dtype, shape, strides and offset, as one interned object, and the algebra of views."""
+
+from __future__ import annotations
+
+from math import prod
+
+from rushlight.ir.dtype import DType
+
+Shape = tuple[int, ...]
+
+
+class Spec:
+    """A typed view of flat memory, in elements. Equal specs are the same object, so they hash by identity.
+
+    Make them with `spec`. ``plain`` means contiguous from offset 0.
+    """
+
+    __slots__ = ("dtype", "shape", "strides", "offset", "numel", "contiguous", "plain", "weak")
+
+    def __init__(self, dtype: DType, shape: Shape, strides: Shape, offset: int):
+        self.dtype = dtype
+        self.shape = shape
+        self.strides = strides
+        self.offset = offset
+        self.numel = prod(shape)
+        self.contiguous = is_contiguous(shape, strides)
+        self.plain = self.contiguous and offset == 0
+        self.weak = False
+
+    def __repr__(self) -> str:
+        dims = ",".join(map(str, self.shape))
+        text = f"{self.dtype.short}[{dims}]"
+        if not self.plain:
+            text += f"({','.join(map(str, self.strides))}+{self.offset})"
+        return text
+
+    def at(self, shape: Shape, strides: Shape, offset: int | None = None) -> Spec:
+        """The same memory seen with another geometry."""
+        return spec(self.dtype, shape, strides, self.offset if offset is None else offset)
+
+    def permute(self, dims: tuple[int, ...]) -> Spec:
+        """Dimensions in another order (non-negative numbers)."""
+        shape, strides = self.shape, self.strides
+        return self.at(tuple([shape[d] for d in dims]), tuple([strides[d] for d in dims]))
+
+    def expand(self, shape: Shape) -> Spec | None:
+        """Broadcast to shape with stride 0, or None where that is impossible."""
+        if shape == self.shape:
+            return self
+        lead = len(shape) - len(self.shape)
+        if lead < 0:
+            return None
+        strides = [0] * lead
+        for want, have, stride in zip(shape[lead:], self.shape, self.strides):
+            if want == have:
+                strides.append(stride)
+            elif have == 1:
+                strides.append(0)
+            else:
+                return None
+        return self.at(shape, tuple(strides))
+
+    def reshape(self, shape: Shape) -> Spec | None:
+        """Another shape of as many elements, or None where that takes a copy."""
+        if self.contiguous:
+            return self.at(shape, contiguous_strides(shape))
+        strides = view_strides(self.shape, self.strides, shape)
+        return None if strides is None else self.at(shape, strides)
+
+    def narrow(self, dim: int, start: int, length: int, step: int = 1) -> Spec:
+        """Elements start, start+step, … of one dimension."""
+        shape, strides = self.shape, self.strides
+        offset = self.offset + (start * strides[dim] if length else 0)
+        return self.at((*shape[:dim], length, *shape[dim + 1:]),
+                       (*strides[:dim], strides[dim] * step, *strides[dim + 1:]), offset)
+
+    def select(self, dim: int, index: int) -> Spec:
+        """One index of one dimension, which goes away."""
+        shape, strides = self.shape, self.strides
+        return self.at(shape[:dim] + shape[dim + 1:], strides[:dim] + strides[dim + 1:], self.offset + index * strides[dim])
+
+    def extent(self) -> int:
+        """One past the largest element index that the view touches."""
+        if self.numel == 0:
+            return self.offset
+        return self.offset + 1 + sum((n - 1) * s for n, s in zip(self.shape, self.strides))
+
+
+_specs: dict[tuple[object, ...], Spec] = {}
+_LIMIT = 200_000
+
+
+def spec(dtype: DType, shape: Shape, strides: Shape | None = None, offset: int = 0) -> Spec:
+    """The one Spec of that geometry; strides default to contiguous."""
+    key = (dtype, shape, strides, offset)
+    found = _specs.get(key)
+    if found is None:
+        if len(_specs) > _LIMIT:
+            _specs.clear()
+        if strides is None:
+            found = spec(dtype, shape, contiguous_strides(shape), offset)
+        else:
+            found = Spec(dtype, shape, strides, offset)
+        found = _specs.setdefault(key, found)
+    return found
+
+
+def contiguous_strides(shape: Shape) -> Shape:
+    """Row-major strides; a dimension of size 0 counts as 1, as in PyTorch.
+
+    >>> contiguous_strides((2, 3, 4))
+    (12, 4, 1)
+    """
+    strides = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n if n > 1 else 1
+    return tuple(reversed(strides))
+
+
+def is_contiguous(shape: Shape, strides: Shape) -> bool:
+    """Whether the elements lie in row-major order without gaps."""
+    step = 1
+    for n, s in zip(reversed(shape), reversed(strides)):
+        if n == 0:
+            return True
+        if n != 1:
+            if s != step:
+                return 0 in shape
+            step *= n
+    return True
+
+
+def dense_order(shape: Shape, strides: Shape) -> tuple[int, ...] | None:
+    """The dimensions from outermost to innermost in memory if they cover a dense block, else None.
+
+    >>> dense_order((3, 2), (1, 3))
+    (1, 0)
+    """
+    order = tuple(sorted(range(len(shape)), key=lambda d: (-strides[d], -shape[d], d)))
+    step = 1
+    for d in reversed(order):
+        if shape[d] == 1:
+            continue
+        if strides[d] != step:
+            return None
+        step *= shape[d]
+    return order
+
+
+def view_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
+    """The strides with which `new` reads the same elements in the same order, or None where no strides can."""
+    if prod(shape) == 0:
+        return contiguous_strides(new)
+    chunks: list[list[int]] = []  # [elements, stride of the innermost] of each run that is contiguous in itself
+    for n, s in zip(shape, strides):
+        if n == 1:
+            continue
+        if chunks and chunks[-1][1] == n * s:
+            chunks[-1] = [chunks[-1][0] * n, s]
+        else:
+            chunks.append([n, s])
+    out = [0] * len(new)
+    at = len(new) - 1
+    for count, step in reversed(chunks):
+        left = count
+        while left > 1:
+            while at >= 0 and new[at] == 1:
+                out[at] = step
+                at -= 1
+            if at < 0 or left % new[at]:
+                return None
+            out[at] = step
+            step *= new[at]
+            left //= new[at]
+            at -= 1
+    for i in range(at, -1, -1):
+        if new[i] != 1:
+            return None
+        out[i] = out[i + 1] * new[i + 1] if i + 1 < len(new) else 1
+    return tuple(out)
+
+
+def broadcast(a: Shape, b: Shape) -> Shape | None:
+    """The common shape of two operands by NumPy's rule, or None.
+
+    >>> broadcast((4, 1), (3,))
+    (4, 3)
+    """
+    if a == b:
+        return a
+    if len(a) < len(b):
+        a = (1,) * (len(b) - len(a)) + a
+    elif len(b) < len(a):
+        b = (1,) * (len(a) - len(b)) + b
+    out = []
+    for m, n in zip(a, b):
+        if m == n or n == 1:
+            out.append(m)
+        elif m == 1:
+            out.append(n)
+        else:
+            return None
+    return tuple(out)

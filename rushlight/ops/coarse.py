@@ -1,0 +1,94 @@
+"""Coarse operations: what users call a layer. Each has a shape rule, a decomposition, and usually a gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.ir.dtype import bool_
+from rushlight.ops import windows
+from rushlight.ops.table import Types, row
+
+
+def first(x: Any, *_: Any) -> Types:
+    return ((x.dtype, x.shape),)
+
+
+def linear_shape(x: Any, w: Any, b: Any = None) -> Types:
+    return ((x.dtype, (*x.shape[:-1], w.shape[0])),)
+
+
+LINEAR_VJP = {
+    "x": lambda g, w: g @ w,
+    "w": lambda F, g, x: F.flat_rows(g).t() @ F.flat_rows(x),
+    "b": lambda F, g: F.flat_rows(g).sum(0),
+}
+LINEAR = row("linear", "coarse", "x w b", linear_shape, grad_name="AddmmBackward0",
+             vjp=LINEAR_VJP, decompose=lambda F, x, w, b: x @ w.t() + b)
+LINEAR_NO_BIAS = row("linear_no_bias", "coarse", "x w", linear_shape, grad_name="MmBackward0",
+                     vjp={k: LINEAR_VJP[k] for k in "xw"}, decompose=lambda F, x, w: x @ w.t())
+
+SOFTMAX = row("softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim",
+              decompose=lambda F, x, dim: (lambda e: e / e.sum(dim, keepdim=True))((x - x.amax(dim, keepdim=True)).exp()),
+              vjp={"x": lambda F, g, out, dim: F.softmax_grad(g, out, dim)})
+SOFTMAX_GRAD = row("softmax_grad", "coarse", "y p", lambda y, p, dim: first(y), attrs="dim", grad_name="SoftmaxBackwardBackward0",
+                   decompose=lambda F, y, p, dim: (y - (y * p).sum(dim, keepdim=True)) * p)
+LOG_SOFTMAX = row("log_softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim",
+                  decompose=lambda F, x, dim: (lambda s: s - s.exp().sum(dim, keepdim=True).log())(x - x.amax(dim, keepdim=True)),
+                  vjp={"x": lambda F, g, out, dim: F.log_softmax_grad(g, out, dim)})
+LOG_SOFTMAX_GRAD = row("log_softmax_grad", "coarse", "y out", lambda y, out, dim: first(y), attrs="dim", grad_name="LogSoftmaxBackwardBackward0",
+                       decompose=lambda F, y, out, dim: y - out.exp() * y.sum(dim, keepdim=True))
+
+# rows of logits (n, classes), targets (n,); losses of ignored rows are 0
+CROSS_ENTROPY = row("cross_entropy_rows", "coarse", "x target ignore", lambda x, target, ignore: ((x.dtype, target.shape),),
+                    grad_name="NllLossBackward0",
+                    decompose=lambda F, x, target, ignore: -F.pick_target(x.log_softmax(1), target, ignore),
+                    vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_rows_grad(g, x, target, ignore)})
+CROSS_ENTROPY_GRAD = row("cross_entropy_rows_grad", "coarse", "y x target ignore", lambda y, x, target, ignore: first(x),
+                         grad_name="NllLossBackward0",
+                         decompose=lambda F, y, x, target, ignore: F.masked_rows(y, target, ignore).unsqueeze(1) * (
+                             x.softmax(1) - F.one_hot_like(x, target, ignore)))
+CROSS_ENTROPY_MEAN = row("cross_entropy_mean", "coarse", "x target ignore", lambda x, target, ignore: ((x.dtype, ()),),
+                         grad_name="NllLossBackward0",
+                         decompose=lambda F, x, target, ignore: F.cross_entropy_rows(x, target, ignore).sum() / (target != ignore).sum().to(x.dtype),
+                         vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_mean_grad(g, x, target, ignore)})
+CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target ignore", lambda y, x, target, ignore: first(x),
+                              grad_name="NllLossBackward0",
+                              decompose=lambda F, y, x, target, ignore: F.cross_entropy_rows_grad(
+                                  (y / (target != ignore).sum().to(x.dtype)).expand(target.shape), x, target, ignore))
+
+GELU = row("gelu", "coarse", "x", lambda x, approximate: first(x), attrs="approximate", decompose=lambda F, x, approximate: F.gelu_parts(x, approximate),
+           vjp={"x": lambda F, g, x, approximate: F.gelu_grad(g, x, approximate)})
+GELU_GRAD = row("gelu_grad", "coarse", "y x", lambda y, x, approximate: first(x), attrs="approximate",
+                decompose=lambda F, y, x, approximate: y * F.gelu_slope(x, approximate))
+SILU = row("silu", "coarse", "x", first, decompose=lambda F, x: x * x.sigmoid(), vjp={"x": lambda F, g, x: F.silu_grad(g, x)})
+SILU_GRAD = row("silu_grad", "coarse", "y x", first, decompose=lambda F, y, x: (lambda s: y * (s * (1 + x * (1 - s))))(x.sigmoid()))
+
+# x with the trailing `axes` dimensions normalised to mean 0 and variance 1; mean and 1/std are results too
+NORMALIZE = row("normalize", "coarse", "x eps", lambda x, eps, dims: (
+    (x.dtype, x.shape), *(2 * ((x.dtype, tuple(1 if d in dims else n for d, n in enumerate(x.shape))),))), attrs="dims",
+    grad_name="NativeLayerNormBackward0", decompose=lambda F, x, eps, dims: F.normalize_parts(x, eps, dims),
+    vjp={"x": lambda F, g0, g1, g2, x, out0, out1, out2, dims: F.normalize_vjp(g0, g1, g2, x, out1, out2, dims)})
+NORMALIZE_GRAD = row("normalize_grad", "coarse", "y x mean rstd", lambda y, x, mean, rstd, dims: first(x), attrs="dims",
+                     grad_name="NativeLayerNormBackward0",
+                     decompose=lambda F, y, x, mean, rstd, dims: F.normalize_grad_parts(y, x, mean, rstd, dims))
+
+# inverted dropout: the mask is drawn from a counter-based generator with that seed
+DROPOUT = row("dropout", "random", "x p seed", lambda x, p, seed: ((x.dtype, x.shape), (bool_, x.shape)), grad_name="MulBackward0",
+              vjp={"x": lambda F, g0, out1, p: F.where(out1, g0 * (1 / (1 - p) if p < 1 else 0.0), 0)})
+RANDOM_MASK = row("random_mask", "random", "p seed", lambda p, seed, shape: ((bool_, shape),), attrs="shape", differentiable=False)
+
+EMBEDDING = row("embedding", "index", "weight index", lambda w, i: ((w.dtype, (*i.shape, *w.shape[1:])),),
+                vjp={"weight": lambda F, g, weight_spec, index: F.embedding_grad(g, index, weight_spec.shape[0])})
+EMBEDDING_GRAD = row("embedding_grad", "index", "y index", lambda y, i, rows: ((y.dtype, (rows, *y.shape[len(i.shape):])),), attrs="rows",
+                     grad_name="EmbeddingDenseBackward0", vjp={"y": lambda F, g, index: F.embedding_rows(g, index)})
+MAX_POOL = row("max_pool", "coarse", "x", windows.max_pool_shape,
+               attrs="kernel stride padding dilation ceil_mode", grad_name="MaxPool2DWithIndicesBackward0",
+               vjp={"x": lambda F, g0, x_spec, out1: F.pool_scatter(g0, x_spec, out1)})
+AVG_POOL = row("avg_pool", "coarse", "x", windows.avg_pool_shape,
+               attrs="kernel stride padding ceil_mode count_include_pad divisor", grad_name="AvgPool2DBackward0",
+               vjp={"x": lambda F, g, x_spec, kernel, stride, padding, ceil_mode, count_include_pad, divisor: F.avg_pool_grad(
+                   g, x_spec.shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})
+AVG_POOL_GRAD = row("avg_pool_grad", "coarse", "y", lambda y, shape, *a: ((y.dtype, shape),),
+                    attrs="shape kernel stride padding ceil_mode count_include_pad divisor", grad_name="AvgPool2DBackwardBackward0",
+                    vjp={"y": lambda F, g, kernel, stride, padding, ceil_mode, count_include_pad, divisor: F.avg_pool(
+                        g, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})

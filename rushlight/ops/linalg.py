@@ -1,0 +1,1 @@
+"""Linear algebra: each row is one LAPACK call per matrix."""

@@ -1,0 +1,72 @@
+"""Primitives that move values without computing: copies, writes through views, joins, gathers, scatters, fills."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.ir.dtype import int64
+from rushlight.ops.table import Types, row
+
+
+def cat_shape(*xs_dim: Any) -> Types:
+    *xs, dim = xs_dim
+    first = xs[0]
+    size = sum(x.shape[dim] for x in xs)
+    return ((first.dtype, first.shape[:dim] + (size,) + first.shape[dim + 1:]),)
+
+
+FULL = row("full", "move", "value", lambda value, shape, dtype: ((dtype, shape),), attrs="shape dtype",
+           numpy=lambda np, value, shape, dtype: np.full(shape, value, dtype.numpy), differentiable=False)
+COPY = row("copy", "move", "x", lambda x: ((x.dtype, x.shape),), numpy=lambda np, x: np.array(x, order="C"),
+           vjp={"x": lambda g: g}, grad_name="CloneBackward0")
+# base is a whole storage as one dimension; `view` is a spec over it. The old base's memory is reused when nobody else reads it.
+WRITE = row("write", "move", "base value", lambda base, value, view: ((base.dtype, base.shape),), attrs="view", overwrites=0,
+            differentiable=False)
+# x written, or added where the view overlaps itself, into zeros of `size` elements through `view`: the gradient of a view
+UNVIEW = row("unview", "move", "x", lambda x, size, view: ((x.dtype, (size,)),), attrs="size view",
+             vjp={"x": lambda F, g, view: F.as_spec(g, view)})
+CONCATENATE = row("cat", "move", "*xs", cat_shape, attrs="dim", numpy=lambda np, *a: np.concatenate(a[:-1], axis=a[-1]),
+                  vjp={"xs": lambda F, g, i, xs_spec, dim: F.cat_part(g, i, xs_spec, dim)})
+PAD = row("constant_pad", "move", "x value", lambda x, value, pads: ((x.dtype, tuple(n + a + b for n, (a, b) in zip(x.shape, pads))),),
+          attrs="pads", vjp={"x": lambda F, g, pads: F.unpad(g, pads)}, grad_name="ConstantPadNdBackward0")
+FLIP = row("flip", "move", "x", lambda x, dims: ((x.dtype, x.shape),), attrs="dims", numpy=lambda np, x, dims: np.flip(x, dims).copy(),
+           vjp={"x": lambda F, g, dims: F.flip(g, dims)})
+ROLL = row("roll", "move", "x", lambda x, shifts, dims: ((x.dtype, x.shape),), attrs="shifts dims",
+           numpy=lambda np, x, shifts, dims: np.roll(x, shifts, dims), vjp={"x": lambda F, g, shifts, dims: F.roll(g, tuple(-s for s in shifts), dims)})
+ARANGE = row("arange", "index", "start step", lambda start, step, size, dtype: ((dtype, (size,)),), attrs="size dtype", differentiable=False)
+
+GATHER = row("gather", "index", "x index", lambda x, index, dim: ((x.dtype, index.shape),), attrs="dim",
+             vjp={"x": lambda F, g, x_spec, index, dim: F.zeros_of(x_spec, g).scatter_add(dim, index, g)})
+SCATTER = row("scatter", "index", "x index src", lambda x, index, src, dim: ((x.dtype, x.shape),), attrs="dim", overwrites=0,
+              vjp={"x": lambda g, index, dim: g.scatter(dim, index, 0), "src": lambda F, g, index, dim, src: F.scatter_source_grad(g, index, dim, src)})
+SCATTER_ADD = row("scatter_add", "index", "x index src", lambda x, index, src, dim: ((x.dtype, x.shape),), attrs="dim", overwrites=0,
+                  vjp={"x": lambda g: g, "src": lambda F, g, index, dim, src: F.scatter_source_grad(g, index, dim, src)})
+SCATTER_REDUCE = row("scatter_reduce", "index", "x index src", lambda x, index, src, dim, reduce, include_self: ((x.dtype, x.shape),),
+                     attrs="dim reduce include_self", overwrites=0,
+                     vjp={"x": lambda F, g, x, index, src, out, dim, reduce, include_self: F.scatter_reduce_grad(g, x, index, src, out, dim, reduce, include_self)[0],
+                          "src": lambda F, g, x, index, src, out, dim, reduce, include_self: F.scatter_reduce_grad(g, x, index, src, out, dim, reduce, include_self)[1]})
+
+
+def index_shape(x: Any, *rest: Any) -> Types:
+    *indices, dims = rest
+    from rushlight.ir.spec import broadcast
+    common: tuple[int, ...] | None = ()
+    for i in indices:
+        joined = broadcast(common, i.shape)
+        if joined is None:
+            shapes = ", ".join(str(list(i.shape)) for i in indices)
+            raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}")
+        common = joined
+    adjacent = dims == tuple(range(dims[0], dims[0] + len(dims)))
+    kept = [n for d, n in enumerate(x.shape) if d not in dims]
+    at = dims[0] if adjacent else 0
+    return ((x.dtype, (*kept[:at], *common, *kept[at:])),)
+
+
+# advanced indexing: integer index tensors for the dimensions `dims`; NumPy's rule places the result dimensions
+INDEX = row("index", "index", "x *indices", index_shape, attrs="dims",
+            vjp={"x": lambda F, g, x_spec, indices, dims: F.index_grad(g, x_spec, indices, dims)})
+INDEX_PUT = row("index_put", "index", "x value *indices", lambda x, value, *rest: ((x.dtype, x.shape),), attrs="dims accumulate", overwrites=0,
+                vjp={"x": lambda F, g, value_spec, indices, dims, accumulate: g if accumulate else F.index_zero(g, value_spec, indices, dims),
+                     "value": lambda F, g, value_spec, indices, dims: F.index_source_grad(g, value_spec, indices, dims)})
+NONZERO = row("nonzero", "library", "x", lambda x: ((int64, (0, len(x.shape))),), differentiable=False)

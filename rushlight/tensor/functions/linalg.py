@@ -1,0 +1,5 @@
+"""Linear algebra (torch.linalg)."""
+
+from __future__ import annotations
+
+from rushlight.tensor.functions.reduction import vector_norm  # noqa: F401

@@ -1,0 +1,445 @@
+"""Elementwise functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.ir.dtype import bool_
+from rushlight.ops.table import TABLE, Op, load
+from rushlight.tensor.core import Tensor, apply
+from rushlight.tensor.functions.common import (NUMBERS, as_number, cast, fit, give, in_place, is_float, need_tensor, operand, result_type,
+                                               settings, tensor_of, to_float, unify)
+
+load()
+
+
+def unary(name: str, row: str | None = None, floating: bool = False, integer: str = "same", doc: str = "") -> Any:
+    """A public function of one operand for a row. `integer`: integers are computed (same), returned as they are (keep) or promoted."""
+    op = TABLE[row or name]
+
+    def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, Tensor):
+            need_tensor(name, 1, "input", input)
+        kind = input._spec.dtype.kind
+        if kind in "biu":
+            if floating:
+                input = cast(input, settings.default_dtype)
+            elif integer == "keep":
+                return give(out, input.clone())
+        result = apply(op, (input,))
+        return result if out is None else give(out, result)
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc or f"{name} of each element of ``input``, as a new tensor."
+    return function
+
+
+def binary(name: str, row: str | None = None, floating: bool = False, doc: str = "", boolean: bool = True) -> Any:
+    """A public function of two operands for a row, with promotion and broadcasting."""
+    op = TABLE[row or name]
+
+    def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+        result = join(op, input, other, floating)
+        return result if out is None else give(out, result)
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc or f"{name} of the elements of ``input`` and ``other``, broadcast to one shape."
+    return function
+
+
+def join(op: Op, x: Any, y: Any, floating: bool = False) -> Tensor:
+    """Record an elementwise operation of two operands, of which one may be a number."""
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and x._spec.dtype is y._spec.dtype and not (floating and x._spec.dtype.kind in "biu"):
+        return keep_layout(op, x, y)
+    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+        x = tensor_of(operand(x))
+    x, y = unify(x, y, floating)
+    return keep_layout(op, x, y)
+
+
+def keep_layout(op: Op, x: Any, y: Any) -> Tensor:
+    """Record it; dense operands in another memory order give a result in that order, as in PyTorch."""
+    return apply(op, (x, y))
+
+
+exp, exp2, expm1 = unary("exp", floating=True), unary("exp2", floating=True), unary("expm1", floating=True)
+log, log2, log10, log1p = (unary(n, floating=True) for n in ("log", "log2", "log10", "log1p"))
+sin, cos, tan, sinh, cosh, tanh = (unary(n, floating=True) for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh"))
+asin, acos, atan, asinh, acosh, atanh = (unary(n, floating=True) for n in ("asin", "acos", "atan", "asinh", "acosh", "atanh"))
+arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
+sqrt, rsqrt, reciprocal, sigmoid = (unary(n, floating=True) for n in ("sqrt", "rsqrt", "reciprocal", "sigmoid"))
+erf, erfc, erfinv, lgamma, digamma = (unary(n, floating=True) for n in ("erf", "erfc", "erfinv", "lgamma", "digamma"))
+i0 = unary("i0", floating=True)
+floor, ceil, trunc = (unary(n, integer="keep") for n in ("floor", "ceil", "trunc"))
+fix = trunc
+sign, sgn, relu = unary("sign"), unary("sgn"), unary("relu")
+isnan, isinf, isfinite, signbit = (unary(n) for n in ("isnan", "isinf", "isfinite", "signbit"))
+logical_not, bitwise_not = unary("logical_not"), unary("bitwise_not")
+_abs, _neg = unary("abs"), unary("neg")
+atan2, hypot, copysign = binary("atan2", floating=True), binary("hypot"), binary("copysign", floating=True)
+arctan2 = atan2
+maximum, minimum, fmax, fmin = (binary(n) for n in ("maximum", "minimum", "fmax", "fmin"))
+eq, ne, lt, le, gt, ge = (binary(n) for n in ("eq", "ne", "lt", "le", "gt", "ge"))
+greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
+logical_and, logical_or, logical_xor = (binary(n) for n in ("logical_and", "logical_or", "logical_xor"))
+bitwise_and, bitwise_or, bitwise_xor = (binary(n) for n in ("bitwise_and", "bitwise_or", "bitwise_xor"))
+bitwise_left_shift, bitwise_right_shift = binary("bitwise_left_shift"), binary("bitwise_right_shift")
+nextafter, gcd, lcm, logaddexp, heaviside = (binary(n) for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
+fmod, remainder, floor_divide = binary("fmod"), binary("remainder"), binary("floor_divide")
+xlogy, igamma, igammac = (binary(n, floating=True) for n in ("xlogy", "igamma", "igammac"))
+
+
+def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
+    """The absolute value of each element; of complex numbers the modulus, in the real type."""
+    return give(out, input.clone()) if input._spec.dtype is bool_ else _abs(input, out=out)
+
+
+absolute = abs
+
+
+def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-input. RuntimeError for bool tensors."""
+    if input._spec.dtype is bool_:
+        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, "
+                           "use the `~` or `logical_not()` operator instead.")
+    return _neg(input, out=out)
+
+
+negative = neg
+
+
+def positive(input: Tensor) -> Tensor:
+    """input itself. RuntimeError for bool tensors."""
+    if input._spec.dtype is bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input + alpha * other.
+
+    >>> import rushlight as rl
+    >>> rl.add(rl.tensor([1., 2.]), 3, alpha=2)
+    tensor([7., 8.])
+    """
+    return give(out, join(TABLE["add"], input, scaled(other, alpha, input)))
+
+
+def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input - alpha * other. RuntimeError for bool tensors."""
+    for o in (input, other):
+        if isinstance(o, Tensor) and o._spec.dtype is bool_ and (not isinstance(input, Tensor) or input._spec.dtype is bool_ or not isinstance(other, Tensor)):
+            raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+                               "use the `~` or `logical_not()` operator instead.")
+    return give(out, join(TABLE["sub"], input, scaled(other, alpha, input)))
+
+
+subtract = sub
+
+
+def scaled(other: Any, alpha: Any, input: Any) -> Any:
+    """alpha * other, checked as PyTorch checks alpha."""
+    if alpha.__class__ is int and alpha == 1:
+        return other
+    dtype = result_type(input, other) if isinstance(input, Tensor) or isinstance(other, Tensor) else settings.default_dtype
+    if dtype is bool_ or isinstance(alpha, bool) and dtype is not bool_:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and dtype.kind in "iu":
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    if isinstance(alpha, complex) and not dtype.is_complex:
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    if isinstance(other, Tensor):
+        return mul(cast(other, dtype), alpha)
+    return other * alpha
+
+
+def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """other - alpha * input."""
+    return sub(other if isinstance(other, Tensor) else tensor_scalar(other, input), input, alpha=alpha)
+
+
+def tensor_scalar(value: Any, like: Tensor) -> Any:
+    return value
+
+
+def mul(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input * other."""
+    result = join(TABLE["mul"], input, other)
+    return result if out is None else give(out, result)
+
+
+multiply = mul
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor | None = None) -> Tensor:
+    """input / other; rounding_mode "floor" or "trunc" rounds the quotient."""
+    if rounding_mode is None:
+        return give(out, join(TABLE["div"], input, other, True))
+    if rounding_mode not in ("floor", "trunc"):
+        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
+    return give(out, join(TABLE[f"{rounding_mode}_divide" if rounding_mode == "trunc" else "floor_divide"], input, other))
+
+
+divide = div
+
+
+def true_divide(dividend: Any, divisor: Any, *, out: Tensor | None = None) -> Tensor:
+    """dividend / divisor in floating point."""
+    return div(dividend, divisor, out=out)
+
+
+def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
+    """input to the power exponent; one of the two may be a number."""
+    if exponent.__class__ in NUMBERS and isinstance(input, Tensor):
+        if exponent == 2 and input._spec.dtype.kind != "b":
+            x = cast(input, result_type(input, exponent))
+            return give(out, apply(TABLE["mul"], (x, x)))
+        if input._spec.dtype.kind in "iu" and isinstance(exponent, int) and exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+    return give(out, join(TABLE["pow"], input, exponent))
+
+
+def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
+    """input ** exponent in float64 (complex128 where one is complex)."""
+    from rushlight.ir.dtype import complex128, float64
+    wide = complex128 if any(isinstance(o, complex) or (isinstance(o, Tensor) and o._spec.dtype.is_complex) for o in (input, exponent)) else float64
+    up = [cast(o, wide) if isinstance(o, Tensor) else fit(o, wide) for o in (input, exponent)]
+    return give(out, join(TABLE["pow"], *up))
+
+
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input * input."""
+    return pow(input, 2, out=out)
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
+    """input limited to [min, max]; limits are numbers or tensors, one may be None."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    dtype = result_type(*[o for o in (input, min, max) if o is not None])
+    if dtype.is_complex:
+        raise RuntimeError("clamp is not supported for complex types")
+    x = cast(input, dtype)
+    if min is not None:
+        x = join(TABLE["clamp_min"], x, cast(min, dtype) if isinstance(min, Tensor) else min)
+    if max is not None:
+        x = join(TABLE["clamp_max"], x, cast(max, dtype) if isinstance(max, Tensor) else max)
+    return give(out, x)
+
+
+clip = clamp
+
+
+def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
+    """input, at least min."""
+    return clamp(input, min, None, out=out)
+
+
+def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
+    """input, at most max."""
+    return clamp(input, None, max, out=out)
+
+
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
+    """input where condition is true, else other; with the condition alone the positions of its true elements."""
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    if not isinstance(condition, Tensor):
+        need_tensor("where", 1, "condition", condition)
+    if condition._spec.dtype is not bool_:
+        if condition._spec.dtype.name != "uint8":
+            raise RuntimeError(f"expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}")
+        condition = cast(condition, bool_)
+    dtype = result_type(input, other)
+    x, y = (cast(o, dtype) if isinstance(o, Tensor) else fit(operand(o), dtype) for o in (input, other))
+    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+        x = tensor_of(x, dtype)
+    return give(out, apply(TABLE["where"], (condition, x, y)))
+
+
+def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:  # noqa: A001
+    """To the nearest integer, halves to even; `decimals` digits after the point."""
+    if not is_float(input):
+        return give(out, input.clone())
+    if decimals == 0:
+        return give(out, apply(TABLE["round"], (input,)))
+    scale = 10.0 ** builtin_abs(decimals)
+    moved = input * scale if decimals > 0 else input / scale
+    rounded = apply(TABLE["round"], (moved,))
+    return give(out, rounded / scale if decimals > 0 else rounded * scale)
+
+
+builtin_abs = __builtins__["abs"] if isinstance(__builtins__, dict) else __builtins__.abs
+
+
+def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The part behind the point."""
+    return give(out, input - trunc(input))
+
+
+def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) -> Tensor:
+    """input + weight * (end - input)."""
+    if input.dtype is not end.dtype:
+        raise RuntimeError(f"expected dtype {input.dtype} for `end`, but got dtype {end.dtype}")
+    return give(out, input + (end - input) * weight)
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input + value * tensor1 * tensor2."""
+    product = tensor1 * tensor2
+    return give(out, input + (product if value == 1 else product * value))
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input + value * tensor1 / tensor2."""
+    if tensor1._spec.dtype.kind in "biu" and tensor2._spec.dtype.kind in "biu":
+        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true "
+                           "division of tensor1 and tensor2.")
+    quotient = tensor1 / tensor2
+    return give(out, input + (quotient if value == 1 else quotient * value))
+
+
+def real(input: Tensor) -> Tensor:
+    """The real part of complex numbers; a real tensor itself."""
+    return apply(TABLE["real"], (input,)) if input._spec.dtype.is_complex else input
+
+
+def imag(input: Tensor) -> Tensor:
+    """The imaginary part. RuntimeError for real tensors."""
+    if not input._spec.dtype.is_complex:
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    return apply(TABLE["imag"], (input,))
+
+
+def conj(input: Tensor) -> Tensor:
+    """The complex conjugate; a real tensor itself."""
+    return apply(TABLE["conj"], (input,)) if input._spec.dtype.is_complex else input
+
+
+def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The complex conjugate, as a new tensor."""
+    return give(out, apply(TABLE["conj"], (input,)) if input._spec.dtype.is_complex else input.clone())
+
+
+def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The argument of complex numbers; π for negative real ones."""
+    return give(out, apply(TABLE["angle"], (to_float(input),)))
+
+
+def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
+    """real + i imag. RuntimeError where the two dtypes differ or are not floating."""
+    if real.dtype is not imag.dtype:
+        raise RuntimeError(f"Expected object of scalar type {real.dtype} but got scalar type {imag.dtype} for second argument")
+    if not real._spec.dtype.is_floating_point:
+        raise RuntimeError("Expected both inputs to be Half, Float or Double tensors but got " + f"{real.dtype} and {imag.dtype}")
+    return give(out, apply(TABLE["complex"], (real, imag)))
+
+
+def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
+    """Complex numbers of given modulus and argument."""
+    return give(out, complex(abs * cos(angle), abs * sin(angle)))
+
+
+def isreal(input: Tensor) -> Tensor:
+    """Where the imaginary part is zero."""
+    return imag(input) == 0 if input._spec.dtype.is_complex else input == input if not is_float(input) else (input == input) | True
+
+
+def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Where the value is +inf."""
+    return give(out, input == float("inf"))
+
+
+def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Where the value is -inf."""
+    return give(out, input == float("-inf"))
+
+
+def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None, *,
+               out: Tensor | None = None) -> Tensor:
+    """NaN and infinities replaced: by 0 and the largest numbers of the dtype unless given."""
+    if not is_float(input):
+        return give(out, input.clone())
+    import ml_dtypes
+    info = ml_dtypes.finfo(input._spec.dtype.to_real().numpy)
+    values = (0.0 if nan is None else float(nan), float(info.max) if posinf is None else float(posinf),
+              float(info.min) if neginf is None else float(neginf))
+    return give(out, apply(TABLE["nan_to_num"], (input, *values)))
+
+
+def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
+    """log(x / (1 - x)), x limited to [eps, 1 - eps] first where eps is given."""
+    x = to_float(input)
+    if eps is not None:
+        x = clamp(x, eps, 1 - eps)
+    return give(out, log(x / (1 - x)))
+
+
+def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Degrees to radians."""
+    return give(out, to_float(input) * 0.017453292519943295)
+
+
+def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Radians to degrees."""
+    return give(out, to_float(input) * 57.29577951308232)
+
+
+def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sin(πx) / (πx), 1 at 0."""
+    x = to_float(input) * 3.141592653589793
+    safe = where(x == 0, 1, x)
+    return give(out, where(x == 0, 1 + x * 0, sin(safe) / safe))
+
+
+def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input * 2 ** other."""
+    return give(out, mul(input, pow(2.0, other)))
+
+
+def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """log2(2 ** x + 2 ** y)."""
+    high = maximum(input, other)
+    safe = where(isinf(high), 0, high)
+    return give(out, log2(exp2(input - safe) + exp2(other - safe)) + safe)
+
+
+def polygamma(n: Any, input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The n-th derivative of digamma."""
+    x = to_float(input)
+    if not isinstance(n, Tensor):
+        if n < 0:
+            raise RuntimeError("polygamma(n, x) does not support negative n.")
+        if n == 0:
+            return give(out, digamma(x))
+        n = float(n)
+    return give(out, apply(TABLE["polygamma"], (n, x)))
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """|input - other| <= atol + rtol * |other|, elementwise."""
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(f"rtol must be greater than or equal to zero, but got {min(rtol, atol)}")
+    close = input == other
+    if equal_nan:
+        close = close | ((input != input) & (other != other))
+    if is_float(input) or rtol or atol:
+        a, b = to_float(input), to_float(other)
+        bound = abs(b) * rtol + atol
+        close = close | (isfinite(b) & (abs(a - b) <= bound))
+    return close
+
+
+def in_place_of(function: Any) -> Any:
+    """The method `f_` of a function `f`."""
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return in_place(self, function(self, *args, **kwargs))
+    method.__name__ = method.__qualname__ = function.__name__ + "_"
+    method.__doc__ = f"In-place version of `{function.__name__}`."
+    return method
+
+
+__all__ = [n for n in dir() if not n.startswith("_") and n not in (
+    "Any", "annotations", "NUMBERS", "TABLE", "Op", "Tensor", "apply", "as_number", "bool_", "builtin_abs", "binary", "unary", "join", "fit", "give",
+    "in_place", "in_place_of", "is_float", "keep_layout", "load", "need_tensor", "operand", "result_type", "scaled", "settings", "tensor_of",
+    "tensor_scalar", "to_float", "unify", "cast")]

@@ -1,0 +1,235 @@
+"""Matrix products and contractions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.ops.table import TABLE
+from rushlight.tensor.core import Tensor, apply
+from rushlight.tensor.functions.common import give, need_tensor
+from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
+
+
+def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
+    """The matrix product; vectors are rows or columns, leading dimensions are batches that broadcast.
+
+    >>> import rushlight as rl
+    >>> rl.matmul(rl.ones(2, 3), rl.ones(3))
+    tensor([3., 3.])
+    """
+    if not isinstance(other, Tensor):
+        need_tensor("matmul", 2, "other", other)
+    m, n = len(input._spec.shape), len(other._spec.shape)
+    if m >= 2 and n >= 2:
+        if m > 2 and n == 2 and input._spec.contiguous and input._spec.shape[-1] == other._spec.shape[0]:
+            # one product over all leading dimensions
+            flat = apply(TABLE["matmul"], (reshape(input, (-1, input._spec.shape[-1])) if input._spec.numel else input, other))
+            return give(out, reshape(flat, (*input._spec.shape[:-1], other._spec.shape[-1])) if input._spec.numel else flat)
+        return give(out, apply(TABLE["matmul"], (input, other)))
+    if m == 0 or n == 0:
+        raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "f"{m}D and {n}D")
+    if m == 1 and n == 1:
+        return give(out, dot(input, other))
+    if m == 1:
+        if n == 2:
+            _inner("mat1 and mat2", (1, *input._spec.shape), other._spec.shape)
+        return give(out, squeeze(apply(TABLE["matmul"], (unsqueeze(input, 0), other)), -2))
+    if input._spec.shape[-1] != other._spec.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({input._spec.shape[-2]}), mat ({input._spec.shape[-2]}x{input._spec.shape[-1]}), "
+                           f"vec ({other._spec.shape[0]})")
+    return give(out, squeeze(apply(TABLE["matmul"], (input, unsqueeze(other, 1))), -1))
+
+
+def _inner(names: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    if a[-1] != b[-2]:
+        raise RuntimeError(f"{names} shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})")
+
+
+def _rank(name: str, rank: int, **tensors: Tensor) -> None:
+    for what, x in tensors.items():
+        if len(x._spec.shape) != rank:
+            raise RuntimeError(f"{what} must be a {'matrix' if rank == 2 else f'{rank}D tensor'}" if name in ("mm", "bmm")
+                               else f"{name}: Expected {rank}-D argument {what}, but got {len(x._spec.shape)}-D")
+
+
+def mm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Tensor:
+    """The product of two matrices."""
+    _rank("mm", 2, self=input)
+    _rank("mm", 2, mat2=mat2)
+    return give(out, apply(TABLE["matmul"], (input, mat2)))
+
+
+def bmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Tensor:
+    """The products of two batches of matrices."""
+    for name, x in (("batch1", input), ("batch2", mat2)):
+        if len(x._spec.shape) != 3:
+            raise RuntimeError(f"{name} must be a 3D tensor")
+    a, b = input._spec.shape, mat2._spec.shape
+    if a[0] != b[0] or a[2] != b[1]:
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}].")
+    return give(out, apply(TABLE["matmul"], (input, mat2)))
+
+
+def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor:
+    """A matrix times a vector."""
+    if len(input._spec.shape) != 2 or len(vec._spec.shape) != 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got {len(vec._spec.shape)}, {len(input._spec.shape)}, {len(vec._spec.shape)}")
+    return give(out, matmul(input, vec))
+
+
+def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
+    """The inner product of two vectors."""
+    for x in (input, tensor):
+        if len(x._spec.shape) != 1:
+            raise RuntimeError(f"1D tensors expected, but got {len(input._spec.shape)}D and {len(tensor._spec.shape)}D tensors")
+    if input._spec.shape != tensor._spec.shape:
+        raise RuntimeError(f"inconsistent tensor size, expected tensor [{input._spec.shape[0]}] and src [{tensor._spec.shape[0]}] to have the same "
+                           f"number of elements, but got {input._spec.shape[0]} and {tensor._spec.shape[0]} elements respectively")
+    if input._spec.dtype is not tensor._spec.dtype:
+        from rushlight.tensor.functions.common import scalar_name
+        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {scalar_name(input.dtype)} and {scalar_name(tensor.dtype)}")
+    return give(out, reshape(apply(TABLE["matmul"], (unsqueeze(input, 0), unsqueeze(tensor, 1))), ()))
+
+
+def vdot(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
+    """The inner product with the first vector conjugated."""
+    return give(out, dot(input.conj(), other))
+
+
+def inner(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
+    """Sum of products over the last dimension of both."""
+    if not input._spec.shape or not other._spec.shape:
+        return give(out, input * other)
+    if input._spec.shape[-1] != other._spec.shape[-1]:
+        raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {list(input._spec.shape)} and {list(other._spec.shape)}")
+    return give(out, tensordot(input, other, ([-1], [-1])))
+
+
+def outer(input: Tensor, vec2: Tensor, *, out: Any = None) -> Tensor:
+    """All products of the elements of two vectors."""
+    for name, x in (("self", input), ("vec2", vec2)):
+        if len(x._spec.shape) != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {name}, but got {len(x._spec.shape)}-D")
+    return give(out, unsqueeze(input, 1) * vec2)
+
+
+ger = outer
+
+
+def _mixed(start: Any, product: Tensor, beta: Any, alpha: Any) -> Tensor:
+    scaled = product if alpha == 1 else product * alpha
+    if beta == 0:
+        return scaled.expand(scaled._spec.shape) if scaled._spec.shape else scaled
+    return (start if beta == 1 else start * beta) + scaled
+
+
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
+    """beta * input + alpha * mat1 @ mat2."""
+    _rank("addmm", 2, mat1=mat1)
+    _rank("addmm", 2, mat2=mat2)
+    return give(out, _mixed(input, apply(TABLE["matmul"], (mat1, mat2)), beta, alpha))
+
+
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
+    """beta * input + alpha * mat @ vec."""
+    return give(out, _mixed(input, mv(mat, vec), beta, alpha))
+
+
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
+    """beta * input + alpha * outer(vec1, vec2)."""
+    return give(out, _mixed(input, outer(vec1, vec2), beta, alpha))
+
+
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, out_dtype: Any = None, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
+    """beta * input + alpha * batch1 @ batch2."""
+    return give(out, _mixed(input, bmm(batch1, batch2), beta, alpha))
+
+
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
+    """beta * input + alpha * the sum of the products of two batches."""
+    return give(out, _mixed(input, bmm(batch1, batch2).sum(0), beta, alpha))
+
+
+def chain_matmul(*matrices: Tensor, out: Any = None) -> Tensor:
+    """The product of several matrices."""
+    result = matrices[0]
+    for m in matrices[1:]:
+        result = matmul(result, m)
+    return give(out, result)
+
+
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
+    """Sum of products over pairs of dimensions: the last `dims` of a with the first of b, or two lists."""
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        left, right = list(range(len(a._spec.shape) - dims, len(a._spec.shape))), list(range(dims))
+    else:
+        left, right = ([d] if isinstance(d, int) else list(d) for d in dims)
+    left = [d % len(a._spec.shape) for d in left] if a._spec.shape else []
+    right = [d % len(b._spec.shape) for d in right] if b._spec.shape else []
+    if len(left) != len(right):
+        raise RuntimeError("both dimension lists should have same length")
+    for i, j in zip(left, right):
+        if a._spec.shape[i] != b._spec.shape[j] and 1 not in (a._spec.shape[i], b._spec.shape[j]):
+            raise RuntimeError(f"contracted dimensions need to match, but first has size {a._spec.shape[i]} in dim {i} and second has size "
+                               f"{b._spec.shape[j]} in dim {j}")
+    free_a = [d for d in range(len(a._spec.shape)) if d not in left]
+    free_b = [d for d in range(len(b._spec.shape)) if d not in right]
+    shape = [a._spec.shape[d] for d in free_a] + [b._spec.shape[d] for d in free_b]
+    k = 1
+    for d in left:
+        k *= a._spec.shape[d]
+    rows, cols = 1, 1
+    for d in free_a:
+        rows *= a._spec.shape[d]
+    for d in free_b:
+        cols *= b._spec.shape[d]
+    x = reshape(a.permute(free_a + left), (rows, k))
+    y = reshape(b.permute(right + free_b), (k, cols))
+    return give(out, reshape(apply(TABLE["matmul"], (x, y)), shape))
+
+
+def einsum(equation: Any, *operands: Any) -> Tensor:
+    """Sums of products in Einstein's notation, contracted pair by pair along the cheapest path."""
+    from rushlight.tensor.functions.einsum import contract
+    if not isinstance(equation, str):
+        raise NotImplementedError("einsum() takes an equation string; the sublist format is not supported")
+    many = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
+    return contract(equation, list(many))
+
+
+def kron(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
+    """The Kronecker product."""
+    n = max(len(input._spec.shape), len(other._spec.shape))
+    a = (1,) * (n - len(input._spec.shape)) + input._spec.shape
+    b = (1,) * (n - len(other._spec.shape)) + other._spec.shape
+    x = reshape(input, [v for pair in zip(a, (1,) * n) for v in pair])
+    y = reshape(other, [v for pair in zip((1,) * n, b) for v in pair])
+    return give(out, reshape(x * y, [p * q for p, q in zip(a, b)]))
+
+
+def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Any = None) -> Tensor:
+    """The vector product along a dimension of size 3."""
+    if dim is None:
+        dim = next((d for d, n in enumerate(input._spec.shape) if n == 3), None)
+        if dim is None:
+            raise RuntimeError("no dimension of size 3 in input")
+    from rushlight.tensor.functions.shape import broadcast_tensors, roll
+    if input._spec.shape[dim] != 3 or other._spec.shape[dim] != 3:
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input._spec.shape[dim]} and {other._spec.shape[dim]}")
+    a, b = broadcast_tensors(input, other)
+    return give(out, roll(a, -1, dim) * roll(b, -2, dim) - roll(a, -2, dim) * roll(b, -1, dim))
+
+
+def trace(input: Tensor) -> Tensor:
+    """The sum of the diagonal of a matrix."""
+    if len(input._spec.shape) != 2:
+        raise RuntimeError("trace: expected a matrix, but got tensor with dim " + str(len(input._spec.shape)))
+    return input.diagonal().sum()
+
+
+__all__ = ["matmul", "mm", "bmm", "mv", "dot", "vdot", "inner", "outer", "ger", "addmm", "addmv", "addr", "baddbmm", "addbmm", "chain_matmul",
+           "tensordot", "einsum", "kron", "cross", "trace"]

@@ -1,0 +1,436 @@
+"""Reductions, scans, sorting and selection."""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+from rushlight.ir.dtype import DType, int64
+from rushlight.ops.table import TABLE
+from rushlight.tensor.core import Tensor, apply
+from rushlight.tensor.functions.common import cast, give, is_float, to_float, wrap_dim, wrap_dims
+
+
+def result(name: str, fields: str) -> Any:
+    """A named result tuple as in torch.return_types."""
+    kind = collections.namedtuple(name, fields)  # noqa: PYI024
+    kind.__module__ = "torch.return_types"
+    kind.__repr__ = lambda self: f"torch.return_types.{name}(\n" + ",\n".join(f"{f}={v!r}" for f, v in zip(self._fields, self)) + ")"
+    return kind
+
+
+RETURN_TYPES = {n: result(n, f) for n, f in {
+    "max": "values indices", "min": "values indices", "sort": "values indices", "topk": "values indices", "kthvalue": "values indices",
+    "median": "values indices", "nanmedian": "values indices", "mode": "values indices", "cummax": "values indices", "cummin": "values indices",
+    "aminmax": "min max", "std_mean": "std mean", "var_mean": "var mean"}.items()}
+
+
+def reduce(name: str, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """Record a reduction over dims (None: all)."""
+    dims = wrap_dims(dim, len(x._spec.shape))
+    return apply(TABLE[name], (x,), (dims, bool(keepdim)))
+
+
+def accumulated(x: Tensor, dtype: DType | None) -> Tensor:
+    """x in the type that sums use: integers in int64."""
+    if dtype is not None:
+        return cast(x, dtype)
+    return cast(x, int64) if x._spec.dtype.kind in "biu" else x
+
+
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None, axis: Any = None) -> Tensor:  # noqa: A001
+    """The sum over dim (all dimensions where None). Integers sum in int64.
+
+    >>> import rushlight as rl
+    >>> rl.sum(rl.tensor([[1, 2], [3, 4]]), 0)
+    tensor([4, 6])
+    """
+    return give(out, reduce("sum", accumulated(input, dtype or (out.dtype if out is not None else None)), dim if axis is None else axis, keepdim))
+
+
+def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
+    """The sum with NaN taken as 0."""
+    from rushlight.tensor.functions.pointwise import where
+    x = where(input != input, 0, input) if is_float(input) else input
+    return sum(x, dim, keepdim, dtype=dtype, out=out)
+
+
+def count(x: Tensor, dims: tuple[int, ...]) -> int:
+    n = 1
+    for d in dims:
+        n *= x._spec.shape[d]
+    return n
+
+
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None, axis: Any = None) -> Tensor:
+    """The mean over dim (all dimensions where None). RuntimeError for integer tensors."""
+    dim = dim if axis is None else axis
+    if dtype is None and not is_float(input):
+        raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+                           f"Got: {_long_name(input.dtype)}")
+    if dtype is not None and dtype.kind not in "fc":
+        raise RuntimeError(f"mean(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. Got: {_long_name(dtype)}")
+    x = input if dtype is None else cast(input, dtype)
+    dims = wrap_dims(dim, len(x._spec.shape))
+    n = count(x, dims)
+    total = apply(TABLE["sum"], (x,), (dims, bool(keepdim)))
+    return give(out, total / n if n else total * float("nan"))
+
+
+def _long_name(d: DType) -> str:
+    from rushlight.tensor.functions.common import scalar_name
+    return scalar_name(d)
+
+
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
+    """The mean of what is not NaN."""
+    if not is_float(input):
+        raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {_long_name(input.dtype)}")
+    return give(out, nansum(input, dim, keepdim, dtype=dtype) / sum(input == input, dim, keepdim))
+
+
+def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
+    """The product over dim (all where None)."""
+    return give(out, reduce("prod", accumulated(input, dtype), dim, keepdim))
+
+
+def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
+    """Whether some element is nonzero."""
+    return give(out, _as_uint8(input, reduce("any", input, dim, keepdim)) if dim != () else (input != 0))
+
+
+def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
+    """Whether every element is nonzero."""
+    return give(out, _as_uint8(input, reduce("all", input, dim, keepdim)) if dim != () else (input != 0))
+
+
+def _as_uint8(x: Tensor, r: Tensor) -> Tensor:
+    return cast(r, x._spec.dtype) if x._spec.dtype.name == "uint8" else r
+
+
+def _nonempty(name: str, x: Tensor, dims: tuple[int, ...]) -> None:
+    for d in dims:
+        if x._spec.shape[d] == 0:
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+
+
+def amax(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+    """The largest element over dim; equal ones share the gradient."""
+    _nonempty("amax", input, wrap_dims(dim, len(input._spec.shape)))
+    return give(out, reduce("amax", input, dim, keepdim))
+
+
+def amin(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+    """The smallest element over dim; equal ones share the gradient."""
+    _nonempty("amin", input, wrap_dims(dim, len(input._spec.shape)))
+    return give(out, reduce("amin", input, dim, keepdim))
+
+
+def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False, out: Any = None) -> Any:
+    """The smallest and the largest element."""
+    dims = () if dim is None else dim
+    return RETURN_TYPES["aminmax"](amin(input, dims, keepdim), amax(input, dims, keepdim))
+
+
+def extremum(name: str, input: Tensor, dim: Any, keepdim: Any, out: Any) -> Any:
+    """torch.max and torch.min in their three forms."""
+    if isinstance(dim, Tensor):
+        from rushlight.tensor.functions import pointwise
+        return getattr(pointwise, "maximum" if name == "max" else "minimum")(input, dim, out=out)
+    if dim is None:
+        if input._spec.numel == 0:
+            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        return give(out, reduce("a" + name, input, None, keepdim))
+    if input._spec.dtype.is_complex:
+        raise RuntimeError(f"{name}(): does not support complex input")
+    d = wrap_dim(dim, len(input._spec.shape))
+    _nonempty(name, input, (d,) if input._spec.shape else ())
+    return give(out, RETURN_TYPES[name](*apply(TABLE[name + "_dim"], (input,), (d, bool(keepdim)))))
+
+
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:  # noqa: A001
+    """The largest element; with dim also where it stands; of two tensors elementwise."""
+    return extremum("max", input, other if other is not None else dim, keepdim, out)
+
+
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:  # noqa: A001
+    """The smallest element; with dim also where it stands; of two tensors elementwise."""
+    return extremum("min", input, other if other is not None else dim, keepdim, out)
+
+
+def argextreme(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    if input._spec.numel == 0 and dim is None:
+        raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+    if dim is None:
+        flat = input.reshape(-1)
+        out = apply(TABLE[name], (flat,), ((0,), False))
+        return out.reshape((1,) * len(input._spec.shape)) if keepdim else out
+    d = wrap_dim(dim, len(input._spec.shape))
+    if not input._spec.shape:
+        return apply(TABLE[name], (input.reshape(1),), ((0,), False))
+    _nonempty(name, input, (d,))
+    return apply(TABLE[name], (input,), ((d,), bool(keepdim)))
+
+
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+    """Where the largest element stands: in the flat tensor, or along dim."""
+    return give(out, argextreme("argmax", input, dim, keepdim))
+
+
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+    """Where the smallest element stands: in the flat tensor, or along dim."""
+    return give(out, argextreme("argmin", input, dim, keepdim))
+
+
+def _centred(input: Tensor, dim: Any, keepdim: bool, correction: Any) -> tuple[Tensor, Tensor]:
+    """Variance and mean (kept dimensions)."""
+    if not is_float(input):
+        raise RuntimeError("std and var only support floating point and complex dtypes")
+    dims = wrap_dims(dim, len(input._spec.shape))
+    n = count(input, dims)
+    m = mean(input, dims if dims else None, True)
+    d = input - m
+    square = d * d if not d._spec.dtype.is_complex else (d * d.conj()).real
+    divisor = n - correction
+    total = apply(TABLE["sum"], (square,), (dims, bool(keepdim)))
+    return (total / divisor if divisor > 0 else total / (0.0 if divisor <= 0 else divisor)), m
+
+
+def _correction(unbiased: Any, correction: Any) -> Any:
+    if correction is not None:
+        return correction
+    return 1 if unbiased is None or unbiased else 0
+
+
+def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
+    """The variance over dim: squared differences from the mean, summed and divided by n - correction."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    return give(out, _centred(input, dim, keepdim, _correction(unbiased, correction))[0])
+
+
+def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
+    """The square root of the variance."""
+    return give(out, var(input, dim, unbiased, keepdim, correction=correction).sqrt())
+
+
+def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
+    """Variance and mean."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    v, m = _centred(input, dim, keepdim, _correction(unbiased, correction))
+    return RETURN_TYPES["var_mean"](v, m if keepdim else m.reshape(v._spec.shape))
+
+
+def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
+    """Standard deviation and mean."""
+    v, m = var_mean(input, dim, unbiased, keepdim, correction=correction)
+    return RETURN_TYPES["std_mean"](v.sqrt(), m)
+
+
+def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None) -> Tensor:
+    """log(sum(exp(x))), computed without overflow."""
+    from rushlight.tensor.functions.pointwise import where
+    x = to_float(input)
+    dims = wrap_dims(dim, len(x._spec.shape))
+    if count(x, dims) == 0:
+        return give(out, sum(x.exp(), dims, keepdim).log())
+    top = reduce("amax", x.detach() if not x._spec.dtype.is_complex else x.real.detach(), dims, True)
+    top = where(top.abs() == float("inf"), 0, top)
+    total = sum((x - top).exp(), dims, keepdim).log()
+    return give(out, total + (top if keepdim else top.reshape(total._spec.shape)))
+
+
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """How many elements are not zero."""
+    return sum(input != 0, dim)
+
+
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: DType | None = None) -> Tensor:
+    """The p-norm over dim (all dimensions where None); "fro" is p = 2, "nuc" the sum of singular values."""
+    x = input if dtype is None else cast(input, dtype)
+    if not is_float(x):
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
+    if p == "nuc":
+        from rushlight.tensor.functions import linalg
+        return give(out, linalg.matrix_norm(x, "nuc", tuple(dim) if dim is not None else (-2, -1), keepdim))
+    return give(out, vector_norm(x, 2.0 if p in ("fro", None) else float(p), dim, keepdim))
+
+
+def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:  # noqa: A002
+    """(sum |x| ** ord) ** (1 / ord); inf, -inf and 0 as usual."""
+    if not is_float(x) and dtype is None:
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
+    x = x if dtype is None else cast(x, dtype)
+    if isinstance(ord, str):
+        raise TypeError(f"linalg.vector_norm(): argument 'ord' must be Number, not str ({ord!r})")
+    dims = wrap_dims(dim, len(x._spec.shape))
+    if ord == 2:
+        square = x * x if not x._spec.dtype.is_complex else (x * x.conj()).real
+        return give(out, norm_root(apply(TABLE["sum"], (square,), (dims, bool(keepdim)))))
+    a = x.abs()
+    if ord == float("inf"):
+        return give(out, reduce("amax", a, dims, keepdim) if dims else a)
+    if ord == float("-inf"):
+        return give(out, reduce("amin", a, dims, keepdim) if dims else a)
+    if ord == 0:
+        return give(out, cast(sum(a != 0, dims, keepdim), a._spec.dtype))
+    if ord == 1:
+        return give(out, apply(TABLE["sum"], (a,), (dims, bool(keepdim))))
+    return give(out, apply(TABLE["sum"], (a ** ord,), (dims, bool(keepdim))) ** (1.0 / ord))
+
+
+def norm_root(square: Tensor) -> Tensor:
+    """sqrt whose gradient at 0 is 0, as PyTorch's norms have it."""
+    if not square._rg:
+        return square.sqrt()
+    from rushlight.tensor.functions.pointwise import where
+    zero = square == 0
+    return where(zero, square, where(zero, 1, square).sqrt())
+
+
+def _scan(name: str) -> Any:
+    def function(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
+        x = accumulated(input, dtype)
+        d = wrap_dim(dim, len(x._spec.shape))
+        return give(out, apply(TABLE[name], (x,), (d,)) if x._spec.shape else x.clone())
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"The running result of {name[3:]} along dim."
+    return function
+
+
+cumsum, cumprod = _scan("cumsum"), _scan("cumprod")
+
+
+def logcumsumexp(input: Tensor, dim: int, *, out: Any = None) -> Tensor:
+    """log of the running sum of exp along dim."""
+    d = wrap_dim(dim, len(input._spec.shape))
+    return give(out, apply(TABLE["logcumsumexp"], (input,), (d,)) if input._spec.shape else input.clone())
+
+
+def _scan_with_position(name: str) -> Any:
+    def function(input: Tensor, dim: int, *, out: Any = None) -> Any:
+        d = wrap_dim(dim, len(input._spec.shape))
+        if not input._spec.shape:
+            v, i = apply(TABLE[name], (input.reshape(1),), (0,))
+            return RETURN_TYPES[name](v.reshape(()), i.reshape(()))
+        return give(out, RETURN_TYPES[name](*apply(TABLE[name], (input,), (d,))))
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"The running {name[3:]} along dim, and where it stands."
+    return function
+
+
+cummax, cummin = _scan_with_position("cummax"), _scan_with_position("cummin")
+
+
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None) -> Any:
+    """The elements in order along dim, and where they stood. Always stable."""
+    d = wrap_dim(dim, len(input._spec.shape))
+    if not input._spec.shape:
+        return RETURN_TYPES["sort"](input.clone(), argextreme("argmax", input, None, False) * 0)
+    return give(out, RETURN_TYPES["sort"](*apply(TABLE["sort"], (input,), (d, bool(descending)))))
+
+
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """The positions that put the elements in order."""
+    return sort(input, dim, descending).indices
+
+
+def msort(input: Tensor, *, out: Any = None) -> Tensor:
+    """Sorted along the first dimension."""
+    return give(out, sort(input, 0).values if input._spec.shape else input.clone())
+
+
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:  # noqa: A002
+    """The k largest (or smallest) elements along dim, and where they stand."""
+    d = wrap_dim(dim, len(input._spec.shape))
+    n = input._spec.shape[d] if input._spec.shape else 1
+    if not 0 <= k <= n:
+        raise RuntimeError(f"selected index k out of range: k is {k}, the dimension has {n} elements")
+    x = input if input._spec.shape else input.reshape(1)
+    v, i = apply(TABLE["topk"], (x,), (int(k), d, bool(largest), bool(sorted)))
+    return give(out, RETURN_TYPES["topk"](v, i) if input._spec.shape else RETURN_TYPES["topk"](v.reshape(()), i.reshape(())))
+
+
+def _selected(name: str, input: Tensor, attrs: tuple[Any, ...], dim: int, keepdim: bool) -> Any:
+    x = input if input._spec.shape else input.reshape(1)
+    d = wrap_dim(dim, len(input._spec.shape))
+    if name != "mode" or x._spec.shape[d] == 0:
+        _nonempty(name, x, (d,))
+    v, i = apply(TABLE[name], (x,), (*attrs, d, bool(keepdim)))
+    if not input._spec.shape:
+        v, i = v.reshape(()), i.reshape(())
+    return RETURN_TYPES[name](v, i)
+
+
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The k-th smallest element along dim (from 1), and where it stands."""
+    d = wrap_dim(dim, len(input._spec.shape))
+    if not 1 <= k <= (input._spec.shape[d] if input._spec.shape else 1):
+        raise RuntimeError("selected number k out of range for dimension " + str(d))
+    return give(out, _selected("kthvalue", input, (int(k),), dim, keepdim))
+
+
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The lower median; NaN wherever one occurs."""
+    if dim is None:
+        flat = input.reshape(-1)
+        return give(out, _selected("median", flat, (), 0, False).values if flat._spec.numel else flat.sum() * float("nan"))
+    return give(out, _selected("median", input, (), dim, keepdim))
+
+
+def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The lower median of what is not NaN."""
+    if dim is None:
+        flat = input.reshape(-1)
+        return give(out, _selected("nanmedian", flat, (), 0, False).values if flat._spec.numel else flat.sum() * float("nan"))
+    return give(out, _selected("nanmedian", input, (), dim, keepdim))
+
+
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The most frequent element along dim, the smallest of several, and where it stands."""
+    return give(out, _selected("mode", input, (), dim, keepdim))
+
+
+def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any = None) -> Tensor:
+    """exp(x) / sum(exp(x)) along dim."""
+    x = input if dtype is None else cast(input, dtype)
+    d = wrap_dim(dim, len(x._spec.shape))
+    _floating("softmax", x)
+    return give(out, apply(TABLE["softmax"], (x,), (d,)) if x._spec.shape else (x - x).exp())
+
+
+def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any = None) -> Tensor:
+    """log(softmax(x)) along dim."""
+    x = input if dtype is None else cast(input, dtype)
+    d = wrap_dim(dim, len(x._spec.shape))
+    _floating("log_softmax", x)
+    return give(out, apply(TABLE["log_softmax"], (x,), (d,)) if x._spec.shape else x - x)
+
+
+def _floating(name: str, x: Tensor) -> None:
+    if not is_float(x):
+        kernel = f"{name}_lastdim_kernel_impl"
+        raise NotImplementedError(f'"{kernel}" not implemented for \'{_long_name(x.dtype)}\'. Convert the input, for example with .float().')
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape and elements."""
+    if input._spec.shape != other._spec.shape:
+        return False
+    return bool(all(input == other))
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    """Whether all elements are close: |a - b| <= atol + rtol * |b|."""
+    from rushlight.tensor.functions.pointwise import isclose
+    return bool(all(isclose(input, other, rtol, atol, equal_nan)))
+
+
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The p-norm of the difference."""
+    return norm(input - other, p)
+
+
+__all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) == __name__ and not n.startswith("_") and n not in (
+    "result", "reduce", "accumulated", "count", "extremum", "argextreme", "norm_root", "vector_norm")]

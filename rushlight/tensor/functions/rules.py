@@ -1,0 +1,413 @@
+"""Longer gradient rules and the parts of decompositions, which the table calls by name through ``F``."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+from rushlight.ir.spec import Spec, spec
+from rushlight.ops.table import TABLE
+from rushlight.tensor.core import Tensor, apply, as_spec
+from rushlight.tensor.functions.common import cast
+from rushlight.tensor.functions.pointwise import where
+from rushlight.tensor.functions.shape import expand, reshape, transpose
+
+
+def conjugate(x: Any) -> Any:
+    """conj of a tensor or a number."""
+    if isinstance(x, Tensor):
+        return x.conj()
+    return x.conjugate() if isinstance(x, complex) else x
+
+
+def adjoint(x: Tensor) -> Tensor:
+    """The conjugate transpose of matrices."""
+    return transpose(x, -2, -1).conj()
+
+
+def cast_grad(g: Tensor, dtype: Any) -> Tensor:
+    """The gradient of a conversion: back to the old type, the real part for real ones."""
+    if g._spec.dtype.is_complex and not dtype.is_complex:
+        g = g.real
+    return cast(g, dtype)
+
+
+def relu_grad(g: Tensor, out: Tensor) -> Tensor:
+    """g where the result is positive."""
+    return apply(TABLE["relu_grad"], (g, out))
+
+
+def sgn_grad(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    """Zero for real numbers; for complex ones the part of g across the direction of x, over |x|."""
+    if not x._spec.dtype.is_complex:
+        return g * 0
+    size = x.abs()
+    return where(size == 0, 0, (g - out * (g.conj() * out).real) / where(size == 0, 1, size))
+
+
+def angle_grad(g: Tensor, x: Tensor) -> Tensor:
+    """The gradient of the argument of a complex number."""
+    if not x._spec.dtype.is_complex:
+        return g * 0
+    from rushlight.tensor.functions.pointwise import complex as complex_of
+    a, b = x.real, x.imag
+    square = a * a + b * b
+    scale = where(square == 0, 0, g / where(square == 0, 1, square))
+    return complex_of(-b * scale, a * scale)
+
+
+def pow_grad_base(g: Tensor, x: Any, y: Any) -> Tensor:
+    """g * y * x ** (y - 1), 0 where y is 0."""
+    if not isinstance(y, Tensor):
+        return g * 0 if y == 0 else g * conjugate(y * x ** (y - 1))
+    return where(y == 0, 0, g * conjugate(y * x ** (y - 1)))
+
+
+def pow_grad_exponent(g: Tensor, x: Any, y: Tensor, out: Tensor) -> Tensor:
+    """g * x ** y * log(x), 0 where x is 0 and y is not negative."""
+    if not isinstance(x, Tensor):
+        import cmath
+        import math
+        if x == 0:
+            return where(y == 0, g * conjugate(out) * float("-inf"), 0) if not y._spec.dtype.is_complex else g * 0
+        return g * conjugate(out * (cmath.log(x) if isinstance(x, complex) or y._spec.dtype.is_complex else math.log(x) if x > 0 else float("nan")))
+    zero = x == 0
+    flat = zero & (y >= 0) if not y._spec.dtype.is_complex else zero
+    return where(flat, 0, g * conjugate(out * where(flat, 1, x).log()))
+
+
+def extremum_grad(g: Tensor, mine: Tensor, tie: Tensor) -> Tensor:
+    """g where this operand is the result, half of it where the two are equal."""
+    return where(mine, g, where(tie, g / 2, 0))
+
+
+def copysign_grad(g: Tensor, x: Any, y: Any) -> Tensor:
+    """g with the sign by which x was changed."""
+    from rushlight.tensor.functions.pointwise import copysign
+    sign = copysign(x.sgn() if isinstance(x, Tensor) else 1.0, y) * x.sgn()
+    return g * sign
+
+
+def expand_reduced(g: Tensor, shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    """The result of a reduction spread over the reduced dimensions again."""
+    if not keepdim and dims:
+        g = reshape(g, tuple([1 if d in dims else n for d, n in enumerate(shape)]))
+    return expand(g, shape)
+
+
+def extreme_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    """amax/amin: shared evenly by the elements equal to the result."""
+    hit = cast(x == expand_reduced(out, x._spec.shape, dims, keepdim), g._spec.dtype)
+    return hit / hit.sum(dims, keepdim=True) * expand_reduced(g, x._spec.shape, dims, keepdim) if dims else g
+
+
+def prod_grad(g: Tensor, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    """g times the product of the other elements, by running products from both ends (exact with zeros)."""
+    if not x._spec.shape:
+        return g
+    shape = x._spec.shape
+    kept = [d for d in range(len(shape)) if d not in dims]
+    order = (*kept, *dims)
+    moved = x.permute(order)
+    flat = moved.reshape([shape[d] for d in kept] + [-1]) if moved._spec.numel else None
+    if flat is None:
+        return x * 0
+    ones = flat[..., :1] * 0 + 1
+    before = apply(TABLE["cat"], (ones, flat[..., :-1]), (len(kept),)).cumprod(-1)
+    after = apply(TABLE["cat"], (flat[..., 1:], ones), (len(kept),)).flip(-1).cumprod(-1).flip(-1)
+    others = (before * after).conj().reshape([shape[d] for d in order])
+    inverse = [0] * len(order)
+    for i, d in enumerate(order):
+        inverse[d] = i
+    return others.permute(inverse) * expand_reduced(g, shape, dims, keepdim)
+
+
+def cumprod_grad(g: Tensor, x: Tensor, out: Tensor, dim: int) -> Tensor:
+    """sum over j >= i of g_j * prod of the others up to j, exact with zeros."""
+    n = x._spec.shape[dim]
+    x, g = x.transpose(dim, -1), g.transpose(dim, -1)
+    parts = []
+    for i in range(n):
+        before = x[..., :i].prod(-1, keepdim=True)
+        rest = apply(TABLE["cat"], (before * 0 + 1, x[..., i + 1:]), (len(x._spec.shape) - 1,)).cumprod(-1)
+        parts.append((g[..., i:] * (before * rest).conj()).sum(-1, keepdim=True))
+    return apply(TABLE["cat"], tuple(parts), (len(x._spec.shape) - 1,)).transpose(dim, -1) if parts else x.transpose(dim, -1) * 0
+
+
+def logcumsumexp_grad(g: Tensor, x: Tensor, out: Tensor, dim: int) -> Tensor:
+    """exp(x_i) * sum over j >= i of g_j exp(-out_j), with a shift against overflow."""
+    low = out.detach().amin(dim, keepdim=True) if not out._spec.dtype.is_complex else out.real.detach().amin(dim, keepdim=True)
+    low = where(low.abs() == float("inf"), 0, low)
+    back = (g * (low - out).exp().conj()).flip(dim).cumsum(dim).flip(dim)
+    return back * (x - low).exp().conj()
+
+
+def zeros_of(s: Spec, like: Tensor) -> Tensor:
+    """Zeros in the shape of a spec and the dtype of a tensor."""
+    return apply(TABLE["full"], (0,), (s.shape, like._spec.dtype))
+
+
+def select_grad(g: Tensor, x: Tensor, positions: Tensor, dim: int, keepdim: bool) -> Tensor:
+    """The gradient of a selection along dim: to where the values came from."""
+    if not keepdim:
+        g, positions = g.unsqueeze(dim), positions.unsqueeze(dim)
+    return zeros_of(x._spec, g).scatter_add(dim, positions, g)
+
+
+def scatter_source_grad(g: Tensor, index: Tensor, dim: int, src: Tensor) -> Tensor:
+    """The gradient of what was scattered, in the (perhaps larger) shape of the source."""
+    part = g.gather(dim, index)
+    if part._spec.shape == src._spec.shape:
+        return part
+    out = zeros_of(src._spec, g)
+    out[tuple(slice(0, n) for n in part._spec.shape)] = part
+    return out
+
+
+def scatter_reduce_grad(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Tensor, dim: int, reduce: str, include_self: bool) -> tuple[Any, Any]:
+    """The gradients of scatter_reduce for its input and its source."""
+    picked = g.gather(dim, index)
+    if reduce == "sum":
+        dx, ds = g, picked
+    elif reduce == "mean":
+        ones = zeros_of(x._spec, g) + (1 if include_self else 0)
+        count = ones.scatter_add(dim, index, zeros_of(src._spec, g) + 1).clamp(min=1)
+        dx, ds = g / count, picked / count.gather(dim, index)
+    elif reduce == "prod":
+        return _scatter_prod_grad(g, x, index, src, out, dim, include_self)
+    else:
+        value = out.gather(dim, index)
+        own = cast(x == out, g._spec.dtype) if include_self else zeros_of(x._spec, g)
+        hit = cast(src[tuple(slice(0, n) for n in index._spec.shape)] == value, g._spec.dtype)
+        count = own.scatter_add(dim, index, hit)
+        share = g / where(count == 0, 1, count)
+        dx, ds = own * share, hit * share.gather(dim, index)
+    if not include_self:
+        dx = dx.scatter(dim, index, 0)
+    return dx, _grown(ds, src)
+
+
+def _grown(part: Tensor, src: Tensor) -> Tensor:
+    if part._spec.shape == src._spec.shape:
+        return part
+    out = zeros_of(src._spec, part)
+    out[tuple(slice(0, n) for n in part._spec.shape)] = part
+    return out
+
+
+def _scatter_prod_grad(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Tensor, dim: int, include_self: bool) -> tuple[Any, Any]:
+    part = src[tuple(slice(0, n) for n in index._spec.shape)]
+    zero = part == 0
+    count = zeros_of(x._spec, g).scatter_add(dim, index, cast(zero, g._spec.dtype))
+    base = x if include_self else x * 0 + 1
+    without = base.scatter_reduce(dim, index, where(zero, 1, part), "prod")
+    if not include_self:
+        untouched = zeros_of(x._spec, g).scatter(dim, index, 1) == 0
+        dx = where(untouched, g, 0)
+    else:
+        others = (x * 0 + 1).scatter_reduce(dim, index, part, "prod")
+        dx = g * others
+    nz = count.gather(dim, index)
+    w = without.gather(dim, index)
+    full = out.gather(dim, index)
+    alone = where(zero, where(nz == 1, w, 0), full / where(zero, 1, part))
+    return dx, _grown(g.gather(dim, index) * alone, src)
+
+
+def unpad(g: Tensor, pads: tuple[tuple[int, int], ...]) -> Tensor:
+    """What constant padding added cut off again (and what it cut off, zeros)."""
+    neg = tuple((max(0, -a), max(0, -b)) for a, b in pads)
+    for d, (a, b) in enumerate(pads):
+        g = g.narrow(d, max(0, a), g._spec.shape[d] - max(0, a) - max(0, b))
+    return apply(TABLE["constant_pad"], (g, 0), (neg,)) if any(a or b for a, b in neg) else g
+
+
+def as_spec_of(g: Tensor, s: Spec) -> Tensor:
+    """A flat tensor seen through a spec of its own dtype."""
+    return as_spec(g, spec(g._spec.dtype, s.shape, s.strides, s.offset))
+
+
+def cat_part(g: Tensor, i: int, specs: tuple[Spec, ...], dim: int) -> Tensor:
+    """The part of a joined gradient that belongs to operand i."""
+    return g.narrow(dim, sum(s.shape[dim] for s in specs[:i]), specs[i].shape[dim])
+
+
+def index_grad(g: Tensor, x: Spec, indices: tuple[Tensor, ...], dims: tuple[int, ...]) -> Tensor:
+    """g added into zeros at the indices."""
+    return apply(TABLE["index_put"], (zeros_of(x, g), g, *indices), (dims, True))
+
+
+def index_zero(g: Tensor, value: Spec, indices: tuple[Tensor, ...], dims: tuple[int, ...]) -> Tensor:
+    """g with zeros at the indices."""
+    return apply(TABLE["index_put"], (g, zeros_of(value, g), *indices), (dims, False))
+
+
+def index_source_grad(g: Tensor, value: Spec, indices: tuple[Tensor, ...], dims: tuple[int, ...]) -> Tensor:
+    """g at the indices."""
+    from rushlight.tensor.functions.shape import sum_to
+    return sum_to(apply(TABLE["index"], (g, *indices), (dims,)), value.shape)
+
+
+# --- contractions and layers --------------------------------------------------------------------------------------
+def conv(x: Tensor, w: Tensor, *attrs: Any) -> Tensor:
+    """Convolution without bias: stride, padding, dilation, groups."""
+    return apply(TABLE["convolution"], (x, w), attrs)
+
+
+def conv_input(y: Tensor, w: Tensor, shape: tuple[int, ...], *attrs: Any) -> Tensor:
+    """The gradient of a convolution for its input; a transposed convolution."""
+    return apply(TABLE["convolution_input_grad"], (y, w), (shape, *attrs))
+
+
+def conv_weight(y: Tensor, x: Tensor, shape: tuple[int, ...], *attrs: Any) -> Tensor:
+    """The gradient of a convolution for its weight."""
+    return apply(TABLE["convolution_weight_grad"], (y, x), (shape, *attrs))
+
+
+def flat_rows(x: Tensor) -> Tensor:
+    """All leading dimensions as one."""
+    shape = x._spec.shape
+    if len(shape) == 2:
+        return x
+    rows = 1
+    for n in shape[:-1]:
+        rows *= n
+    return reshape(x, (rows, shape[-1]))
+
+
+def softmax_grad(g: Tensor, out: Tensor, dim: int) -> Tensor:
+    return apply(TABLE["softmax_grad"], (g, out), (dim,))
+
+
+def log_softmax_grad(g: Tensor, out: Tensor, dim: int) -> Tensor:
+    return apply(TABLE["log_softmax_grad"], (g, out), (dim,))
+
+
+def cross_entropy_rows(x: Tensor, target: Tensor, ignore: Any) -> Tensor:
+    return apply(TABLE["cross_entropy_rows"], (x, target, ignore))
+
+
+def cross_entropy_rows_grad(g: Tensor, x: Tensor, target: Tensor, ignore: Any) -> Tensor:
+    return apply(TABLE["cross_entropy_rows_grad"], (g, x, target, ignore))
+
+
+def cross_entropy_mean_grad(g: Tensor, x: Tensor, target: Tensor, ignore: Any) -> Tensor:
+    return apply(TABLE["cross_entropy_mean_grad"], (g, x, target, ignore))
+
+
+def pick_target(x: Tensor, target: Tensor, ignore: Any) -> Tensor:
+    """x[i, target[i]], 0 for ignored rows."""
+    skip = target == ignore
+    return where(skip, 0, x.gather(1, where(skip, 0, target).unsqueeze(1)).squeeze(1))
+
+
+def masked_rows(g: Tensor, target: Tensor, ignore: Any) -> Tensor:
+    return where(target == ignore, 0, g)
+
+
+def one_hot_like(x: Tensor, target: Tensor, ignore: Any) -> Tensor:
+    skip = target == ignore
+    return zeros_of(x._spec, x).scatter(1, where(skip, 0, target).unsqueeze(1), 1)
+
+
+def gelu_parts(x: Tensor, approximate: str) -> Tensor:
+    """x Φ(x), or its tanh approximation."""
+    if approximate == "tanh":
+        return 0.5 * x * (1 + (sqrt(2 / pi) * (x + 0.044715 * x * x * x)).tanh())
+    return 0.5 * x * (1 + (x * (1 / sqrt(2))).erf())
+
+
+def gelu_slope(x: Tensor, approximate: str) -> Tensor:
+    """The derivative of gelu."""
+    if approximate == "tanh":
+        t = (sqrt(2 / pi) * (x + 0.044715 * x * x * x)).tanh()
+        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
+    return 0.5 * (1 + (x * (1 / sqrt(2))).erf()) + x * (x * x * -0.5).exp() * (1 / sqrt(2 * pi))
+
+
+def gelu_grad(g: Tensor, x: Tensor, approximate: str) -> Tensor:
+    return apply(TABLE["gelu_grad"], (g, x), (approximate,))
+
+
+def silu_grad(g: Tensor, x: Tensor) -> Tensor:
+    return apply(TABLE["silu_grad"], (g, x))
+
+
+def normalize_parts(x: Tensor, eps: Any, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) / sqrt(var + eps), mean and 1/sqrt(var + eps) over dims."""
+    n = 1
+    for d in dims:
+        n *= x._spec.shape[d]
+    mean = x.sum(dims, keepdim=True) / n
+    d = x - mean
+    rstd = ((d * d).sum(dims, keepdim=True) / n + eps).rsqrt()
+    return d * rstd, mean, rstd
+
+
+def normalize_grad_parts(g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The gradient of normalisation: rstd * (g - mean(g) - y mean(g y)). Double backward goes through mean and rstd of x."""
+    n = 1
+    for d in dims:
+        n *= x._spec.shape[d]
+    y = (x - mean) * rstd
+    return rstd * (g - g.sum(dims, keepdim=True) / n - y * ((g * y).sum(dims, keepdim=True) / n))
+
+
+def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
+    out = apply(TABLE["normalize_grad"], (g, x, mean, rstd), (dims,))
+    n = 1
+    for d in dims:
+        n *= x._spec.shape[d]
+    if g_mean is not None and g_mean._rg:
+        out = out + g_mean / n
+    if g_rstd is not None and g_rstd._rg:
+        out = out - g_rstd * (x - mean) * rstd ** 3 / n
+    return out
+
+
+def embedding_grad(g: Tensor, index: Tensor, rows: int) -> Tensor:
+    return apply(TABLE["embedding_grad"], (g, index), (rows,))
+
+
+def embedding_rows(weight: Tensor, index: Tensor) -> Tensor:
+    return apply(TABLE["embedding"], (weight, index))
+
+
+def pool_scatter(g: Tensor, x: Spec, positions: Tensor) -> Tensor:
+    """g added at flat positions within the trailing dimensions that pooling reduced."""
+    lead = len(x.shape)
+    spatial = len(x.shape) - 2 if len(x.shape) > 2 else 1
+    lead = len(x.shape) - spatial
+    plane = 1
+    for n in x.shape[lead:]:
+        plane *= n
+    flat = spec(x.dtype, (*x.shape[:lead], plane))
+    rows = (*x.shape[:lead], -1) if g._spec.numel else (*x.shape[:lead], 0)
+    return reshape(zeros_of(flat, g).scatter_add(lead, reshape(positions, rows), reshape(g, rows)), x.shape)
+
+
+def avg_pool(x: Tensor, *attrs: Any) -> Tensor:
+    return apply(TABLE["avg_pool"], (x,), attrs)
+
+
+def avg_pool_grad(g: Tensor, shape: tuple[int, ...], *attrs: Any) -> Tensor:
+    return apply(TABLE["avg_pool_grad"], (g,), (shape, *attrs))
+
+
+def bessel_i1_slope(x: Tensor, out: Tensor) -> Tensor:
+    """i0(x) - i1(x) / x, 1/2 at 0."""
+    safe = where(x == 0, 1, x)
+    return where(x == 0, 0.5, apply(TABLE["i0"], (safe,)) - out / safe)
+
+
+def bessel_i1e_slope(x: Tensor, out: Tensor) -> Tensor:
+    """The slope of i1e."""
+    safe = where(x == 0, 1, x)
+    return where(x == 0, 0.5, apply(TABLE["i0e"], (safe,)) - out * (safe.sgn() + 1 / safe))
+
+
+def log_ndtr_slope(x: Tensor) -> Tensor:
+    """φ(x) / Φ(x)."""
+    return ((x * x) * -0.5 - apply(TABLE["log_ndtr"], (x,))).exp() * (1 / sqrt(2 * pi))
+
+

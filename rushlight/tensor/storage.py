@@ -1,0 +1,80 @@
+"""One flat allocation, which any number of tensors view."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from typing import Any
+
+import numpy as np
+
+from rushlight.exec.realize import realize_cell
+from rushlight.ir.graph import Cell
+from rushlight.tensor.state import state
+
+
+class Storage:
+    """A flat allocation: ``cell`` is its present value, realized or pending.
+
+    ``home`` is set once the memory is shared with the outside (NumPy, DLPack): results are then written back into it.
+    """
+
+    __slots__ = ("cell", "size", "dtype", "version", "home", "owner", "forever", "__weakref__")
+
+    def __init__(self, cell: Cell, size: int, dtype: Any):
+        self.cell = cell
+        self.size = size
+        self.dtype = dtype
+        self.version = 0
+        self.home: np.ndarray | None = None
+        self.owner: Any = None
+        self.forever = False
+        cell.owner = weakref.ref(self)
+
+    def replace(self, cell: Cell) -> None:
+        """Give the storage a new value: what an in-place operation does."""
+        self.cell = cell
+        cell.owner = weakref.ref(self)
+        self.version += 1
+        if self.home is not None and self.exposed():
+            realize_cell(cell)
+
+    def read(self) -> Cell:
+        """The cell to record a read of: a snapshot where somebody outside could write before the node runs."""
+        if self.home is None or self.cell.buffer is None or not self.exposed():
+            return self.cell
+        return Cell(None, 0, np.array(self.memory()))
+
+    def exposed(self) -> bool:
+        """Whether anybody but this storage can reach the memory."""
+        if self.forever:
+            return True
+        # this storage holds the owner once, the flat buffer (home) holds it once, the call's argument once
+        return sys.getrefcount(self.owner) > 3
+
+    def memory(self) -> np.ndarray:
+        """The realized flat memory."""
+        cell = self.cell
+        if cell.buffer is None:
+            realize_cell(cell)
+        return cell.buffer
+
+    def share(self) -> np.ndarray:
+        """The memory for the outside: from now on in-place results land in it."""
+        flat = self.memory()
+        if self.home is None:
+            if flat.base is None:
+                flat = self.cell.buffer = flat.view()
+            self.home = flat
+            self.owner = flat.base
+        return self.home
+
+
+def fresh(buffer: np.ndarray, dtype: Any) -> Storage:
+    """A storage on memory that nobody else refers to."""
+    return Storage(Cell(None, 0, buffer), buffer.size, dtype)
+
+
+def pending_graph() -> Any:
+    """The calling thread's pending graph."""
+    return state.graph
