@@ -29,6 +29,8 @@ def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, ta
             grads = waiting.pop(fn, None)
             if grads is not None:
                 results = _step(fn, grads, keep, found if targets is not None else None, targets, needed)
+                if state.anomaly == "nan":
+                    _check_nan(fn, results)
             else:
                 results = None
             for i, edge in enumerate(fn.edges):
@@ -130,3 +132,11 @@ def _needed(roots: list[tuple[GradFn, int, Any]], targets: dict[tuple[int, int],
         if id(fn) in wanted or any(e is not None and e[0] in needed for e in fn.edges):
             needed.add(fn)
     return needed
+
+
+def _check_nan(fn: GradFn, results: Any) -> None:
+    """RuntimeError that names the node and the user's line whose gradient is NaN."""
+    for i, g in enumerate(results):
+        if g is not None and bool((g != g).any()):
+            where = f" The operation was recorded at {fn.line}." if fn.line else ""
+            raise RuntimeError(f"Function '{fn.name()}' returned nan values in its {i}th output.{where}")

@@ -345,7 +345,8 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
         graph.nodes.append(node)
         graph.bytes += out_spec.numel
         if needs and state.grad and op.differentiable and out_spec.dtype.kind in "fc":
-            out._grad_fn = OpFn(op, sig, args, [out], edges_of(args))
+            out._grad_fn = fn = OpFn(op, sig, args, [out], edges_of(args))
+            fn.line = node.line
             out._rg = True
         if len(graph.nodes) >= settings.max_nodes or graph.bytes > settings.max_bytes:
             realize(graph)
@@ -362,6 +363,7 @@ def _apply_many(op: Op, args: tuple[Any, ...], sig: Signature, node: Node, needs
     graph.bytes += sum(s.numel for s in sig.outs)
     if needs and state.grad and op.differentiable:
         fn = OpFn(op, sig, args, outs, edges_of(args))
+        fn.line = node.line
         for i, o in enumerate(outs):
             if o._spec.dtype.kind in "fc":
                 o._grad_fn, o._out, o._rg = fn, i, True

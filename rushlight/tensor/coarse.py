@@ -1,0 +1,155 @@
+"""The coarse operations as functions. They check shapes in PyTorch's words and record one node each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.ops.table import TABLE
+from rushlight.tensor.core import Tensor, apply
+from rushlight.tensor.functions.common import cast, need_tensor, scalar_name, wrap_dim
+from rushlight.tensor.functions.shape import reshape
+from rushlight.tensor.state import state
+
+_LINEAR, _LINEAR_NO_BIAS = TABLE["linear"], TABLE["linear_no_bias"]
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input @ weight.T + bias; input (…, in), weight (out, in), bias (out,)."""
+    if not isinstance(input, Tensor):
+        need_tensor("linear", 1, "input", input)
+    x, w = input._spec, weight._spec
+    if len(w.shape) != 2 or not x.shape:
+        return _small_linear(input, weight, bias)
+    if x.shape[-1] != w.shape[1]:
+        rows = 1
+        for n in x.shape[:-1]:
+            rows *= n
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1]} and {w.shape[1]}x{w.shape[0]}). "
+                           f"The input has {x.shape[-1]} features (shape {list(x.shape)}), the layer expects {w.shape[1]}.")
+    if x.dtype is not w.dtype:
+        raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {scalar_name(x.dtype)} and {scalar_name(w.dtype)}. "
+                           f"Convert the input, for example with x.to({w.dtype}).")
+    if bias is None:
+        return apply(_LINEAR_NO_BIAS, (input, weight))
+    if bias._spec.shape != (w.shape[0],):
+        return apply(_LINEAR_NO_BIAS, (input, weight)) + bias
+    return apply(_LINEAR, (input, weight, bias))
+
+
+def _small_linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+    if len(w._spec.shape) == 1:
+        out = x @ w
+    elif len(w._spec.shape) == 2:
+        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {len(x._spec.shape)}D and 2D")
+    else:
+        raise RuntimeError(f"linear(): weight must be 1-D or 2-D, got {len(w._spec.shape)}-D")
+    return out if b is None else out + b
+
+
+def cross_entropy_rows(logits: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
+    """-log softmax(logits)[i, target[i]] of each row, 0 where the target is ignore_index; logits (n, c), target (n,) of int64."""
+    return apply(TABLE["cross_entropy_rows"], (logits, target, int(ignore_index)))
+
+
+def cross_entropy_mean(logits: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
+    """The mean of `cross_entropy_rows` over rows that are not ignored."""
+    return apply(TABLE["cross_entropy_mean"], (logits, target, int(ignore_index)))
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x Φ(x), Φ the normal distribution function; approximate="tanh" for its approximation."""
+    if approximate not in ("none", "tanh"):
+        raise RuntimeError(f"approximate argument must be either none or tanh. Got {approximate!r}.")
+    return apply(TABLE["gelu"], (input,), (approximate,))
+
+
+def silu(input: Tensor) -> Tensor:
+    """x * sigmoid(x)."""
+    return apply(TABLE["silu"], (input,))
+
+
+def normalize(input: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) / sqrt(variance + eps) over dims, with mean and 1/sqrt(variance + eps) in kept dimensions."""
+    dims = tuple(sorted(wrap_dim(d, len(input._spec.shape)) for d in dims))
+    return tuple(apply(TABLE["normalize"], (input, float(eps)), (dims,)))  # type: ignore[return-value]
+
+
+def dropout(input: Tensor, p: float, training: bool = True) -> Tensor:
+    """Each element 0 with probability p, the others scaled by 1 / (1 - p)."""
+    if not training or p == 0.0:
+        return input
+    from rushlight import rng
+    seed = int(rng.default.random64()) & (2**63 - 1)
+    return apply(TABLE["dropout"], (input, float(p), seed))[0]
+
+
+def random_mask(shape: tuple[int, ...], p: float) -> Tensor:
+    """A bool tensor, False with probability p, from the counter-based generator."""
+    from rushlight import rng
+    return apply(TABLE["random_mask"], (float(p), int(rng.default.random64()) & (2**63 - 1)), (tuple(shape),))
+
+
+def embedding(weight: Tensor, index: Tensor) -> Tensor:
+    """Rows of weight (n, …) at integer indices; IndexError names an index that is out of range."""
+    from rushlight.ir.dtype import int64
+    return apply(TABLE["embedding"], (weight, cast(index, int64)))
+
+
+def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
+    """N-d cross-correlation: input (n, c, …), weight (out, c / groups, …); attributes are tuples of ints."""
+    out = apply(TABLE["convolution"], (input, weight), (tuple(stride), tuple(padding), tuple(dilation), int(groups)))
+    return out if bias is None else out + reshape(bias, (1, -1, *(1,) * (len(out._spec.shape) - 2)))
+
+
+def convolution_transpose(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, output_padding: Any, dilation: Any,
+                          groups: int) -> Tensor:
+    """The transpose of a convolution: input (n, c, …), weight (c, out / groups, …)."""
+    stride, padding, output_padding, dilation = tuple(stride), tuple(padding), tuple(output_padding), tuple(dilation)
+    spatial = [(n - 1) * s - 2 * p + d * (k - 1) + q + 1
+               for n, k, s, p, q, d in zip(input._spec.shape[2:], weight._spec.shape[2:], stride, padding, output_padding, dilation)]
+    shape = (input._spec.shape[0], weight._spec.shape[1] * groups, *spatial)
+    out = apply(TABLE["convolution_input_grad"], (input, weight), (shape, stride, padding, dilation, int(groups)))
+    return out if bias is None else out + reshape(bias, (1, -1, *(1,) * len(spatial)))
+
+
+def max_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple[Tensor, Tensor]:
+    """The largest value of each window of the trailing dimensions, and its flat position in the plane."""
+    out = apply(TABLE["max_pool"], (input,), (tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), bool(ceil_mode)))
+    return out[0], out[1]
+
+
+def avg_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool, divisor: int | None) -> Tensor:
+    """The mean of each window of the trailing dimensions."""
+    return apply(TABLE["avg_pool"], (input,), (tuple(kernel), tuple(stride), tuple(padding), bool(ceil_mode), bool(count_include_pad), divisor))
+
+
+def region(name: str, rule: Any, inputs: list[Any], attrs: tuple[Any, ...], count: int, outputs: list[Tensor]) -> None:
+    """Record ONE node for a whole rule and store its results in place.
+
+    ``rule(F, *inputs, *attrs)`` returns as many results as there are `outputs`, of their types; numbers among the
+    inputs are run-time values (never part of a plan's key). Used by the optimizers: one node per step.
+    """
+    from rushlight.ops.table import Op
+    op = _regions.get((rule, len(inputs)))
+    if op is None:
+        op = _regions[rule, len(inputs)] = Op(name, "coarse", " ".join(f"x{i}" for i in range(len(inputs))), lambda *a: a[-1],
+                                              attrs="flags types", decompose=lambda F, *a: rule(F, *a[:-2], *a[-2]), differentiable=False)
+    types = tuple((o._spec.dtype, o._spec.shape) for o in outputs)
+    before = state.grad
+    state.grad = False
+    try:
+        results = apply(op, tuple(inputs), (attrs, types))
+        if not isinstance(results, list):
+            results = [results]
+        from rushlight.tensor.core import assign
+        while outputs:
+            target, new = outputs.pop(), results.pop()
+            if target._spec.plain and target._storage.size == target._spec.numel:
+                target._storage.replace(new._storage.cell)
+                if target._vc is not target._storage:
+                    target._vc.version += 1
+            else:
+                assign(target, new)
+    finally:
+        state.grad = before
+_regions: dict[tuple[Any, int], Any] = {}
