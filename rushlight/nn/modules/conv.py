@@ -262,7 +262,6 @@ class _ConvTransposeNd(_ConvNd):
             return self.output_padding
         dims = self._dims
         lead = 2 if input.dim() == dims + 2 else 1
-        output_size = list(output_size)
         if len(output_size) == lead + dims:
             output_size = output_size[lead:]
         if len(output_size) != dims:

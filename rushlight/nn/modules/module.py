@@ -26,8 +26,7 @@ from ._hooks import (
 from ._hooks import __all__ as _hook_names
 from ._location import locate
 from ._state import EXTRA_STATE as _EXTRA_STATE_KEY_SUFFIX  # noqa: F401 - PyTorch's name
-from ._state import IncompatibleKeys as _IncompatibleKeys  # noqa: F401 - PyTorch's name
-from ._state import StateMethods
+from ._state import StateMethods, _IncompatibleKeys  # noqa: F401 - PyTorch's import path
 from ._typename import typename
 from ._walk import WalkMethods
 

@@ -110,14 +110,8 @@ class _Orthogonal(Module):
         a, tau = rl.geqrf(q)
         diagonal = a.diagonal(dim1=-2, dim2=-1)
         signs = diagonal.sign()
-        signs = rl.where(tau == 0.0, -signs, signs)
-        return a - rl.diag_embed(diagonal, dim1=-2, dim2=-1)[..., : a.size(-1)] + self._on_diagonal(a, signs)
-
-    @staticmethod
-    def _on_diagonal(a: Tensor, values: Tensor) -> Tensor:
-        result = rl.zeros_like(a)
-        result.diagonal(dim1=-2, dim2=-1).copy_(values)
-        return result
+        diagonal.copy_(rl.where(tau == 0.0, -signs, signs))
+        return a
 
     @staticmethod
     def _completed(q: Tensor) -> Tensor:

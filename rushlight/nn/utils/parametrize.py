@@ -57,9 +57,9 @@ def _require_same(new: Tensor, old: Tensor, complaint: str, new_name: str, old_n
             )
 
 
-def _require_tensor(value: object, complaint: str) -> None:
+def _require_tensor(value: object, complaint: str, end: str = ".") -> None:
     if not isinstance(value, Tensor):
-        raise ValueError(f"{complaint} {type(value).__name__}")
+        raise ValueError(f"{complaint} {type(value).__name__}{end}")
 
 
 class ParametrizationList(ModuleList):
@@ -133,7 +133,7 @@ class ParametrizationList(ModuleList):
                     raise RuntimeError(f"parametrization {type(module).__name__} does not implement right_inverse.")
                 value = module.right_inverse(value)
             if self.is_tensor:
-                _require_tensor(value, "`right_inverse` should return a tensor. Got")
+                _require_tensor(value, "`right_inverse` should return a tensor. Got", end="")
                 self._set_original("original", value, "The tensor")
                 return
             if not isinstance(value, Sequence):
@@ -232,7 +232,7 @@ def _check_further(module: Module, name: str, parametrization: Module) -> None:
         inverse = parametrization.right_inverse(result)
     except NotImplementedError:
         return
-    _require_tensor(inverse, "parametrization.right_inverse must return a tensor. Got:")
+    _require_tensor(inverse, "parametrization.right_inverse must return a tensor. Got:", end="")
     complaint = (
         f"The tensor returned by parametrization.right_inverse must have the same {{}} as module.{name}, "
         "unless the `unsafe` flag is enabled."
