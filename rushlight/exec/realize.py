@@ -61,6 +61,10 @@ def realize(graph: Graph) -> None:
             raise
         for cell, buffer in zip(live, results):
             _settle(cell, buffer)
+        for node in nodes:  # nodes and cells refer to each other: let go, so that memory is freed at once
+            node.ins = ()
+            for cell in node.outs:
+                cell.node = None
 
 
 def _settle(cell: Cell, buffer: Buffer) -> None:
@@ -73,7 +77,6 @@ def _settle(cell: Cell, buffer: Buffer) -> None:
     else:
         stats.track(buffer, buffer.nbytes)
     cell.buffer = buffer
-    cell.node = None
 
 
 def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list[Any], list[int]]:

@@ -102,6 +102,7 @@ class Loading:
         check_version(archive)
         self.refuse_torchscript(archive)
         self.record = "data.pkl"
+        self.budget.spend(archive.find("data.pkl").size)
         data = archive.read("data.pkl")
         storages = ZipStorages(archive, self.relocate, self.budget.spend, self.map_file)
         world = TableWorld(self.builder, storages, self.budget)

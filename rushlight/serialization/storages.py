@@ -46,8 +46,8 @@ class Storages:
     def get(self, dtype: DType, key: str, location: str, numel: int) -> StorageRecord:
         known = self.by_key.get(key)
         if known is None:
-            self.spend(STORAGE_COST)
             known = StorageRecord(key, dtype, numel, None, location)
+            self.spend(STORAGE_COST + known.nbytes)
             self.read(known)
             self.by_key[key] = known = self.relocate(known)
         elif (known.dtype, known.numel) != (dtype, numel):
