@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rushlight.serialization.budget import get_load_memory_limit, set_load_memory_limit
 from rushlight.serialization.errors import CheckpointError
-from rushlight.serialization.load import get_unsafe_globals_in_checkpoint, load, load_records
+from rushlight.serialization.loading import get_unsafe_globals_in_checkpoint, load, load_records
 from rushlight.serialization.location import default_restore_location, location_tag
-from rushlight.serialization.safe_globals import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
+from rushlight.serialization.allowed import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 from rushlight.serialization.settings import (
     LoadEndianness,
     get_crc32_options,
@@ -22,7 +22,7 @@ __all__ = [
     "save", "save_safetensors", "set_crc32_options", "set_default_load_endianness", "set_load_memory_limit",
 ]
 
-_LATER = {"save": "save", "save_safetensors": "safetensors_files", "load_safetensors": "safetensors_files"}
+_LATER = {"save": "saving", "save_safetensors": "safetensors_files", "load_safetensors": "safetensors_files"}
 
 
 def __getattr__(name: str) -> object:

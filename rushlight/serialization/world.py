@@ -15,7 +15,7 @@ from rushlight.serialization.keys import KeyGuard
 from rushlight.serialization.machine import PAIR
 from rushlight.serialization.names import python3_name
 from rushlight.serialization.records import StorageRecord, StorageSlice, TensorRecord
-from rushlight.serialization.safe_globals import BLOCKED_MODULES, allowed_by_name
+from rushlight.serialization.allowed import BLOCKED_MODULES, allowed_by_name
 from rushlight.serialization.tables import TABLE, Entry, Named, new_parameter
 
 PATHS_OF_TENSOR_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.Parameter")

@@ -1,0 +1,80 @@
+"""Between the plain records of files and rushlight's tensors. The only file here that knows both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rushlight.ir.dtype import DType
+from rushlight.nn.parameter import Parameter
+from rushlight.serialization.errors import Fault
+from rushlight.serialization.records import StorageRecord, TensorRecord
+from rushlight.tensor.core import Tensor, flat_memory, from_storage
+from rushlight.tensor.device import device
+from rushlight.tensor.functions.shape import Size
+from rushlight.tensor.storage import Storage, fresh
+
+
+class TensorBuilder:
+    """Makes tensors of records. Views of one storage record share one storage."""
+
+    tensor_types: dict[str, type] = {"torch.Tensor": Tensor, "torch.nn.parameter.Parameter": Parameter}
+
+    def tensor(self, record: TensorRecord) -> Tensor:
+        made = from_storage(self.storage(record.storage, record.dtype), record.dtype, record.size, record.stride,
+                            record.offset)
+        return made.requires_grad_() if record.requires_grad else made  # type: ignore[attr-defined]
+
+    def storage(self, record: StorageRecord, dtype: DType) -> Storage:
+        """The storage of a record. Untyped bytes take the type of the first tensor on them."""
+        if record.built is None:
+            assert record.array is not None
+            array = record.array
+            if array.nbytes % dtype.itemsize == 0 and array.dtype != dtype.numpy:
+                array = array.view(dtype.numpy)
+            record.built = fresh(array, dtype)
+        return record.built
+
+    def parameter(self, data: Any, requires_grad: bool) -> Parameter:
+        if requires_grad and data.dtype.kind not in "fc":
+            raise Fault("Only Tensors of floating point and complex dtype can require gradients")
+        return Parameter(data, requires_grad)
+
+    def attributes(self, tensor: Any, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(tensor, name, value)
+
+    def size(self, sizes: tuple[int, ...]) -> Size:
+        return Size(sizes)
+
+    def device(self, kind: str, index: int | None) -> device:
+        try:
+            return device(kind, index)
+        except RuntimeError as e:
+            raise Fault(str(e)) from None
+
+    def layout(self, name: str) -> Any:
+        import rushlight
+        return getattr(rushlight, name.removeprefix("torch."))
+
+    def is_tensor(self, value: Any) -> bool:
+        return isinstance(value, Tensor)
+
+
+def describe(tensor: Tensor, storage: StorageRecord) -> TensorRecord:
+    """The record of a tensor whose storage has this record."""
+    s = tensor._spec
+    return TensorRecord(storage, s.dtype, s.offset, s.shape, s.strides, bool(tensor.requires_grad),
+                        isinstance(tensor, Parameter))
+
+
+def memory(storage: Storage) -> np.ndarray:
+    """The realized memory of a storage, one-dimensional and contiguous."""
+    return np.ascontiguousarray(flat_memory(storage))
+
+
+def own_attributes(tensor: Tensor) -> dict[str, Any]:
+    """What the program itself has put on a tensor as attributes."""
+    return {name: value for name, value in vars(tensor).items()
+            if not name.startswith("_") and not hasattr(type(tensor), name)}

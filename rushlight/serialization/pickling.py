@@ -1,0 +1,172 @@
+"""Pickles objects as torch.save does: tensors as calls of torch._utils, storages as persistent ids."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from rushlight.ir.dtype import DType
+from rushlight.nn.parameter import Parameter, is_lazy
+from rushlight.serialization import bridge
+from rushlight.serialization.names import torch_name
+from rushlight.serialization.records import STORAGE_NAMES, StorageRecord
+from rushlight.tensor.core import Tensor
+from rushlight.tensor.device import device
+from rushlight.tensor.functions.shape import Size
+from rushlight.tensor.storage import Storage
+
+MIXED = "Cannot save multiple tensors or storages that view the same data as different types"
+
+
+class Global:
+    """A name that the pickle mentions without our having the object: pickled as GLOBAL, in PyTorch's words."""
+
+    def __init__(self, module: str, name: str):
+        self.module, self.name = module, name
+
+    def __call__(self) -> None:
+        raise AssertionError("only its name is written")
+
+
+class StorageRef:
+    """Stands for a storage in the arguments of a tensor."""
+
+    def __init__(self, record: StorageRecord, kind: Global, count: int):
+        self.record, self.kind, self.count = record, kind, count
+
+
+REBUILD_V2 = Global("torch._utils", "_rebuild_tensor_v2")
+REBUILD_V3 = Global("torch._utils", "_rebuild_tensor_v3")
+REBUILD_PARAMETER = Global("torch._utils", "_rebuild_parameter")
+REBUILD_PARAMETER_STATE = Global("torch._utils", "_rebuild_parameter_with_state")
+REBUILD_TYPE = Global("torch._tensor", "_rebuild_from_type_v2")
+UNTYPED = Global("torch.storage", "UntypedStorage")
+STORAGE_TYPES = {d: Global("torch", name) for d, name in STORAGE_NAMES.items()}
+TYPES = {Tensor: Global("torch", "Tensor"), Parameter: Global("torch.nn.parameter", "Parameter"),
+         Size: Global("torch", "Size"), device: Global("torch", "device")}
+
+
+class Writer:
+    """What one `save` collects: the storages that its pickle names, in order."""
+
+    def __init__(self, key_of: Callable[[int, Storage], str]):
+        self.key_of = key_of
+        self.storages: dict[int, tuple[StorageRecord, Storage]] = {}
+        self.dtypes: dict[DType, Global] = {}
+
+    def storage(self, tensor: Tensor) -> StorageRef:
+        """The reference to a tensor's storage, which is written once however many tensors view it."""
+        storage, dtype = tensor._storage, tensor.dtype
+        found = self.storages.get(id(storage))
+        if found is None:
+            count = bridge.memory(storage).nbytes // dtype.itemsize
+            record = StorageRecord(self.key_of(len(self.storages), storage), dtype, count)
+            self.storages[id(storage)] = found = record, storage
+        record = found[0]
+        if record.dtype is not dtype:
+            raise RuntimeError(MIXED)
+        kind = STORAGE_TYPES.get(dtype)
+        return StorageRef(record, kind or UNTYPED, record.numel if kind else record.nbytes)
+
+    def tensor(self, tensor: Tensor) -> tuple[Any, ...]:
+        """The call that rebuilds a tensor."""
+        ref = self.storage(tensor)
+        record = bridge.describe(tensor, ref.record)
+        args = (ref, record.offset, record.size, record.stride, record.requires_grad, OrderedDict())
+        return (REBUILD_V3, (*args, self.dtype(record.dtype))) if ref.kind is UNTYPED else (REBUILD_V2, args)
+
+    def dtype(self, dtype: DType) -> Global:
+        return self.dtypes.setdefault(dtype, Global("torch", dtype.name))
+
+    def reduce(self, obj: Any) -> Any:
+        """How an object of ours is pickled; NotImplemented for everything else."""
+        kind = type(obj)
+        if isinstance(obj, Tensor):
+            return obj.__reduce_ex__(2) if is_lazy(obj) else self.reduce_tensor(obj, kind)
+        if kind is Size:
+            return TYPES[Size], (tuple(obj),)
+        if kind is device:
+            return TYPES[device], (obj.type,) if obj.index is None else (obj.type, obj.index)
+        if str(kind.__module__).startswith("rushlight.") and kind.__name__ == "layout":
+            return Global("torch.serialization", "_get_layout"), (str(obj),)
+        return NotImplemented
+
+    def reduce_tensor(self, obj: Tensor, kind: type) -> tuple[Any, ...]:
+        state = bridge.own_attributes(obj)
+        if kind is Parameter:
+            args = (obj.detach(), bool(obj.requires_grad), OrderedDict())  # type: ignore[attr-defined]
+            return (REBUILD_PARAMETER_STATE, (*args, state)) if state else (REBUILD_PARAMETER, args)
+        function, args = self.tensor(obj)
+        if kind is Tensor and not state:
+            return function, args
+        return REBUILD_TYPE, (function, kind, args, state)
+
+
+def pickler_class(pickle_module: Any, writer: Writer, persistent_id: Callable[[StorageRef], tuple[Any, ...]]) -> type:
+    """A Pickler that writes PyTorch's names.
+
+    It is the Python one of the pickle module: the C one insists on importing every name that it writes.
+    """
+    base = pickle._Pickler if pickle_module is pickle else pickle_module.Pickler  # type: ignore[attr-defined]
+    if not issubclass(base, pickle._Pickler):  # type: ignore[attr-defined]
+        raise NotImplementedError(f"save(pickle_module={getattr(pickle_module, '__name__', pickle_module)}): its Pickler "
+                                  "must be a subclass of Python's own pickle._Pickler, as dill's is")
+
+    class CheckpointPickler(base):  # type: ignore[misc, valid-type]
+        dispatch = dict(base.dispatch)
+
+        def persistent_id(self, obj: Any) -> Any:
+            return persistent_id(obj) if type(obj) is StorageRef else None
+
+        def reducer_override(self, obj: Any) -> Any:
+            return writer.reduce(obj)
+
+        def write_global(self, obj: Global) -> None:
+            write_name(self, obj, obj.module, obj.name)
+
+        def save_type(self, obj: Any) -> None:
+            known = TYPES.get(obj)
+            if known is not None:
+                self.save(known)
+            elif getattr(obj, "__module__", "").startswith("rushlight."):
+                self.save_ours(obj)
+            else:
+                base.save_type(self, obj)
+
+        def save_ours(self, obj: Any) -> None:
+            """A class or function of rushlight, by the name that PyTorch has for it."""
+            write_name(self, obj, torch_name(obj.__module__), obj.__qualname__)
+
+        def write_dtype(self, obj: DType) -> None:
+            self.save(writer.dtype(obj))
+
+        def save_function(self, obj: Any) -> None:
+            if str(getattr(obj, "__module__", "")).startswith("rushlight.") and "<" not in obj.__qualname__:
+                self.save_ours(obj)
+            else:
+                base.dispatch[type(obj)](self, obj)
+
+        dispatch[Global] = write_global
+        dispatch[type] = save_type
+        dispatch[DType] = write_dtype
+        dispatch[type(write_name)] = save_function
+
+    return CheckpointPickler
+
+
+def write_name(pickler: Any, obj: Any, module: str, name: str) -> None:
+    """GLOBAL, or STACK_GLOBAL from protocol 4 on."""
+    if pickler.proto >= 4:
+        pickler.save(module)
+        pickler.save(name)
+        pickler.write(pickle.STACK_GLOBAL)
+    elif "." in name:
+        raise pickle.PicklingError(f"Can't pickle {module}.{name}: protocol {pickler.proto} has no nested names; "
+                                   "use pickle_protocol=4")
+    else:
+        pickler.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
+    pickler.memoize(obj)
+
+
