@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+import threading
 import warnings
 from collections.abc import Callable
 
@@ -41,6 +43,24 @@ __all__ = [
     "sparse",
 ]
 
+_skip = threading.local()
+
+
+@contextlib.contextmanager
+def skipped():
+    """Within the ``with``, uniform, normal and constant fills of this thread leave tensors as they are."""
+    before = getattr(_skip, "on", False)
+    _skip.on = True
+    try:
+        yield
+    finally:
+        _skip.on = before
+
+
+def _skipping() -> bool:
+    return getattr(_skip, "on", False)
+
+
 # Gains that keep the variance of activations; leaky_relu's depends on its slope.
 _GAINS = {
     **{f"{kind}{n}d": 1 for kind in ("conv", "conv_transpose") for n in (1, 2, 3)},
@@ -72,13 +92,13 @@ def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> Tensor:
     """Fills with numbers uniform in [a, b)."""
     with rl.no_grad():
-        return tensor.uniform_(a, b, generator=generator)
+        return tensor if _skipping() else tensor.uniform_(a, b, generator=generator)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None) -> Tensor:
     """Fills with normally distributed numbers."""
     with rl.no_grad():
-        return tensor.normal_(mean, std, generator=generator)
+        return tensor if _skipping() else tensor.normal_(mean, std, generator=generator)
 
 
 def trunc_normal_(
@@ -92,7 +112,7 @@ def trunc_normal_(
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fills with one value."""
     with rl.no_grad():
-        return tensor.fill_(val)
+        return tensor if _skipping() else tensor.fill_(val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -103,7 +123,7 @@ def ones_(tensor: Tensor) -> Tensor:
 def zeros_(tensor: Tensor) -> Tensor:
     """Fills with 0."""
     with rl.no_grad():
-        return tensor.zero_()
+        return tensor if _skipping() else tensor.zero_()
 
 
 def eye_(tensor: Tensor) -> Tensor:

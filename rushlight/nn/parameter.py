@@ -29,6 +29,15 @@ NO_SHARING = (
 )
 
 
+def _as_class(cls: type, data: Tensor, requires_grad: bool) -> Any:
+    """A leaf of another class on the memory of ``data``."""
+    if requires_grad and not (data.dtype.is_floating_point or data.dtype.is_complex):
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+    leaf = data.detach().requires_grad_(requires_grad)
+    leaf.__class__ = cls
+    return leaf
+
+
 class _MarkedMeta(type(Tensor)):  # type: ignore[misc]
     """Lets a tensor of another class count as a Parameter or Buffer when it carries the class's mark."""
 
@@ -54,7 +63,7 @@ class Parameter(Tensor, metaclass=_MarkedMeta):
         if data is None:
             data = rl.empty(0)
         if type(data) is Tensor or type(data) is Parameter:
-            return Tensor._make_subclass(cls, data, requires_grad)
+            return _as_class(cls, data, requires_grad)
         marked = data.detach().requires_grad_(requires_grad)
         if type(marked) is not type(data):
             raise RuntimeError(
@@ -71,7 +80,10 @@ class Parameter(Tensor, metaclass=_MarkedMeta):
         return memo[id(self)]
 
     def __repr__(self) -> str:
-        return "Parameter containing:\n" + Tensor.__repr__(self)
+        plain = _as_class(Tensor, self, self.requires_grad)
+        return f"Parameter containing:\n{plain!r}"
+
+    __str__ = __repr__
 
     def __reduce_ex__(self, protocol: object):
         return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
@@ -86,13 +98,36 @@ class UninitializedTensorMixin:
     """A tensor whose device and dtype are known and whose shape is not; ``materialize`` supplies it."""
 
     cls_to_become: type
+    _held: Tensor  # an empty tensor with the dtype and device to be
 
     def materialize(self, shape, device=None, dtype=None) -> None:
         """Becomes an ordinary tensor of this shape, with uninitialised values."""
-        held = self._held
-        self.data = rl.empty(shape, device=device or held.device, dtype=dtype or held.dtype)
-        self.__dict__.pop("_held", None)
+        held = self.__dict__.pop("_held")
         self.__class__ = self.cls_to_become
+        self.data = rl.empty(shape, device=device or held.device, dtype=dtype or held.dtype)
+
+    @property
+    def _spec(self):
+        """What every operation asks for first."""
+        raise ValueError(
+            "Attempted to use an uninitialized parameter. This error happens when you are using a `LazyModule` or "
+            f"explicitly manipulating `torch.nn.parameter.{type(self).__name__}` objects. When using LazyModules Call "
+            "`forward` with a dummy batch to initialize the parameters before calling torch functions"
+        )
+
+    @property
+    def dtype(self):
+        return self._held.dtype
+
+    @property
+    def device(self):
+        return self._held.device
+
+    def is_floating_point(self) -> bool:
+        return self._held.is_floating_point()
+
+    def is_complex(self) -> bool:
+        return self._held.is_complex()
 
     @property
     def shape(self):
@@ -106,6 +141,8 @@ class UninitializedTensorMixin:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+    __str__ = __repr__
 
     def __reduce_ex__(self, protocol: object):
         return type(self), (self.requires_grad, None, self._held.dtype)
@@ -122,7 +159,7 @@ class UninitializedTensorMixin:
 
 def _uninitialized(cls, requires_grad, device, dtype):
     held = rl.empty(0, device=device, dtype=dtype)
-    tensor = Tensor._make_subclass(cls, held, requires_grad)
+    tensor = _as_class(cls, held, requires_grad)
     tensor._held = held
     return tensor
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+from .. import init
 from ..modules.module import Module
 
 
@@ -16,5 +17,5 @@ def skip_init(module_cls, *args, **kwargs):
         raise RuntimeError(f"Expected a Module; got {module_cls}")
     if "device" not in inspect.signature(module_cls).parameters:
         raise RuntimeError("Module must support a 'device' arg to skip initialization")
-    device = kwargs.pop("device", "cpu")
-    return module_cls(*args, device="meta", **kwargs).to_empty(device=device)
+    with init.skipped():
+        return module_cls(*args, **kwargs)
