@@ -55,13 +55,14 @@ class Cell:
 class Signature:
     """An operation with the types of its operands and results: computed once, then found by a dictionary look-up."""
 
-    __slots__ = ("op", "attrs", "specs", "outs", "id")
+    __slots__ = ("op", "attrs", "specs", "given", "outs", "id")
     count = 0
 
     def __init__(self, op: Any, attrs: tuple[Any, ...], specs: tuple[Any, ...], outs: tuple[Spec, ...]):
         self.op = op
         self.attrs = attrs
-        self.specs = specs
+        self.specs = specs  # how operands are read: elementwise operations read them broadcast
+        self.given = specs  # the operands' own types
         self.outs = outs
         Signature.count += 1
         self.id = Signature.count

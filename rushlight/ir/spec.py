@@ -82,7 +82,7 @@ class Spec:
     def extent(self) -> int:
         """One past the largest element index that the view touches."""
         if self.numel == 0:
-            return self.offset
+            return 0
         return self.offset + 1 + sum((n - 1) * s for n, s in zip(self.shape, self.strides))
 
 

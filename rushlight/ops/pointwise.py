@@ -68,8 +68,8 @@ def zero(g: Any) -> Any:
 # --- one operand --------------------------------------------------------------------------------------------------
 NEG = unary("neg", lambda np, x: np.negative(x), lambda g: -g)
 ABS = unary("abs", lambda np, x: np.abs(x), lambda g, x: g * x.sgn(), shape=real)
-SIGN = unary("sign", lambda np, x: np.sign(x), zero)
-SGN = unary("sgn", lambda np, x: np.sign(x), lambda F, g, x, out: F.sgn_grad(g, x, out))
+SIGN = unary("sign", lambda np, x: np.sign(x) if x.dtype.kind != "b" else x.copy(), zero)
+SGN = unary("sgn", lambda np, x: np.sign(x) if x.dtype.kind != "b" else x.copy(), lambda F, g, x, out: F.sgn_grad(g, x, out))
 FLOOR = unary("floor", lambda np, x: np.floor(x), zero)
 CEIL = unary("ceil", lambda np, x: np.ceil(x), zero)
 TRUNC = unary("trunc", lambda np, x: np.trunc(x), zero)

@@ -196,7 +196,7 @@ class OpFn(GradFn):
         if rule is None:
             raise NotImplementedError(f"the derivative for '{op.name}' with respect to its operand {name} is not implemented.")
         f, names = rule
-        specs = self.sig.specs
+        specs = self.sig.given
         if op.variadic and i >= last:
             env["i"] = i - last
         args = [env[n] if n in env else self._type_of(n, specs) for n in names]

@@ -23,7 +23,8 @@ from rushlight.tensor.state import state
 # functions whose first argument is not the tensor, or which are no methods in PyTorch
 NOT_METHODS = {"cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack", "einsum", "meshgrid", "tensordot",
                "broadcast_tensors", "broadcast_shapes", "atleast_1d", "atleast_2d", "atleast_3d", "complex", "polar", "chain_matmul", "Size",
-               "real", "imag", "polygamma", "rsub", "deg2rad", "rad2deg", "result", "where", "builtin_abs"}
+               "real", "imag", "polygamma", "rsub", "deg2rad", "rad2deg", "result", "where", "block_diag", "cartesian_prod", "combinations", "cdist", "trapezoid", "trapz",
+               "cumulative_trapezoid", "gradient", "searchsorted", "bucketize"}
 IN_PLACE = """abs absolute acos arccos acosh arccosh add addcdiv addcmul addmm addmv addr addbmm baddbmm asin arcsin asinh arcsinh atan arctan atan2 arctan2
 atanh arctanh bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip conj_physical
 copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge

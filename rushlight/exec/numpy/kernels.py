@@ -180,6 +180,20 @@ def linear_no_bias(x: Array, w: Array) -> Array:
     return np.matmul(x.reshape(-1, x.shape[-1]), w.T).reshape(*x.shape[:-1], w.shape[0])
 
 
+def softmax(x: Array, dim: int) -> Array:
+    if x.size == 0:
+        return x.copy()
+    e = np.exp(x - x.max(axis=dim, keepdims=True))
+    return e / e.sum(axis=dim, keepdims=True)  # type: ignore[no-any-return]
+
+
+def log_softmax(x: Array, dim: int) -> Array:
+    if x.size == 0:
+        return x.copy()
+    shifted = x - x.max(axis=dim, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))  # type: ignore[no-any-return]
+
+
 SCALAR_FUNCTIONS: dict[str, Kernel] = {f"scalar_{n}": getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "neg", "pow")}
 OVERWRITING = frozenset(("write", "index_put", "scatter", "scatter_add", "scatter_reduce"))
 KERNELS: dict[str, Kernel] = {
@@ -187,13 +201,14 @@ KERNELS: dict[str, Kernel] = {
     "remainder": remainder, "fmod": fmod, "pow": power, "bitwise_left_shift": shift_left, "bitwise_right_shift": shift_right,
     "complex": complex_of, "write": write, "unview": unview, "arange": arange, "constant_pad": constant_pad,
     "random_mask": random_mask, "dropout": dropout, "linear": linear, "linear_no_bias": linear_no_bias,
+    "softmax": softmax, "log_softmax": log_softmax,
     **SCALAR_FUNCTIONS, **indexing.KERNELS, **loss.KERNELS,
 }
 # Kernels in files of their own, imported when first used: file -> names of rows (a row's function has the row's name)
 FILES: dict[str, str] = {
     "conv": "convolution convolution_input_grad convolution_weight_grad",
     "pool": "max_pool avg_pool avg_pool_grad",
-    "scan": "cumsum cumprod cummax cummin logcumsumexp sort topk kthvalue median nanmedian mode max_dim min_dim",
+    "ordering": "cumsum cumprod cummax cummin logcumsumexp sort topk kthvalue median nanmedian mode max_dim min_dim argmax argmin",
     "special": "erf erfc erfinv lgamma digamma polygamma i0 i0e i1 i1e ndtri log_ndtr zeta igamma igammac xlogy xlog1py",
 }
 

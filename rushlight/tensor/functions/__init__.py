@@ -1,10 +1,12 @@
 """Every public function on tensors, by family."""
 
-from rushlight.tensor.functions import indexing, pointwise, products, reduction, shape
+from rushlight.tensor.functions import combined, counting, indexing, pointwise, products, reduction, shape
+from rushlight.tensor.functions.combined import *  # noqa: F403
+from rushlight.tensor.functions.counting import *  # noqa: F403
 from rushlight.tensor.functions.indexing import *  # noqa: F403
 from rushlight.tensor.functions.pointwise import *  # noqa: F403
 from rushlight.tensor.functions.products import *  # noqa: F403
 from rushlight.tensor.functions.reduction import *  # noqa: F403
 from rushlight.tensor.functions.shape import *  # noqa: F403
 
-FAMILIES = (pointwise, shape, reduction, indexing, products)
+FAMILIES = (pointwise, shape, reduction, indexing, products, combined, counting)

@@ -196,7 +196,7 @@ def store(target: Tensor, value: Tensor) -> None:
 
 
 def _checked_index(name: str, index: Tensor) -> Tensor:
-    if index._spec.dtype.name not in ("int64", "int32"):
+    if index._spec.dtype.name not in ("int64", "int32") and index._spec.numel:
         raise RuntimeError(f"{name}(): Expected dtype int64 for index")
     return cast(index, int64)
 
@@ -408,7 +408,17 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         if isinstance(value, complex) and not input._spec.dtype.is_complex:
             raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
         fill = apply(TABLE["full"], (fit(operand(value), input._spec.dtype),), ((), input._spec.dtype))
-    return _along("index_fill", input, dim, index, fill, False)
+    d = wrap_dim(dim, len(input._spec.shape))
+    if index._spec.dtype.name not in ("int64", "int32"):
+        raise RuntimeError(f"index_fill_(): Expected dtype int64 for index but got: {index.dtype}")
+    if len(index._spec.shape) > 1:
+        raise IndexError("index_fill_(): Index is supposed to be a vector")
+    from rushlight.tensor.functions.pointwise import where
+    shape = input._spec.shape or (1,)
+    hit = apply(TABLE["index_put"], (apply(TABLE["full"], (False,), ((shape[d],), bool_)), apply(TABLE["full"], (True,), ((index._spec.numel,), bool_)),
+                                     cast(index, int64).reshape(-1)), ((0,), False))
+    mask = hit.reshape([-1 if i == d else 1 for i in range(len(shape))]) if input._spec.shape else hit.reshape(())
+    return where(mask, fill, input)
 
 
 def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True, out: Any = None) -> Tensor:

@@ -200,7 +200,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     """input ** exponent in float64 (complex128 where one is complex)."""
     from rushlight.ir.dtype import complex128, float64
-    wide = complex128 if any(isinstance(o, complex) or (isinstance(o, Tensor) and o._spec.dtype.is_complex) for o in (input, exponent)) else float64
+    wide = complex128 if any(o.__class__.__name__ == "complex" or (isinstance(o, Tensor) and o._spec.dtype.is_complex) for o in (input, exponent)) else float64
     up = [cast(o, wide) if isinstance(o, Tensor) else fit(o, wide) for o in (input, exponent)]
     return give(out, join(TABLE["pow"], *up))
 

@@ -177,7 +177,9 @@ def scatter_reduce_grad(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: T
         return _scatter_prod_grad(g, x, index, src, out, dim, include_self)
     else:
         value = out.gather(dim, index)
-        own = cast(x == out, g._spec.dtype) if include_self else zeros_of(x._spec, g)
+        own = cast(x == out, g._spec.dtype)
+        if not include_self:
+            own = own.scatter(dim, index, 0)
         hit = cast(src[tuple(slice(0, n) for n in index._spec.shape)] == value, g._spec.dtype)
         count = own.scatter_add(dim, index, hit)
         share = g / where(count == 0, 1, count)

@@ -58,10 +58,10 @@ def wildcard(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
     return shape
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape: a view where that is possible, else a copy. One size may be -1."""
     s = input._spec
-    new = wildcard(shape_of(*shape), s.numel)
+    new = wildcard(shape_of(*args) if shape is None else shape_of(shape), s.numel)
     if new == s.shape:
         return view_as_is(input)
     to = s.reshape(new)
@@ -146,10 +146,10 @@ def view_as_complex(input: Tensor) -> Tensor:
     return view(input, to, "ViewAsComplexBackward0", lambda g: view_as_real(g))
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The dimensions in another order."""
     ndim = len(input._spec.shape)
-    order = shape_of(*dims)
+    order = shape_of(dims) if dims is not None else shape_of(*args)
     if len(order) != ndim:
         raise RuntimeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
                            f"dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = {len(order)}")
@@ -269,9 +269,9 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     return reshape(input, (*input._spec.shape[:d], *sizes, *input._spec.shape[d + 1:]))
 
 
-def expand(input: Tensor, *size: Any, implicit: bool = False) -> Tensor:
+def expand(input: Tensor, *args: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """Dimensions of size 1 repeated without a copy; -1 keeps a size."""
-    want = shape_of(*size)
+    want = shape_of(size) if size is not None else shape_of(*args)
     s = input._spec
     lead = len(want) - len(s.shape)
     if lead < 0:
@@ -580,9 +580,9 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple([select(input, d, i) for i in range(input._spec.shape[d])])
 
 
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
+def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     """The tensor copied side by side `repeats` times along each dimension."""
-    times = shape_of(*repeats)
+    times = shape_of(repeats) if repeats is not None else shape_of(*args)
     shape = self._spec.shape
     if len(times) < len(shape):
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
@@ -594,15 +594,15 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     return contiguous(expand(reshape(self, spread), full)).reshape([a * b for a, b in zip(times, shape)])
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """`repeat` with missing leading repeats taken as 1."""
-    times = shape_of(*dims)
+    times = shape_of(dims) if dims is not None else shape_of(*args)
     return repeat(input, (1,) * (len(input._spec.shape) - len(times)) + times)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The order of elements reversed along dimensions."""
-    given = shape_of(*dims)
+    given = shape_of(dims) if dims is not None else shape_of(*args)
     d = wrap_dims(given, len(input._spec.shape)) if given else ()
     return apply(TABLE["flip"], (input,), (d,)) if d else clone(input)
 
@@ -769,7 +769,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     shape = tuple(p._spec.shape[0] for p in flat)
     grids = [expand(reshape(p, tuple(shape[i] if i == k else 1 for i in range(len(shape)))), shape) for k, p in enumerate(flat)]
     if swap:
-        grids = [transpose(g, 0, 1) for g in (grids[1], grids[0], *grids[2:])]
+        grids = [grids[1], grids[0], *grids[2:]]
     return tuple(grids)
 
 

@@ -1,0 +1,219 @@
+"""Unique values, histograms and searches. Most depend on the data and run at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rushlight.ir.dtype import int32, int64
+from rushlight.tensor.core import Tensor, unwrap, wrap
+from rushlight.tensor.functions.common import cast, give, wrap_dim
+
+
+def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:  # noqa: A002
+    """The distinct values (or slices along dim) in ascending order, where each came from, and how often."""
+    array = unwrap(input.detach())
+    d = None if dim is None else wrap_dim(dim, array.ndim)
+    values, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, axis=d, equal_nan=False)
+    inverse = inverse.reshape(array.shape) if d is None else inverse.reshape(-1)
+    return _chosen(values, inverse, counts, return_inverse, return_counts)
+
+
+def _chosen(values: np.ndarray, inverse: np.ndarray, counts: np.ndarray, with_inverse: bool, with_counts: bool) -> Any:
+    out = [wrap(np.array(values))]
+    if with_inverse:
+        out.append(wrap(np.ascontiguousarray(inverse, np.int64)))
+    if with_counts:
+        out.append(wrap(np.ascontiguousarray(counts, np.int64)))
+    return tuple(out) if len(out) > 1 else out[0]
+
+
+def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
+    """The values (or slices along dim) without immediate repetitions."""
+    array = unwrap(input.detach())
+    shape = array.shape
+    d = 0 if dim is None else wrap_dim(dim, array.ndim)
+    rows = array.reshape(-1) if dim is None else np.moveaxis(array, d, 0)
+    n = rows.shape[0]
+    new = np.ones(n, bool)
+    if n > 1:
+        new[1:] = (rows[1:] != rows[:-1]).reshape(n - 1, -1).any(axis=1)
+    group = np.cumsum(new) - 1
+    counts = np.bincount(group, minlength=int(new.sum())) if n else np.zeros(0, np.int64)
+    values = rows[new] if dim is None else np.moveaxis(rows[new], 0, d)
+    return _chosen(values, group.reshape(shape) if dim is None else group, counts, return_inverse, return_counts)
+
+
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each non-negative integer occurs, or the sum of its weights."""
+    array = unwrap(input)
+    if array.ndim != 1 or (array.size and array.min() < 0):
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if array.dtype.kind not in "iu":
+        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{input.dtype}'")
+    if minlength < 0:
+        raise RuntimeError("minlength should be >= 0")
+    if weights is not None and weights._spec.shape != input._spec.shape:
+        raise RuntimeError("weights should be 1-d and have the same length as input")
+    out = np.bincount(array, None if weights is None else unwrap(weights.detach()), minlength)
+    if weights is not None:
+        return wrap(out.astype(np.float32 if weights.dtype.name == "float32" else np.float64))
+    return wrap(out.astype(np.int64))
+
+
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out: Any = None) -> Tensor:  # noqa: A002
+    """Counts in equal bins from min to max (the data's own range where the two are equal)."""
+    if bins <= 0:
+        raise RuntimeError("bins must be > 0")
+    array = unwrap(input.detach()).reshape(-1)
+    low, high = float(min), float(max)
+    if low == high and array.size:
+        low, high = float(array.min()), float(array.max())
+    if low == high:
+        low, high = low - 1, high + 1
+    if not np.isfinite([low, high]).all():
+        raise RuntimeError(f"range of [{low}, {high}] is not finite")
+    if low > high:
+        raise RuntimeError("max must be larger than min")
+    inside = array[(array >= low) & (array <= high)].astype(np.float64)
+    place = np.minimum(((inside - low) * bins / (high - low)).astype(np.int64), bins - 1)
+    return give(out, wrap(np.bincount(place, minlength=bins).astype(input._spec.dtype.numpy)))
+
+
+def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False, out: Any = None) -> Any:  # noqa: A002
+    """Counts (or densities) in bins, and the bins' edges."""
+    from rushlight.tensor.functions.reduction import result
+    kind = result("histogram", "hist bin_edges")
+    edges = unwrap(bins) if isinstance(bins, Tensor) else int(bins)
+    array = unwrap(input.detach()).reshape(-1)
+    w = None if weight is None else unwrap(weight.detach()).reshape(-1)
+    hist, edges = np.histogram(array, edges, None if range is None else tuple(range), density, w)
+    d = input._spec.dtype.numpy
+    return give(out, kind(wrap(hist.astype(d)), wrap(edges.astype(d))))
+
+
+def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False) -> Any:  # noqa: A002
+    """Counts in a grid of bins over the last dimension's coordinates, and the edges of each."""
+    from rushlight.tensor.functions.reduction import result
+    kind = result("histogramdd", "hist bin_edges")
+    points = unwrap(input.detach()).reshape(-1, input._spec.shape[-1])
+    n = points.shape[1]
+    grid = [unwrap(b) for b in bins] if isinstance(bins, (list, tuple)) and isinstance(bins[0], Tensor) else bins
+    limits = None if range is None else [tuple(range[2 * i:2 * i + 2]) for i in np.arange(n)]
+    w = None if weight is None else unwrap(weight.detach()).reshape(-1)
+    hist, edges = np.histogramdd(points, grid, limits, density, w)
+    d = input._spec.dtype.numpy
+    return kind(wrap(np.ascontiguousarray(hist).astype(d)), tuple(wrap(e.astype(d)) for e in edges))
+
+
+def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Tensor | None = None,
+                 out: Any = None) -> Tensor:
+    """Where values would go in ascending sequences (last dimension) to keep the order."""
+    if side is not None and side not in ("left", "right"):
+        raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
+    if side == "left" and right:
+        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+    where = "right" if right or side == "right" else "left"
+    seq = sorted_sequence if sorter is None else sorted_sequence.gather(-1, sorter)
+    values = input if isinstance(input, Tensor) else wrap(np.array(input, dtype=seq._spec.dtype.numpy))
+    if isinstance(input, Tensor) and seq.dtype is not values.dtype:
+        raise RuntimeError("torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary tensor dtype "
+                           f"{seq.dtype} and input value tensor dtype {values.dtype}")
+    s, v = unwrap(seq.detach()), unwrap(values.detach())
+    if s.ndim == 1:
+        place = np.searchsorted(s, v, where)
+    else:
+        if s.shape[:-1] != v.shape[:-1]:
+            raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value "
+                               f"tensor must match, but we got boundaries tensor {list(s.shape)} and input value tensor {list(v.shape)}")
+        rows, cols = s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1])
+        place = np.stack([np.searchsorted(a, b, where) for a, b in zip(rows, cols)]).reshape(v.shape) if v.size else np.zeros(v.shape, np.int64)
+    return give(out, wrap(np.asarray(place).astype((int32 if out_int32 else int64).numpy)))
+
+
+def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Any = None) -> Tensor:
+    """The bucket of each value between ascending boundaries."""
+    if len(boundaries._spec.shape) != 1:
+        raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({len(boundaries._spec.shape)})")
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
+
+
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+    """Which elements occur among test_elements."""
+    a = unwrap(elements.detach()) if isinstance(elements, Tensor) else np.array(elements)
+    b = unwrap(test_elements.detach()) if isinstance(test_elements, Tensor) else np.array(test_elements)
+    return wrap(np.asarray(np.isin(a, b, assume_unique=False, invert=invert)))
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Flat positions as coordinates."""
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    total = int(np.prod(sizes))
+    array = unwrap(indices)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if array.size and (array.max() >= total or array.min() < -total):
+        raise ValueError(f"unravel_index: index out of bounds for shape {list(sizes)}")
+    return tuple(wrap(np.asarray(i, np.int64)) for i in np.unravel_index(array % max(total, 1), sizes))
+
+
+def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None) -> Tensor:
+    """The q-th quantiles along dim, between neighbours by `interpolation`; NaN where one occurs."""
+    return give(out, _quantile(input, q, dim, keepdim, interpolation, False))
+
+
+def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None) -> Tensor:
+    """The q-th quantiles of what is not NaN."""
+    return give(out, _quantile(input, q, dim, keepdim, interpolation, True))
+
+
+def _quantile(x: Tensor, q: Any, dim: int | None, keepdim: bool, how: str, skip_nan: bool) -> Tensor:
+    from rushlight.tensor.creation import tensor
+    from rushlight.tensor.functions.pointwise import where
+    if x.dtype.name not in ("float32", "float64"):
+        raise RuntimeError("quantile() input tensor must be either float or double dtype")
+    if how not in ("linear", "lower", "higher", "midpoint", "nearest"):
+        raise RuntimeError(f"quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {how}")
+    qs = q if isinstance(q, Tensor) else tensor(q, dtype=x.dtype)
+    if qs.dtype is not x.dtype:
+        raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+    if len(qs._spec.shape) > 1:
+        raise RuntimeError("quantile() q must be a scalar or 1D tensor")
+    if not isinstance(q, Tensor) and not 0 <= q <= 1:
+        raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q}")
+    if x._spec.numel == 0:
+        raise RuntimeError("quantile() input tensor must be non-empty")
+    ndim = len(x._spec.shape)
+    flat = x.reshape(-1) if dim is None else x.movedim(wrap_dim(dim, ndim), -1) if ndim else x.reshape(1)
+    ranked = flat.sort(-1).values
+    bad = (ranked != ranked)
+    n = ranked._spec.shape[-1]
+    count = (~bad).sum(-1, keepdim=True) if skip_nan else None
+    rank = qs.reshape(-1) * ((count - 1).clamp(min=0) if count is not None else n - 1)
+    rank = rank.expand((*ranked._spec.shape[:-1], qs._spec.numel))
+    low = rank.floor() if how != "nearest" else rank.round()
+    high = rank.ceil()
+    pick = lambda r: ranked.gather(-1, cast(r.detach(), int64))  # noqa: E731
+    if how in ("lower", "nearest"):
+        got = pick(low)
+    elif how == "higher":
+        got = pick(high)
+    else:
+        part = 0.5 if how == "midpoint" else rank - low
+        got = pick(low) + (pick(high) - pick(low)) * part
+    if not skip_nan:
+        got = where(bad.any(-1, keepdim=True), float("nan"), got)
+    elif count is not None:
+        got = where(count == 0, float("nan"), got)
+    if dim is not None and keepdim and ndim:
+        got = got.unsqueeze(wrap_dim(dim, ndim)).movedim(-1, 0)
+    elif dim is None and keepdim:
+        got = got.reshape([qs._spec.numel] + [1] * ndim)
+    else:
+        got = got.movedim(-1, 0)
+    return got if qs._spec.shape else got.squeeze(0)
+
+
+__all__ = ["unique", "unique_consecutive", "bincount", "histc", "histogram", "histogramdd", "searchsorted", "bucketize", "isin", "unravel_index",
+           "quantile", "nanquantile"]
