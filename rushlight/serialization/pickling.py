@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
+from types import FunctionType
 from typing import Any
 
 from rushlight.ir.dtype import DType
@@ -115,7 +117,7 @@ def pickler_class(pickle_module: Any, writer: Writer, persistent_id: Callable[[S
                                   "must be a subclass of Python's own pickle._Pickler, as dill's is")
 
     class CheckpointPickler(base):  # type: ignore[misc, valid-type]
-        dispatch = dict(base.dispatch)
+        dispatch = copy(base.dispatch)
 
         def persistent_id(self, obj: Any) -> Any:
             return persistent_id(obj) if type(obj) is StorageRef else None
@@ -126,32 +128,34 @@ def pickler_class(pickle_module: Any, writer: Writer, persistent_id: Callable[[S
         def write_global(self, obj: Global) -> None:
             write_name(self, obj, obj.module, obj.name)
 
-        def save_type(self, obj: Any) -> None:
-            known = TYPES.get(obj)
-            if known is not None:
-                self.save(known)
-            elif getattr(obj, "__module__", "").startswith("rushlight."):
-                self.save_ours(obj)
-            else:
-                base.save_type(self, obj)
-
-        def save_ours(self, obj: Any) -> None:
-            """A class or function of rushlight, by the name that PyTorch has for it."""
-            write_name(self, obj, torch_name(obj.__module__), obj.__qualname__)
-
         def write_dtype(self, obj: DType) -> None:
             self.save(writer.dtype(obj))
 
-        def save_function(self, obj: Any) -> None:
-            if str(getattr(obj, "__module__", "")).startswith("rushlight.") and "<" not in obj.__qualname__:
-                self.save_ours(obj)
+        def save_global(self, obj: Any, name: str | None = None) -> None:
+            known = TYPES.get(obj) if isinstance(obj, type) else None
+            if known is not None:
+                self.save(known)
+            elif is_ours(obj):
+                write_name(self, obj, torch_name(obj.__module__), obj.__qualname__)
             else:
-                base.dispatch[type(obj)](self, obj)
+                base.save_global(self, obj, name)
+
+        def save_type(self, obj: Any) -> None:
+            if obj in TYPES or is_ours(obj):
+                self.save_global(obj)
+            else:
+                base.dispatch[type](self, obj)
+
+        def save_function(self, obj: Any) -> None:
+            if is_ours(obj):
+                self.save_global(obj)
+            else:
+                base.dispatch[FunctionType](self, obj)
 
         dispatch[Global] = write_global
-        dispatch[type] = save_type
         dispatch[DType] = write_dtype
-        dispatch[type(write_name)] = save_function
+        dispatch[type] = save_type
+        dispatch[FunctionType] = save_function
 
     return CheckpointPickler
 
@@ -170,3 +174,8 @@ def write_name(pickler: Any, obj: Any, module: str, name: str) -> None:
     pickler.memoize(obj)
 
 
+def is_ours(obj: Any) -> bool:
+    """Whether this is a class or function of rushlight that can be found again by its name."""
+    module = getattr(obj, "__module__", None)
+    return isinstance(obj, (type, FunctionType)) and isinstance(module, str) and module.startswith("rushlight.") \
+        and "<" not in obj.__qualname__

@@ -246,3 +246,4 @@ def _table() -> dict[str, Entry]:
 
 
 TABLE: dict[str, Entry] = _table()
+ENTRIES: dict[int, Entry] = {id(e.value): e for e in TABLE.values()}  # by what is on the stack; the values live as long

@@ -16,7 +16,7 @@ from rushlight.serialization.machine import PAIR
 from rushlight.serialization.names import python3_name
 from rushlight.serialization.records import StorageRecord, StorageSlice, TensorRecord
 from rushlight.serialization.allowed import BLOCKED_MODULES, allowed_by_name
-from rushlight.serialization.tables import TABLE, Entry, Named, new_parameter
+from rushlight.serialization.tables import ENTRIES, TABLE, Named, new_parameter
 
 PATHS_OF_TENSOR_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.Parameter")
 ITEM_TYPES = (OrderedDict, Counter, defaultdict)
@@ -38,7 +38,6 @@ class TableWorld:
         self.user_ids = {id(v) for v in self.user.values()}
         self.user_types = {v for v in self.user.values() if isinstance(v, type)}
         self.keys.allowed_types = self.user_types
-        self.entries: dict[int, Entry] = {id(e.value): e for e in TABLE.values()}
         types = builder.tensor_types
         self.types = {"torch.nn.Parameter": types["torch.nn.parameter.Parameter"], **types}
         self.parameter_type = types["torch.nn.parameter.Parameter"]
@@ -65,7 +64,7 @@ class TableWorld:
 
     # --- objects ---
     def call(self, function: Any, args: tuple[Any, ...]) -> Any:
-        entry = self.entries.get(id(function))
+        entry = ENTRIES.get(id(function))
         if entry is not None and entry.call is not None:
             return entry.call(self, *args)
         if id(function) in self.user_ids:
@@ -75,7 +74,7 @@ class TableWorld:
     def new(self, cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if cls is self.parameter_type:
             return new_parameter(self, *args, **kwargs)
-        entry = self.entries.get(id(cls))
+        entry = ENTRIES.get(id(cls))
         if entry is not None and entry.new is not None:
             return entry.new(self, *args, **kwargs)
         if isinstance(cls, type) and id(cls) in self.user_ids:
