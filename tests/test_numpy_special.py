@@ -39,7 +39,7 @@ def test_float64(name: str) -> None:
     oracle, x = UNARY[name]
     got = getattr(special, name)(x)
     assert got.dtype == np.float64
-    near_root = 2e-15 if name in ("digamma", "sinc", "log_ndtr") else 0.0  # digamma has its root at 1.4616…
+    near_root = 2e-15 if name in ("digamma", "sinc", "log_ndtr", "lgamma") else 0.0  # close to a root the oracle is no better
     close(got, oracle(x), 3e-14, near_root)
 
 
