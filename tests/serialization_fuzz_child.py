@@ -38,7 +38,8 @@ class Watch:
     def __init__(self) -> None:
         self.on = False
         self.events: list[str] = []
-        self.report: dict[str, Any] = {"cases": 0, "errors": 0, "loaded": 0, "wrong": [], "events": [], "slowest": 0.0}
+        self.report: dict[str, Any] = {"cases": 0, "errors": 0, "loaded": 0, "wrong": [], "events": [], "slowest": []}
+        self.good = corpus.saved(corpus.state())
         sys.addaudithook(self.hook)
         signal.signal(signal.SIGALRM, alarm)
 
@@ -61,10 +62,12 @@ class Watch:
         report["cases"] += 1
         start = time.process_time()
         try:
-            self.load(data)
+            found = self.load(data)
             report["loaded"] += 1
             if must_fail:
                 report["wrong"].append(f"{name}: loaded")
+            elif name.startswith(("zip", "directory")) and corpus.saved(found) != self.good:
+                report["wrong"].append(f"{name}: loaded as something else")
         except CheckpointError as e:
             report["errors"] += 1
             if "File '<BytesIO>'" not in str(e) or len(str(e)) > 5000:
@@ -72,8 +75,7 @@ class Watch:
         except BaseException as e:
             report["wrong"].append(f"{name}: {type(e).__name__}: {e!s:.200}")
         took = time.process_time() - start
-        if took > report["slowest"]:
-            report["slowest"], report["slowest_case"] = took, name
+        report["slowest"] = sorted([*report["slowest"], (round(took, 2), name)])[-6:]
         if self.events:
             report["events"].append(f"{name}: {self.events[:3]}")
             self.events.clear()

@@ -106,7 +106,7 @@ def absent(what: str) -> Callable[..., Any]:
 def make_size(w: Any, sizes: Any = ()) -> Any:
     if not isinstance(sizes, (tuple, list)) or any(type(n) is not int for n in sizes):
         raise Fault("torch.Size needs a tuple of integers")
-    w.budget.spend(SLOT * len(sizes))
+    w.budget.spend(120 + SLOT * len(sizes))
     return w.builder.size(tuple(sizes))
 
 
