@@ -1,0 +1,24 @@
+"""torch.nn.functional: layers as functions."""
+
+from rushlight.nn.functional.activation import *  # noqa: F403
+from rushlight.nn.functional.activation import celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_  # noqa: F401
+from rushlight.nn.functional.attention import multi_head_attention_forward, scaled_dot_product_attention  # noqa: F401
+from rushlight.nn.functional.conv import (bilinear, conv1d, conv2d, conv3d, conv_tbc, conv_transpose1d, conv_transpose2d, conv_transpose3d,  # noqa: F401
+                                          linear)
+from rushlight.nn.functional.ctc import ctc_loss  # noqa: F401
+from rushlight.nn.functional.distance import cosine_similarity, pairwise_distance, pdist  # noqa: F401
+from rushlight.nn.functional.embedding import embedding, embedding_bag  # noqa: F401
+from rushlight.nn.functional.loss import *  # noqa: F403
+from rushlight.nn.functional.norm import (alpha_dropout, batch_norm, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout,  # noqa: F401
+                                          group_norm, instance_norm, layer_norm, local_response_norm, rms_norm)
+from rushlight.nn.functional.padding import pad  # noqa: F401
+from rushlight.nn.functional.pooling import *  # noqa: F403
+from rushlight.nn.functional.vision import (affine_grid, channel_shuffle, fold, grid_sample, interpolate, native_channel_shuffle, pixel_shuffle,  # noqa: F401
+                                            pixel_unshuffle, unfold, upsample, upsample_bilinear, upsample_nearest)
+
+# names that stand in the torch namespace too
+TORCH_LEVEL = frozenset("""conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc max_pool1d max_pool2d max_pool3d avg_pool1d
+adaptive_avg_pool1d adaptive_max_pool1d dropout alpha_dropout feature_alpha_dropout embedding_bag embedding layer_norm group_norm batch_norm instance_norm
+rms_norm bilinear pairwise_distance cosine_similarity pdist ctc_loss pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle
+celu celu_ selu selu_ rrelu rrelu_ relu_ threshold threshold_ prelu hardshrink poisson_nll_loss cosine_embedding_loss hinge_embedding_loss kl_div
+margin_ranking_loss triplet_margin_loss binary_cross_entropy_with_logits max_pool1d_with_indices""".split())

@@ -1,0 +1,135 @@
+"""Attention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rushlight.tensor.core import Tensor, wrap
+from rushlight.tensor.functions import pointwise as P
+from rushlight.tensor.functions.common import is_float, scalar_name
+from rushlight.tensor.functions.indexing import tri_mask
+from rushlight.tensor.functions.shape import cat
+
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
+                                 is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Tensor:
+    """softmax(q kᵀ scale + mask) v; query (…, t, d), key (…, s, d), value (…, s, e), scale 1/√d unless given."""
+    from rushlight.nn.functional.norm import dropout
+    if query.dtype is not key.dtype or query.dtype is not value.dtype:
+        raise RuntimeError(f"Expected query, key, and value to have the same dtype, but got query.dtype: {scalar_name(query.dtype)} key.dtype: "
+                           f"{scalar_name(key.dtype)} and value.dtype: {scalar_name(value.dtype)} instead.")
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise RuntimeError(f"Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: {query.ndim}, key.dim: {key.ndim} and value.dim: "
+                           f"{value.ndim} instead.")
+    if is_causal and attn_mask is not None:
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+    if enable_gqa:
+        times = query.shape[-3] // key.shape[-3]
+        key, value = key.repeat_interleave(times, -3), value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None and query.shape[-1] else (scale or 1.0)
+    scores = (query * factor) @ key.transpose(-2, -1)
+    if is_causal:
+        attn_mask = wrap(tri_mask(query.shape[-2], key.shape[-2], 0, True))
+    if attn_mask is None:
+        weights = scores.softmax(-1)
+    elif is_float(attn_mask):
+        weights = (scores + attn_mask).softmax(-1)
+    else:
+        weights = P.where(attn_mask, scores, float("-inf")).softmax(-1)
+        if not is_causal:  # rows that see nothing give zeros
+            weights = P.where(attn_mask.any(-1, keepdim=True), weights, 0)
+    if dropout_p > 0:
+        weights = dropout(weights, dropout_p)
+    return weights @ value
+
+
+def _projected(query: Tensor, key: Tensor, value: Tensor, w: Any, b: Any, separate: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """The three input projections: packed, or with weights of their own."""
+    from rushlight.nn.functional.conv import linear
+    e = query.shape[-1]
+    bq, bk, bv = (None, None, None) if b is None else b.chunk(3)
+    if separate is None:
+        if query is key and key is value:
+            q, k, v = linear(query, w, b).chunk(3, -1)
+            return q, k, v
+        wq, wk, wv = w.split([e, e, e])
+    else:
+        wq, wk, wv = separate
+    return linear(query, wq, bq), linear(key, wk, bk), linear(value, wv, bv)
+
+
+def _additive(mask: Tensor | None, dtype: Any) -> Tensor | None:
+    """A mask as numbers to add: -inf where a bool mask is true."""
+    if mask is None or is_float(mask):
+        return mask
+    return P.where(mask, float("-inf"), mask.new_zeros((), dtype=dtype))
+
+
+def multi_head_attention_forward(
+        query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int, in_proj_weight: Tensor | None, in_proj_bias: Tensor | None,
+        bias_k: Tensor | None, bias_v: Tensor | None, add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor, out_proj_bias: Tensor | None,
+        training: bool = True, key_padding_mask: Tensor | None = None, need_weights: bool = True, attn_mask: Tensor | None = None,
+        use_separate_proj_weight: bool = False, q_proj_weight: Tensor | None = None, k_proj_weight: Tensor | None = None,
+        v_proj_weight: Tensor | None = None, static_k: Tensor | None = None, static_v: Tensor | None = None, average_attn_weights: bool = True,
+        is_causal: bool = False) -> tuple[Tensor, Tensor | None]:
+    """Multi-head attention with all its projections; query (t, n, e) or (t, e)."""
+    from rushlight.nn.functional.conv import linear
+    from rushlight.nn.functional.norm import dropout
+    from rushlight.nn.functional.padding import pad
+    batched = query.ndim == 3
+    if query.ndim not in (2, 3):
+        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {query.ndim}-D query tensor")
+    if is_causal and attn_mask is None:
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+    if not batched:
+        same = (query is key, key is value)
+        query = query.unsqueeze(1)
+        key = query if same[0] else key.unsqueeze(1)
+        value = key if same[1] else value.unsqueeze(1)
+        key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
+    t, n, e = query.shape
+    if e != embed_dim_to_check:
+        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {e}")
+    head = e // num_heads
+    if head * num_heads != e:
+        raise AssertionError(f"embed_dim {e} not divisible by num_heads {num_heads}")
+    if not use_separate_proj_weight and key.shape != value.shape:
+        raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
+    q, k, v = _projected(query, key, value, in_proj_weight, in_proj_bias, separate)
+    mask = _additive(attn_mask, q.dtype)
+    padding = _additive(key_padding_mask, q.dtype)
+    if mask is not None and mask.ndim == 2:
+        if tuple(mask.shape) != (t, key.shape[0]):
+            raise RuntimeError(f"The shape of the 2D attn_mask is {mask.shape}, but should be {(t, key.shape[0])}.")
+        mask = mask.unsqueeze(0)
+    if bias_k is not None and bias_v is not None:
+        k, v = cat([k, bias_k.repeat(1, n, 1)]), cat([v, bias_v.repeat(1, n, 1)])
+        mask = None if mask is None else pad(mask, (0, 1))
+        padding = None if padding is None else pad(padding, (0, 1))
+    q = q.reshape(t, n * num_heads, head).transpose(0, 1)
+    k = static_k if static_k is not None else k.reshape(k.shape[0], n * num_heads, head).transpose(0, 1)
+    v = static_v if static_v is not None else v.reshape(v.shape[0], n * num_heads, head).transpose(0, 1)
+    if add_zero_attn:
+        k, v = cat([k, k.new_zeros(n * num_heads, 1, head)], 1), cat([v, v.new_zeros(n * num_heads, 1, head)], 1)
+        mask = None if mask is None else pad(mask, (0, 1))
+        padding = None if padding is None else pad(padding, (0, 1))
+    s = k.shape[1]
+    if padding is not None:
+        spread = padding.reshape(n, 1, 1, s).expand(-1, num_heads, -1, -1).reshape(n * num_heads, 1, s)
+        mask = spread if mask is None else mask + spread
+    scores = (q * (1 / math.sqrt(head))) @ k.transpose(1, 2)
+    weights = (scores if mask is None else scores + mask).softmax(-1)
+    if training and dropout_p > 0:
+        weights = dropout(weights, dropout_p)
+    out = (weights @ v).transpose(0, 1).reshape(t * n, e)
+    out = linear(out, out_proj_weight, out_proj_bias).reshape(t, n, -1)
+    out = out if batched else out.squeeze(1)
+    if not need_weights:
+        return out, None
+    weights = weights.reshape(n, num_heads, t, s)
+    weights = weights.mean(1) if average_attn_weights else weights
+    return out, weights if batched else weights.squeeze(0)
+
+

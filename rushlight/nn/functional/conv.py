@@ -1,0 +1,153 @@
+"""Linear maps and convolutions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.tensor import coarse
+from rushlight.tensor.core import Tensor
+from rushlight.tensor.functions.common import scalar_name
+
+linear = coarse.linear
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x1ᵀ W_o x2 + b_o for each output o; weight (out, in1, in2)."""
+    from rushlight.tensor.functions.products import einsum
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise RuntimeError(f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and {list(input2.shape)}")
+    if input1.shape[-1] != weight.shape[1] or input2.shape[-1] != weight.shape[2]:
+        raise RuntimeError(f"bilinear(): input sizes do not match weight size: got {input1.shape[-1]} and {input2.shape[-1]} but expected "
+                           f"{weight.shape[1]} and {weight.shape[2]}")
+    out = einsum("...i,oij,...j->...o", input1, weight, input2)
+    return out if bias is None else out + bias
+
+
+def many(value: Any, n: int, name: str = "") -> tuple[int, ...]:
+    """A number repeated n times, or a sequence of n."""
+    if isinstance(value, int):
+        return (value,) * n
+    out = tuple(int(v) for v in value)
+    if len(out) == 1:
+        return out * n
+    if len(out) != n:
+        raise RuntimeError(f"expected {name} to be a single integer value or a list of {n} values to match the convolution dimensions, but got {name}={list(out)}")
+    return out
+
+
+def _check(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, groups: int, transposed: bool) -> None:
+    """PyTorch's checks of the operands of a convolution."""
+    if x.dtype is not w.dtype:
+        kind = scalar_name
+        if x.dtype.kind in "ui":
+            raise RuntimeError(f"Input type ({x.type()}) and weight type ({w.type()}) should be the same. Convert the picture first: x.float() / 255.")
+        raise RuntimeError(f"Input type ({kind(x.dtype)}) and bias type ({kind(w.dtype)}) should be the same")
+    if w.ndim != n + 2:
+        raise RuntimeError(f"weight should have at least three dimensions" if w.ndim < 3 else  # noqa: F541
+                           f"Expected {n + 2}-dimensional weight for {name}, but got weight of size {list(w.shape)}")
+    if x.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(x.shape)}")
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    channels = x.shape[-n - 1]
+    want = w.shape[0] if transposed else w.shape[1] * groups
+    if channels != want:
+        raise RuntimeError(f"Given {'transposed=1' if transposed else f'groups={groups}'}, weight of size {list(w.shape)}, expected "
+                           f"input{list(x.shape)} to have {want} channels, but got {channels} channels instead")
+    out = w.shape[1] * groups if transposed else w.shape[0]
+    if not transposed and out % groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size {list(w.shape)} instead")
+    if b is not None and tuple(b.shape) != (out,):
+        raise RuntimeError(f"Given weight of size {list(w.shape)}, expected bias to be 1-dimensional with {out} elements, but got bias of size "
+                           f"{list(b.shape)} instead")
+
+
+def _convolve(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
+    _check(name, n, x, w, b, groups, False)
+    stride, dilation = many(stride, n, "stride"), many(dilation, n, "dilation")
+    if any(s <= 0 for s in stride):
+        raise RuntimeError("non-positive stride is not supported")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError("dilation should be greater than zero")
+    if isinstance(padding, str):
+        x, padding = _string_padding(x, w, padding, stride, dilation, n)
+    pads = many(padding, n, "padding")
+    if any(p < 0 for p in pads):
+        raise RuntimeError("negative padding is not supported")
+    batched = x.ndim == n + 2
+    x = x if batched else x.unsqueeze(0)
+    for i in range(n):
+        size, kernel = x.shape[2 + i] + 2 * pads[i], dilation[i] * (w.shape[2 + i] - 1) + 1
+        if size < kernel:
+            padded = " x ".join(str(x.shape[2 + j] + 2 * pads[j]) for j in range(n))
+            kernels = " x ".join(str(dilation[j] * (w.shape[2 + j] - 1) + 1) for j in range(n))
+            raise RuntimeError(f"Calculated padded input size per channel: ({padded}). Kernel size: ({kernels}). Kernel size can't be greater than actual input size")
+    out = coarse.convolution(x, w, b, stride, pads, dilation, groups)
+    return out if batched else out.squeeze(0)
+
+
+def _string_padding(x: Tensor, w: Tensor, padding: str, stride: tuple[int, ...], dilation: tuple[int, ...], n: int) -> tuple[Tensor, Any]:
+    if padding == "valid":
+        return x, 0
+    if padding != "same":
+        raise RuntimeError(f"Invalid padding string: '{padding}'")
+    if any(s != 1 for s in stride):
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
+    totals = [d * (k - 1) for d, k in zip(dilation, w.shape[2:])]
+    if all(t % 2 == 0 for t in totals):
+        return x, tuple(t // 2 for t in totals)
+    from rushlight.tensor.functions.combined import constant_pad_nd
+    widths = [v for t in reversed(totals) for v in (t // 2, t - t // 2)]
+    return constant_pad_nd(x, widths), 0
+
+
+def _transposed(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any, output_padding: Any, groups: int,
+                dilation: Any) -> Tensor:
+    _check(name, n, x, w, b, groups, True)
+    stride, padding, extra, dilation = (many(v, n, k) for v, k in ((stride, "stride"), (padding, "padding"), (output_padding, "output_padding"),
+                                                                     (dilation, "dilation")))
+    for e, s, d in zip(extra, stride, dilation):
+        if e >= s and e >= d:
+            raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding: {list(extra)}, stride: {list(stride)}, "
+                               f"dilation: {list(dilation)}")
+    batched = x.ndim == n + 2
+    out = coarse.convolution_transpose(x if batched else x.unsqueeze(0), w, b, stride, padding, extra, dilation, groups)
+    return out if batched else out.squeeze(0)
+
+
+def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+    """Cross-correlation over 1 dimension: input (n, c, l), weight (out, c / groups, k)."""
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+    """Cross-correlation over 2 dimensions: input (n, c, h, w), weight (out, c / groups, kh, kw)."""
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+    """Cross-correlation over 3 dimensions: input (n, c, d, h, w), weight (out, c / groups, kd, kh, kw)."""
+    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+                     groups: int = 1, dilation: Any = 1) -> Tensor:
+    """The transpose of conv1d: weight (c, out / groups, k)."""
+    return _transposed("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+                     groups: int = 1, dilation: Any = 1) -> Tensor:
+    """The transpose of conv2d: weight (c, out / groups, kh, kw)."""
+    return _transposed("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+                     groups: int = 1, dilation: Any = 1) -> Tensor:
+    """The transpose of conv3d: weight (c, out / groups, kd, kh, kw)."""
+    return _transposed("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """conv1d over (time, batch, channel) tensors: weight (k, in, out)."""
+    return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)

@@ -1,0 +1,86 @@
+"""Connectionist temporal classification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rushlight.tensor.core import Tensor, unwrap, wrap
+from rushlight.tensor.functions import pointwise as P
+from rushlight.tensor.functions.shape import cat, stack
+
+LOW = -1e30  # log of zero that gives no NaN in gradients
+
+
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: str = "mean",
+             zero_infinity: bool = False) -> Tensor:
+    """-log of the probability of the targets over all alignments; log_probs (t, n, c) or (t, c)."""
+    from rushlight.nn.functional.loss import reduced
+    single = log_probs.ndim == 2
+    x = log_probs.unsqueeze(1) if single else log_probs
+    n, c = x.shape[1], x.shape[2]
+    if not 0 <= blank < c:
+        raise RuntimeError("blank must be in label range")
+    lengths = np.asarray(_numbers(input_lengths)).reshape(-1)
+    sizes = np.asarray(_numbers(target_lengths)).reshape(-1)
+    if len(lengths) != n:
+        raise RuntimeError(f"Expected input_lengths to have value for each batch item, but got {len(lengths)} for batch of {n}")
+    if len(sizes) != n:
+        raise RuntimeError("target_lengths must be of size batch_size")
+    if lengths.size and lengths.max() > x.shape[0]:
+        raise RuntimeError(f"Expected input_lengths to have value at most {x.shape[0]}, but got value {int(lengths.max())}")
+    labels = _labels(unwrap(targets), sizes, n)
+    width = 2 * labels.shape[1] + 1
+    extended = np.full((n, width), blank, np.int64)
+    extended[:, 1::2] = labels
+    jump = np.zeros((n, width), bool)
+    jump[:, 2:] = (extended[:, 2:] != blank) & (extended[:, 2:] != extended[:, :-2])
+    emit = x.gather(2, wrap(extended).unsqueeze(0).expand(x.shape[0], -1, -1))
+    loss = _forward(emit, wrap(jump), lengths, sizes)
+    loss = -loss
+    impossible = loss > -LOW / 2
+    loss = P.where(impossible, 0 if zero_infinity else float("inf"), loss)
+    if reduction == "mean":
+        return (loss / wrap(np.maximum(sizes, 1)).to(loss.dtype)).mean()
+    out = reduced(loss, reduction)
+    return out.squeeze(0) if single and reduction == "none" else out
+
+
+def _numbers(v: Any) -> Any:
+    return unwrap(v) if isinstance(v, Tensor) else v
+
+
+def _labels(targets: np.ndarray, sizes: np.ndarray, n: int) -> np.ndarray:
+    """Targets as rows, padded with 0."""
+    if targets.ndim == 2:
+        return targets[:, :int(sizes.max())] if sizes.size else targets
+    rows = np.zeros((n, int(sizes.max()) if sizes.size else 0), np.int64)
+    at = 0
+    for i, k in enumerate(sizes):
+        rows[i, :k] = targets[at:at + k]
+        at += k
+    return rows
+
+
+def _forward(emit: Tensor, jump: Tensor, lengths: np.ndarray, sizes: np.ndarray) -> Tensor:
+    """log of the total probability, by the forward recursion over time."""
+    n, width = emit.shape[1], emit.shape[2]
+    low = emit.new_full((n, 1), LOW)
+    start = np.zeros((n, width), bool)
+    start[:, :2] = True
+    start[sizes == 0, 1:] = False
+    alpha = P.where(wrap(start), emit[0], LOW) if emit.shape[0] else emit.new_full((n, width), LOW)
+    rows = [alpha]
+    for t in range(1, emit.shape[0]):
+        one = cat([low, alpha[:, :-1]], 1)
+        two = P.where(jump, cat([low, low, alpha[:, :-2]], 1)[:, :width], LOW)
+        alpha = (stack([alpha, one, two]).logsumexp(0) + emit[t]).clamp(min=LOW)
+        rows.append(alpha)
+    last = wrap(np.maximum(lengths - 1, 0))
+    final = stack(rows)[last, wrap(np.arange(n))]
+    end = wrap(2 * sizes)
+    a = final.gather(1, end.unsqueeze(1)).squeeze(1)
+    b = final.gather(1, (end - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+    b = P.where(end == 0, LOW, b)
+    return stack([a, b]).logsumexp(0)

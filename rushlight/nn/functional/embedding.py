@@ -1,0 +1,103 @@
+"""Embeddings."""
+
+from __future__ import annotations
+
+
+from rushlight.ir.dtype import int64
+from rushlight.tensor import coarse
+from rushlight.tensor.core import Tensor, assign, unwrap, wrap
+from rushlight.tensor.functions import pointwise as P
+from rushlight.tensor.functions.common import cast
+
+
+def _renormalized(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
+    """Rows that are used and longer than max_norm scaled down, in place."""
+    import numpy as np
+
+    from rushlight.autograd.grad_mode import no_grad
+    from rushlight.tensor.functions.combined import renorm
+    with no_grad():
+        rows = wrap(np.unique(unwrap(index)))
+        assign(weight, weight.detach().index_copy(0, rows, renorm(weight.detach()[rows], norm_type, 0, max_norm)))
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
+              scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
+    """Rows of weight (n, d) at the indices of input; the row padding_idx gets no gradient."""
+    if input.dtype.name not in ("int64", "int32"):
+        raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.type()} instead "
+                           "(while checking arguments for embedding). Convert the indices with .long().")
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    n = weight.shape[0]
+    if padding_idx is not None:
+        if not -n <= padding_idx < n:
+            raise AssertionError("Padding_idx must be within num_embeddings")
+        padding_idx %= n
+    if max_norm is not None:
+        _renormalized(weight, input, max_norm, norm_type)
+    out = coarse.embedding(weight, input)
+    if not weight.requires_grad:
+        return out
+    index = cast(input, int64)
+    if padding_idx is not None:
+        out = P.where((index == padding_idx).unsqueeze(-1), out.detach(), out)
+    if scale_grad_by_freq:
+        counts = weight.new_zeros(n, dtype=weight.dtype).index_add(0, index.reshape(-1), weight.new_ones(index.numel()))
+        scale = 1 / counts[index].unsqueeze(-1)
+        out = out * scale + (out * (1 - scale)).detach()
+    return out
+
+
+def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None, norm_type: float = 2,
+                  scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, per_sample_weights: Tensor | None = None,
+                  include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
+    """The sum, mean or max of the embeddings of each bag; bags are rows of input, or start at offsets."""
+    import numpy as np
+    if input.dtype.name not in ("int64", "int32"):
+        raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.type()} instead")
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum or mean")
+    if per_sample_weights is not None:
+        if mode != "sum":
+            raise NotImplementedError(f"embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got mode='{mode}').")
+        if per_sample_weights.shape != input.shape:
+            raise ValueError(f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, it must have the same shape as the input "
+                             f"({list(input.shape)})")
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences.")
+        starts = np.arange(0, input.numel() + 1, input.shape[1]) if input.shape[1] else np.zeros(input.shape[0] + 1, np.int64)
+    elif input.ndim == 1:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        if offsets.ndim != 1:
+            raise ValueError("offsets has to be a 1D Tensor")
+        given = unwrap(offsets)
+        if given.size and given[0] != 0:
+            raise ValueError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {given[0]}")
+        starts = given if include_last_offset else np.append(given, input.numel())
+    else:
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
+    flat = cast(input.reshape(-1), int64)
+    if max_norm is not None:
+        _renormalized(weight, flat, max_norm, norm_type)
+    bags = len(starts) - 1
+    owner = np.repeat(np.arange(bags), np.diff(starts))
+    keep = np.ones(flat.numel(), bool)
+    if padding_idx is not None:
+        keep = unwrap(flat) != padding_idx % weight.shape[0]
+    rows = embedding(flat, weight, scale_grad_by_freq=scale_grad_by_freq)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.reshape(-1, 1)
+    used = wrap(np.nonzero(keep)[0])
+    rows, place = rows[used], wrap(np.ascontiguousarray(owner[keep]))
+    zero = weight.new_zeros(bags, weight.shape[1])
+    if mode == "max":
+        return zero.scatter_reduce(0, place.unsqueeze(1).expand(-1, weight.shape[1]), rows, "amax", include_self=False)
+    out = zero.index_add(0, place, rows)
+    if mode == "mean":
+        out = out / wrap(np.maximum(np.bincount(owner[keep], minlength=bags), 1)).to(weight.dtype).unsqueeze(1)
+    return out
+
+

@@ -1,0 +1,186 @@
+"""Normalisation and dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.tensor import coarse
+from rushlight.tensor.core import Tensor, assign
+from rushlight.tensor.functions.common import in_place
+
+
+def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """The last dimensions normalised to mean 0 and variance 1, then scaled and shifted."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    n = len(shape)
+    if not n:
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []")
+    if tuple(input.shape[-n:]) != shape or input.ndim < n:
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}")
+    for what, w in (("weight", weight), ("bias", bias)):
+        if w is not None and tuple(w.shape) != shape:
+            raise RuntimeError(f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape {list(w.shape)} and normalized_shape = {list(shape)}")
+    out = coarse.normalize(input, tuple(range(input.ndim - n, input.ndim)), eps)[0] if input.numel() else input
+    return _affine(out, weight, bias)
+
+
+def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    if weight is not None:
+        x = x * weight
+    return x if bias is None else x + bias
+
+
+def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
+    """x / sqrt(mean(x²) + eps) over the last dimensions."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape:
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []")
+    if tuple(input.shape[-len(shape):]) != shape:
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}")
+    if eps is None:
+        from rushlight.tensor.settings import finfo
+        eps = finfo(input.dtype).eps
+    dims = tuple(range(-len(shape), 0))
+    out = input * ((input * input).mean(dims, keepdim=True) + eps).rsqrt()
+    return out if weight is None else out * weight
+
+
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+    """Groups of channels of each sample normalised, then scaled and shifted per channel."""
+    if input.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+    n, c = input.shape[:2]
+    if num_groups <= 0 or c % num_groups:
+        raise RuntimeError(f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(input.shape)} and num_groups={num_groups}")
+    for what, w in (("weight", weight), ("bias", bias)):
+        if w is not None and tuple(w.shape) != (c,):
+            raise RuntimeError(f"Expected {what} to be a vector of size equal to the number of channels in input, but got {what} of shape {list(w.shape)} and "
+                               f"input of shape {list(input.shape)}")
+    if not input.numel():
+        return input.clone()
+    x = coarse.normalize(input.reshape(n, num_groups, -1), (2,), eps)[0].reshape(input.shape)
+    shape = [1, c] + [1] * (input.ndim - 2)
+    return _affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+
+
+def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
+               training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    """Each channel normalised over the batch (training) or by running statistics, then scaled and shifted."""
+    if input.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+    c = input.shape[1]
+    for what, w in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+        if w is not None and w.numel() != c:
+            raise RuntimeError(f"{what} should contain {c} elements not {w.numel()}")
+    shape = [1, c] + [1] * (input.ndim - 2)
+    if training:
+        n = input.numel() // max(c, 1)
+        if n == 1:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
+        dims = (0, *range(2, input.ndim))
+        x, mean, rstd = coarse.normalize(input, dims, eps)
+        if running_mean is not None:
+            _update(running_mean, running_var, mean.detach().reshape(c), rstd.detach().reshape(c), momentum, eps, n)
+    else:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+        x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()
+    return _affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+
+
+def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, momentum: float, eps: float, n: int) -> None:
+    """Move the running statistics; the variance is the unbiased one."""
+    from rushlight.autograd.grad_mode import no_grad
+    with no_grad():
+        in_place(running_mean, running_mean * (1 - momentum) + mean * momentum)
+        var = (1 / (rstd * rstd) - eps) * (n / (n - 1))
+        in_place(running_var, running_var * (1 - momentum) + var * momentum)
+
+
+def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
+                  bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    """Each channel of each sample normalised."""
+    c = input.shape[1]
+    shape = [1, c] + [1] * (input.ndim - 2)
+    if use_input_stats:
+        spatial = input.numel() // max(1, input.shape[0] * c)
+        if spatial == 1:
+            raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.size()}")
+        x, mean, rstd = coarse.normalize(input, tuple(range(2, input.ndim)), eps)
+        if running_mean is not None:
+            from rushlight.autograd.grad_mode import no_grad
+            with no_grad():
+                var = (1 / (rstd.detach() * rstd.detach()) - eps) * (spatial / max(1, spatial - 1))
+                in_place(running_mean, running_mean * (1 - momentum) + mean.detach().reshape(-1, c).mean(0) * momentum)
+                in_place(running_var, running_var * (1 - momentum) + var.reshape(-1, c).mean(0) * momentum)  # type: ignore[arg-type,operator]
+    else:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats=False")
+        x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()
+    return _affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """x / (k + alpha * mean of x² over `size` neighbouring channels) ** beta."""
+    from rushlight.tensor.functions.combined import constant_pad_nd
+    if input.ndim < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {input.ndim} dimensions)")
+    if input.numel() == 0:
+        return input
+    square = (input * input).movedim(1, -1)
+    padded = constant_pad_nd(square, (size // 2, (size - 1) // 2))
+    mean = padded.unfold(-1, size, 1).sum(-1) / size
+    return input / (mean.movedim(-1, 1) * alpha + k) ** beta
+
+
+def _checked(p: float) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Each element 0 with probability p, the others scaled by 1 / (1 - p); nothing outside training."""
+    _checked(p)
+    out = coarse.dropout(input, p, training)
+    return assign(input, out) if inplace and out is not input else out
+
+
+def _channel_dropout(name: str, dims: tuple[int, ...]) -> Any:
+    def function(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        _checked(p)
+        if not training or p == 0 or not input.numel():
+            return input
+        lead = input.shape[:2] if input.ndim not in dims else input.shape[:1]
+        keep = coarse.random_mask((*lead, *[1] * (input.ndim - len(lead))), p)
+        out = input * keep * (1 / (1 - p) if p < 1 else 0.0)
+        return assign(input, out) if inplace else out
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = "Whole channels 0 with probability p, the others scaled by 1 / (1 - p)."
+    return function
+
+
+dropout1d, dropout2d, dropout3d = _channel_dropout("dropout1d", (2,)), _channel_dropout("dropout2d", ()), _channel_dropout("dropout3d", (4,))
+
+
+def _alpha(x: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]) -> Tensor:
+    """Dropout to the value that keeps mean and variance of selu activations."""
+    _checked(p)
+    if not training or p == 0:
+        return x
+    if p == 1:
+        return x * 0
+    alpha = 1.7580993408473766
+    a = ((alpha ** 2 * p + 1) * (1 - p)) ** -0.5
+    keep = coarse.random_mask(shape, p)
+    out = (x * keep - alpha * (~keep)) * a + alpha * a * p
+    return assign(x, out) if inplace else out
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Dropout that keeps mean and variance of selu activations."""
+    return _alpha(input, p, training, inplace, tuple(input.shape))
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """alpha_dropout of whole channels."""
+    return _alpha(input, p, training, inplace, (*input.shape[:2], *[1] * (input.ndim - 2)))

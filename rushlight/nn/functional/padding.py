@@ -1,0 +1,48 @@
+"""Padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rushlight.tensor.core import Tensor, wrap
+from rushlight.tensor.functions.combined import constant_pad_nd
+
+
+def _source(mode: str, n: int, before: int, after: int) -> np.ndarray:
+    """Which element each position of a padded dimension shows."""
+    i = np.arange(-before, n + after)
+    if mode == "reflect":
+        return (n - 1) - np.abs((n - 1) - np.abs(i)) if n > 1 else np.zeros_like(i)
+    return np.clip(i, 0, n - 1) if mode == "replicate" else i % n
+
+
+def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
+    """Elements added around the last dimensions: (left, right, top, bottom, …), constant, reflect, replicate or circular."""
+    widths = [int(v) for v in pad]
+    if mode == "constant":
+        return constant_pad_nd(input, widths, 0 if value is None else value)
+    if mode not in ("reflect", "replicate", "circular"):
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if value is not None and value != 0:
+        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    k = len(widths) // 2
+    if len(widths) % 2 or input.ndim not in (k + 1, k + 2):
+        raise NotImplementedError(f"Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now; got pad={widths} for {input.ndim} dimensions")
+    if any(n == 0 for n in input.shape[1:]):
+        raise RuntimeError(f"Expected {k + 1}D or {k + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {list(input.shape)}")
+    for j in range(k):
+        d = input.ndim - 1 - j
+        a, b = widths[2 * j], widths[2 * j + 1]
+        n = input.shape[d]
+        if mode == "reflect" and (a >= n or b >= n):
+            raise RuntimeError(f"Argument #4: Padding size should be less than the corresponding input dimension, but got: padding ({a}, {b}) at dimension {d} of "
+                               f"input {list(input.shape)}")
+        if mode == "circular" and (a > n or b > n):
+            raise RuntimeError("Padding value causes wrapping around more than once.")
+        if n + a + b < 1:
+            raise RuntimeError(f"input (size: {n}) at dimension {d} is too small with padding ({a}, {b})")
+        if a or b:
+            input = input.index_select(d, wrap(_source(mode, n, a, b)))
+    return input
