@@ -300,18 +300,18 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         self.options = options
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        shape = (self.num_classes, *self.out_features)
-        bias = self.linear.bias
-        return F.linear_cross_entropy(
-            input,
-            self.linear.weight.reshape((*shape, self.linear.in_features)),
+        if self.out_features and input.dim() == 1:
+            raise RuntimeError(f"K-dimensional loss requires batched input, (N, {self.linear.in_features})")
+        shape = (*input.shape[:-1], self.num_classes, *self.out_features)
+        if self.ignore_index is not None and tuple(target.shape) == shape:
+            raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+        return F.cross_entropy(
+            self.linear(input).reshape(shape),
             target,
-            linear_bias=None if bias is None else bias.reshape(shape),
             weight=self.weight,
+            ignore_index=-100 if self.ignore_index is None else self.ignore_index,
             reduction=self.reduction,
-            ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
-            options=self.options,
         )
 
     def extra_repr(self) -> str:

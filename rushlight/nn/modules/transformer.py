@@ -33,6 +33,15 @@ def _generate_square_subsequent_mask(sz: int, device=None, dtype=None) -> Tensor
     return rl.full((sz, sz), float("-inf"), dtype=dtype, device=device).triu(1)
 
 
+def _float_mask(name: str, mask: Tensor | None, dtype) -> Tensor | None:
+    """A mask as numbers to add to the scores: -inf where a bool mask is True."""
+    if mask is None or mask.is_floating_point():
+        return mask
+    if mask.dtype != rl.bool:
+        raise AssertionError(f"only bool and floating types of {name} are supported")
+    return rl.zeros_like(mask, dtype=dtype).masked_fill(mask, float("-inf"))
+
+
 def _get_clones(module: Module, n: int) -> ModuleList:
     return ModuleList(copy.deepcopy(module) for _ in range(n))
 
@@ -180,16 +189,8 @@ class TransformerEncoder(Module):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool | None = None,
     ) -> Tensor:
-        src_key_padding_mask = F._canonical_mask(
-            mask=src_key_padding_mask,
-            mask_name="src_key_padding_mask",
-            other_type=F._none_or_dtype(mask),
-            other_name="mask",
-            target_type=src.dtype,
-        )
-        mask = F._canonical_mask(
-            mask=mask, mask_name="mask", other_type=None, other_name="", target_type=src.dtype, check_other=False
-        )
+        src_key_padding_mask = _float_mask("src_key_padding_mask", src_key_padding_mask, src.dtype)
+        mask = _float_mask("mask", mask, src.dtype)
         length = _get_seq_len(src, self.layers[0].self_attn.batch_first)
         is_causal = _detect_is_causal_mask(mask, is_causal, length)
         output = src
@@ -291,21 +292,8 @@ class TransformerEncoderLayer(Module):
         src_key_padding_mask: Tensor | None = None,
         is_causal: bool = False,
     ) -> Tensor:
-        src_key_padding_mask = F._canonical_mask(
-            mask=src_key_padding_mask,
-            mask_name="src_key_padding_mask",
-            other_type=F._none_or_dtype(src_mask),
-            other_name="src_mask",
-            target_type=src.dtype,
-        )
-        src_mask = F._canonical_mask(
-            mask=src_mask,
-            mask_name="src_mask",
-            other_type=None,
-            other_name="",
-            target_type=src.dtype,
-            check_other=False,
-        )
+        src_key_padding_mask = _float_mask("src_key_padding_mask", src_key_padding_mask, src.dtype)
+        src_mask = _float_mask("src_mask", src_mask, src.dtype)
         if self.norm_first:
             x = src + self._sa_block(self.norm1(src), src_mask, src_key_padding_mask, is_causal)
             return x + self._ff_block(self.norm2(x))
