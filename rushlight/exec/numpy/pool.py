@@ -1,0 +1,158 @@
+"""Pooling over the trailing dimensions of an array, in any number of them. Windows are combined tap by tap."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from rushlight.exec.numpy.window import Index, Ints, pad, taps
+
+Array = np.ndarray[Any, Any]
+
+
+def window_count(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """How many windows fit; with ceil_mode the last may hang over, but must start inside the input or its left padding."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    count = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
+    return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
+
+
+def _counts(size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool) -> Ints:
+    return tuple(window_count(*each, ceil_mode) for each in zip(size, kernel, stride, padding, dilation))
+
+
+def _margins(size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints) -> Ints:
+    """Elements to add behind each dimension so that every window lies inside."""
+    return tuple(max(0, (o - 1) * s + d * (k - 1) + 1 - n - p) for n, k, s, p, d, o in zip(size, kernel, stride, padding, dilation, out))
+
+
+def lowest(dtype: np.dtype[Any]) -> Any:
+    """The value below all others: -inf, or the smallest integer."""
+    return np.iinfo(dtype).min if dtype.kind in "iu" else dtype.type(-np.inf)
+
+
+# --- maximum ------------------------------------------------------------------------------------------------------
+def max_pool(x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool) -> tuple[Array, Array]:
+    """The greatest element of each window and its flat position in the input plane (int64).
+
+    The first of equal elements counts; a NaN is greater than all, and the last NaN of a window counts.
+    """
+    size = x.shape[x.ndim - len(kernel):]
+    out = _counts(size, kernel, stride, padding, dilation, ceil_mode)
+    padded = pad(x, padding, _margins(size, kernel, stride, padding, dilation, out), lowest(x.dtype))
+    shape = (*x.shape[:x.ndim - len(kernel)], *out)
+    if 0 in shape:
+        return np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    nan = x.dtype.kind not in "iub" and bool(np.isnan(x).any())
+    best, where = _greatest(padded, kernel, stride, dilation, out, nan)
+    return best, _positions(where, size, kernel, stride, padding, dilation, out)
+
+
+def _greatest(padded: Array, kernel: Ints, stride: Ints, dilation: Ints, out: Ints, nan: bool) -> tuple[Array, Array]:
+    """The maxima and the numbers of the taps that they come from; -1 where nothing is greater than the lowest value."""
+    where, best = None, None
+    for number, (_, index) in enumerate(taps(kernel, stride, dilation, out)):
+        value = padded[index]
+        if best is None or where is None:
+            best = value.copy()
+            where = np.full(best.shape, -1, np.int16 if prod(kernel) < 2 ** 15 else np.int64)
+            where[best > lowest(best.dtype)] = 0
+            if nan:
+                where[np.isnan(best)] = 0
+            continue
+        greater = value > best
+        if nan:
+            greater |= np.isnan(value)
+        np.copyto(best, value, where=greater)
+        np.copyto(where, number, where=greater)
+    assert best is not None and where is not None
+    return best, where
+
+
+def _positions(where: Array, size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints) -> Array:
+    """Flat positions in the plane from tap numbers; -1 stands for the first tap inside the input."""
+    position = np.zeros(where.shape, np.int64)
+    tap = np.unravel_index(np.maximum(where, 0), kernel)
+    nothing = where < 0
+    some = bool(nothing.any())
+    for axis, (n, s, p, d, o, at) in enumerate(zip(size, stride, padding, dilation, out, tap)):
+        start = (np.arange(o) * s - p).reshape(-1, *(1,) * (len(out) - 1 - axis))
+        if some:
+            at = np.where(nothing, -(-np.maximum(-start, 0) // d), at)
+        position *= n
+        position += start + at * d
+    return position
+
+
+def max_pool_grad(g: Array, positions: Array, x_shape: Ints, lead: int) -> Array:
+    """The gradient of max_pool: g added at flat positions within each plane (the dimensions after the first `lead`)."""
+    planes, size = prod(x_shape[:lead]), prod(x_shape[lead:])
+    if g.size == 0 or planes * size == 0:
+        return np.zeros(x_shape, g.dtype)
+    flat = positions.reshape(planes, -1) + (np.arange(planes) * size)[:, None]
+    return np.bincount(flat.reshape(-1), g.reshape(-1), planes * size).astype(g.dtype).reshape(x_shape)
+
+
+# --- average ------------------------------------------------------------------------------------------------------
+def _divisors(size: Ints, kernel: Ints, stride: Ints, padding: Ints, out: Ints, count_include_pad: bool, divisor: int | None) -> Array:
+    """What the sum of each window is divided by: its elements, in the padded input or in the input, or a given number."""
+    if divisor is not None:
+        return np.full(out, divisor, np.float64)
+    total = np.ones((), np.float64)
+    for n, k, s, p, o in zip(size, kernel, stride, padding, out):
+        start = np.arange(o) * s - p
+        stop = np.minimum(start + k, n + p)
+        if not count_include_pad:
+            start, stop = np.maximum(start, 0), np.minimum(stop, n)
+        total = np.multiply.outer(total, np.asarray(stop - start, np.float64))
+    return total
+
+
+def avg_pool(x: Array, kernel: Ints, stride: Ints, padding: Ints, ceil_mode: bool, count_include_pad: bool, divisor: int | None) -> Array:
+    """The mean of each window. Elements of the padding count in the divisor if count_include_pad; `divisor` replaces it."""
+    ones = (1,) * len(kernel)
+    size = x.shape[x.ndim - len(kernel):]
+    out = _counts(size, kernel, stride, padding, ones, ceil_mode)
+    divisors = _divisors(size, kernel, stride, padding, out, count_include_pad, divisor)
+    if kernel == size and out == ones and not any(padding):
+        total = x.sum(axis=tuple(range(x.ndim - len(kernel), x.ndim)), keepdims=True, dtype=x.dtype)
+    else:
+        total = pad(x, padding, _margins(size, kernel, stride, padding, ones, out))
+        for axis in range(len(kernel)):
+            total = _sums(total, x.ndim - len(kernel) + axis, kernel[axis], stride[axis], out[axis])
+    if x.dtype.kind in "iu":
+        return np.asarray(np.trunc(total / divisors), x.dtype)
+    return np.asarray(total / divisors.astype(x.dtype))
+
+
+def _sums(x: Array, axis: int, kernel: int, stride: int, out: int) -> Array:
+    """Sums of windows along one dimension; a window of several dimensions is summed one after the other."""
+    lead: Index = (slice(None),) * axis
+    def tap(k: int) -> Array:
+        part: Array = x[(*lead, slice(k, k + (out - 1) * stride + 1, stride))]
+        return part
+    total = tap(0).copy()
+    for k in range(1, kernel):
+        total += tap(k)
+    return total
+
+
+def avg_pool_grad(g: Array, x_shape: Ints, kernel: Ints, stride: Ints, padding: Ints, ceil_mode: bool, count_include_pad: bool,
+                  divisor: int | None) -> Array:
+    """The gradient of avg_pool: each element of g, divided as its mean was, goes to the input elements of its window."""
+    lead = len(x_shape) - len(kernel)
+    size, out = x_shape[lead:], g.shape[lead:]
+    share = g / _divisors(size, kernel, stride, padding, out, count_include_pad, divisor).astype(g.dtype)
+    if g.size == 0:
+        return np.zeros(x_shape, g.dtype)
+    for axis in range(len(kernel)):
+        n, k, s, p, o = size[axis], kernel[axis], stride[axis], padding[axis], out[axis]
+        length = max(n + 2 * p, (o - 1) * s + k)
+        before: Index = (slice(None),) * (lead + axis)
+        spread = np.zeros((*share.shape[:lead + axis], length, *share.shape[lead + axis + 1:]), g.dtype)
+        for tap in range(k):
+            spread[(*before, slice(tap, tap + (o - 1) * s + 1, s))] += share
+        share = spread[(*before, slice(p, p + n))]
+    return np.ascontiguousarray(share)
