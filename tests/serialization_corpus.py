@@ -29,7 +29,8 @@ asyncio.unix_events _UnixSubprocessTransport|bdb Bdb|pdb run|cProfile run|profil
 trace Trace|pip main|pydoc pipepager|pydoc locate|pkgutil resolve_name|site main|venv create|zipimport zipimporter
 signal signal|atexit register|gc get_objects|inspect getattr_static|numpy load|numpy fromfile|numpy memmap
 numpy.testing._private.utils runstring|numpy.f2py.crackfortran getlincoef|numpy.lib.npyio load
-numpy.core._multiarray_umath _reconstruct|torch load|torch save|torch.hub load|torch.jit load|torch.storage _load_from_bytes
+numpy.core._multiarray_umath _reconstruct|torch load|torch save
+torch.hub load|torch.jit load|torch.storage _load_from_bytes
 torch._utils _import_dotted_name|torch.utils.cpp_extension load_inline|torch.utils.model_zoo load_url
 torch.serialization load|torch.serialization add_safe_globals|torch.nn.modules.linear Linear|torch.ops load_library
 torch._dynamo optimize|torch.distributed.rpc remote|torch.utils.data DataLoader|torch._inductor.codecache compile_file
@@ -49,10 +50,19 @@ def state() -> dict[str, object]:
     weight = rl.arange(24, dtype=rl.float32).reshape(4, 6)
     return {
         "model": {"layer.weight": weight, "layer.t": weight.t(), "bias": rl.ones(3, dtype=rl.bfloat16)},
-        "optimizer": {"state": {0: {"step": rl.tensor(3.0), "mask": rl.tensor([True, False])}},
-                      "param_groups": [{"lr": 0.1, "betas": (0.9, 0.999), "params": [0, 1], "name": "ä€😀"}]},
-        "epoch": 7, "big": 2**70, "best": 0.5, "none": None, "set": {1, "a"}, "bytes": b"\x00\xff", "size": weight.size(),
-        "dtype": rl.float16, "complex": 1 + 2j,
+        "optimizer": {
+            "state": {0: {"step": rl.tensor(3.0), "mask": rl.tensor([True, False])}},
+            "param_groups": [{"lr": 0.1, "betas": (0.9, 0.999), "params": [0, 1], "name": "ä€😀"}],
+        },
+        "epoch": 7,
+        "big": 2**70,
+        "best": 0.5,
+        "none": None,
+        "set": {1, "a"},
+        "bytes": b"\x00\xff",
+        "size": weight.size(),
+        "dtype": rl.float16,
+        "complex": 1 + 2j,
     }
 
 
@@ -110,8 +120,18 @@ def storage_id(kind: str = "FloatStorage", key: str = "0", numel: bytes = b"K\x0
 def tensor(storage: bytes, offset: int = 0, size: tuple[int, ...] = (4,), stride: tuple[int, ...] = (1,)) -> bytes:
     def tup(values: tuple[int, ...]) -> bytes:
         return b"(" + b"".join(number(v) for v in values) + b"t"
-    return (glob("torch._utils _rebuild_tensor_v2") + b"(" + storage + number(offset) + tup(size) + tup(stride) + b"\x89"
-            + glob("collections OrderedDict") + b")RtR")
+
+    return (
+        glob("torch._utils _rebuild_tensor_v2")
+        + b"("
+        + storage
+        + number(offset)
+        + tup(size)
+        + tup(stride)
+        + b"\x89"
+        + glob("collections OrderedDict")
+        + b")RtR"
+    )
 
 
 # --- bad files ----------------------------------------------------------------------------------------------------
@@ -121,8 +141,11 @@ def dangerous() -> Iterator[Case]:
         module, _, attribute = name.partition(" ")
         args = b"(" + text("echo hacked") + b"t"
         forms = {
-            "reduce": glob(name) + args + b"R", "newobj": glob(name) + args + b"\x81",
-            "newobj_ex": glob(name) + args + b"}\x92", "build": glob(name) + b"}b", "bare": glob(name),
+            "reduce": glob(name) + args + b"R",
+            "newobj": glob(name) + args + b"\x81",
+            "newobj_ex": glob(name) + args + b"}\x92",
+            "build": glob(name) + b"}b",
+            "bare": glob(name),
             "stack": text(module) + text(attribute) + b"\x93" + args + b"R",
             "inst": b"(" + text("x") + f"i{module}\n{attribute}\n".encode(),
             "factory": glob("collections defaultdict") + glob(name) + b"\x85R",
@@ -141,9 +164,24 @@ def wrong_sizes() -> Iterator[Case]:
         body = b"\x80\x02" + tensor(storage_id(numel=number(numel)), size=(max(numel, 0),)) + b"."
         yield f"storage of {numel}", checkpoint(body, ten), True
         yield f"legacy storage of {numel}", legacy(body), True
-    views = [(1, (4,), (1,)), (0, (5,), (1,)), (0, (2, 2), (3, 1)), (0, (2,), (2**61,)), (2**61, (1,), (1,)), (-1, (2,), (1,)),
-             (0, (-1,), (1,)), (0, (4,), (-1,)), (3, (2,), (1,)), (0, (2**62,), (0,) * 2), (0, (2**40, 2**40), (0, 0)),
-             (0, (1,) * 65, (0,) * 65), (0, (4, 1), (1,)), (0, (), (1,)), (4, (), ()), (0, (2**64,), (0,))]
+    views = [
+        (1, (4,), (1,)),
+        (0, (5,), (1,)),
+        (0, (2, 2), (3, 1)),
+        (0, (2,), (2**61,)),
+        (2**61, (1,), (1,)),
+        (-1, (2,), (1,)),
+        (0, (-1,), (1,)),
+        (0, (4,), (-1,)),
+        (3, (2,), (1,)),
+        (0, (2**62,), (0,) * 2),
+        (0, (2**40, 2**40), (0, 0)),
+        (0, (1,) * 65, (0,) * 65),
+        (0, (4, 1), (1,)),
+        (0, (), (1,)),
+        (4, (), ()),
+        (0, (2**64,), (0,)),
+    ]
     for offset, size, stride in views:
         body = b"\x80\x02" + tensor(storage_id(), offset, size, stride) + b"."
         yield f"view {offset} {size} {stride}", checkpoint(body, ten), True
@@ -161,11 +199,28 @@ def wrong_sizes() -> Iterator[Case]:
 def bombs() -> Iterator[Case]:
     """Small files that ask for much memory or time."""
     n = 1_000_000
-    floods = {"sets": b"\x8f", "lists": b"]", "dicts": b"}", "marks": b"(", "memo": b"N" + b"\x94" * 8, "tuples": b"N\x85",
-              "ordered": b"h\x00)R", "dup": b"2", "none": b"N", "get": b"h\x00", "size": b"h\x01)R", "frozen": b"(\x91"}
+    floods = {
+        "sets": b"\x8f",
+        "lists": b"]",
+        "dicts": b"}",
+        "marks": b"(",
+        "memo": b"N" + b"\x94" * 8,
+        "tuples": b"N\x85",
+        "ordered": b"h\x00)R",
+        "dup": b"2",
+        "none": b"N",
+        "get": b"h\x00",
+        "size": b"h\x01)R",
+        "frozen": b"(\x91",
+    }
     head = b"\x80\x04" + glob("collections OrderedDict") + b"q\x00" + glob("torch Size") + b"q\x01"
     for name, piece in floods.items():
         yield f"flood of {name}", checkpoint(head + piece * n + b"."), True
+    memo = b"\x80\x02" + storage_id() + b"q\x00" + glob("torch._utils _rebuild_tensor_v2") + b"q\x01"
+    for name, dims in (("tensors", 1), ("tensors of many dimensions", 64)):
+        one = b"h\x01(h\x00K\x00(%bt(" + b"K\x00" * dims + b"t\x89NtR"
+        rows = [one % (b"K\x01" * (dims - 1) + b"M" + struct.pack("<H", i)) for i in range(60_000 // (1 + dims // 8))]
+        yield f"flood of {name}", checkpoint(memo + b"".join(rows) + b".", {"0": bytes(16)}), True
     yield "deep lists", checkpoint(b"\x80\x02" + b"]" * n + b"a" * (n - 1) + b"."), False
     yield "deep tuples", checkpoint(b"\x80\x02N" + b"\x85" * 200_000 + b"."), False
     laughs = b"\x80\x02]q\x00" + b"".join(b"](" + b"h\x00" * 10 + b"eq\x00" for _ in range(40)) + b"."
@@ -178,8 +233,21 @@ def bombs() -> Iterator[Case]:
     rng = random.Random(5)
     minus = b"".join(b"(" + b"".join(number(rng.choice((-1, -2))) for _ in range(17)) + b"tN" for _ in range(30_000))
     yield "colliding tuples", checkpoint(b"\x80\x02}(" + minus + b"u."), True
-    for code, size in ((b"X", "<I"), (b"\x8d", "<Q"), (b"B", "<I"), (b"\x8e", "<Q"), (b"\x96", "<Q"), (b"\x8b", "<i"), (b"T", "<i")):
-        for value in (2**31 - 1, 2**20, *(() if size != "<i" else (-1, -2**31)), *(() if size != "<Q" else (2**63, 2**64 - 1))):
+    for code, size in (
+        (b"X", "<I"),
+        (b"\x8d", "<Q"),
+        (b"B", "<I"),
+        (b"\x8e", "<Q"),
+        (b"\x96", "<Q"),
+        (b"\x8b", "<i"),
+        (b"T", "<i"),
+    ):
+        for value in (
+            2**31 - 1,
+            2**20,
+            *(() if size != "<i" else (-1, -(2**31))),
+            *(() if size != "<Q" else (2**63, 2**64 - 1)),
+        ):
             body = b"\x80\x02" + code + struct.pack(size, value) + b"abc."
             yield f"announced {code!r} {value}", checkpoint(body), True
             yield f"announced {code!r} {value} legacy", legacy(body), True
@@ -187,9 +255,18 @@ def bombs() -> Iterator[Case]:
     yield "memo index", checkpoint(b"\x80\x02Nr\xff\xff\xff\xffj\xff\xff\xff\xff."), True
     yield "bytearray", checkpoint(b"\x80\x02" + glob("__builtin__ bytearray") + number(2**40) + b"\x85R."), True
     yield "bytes", checkpoint(b"\x80\x02" + glob("__builtin__ bytes") + number(2**40) + b"\x85R."), True
-    grow = glob("__builtin__ bytearray") + b"q\x00" + glob("_codecs encode") + text("x" * 100_000) + text("latin1") + b"\x86Rq\x01"
+    grow = (
+        glob("__builtin__ bytearray")
+        + b"q\x00"
+        + glob("_codecs encode")
+        + text("x" * 100_000)
+        + text("latin1")
+        + b"\x86Rq\x01"
+    )
     yield "copies", checkpoint(b"\x80\x02" + grow + b"h\x00h\x01\x85R" * 5000 + b"."), True
-    array = glob("numpy._core.multiarray scalar") + glob("numpy dtype") + text("V99999999") + b"\x89\x88\x87R" + b"N\x86R"
+    array = (
+        glob("numpy._core.multiarray scalar") + glob("numpy dtype") + text("V99999999") + b"\x89\x88\x87R" + b"N\x86R"
+    )
     yield "void scalar", checkpoint(b"\x80\x02" + array + b"."), True
     yield "old tar", tar_like(), True
     yield from zip_bombs()
@@ -200,26 +277,68 @@ def tar_like() -> bytes:
 
 
 def zip_bombs() -> Iterator[Case]:
-    zeros = {"archive/data.pkl": b"\x80\x02" + tensor(storage_id(numel=number(1 << 24)), size=(1 << 24,)) + b".",
-             "archive/data/0": bytes(1 << 26), "archive/version": b"3\n"}
+    zeros = {
+        "archive/data.pkl": b"\x80\x02" + tensor(storage_id(numel=number(1 << 24)), size=(1 << 24,)) + b".",
+        "archive/data/0": bytes(1 << 26),
+        "archive/version": b"3\n",
+    }
     yield "deflated", zipped(zeros, zipfile.ZIP_DEFLATED), True
     yield "bzip2", zipped(zeros | {"archive/data/0": bytes(1 << 22)}, zipfile.ZIP_BZIP2), True
     body = bytes(1 << 16)
     name = b"archive/data/0"
-    local = struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 0, 0, 0, 0, zlib.crc32(body), len(body), len(body), len(name), 0)
+    local = struct.pack(
+        "<4s5H3I2H", b"PK\x03\x04", 20, 0, 0, 0, 0, zlib.crc32(body), len(body), len(body), len(name), 0
+    )
     central = b"".join(
-        struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, zlib.crc32(body), len(body), len(body), len(f"archive/data/{i}"),
-                    0, 0, 0, 0, 0, 0) + f"archive/data/{i}".encode() for i in range(5000))
+        struct.pack(
+            "<4s6H3I5H2I",
+            b"PK\x01\x02",
+            20,
+            20,
+            0,
+            0,
+            0,
+            0,
+            zlib.crc32(body),
+            len(body),
+            len(body),
+            len(f"archive/data/{i}"),
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        )
+        + f"archive/data/{i}".encode()
+        for i in range(5000)
+    )
     data = local + name + body
     end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 5000, 5000, len(central), len(data), 0)
     yield "overlapping records", data + central + end, True
-    for count, length, start in ((65534, 2**32 - 2, 0), (1, 46, 2**32 - 2), (65534, 46, 30), (0, 0, 0), (65535, 2**32 - 1, 2**32 - 1)):
-        yield f"directory {count} {length}", data + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, length, start, 0), True
+    for count, length, start in (
+        (65534, 2**32 - 2, 0),
+        (1, 46, 2**32 - 2),
+        (65534, 46, 30),
+        (0, 0, 0),
+        (65535, 2**32 - 1, 2**32 - 1),
+    ):
+        yield (
+            f"directory {count} {length}",
+            data + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, length, start, 0),
+            True,
+        )
     far = struct.pack("<4sIQI", b"PK\x06\x07", 0, 2**63, 1)
     yield "directory far away", data + far + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 65535, 65535, 0, 0, 0), True
     many = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 2**63, 2**63, 2**63, 0)
-    yield "many records", data + many + struct.pack("<4sIQI", b"PK\x06\x07", 0, len(data), 1) + struct.pack(
-        "<4s4H2IH", b"PK\x05\x06", 0, 0, 65535, 65535, 0, 0, 0), True
+    yield (
+        "many records",
+        data
+        + many
+        + struct.pack("<4sIQI", b"PK\x06\x07", 0, len(data), 1)
+        + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 65535, 65535, 0, 0, 0),
+        True,
+    )
 
 
 def mutated(data: bytes, rng: random.Random, low: int = 0, high: int | None = None) -> bytes:
@@ -234,12 +353,12 @@ def mutated(data: bytes, rng: random.Random, low: int = 0, high: int | None = No
         elif kind == 1:
             result[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFE, 0xFF, ord("R"), ord("("), ord("."), rng.randrange(256)))
         elif kind == 2:
-            del result[at:at + rng.choice((1, 2, 8))]
+            del result[at : at + rng.choice((1, 2, 8))]
         elif kind == 3:
             result[at:at] = rng.randbytes(rng.choice((1, 2, 8)))
         else:
             source = rng.randrange(len(result))
-            result[at:at + 4] = result[source:source + 4]
+            result[at : at + 4] = result[source : source + 4]
     return bytes(result)
 
 
@@ -265,12 +384,43 @@ def mutations(seed: int = 0) -> Iterator[Case]:
 def noise(seed: int = 1) -> Iterator[Case]:
     """Random bytes and random opcodes."""
     rng = random.Random(seed)
-    codes = [bytes([c]) for c in b"(.012NKMJGX]})tasuqhRbQc\x80\x81\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8f\x90\x91\x93\x94\x95IiopPlSVdgL\x82\x97"]
-    names = [glob(n) for n in ("collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch FloatStorage", "torch Size",
-                               "torch.nn.parameter Parameter", "_codecs encode", "numpy dtype", "__builtin__ set", "torch device",
-                               "collections Counter", "torch._utils _rebuild_parameter", "torch._tensor _rebuild_from_type_v2",
-                               "numpy._core.multiarray _reconstruct", "numpy ndarray", "torch Tensor", "torch float32")]
-    parts = [*codes, *names, text("a"), number(2**40), storage_id(), tensor(storage_id()), text("storage"), b"K\x01", b"K\x00", b"h\x00"]
+    codes = [
+        bytes([c])
+        for c in b"(.012NKMJGX]})tasuqhRbQc\x80\x81\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8f\x90\x91\x93\x94\x95IiopPlSVdgL\x82\x97"
+    ]
+    names = [
+        glob(n)
+        for n in (
+            "collections OrderedDict",
+            "torch._utils _rebuild_tensor_v2",
+            "torch FloatStorage",
+            "torch Size",
+            "torch.nn.parameter Parameter",
+            "_codecs encode",
+            "numpy dtype",
+            "__builtin__ set",
+            "torch device",
+            "collections Counter",
+            "torch._utils _rebuild_parameter",
+            "torch._tensor _rebuild_from_type_v2",
+            "numpy._core.multiarray _reconstruct",
+            "numpy ndarray",
+            "torch Tensor",
+            "torch float32",
+        )
+    ]
+    parts = [
+        *codes,
+        *names,
+        text("a"),
+        number(2**40),
+        storage_id(),
+        tensor(storage_id()),
+        text("storage"),
+        b"K\x01",
+        b"K\x00",
+        b"h\x00",
+    ]
     for i in range(300):
         yield f"noise {i}", rng.choice((b"", b"PK\x03\x04", b"\x80\x02")) + rng.randbytes(rng.randrange(200)), True
     for i in range(1500):

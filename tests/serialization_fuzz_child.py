@@ -20,7 +20,15 @@ import serialization_corpus as corpus
 import rushlight as rl
 from rushlight.serialization import CheckpointError
 
-QUIET = ("builtins.id", "sys._getframe", "object.__getattr__", "object.__setattr__", "array.__new__", "sys.unraisablehook", "gc.")
+QUIET = (
+    "builtins.id",
+    "sys._getframe",
+    "object.__getattr__",
+    "object.__setattr__",
+    "array.__new__",
+    "sys.unraisablehook",
+    "gc.",
+)
 SLACK = 64 << 20
 
 

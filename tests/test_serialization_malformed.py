@@ -22,7 +22,9 @@ HERE = Path(__file__).parent
 
 def run_child(script: str, *args: str, timeout: int = 300) -> dict:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run([sys.executable, str(HERE / script), *args], env=env, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        [sys.executable, str(HERE / script), *args], env=env, capture_output=True, text=True, timeout=timeout
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -33,15 +35,19 @@ def test_ten_thousand_bad_files():
     assert report["cases"] >= 5000 and report["errors"] >= 5000
     assert report["wrong"] == []
     assert report["events"] == [], "loading caused audit events: code ran, or a file was opened"
-    assert report["rss_growth"] <= 2 * report["largest"] + (64 << 20)
+    assert report["peak"] <= 64 << 20, "beyond twice the file, by tracemalloc"
+    # The process as a whole also holds up to three copies of each file that the corpus makes.
+    assert report["rss_growth"] <= 5 * report["largest"] + (64 << 20)
 
 
 def test_the_watch_can_fail():
     """A full pickle that runs code is seen by the very hook that the other test relies on."""
-    code = ("import serialization_fuzz_child as c, io, rushlight as rl, serialization_corpus as corpus\n"
-            "w = c.Watch(); w.load = lambda data: (setattr(w, 'on', True), rl.load(io.BytesIO(data), weights_only=False))\n"
-            "w.case('x', corpus.checkpoint(b'\\x80\\x02cos\\nsystem\\n(' + corpus.text('true') + b'tR.'), False)\n"
-            "assert any('os.system' in e for e in w.report['events']), w.report\n")
+    code = (
+        "import serialization_fuzz_child as c, io, rushlight as rl, serialization_corpus as corpus\n"
+        "w = c.Watch(); w.load = lambda data: (setattr(w, 'on', True), rl.load(io.BytesIO(data), weights_only=False))\n"
+        "w.case('x', corpus.checkpoint(b'\\x80\\x02cos\\nsystem\\n(' + corpus.text('true') + b'tR.'), False)\n"
+        "assert any('os.system' in e for e in w.report['events']), w.report\n"
+    )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -54,7 +60,12 @@ def data_regions(data: bytes) -> list[tuple[int, int, str]]:
         for i in z.infolist():
             if "/data/" in i.filename and i.file_size:
                 at = i.header_offset
-                start = at + 30 + int.from_bytes(data[at + 26:at + 28], "little") + int.from_bytes(data[at + 28:at + 30], "little")
+                start = (
+                    at
+                    + 30
+                    + int.from_bytes(data[at + 26 : at + 28], "little")
+                    + int.from_bytes(data[at + 28 : at + 30], "little")
+                )
                 regions.append((start, i.file_size, i.filename.partition("/")[2]))
         return regions
 
@@ -75,10 +86,16 @@ def check_flips(data: bytes, names: dict[str, list[str]], count: int) -> None:
 
 
 def test_every_flipped_bit_is_reported_with_its_tensor():
-    shared = rl.randn(6, 5)
-    state = {"model": {"layer.weight": shared, "layer.tied": shared.t(), "bias": rl.randn(7)}, "list": [0, rl.arange(9)]}
-    names = {"data/0": ["['model']['layer.weight']", "['model']['layer.tied']"], "data/1": ["['model']['bias']"],
-             "data/2": ["['list'][1]"]}
+    shared = rl.arange(30.0).reshape(6, 5)
+    state = {
+        "model": {"layer.weight": shared, "layer.tied": shared.t(), "bias": rl.arange(7.0)},
+        "list": [0, rl.arange(9)],
+    }
+    names = {
+        "data/0": ["['model']['layer.weight']", "['model']['layer.tied']"],
+        "data/1": ["['model']['bias']"],
+        "data/2": ["['list'][1]"],
+    }
     check_flips(corpus.saved(state), names, 1000)
 
 
@@ -134,6 +151,7 @@ def test_what_cannot_be_pickled_leaves_the_old_file(tmp_path):
 
 def test_strays_of_the_living_are_kept(tmp_path):
     from rushlight.serialization.atomic import replacing
+
     path = tmp_path / "m.pt"
     with replacing(path) as slow:
         slow.write(b"half")

@@ -71,6 +71,7 @@ def test_safe_globals():
 
 def test_some_modules_stay_blocked():
     import os
+
     serialization.add_safe_globals([os.system, (os.system, "os.system")])
     with pytest.raises(CheckpointError, match="whose module os is blocked"):
         load(corpus.checkpoint(b"\x80\x02cos\nsystem\n."))
@@ -103,8 +104,17 @@ def test_environment(monkeypatch):
 
 
 def test_unsafe_globals_are_listed_without_running_them():
-    data = corpus.checkpoint(b"\x80\x04" + corpus.glob("os system") + corpus.text("true") + b"\x85R"
-                             + corpus.text("a.b") + corpus.text("C") + b"\x93" + corpus.glob("torch Size") + b"\x87.")
+    data = corpus.checkpoint(
+        b"\x80\x04"
+        + corpus.glob("os system")
+        + corpus.text("true")
+        + b"\x85R"
+        + corpus.text("a.b")
+        + corpus.text("C")
+        + b"\x93"
+        + corpus.glob("torch Size")
+        + b"\x87."
+    )
     assert serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)) == ["a.b.C", "os.system"]
     serialization.add_safe_globals([(Point, "a.b.C")])
     assert serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data)) == ["os.system"]
@@ -112,15 +122,47 @@ def test_unsafe_globals_are_listed_without_running_them():
 
 
 VALUES = [
-    None, True, 0, -1, 2**31, -2**40, 2**200, 1.5, float("inf"), "text", "ä€😀\udc80", b"\x00\xff", b"", bytearray(b"ab"), 1 + 2j,
-    (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [], [1, [2]], {}, {"a": 1, 2: None, (1, "x"): 3, 1.5: 4}, set(), {1, 2},
-    frozenset((1, 2)), collections.OrderedDict(a=1), collections.Counter("aab"), collections.defaultdict(list, {1: [2]}),
-    collections.defaultdict(None), np.float64(1.5), np.int8(3), np.bool_(True),
+    None,
+    True,
+    0,
+    -1,
+    2**31,
+    -(2**40),
+    2**200,
+    1.5,
+    float("inf"),
+    "text",
+    "ä€😀\udc80",
+    b"\x00\xff",
+    b"",
+    bytearray(b"ab"),
+    1 + 2j,
+    (),
+    (1,),
+    (1, 2),
+    (1, 2, 3),
+    (1, 2, 3, 4),
+    [],
+    [1, [2]],
+    {},
+    {"a": 1, 2: None, (1, "x"): 3, 1.5: 4},
+    set(),
+    {1, 2},
+    frozenset((1, 2)),
+    collections.OrderedDict(a=1),
+    collections.Counter("aab"),
+    collections.defaultdict(list, {1: [2]}),
+    collections.defaultdict(None),
+    np.float64(1.5),
+    np.int8(3),
+    np.bool_(True),
 ]
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("value", VALUES, ids=lambda v: f"{type(v).__name__}-{v!r:.12}".encode("ascii", "replace").decode())
+@pytest.mark.parametrize(
+    "value", VALUES, ids=lambda v: f"{type(v).__name__}-{v!r:.12}".encode("ascii", "replace").decode()
+)
 def test_plain_values(value, protocol):
     found = load(corpus.saved(value, protocol=protocol))
     assert found == value and type(found) is type(value)
@@ -128,8 +170,16 @@ def test_plain_values(value, protocol):
         assert found.default_factory is value.default_factory
 
 
-@pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.zeros((0, 3), np.int8), np.array(3, np.uint16),
-                                   np.asfortranarray(np.arange(6).reshape(2, 3)), np.arange(3, dtype=">i4")])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3),
+        np.zeros((0, 3), np.int8),
+        np.array(3, np.uint16),
+        np.asfortranarray(np.arange(6).reshape(2, 3)),
+        np.arange(3, dtype=">i4"),
+    ],
+)
 @pytest.mark.parametrize("protocol", [2, 4, 5])
 def test_numpy_arrays(array, protocol):
     found = load(corpus.saved([array, array], protocol=protocol))
@@ -175,7 +225,9 @@ def test_memory_limit_can_be_raised():
 def test_errors_say_where():
     with pytest.raises(CheckpointError, match=r"record data\.pkl, byte \d+ of the pickle \(REDUCE\)"):
         load(corpus.checkpoint(b"\x80\x02" + corpus.tensor(corpus.storage_id(), size=(5,)) + b".", {"0": bytes(16)}))
-    with pytest.raises(CheckpointError, match=r"record data/0 has 16 bytes, but its storage of 5 elements of torch.float32 takes 20"):
+    with pytest.raises(
+        CheckpointError, match=r"record data/0 has 16 bytes, but its storage of 5 elements of torch.float32 takes 20"
+    ):
         load(corpus.checkpoint(b"\x80\x02" + corpus.tensor(corpus.storage_id(numel=b"K\x05")) + b".", {"0": bytes(16)}))
     with pytest.raises(CheckpointError, match="failed locating file data/7: file not found"):
         load(corpus.checkpoint(b"\x80\x02" + corpus.tensor(corpus.storage_id(key="7")) + b".", {"0": bytes(16)}))
@@ -192,5 +244,7 @@ def test_what_is_not_a_binary_seekable_file():
         rl.load(io.StringIO("x"))
     with pytest.raises(AttributeError, match="You can only torch.load from a file that is seekable"):
         rl.load(object())
-    with pytest.raises(AttributeError, match="expected 'f' to be string, path, or a file-like object with a 'write' attribute"):
+    with pytest.raises(
+        AttributeError, match="expected 'f' to be string, path, or a file-like object with a 'write' attribute"
+    ):
         rl.save(1, 5)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from rushlight.serialization.allowed import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 from rushlight.serialization.budget import get_load_memory_limit, set_load_memory_limit
 from rushlight.serialization.errors import CheckpointError
 from rushlight.serialization.loading import get_unsafe_globals_in_checkpoint, load, load_records
 from rushlight.serialization.location import default_restore_location, location_tag
-from rushlight.serialization.allowed import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 from rushlight.serialization.settings import (
     LoadEndianness,
     get_crc32_options,

@@ -58,9 +58,6 @@ class TensorBuilder:
         import rushlight
         return getattr(rushlight, name.removeprefix("torch."))
 
-    def is_tensor(self, value: Any) -> bool:
-        return isinstance(value, Tensor)
-
 
 def describe(tensor: Tensor, storage: StorageRecord) -> TensorRecord:
     """The record of a tensor whose storage has this record."""

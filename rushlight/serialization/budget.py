@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from rushlight.serialization.errors import Fault
 
-BASE = 48 << 20  # what any file may take beyond twice its own size; 64 MB less what reading itself needs
+BASE = 56 << 20  # what any file may take beyond twice its own size; 64 MB less what reading itself needs
 
 _override: list[int | None] = [None]
 
 
 def set_load_memory_limit(limit: int | None) -> None:
-    """Bytes that one `load` may take for what it builds; None (the default) is twice the file plus 48 MB.
+    """Bytes that one `load` may take for what it builds; None (the default) is twice the file plus 56 MB.
 
     Tensors take as much memory as the file has for them. What this bounds is everything else: a few bytes of a
     malicious pickle can ask for gigabytes of Python objects. Raise it for trusted files that hold millions of

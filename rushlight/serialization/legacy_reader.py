@@ -26,7 +26,7 @@ def check_legacy(source: Source, plain: Callable[[str], Any]) -> None:
                      "(weights_only=False) and save it again")
     source.seek(0)
     if plain("magic number") != MAGIC:
-        raise Direct("Invalid magic number; corrupt file? It is neither a zip archive nor a pickle that torch.save wrote")
+        raise Direct("Invalid magic number; corrupt file? It is neither a zip archive nor a pickle of torch.save")
     version = plain("protocol version")
     if version != PROTOCOL:
         raise Direct(f"Invalid protocol version: {version!r:.40}")

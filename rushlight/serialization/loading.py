@@ -79,6 +79,8 @@ class Loading:
         self.builder = builder
         self.relocate = relocate_by(map_location)
         self.pickle_module = pickle_module
+        # With Python's own unpickler the file's code runs, and what that raises is not ours to rename.
+        self.caught = (Fault, pickle.UnpicklingError, EOFError) if pickle_module else BAD_FILE
         self.map_file = map_file
         self.pickle_args = {"encoding": "utf-8", **pickle_args}
         self.budget = Budget(source.size)
@@ -93,7 +95,7 @@ class Loading:
             raise
         except UserError as e:
             raise e.error from None
-        except (Fault, pickle.UnpicklingError) if self.pickle_module else BAD_FILE as e:
+        except self.caught as e:
             raise self.error(e) from (None if isinstance(e, Fault) else e)
 
     # --- the two formats ---
@@ -157,8 +159,8 @@ class Loading:
     # --- errors ---
     def refuse_torchscript(self, archive: Archive) -> None:
         if archive.has("constants.pkl"):
-            raise Direct("Cannot use ``weights_only=True`` with TorchScript archives passed to ``torch.load``. The file "
-                         "holds a compiled program; rushlight loads state_dicts and tensors")
+            raise Direct("Cannot use ``weights_only=True`` with TorchScript archives passed to ``torch.load``. "
+                         "The file holds a compiled program; rushlight loads state_dicts and tensors")
 
     def error(self, e: BaseException) -> CheckpointError:
         fact = str(e) if isinstance(e, Fault) else f"{type(e).__name__}: {short(str(e))}"
@@ -199,8 +201,8 @@ def check_version(archive: Archive) -> None:
     if not text.isdigit():
         raise Direct(f"the version record holds {text!r:.60}, not a number")
     if int(text) > MAX_VERSION:
-        raise Direct(f"Attempted to read a PyTorch file with version {int(text)}, but the maximum supported version for "
-                     f"reading is {MAX_VERSION}. The file was written by a newer program")
+        raise Direct(f"Attempted to read a PyTorch file with version {int(text)}, but the maximum supported version "
+                     f"for reading is {MAX_VERSION}. The file was written by a newer program")
 
 
 def get_unsafe_globals_in_checkpoint(f: Any) -> list[str]:

@@ -12,7 +12,8 @@ Relocate = Callable[[StorageRecord], StorageRecord]
 
 ABSENT = (
     "Attempting to deserialize object on a {upper} device but torch.{kind}.is_available() is False. If you are running "
-    "on a CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map your storages to the CPU."
+    "on a CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map your storages to "
+    "the CPU."
 )
 
 
@@ -28,7 +29,8 @@ def default_restore_location(storage: Any, location: str) -> Any:
         raise RuntimeError(ABSENT.format(kind=kind, upper=kind.upper()))
     if kind == "meta":
         raise NotImplementedError("torch.load(map_location='meta'): rushlight has no tensors without memory")
-    raise RuntimeError(f"don't know how to restore data location of torch.storage.UntypedStorage (tagged with {location})")
+    raise RuntimeError("don't know how to restore data location of torch.storage.UntypedStorage "
+                       f"(tagged with {location})")
 
 
 def location_tag(storage: Any) -> str:

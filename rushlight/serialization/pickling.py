@@ -113,8 +113,9 @@ def pickler_class(pickle_module: Any, writer: Writer, persistent_id: Callable[[S
     """
     base = pickle._Pickler if pickle_module is pickle else pickle_module.Pickler  # type: ignore[attr-defined]
     if not issubclass(base, pickle._Pickler):  # type: ignore[attr-defined]
-        raise NotImplementedError(f"save(pickle_module={getattr(pickle_module, '__name__', pickle_module)}): its Pickler "
-                                  "must be a subclass of Python's own pickle._Pickler, as dill's is")
+        name = getattr(pickle_module, "__name__", pickle_module)
+        raise NotImplementedError(f"save(pickle_module={name}): its Pickler must "
+                                  "be a subclass of Python's own pickle._Pickler, as dill's is")
 
     class CheckpointPickler(base):  # type: ignore[misc, valid-type]
         dispatch = copy(base.dispatch)

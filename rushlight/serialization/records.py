@@ -115,7 +115,7 @@ def checked_tensor(storage: Any, dtype: DType | None, offset: Any, size: Any, st
         elements *= n
     if elements == 0:
         return TensorRecord(storage, dtype, min(offset, end), size, stride, requires_grad)
-    last = offset + sum((n - 1) * s for n, s in zip(size, stride))
+    last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if elements > MAX_ELEMENTS or last >= end:
         raise Fault(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset} and itemsize "
                     f"{dtype.itemsize} reach element {last} of storage '{storage.key}', which has {end}")
@@ -146,6 +146,3 @@ class RecordBuilder:
 
     def layout(self, name: str) -> Any:
         return name
-
-    def is_tensor(self, value: Any) -> bool:
-        return isinstance(value, TensorRecord)

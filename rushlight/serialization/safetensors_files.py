@@ -21,7 +21,8 @@ def _package() -> Any:
     try:
         import safetensors
     except ImportError:
-        raise ImportError("safetensors files need the safetensors package: pip install 'rushlight[safetensors]'") from None
+        raise ImportError("safetensors files need the safetensors package: "
+                          "pip install 'rushlight[safetensors]'") from None
     return safetensors
 
 
@@ -39,8 +40,8 @@ def save_safetensors(tensors: dict[str, Tensor], filename: str | os.PathLike[str
             raise TypeError(f"Key `{name}` is invalid, expected a tensor but received {type(tensor).__name__}")
         other = seen.setdefault(id(tensor._storage), name)
         if other != name:
-            raise RuntimeError(f"Some tensors share memory, this will lead to duplicate memory on disk and potential "
-                               f"differences when loading them again: {{{other!r}, {name!r}}}. Use .clone() on one of them.")
+            raise RuntimeError("Some tensors share memory, this will lead to duplicate memory on disk and potential "
+                               f"differences when loading them again: {{{other!r}, {name!r}}}. Use .clone() on one.")
         array = unwrap(tensor)
         flat[name] = array if array.flags.c_contiguous else np.array(array, order="C")
     data = package.serialize({name: _described(package, array) for name, array in flat.items()}, metadata=metadata)

@@ -58,12 +58,12 @@ def resolve_weights_only(weights_only: bool | None, pickle_module: Any) -> bool:
     """The argument, or its default: True unless a pickle module is given; PyTorch's two variables are obeyed."""
     force, force_not = flag("TORCH_FORCE_WEIGHTS_ONLY_LOAD"), flag("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD")
     if force and force_not:
-        raise RuntimeError("Only one of `TORCH_FORCE_WEIGHTS_ONLY_LOAD` or `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD` should be "
-                           "set, but both were set.")
+        raise RuntimeError("Only one of `TORCH_FORCE_WEIGHTS_ONLY_LOAD` or `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD` should "
+                           "be set, but both were set.")
     if force:
         return True
     if weights_only is None and force_not:
-        warnings.warn("Environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD detected, since the `weights_only` argument "
-                      "was not explicitly passed to `torch.load`, forcing weights_only=False.", stacklevel=3)
+        warnings.warn("Environment variable TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD detected, since the `weights_only` "
+                      "argument was not explicitly passed to `torch.load`, forcing weights_only=False.", stacklevel=3)
         return False
     return pickle_module is None if weights_only is None else bool(weights_only)

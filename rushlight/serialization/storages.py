@@ -17,7 +17,7 @@ from rushlight.serialization.settings import unmarked_order
 from rushlight.serialization.world import decoded
 from rushlight.serialization.zip_reader import Archive
 
-STORAGE_COST = 800  # bytes of Python objects for one storage
+STORAGE_COST = 500  # bytes of Python objects for one storage
 
 
 def storage_fields(identity: tuple[Any, ...], count: int) -> tuple[DType, Any, str, int]:

@@ -14,7 +14,7 @@ from rushlight.serialization.errors import Fault
 from rushlight.serialization.machine import DICT, MEMBER, PAIR, SET, SLOT
 from rushlight.serialization.records import STORAGE_DTYPES, checked_tensor
 
-TENSOR_COST = 1600  # bytes of Python objects for one tensor
+TENSOR_COST, DIM_COST = 900, 40  # bytes of Python objects for one tensor, and for each of its dimensions
 
 
 @dataclass(eq=False, slots=True)
@@ -46,22 +46,22 @@ def of_type(value: Any, kind: type, what: str) -> Any:
 
 # --- tensors ------------------------------------------------------------------------------------------------------
 def rebuild_tensor(w: Any, storage: Any, offset: Any, size: Any, stride: Any) -> Any:
-    w.budget.spend(TENSOR_COST)
-    return w.tensor(checked_tensor(storage, None, offset, size, stride))
+    return rebuild_tensor_v3(w, storage, offset, size, stride, False, None, None)
 
 
 def rebuild_tensor_v2(w: Any, storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any,
                       metadata: Any = None) -> Any:
-    w.budget.spend(TENSOR_COST)
-    no_lazy_bits(metadata)
-    return w.tensor(checked_tensor(storage, None, offset, size, stride, requires_grad))
+    return rebuild_tensor_v3(w, storage, offset, size, stride, requires_grad, hooks, None, metadata)
 
 
 def rebuild_tensor_v3(w: Any, storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any,
                       dtype: Any, metadata: Any = None) -> Any:
-    w.budget.spend(TENSOR_COST)
     no_lazy_bits(metadata)
-    return w.tensor(checked_tensor(storage, of_type(dtype, DType, "dtype"), offset, size, stride, requires_grad))
+    if dtype is not None:  # as in the two calls before this one: the storage's
+        of_type(dtype, DType, "dtype")
+    record = checked_tensor(storage, dtype, offset, size, stride, requires_grad)
+    w.budget.spend(TENSOR_COST + DIM_COST * len(record.size))
+    return w.tensor(record)
 
 
 def no_lazy_bits(metadata: Any) -> None:
@@ -163,7 +163,7 @@ def make_complex(w: Any, real: Any, imag: Any) -> complex:
 
 
 def make_ordered_dict(w: Any, items: Any = ()) -> OrderedDict[Any, Any]:
-    w.budget.spend(400)
+    w.budget.spend(250)
     result: OrderedDict[Any, Any] = OrderedDict()
     if type(items) not in (list, tuple):
         raise Fault(f"an OrderedDict is made of a list of pairs, got {type(items).__name__}")

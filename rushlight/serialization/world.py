@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from rushlight.serialization import numpy_objects
+from rushlight.serialization.allowed import BLOCKED_MODULES, allowed_by_name
 from rushlight.serialization.budget import Budget
 from rushlight.serialization.errors import Fault
 from rushlight.serialization.keys import KeyGuard
 from rushlight.serialization.machine import PAIR
 from rushlight.serialization.names import python3_name
 from rushlight.serialization.records import StorageRecord, StorageSlice, TensorRecord
-from rushlight.serialization.allowed import BLOCKED_MODULES, allowed_by_name
 from rushlight.serialization.tables import ENTRIES, TABLE, Named, new_parameter
 
 PATHS_OF_TENSOR_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.Parameter")

@@ -19,7 +19,7 @@ END64 = struct.Struct("<4sQ2H2I4Q")
 CENTRAL = struct.Struct("<4s6H3I5H2I")
 LOCAL = struct.Struct("<4s5H3I2H")
 CHUNK = 1 << 20
-ENTRY_COST = 400
+ENTRY_COST = 300
 BROKEN = "PytorchStreamReader failed reading zip archive: "
 
 
@@ -110,7 +110,7 @@ class Archive:
     def _check_overlap(self) -> None:
         ordered = sorted(self.entries.values(), key=lambda e: e.header)
         limits = [e.header for e in ordered[1:]] + [self.directory]
-        for entry, limit in zip(ordered, limits):
+        for entry, limit in zip(ordered, limits, strict=True):
             entry.limit = limit
             if entry.header + LOCAL.size + len(entry.name) + entry.size > limit:
                 raise Direct(BROKEN + f"record {shown(entry.name)} of {entry.size} bytes does not fit into its place")
@@ -133,7 +133,8 @@ class Archive:
         start = entry.header + LOCAL.size + name_length + extra_length
         same = mark == b"PK\x03\x04" and name_length == len(entry.name) and name == entry.name
         # Sizes that follow the data (flag 8) or stand in a zip64 field are not repeated in the header.
-        repeated = flags & 8 or 0xFFFFFFFF in (packed, size) or (packed, size, crc) == (entry.size, entry.size, entry.crc)
+        repeated = flags & 8 or 0xFFFFFFFF in (packed, size) or (packed, size, crc) == (
+            entry.size, entry.size, entry.crc)
         if not same or not repeated or method or flags != entry.flags or start + entry.size > entry.limit:
             raise Fault(f"the header of record {shown(entry.name)} is damaged")
         return start

@@ -9,7 +9,8 @@ from typing import Any
 from rushlight.serialization.settings import get_crc32_options
 
 ALIGNMENT = 64
-WIDE = 0xFFFFFFFF  # sizes and places from here on take zip64 fields
+WIDE = 0xFFFFFFFF  # sizes and places from here on take zip64 fields (a test lowers it)
+ELSEWHERE = 0xFFFFFFFF  # what the ordinary field then says
 CHUNK = 1 << 22
 UTF8 = 0x800
 FIRST_DAY = 0x21  # 1 January 1980: equal contents give equal files
@@ -41,7 +42,7 @@ class ZipWriter:
         crc, header, size = (zlib.crc32(view) if get_crc32_options() else 0), self.at, len(view)
         self.contents = zlib.crc32(full, zlib.crc32(struct.pack("<IQ", crc, size), self.contents))
         wide = struct.pack("<2H2Q", 1, 16, size, size) if size >= WIDE else b""
-        short = min(size, WIDE)
+        short = clipped(size)
         start = header + 30 + len(full) + len(wide) + 4
         padding = -start % ALIGNMENT
         extra = wide + b"FB" + struct.pack("<H", padding) + b"Z" * padding
@@ -54,8 +55,8 @@ class ZipWriter:
         values = [size] * 2 * (size >= WIDE) + [header] * (header >= WIDE)
         extra = struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values) if values else b""
         version = 45 if values else 20
-        return struct.pack("<4s6H3I5H2I", b"PK\x01\x02", version, version, UTF8, 0, 0, FIRST_DAY, crc, min(size, WIDE),
-                           min(size, WIDE), len(name), len(extra), 0, 0, 0, 0, min(header, WIDE)) + name + extra
+        return struct.pack("<4s6H3I5H2I", b"PK\x01\x02", version, version, UTF8, 0, 0, FIRST_DAY, crc, clipped(size),
+                           clipped(size), len(name), len(extra), 0, 0, 0, 0, clipped(header)) + name + extra
 
     def finish(self) -> None:
         """The records that close a checkpoint, and the directory."""
@@ -68,4 +69,9 @@ class ZipWriter:
             self.write(struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(data), start))
             self.write(struct.pack("<4sIQI", b"PK\x06\x07", 0, place, 1))
         few = min(count, 0xFFFF)
-        self.write(struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, few, few, min(len(data), WIDE), min(start, WIDE), 0))
+        self.write(struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, few, few, clipped(len(data)), clipped(start), 0))
+
+
+def clipped(value: int) -> int:
+    """A size or place as an ordinary field holds it."""
+    return ELSEWHERE if value >= WIDE else value
