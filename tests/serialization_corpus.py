@@ -386,7 +386,8 @@ def noise(seed: int = 1) -> Iterator[Case]:
     rng = random.Random(seed)
     codes = [
         bytes([c])
-        for c in b"(.012NKMJGX]})tasuqhRbQc\x80\x81\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8f\x90\x91\x93\x94\x95IiopPlSVdgL\x82\x97"
+        for c in b"(.012NKMJGX]})tasuqhRbQc\x80\x81\x85\x86\x87\x88\x89\x8a\x8b\x8c\x8f\x90\x91\x93\x94\x95"
+        b"IiopPlSVdgL\x82\x97"
     ]
     names = [
         glob(n)
