@@ -10,6 +10,7 @@ import numpy as np
 from rushlight.exec.numpy.window import Index, Ints, pad, taps
 
 Array = np.ndarray[Any, Any]
+CHUNK = 1 << 14  # results computed at a time, so that the passes over them stay in the cache
 
 
 def window_count(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -41,49 +42,55 @@ def max_pool(x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
     """
     size = x.shape[x.ndim - len(kernel):]
     out = _counts(size, kernel, stride, padding, dilation, ceil_mode)
-    padded = pad(x, padding, _margins(size, kernel, stride, padding, dilation, out), lowest(x.dtype))
-    shape = (*x.shape[:x.ndim - len(kernel)], *out)
-    if 0 in shape:
-        return np.empty(shape, x.dtype), np.empty(shape, np.int64)
+    lead = x.shape[:x.ndim - len(kernel)]
+    best, positions = np.empty((*lead, *out), x.dtype), np.empty((*lead, *out), np.int64)
+    if best.size == 0:
+        return best, positions
     nan = x.dtype.kind not in "iub" and bool(np.isnan(x).any())
-    best, where = _greatest(padded, kernel, stride, dilation, out, nan)
-    return best, _positions(where, size, kernel, stride, padding, dilation, out)
+    high = _margins(size, kernel, stride, padding, dilation, out)
+    planes, into, at = x.reshape(-1, *size), best.reshape(-1, *out), positions.reshape(-1, *out)
+    step = max(1, CHUNK // prod(out))
+    for part in (slice(n, n + step) for n in range(0, len(planes), step)):
+        padded = pad(planes[part], padding, high, lowest(x.dtype))
+        into[part], where = _greatest(padded, kernel, stride, dilation, out, nan)
+        at[part] = _positions(where, size, kernel, stride, padding, dilation, out)
+    return best, positions
 
 
 def _greatest(padded: Array, kernel: Ints, stride: Ints, dilation: Ints, out: Ints, nan: bool) -> tuple[Array, Array]:
-    """The maxima and the numbers of the taps that they come from; -1 where nothing is greater than the lowest value."""
+    """The maxima and the numbers from 1 of the taps that they come from; 0 where nothing is greater than the lowest value."""
     where, best = None, None
-    for number, (_, index) in enumerate(taps(kernel, stride, dilation, out)):
+    for number, (_, index) in enumerate(taps(kernel, stride, dilation, out), 1):
         value = padded[index]
         if best is None or where is None:
             best = value.copy()
-            where = np.full(best.shape, -1, np.int16 if prod(kernel) < 2 ** 15 else np.int64)
-            where[best > lowest(best.dtype)] = 0
-            if nan:
-                where[np.isnan(best)] = 0
+            greater = (best > lowest(best.dtype)) | np.isnan(best) if nan else best > lowest(best.dtype)
+            where = greater.astype(np.int8 if prod(kernel) < 127 else np.int64)
             continue
         greater = value > best
         if nan:
             greater |= np.isnan(value)
-        np.copyto(best, value, where=greater)
-        np.copyto(where, number, where=greater)
+        np.maximum(best, value, out=best)
+        # tap numbers grow, so the last tap that was greater has the largest: maxima are faster than masked copies
+        np.maximum(where, greater.astype(where.dtype) * where.dtype.type(number), out=where)
     assert best is not None and where is not None
     return best, where
 
 
 def _positions(where: Array, size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, out: Ints) -> Array:
-    """Flat positions in the plane from tap numbers; -1 stands for the first tap inside the input."""
-    position = np.zeros(where.shape, np.int64)
-    tap = np.unravel_index(np.maximum(where, 0), kernel)
-    nothing = where < 0
-    some = bool(nothing.any())
-    for axis, (n, s, p, d, o, at) in enumerate(zip(size, stride, padding, dilation, out, tap)):
-        start = (np.arange(o) * s - p).reshape(-1, *(1,) * (len(out) - 1 - axis))
-        if some:
-            at = np.where(nothing, -(-np.maximum(-start, 0) // d), at)
-        position *= n
-        position += start + at * d
-    return position
+    """Flat positions in the plane from tap numbers; 0 stands for the first tap inside the input."""
+    weights = [prod(size[axis + 1:]) for axis in range(len(size))]  # of a step along each dimension
+    corner, first, offset = (np.zeros((), np.int64) for _ in range(3))
+    for k, s, p, d, o, weight in zip(kernel, stride, padding, dilation, out, weights):
+        start = np.arange(o) * s - p
+        corner = np.add.outer(corner, start * weight)
+        first = np.add.outer(first, -(-np.maximum(-start, 0) // d) * d * weight)
+        offset = np.add.outer(offset, np.arange(k) * d * weight)
+    found = np.append(0, offset)[where]
+    if where.min() == 0:
+        found = np.where(where == 0, first, found)
+    found += corner
+    return found
 
 
 def max_pool_grad(g: Array, positions: Array, x_shape: Ints, lead: int) -> Array:
