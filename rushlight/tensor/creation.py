@@ -124,7 +124,9 @@ def _infer(leaves: list[Any]) -> DType:
     if not leaves:
         return settings.default_dtype
     kinds = {type(v) for v in leaves}
-    for kind in (complex, float, int, bool):
+    if kinds == {bool}:
+        return dtypes.bool_
+    for kind in (complex, float, int):
         if any(issubclass(k, kind) for k in kinds):
             return number_dtype(kind(0))
     raise RuntimeError(f"Could not infer dtype of {type(leaves[0]).__name__}")

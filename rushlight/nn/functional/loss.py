@@ -237,7 +237,10 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
     if var.shape != input.shape:
         if tuple(input.shape[:-1]) == tuple(var.shape):
             var = var.unsqueeze(-1)
-        elif not (tuple(input.shape[:-1]) == tuple(var.shape[:-1]) and var.shape[-1] == 1):
+        elif len(var.shape) == len(input.shape) and all(a in (1, b) for a, b in zip(var.shape, input.shape)) and sum(
+                a != b for a, b in zip(var.shape, input.shape)) == 1:
+            pass  # one variance for several predictions
+        else:
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(reduction + " is not valid")
