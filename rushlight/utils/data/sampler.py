@@ -1,0 +1,3 @@
+"""torch.utils.data.sampler."""
+
+from rushlight.data.sampler import *  # noqa: F403
