@@ -1,0 +1,64 @@
+"""An ordinary PyTorch program: an MLP learns MNIST in one epoch.
+
+    python examples/mnist.py --root DATA              under PyTorch
+    rushlight run examples/mnist.py --root DATA       the same file under rushlight
+"""
+
+import argparse
+import json
+
+import torch
+import torch.nn as nn
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
+
+
+class MLP(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(784, 256)
+        self.fc2 = nn.Linear(256, 128)
+        self.fc3 = nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = x.view(-1, 784)
+        x = torch.relu(self.fc1(x))
+        x = torch.relu(self.fc2(x))
+        return self.fc3(x)
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--root", default="data")
+    p.add_argument("--losses", help="write the losses of all steps to this JSON file")
+    args = p.parse_args()
+    torch.manual_seed(0)
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
+    train = DataLoader(datasets.MNIST(args.root, train=True, transform=transform), batch_size=64, shuffle=True)
+    test = DataLoader(datasets.MNIST(args.root, train=False, transform=transform), batch_size=1000)
+    model = MLP()
+    criterion = nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    losses = []
+    model.train()
+    for step, (x, y) in enumerate(train):
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if step % 200 == 0:
+            print(f"step {step}: loss {losses[-1]:.4f}")
+    model.eval()
+    correct = 0
+    with torch.no_grad():
+        for x, y in test:
+            correct += (model(x).argmax(1) == y).sum().item()
+    print(f"test accuracy: {correct / 10000:.4f}")
+    if args.losses:
+        with open(args.losses, "w") as f:
+            json.dump(losses, f)
+
+
+if __name__ == "__main__":
+    main()

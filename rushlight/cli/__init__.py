@@ -1,0 +1,1 @@
+"""The command line. Its modules import the framework only when a command needs it."""
