@@ -1,0 +1,63 @@
+"""InMemoryDataset: images and integer targets that lie in memory, fetched sample by sample or by the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rushlight.tensor.core import Tensor, unwrap, wrap
+from rushlight.vision.datasets.vision import VisionDataset
+from rushlight.vision.transforms import whole_batch
+
+
+def array_of(values: Any) -> np.ndarray:
+    """A tensor or sequence as an array to read from."""
+    return unwrap(values) if isinstance(values, Tensor) else np.asarray(values)
+
+
+class InMemoryDataset(VisionDataset):
+    """Base of data sets with ``data`` uint8 (N, H, W) or (N, H, W, 3) and ``targets`` int64 (N,).
+
+    Both are ordinary attributes that may be replaced; what is read is what they are at that moment.
+    """
+
+    data: Any
+    targets: Any
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        """(image, class number); the image is a PIL image unless a transform makes something else of it."""
+        image: Any = _picture(array_of(self.data)[index])
+        target: Any = int(self.targets[index])
+        if self.transform is not None:
+            image = self.transform(image)
+        if self.target_transform is not None:
+            target = self.target_transform(target)
+        return image, target
+
+    def _collated_batch(self, indices: Sequence[int]) -> list[Tensor] | None:
+        """What collating the samples one by one would give, at once; None where a transform has to see each sample."""
+        if type(self).__getitem__ is not InMemoryDataset.__getitem__ or self.target_transform is not None or self.transform is None:
+            return None
+        data, targets = array_of(self.data), array_of(self.targets)
+        if data.dtype != np.uint8 or targets.dtype.kind not in "iu" or targets.ndim != 1:
+            return None
+        rows = np.asarray(indices, np.intp)
+        if rows.size == 0 or rows.min() < -len(data) or rows.max() >= min(len(data), len(targets)):
+            return None
+        images = whole_batch.apply(self.transform, whole_batch.Batch(np.take(data, rows, axis=0), pictures=True))
+        if images is None or images.pictures:
+            return None
+        return [wrap(images.values), wrap(np.take(targets, rows).astype(np.int64))]
+
+
+def _picture(pixels: np.ndarray) -> Any:
+    try:
+        from PIL import Image
+    except ImportError as e:
+        raise ImportError("samples of this data set are PIL images: pip install 'rushlight[vision]'") from e
+    return Image.fromarray(pixels)
