@@ -14,6 +14,7 @@ from rushlight.tensor.settings import get_default_dtype
 from rushlight.vision.transforms.arithmetic import bytes_to_unit, channels_first, normalized
 
 MODES = {"I": np.int32, "I;16": np.uint16, "I;16B": np.uint16, "F": np.float32}  # of PIL; the others hold bytes
+SIGNED = {np.dtype(np.uint16): np.int16}  # to_tensor gives 16-bit pictures as torchvision does, the upper half negative
 
 
 def is_pil_image(img: Any) -> bool:
@@ -45,7 +46,7 @@ def to_tensor(pic: Any) -> Tensor:
         pixels = channels_first(pic if pic.ndim == 3 else pic[:, :, None])
     if pixels.dtype == np.uint8:
         return wrap(bytes_to_unit(pixels, get_default_dtype()))
-    return from_numpy(pixels)
+    return from_numpy(pixels.view(SIGNED.get(pixels.dtype, pixels.dtype)) if is_pil_image(pic) else pixels)
 
 
 def pil_to_tensor(pic: Any) -> Tensor:
