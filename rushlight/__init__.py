@@ -21,10 +21,12 @@ from rushlight.tensor.device import device  # noqa: F401
 from rushlight.tensor.formats import (channels_last, channels_last_3d, contiguous_format, layout, memory_format, preserve_format,  # noqa: F401
                                       sparse_bsc, sparse_bsr, sparse_coo, sparse_csc, sparse_csr, strided)
 from rushlight.tensor.functions import *  # noqa: F403
+from rushlight.tensor.functions.linalg import TORCH_LEVEL as _linear_algebra
 from rushlight.tensor.functions.shape import Size  # noqa: F401
 from rushlight.tensor.promotion import can_cast, promote_types, result_type  # noqa: F401
 
 __version__ = "0.1.0"
+globals().update(_linear_algebra)
 
 bool = _dtypes.bool_  # noqa: A001
 float, double, half = float32, float64, float16  # noqa: A001
@@ -38,7 +40,7 @@ _LAZY: dict[str, str] = {
     **dict.fromkeys(("stats", "realize"), "rushlight.tensor.inspection"),
     **dict.fromkeys(("save", "load"), "rushlight.serialization"),
     **dict.fromkeys(("Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state"), "rushlight.random"),
-    **dict.fromkeys(("set_printoptions",), "rushlight.tensor.printing"),
+    **dict.fromkeys(("set_printoptions", "get_printoptions", "printoptions"), "rushlight.tensor.printing"),
     **dict.fromkeys(("as_torch",), "rushlight.cli.alias"),
     **dict.fromkeys(("UntypedStorage", "TypedStorage", "FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage", "LongStorage", "IntStorage",
                      "ShortStorage", "CharStorage", "ByteStorage", "BoolStorage"), "rushlight.tensor.public_storage"),
@@ -70,17 +72,11 @@ def __getattr__(name: str) -> Any:
             if e.name != f"rushlight.{name}":
                 raise
     if not name.startswith("__"):
-        for home in ("rushlight.nn.functional", "rushlight.tensor.functions.extra", "rushlight.linalg"):
-            try:
-                module = importlib.import_module(home)
-            except ModuleNotFoundError as e:
-                if e.name != home:
-                    raise
-                continue
-            if name in getattr(module, "TORCH_LEVEL", ()):
-                value = getattr(module, name)
-                globals()[name] = value
-                return value
+        module = importlib.import_module("rushlight.nn.functional")
+        if name in module.TORCH_LEVEL:
+            value = getattr(module, name)
+            globals()[name] = value
+            return value
     raise AttributeError(f"module 'rushlight' has no attribute {name!r}; rushlight does not provide torch.{name}")
 
 

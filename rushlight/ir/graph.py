@@ -48,7 +48,7 @@ class Cell:
 
     def alive(self) -> bool:
         """Whether a storage still shows this value."""
-        owner = self.owner and self.owner()
+        owner = self.owner() if self.owner is not None else None
         return owner is not None and owner.cell is self
 
 

@@ -50,7 +50,7 @@ SCATTER_REDUCE = row("scatter_reduce", "index", "x index src", lambda x, index, 
 def index_shape(x: Any, *rest: Any) -> Types:
     *indices, dims = rest
     from rushlight.ir.spec import broadcast
-    common: tuple[int, ...] | None = ()
+    common: tuple[int, ...] = ()
     for i in indices:
         joined = broadcast(common, i.shape)
         if joined is None:

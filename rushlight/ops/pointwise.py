@@ -14,7 +14,8 @@ LN2, LN10 = log(2), log(10)
 
 def joint(*operands: Any) -> tuple[Any, tuple[int, ...]]:
     """dtype and broadcast shape of the operands; numbers have neither."""
-    dtype, shape = None, ()
+    dtype: Any = None
+    shape: tuple[int, ...] = ()
     for o in operands:
         if o.dtype is None:
             continue

@@ -40,6 +40,9 @@ def attach() -> None:
         for name in family.__all__:
             if name not in NOT_METHODS and callable(getattr(family, name)):
                 setattr(Tensor, name, getattr(family, name))
+    from rushlight.tensor.functions.linalg import TORCH_LEVEL
+    for name, f in TORCH_LEVEL.items():
+        setattr(Tensor, name, f)
     for name in ("deg2rad", "rad2deg"):
         setattr(Tensor, name, getattr(pointwise, name))
     for name in IN_PLACE:
@@ -380,8 +383,7 @@ def to(self: Tensor, *args: Any, dtype: DType | None = None, device: Any = None,
         elif isinstance(a, Tensor):
             dtype = a._spec.dtype
         elif isinstance(a, bool):
-            non_blocking = a
-            if rest:
+            if rest:  # the flags are non_blocking, which changes nothing on a CPU, and copy
                 copy = rest.pop(0)
         elif a is not None:
             device = a

@@ -207,8 +207,10 @@ KERNELS: dict[str, Kernel] = {
 # Kernels in files of their own, imported when first used: file -> names of rows (a row's function has the row's name)
 FILES: dict[str, str] = {
     "conv": "convolution convolution_input_grad convolution_weight_grad",
+    "linalg_rows": "cholesky inv solve det slogdet qr svd eigh eig matrix_exp fft ifft",
     "pool": "max_pool avg_pool avg_pool_grad",
-    "ordering": "cumsum cumprod cummax cummin logcumsumexp sort topk kthvalue median nanmedian mode max_dim min_dim argmax argmin",
+    "scan": "cumsum cumprod cummax cummin logcumsumexp",
+    "selection": "sort topk kthvalue median nanmedian mode max_dim min_dim argmax argmin",
     "special": "erf erfc erfinv lgamma digamma polygamma i0 i0e i1 i1e ndtri log_ndtr zeta igamma igammac xlogy xlog1py",
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE, Op, load
 from rushlight.tensor.core import Tensor, apply
-from rushlight.tensor.functions.common import (NUMBERS, as_number, cast, fit, give, in_place, is_float, need_tensor, operand, result_type,
+from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, in_place, is_float, need_tensor, operand, result_type,
                                                settings, tensor_of, to_float, unify)
 
 load()

@@ -367,6 +367,94 @@ def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, x: Tensor, mean: Tensor, rst
     return out
 
 
+def solve_matrices(a: Tensor, b: Tensor) -> Tensor:
+    """The solution of a x = b."""
+    return apply(TABLE["solve"], (a, b))
+
+
+def identity_like(x: Tensor, n: int) -> Tensor:
+    from rushlight.tensor.creation import eye
+    return eye(n, dtype=x.dtype)
+
+
+def cholesky_grad(g: Tensor, low: Tensor) -> Tensor:
+    """L^-H Φ(L^H g) L^-1, made Hermitian; Φ takes the lower triangle with half the diagonal."""
+    p = (adjoint(low) @ g).tril()
+    p = p - identity_like(p, p.shape[-1]) * (p * 0.5)
+    half = solve_matrices(adjoint(low), p)
+    s = adjoint(solve_matrices(adjoint(low), adjoint(half)))
+    return (s + adjoint(s)) * 0.5
+
+
+def det_grad(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
+    """g conj(det) X^-H."""
+    return (g * out.conj()).unsqueeze(-1).unsqueeze(-1) * adjoint(apply(TABLE["inv"], (x,)))
+
+
+def slogdet_grad(g_sign: Any, g_log: Any, x: Tensor, sign: Tensor) -> Tensor:
+    """g X^-H; complex signs add their rotation."""
+    inverse = adjoint(apply(TABLE["inv"], (x,)))
+    if x._spec.dtype.is_complex and g_sign is not None:
+        weight = g_log - (g_sign.conj() * sign)
+        weight = g_log + (sign.conj() * g_sign - (sign.conj() * g_sign).real)
+        return weight.unsqueeze(-1).unsqueeze(-1) * inverse
+    return g_log.unsqueeze(-1).unsqueeze(-1) * inverse
+
+
+def qr_grad(gq: Tensor, gr: Tensor, q: Tensor, r: Tensor) -> Tensor:
+    """(gQ + Q copyltu(M)) R^-H with M = R gR^H - gQ^H Q, for matrices at least as tall as wide."""
+    m, n = q.shape[-2], r.shape[-1]
+    if m < n:
+        raise RuntimeError("The QR decomposition is not differentiable when mode='reduced' and nrows < ncols")
+    mid = r @ adjoint(gr) - adjoint(gq) @ q
+    sym = mid.tril() + adjoint(mid.tril(-1))
+    return adjoint(solve_matrices(r, adjoint(gq + q @ sym)))
+
+
+def eigh_grad(gw: Tensor, gv: Tensor, w: Tensor, v: Tensor) -> Tensor:
+    """V (diag(gw) + (V^H gV) / E) V^H with E_ij = w_j - w_i."""
+    n = w.shape[-1]
+    e = w.unsqueeze(-2) - w.unsqueeze(-1)
+    one = identity_like(w, n)
+    mid = where(one == 1, 0, (adjoint(v) @ gv) / (e + one))
+    return v @ (mid + cast(gw.unsqueeze(-1) * one, v.dtype)) @ adjoint(v)
+
+
+def svd_grad(gu: Tensor, gs: Tensor, gvh: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Tensor:
+    """The gradient of the reduced singular value decomposition."""
+    k = s.shape[-1]
+    one = identity_like(s, k)
+    e = s.unsqueeze(-2) ** 2 - s.unsqueeze(-1) ** 2 + one
+    gv, v = adjoint(gvh), adjoint(vh)
+    skew_u, skew_v = adjoint(u) @ gu, adjoint(v) @ gv
+    skew_u, skew_v = skew_u - adjoint(skew_u), skew_v - adjoint(skew_v)
+    mid = (skew_u / e) * s.unsqueeze(-2) + s.unsqueeze(-1) * (skew_v / e)
+    mid = where(one == 1, 0, mid) + cast(gs.unsqueeze(-1) * one, u.dtype)
+    if u._spec.dtype.is_complex:
+        mid = mid + cast(one, u.dtype) * ((adjoint(u) @ gu - adjoint(adjoint(u) @ gu)) / (2 * s.unsqueeze(-2)))
+    out = u @ mid @ vh
+    if u.shape[-2] > k:
+        out = out + (gu - u @ (adjoint(u) @ gu)) / s.unsqueeze(-2) @ vh
+    if v.shape[-2] > k:
+        out = out + (u / s.unsqueeze(-2)) @ (gvh - (gvh @ v) @ vh)
+    return out
+
+
+def matrix_exp_grad(g: Tensor, x: Tensor) -> Tensor:
+    """The upper right block of exp([[X^H, g], [0, X^H]])."""
+    from rushlight.tensor.functions.shape import cat
+    n = x.shape[-1]
+    a = adjoint(x)
+    whole = cat([cat([a, g], -1), cat([a * 0, a], -1)], -2)
+    return apply(TABLE["matrix_exp"], (whole,))[..., :n, n:]
+
+
+def fft_back(g: Tensor, name: str, dim: int, norm: str) -> Tensor:
+    """The adjoint of a Fourier transform is the other one with the scale on the other side."""
+    other = {"backward": "forward", "forward": "backward", "ortho": "ortho"}[norm]
+    return apply(TABLE[name], (g,), (dim, other))
+
+
 def embedding_grad(g: Tensor, index: Tensor, rows: int) -> Tensor:
     return apply(TABLE["embedding_grad"], (g, index), (rows,))
 

@@ -1,0 +1,3 @@
+"""torch.special."""
+
+from rushlight.tensor.special import *  # noqa: F403
