@@ -132,6 +132,17 @@ def test_multinomial(engine, count, replacement, dtype):
         same(engine, mine, torch.multinomial(weights, count, replacement))
 
 
+@pytest.mark.parametrize("place", [41102971, 47888638, 56992496, 61053786])
+def test_sign_of_a_normal_number_that_is_zero(place):
+    # the word at this place of seed 0 makes u = 0, so the radius is -0.0 and so would be its product with a cosine > 0
+    engine = rng.Engine(0)
+    engine.words(place)
+    torch.set_rng_state(torch.from_numpy(engine.get_state()))
+    mine = rng.normal(engine, 16, 0.0, 1.0, "float32")
+    assert mine[0] == 0 and mine[8] == 0
+    same(engine, mine, torch.randn(16))
+
+
 @pytest.mark.parametrize("warm", [0, 1, 2, 5, 15, 623, 624, 625, 1000])
 def test_states_are_exchanged_both_ways(engine, warm):
     torch.randn(3)  # leaves the second half of a pair

@@ -95,6 +95,14 @@ def test_fma64_rounds_once(seed, offset):
         assert float(got) == float(Fraction(x) * Fraction(y) + Fraction(z))
 
 
+@pytest.mark.parametrize("tiny", [2.0**-120, -(2.0**-120), 0.0])
+def test_fma64_at_a_halfway_sum(tiny):
+    a, b = 1 + 2.0**-26, 1 + 2.0**-27  # the product ends in 2**-53, half a last digit
+    for sign in (1, -1):
+        exact = sign * Fraction(a) * Fraction(b) + Fraction(tiny)
+        assert float(fma64(sign * a, b, tiny)) == float(exact)
+
+
 @given(st.data(), st.integers(0, 40))
 def test_exchanges_and_inside_out_equal_their_loops(data, n):
     targets = [data.draw(st.integers(i, n - 1)) for i in range(n)]

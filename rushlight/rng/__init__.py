@@ -1,15 +1,21 @@
 """PyTorch's CPU random numbers in NumPy: the same values from the same seed.
 
-uniform, normal, randint and randperm equal PyTorch's bit for bit but for the last digit of normal numbers drawn 16 or
-more at a time, whose logarithm, sine and cosine come from NumPy. bernoulli with one probability, exponential,
-geometric, cauchy, poisson and multinomial follow their distributions; PyTorch draws those from Intel MKL.
+Every function takes an `Engine` and gives the numbers, and leaves the state, of PyTorch 2.13 on an x86-64 processor with
+AVX2 for a contiguous CPU tensor of that size. Known limits:
+
+- Older PyTorch built with Intel MKL draws `bernoulli_(number)` and `exponential_` from MKL's streams, and PyTorch
+  without AVX2 rounds some normal and uniform numbers differently in the last digit.
+- float64 functions are those of the C library that Python runs on; another C library may differ in the last digit.
+- `poisson` uses Python's lgamma, which can decide a borderline rejection differently (none seen in the tests), and
+  `multinomial` without replacement may order equal keys differently.
 """
 
-from rushlight.rng.engine import Engine
-from rushlight.rng.sampling import (bernoulli, cauchy, exponential, geometric, log_normal, multinomial, normal, poisson, randint, randperm, uniform)
+from rushlight.rng.continuous import cauchy, exponential, log_normal, normal, uniform
+from rushlight.rng.discrete import bernoulli, geometric, multinomial, poisson
+from rushlight.rng.engine import DEFAULT_SEED, Engine
+from rushlight.rng.integers import randint, random_, randperm
 
-default = Engine()
-default.manual_seed(67280421310721)
+default = Engine(DEFAULT_SEED)
 
-__all__ = ["Engine", "bernoulli", "cauchy", "default", "exponential", "geometric", "log_normal", "multinomial", "normal", "poisson", "randint", "randperm",
-           "uniform"]
+__all__ = ["DEFAULT_SEED", "Engine", "bernoulli", "cauchy", "default", "exponential", "geometric", "log_normal",
+           "multinomial", "normal", "poisson", "randint", "random_", "randperm", "uniform"]
