@@ -67,6 +67,13 @@ def test_a_million_normal_numbers(engine):
     same(engine, rng.normal(engine, 1 << 20, 0.0, 1.0, "float32"), torch.randn(1 << 20))
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_normal_numbers_of_a_tensor_that_is_not_contiguous(engine, dtype):
+    theirs = torch.empty(5, 9, dtype=getattr(torch, dtype))
+    theirs.t().normal_(0.5, 2.0)
+    same(engine, rng.normal(engine, 45, 0.5, 2.0, np_dtype(dtype), contiguous=False).reshape(5, 9), theirs)
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_random_of_integer_types(engine, dtype):
     for n in SIZES:

@@ -50,17 +50,19 @@ def uniform(engine: Engine, n: int, low: float, high: float, dtype: Any) -> np.n
     return np.where(values == last, first, values)  # rounding may reach the excluded end
 
 
-def normal(engine: Engine, n: int, mean: float, std: float, dtype: Any) -> np.ndarray:
+def normal(engine: Engine, n: int, mean: float, std: float, dtype: Any, contiguous: bool = True) -> np.ndarray:
     """n normal numbers by Box and Muller's transform.
 
     Fewer than 16 are drawn in float64, pair by pair, the second of a pair kept for the next call. From 16 on they come
     in blocks of 16 (8 cosines, then 8 sines), and when n is no multiple of 16 the last 16 are drawn anew.
+    With ``contiguous=False`` all are drawn pair by pair, as PyTorch fills a tensor that is not contiguous; the order
+    is then that of its memory.
 
     >>> normal(Engine(0), 2, 0.0, 1.0, "float32")
     array([ 1.5409961, -0.2934289], dtype=float32)
     """
     dtype = np.dtype(dtype)
-    if n < 16:
+    if n < 16 or not contiguous:
         return to_dtype(_scaled64(standard_pairs(engine, n), mean, std), dtype)
     double, half = dtype == np.float64, dtype.name in HALF_TYPES
     whole = n - n % 16
