@@ -1,77 +1,125 @@
-"""`rushlight run`: a PyTorch program, unchanged."""
+"""`rushlight run`: a PyTorch program, unchanged, with rushlight under PyTorch's names."""
 
 from __future__ import annotations
 
+import builtins
+import importlib.machinery
+import importlib.util
+import io
 import os
-import runpy
 import sys
-import traceback
 import types
 from typing import Any
 
-FULL = "RUSHLIGHT_FULL_TRACEBACK"
+from rushlight.cli import children, tracebacks
+from rushlight.cli.alias import as_torch, own_name
+
+CANNOT_OPEN = 2  # Python's exit code for a script that is not there
 
 
-def run(program: str, args: list[str], kind: str) -> int:
-    """Run a script, module or piece of code as __main__ with PyTorch's names; the exit code."""
-    import rushlight
-    rushlight.as_torch()
-    if args[:1] == ["--"]:
-        args = args[1:]
+def run(kind: str, program: str, args: list[str]) -> int:
+    """Run a "script", "module" or "code" as ``__main__``, as ``python``, ``python -m`` and ``python -c`` do; the exit code.
+
+    What the program raises passes through, so that the interpreter ends as it would have without rushlight.
+    """
+    as_torch()
+    children.follow()
+    tracebacks.install(sys._getframe())
     try:
-        if kind == "module":
-            sys.argv = [program, *args]
-            sys.path.insert(0, os.getcwd())
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
-        elif kind == "code":
-            sys.argv = ["-c", *args]
-            sys.path.insert(0, "")
-            _execute(program, "<string>")
-        else:
-            sys.argv = [program, *args]
-            sys.path.insert(0, os.path.dirname(os.path.abspath(program)))
-            try:
-                with open(program, "rb") as f:
-                    text: Any = f.read()
-            except OSError as e:
-                print(f"rushlight run: can't open file {program!r}: {e.strerror}", file=sys.stderr)
-                return 2
-            _execute(text, program)
-    except SystemExit:
-        raise
-    except BaseException as e:
-        report(e)
-        return 130 if isinstance(e, KeyboardInterrupt) else 1
+        code, main = PREPARE[kind](program, args)
+    except CannotStart as e:
+        print(f"rushlight run: {e}", file=sys.stderr)
+        return e.exit_code
+    sys.modules["__main__"] = main
+    exec(code, main.__dict__)
     return 0
 
 
-def _execute(text: Any, name: str) -> None:
-    """Run source text as the module __main__."""
-    module = types.ModuleType("__main__")
-    module.__file__ = name
-    module.__builtins__ = __builtins__  # type: ignore[attr-defined]
-    sys.modules["__main__"] = module
-    exec(compile(text, name, "exec"), module.__dict__)
+class CannotStart(Exception):
+    """There is nothing to run under this name."""
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
-def report(error: BaseException) -> None:
-    """Print a traceback with the frames of the user's program only."""
-    if os.environ.get(FULL):
-        traceback.print_exception(error)
-        return
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    hidden = 0
-    shown = traceback.TracebackException.from_exception(error)
-    for part in _chain(shown):
-        kept = [f for f in part.stack if not f.filename.startswith((here, "<frozen", "<rushlight"))]
-        hidden += len(part.stack) - len(kept)
-        part.stack = traceback.StackSummary.from_list(kept)
-    print("".join(shown.format()), end="", file=sys.stderr)
-    if hidden:
-        print(f"({hidden} frames inside rushlight are hidden; set {FULL}=1 to see them)", file=sys.stderr)
+def _main_module(path: str | None, spec: importlib.machinery.ModuleSpec | None = None) -> types.ModuleType:
+    """An empty ``__main__`` with the attributes that the interpreter gives it."""
+    main: Any = types.ModuleType("__main__")
+    main.__builtins__ = builtins
+    main.__annotations__ = {}
+    main.__spec__ = spec
+    main.__loader__ = spec.loader if spec is not None else None
+    main.__package__ = spec.parent if spec is not None else None
+    if path is not None:
+        main.__file__ = path
+        main.__cached__ = spec.cached if spec is not None else None
+    return main  # type: ignore[no-any-return]
 
 
-def _chain(e: Any) -> Any:
-    while e is not None:
-        yield e
-        e = e.__cause__ or e.__context__
+def _set_path(folder: str) -> None:
+    """The program's folder takes the place of the command's own at the head of the search path."""
+    if not sys.flags.safe_path:
+        sys.path[0] = folder
+
+
+def _script(program: str, args: list[str]) -> tuple[Any, types.ModuleType]:
+    sys.argv = [program, *args]
+    if program == "-":
+        _set_path("")
+        return compile(sys.stdin.read(), "<stdin>", "exec", dont_inherit=True), _main_module(None)
+    path = os.path.abspath(program)
+    inside = importlib.machinery.PathFinder.find_spec("__main__", [path])
+    if inside is not None:  # a folder or zip file with __main__.py
+        _set_path(program)
+        return _of_spec(inside)
+    _set_path(os.path.dirname(os.path.realpath(program)))
+    try:
+        with io.open_code(path) as file:
+            source = file.read()
+    except OSError as e:
+        raise CannotStart(f"can't open file {path!r}: [Errno {e.errno}] {e.strerror}", CANNOT_OPEN) from None
+    main: Any = _main_module(path)
+    main.__loader__ = importlib.machinery.SourceFileLoader("__main__", path)
+    return compile(source, path, "exec", dont_inherit=True), main
+
+
+def _code(program: str, args: list[str]) -> tuple[Any, types.ModuleType]:
+    sys.argv = ["-c", *args]
+    _set_path("")
+    return compile(program, "<string>", "exec", dont_inherit=True), _main_module(None)
+
+
+def _module(program: str, args: list[str]) -> tuple[Any, types.ModuleType]:
+    sys.argv = ["-m", *args]
+    _set_path(os.getcwd())
+    name = own_name(program) or program
+    spec = _find(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = _find(name + ".__main__")
+        if spec is None:
+            raise CannotStart(f"No module named {program}.__main__; {program!r} is a package and cannot be directly executed")
+    if spec is None:
+        raise CannotStart(f"No module named {program}")
+    code, main = _of_spec(spec)
+    sys.argv[0] = str(spec.origin)
+    return code, main
+
+
+def _find(name: str) -> importlib.machinery.ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except ModuleNotFoundError as e:
+        if e.name is not None and (name + ".").startswith(e.name + "."):
+            return None
+        raise
+
+
+def _of_spec(spec: importlib.machinery.ModuleSpec) -> tuple[Any, types.ModuleType]:
+    code = spec.loader.get_code(spec.name) if hasattr(spec.loader, "get_code") else None  # type: ignore[union-attr]
+    if code is None:
+        raise CannotStart(f"No code object available for {spec.name}")
+    return code, _main_module(spec.origin, spec)
+
+
+PREPARE = {"script": _script, "code": _code, "module": _module}
