@@ -382,10 +382,16 @@ def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType 
              requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """`steps` evenly spaced numbers from start to end."""
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
+    _steps("linspace", steps)
     d = dtype or (settings.default_dtype.to_complex() if isinstance(start, complex) or isinstance(end, complex) else settings.default_dtype)
     return give(out, ready(wrap(_spaced(start, end, steps, d), d), requires_grad, device))
+
+
+def _steps(name: str, steps: Any) -> None:
+    if not isinstance(steps, (int, np.integer)):
+        raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
 
 
 def _spaced(start: Any, end: Any, steps: int, d: DType) -> np.ndarray:
@@ -409,8 +415,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any =
              device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """base to the power of evenly spaced numbers."""
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
+    _steps("logspace", steps)
     d = dtype or settings.default_dtype
     wide = dtypes.complex128 if d.is_complex else dtypes.float64
     values = np.power(float(base), _spaced(start, end, steps, wide))
@@ -522,9 +527,9 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any =
     """1 with probability input (or p), else 0."""
     prob = input if p is None else p
     if isinstance(prob, Tensor):
-        values = rng.bernoulli(engine_of(generator), unwrap(prob.detach().broadcast_to(input._spec.shape)).astype(np.float64))
+        values = rng.bernoulli(engine_of(generator), unwrap(prob.detach().broadcast_to(input._spec.shape)))
     else:
-        values = rng.bernoulli(engine_of(generator), np.full(input._spec.shape, prob))
+        values = rng.bernoulli(engine_of(generator), float(prob), input._spec.numel)
     return give(out, wrap(np.asarray(values).reshape(input._spec.shape).astype(input._spec.dtype.numpy)))
 
 

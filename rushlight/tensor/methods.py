@@ -639,21 +639,14 @@ def _draws() -> dict[str, Any]:
         return rng.normal(e, n, float(mean), float(std), d.numpy)
 
     def random(e: Any, n: int, d: DType, from_: Any = None, to: Any = None) -> Any:
-        if from_ is not None and to is None:
-            from_, to = 0, from_
-        if from_ is None:
-            top = {"f": 2 ** {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}.get(d.name, 24) + 1, "b": 2}.get(d.kind)
-            if top is None:
-                info = np.iinfo(d.numpy)
-                return rng.randint(e, n, 0, int(info.max) + 1 if d.itemsize < 8 else 2 ** 63 - 1, np.dtype(np.int64))
-            return rng.randint(e, n, 0, top, np.dtype(np.int64))
-        if int(from_) >= int(to):
+        if from_ is not None and to is not None and int(from_) >= int(to):
             raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={from_} >= to={to}")
-        return rng.randint(e, n, int(from_), int(to), np.dtype(np.int64))
+        return rng.random_(e, n, d.numpy, from_, to)
 
     def bernoulli(e: Any, n: int, d: DType, p: Any = 0.5) -> Any:
-        return rng.bernoulli(e, np.broadcast_to(unwrap(p), (n,)) if isinstance(p, Tensor) and p._spec.numel == 1 else
-                             unwrap(p).reshape(-1) if isinstance(p, Tensor) else np.full(n, p))
+        if not isinstance(p, Tensor):
+            return rng.bernoulli(e, float(p), n)
+        return rng.bernoulli(e, np.broadcast_to(unwrap(p), (n,)) if p._spec.numel == 1 else unwrap(p).reshape(-1))
 
     def exponential(e: Any, n: int, d: DType, lambd: float = 1.0) -> Any:
         if lambd <= 0:

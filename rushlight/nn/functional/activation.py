@@ -67,6 +67,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False) -> Tensor:
     """leaky_relu whose slope is drawn from [lower, upper] in training, their mean otherwise."""
+    if lower > upper:
+        raise RuntimeError("Lower bound should be less than or equal to the upper bound")
     slope: Any = (lower + upper) / 2 if not training else rand(input.shape, dtype=input.dtype) * (upper - lower) + lower
     return done(input, P.where(input >= 0, input, input * slope), inplace)
 

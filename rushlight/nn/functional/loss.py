@@ -11,7 +11,7 @@ from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import cast, is_float, scalar_name
-from rushlight.tensor.functions.reduction import log_softmax
+from rushlight.tensor.functions import reduction as R
 
 
 def reduced(loss: Tensor, reduction: str, size_average: Any = None, reduce: Any = None) -> Tensor:
@@ -63,7 +63,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
         if reduction == "mean":
             return coarse.cross_entropy_mean(input, target, ignore_index)
         return reduced(coarse.cross_entropy_rows(input, target, ignore_index), reduction)
-    logp = log_softmax(input, dim)
+    logp = R.log_softmax(input, dim)
     loss = nll_loss(logp, target, weight, None, ignore_index, None, reduction)
     if not label_smoothing:
         return loss
@@ -86,7 +86,7 @@ def _with_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, re
     n = input.shape[dim]
     if smoothing:
         target = target * (1 - smoothing) + smoothing / n
-    logp = log_softmax(input, dim)
+    logp = R.log_softmax(input, dim)
     if weight is not None:
         logp = logp * weight.reshape([-1 if d == dim else 1 for d in range(input.ndim)])
     loss = -(logp * target).sum(dim)

@@ -100,8 +100,14 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
     x = shapes.atleast_2d(to_float(input))
     n = x._spec.shape[1]
     w = None
-    for part in (fweights, aweights):
+    for name, part in (("fweights", fweights), ("aweights", aweights)):
         if part is not None:
+            if part.ndim > 1:
+                raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {part.ndim} dimensions")
+            if part.numel() != n:
+                raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input but got {part.numel()} != {n}")
+            if name == "fweights" and part.dtype.kind not in "iu":
+                raise RuntimeError(f"cov(): expected fweights to have integral dtype but got fweights with {part.dtype} dtype")
             w = cast(part, x._spec.dtype.to_real()) if w is None else w * part
     if w is None:
         mean = x.mean(1, keepdim=True) if n else x.sum(1, keepdim=True)
@@ -185,6 +191,8 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     """Numerical gradients along dimensions by second-order differences."""
     ndim = len(input._spec.shape)
     dims = list(range(ndim)) if dim is None else [wrap_dim(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim)]
+    if len(set(dims)) != len(dims):
+        raise RuntimeError(f"dim {next(d for d in dims if dims.count(d) > 1)} appears multiple times in the list of dims")
     steps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
     if len(steps) != len(dims):
         raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to 'self.dim() = {ndim}', but got a list "

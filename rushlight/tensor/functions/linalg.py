@@ -292,6 +292,48 @@ def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tens
     return give(out, inv(low @ low.mH))
 
 
+def geqrf(input: Tensor, *, out: Any = None) -> Any:
+    """The QR decomposition as Householder vectors below R, and their factors. Without gradients."""
+    from rushlight.exec.numpy import linalg
+    _matrix("geqrf", input)
+    return give(out, result("geqrf", "a tau")(*(wrap(np.array(m)) for m in linalg.geqrf(unwrap(input.detach())))))
+
+
+def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
+    """The first columns of the product of reflections I - tau_i v_i v_iᴴ, v_i the columns of A below the diagonal."""
+    from rushlight.tensor.creation import eye
+    if A.ndim < 2:
+        raise RuntimeError("torch.linalg.householder_product: input must have at least 2 dimensions.")
+    m, n = A.shape[-2:]
+    if m < n:
+        raise RuntimeError("torch.linalg.householder_product: input.shape[-2] must be greater than or equal to input.shape[-1]")
+    if tau.shape[-1] > n:
+        raise RuntimeError("torch.linalg.householder_product: input.shape[-1] must be greater than or equal to tau.shape[-1]")
+    if A.ndim - tau.ndim != 1:
+        raise RuntimeError("torch.linalg.householder_product: Expected tau to have one dimension less than input, but got tau.ndim equal to "
+                           f"{tau.ndim} and input.ndim is equal to {A.ndim}")
+    if A.dtype is not tau.dtype:
+        raise RuntimeError(f"torch.linalg.householder_product: tau dtype {tau.dtype} does not match input dtype {A.dtype}")
+    q = eye(m, n, dtype=A.dtype).expand([*A.shape[:-2], m, n])
+    v = A.tril(-1) + eye(m, n, dtype=A.dtype)
+    for i in range(tau.shape[-1] - 1, -1, -1):
+        column = v[..., i:i + 1]
+        q = q - tau[..., i:i + 1].unsqueeze(-1) * (column @ (column.mH @ q))
+    return give(out, q)
+
+
+def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False, *, out: Any = None) -> Tensor:
+    """Q @ other (or other @ Q) with Q from Householder vectors."""
+    if input.ndim < 2 or other.ndim < 2:
+        raise RuntimeError("torch.ormqr: input must have at least 2 dimensions.")
+    from rushlight.tensor.functions.combined import constant_pad_nd
+    m, n = input.shape[-2:]
+    square = constant_pad_nd(input, (0, m - n)) if m > n else input[..., :m]
+    q = householder_product(square, tau)
+    q = q.mH if transpose else q
+    return give(out, q @ other if left else other @ q)
+
+
 def vander(x: Tensor, N: int | None = None) -> Tensor:  # noqa: N803
     """Powers of x as columns."""
     from rushlight.tensor.creation import arange
@@ -343,4 +385,4 @@ def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool =
 
 TORCH_LEVEL = {"cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinverse, "triangular_solve": triangular_solve, "inverse": inv, "det": det,
                "slogdet": slogdet, "logdet": logdet, "matrix_exp": matrix_exp, "matrix_power": matrix_power, "cholesky_solve": cholesky_solve,
-               "cholesky_inverse": cholesky_inverse}
+               "cholesky_inverse": cholesky_inverse, "geqrf": geqrf, "ormqr": ormqr, "orgqr": householder_product}

@@ -33,11 +33,15 @@ def unary(name: str, row: str | None = None, floating: bool = False, integer: st
     return function
 
 
-def binary(name: str, row: str | None = None, floating: bool = False, doc: str = "", boolean: bool = True) -> Any:
-    """A public function of two operands for a row, with promotion and broadcasting."""
+def binary(name: str, row: str | None = None, floating: bool = False, doc: str = "", tensors: str = "one") -> Any:
+    """A public function of two operands for a row, with promotion and broadcasting. `tensors`: which must be no numbers (one, first, both)."""
     op = TABLE[row or name]
 
     def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, Tensor) and (tensors != "one" or not isinstance(other, Tensor)):
+            need_tensor(name, 1, "input", input)
+        if tensors == "both" and not isinstance(other, Tensor):
+            need_tensor(name, 2, "other", other)
         result = join(op, input, other, floating)
         return result if out is None else give(out, result)
     function.__name__ = function.__qualname__ = name
@@ -74,17 +78,19 @@ sign, sgn, relu = unary("sign"), unary("sgn"), unary("relu")
 isnan, isinf, isfinite, signbit = (unary(n) for n in ("isnan", "isinf", "isfinite", "signbit"))
 logical_not, bitwise_not = unary("logical_not"), unary("bitwise_not")
 _abs, _neg = unary("abs"), unary("neg")
-atan2, hypot, copysign = binary("atan2", floating=True), binary("hypot"), binary("copysign", floating=True)
+atan2, hypot = binary("atan2", floating=True, tensors="both"), binary("hypot", tensors="both")
+copysign = binary("copysign", floating=True, tensors="first")
 arctan2 = atan2
-maximum, minimum, fmax, fmin = (binary(n) for n in ("maximum", "minimum", "fmax", "fmin"))
-eq, ne, lt, le, gt, ge = (binary(n) for n in ("eq", "ne", "lt", "le", "gt", "ge"))
+maximum, minimum, fmax, fmin = (binary(n, tensors="both") for n in ("maximum", "minimum", "fmax", "fmin"))
+eq, ne, lt, le, gt, ge = (binary(n, tensors="first") for n in ("eq", "ne", "lt", "le", "gt", "ge"))
 greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
-logical_and, logical_or, logical_xor = (binary(n) for n in ("logical_and", "logical_or", "logical_xor"))
+logical_and, logical_or, logical_xor = (binary(n, tensors="both") for n in ("logical_and", "logical_or", "logical_xor"))
 bitwise_and, bitwise_or, bitwise_xor = (binary(n) for n in ("bitwise_and", "bitwise_or", "bitwise_xor"))
 bitwise_left_shift, bitwise_right_shift = binary("bitwise_left_shift"), binary("bitwise_right_shift")
-nextafter, gcd, lcm, logaddexp, heaviside = (binary(n) for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
-fmod, remainder, floor_divide = binary("fmod"), binary("remainder"), binary("floor_divide")
-xlogy, igamma, igammac = (binary(n, floating=True) for n in ("xlogy", "igamma", "igammac"))
+nextafter, gcd, lcm, logaddexp, heaviside = (binary(n, tensors="both") for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
+fmod, remainder, floor_divide = binary("fmod", tensors="first"), binary("remainder"), binary("floor_divide")
+xlogy = binary("xlogy", floating=True)
+igamma, igammac = (binary(n, floating=True, tensors="both") for n in ("igamma", "igammac"))
 
 
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
@@ -153,6 +159,7 @@ def scaled(other: Any, alpha: Any, input: Any) -> Any:
 
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """other - alpha * input."""
+    need_tensor("rsub", 1, "input", input)
     return sub(other if isinstance(other, Tensor) else tensor_scalar(other, input), input, alpha=alpha)
 
 
@@ -188,6 +195,8 @@ def true_divide(dividend: Any, divisor: Any, *, out: Tensor | None = None) -> Te
 
 def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
     """input to the power exponent; one of the two may be a number."""
+    if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+        need_tensor("pow", 1, "input", input)
     if exponent.__class__ in NUMBERS and isinstance(input, Tensor):
         if exponent == 2 and input._spec.dtype.kind != "b":
             x = cast(input, result_type(input, exponent))
@@ -200,6 +209,8 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     """input ** exponent in float64 (complex128 where one is complex)."""
     from rushlight.ir.dtype import complex128, float64
+    if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+        need_tensor("float_power", 1, "input", input)
     wide = complex128 if any(o.__class__.__name__ == "complex" or (isinstance(o, Tensor) and o._spec.dtype.is_complex) for o in (input, exponent)) else float64
     up = [cast(o, wide) if isinstance(o, Tensor) else fit(o, wide) for o in (input, exponent)]
     return give(out, join(TABLE["pow"], *up))
@@ -212,6 +223,7 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
     """input limited to [min, max]; limits are numbers or tensors, one may be None."""
+    need_tensor("clamp", 1, "input", input)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     dtype = result_type(*[o for o in (input, min, max) if o is not None])
@@ -326,6 +338,8 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
     """real + i imag. RuntimeError where the two dtypes differ or are not floating."""
+    need_tensor("complex", 1, "real", real)
+    need_tensor("complex", 2, "imag", imag)
     if real.dtype is not imag.dtype:
         raise RuntimeError(f"Expected object of scalar type {real.dtype} but got scalar type {imag.dtype} for second argument")
     if not real._spec.dtype.is_floating_point:
@@ -335,6 +349,8 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
     """Complex numbers of given modulus and argument."""
+    need_tensor("polar", 1, "abs", abs)
+    need_tensor("polar", 2, "angle", angle)
     return give(out, complex(abs * cos(angle), abs * sin(angle)))
 
 
@@ -392,11 +408,13 @@ def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input * 2 ** other."""
+    need_tensor("ldexp", 2, "other", other)
     return give(out, mul(input, pow(2.0, other)))
 
 
 def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """log2(2 ** x + 2 ** y)."""
+    need_tensor("logaddexp2", 2, "other", other)
     high = maximum(input, other)
     safe = where(isinf(high), 0, high)
     return give(out, log2(exp2(input - safe) + exp2(other - safe)) + safe)
@@ -416,6 +434,7 @@ def polygamma(n: Any, input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """|input - other| <= atol + rtol * |other|, elementwise."""
+    need_tensor("isclose", 2, "other", other)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
     if rtol < 0 or atol < 0:
