@@ -2,6 +2,6 @@
 
 import sys
 
-from rushlight.cli.main import main
+from rushlight_cli import main
 
 sys.exit(main())

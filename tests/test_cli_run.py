@@ -150,7 +150,7 @@ def test_frames_inside_rushlight_are_hidden(tmp_path):
     assert short.returncode == 1
     assert short.stderr.count("  File ") == short.stderr.count(f'  File "{tmp_path}/p.py"') == 2
     assert "mat1 and mat2 shapes cannot be multiplied (2x5 and 3x4)" in short.stderr
-    assert "inside rushlight hidden; RUSHLIGHT_FULL_TRACEBACK=1 shows all)" in short.stderr
+    assert "frames inside rushlight are hidden; set RUSHLIGHT_FULL_TRACEBACK=1 to see all)" in short.stderr
     full = call([*RUN, "p.py"], tmp_path, RUSHLIGHT_FULL_TRACEBACK="1")
     assert os.path.join("rushlight", "nn") in full.stderr and "hidden" not in full.stderr
     assert full.stderr.splitlines()[-1] in short.stderr

@@ -26,8 +26,14 @@ def format_exception(error: BaseException, start: types.FrameType | None = None)
         return "".join(report.format())
     _drop_above(report, error, start)
     hidden = sum(_hide(part) for part in _parts(report))
-    notes = [lacking(error), f"({hidden} frame{'s' * (hidden > 1)} inside rushlight hidden; {FULL}=1 shows all)" if hidden else ""]
+    notes = [lacking(error), _count(hidden)]
     return "".join(report.format()) + "".join(note + "\n" for note in notes if note)
+
+
+def _count(hidden: int) -> str:
+    if not hidden:
+        return ""
+    return f"({hidden} frame{'s' * (hidden > 1)} inside rushlight {'are' if hidden > 1 else 'is'} hidden; set {FULL}=1 to see all)"
 
 
 def _drop_above(report: traceback.TracebackException, error: BaseException, start: types.FrameType | None) -> None:

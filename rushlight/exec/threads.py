@@ -1,0 +1,49 @@
+"""How many threads kernels should use: what the machine, the affinity mask and the container allow."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def affinity() -> int:
+    """The processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def quota(root: Path = CGROUP) -> float | None:
+    """The processors that the container's limits allow (cgroup version 2 or 1), None without a limit."""
+    try:
+        most, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            most, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+        except OSError:
+            return None
+    return None if most in ("max", "-1") else int(most) / int(period)
+
+
+def allowed(processors: int, limit: float | None) -> int:
+    """min(affinity, quota rounded down), at least one.
+
+    >>> allowed(8, None), allowed(8, 2.5), allowed(8, 0.5)
+    (8, 2, 1)
+    """
+    return processors if limit is None else max(1, min(processors, math.floor(limit)))
+
+
+def why(chosen: int, processors: int, limit: float | None) -> str:
+    """What decided the number of threads.
+
+    >>> why(2, 8, 2.5), why(4, 4, None), why(3, 4, None)
+    ('cgroup quota 2.5 of 8 processors', 'all 4 processors of the affinity mask', 'set by the program; 4 processors are allowed')
+    """
+    best = allowed(processors, limit)
+    if chosen != best:
+        return f"set by the program; {best} processors are allowed"
+    if best < processors:
+        return f"cgroup quota {limit:g} of {processors} processors"
+    return f"all {processors} processors of the affinity mask" + (f", cgroup quota {limit:g}" if limit is not None else "")
