@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.exec.numpy import blas
 from rushlight.exec.numpy.kernels import KERNELS, OVERWRITING
 from rushlight.ir.dtype import HALF, float32
 from rushlight.ir.program import Instr, Operand, Program
@@ -52,9 +53,10 @@ def compile_program(program: Program) -> Callable[[list[Any]], tuple[Array, ...]
     code = compile(text, "<rushlight plan>", "exec")
     exec(code, names)  # the text is ours: it holds nothing but names of kernels and constants
     plan = names["plan"]
+    threads = blas.Limit(blas.worth(program))
 
     def run(inputs: list[Any]) -> tuple[Array, ...]:
-        with np.errstate(all="ignore"):
+        with threads, np.errstate(all="ignore"):
             return plan(*inputs)  # type: ignore[no-any-return]
     run.source = text  # type: ignore[attr-defined]
     return run
