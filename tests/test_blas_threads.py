@@ -15,7 +15,7 @@ def counts(monkeypatch, size):
     monkeypatch.setattr(blas.threads, "affinity", lambda: 8)
     monkeypatch.setattr(blas.threads, "quota", lambda: 6.5)
     a = rl.ones(size, size)
-    assert (a @ a).sum().item() == size**3
+    assert (a @ a)[0, -1].item() == size
     return told
 
 
