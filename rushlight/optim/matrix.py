@@ -62,17 +62,35 @@ class Adafactor(Optimizer):
 
 
 def orthogonal(g: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """The nearest orthogonal matrix by Newton–Schulz iterations in bfloat16."""
-    from rushlight.ir.dtype import bfloat16
+    """The nearest orthogonal matrix by Newton–Schulz iterations, whose values are kept in bfloat16.
+
+    A line of the iteration (a product, its scale and its addend) is computed in float32 and rounded once, as PyTorch's
+    fused ``addmm`` does: rounding each part to bfloat16 would end some 1e-3 away.
+    """
+    from rushlight.ir.dtype import bfloat16, float32
+    if steps >= 100:
+        raise ValueError("Number of steps must be less than 100 for computational efficiency")
+    if len(coefficients) != 3:
+        raise ValueError("Coefficients must be a tuple of exactly 3 values")
     a, b, c = coefficients
+
+    def rounded(x: Tensor) -> Tensor:
+        return x.to(bfloat16).to(float32)
     x = g.to(bfloat16)
     tall = g.shape[0] > g.shape[1]
     x = x.t() if tall else x
-    x = x / x.norm().clamp(min=eps)
+    x = (x / x.norm().clamp(min=eps)).to(float32)
     for _ in range(steps):
-        gram = x @ x.t()
-        x = x * a + (gram * b + (gram @ gram) * c) @ x
+        gram = rounded(x @ x.t())
+        update = rounded(gram * b + (gram @ gram) * c)
+        x = rounded(x * a + update @ x)
+    x = x.to(bfloat16)
     return x.t() if tall else x
+
+
+def _between(a: Tensor, b: Tensor, weight: float) -> Tensor:
+    """From a to b by weight, starting at the nearer end as PyTorch's lerp does: bfloat16 would make more of the difference."""
+    return a + (b - a) * weight if weight < 0.5 else b - (b - a) * (1 - weight)
 
 
 class Muon(Optimizer):
@@ -100,8 +118,8 @@ class Muon(Optimizer):
             if "momentum_buffer" not in state:
                 state["momentum_buffer"] = zeros_like(p.grad)
             buf = state["momentum_buffer"]
-            buf.copy_(buf + (p.grad - buf) * (1 - momentum))
-            step = p.grad + (buf - p.grad) * momentum if group["nesterov"] else buf
+            buf.copy_(_between(buf, p.grad, 1 - momentum))
+            step = _between(p.grad, buf, momentum) if group["nesterov"] else buf
             step = orthogonal(step, group["ns_coefficients"], group["ns_steps"], group["eps"])
             a, b = p.shape
             ratio = 0.2 * math.sqrt(max(a, b)) if group["adjust_lr_fn"] == "match_rms_adamw" else math.sqrt(max(1, a / b))
