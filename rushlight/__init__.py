@@ -51,8 +51,6 @@ _LAZY: dict[str, str] = {
                      "get_num_interop_threads", "use_deterministic_algorithms", "are_deterministic_algorithms_enabled", "set_default_device",
                      "get_default_device", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision", "is_deterministic_algorithms_warn_only_enabled",
                      "set_deterministic_debug_mode", "is_warn_always_enabled", "set_warn_always", "typename", "is_distributed", "set_flush_denormal"), "rushlight.tensor.settings"),
-    **dict.fromkeys(("enable_grad", "autocast"), "rushlight.amp"),
-    **dict.fromkeys(("vmap",), "rushlight.func"),
 }
 _SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "serialization", "vision", "data", "cuda", "backends",
                "testing", "amp", "jit", "distributions", "multiprocessing", "hub", "types", "version", "mps", "cpu", "return_types", "storage",
@@ -62,9 +60,10 @@ _SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "s
 def __getattr__(name: str) -> Any:
     home = _LAZY.get(name)
     if home is not None:
-        value = getattr(importlib.import_module(home), name)
-        globals()[name] = value
-        return value
+        value = getattr(importlib.import_module(home), name, _LAZY)
+        if value is not _LAZY:
+            globals()[name] = value
+            return value
     if name in _SUBMODULES:
         try:
             return importlib.import_module(f"rushlight.{name}")

@@ -8,9 +8,8 @@ from typing import Any
 from rushlight.autograd.api import backward, grad
 from rushlight.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-_LAZY = {"Function": "function", "FunctionCtx": "function", "once_differentiable": "function", "gradcheck": "check", "gradgradcheck": "check",
-         "GradcheckError": "check", "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly", "Variable": "variable", "functional": "", "forward_ad": "",
-         "graph": "", "profiler": "", "function": "", "variable": "", "grad_mode": "", "gradcheck_module": ""}
+_LAZY = {"Function": "function", "FunctionCtx": "function", "once_differentiable": "function", "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly",
+         "Variable": "variable", "graph": "", "function": "", "variable": "", "grad_mode": "", "anomaly": ""}
 
 
 def __getattr__(name: str) -> Any:
@@ -24,5 +23,4 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-__all__ = ["backward", "grad", "no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "Function", "Variable", "gradcheck", "gradgradcheck",
-           "detect_anomaly", "set_detect_anomaly"]
+__all__ = ["backward", "grad", "no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "Function", "Variable", "detect_anomaly", "set_detect_anomaly"]
