@@ -103,8 +103,8 @@ def run(m: Any, build: Any, kind: str = "SGD") -> tuple[list[Any], Any]:
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.filterwarnings("error")
 @pytest.mark.filterwarnings("default:Detected call of")  # PyTorch gives it too when a chain starts late in a sequence
+@pytest.mark.filterwarnings("error")
 def test_schedule(name: str) -> None:
     want, end = run(torch, CASES[name])
     got, mine = run(rushlight, CASES[name])
