@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from rushlight.optim.optimizer import Optimizer, check, number
 from rushlight.tensor.core import Tensor
 
@@ -64,26 +66,29 @@ class Adafactor(Optimizer):
 def orthogonal(g: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """The nearest orthogonal matrix by Newton–Schulz iterations, whose values are kept in bfloat16.
 
-    A line of the iteration (a product, its scale and its addend) is computed in float32 and rounded once, as PyTorch's
-    fused ``addmm`` does: rounding each part to bfloat16 would end some 1e-3 away.
+    A line of the iteration is computed as PyTorch's ``addmm`` does: the product in float32, the addend joined by a fused
+    multiply-add (float64 stands for it), one rounding. Rounding each part to bfloat16 would end some 1e-3 away.
     """
-    from rushlight.ir.dtype import bfloat16, float32
+    from rushlight.ir.dtype import bfloat16, float32, float64
     if steps >= 100:
         raise ValueError("Number of steps must be less than 100 for computational efficiency")
     if len(coefficients) != 3:
         raise ValueError("Coefficients must be a tuple of exactly 3 values")
-    a, b, c = coefficients
+    a, b, c = (float(np.float32(v)) for v in coefficients)
 
     def rounded(x: Tensor) -> Tensor:
-        return x.to(bfloat16).to(float32)
+        return x.to(float32).to(bfloat16).to(float32)
+
+    def fused(addend: Tensor, scale: float, product: Tensor) -> Tensor:
+        return rounded(addend.to(float64) * scale + product.to(float64))
     x = g.to(bfloat16)
     tall = g.shape[0] > g.shape[1]
     x = x.t() if tall else x
     x = (x / x.norm().clamp(min=eps)).to(float32)
     for _ in range(steps):
         gram = rounded(x @ x.t())
-        update = rounded(gram * b + (gram @ gram) * c)
-        x = rounded(x * a + update @ x)
+        update = fused(gram, b, (gram @ gram) * c)
+        x = fused(x, a, update @ x)
     x = x.to(bfloat16)
     return x.t() if tall else x
 
