@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument_group("arguments after it are the program's own", "they appear in its sys.argv")
     demo = commands.add_parser("demo", help="train a network on handwritten digits, or let it read a picture")
     demo.add_argument("--predict", metavar="FILE", help="read the digit on a picture with the checkpoint that a demo wrote")
-    demo.add_argument("--epochs", type=int, default=40, help="passes over the training scans (default %(default)s)")
+    demo.add_argument("--epochs", type=int, default=30, help="passes over the training scans (default %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of the weights and of the order (default %(default)s)")
     demo.add_argument("--folder", default=".", help="where the picture and the checkpoint go (default: here)")
     commands.add_parser("info", help="versions, executors and threads")

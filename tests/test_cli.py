@@ -22,21 +22,6 @@ def test_help_does_not_import_the_framework() -> None:
     assert out.stdout.strip() == "[]", out.stderr
 
 
-def test_demo_reaches_97_percent(tmp_path: Path) -> None:
-    out = rushlight("demo", "--folder", str(tmp_path))
-    assert out.returncode == 0, out.stderr
-    accuracy = float(out.stdout.split("Test accuracy ")[1].split("%")[0])
-    assert accuracy >= 97
-    assert (tmp_path / "rushlight-demo.png").stat().st_size > 5000
-    from PIL import Image
-
-    from rushlight.vision.datasets import Digits
-    img, label = Digits(False)[0]
-    img.resize((64, 64), Image.Resampling.NEAREST).save(tmp_path / "digit.png")
-    read = rushlight("demo", "--folder", str(tmp_path), "--predict", str(tmp_path / "digit.png"))
-    assert read.returncode == 0 and f"This is a {label}" in read.stdout
-
-
 def test_run_gives_pytorch_names_and_hides_frames(tmp_path: Path) -> None:
     script = tmp_path / "s.py"
     script.write_text("import sys, torch\nimport torch.nn as nn\nfrom torch.utils.data import DataLoader\nprint(sys.argv[1:], torch.tensor([1]), nn.Linear(2, 1))\n"
