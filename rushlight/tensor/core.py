@@ -511,7 +511,8 @@ def assign(t: Tensor, new: Tensor) -> Tensor:
     else:
         cell = _record_write(storage, new, s)
     storage.replace(cell)
-    if t._vc is not storage:
+    if t._vc is not storage:  # memory reached through .data has a counter of its own: autograd does not see the write
+        storage.version -= 1
         t._vc.version += 1
     if tracked:
         _rebase_history(t, new)

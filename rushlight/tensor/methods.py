@@ -845,7 +845,9 @@ class _VersionCounter:
 
 
 def _get_data(self: Tensor) -> Tensor:
-    return new_tensor(self._storage, self._spec)
+    out = new_tensor(self._storage, self._spec)
+    out._vc = _VersionCounter()
+    return out
 
 
 def _transposed(self: Tensor) -> Tensor:
