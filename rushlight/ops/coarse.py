@@ -18,8 +18,8 @@ def linear_shape(x: Any, w: Any, b: Any = None) -> Types:
 
 
 LINEAR_VJP = {
-    "x": lambda g, w: g @ w,
-    "w": lambda F, g, x: F.flat_rows(g).t() @ F.flat_rows(x),
+    "x": lambda g, w: g @ w.conj(),
+    "w": lambda F, g, x: F.flat_rows(g).t() @ F.flat_rows(x).conj(),
     "b": lambda F, g: F.flat_rows(g).sum(0),
 }
 LINEAR = row("linear", "coarse", "x w b", linear_shape, grad_name="AddmmBackward0",
@@ -67,7 +67,7 @@ SILU_GRAD = row("silu_grad", "coarse", "y x", first, decompose=lambda F, y, x: (
 NORMALIZE = row("normalize", "coarse", "x eps", lambda x, eps, dims: (
     (x.dtype, x.shape), *(2 * ((x.dtype, tuple(1 if d in dims else n for d, n in enumerate(x.shape))),))), attrs="dims",
     grad_name="NativeLayerNormBackward0", decompose=lambda F, x, eps, dims: F.normalize_parts(x, eps, dims),
-    vjp={"x": lambda F, g0, g1, g2, x, out0, out1, out2, dims: F.normalize_vjp(g0, g1, g2, x, out1, out2, dims)})
+    vjp={"x": lambda F, g0, g1, g2, given, x, out1, out2, dims: F.normalize_vjp(g0, g1, g2, given, x, out1, out2, dims)})
 NORMALIZE_GRAD = row("normalize_grad", "coarse", "y x mean rstd", lambda y, x, mean, rstd, dims: first(x), attrs="dims",
                      grad_name="NativeLayerNormBackward0",
                      decompose=lambda F, y, x, mean, rstd, dims: F.normalize_grad_parts(y, x, mean, rstd, dims))

@@ -44,16 +44,16 @@ def conv_shape(x: Any, w: Any, stride: Ints, padding: Ints, dilation: Ints, grou
 
 
 CONVOLUTION = row("convolution", "contract", "x w", conv_shape, attrs="stride padding dilation groups", sample="images", vjp={
-    "x": lambda F, g, x_spec, w, stride, padding, dilation, groups: F.conv_input(g, w, x_spec.shape, stride, padding, dilation, groups),
-    "w": lambda F, g, x, w_spec, stride, padding, dilation, groups: F.conv_weight(g, x, w_spec.shape, stride, padding, dilation, groups)})
+    "x": lambda F, g, x_spec, w, stride, padding, dilation, groups: F.conv_input(g, w.conj(), x_spec.shape, stride, padding, dilation, groups),
+    "w": lambda F, g, x, w_spec, stride, padding, dilation, groups: F.conv_weight(g, x.conj(), w_spec.shape, stride, padding, dilation, groups)})
 # <g, conv(x, w)> is linear in each of the three, so each gradient is one of the other two operations
 CONVOLUTION_INPUT = row(
     "convolution_input_grad", "contract", "y w", lambda y, w, shape, *_: ((y.dtype, shape),), attrs="shape stride padding dilation groups",
     grad_name="ConvolutionBackward0", sample="images", vjp={
-        "y": lambda F, g, w, stride, padding, dilation, groups: F.conv(g, w, stride, padding, dilation, groups),
-        "w": lambda F, g, y, w_spec, stride, padding, dilation, groups: F.conv_weight(y, g, w_spec.shape, stride, padding, dilation, groups)})
+        "y": lambda F, g, w, stride, padding, dilation, groups: F.conv(g, w.conj(), stride, padding, dilation, groups),
+        "w": lambda F, g, y, w_spec, stride, padding, dilation, groups: F.conv_weight(y.conj(), g, w_spec.shape, stride, padding, dilation, groups)})
 CONVOLUTION_WEIGHT = row(
     "convolution_weight_grad", "contract", "y x", lambda y, x, shape, *_: ((y.dtype, shape),), attrs="shape stride padding dilation groups",
     grad_name="ConvolutionBackward0", sample="images", vjp={
-        "y": lambda F, g, x, stride, padding, dilation, groups: F.conv(x, g, stride, padding, dilation, groups),
-        "x": lambda F, g, y, x_spec, stride, padding, dilation, groups: F.conv_input(y, g, x_spec.shape, stride, padding, dilation, groups)})
+        "y": lambda F, g, x, stride, padding, dilation, groups: F.conv(x.conj(), g, stride, padding, dilation, groups),
+        "x": lambda F, g, y, x_spec, stride, padding, dilation, groups: F.conv_input(y.conj(), g, x_spec.shape, stride, padding, dilation, groups)})

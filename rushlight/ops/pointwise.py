@@ -168,7 +168,7 @@ GCD = binary("gcd", lambda np, x, y: np.gcd(x, y))
 LCM = binary("lcm", lambda np, x, y: np.abs(np.lcm(x, y)))
 LOGADDEXP = binary("logaddexp", lambda np, x, y: np.logaddexp(x, y), lambda g, x, out: g * (x - out).exp(), lambda g, y, out: g * (y - out).exp())
 HEAVISIDE = binary("heaviside", lambda np, x, y: np.heaviside(x, y) if x.dtype.kind == "f" else np.where(x > 0, 1, np.where(x == 0, y, 0)).astype(x.dtype))
-ZETA = binary("zeta", None)
+ZETA = binary("zeta", None, None, lambda F, g, x, y: -g * x * F.special.zeta(x + 1, y))
 IGAMMA = binary("igamma", None, None, lambda F, g, x, y: g * ((x - 1) * y.log() - y - x.lgamma()).exp())
 IGAMMAC = binary("igammac", None, None, lambda F, g, x, y: -g * ((x - 1) * y.log() - y - x.lgamma()).exp())
 POLYGAMMA = binary("polygamma", None, None, lambda F, g, x, y: g * F.polygamma(x + 1, y))
@@ -176,7 +176,7 @@ XLOGY = binary("xlogy", None, lambda F, g, x, y: F.where((x == 0) & (y <= 0), 0,
 XLOG1PY = binary("xlog1py", None, lambda F, g, x, y: F.where((x == 0) & (y <= -1), 0, g * y.log1p()), lambda g, x, y: g * x / (y + 1))
 COMPLEX = binary("complex", None, lambda g: g.real, lambda g: g.imag,
                  shape=lambda x, y: ((joint(x, y)[0].to_complex(), joint(x, y)[1]),))
-RELU_GRAD = binary("relu_grad", lambda np, x, y: np.where(y > 0, x, np.zeros((), x.dtype)), lambda F, g, y: F.relu_grad(g, y),
+RELU_GRAD = binary("relu_grad", lambda np, x, y: np.where(y > 0, x, np.zeros((), x.dtype)), lambda F, g, y: F.relu_grad(g, y), zero,
                    shape=same)
 
 # --- three operands, casts ----------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ A row's cells are functions that receive what they need as arguments, so this la
 - ``shape(*types, *attrs)`` gives the result types, or raises the user's error;
 - ``numpy(np, *arrays, *attrs)`` computes it (absent: the NumPy executor has a kernel of the row's name);
 - ``vjp`` gives one gradient rule per input, written with the public operations. A rule names what it needs: ``g``
-  (the gradient of the result; ``g0, g1 …`` of several), ``out`` (``out0 …``), any input or attribute by its name,
-  ``x_spec`` for the type alone of input ``x``, ``i`` for the number of a variadic operand, and ``F``, the public
-  functions. What no rule names is not kept for the backward pass;
+  (the gradient of the result; ``g0, g1 …`` of several, ``given`` which of them are not known to be zero), ``out``
+  (``out0 …``), any input or attribute by its name, ``x_spec`` for the type alone of input ``x``, ``i`` for the number of
+  a variadic operand, and ``F``, the public functions. What no rule names is not kept for the backward pass;
 - ``decompose(F, *inputs, *attrs)`` writes a coarse operation with public operations. It serves the executors, and is
   the gradient of rows that have no ``vjp``.
 """
@@ -81,5 +81,5 @@ def types(*specs: Spec) -> Types:
 
 def load() -> dict[str, Op]:
     """The whole table: imports every family."""
-    from rushlight.ops import coarse, contraction, fft, linalg, movement, pointwise, reductions  # noqa: F401
+    from rushlight.ops import coarse, contraction, fft, linalg, movement, pointwise, reductions, special  # noqa: F401
     return TABLE

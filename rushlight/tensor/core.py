@@ -180,6 +180,7 @@ class OpFn(GradFn):
         env["F"] = functions()
         env["g"] = grads[0]
         if len(grads) > 1:
+            env["given"] = tuple(g is not None for g in grads)
             for i, g in enumerate(grads):
                 env[f"g{i}"] = g if g is not None or self.specs[i].dtype.kind not in "fc" else zeros(self.specs[i])
         else:

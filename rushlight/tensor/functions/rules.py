@@ -355,14 +355,15 @@ def normalize_grad_parts(g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, dims:
     return rstd * (g - g.sum(dims, keepdim=True) / n - y * ((g * y).sum(dims, keepdim=True) / n))
 
 
-def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
+def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The gradient of all three results; ``given`` says which of their gradients are not known to be zero."""
     out = apply(TABLE["normalize_grad"], (g, x, mean, rstd), (dims,))
     n = 1
     for d in dims:
         n *= x._spec.shape[d]
-    if g_mean is not None and g_mean._rg:
+    if given[1]:
         out = out + g_mean / n
-    if g_rstd is not None and g_rstd._rg:
+    if given[2]:
         out = out - g_rstd * (x - mean) * rstd ** 3 / n
     return out
 
