@@ -211,7 +211,12 @@ FILES: dict[str, str] = {
     "pool": "max_pool avg_pool avg_pool_grad",
     "scan": "cumsum cumprod cummax cummin logcumsumexp",
     "selection": "sort topk kthvalue median nanmedian mode max_dim min_dim argmax argmin",
-    "special": "erf erfc erfinv lgamma digamma polygamma i0 i0e i1 i1e ndtri log_ndtr zeta igamma igammac xlogy xlog1py",
+    "special": """erf erfc erfinv lgamma digamma polygamma i0 i0e i1 i1e ndtri log_ndtr zeta igamma igammac xlogy xlog1py erfcx ndtr entr
+        spherical_bessel_j0 airy_ai bessel_j0 bessel_j1 bessel_y0 bessel_y1 modified_bessel_k0 modified_bessel_k1 scaled_modified_bessel_k0
+        scaled_modified_bessel_k1""",
+    "special_polynomials": """chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w
+        shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v shifted_chebyshev_polynomial_w
+        hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p""",
 }
 
 

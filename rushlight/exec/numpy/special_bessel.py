@@ -59,20 +59,28 @@ def i1e(x: Array) -> Array:
     return _odd(_scaled_i1(np.abs(x)), x)
 
 
-def from_scipy(name: str) -> Callable[..., Array]:
-    """A function of scipy.special; ImportError with the command to install it where SciPy is absent."""
+@elementwise
+def spherical_bessel_j0(x: Array) -> Array:
+    """sin(x) / x, 1 at 0 and 0 at infinity."""
+    return np.where(x == 0, 1.0, np.where(np.isinf(x), 0.0, np.sin(x) / np.where(x == 0, 1.0, x)))
+
+
+def from_scipy(name: str, part: int | None = None) -> Callable[..., Array]:
+    """A function of scipy.special (or one of its results); ImportError with the command to install it where SciPy is absent."""
     def kernel(*operands: Array) -> Array:
         try:
             special = importlib.import_module("scipy.special")
         except ImportError as e:
-            raise ImportError(f"the special function {name} needs SciPy: pip install scipy") from e
-        out: Array = getattr(special, name)(*operands)
-        return out
+            raise ImportError(f"the special function {name} needs SciPy: pip install 'rushlight[scipy]'") from e
+        out = getattr(special, name)(*operands)
+        found: Array = out if part is None else out[part]
+        return found
     kernel.__name__ = name
     kernel.__doc__ = f"scipy.special.{name}, elementwise."
     return elementwise(kernel)
 
 
 bessel_j0, bessel_j1, bessel_y0, bessel_y1 = (from_scipy(n) for n in ("j0", "j1", "y0", "y1"))
+airy_ai = from_scipy("airy", 0)
 modified_bessel_k0, modified_bessel_k1 = from_scipy("k0"), from_scipy("k1")
 scaled_modified_bessel_k0, scaled_modified_bessel_k1 = from_scipy("k0e"), from_scipy("k1e")

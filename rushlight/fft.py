@@ -1,0 +1,3 @@
+"""torch.fft."""
+
+from rushlight.tensor.fourier import *  # noqa: F403

@@ -1,0 +1,5 @@
+"""torch.signal."""
+
+from rushlight.signal import windows
+
+__all__ = ["windows"]
