@@ -1,0 +1,115 @@
+"""The OpenMP runtime that oneDNN and generated code share.
+
+A libdnnl that was built with GCC calls ``GOMP_*`` functions and names libgomp.so.1 as its library. libgomp's threads do not
+survive ``fork``: a child hangs in its first parallel region. Intel's libiomp5 has the same functions and starts new threads
+in a child, so it is loaded first with RTLD_GLOBAL: the dynamic linker looks there before it looks at libgomp. Where a
+runtime is already in the global scope (PyTorch puts its libgomp there), oneDNN binds to that one, and so must everybody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.metadata
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PROBE = "GOMP_parallel"
+
+
+class OpenMP:
+    """A loaded runtime: ``name`` (``"libiomp5"``, ``"libgomp"`` or ``"global"``), ``handle`` and whether children may use threads."""
+
+    def __init__(self, name: str, handle: ctypes.CDLL):
+        self.name = name
+        self.handle = handle
+        self.fork_safe = hasattr(handle, "kmp_set_blocktime")  # Intel's and LLVM's runtimes have it
+
+    def address(self, name: str) -> int:
+        """The address of a function for generated code, for example ``GOMP_parallel``."""
+        return ctypes.cast(getattr(self.handle, name), ctypes.c_void_p).value or 0
+
+    def set_threads(self, count: int) -> None:
+        """How many threads the next regions use that this thread of the program starts."""
+        self.handle.omp_set_num_threads(ctypes.c_int(count))
+
+    def threads(self) -> int:
+        """How many threads a region would use that this thread of the program starts."""
+        return int(self.handle.omp_get_max_threads())
+
+    def set_blocktime(self, milliseconds: int) -> None:
+        """How long idle threads wait actively before they sleep (libiomp5 only; elsewhere nothing happens)."""
+        if self.fork_safe:
+            self.handle.kmp_set_blocktime(ctypes.c_int(milliseconds))
+
+
+def installed(distribution: str, name: str) -> Iterator[str]:
+    """The paths of a file of that name in an installed wheel, then in the interpreter's lib folder."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for file in importlib.metadata.distribution(distribution).files or ():
+            if file.name == name:
+                yield str(Path(str(file.locate())).resolve())
+    for root in (sys.prefix, sys.base_prefix):
+        if (path := Path(root, "lib", name)).is_file():
+            yield str(path)
+
+
+@cache
+def runtime() -> OpenMP | None:
+    """The OpenMP runtime of this process, loaded at the first call; None where there is none."""
+    everywhere = ctypes.CDLL(None)
+    if hasattr(everywhere, PROBE):
+        return _safe(OpenMP("global", everywhere))
+    for path in (*installed("intel-openmp", "libiomp5.so"), "libiomp5.so", "libomp.so.5", "libgomp.so.1"):
+        with contextlib.suppress(OSError):
+            found = OpenMP(Path(path).name.split(".")[0], ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL))
+            if hasattr(found.handle, PROBE):
+                return _safe(found)
+    return None
+
+
+def _safe(found: OpenMP) -> OpenMP:
+    """A runtime whose threads do not survive ``fork`` gets one thread in children, which needs no region."""
+    if not found.fork_safe:
+        os.register_at_fork(after_in_child=lambda: found.set_threads(1))
+    return found
+
+
+def stand_in(name: str = "libgomp.so.1") -> None:
+    """Loads an empty library of that name, for systems without libgomp: its functions come from libiomp5.
+
+    A shared object of 64-bit little-endian ELF with nothing but a dynamic section that says its name, made in memory
+    (System V ABI, chapters 4 and 5). OSError where memory files or such libraries do not exist.
+    """
+    if sys.platform != "linux" or struct.calcsize("P") != 8:
+        raise OSError(f"{name} is not installed")
+    file = os.memfd_create(name)
+    try:
+        os.write(file, _empty_library(name))
+        ctypes.CDLL(f"/proc/self/fd/{file}", mode=ctypes.RTLD_GLOBAL)
+    finally:
+        os.close(file)
+
+
+def _empty_library(name: str) -> bytes:
+    with open(sys.executable, "rb") as program:
+        machine = struct.unpack_from("<H", program.read(64), 18)[0]
+    strings = b"\0" + name.encode() + b"\0"
+    strings += b"\0" * (-len(strings) % 8)
+    header, segment, entry, symbol = 64, 56, 16, 24
+    at_dynamic = header + 2 * segment
+    tags = 7
+    at_strings = at_dynamic + tags * entry
+    at_symbols = at_strings + len(strings)
+    at_hash = at_symbols + symbol
+    size = at_hash + 16
+    dynamic = ((14, 1), (5, at_strings), (10, len(strings)), (6, at_symbols), (11, symbol), (4, at_hash), (0, 0))
+    image = struct.pack("<4s5B7xHHIQQQIHHHHHH", b"\x7fELF", 2, 1, 1, 0, 0, 3, machine, 1, 0, header, 0, 0, header, segment, 2, 64, 0, 0)
+    image += struct.pack("<IIQQQQQQ", 1, 6, 0, 0, 0, size, size, 0x1000)  # PT_LOAD: the whole file, read and write
+    image += struct.pack("<IIQQQQQQ", 2, 6, at_dynamic, at_dynamic, at_dynamic, tags * entry, tags * entry, 8)
+    image += b"".join(struct.pack("<QQ", *pair) for pair in dynamic)
+    return image + strings + bytes(symbol) + struct.pack("<4I", 1, 1, 0, 0)
