@@ -88,8 +88,21 @@ class Generator:
         self.engine.set_state(state[1])
 
 
-default_generator = Generator()
-default_generator.engine = rng.default
+class _GlobalGenerator(Generator):
+    """The generator of draws that name none: of the whole program, and in a loader's worker of that worker."""
+
+    def __init__(self) -> None:
+        self._device = Device("cpu")
+
+    @property
+    def engine(self) -> Engine:  # type: ignore[override]
+        return rng.current()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Generator, (), self.__getstate__()
+
+
+default_generator = _GlobalGenerator()
 
 
 def manual_seed(seed: int) -> Generator:
@@ -133,8 +146,9 @@ def fork_rng(devices: Any = None, enabled: bool = True, _caller: str = "fork_rng
     if not enabled:
         yield
         return
-    before = rng.default.get_state()
+    engine = rng.current()
+    before = engine.get_state()
     try:
         yield
     finally:
-        rng.default.set_state(before)
+        engine.set_state(before)

@@ -50,10 +50,14 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return int(self.tensors[0].shape[0])
 
     def _collated_batch(self, indices: Sequence[int]) -> Any:
-        """A whole batch with one gather per tensor; None where gradients have to flow."""
-        if any(t.requires_grad for t in self.tensors):
+        """A whole batch with one gather per tensor; None where gradients have to flow, or an index is not a plain one."""
+        if type(self).__getitem__ is not TensorDataset.__getitem__ or any(t.requires_grad for t in self.tensors):
             return None
-        rows = np.asarray(indices, np.int64)
+        rows = np.asarray(indices)
+        if rows.ndim != 1 or rows.dtype.kind != "i" or not rows.size:
+            return None
+        if rows.min() < -len(self) or rows.max() >= len(self):
+            return None
         return [wrap(np.take(unwrap(t), rows, axis=0)) for t in self.tensors]
 
 
@@ -76,8 +80,25 @@ class StackDataset(Dataset[Any]):
             return {k: d[index] for k, d in self.datasets.items()}
         return tuple(d[index] for d in self.datasets)
 
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        """The samples at these indices; parts that fetch by the batch do."""
+        named = isinstance(self.datasets, dict)
+        columns = [_several(d, indices) for d in (self.datasets.values() if named else self.datasets)]
+        rows = zip(*columns, strict=True)
+        return [dict(zip(self.datasets, row, strict=True)) for row in rows] if named else list(rows)
+
     def __len__(self) -> int:
         return self._length
+
+
+def _several(dataset: Any, indices: list[int]) -> list[Any]:
+    """Samples of one part of a StackDataset."""
+    if not callable(getattr(dataset, "__getitems__", None)):
+        return [dataset[i] for i in indices]
+    samples: list[Any] = dataset.__getitems__(indices)
+    if len(samples) != len(indices):
+        raise ValueError(f"Nested dataset's output size mismatch. Expected {len(indices)}, got {len(samples)}")
+    return samples
 
 
 class ConcatDataset(Dataset[Any]):
@@ -131,6 +152,10 @@ class Subset(Dataset[Any]):
     def __init__(self, dataset: Dataset[Any], indices: Sequence[int]):
         self.dataset = dataset
         self.indices = indices
+        if type(self).__getitem__ is not Subset.__getitem__ and type(self).__getitems__ is Subset.__getitems__:
+            raise NotImplementedError(f"{type(self).__name__} overrides __getitem__ but not __getitems__. A loader fetches whole "
+                                      "batches with __getitems__(indices), so define it too: "
+                                      "return [self[i] for i in indices].")
 
     def __getitem__(self, idx: Any) -> Any:
         if isinstance(idx, list):
@@ -148,7 +173,9 @@ class Subset(Dataset[Any]):
 
     def _collated_batch(self, indices: Sequence[int]) -> Any:
         inner = getattr(self.dataset, "_collated_batch", None)
-        return None if inner is None else inner([self.indices[i] for i in indices])
+        if inner is None or type(self).__getitems__ is not Subset.__getitems__:
+            return None
+        return inner([self.indices[i] for i in indices])
 
 
 def random_split(dataset: Dataset[Any], lengths: Sequence[float], generator: Any = None) -> list[Subset]:

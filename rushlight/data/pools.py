@@ -1,123 +1,201 @@
-"""The workers of a loader: threads by default, processes on request. Results come back in order."""
+"""The workers of a loader: threads by default, processes on request."""
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
 import threading
 import time
 import weakref
+from copy import copy
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
 from typing import Any
 
-from rushlight.data.worker import ExceptionWrapper, Fetcher, process_main
+from rushlight.data.worker import Answer, Worker
+from rushlight.ir.graph import Graph
+from rushlight.tensor.state import state
+
+GRACE = 0.5  # seconds that a busy process has to end by itself
 
 
 class Timeout(Exception):
     """No answer within the time allowed."""
 
 
-class ThreadWorker:
-    """A daemon thread that answers fetch requests in order."""
+class Inbox:
+    """Messages to a worker, until it is told to stop: then those that are left do not count."""
 
-    def __init__(self, fetcher: Fetcher):
-        self.requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.thread = threading.Thread(target=_thread_main, args=(fetcher, self.requests, self.answers), daemon=True,
-                                       name=f"rushlight-loader-{fetcher.number}")
-        self.thread.start()
-        self._stop = weakref.finalize(self, self.requests.put, None)
-        self._stop.atexit = False
+    def __init__(self) -> None:
+        self.messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.stopped = False
 
-    def send(self, keys: Any) -> None:
-        self.requests.put((keys,))
+    def get(self) -> Any:
+        """The next message, None at the end."""
+        message = self.messages.get()
+        return None if self.stopped else message
 
-    def receive(self, timeout: float) -> tuple[str, Any]:
+    def stop(self) -> None:
+        """This is the end."""
+        self.stopped = True
+        self.messages.put(None)
+
+
+class ThreadPool:
+    """One daemon thread per worker."""
+
+    def __init__(self, workers: list[Worker]):
+        self.answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self.inboxes = [Inbox() for _ in workers]
+        for worker, inbox in zip(workers, self.inboxes, strict=True):
+            worker.source = copy(worker.source)  # each gets a data set of its own
+            threading.Thread(target=worker.serve, args=(inbox.get, self.answers.put), daemon=True,
+                             name=f"rushlight-loader-{worker.number}").start()
+        self._end = weakref.finalize(self, _end_threads, self.inboxes)
+
+    def send(self, worker: int, message: Any) -> None:
+        """Put a message into a worker's inbox."""
+        self.inboxes[worker].messages.put(message)
+
+    def receive(self, seconds: float | None) -> Answer:
+        """The next answer of any worker; Timeout."""
         try:
-            return self.answers.get(timeout=timeout if timeout > 0 else None)
+            return self.answers.get(timeout=seconds)
         except queue.Empty:
             raise Timeout from None
 
-    def stop(self) -> None:
-        self._stop()
+    def stop(self, at_once: bool = False) -> None:
+        """Let the threads end after what they are at; a thread cannot be ended from outside."""
+        self._end()
 
 
-def _thread_main(fetcher: Fetcher, requests: Any, answers: Any) -> None:
-    where = f"in DataLoader worker process {fetcher.number}"
-    broken = None
-    try:
-        fetcher.start()
-    except Exception:
-        broken = ExceptionWrapper(where)
-    while True:
-        request = requests.get()
-        if request is None:
-            return
+def _end_threads(inboxes: list[Inbox]) -> None:
+    for inbox in inboxes:
+        inbox.stop()
+
+
+class ProcessPool:
+    """One process per worker, with a pipe to each. Batches are pickled through it: no shared memory is taken."""
+
+    def __init__(self, workers: list[Worker], context: Any):
+        self.processes: list[Any] = []
+        self.connections: list[Any] = []
+        self._end = weakref.finalize(self, _end_processes, self.processes, self.connections, os.getpid())
         try:
-            answer: Any = ("error", broken) if broken is not None else ("batch", fetcher(request[0]))
-        except StopIteration:
-            answer = ("end", None)
-        except Exception:
-            answer = ("error", ExceptionWrapper(where))
-        answers.put(answer)
-        del answer
-
-
-class ProcessWorker:
-    """A process that answers fetch requests through a pipe."""
-
-    def __init__(self, fetcher: Fetcher, context: Any, seed: int):
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=process_main, args=(theirs, fetcher, seed), daemon=True)
-        self.process.start()
-        theirs.close()
-        self._stop = weakref.finalize(self, _end, self.process, self.connection)
-
-    def send(self, keys: Any) -> None:
-        try:
-            self.connection.send((keys,))
-        except (BrokenPipeError, OSError):
-            self._died()
-
-    def receive(self, timeout: float) -> tuple[str, Any]:
-        from multiprocessing.connection import wait
-        end = time.monotonic() + timeout if timeout > 0 else None
-        while True:
-            left = None if end is None else max(0.0, end - time.monotonic())
-            ready = wait([self.connection, self.process.sentinel], left)
-            if self.connection in ready:
+            for worker in workers:
+                ours, theirs = context.Pipe()
+                self.connections.append(ours)
+                process = context.Process(target=_process_main, args=(theirs, worker), daemon=True)
                 try:
-                    return self.connection.recv()  # type: ignore[no-any-return]
-                except (EOFError, ConnectionResetError):
-                    self._died()
-            elif ready:
-                self._died()
-            else:
-                raise Timeout
+                    process.start()
+                finally:
+                    theirs.close()
+                self.processes.append(process)
+        except BaseException:
+            self._end()
+            raise
+        self.sentinels = {process.sentinel: process for process in self.processes}
 
-    def _died(self) -> None:
-        import signal
-        self.process.join(1)
-        code = self.process.exitcode
-        if code is not None and code < 0:
-            name = signal.Signals(-code)
-            raise RuntimeError(f"DataLoader worker (pid {self.process.pid}) is killed by signal: {signal.strsignal(name) or name.name}. ")
-        raise RuntimeError(f"DataLoader worker (pid(s) {self.process.pid}) exited unexpectedly with exit code {code}")
+    def send(self, worker: int, message: Any) -> None:
+        """Put a message into a worker's pipe."""
+        try:
+            self.connections[worker].send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            raise _death(self.processes[worker]) from None
 
-    def stop(self) -> None:
-        self._stop()
+    def receive(self, seconds: float | None) -> Answer:
+        """The next answer of any worker; Timeout; RuntimeError as soon as any of them has died."""
+        ready = wait([*self.connections, *self.sentinels], seconds)
+        dead = [self.sentinels[x] for x in ready if isinstance(x, int)]
+        if dead:
+            raise _death(dead[0])
+        if not ready:
+            raise Timeout
+        connection: Any = ready[0]
+        try:
+            answer: Answer = connection.recv()
+        except (EOFError, ConnectionResetError):
+            raise _death(self.processes[self.connections.index(connection)]) from None
+        return answer
+
+    def stop(self, at_once: bool = False) -> None:
+        """Let the processes end, all of them by force where ``at_once``."""
+        if at_once and self._end.alive:
+            for process in self.processes:
+                process.kill()
+        self._end()
 
 
-def _end(process: Any, connection: Any) -> None:
-    """Let a worker process go: asked first, then terminated, then killed."""
+def _death(process: Any) -> RuntimeError:
+    """The error about a worker process that ended by itself."""
+    process.join(1)
+    code = process.exitcode
+    if code is None or code >= 0:
+        return RuntimeError(f"DataLoader worker (pid {process.pid}) exited unexpectedly with exit code {code}")
     try:
-        connection.send(None)
-    except (BrokenPipeError, OSError, ValueError):
-        pass
-    connection.close()
-    process.join(0.5)
-    if process.is_alive():
-        process.terminate()
-        process.join(1)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    process.close()
+        name = signal.strsignal(-code) or signal.Signals(-code).name
+    except ValueError:
+        name = f"Unknown signal {-code}"
+    hint = " Out of memory? The system ends processes in this way." if -code == signal.SIGKILL else ""
+    return RuntimeError(f"DataLoader worker (pid {process.pid}) is killed by signal: {name}.{hint}")
+
+
+def _end_processes(processes: list[Any], connections: list[Any], owner: int) -> None:
+    """End all processes within a second and a bit: by a message, SIGTERM, SIGKILL."""
+    if os.getpid() != owner:
+        return  # a copy of the pool in a forked child
+    for connection in connections:
+        try:
+            connection.send(None)
+        except OSError:
+            pass
+        connection.close()
+    for last_step in (None, "terminate", "kill"):
+        if last_step is not None:
+            for process in processes:
+                if process.is_alive():
+                    getattr(process, last_step)()
+        deadline = time.monotonic() + (60 if last_step == "kill" else GRACE)
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+        if not any(process.is_alive() for process in processes):
+            break
+    for process in processes:
+        if not process.is_alive():
+            process.close()
+
+
+def _process_main(connection: Any, worker: Worker) -> None:
+    state.graph = Graph()  # what the parent had pending is the parent's
+    inbox = Inbox()
+    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+
+    def send(answer: Answer) -> None:
+        from multiprocessing.reduction import ForkingPickler
+        try:
+            packed = ForkingPickler.dumps(answer)
+        except Exception:
+            packed = ForkingPickler.dumps(worker.failure(answer.epoch, answer.number))
+        connection.send_bytes(packed)
+    try:
+        worker.serve(inbox.get, send)
+    except (KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
+        pass  # the main process has been interrupted too, or wants no more
+
+
+def _listen(connection: Any, inbox: Inbox) -> None:
+    """Empty the pipe all the time, so that neither side ever waits for the other to read; notice the parent's death."""
+    parent = parent_process()
+    assert parent is not None
+    while True:
+        if connection not in wait([connection, parent.sentinel]):
+            os._exit(1)
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):
+            message = None
+        if message is None:
+            inbox.stop()
+            return
+        inbox.messages.put(message)

@@ -16,7 +16,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 def draw_seed(generator: Any = None) -> int:
     """The 64-bit number that PyTorch draws where a sampler or an epoch needs a seed."""
-    engine = rng.default if generator is None else generator.engine
+    engine = rng.current() if generator is None else generator.engine
     return int(engine.random64() & (2 ** 63 - 1))
 
 
@@ -89,7 +89,7 @@ class SubsetRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        engine = rng.default if self.generator is None else self.generator.engine
+        engine = rng.current() if self.generator is None else self.generator.engine
         for i in rng.randperm(engine, len(self.indices), np.int64).tolist():
             yield self.indices[i]
 

@@ -1,28 +1,32 @@
-"""What runs inside a loader's worker, a thread or a process."""
+"""What runs inside a loader's worker, be it a thread or a process."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from rushlight import rng
+from rushlight.data.fetching import Source, private_copy
+from rushlight.data.seeds import Streams, WorkerGenerators, sample_seed
+from rushlight.exec.realize import realize
+from rushlight.tensor.state import state
 
 _local = threading.local()
 
 
 @dataclass
 class WorkerInfo:
-    """Number, count, seed and data set of a worker."""
+    """Number, count, seed and data set of a worker; ``rng`` has generators of its own."""
 
     id: int
     num_workers: int
     seed: int
     dataset: Any
+    rng: WorkerGenerators | None = None
+    worker_method: str = "thread"
 
 
 def get_worker_info() -> WorkerInfo | None:
@@ -30,115 +34,135 @@ def get_worker_info() -> WorkerInfo | None:
     return getattr(_local, "info", None)
 
 
+class Epoch(NamedTuple):
+    """Tells a worker that an epoch begins."""
+
+    epoch: int
+    base: int
+
+
+class Request(NamedTuple):
+    """Asks for the batch of these keys, the first of which stands at this place in the epoch's order."""
+
+    epoch: int
+    number: int
+    place: int
+    keys: Any
+
+
+class Answer(NamedTuple):
+    """A batch (kind "batch"), the end of a stream ("end"), or an ExceptionWrapper ("error")."""
+
+    epoch: int
+    number: int
+    kind: str
+    value: Any
+
+
+class KeyErrorMessage(str):
+    """A KeyError prints the repr of its argument; this one keeps line breaks."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 class ExceptionWrapper:
-    """An exception of a worker with its traceback as text, to be raised in the main thread."""
+    """The exception that is being handled, with its traceback as text, to be raised in the main thread."""
 
     def __init__(self, where: str):
-        self.kind, value, _ = sys.exc_info()
+        self.kind, self.value, _ = sys.exc_info()
         self.text = "".join(traceback.format_exception(*sys.exc_info()))
         self.where = where
-        self.value = value
 
     def __getstate__(self) -> dict[str, Any]:
+        """Another process gets the text; the exception itself may not be picklable."""
         return {"kind": self.kind, "text": self.text, "where": self.where, "value": None}
 
     def reraise(self) -> None:
         """Raise it with PyTorch's first line and the worker's traceback."""
-        message = f"Caught {getattr(self.kind, '__name__', 'an error')} {self.where}.\nOriginal {self.text}"
         assert self.kind is not None
-        if self.kind is KeyError:
-            raise KeyError(message) from self.value
+        message = f"Caught {self.kind.__name__} {self.where}.\nOriginal {self.text}"
+        if issubclass(self.kind, KeyError):
+            message = KeyErrorMessage(message)
         try:
             error = self.kind(message)
-        except Exception:
-            raise RuntimeError(message) from None
+        except Exception:  # its constructor wants something else
+            raise RuntimeError(message) from self.value
         raise error from self.value
 
 
-def fetch(dataset: Any, keys: Any, collate_fn: Any) -> Any:
-    """One batch of a map-style data set: at once where the data set can, else sample by sample."""
-    if callable(getattr(dataset, "__getitems__", None)):
-        samples = dataset.__getitems__(keys)
-    else:
-        samples = [dataset[k] for k in keys]
-    return collate(samples, keys, collate_fn)
+@dataclass
+class Worker:
+    """Answers requests. ``method`` is "thread" or "multiprocessing"."""
 
+    source: Source
+    number: int
+    count: int
+    init_fn: Callable[[int], None] | None
+    method: str
+    streams: Streams | None = None
+    base: int = 0
+    stream: Iterator[Any] | None = None
+    broken: ExceptionWrapper | None = None
 
-def collate(samples: Any, keys: Any, collate_fn: Any) -> Any:
-    """collate_fn(samples); sizes that differ are reported with the data set's indices."""
-    try:
-        return collate_fn(samples)
-    except RuntimeError as e:
-        if "equal size" in str(e):
-            e.add_note(f"The batch holds the data set indices {list(keys)[:32]}; pad the samples, or pass a collate_fn.")
-        raise
+    def serve(self, receive: Callable[[], Any], send: Callable[[Any], None]) -> None:
+        """Answer what ``receive()`` gives, until that is None."""
+        while (message := receive()) is not None:
+            if isinstance(message, Epoch):
+                self._guarded(self._begin, message.base)
+            else:
+                send(self._answer(message))
 
+    def _where(self) -> str:
+        return f"in DataLoader worker process {self.number}{' (a thread)' if self.method == 'thread' else ''}"
 
-class Fetcher:
-    """Fetches batches in one worker."""
-
-    def __init__(self, loader: Any, number: int, seed: int):
-        self.loader, self.number, self.seed = loader, number, seed
-        self.stream: Any = None
-
-    def start(self) -> None:
-        """Make the caller a worker: its info, its random numbers, the user's worker_init_fn."""
-        _local.info = WorkerInfo(self.number, self.loader.num_workers, self.seed + self.number, self.loader.dataset)
-        if self.loader.worker_init_fn is not None:
-            self.loader.worker_init_fn(self.number)
-        if self.loader._iterable:
-            self.stream = iter(self.loader.dataset)
-
-    def __call__(self, keys: Any) -> Any:
-        """The batch of these keys; a stream gives the next ones, StopIteration at its end."""
-        loader = self.loader
-        if not loader._iterable:
-            if loader.batch_sampler is None:
-                return loader.collate_fn(loader.dataset[keys])
-            return loader._fetch(keys)
-        return next_of_stream(self.stream, keys, loader)
-
-
-def next_of_stream(stream: Any, keys: Any, loader: Any) -> Any:
-    """The next batch of an iterable data set."""
-    if loader.batch_sampler is None:
-        return loader.collate_fn(next(stream))
-    samples = []
-    for _ in keys:
+    def _guarded(self, function: Callable[[int], None], argument: int) -> None:
+        """What goes wrong at the beginning is the answer to every request."""
         try:
-            samples.append(next(stream))
-        except StopIteration:
-            break
-    if not samples or (loader.drop_last and len(samples) < len(keys)):
-        raise StopIteration
-    return loader.collate_fn(samples)
-
-
-def process_main(connection: Any, fetcher: Fetcher, seed: int) -> None:
-    """The loop of a worker process: keys in, batches out, until None."""
-    import random
-    rng.default.manual_seed(seed + fetcher.number)
-    random.seed(seed + fetcher.number)
-    np.random.seed((seed + fetcher.number) & 0xFFFFFFFF)
-    try:
-        fetcher.start()
-    except Exception:
-        connection.send(("error", ExceptionWrapper(f"in DataLoader worker process {fetcher.number}")))
-        return
-    while True:
-        try:
-            keys = connection.recv()
-        except (EOFError, OSError):
-            return
-        if keys is None:
-            return
-        try:
-            answer: Any = ("batch", fetcher(keys[0]))
-        except StopIteration:
-            answer = ("end", None)
+            function(argument)
         except Exception:
-            answer = ("error", ExceptionWrapper(f"in DataLoader worker process {fetcher.number}"))
+            self.broken = ExceptionWrapper(self._where())
+
+    def _begin(self, base: int) -> None:
+        self.base = base
+        first = self.streams is None
+        if self.streams is None:
+            threads = self.method == "thread"
+            self.streams = Streams(owns_process=not threads)
+            if threads:
+                self.source.dataset = private_copy(self.source.dataset)
+            _local.info = WorkerInfo(self.number, self.count, base + self.number, self.source.dataset,
+                                     WorkerGenerators(self.streams), self.method)
+        self.streams.start(base + self.number)
+        if first and self.init_fn is not None:
+            self.init_fn(self.number)
+        if self.source.stream:
+            self.stream = iter(self.source.dataset)
+
+    def _answer(self, request: Request) -> Answer:
+        if self.broken is not None:
+            return Answer(request.epoch, request.number, "error", self.broken)
         try:
-            connection.send(answer)
-        except (BrokenPipeError, OSError):
-            return
+            batch = self._next_of_stream(request) if self.source.stream else self._batch(request)
+            realize(state.graph)  # here and now, not in the main thread when it reads the batch
+        except Exception:
+            return self.failure(request.epoch, request.number)
+        return Answer(request.epoch, request.number, *batch)
+
+    def failure(self, epoch: int, number: int) -> Answer:
+        """The exception that is being handled as an answer."""
+        return Answer(epoch, number, "error", ExceptionWrapper(self._where()))
+
+    def _batch(self, request: Request) -> tuple[str, Any]:
+        streams = self.streams
+        assert streams is not None
+        return "batch", self.source.batch(request.keys, lambda i: streams.start(sample_seed(self.base, request.place + i)))
+
+    def _next_of_stream(self, request: Request) -> tuple[str, Any]:
+        if self.stream is None:
+            return "end", None
+        try:
+            return "batch", self.source.next_of(self.stream, request.keys)
+        except StopIteration:
+            self.stream = None
+            return "end", None

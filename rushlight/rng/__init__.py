@@ -14,8 +14,7 @@ from rushlight.rng.continuous import cauchy, exponential, log_normal, normal, un
 from rushlight.rng.discrete import bernoulli, geometric, multinomial, poisson
 from rushlight.rng.engine import DEFAULT_SEED, Engine
 from rushlight.rng.integers import randint, random_, randperm
+from rushlight.rng.streams import current, default, own_stream
 
-default = Engine(DEFAULT_SEED)
-
-__all__ = ["DEFAULT_SEED", "Engine", "bernoulli", "cauchy", "default", "exponential", "geometric", "log_normal",
-           "multinomial", "normal", "poisson", "randint", "random_", "randperm", "uniform"]
+__all__ = ["DEFAULT_SEED", "Engine", "bernoulli", "cauchy", "current", "default", "exponential", "geometric", "log_normal",
+           "multinomial", "normal", "own_stream", "poisson", "randint", "random_", "randperm", "uniform"]

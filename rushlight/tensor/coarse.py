@@ -79,14 +79,14 @@ def dropout(input: Tensor, p: float, training: bool = True) -> Tensor:
     if not training or p == 0.0:
         return input
     from rushlight import rng
-    seed = int(rng.default.random64()) & (2**63 - 1)
+    seed = int(rng.current().random64()) & (2**63 - 1)
     return apply(TABLE["dropout"], (input, float(p), seed))[0]
 
 
 def random_mask(shape: tuple[int, ...], p: float) -> Tensor:
     """A bool tensor, False with probability p, from the counter-based generator."""
     from rushlight import rng
-    return apply(TABLE["random_mask"], (float(p), int(rng.default.random64()) & (2**63 - 1)), (tuple(shape),))
+    return apply(TABLE["random_mask"], (float(p), int(rng.current().random64()) & (2**63 - 1)), (tuple(shape),))
 
 
 def embedding(weight: Tensor, index: Tensor) -> Tensor:
@@ -146,8 +146,7 @@ def region(name: str, rule: Any, inputs: list[Any], attrs: tuple[Any, ...], coun
             target, new = outputs.pop(), results.pop()
             if target._spec.plain and target._storage.size == target._spec.numel:
                 target._storage.replace(new._storage.cell)
-                if target._vc is not target._storage:
-                    target._vc.version += 1
+                target._vc.version += 1
             else:
                 assign(target, new)
     finally:

@@ -348,8 +348,10 @@ def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any 
            device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """start, start + step, … below end. arange(end), arange(start, end) or arange(start, end, step)."""
     values = [v.item() if isinstance(v, Tensor) else v for v in args]
-    if len(values) == 1:
+    if len(values) == 1 and end is None:
         end = values[0]
+    elif len(values) == 1:
+        start = values[0]
     elif len(values) == 2:
         start, end = values
     elif len(values) == 3:
@@ -434,8 +436,8 @@ def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = 
 
 # --- random -------------------------------------------------------------------------------------------------------
 def engine_of(generator: Any) -> Any:
-    """The engine of a Generator, or the global one."""
-    return rng.default if generator is None else generator.engine
+    """The engine of a Generator, or the one that draws without a generator come from."""
+    return rng.current() if generator is None else generator.engine
 
 
 def _drawn(array: np.ndarray, shape: tuple[int, ...]) -> Tensor:
