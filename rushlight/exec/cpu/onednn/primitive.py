@@ -149,8 +149,11 @@ class Primitive:
 
     @property
     def reference(self) -> bool:
-        """Whether this is oneDNN's plain C++ loop nest, which is slow: better compute it otherwise."""
-        return self.impl.startswith(("ref", "simple:any"))
+        """Whether this is oneDNN's plain C++ loop nest, which is slow: better compute it otherwise.
+
+        Recurrent layers are called ``ref`` too, but their work is in matrix products and generated gate kernels.
+        """
+        return self.impl.startswith(("ref", "simple:any")) and "src_layer" not in self.slots
 
     def __repr__(self) -> str:
         return f"<{self.impl}: {', '.join(f'{name} {desc}' for name, desc in self.descs.items())}>"

@@ -152,7 +152,7 @@ def pooling_backward(diff_src: Desc, diff_dst: Desc, pool: Pool, hint: Primitive
 # ---------------------------------------------------------------------------------------------------- normalisation
 
 NORMALISED = ("src", "src_1", "mean", "variance", "scale", "shift", "dst")
-NORMALISED_BACK = ("src", "mean", "variance", "diff_dst", "scale", "shift", "diff_src", "diff_src_1", "diff_scale", "diff_shift")
+NORMALISED_BACK = ("src", "mean", "variance", "diff_dst", "scale", "diff_src", "diff_src_1", "diff_scale", "diff_shift")
 
 
 def _flags(chosen: Iterable[str]) -> int:
@@ -194,7 +194,8 @@ def layer_normalization(src: Desc, dst: Desc, norm: Norm, stat: Desc | None = No
 def layer_normalization_backward(diff_src: Desc, diff_dst: Desc, src: Desc, norm: Norm, hint: Primitive, stat: Desc | None = None,
                                  prop: str = "backward") -> Primitive:
     """The gradients of layer normalisation in its input, scale and shift."""
-    return create("layer_normalization_backward", NORMALISED_BACK, names.PROP[prop], diff_src, diff_dst, src, stat, norm.eps,
+    # Unlike that of batch normalisation, this gradient wants the shift as an argument.
+    return create("layer_normalization_backward", (*NORMALISED_BACK, "shift"), names.PROP[prop], diff_src, diff_dst, src, stat, norm.eps,
                   _flags(norm.flags), hint.desc)
 
 
