@@ -55,7 +55,7 @@ class Cell:
 class Signature:
     """An operation with the types of its operands and results: computed once, then found by a dictionary look-up."""
 
-    __slots__ = ("op", "attrs", "specs", "given", "outs", "id")
+    __slots__ = ("op", "attrs", "specs", "given", "outs", "results", "id")
     count = 0
 
     def __init__(self, op: Any, attrs: tuple[Any, ...], specs: tuple[Any, ...], outs: tuple[Spec, ...]):
@@ -63,7 +63,8 @@ class Signature:
         self.attrs = attrs
         self.specs = specs  # how operands are read: elementwise operations read them broadcast
         self.given = specs  # the operands' own types
-        self.outs = outs
+        self.outs = outs  # the results as they lie in memory: contiguous
+        self.results = outs  # the results as their tensors show them
         Signature.count += 1
         self.id = Signature.count
 

@@ -149,6 +149,43 @@ def dense_order(shape: Shape, strides: Shape) -> tuple[int, ...] | None:
     return order
 
 
+def iteration_order(shape: Shape, operands: list[Spec]) -> tuple[int, ...] | None:
+    """The order of dimensions, outermost first, in which an elementwise operation walks its operands; its result lies in it.
+
+    Operands are broadcast to `shape`. The first operand that tells two dimensions apart decides, as in PyTorch's
+    TensorIterator. None stands for the ordinary order.
+
+    >>> from rushlight.ir.dtype import float32
+    >>> iteration_order((3, 2), [spec(float32, (3, 2), (1, 3))])
+    (1, 0)
+    """
+    order = list(range(len(shape)))[::-1]  # innermost first
+    for i in range(1, len(order)):
+        here = i
+        for before in range(i - 1, -1, -1):
+            verdict = _walks_after(shape, operands, order[before], order[here])
+            if verdict > 0:
+                order[before], order[here] = order[here], order[before]
+                here = before
+            elif verdict < 0:
+                break
+    order.reverse()
+    return None if order == list(range(len(shape))) else tuple(order)
+
+
+def _walks_after(shape: Shape, operands: list[Spec], a: int, b: int) -> int:
+    """1 if dimension a belongs outside of b, -1 if inside, 0 if no operand tells."""
+    for s in operands:
+        p, q = s.strides[a], s.strides[b]
+        if s.shape[a] != shape[a] or s.shape[b] != shape[b] or p == 0 or q == 0:
+            continue
+        if p != q:
+            return 1 if p > q else -1
+        if shape[a] > shape[b]:
+            return 1
+    return 0
+
+
 def view_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
     """The strides with which `new` reads the same elements in the same order, or None where no strides can."""
     if prod(shape) == 0:

@@ -56,12 +56,12 @@ CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target i
                               decompose=lambda F, y, x, target, ignore: F.cross_entropy_rows_grad(
                                   (y / (target != ignore).sum().to(x.dtype)).expand(target.shape), x, target, ignore))
 
-GELU = row("gelu", "coarse", "x", lambda x, approximate: first(x), attrs="approximate", decompose=lambda F, x, approximate: F.gelu_parts(x, approximate),
+GELU = row("gelu", "coarse", "x", lambda x, approximate: first(x), attrs="approximate", elementwise=True, decompose=lambda F, x, approximate: F.gelu_parts(x, approximate),
            vjp={"x": lambda F, g, x, approximate: F.gelu_grad(g, x, approximate)})
-GELU_GRAD = row("gelu_grad", "coarse", "y x", lambda y, x, approximate: first(x), attrs="approximate",
+GELU_GRAD = row("gelu_grad", "coarse", "y x", lambda y, x, approximate: first(x), attrs="approximate", elementwise=True,
                 decompose=lambda F, y, x, approximate: y * F.gelu_slope(x, approximate))
-SILU = row("silu", "coarse", "x", first, decompose=lambda F, x: x * x.sigmoid(), vjp={"x": lambda F, g, x: F.silu_grad(g, x)})
-SILU_GRAD = row("silu_grad", "coarse", "y x", first, decompose=lambda F, y, x: (lambda s: y * (s * (1 + x * (1 - s))))(x.sigmoid()))
+SILU = row("silu", "coarse", "x", first, elementwise=True, decompose=lambda F, x: x * x.sigmoid(), vjp={"x": lambda F, g, x: F.silu_grad(g, x)})
+SILU_GRAD = row("silu_grad", "coarse", "y x", first, elementwise=True, decompose=lambda F, y, x: (lambda s: y * (s * (1 + x * (1 - s))))(x.sigmoid()))
 
 # x with the trailing `axes` dimensions normalised to mean 0 and variance 1; mean and 1/std are results too
 NORMALIZE = row("normalize", "coarse", "x eps", lambda x, eps, dims: (
@@ -73,7 +73,7 @@ NORMALIZE_GRAD = row("normalize_grad", "coarse", "y x mean rstd", lambda y, x, m
                      decompose=lambda F, y, x, mean, rstd, dims: F.normalize_grad_parts(y, x, mean, rstd, dims))
 
 # inverted dropout: the mask is drawn from a counter-based generator with that seed
-DROPOUT = row("dropout", "random", "x p seed", lambda x, p, seed: ((x.dtype, x.shape), (bool_, x.shape)), grad_name="MulBackward0",
+DROPOUT = row("dropout", "random", "x p seed", lambda x, p, seed: ((x.dtype, x.shape), (bool_, x.shape)), elementwise=True, grad_name="MulBackward0",
               vjp={"x": lambda F, g0, out1, p: F.where(out1, g0 * (1 / (1 - p) if p < 1 else 0.0), 0)})
 RANDOM_MASK = row("random_mask", "random", "p seed", lambda p, seed, shape: ((bool_, shape),), attrs="shape", differentiable=False)
 

@@ -22,6 +22,8 @@ COPY = row("copy", "move", "x", lambda x: ((x.dtype, x.shape),), numpy=lambda np
 # base is a whole storage as one dimension; `view` is a spec over it. The old base's memory is reused when nobody else reads it.
 WRITE = row("write", "move", "base value", lambda base, value, view: ((base.dtype, base.shape),), attrs="view", overwrites=0,
             differentiable=False)
+# the same through a view of another dtype
+WRITE_BYTES = row("write_bytes", "move", "base value", lambda base, value, view: ((base.dtype, base.shape),), attrs="view", differentiable=False)
 # x written, or added where the view overlaps itself, into zeros of `size` elements through `view`: the gradient of a view
 UNVIEW = row("unview", "move", "x", lambda x, size, view: ((x.dtype, (size,)),), attrs="size view",
              vjp={"x": lambda F, g, view: F.as_spec(g, view)})

@@ -28,11 +28,11 @@ class Op:
     """One row. ``kind`` is map, reduce, move, contract, index, random, library (one NumPy call) or coarse."""
 
     __slots__ = ("name", "kind", "inputs", "attrs", "shape", "numpy", "llvm", "xla", "vjp", "decompose", "overwrites",
-                 "grad_name", "cache", "rules", "variadic", "differentiable", "sample")
+                 "grad_name", "cache", "rules", "variadic", "differentiable", "sample", "elementwise")
 
     def __init__(self, name: str, kind: str, inputs: str, shape: Rule, *, attrs: str = "", numpy: Rule | None = None,
                  vjp: dict[str, Rule] | None = None, decompose: Rule | None = None, overwrites: int | None = None,
-                 grad_name: str | None = None, differentiable: bool = True, sample: str = "real"):
+                 grad_name: str | None = None, differentiable: bool = True, sample: str = "real", elementwise: bool = False):
         self.name = name
         self.kind = kind
         self.inputs = tuple(inputs.replace("*", "").split())
@@ -48,6 +48,7 @@ class Op:
         self.grad_name = grad_name or "".join(p.capitalize() for p in name.split("_")) + "Backward0"
         self.differentiable = differentiable and bool(self.vjp or decompose)
         self.sample = sample
+        self.elementwise = elementwise or kind == "map"  # the result has the operands' memory order
         self.cache: dict[tuple[Any, ...], Any] = {}
         self.rules = {k: (f, parameters(f)) for k, f in self.vjp.items()}
 

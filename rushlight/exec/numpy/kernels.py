@@ -117,6 +117,13 @@ def write(overwrite: bool, base: Array, value: Array, target: Spec) -> Array:
     return base
 
 
+def write_bytes(base: Array, value: Array, target: Spec) -> Array:
+    """`base` with `value` stored through a view of another dtype."""
+    base = base.copy()
+    _through(base.view(np.uint8).view(target.dtype.numpy), target)[...] = value
+    return base
+
+
 def unview(x: Array, size: int, target: Spec) -> Array:
     """Zeros with x added through a view; elements that the view shows twice receive the sum."""
     out = np.zeros(size, x.dtype)
@@ -199,7 +206,7 @@ OVERWRITING = frozenset(("write", "index_put", "scatter", "scatter_add", "scatte
 KERNELS: dict[str, Kernel] = {
     "sigmoid": sigmoid, "cast": cast, "bitcast": bitcast, "floor_divide": floor_divide, "trunc_divide": trunc_divide,
     "remainder": remainder, "fmod": fmod, "pow": power, "bitwise_left_shift": shift_left, "bitwise_right_shift": shift_right,
-    "complex": complex_of, "write": write, "unview": unview, "arange": arange, "constant_pad": constant_pad,
+    "complex": complex_of, "write": write, "write_bytes": write_bytes, "unview": unview, "arange": arange, "constant_pad": constant_pad,
     "random_mask": random_mask, "dropout": dropout, "linear": linear, "linear_no_bias": linear_no_bias,
     "softmax": softmax, "log_softmax": log_softmax,
     **SCALAR_FUNCTIONS, **indexing.KERNELS, **loss.KERNELS,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.tensor import coarse
-from rushlight.tensor.core import Tensor, assign
+from rushlight.tensor.core import Tensor
 from rushlight.tensor.creation import rand
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions import reduction as R
-from rushlight.tensor.functions.common import is_float, scalar_name
+from rushlight.tensor.functions.common import in_place, is_float, scalar_name
 
 
 def done(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
     """The result, stored in the input where that was asked for."""
-    return assign(input, result) if inplace else result
+    return in_place(input, result) if inplace else result
 
 
 def floating(name: str, x: Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from rushlight.ir.dtype import DType
 from rushlight.ir.spec import Spec
 from rushlight.ops.table import TABLE, Op
-from rushlight.tensor.core import Tensor, apply, assign
+from rushlight.tensor.core import Tensor, apply, assign, check_overlap
 from rushlight.tensor.promotion import can_cast, result_type
 from rushlight.tensor.state import settings
 
@@ -155,13 +155,15 @@ def scalar_name(dtype: DType) -> str:
     return SCALAR_NAMES.get(dtype.name, dtype.name)
 
 
-def in_place(x: Tensor, result: Tensor) -> Tensor:
-    """What `x.f_(…)` does with the result of `f(x, …)`."""
+def in_place(x: Tensor, result: Tensor, operands: Any = (), expanded: bool = False) -> Tensor:
+    """What `x.f_(…)` does with the result of `f(x, …)`, given its other operands."""
+    check_overlap(x, operands, expanded)
     if result._spec.shape != x._spec.shape:
         raise RuntimeError(f"output with shape {list(x._spec.shape)} doesn't match the broadcast shape {list(result._spec.shape)}")
     if not can_cast(result._spec.dtype, x._spec.dtype):
         raise RuntimeError(f"result type {scalar_name(result._spec.dtype)} can't be cast to the desired output type {scalar_name(x._spec.dtype)}")
-    return assign(x, result)
+    known = (x, *[o for o in operands if isinstance(o, Tensor)])
+    return assign(x, result, take=not any(result._storage is k._storage for k in known))
 
 
 def need_tensor(name: str, position: int, argument: str, value: Any) -> None:

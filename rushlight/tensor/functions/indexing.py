@@ -162,7 +162,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     dims = tuple(d for d, _ in advanced)
     indices = tuple(i if i._spec.dtype is int64 else cast(i, int64) for _, i in advanced)
     shape = TABLE["index"].shape(target._spec, *[i._spec for i in indices], dims)[0][1]
-    assign(target, apply(TABLE["index_put"], (target, _fitted(cast(value, target._spec.dtype), shape), *indices), (dims, False)))
+    assign(target, apply(TABLE["index_put"], (target, _fitted(cast(value, target._spec.dtype), shape), *indices), (dims, False)), take=True)
 
 
 def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -192,7 +192,7 @@ def store(target: Tensor, value: Tensor) -> None:
     if value._spec.expand(shape) is None:
         raise RuntimeError(f"The expanded size of the tensor ({shape[-1] if shape else 1}) must match the existing size ({have[-1]}) at non-singleton "
                            f"dimension {len(shape) - 1}.  Target sizes: {list(shape)}.  Tensor sizes: {list(have)}")
-    assign(target, expand(value, shape))
+    assign(target, value, severs=True)
 
 
 def _checked_index(name: str, index: Tensor) -> Tensor:
@@ -211,7 +211,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
 
 def _index_fits(name: str, x: Tensor, d: int, index: Tensor, src: Any = None) -> None:
     a, b = x._spec.shape or (1,), index._spec.shape or (1,)
-    if index._spec.numel == 0:
+    if index._spec.numel == 0:  # nothing is read or written, whatever the shapes
         return
     if len(a) != len(b):
         raise RuntimeError("Index tensor must have the same number of dimensions as " + ("self" if name != "gather" else "input") + " tensor")
@@ -299,6 +299,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value._spec.shape:
             raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {len(value._spec.shape)} dimension(s).")
+        if value._spec.dtype.is_complex and not input._spec.dtype.is_complex:
+            raise RuntimeError(f"value cannot be converted to type {input.dtype.name}_t without overflow")
         return where(mask, cast(value, input._spec.dtype), input)
     if isinstance(value, complex) and not input._spec.dtype.is_complex:
         raise RuntimeError("value cannot be converted to type float without overflow")
@@ -339,6 +341,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
                            f"{len(input._spec.shape)} dimensions for input, and {len(indices._spec.shape)} dimensions for indices")
     from rushlight.tensor.functions.shape import broadcast_shapes
     d = wrap_dim(dim, len(input._spec.shape))
+    from rushlight.tensor.functions.pointwise import where
+    size = input._spec.shape[d] if input._spec.shape else 1
+    indices = where(indices < 0, indices + size, indices)
     a, b = list(input._spec.shape), list(indices._spec.shape)
     a[d], b[d] = 1, 1
     common = list(broadcast_shapes(a, b))
@@ -383,6 +388,9 @@ def _along(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, ac
     if source._spec.shape and d < len(source._spec.shape) and source._spec.shape[d] != index._spec.numel:
         raise RuntimeError(f"{name}(): Number of indices ({index._spec.numel}) should be equal to source.size(dim) ({source._spec.shape[d]})")
     shape = (*input._spec.shape[:d], index._spec.numel, *input._spec.shape[d + 1:])
+    if len(source._spec.shape) != len(shape) and source._spec.shape or source._spec.expand(shape) is None:
+        raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+                           f"{list(input._spec.shape)} source.shape = {list(source._spec.shape)}")
     if source._spec.dtype is not input._spec.dtype:
         raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {input.dtype} and (source) {source.dtype}")
     return apply(TABLE["index_put"], (input, expand(source, shape), index), ((d,), accumulate))
@@ -440,6 +448,25 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
     if array.ndim == 0:
         return give(out, wrap(np.zeros((int(bool(array)), 0), np.int64)))
     return give(out, wrap(np.ascontiguousarray(np.argwhere(array), np.int64)))
+
+
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Any = None) -> Tensor:
+    """The first `size` positions of nonzero elements, one row each; rows that are left over hold fill_value.
+
+    RuntimeError for a negative size.
+
+    >>> import rushlight as rl
+    >>> rl.nonzero_static(rl.tensor([0, 1, 2]), size=3)
+    tensor([[ 1],
+            [ 2],
+            [-1]])
+    """
+    if size < 0:
+        raise RuntimeError(f"nonzero_static: 'size' must be an non-negative integer, got {size}")
+    found = unwrap(nonzero(input))[:size]
+    rows = np.full((size, found.shape[1]), fill_value, np.int64)
+    rows[:len(found)] = found
+    return give(out, wrap(rows))
 
 
 argwhere = nonzero
@@ -539,5 +566,5 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, stora
 
 
 __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "index_select", "masked_select", "masked_fill", "masked_scatter", "take",
-           "take_along_dim", "put", "index_put", "index_add", "index_copy", "index_fill", "index_reduce", "nonzero", "argwhere", "diag", "diag_embed",
+           "take_along_dim", "put", "index_put", "index_add", "index_copy", "index_fill", "index_reduce", "nonzero", "nonzero_static", "argwhere", "diag", "diag_embed",
            "diagflat", "tril", "triu", "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter"]

@@ -1,0 +1,201 @@
+"""The nodes of the backward graph that operations of the table leave, and the accumulators at its leaves."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from rushlight.autograd.graph import FREED, TWICE, GradFn, Saved
+from rushlight.ir.graph import Signature
+from rushlight.ops.table import Op
+from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, new_tensor, zeros
+from rushlight.tensor.state import state
+
+
+class AccumulateGrad(GradFn):
+    """Adds what arrives to ``grad`` of a leaf."""
+
+    __slots__ = ("variable", "post_hooks")
+
+    def __init__(self, variable: Tensor):
+        super().__init__((), (variable._spec,))
+        self.variable = variable
+        self.post_hooks: dict[int, Any] | None = None
+
+    def backward(self, grads: list[Any]) -> Any:
+        leaf = self.variable
+        new = grads[0]
+        if new is not None:
+            accumulate(leaf, new)
+            post = leaf.__dict__.get("_post_accumulate_hooks")
+            if post:
+                for hook in list(post.values()):
+                    hook(leaf)
+        return ()
+
+
+_accumulating = threading.RLock()  # several threads may send gradients to one leaf
+
+
+def accumulate(leaf: Tensor, new: Tensor) -> None:
+    """leaf.grad += new; the first gradient is taken over as it is where nobody else shares it."""
+    with _accumulating:
+        have = leaf.grad
+        if have is None:
+            if not state.grad:
+                new = new.detach()  # type: ignore[attr-defined]
+                if not new._spec.plain or new._storage.size != new._spec.numel or _shared(new):
+                    new = apply(_op("copy"), (new,))
+            leaf.grad = new
+        elif state.grad:
+            leaf.grad = have + new  # type: ignore[operator]
+        else:
+            with_grad = state.grad
+            state.grad = False
+            try:
+                have.add_(new)
+            finally:
+                state.grad = with_grad
+
+
+def _shared(t: Tensor) -> bool:
+    """Whether another tensor still shows the same storage."""
+    import sys
+    return sys.getrefcount(t._storage) > 4
+
+
+class OpFn(GradFn):
+    """The backward node of a row of the table."""
+
+    __slots__ = ("op", "sig", "saved", "mask", "count")
+
+    def __init__(self, op: Op, sig: Signature, args: tuple[Any, ...], outs: list[Tensor], edges: tuple[Any, ...]):
+        super().__init__(edges, sig.results)
+        self.op = op
+        self.sig = sig
+        self.saved: Any = {}
+        names = needed_names(op, edges)
+        for kind, i, name in names:
+            if kind == "in":
+                a = args[i]
+                self.saved[name] = Saved(a) if isinstance(a, Tensor) else a
+            elif kind == "rest":
+                self.saved[name] = tuple(Saved(a) if isinstance(a, Tensor) else a for a in args[i:])
+            else:
+                self.saved[name] = Saved(outs[i], i)
+
+    def name(self) -> str:
+        return self.op.grad_name
+
+    def release(self) -> None:
+        if self.saved:
+            self.saved = FREED
+
+    def make_output(self, s: Saved) -> Tensor:
+        t = new_tensor(s.storage, s.spec)
+        t._vc = s.counter
+        if self.specs[s.output].dtype.kind in "fc":
+            t._grad_fn, t._out, t._rg = self, s.output, True
+        return t
+
+    def backward(self, grads: list[Any]) -> Any:
+        if self.saved is FREED:
+            raise RuntimeError(TWICE)
+        env: dict[str, Any] = dict(zip(self.op.attrs, self.sig.attrs))
+        for name, s in self.saved.items():
+            env[name] = s.unpack(self) if s.__class__ is Saved else tuple(
+                x.unpack(self) if x.__class__ is Saved else x for x in s) if s.__class__ is tuple else s
+        env["F"] = functions()
+        env["g"] = grads[0]
+        if len(grads) > 1:
+            env["given"] = tuple(g is not None for g in grads)
+            for i, g in enumerate(grads):
+                env[f"g{i}"] = g if g is not None or self.specs[i].dtype.kind not in "fc" else zeros(self.specs[i])
+        else:
+            env["g0"] = grads[0]
+        if not self.op.rules:
+            return self._through_decomposition(env, grads)
+        return [None if e is None else self._one(i, env) for i, e in enumerate(self.edges)]
+
+    def _one(self, i: int, env: dict[str, Any]) -> Any:
+        op = self.op
+        last = len(op.inputs) - 1
+        name = op.inputs[min(i, last)]
+        rule = op.rules.get(name)
+        if rule is None:
+            raise NotImplementedError(f"the derivative for '{op.name}' with respect to its operand {name} is not implemented.")
+        f, names = rule
+        specs = self.sig.given
+        if op.variadic and i >= last:
+            env["i"] = i - last
+        args = [env[n] if n in env else self._type_of(n, specs) for n in names]
+        g = f(*args)
+        want = specs[i]
+        if g is not None and op.kind == "map":
+            if g._spec.dtype is not want.dtype:
+                g = functions().cast_grad(g, want.dtype)
+            if g._spec.shape != want.shape:
+                g = functions().sum_to(g, want.shape)
+        return g
+
+    def _type_of(self, name: str, specs: tuple[Any, ...]) -> Any:
+        base = name.removesuffix("_spec")
+        at = self.op.inputs.index(base)
+        if self.op.variadic and at == len(self.op.inputs) - 1:
+            return specs[at:]
+        return specs[at]
+
+    def _through_decomposition(self, env: dict[str, Any], grads: list[Any]) -> Any:
+        """The gradient of a row without rules: differentiate its decomposition."""
+        from rushlight.autograd import engine
+        inputs = list(env["inputs"])
+        leaves = [x.detach().requires_grad_() if e is not None else x for x, e in zip(inputs, self.edges)] \
+            if not state.grad else inputs
+        create = state.grad
+        state.grad = True
+        try:
+            outs = self.op.decompose(env["F"], *leaves, *self.sig.attrs)  # type: ignore[misc]
+        finally:
+            state.grad = create
+        outs = outs if isinstance(outs, tuple) else (outs,)
+        targets = {}
+        for x, e in zip(leaves, self.edges):
+            if e is not None:
+                targets[edge_key(x)] = x
+        roots = [(*gradient_edge(o), g) for o, g in zip(outs, grads) if g is not None and o._rg]
+        found = engine.run(roots, True, create, targets, state)
+        return [None if e is None else found.get(edge_key(x)) for x, e in zip(leaves, self.edges)]
+
+
+def edge_key(t: Tensor) -> tuple[int, int]:
+    """What identifies a tensor's place in the backward graph."""
+    fn, number = gradient_edge(t)
+    return id(fn), number
+
+
+_needed_cache: dict[tuple[Op, tuple[bool, ...]], list[tuple[str, int, str]]] = {}
+
+
+def needed_names(op: Op, edges: tuple[Any, ...]) -> list[tuple[str, int, str]]:
+    """Which inputs and outputs the rules of the inputs that need gradients name."""
+    key = (op, tuple([e is not None for e in edges]))
+    found = _needed_cache.get(key)
+    if found is None:
+        found = []
+        if not op.rules:
+            found.append(("rest", 0, "inputs"))
+        seen = set()
+        last = len(op.inputs) - 1
+        for i, e in enumerate(edges):
+            rule = op.rules.get(op.inputs[min(i, last)]) if e is not None else None
+            for n in rule[1] if rule else ():
+                if n in seen:
+                    continue
+                seen.add(n)
+                if n in op.inputs:
+                    at = op.inputs.index(n)
+                    found.append(("rest" if op.variadic and at == last else "in", at, n))
+                elif n == "out" or (n.startswith("out") and n[3:].isdigit()):
+                    found.append(("out", int(n[3:] or 0), n))
+        _needed_cache[key] = found
+    return found
