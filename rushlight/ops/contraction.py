@@ -50,10 +50,10 @@ CONVOLUTION = row("convolution", "contract", "x w", conv_shape, attrs="stride pa
 CONVOLUTION_INPUT = row(
     "convolution_input_grad", "contract", "y w", lambda y, w, shape, *_: ((y.dtype, shape),), attrs="shape stride padding dilation groups",
     grad_name="ConvolutionBackward0", sample="images", vjp={
-        "y": lambda F, g, w, stride, padding, dilation, groups: F.conv(g, w.conj(), stride, padding, dilation, groups),
+        "y": lambda F, g, y_spec, w, stride, padding, dilation, groups: F.cropped(F.conv(g, w.conj(), stride, padding, dilation, groups), y_spec.shape),
         "w": lambda F, g, y, w_spec, stride, padding, dilation, groups: F.conv_weight(y.conj(), g, w_spec.shape, stride, padding, dilation, groups)})
 CONVOLUTION_WEIGHT = row(
     "convolution_weight_grad", "contract", "y x", lambda y, x, shape, *_: ((y.dtype, shape),), attrs="shape stride padding dilation groups",
     grad_name="ConvolutionBackward0", sample="images", vjp={
-        "y": lambda F, g, x, stride, padding, dilation, groups: F.conv(x.conj(), g, stride, padding, dilation, groups),
+        "y": lambda F, g, y_spec, x, stride, padding, dilation, groups: F.cropped(F.conv(x.conj(), g, stride, padding, dilation, groups), y_spec.shape),
         "x": lambda F, g, y, x_spec, stride, padding, dilation, groups: F.conv_input(y.conj(), g, x_spec.shape, stride, padding, dilation, groups)})

@@ -361,6 +361,8 @@ def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any 
         dtype = settings.default_dtype if any(isinstance(v, float) for v in (start, end, step)) else dtypes.int64
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if dtype.kind in "iu" and all(math.isfinite(v) for v in (start, end, step)) and int(step):
+        start, end, step = int(start), int(end), int(step)
     if not all(math.isfinite(v) for v in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
@@ -444,6 +446,21 @@ def _drawn(array: np.ndarray, shape: tuple[int, ...]) -> Tensor:
     return wrap(array.reshape(shape))
 
 
+def draws(sized: bool = False) -> Any:
+    """Marks functions that draw random numbers: inside vmap, its ``randomness`` says how often they run.
+
+    `sized`: the function takes nothing but a size, so that the samples' numbers can be drawn at once.
+    """
+    def mark(f: Any) -> Any:
+        @functools.wraps(f)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            level = state.level
+            return f(*args, **kwargs) if level is None else level.draw(f, args, kwargs, sized)
+        return call
+    return mark
+
+
+@draws(sized=True)
 def rand(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
          requires_grad: bool = False, pin_memory: bool = False, names: Any = None, **kw: Any) -> Tensor:
     """Uniform numbers in [0, 1): the same as PyTorch's from the same seed."""
@@ -455,6 +472,7 @@ def rand(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None
     return give(out, ready(_drawn(rng.uniform(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape), requires_grad, device))
 
 
+@draws(sized=True)
 def randn(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False, pin_memory: bool = False, names: Any = None, **kw: Any) -> Tensor:
     """Normal numbers of mean 0 and variance 1: the same as PyTorch's from the same seed."""
@@ -466,6 +484,7 @@ def randn(*size: Any, generator: Any = None, out: Any = None, dtype: DType | Non
     return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape), requires_grad, device))
 
 
+@draws()
 def randint(*args: Any, low: int = 0, high: int | None = None, size: Any = None, generator: Any = None, out: Any = None,
             dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """Integers in [low, high). randint(high, size) or randint(low, high, size)."""
@@ -485,6 +504,7 @@ def randint(*args: Any, low: int = 0, high: int | None = None, size: Any = None,
     return give(out, ready(_drawn(values, shape), requires_grad, device))
 
 
+@draws()
 def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType = dtypes.int64, layout: Any = None, device: Any = None,
              requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A random order of 0 … n-1: the same as PyTorch's from the same seed."""
@@ -506,6 +526,7 @@ def _like_random(function: Any, name: str) -> Any:
 rand_like, randn_like, randint_like = _like_random(rand, "rand_like"), _like_random(randn, "randn_like"), _like_random(randint, "randint_like")
 
 
+@draws()
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None, dtype: DType | None = None,
            layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """Normal numbers; mean and std are numbers or tensors."""
@@ -525,6 +546,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
     return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), float(mean), float(std), d.numpy), shape), requires_grad, device))
 
 
+@draws()
 def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any = None) -> Tensor:
     """1 with probability input (or p), else 0."""
     prob = input if p is None else p
@@ -535,6 +557,7 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any =
     return give(out, wrap(np.asarray(values).reshape(input._spec.shape).astype(input._spec.dtype.numpy)))
 
 
+@draws()
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None) -> Tensor:
     """num_samples column numbers of each row, drawn with the row's weights."""
     weights = unwrap(input.detach())
@@ -553,6 +576,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     return give(out, wrap(np.ascontiguousarray(rng.multinomial(engine_of(generator), weights, num_samples, replacement), np.int64)))
 
 
+@draws()
 def poisson(input: Tensor, generator: Any = None) -> Tensor:
     """Poisson numbers with the elements as rates."""
     return wrap(np.asarray(rng.poisson(engine_of(generator), unwrap(input.detach()))).astype(input._spec.dtype.numpy))

@@ -149,6 +149,9 @@ def __bool__(self: Tensor) -> bool:
         if self._spec.numel == 0:
             raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
         raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+    if self._storage.batched:
+        from rushlight.func.batching import NO_CONTROL
+        raise RuntimeError(NO_CONTROL)
     return bool(item(self))
 
 
@@ -190,6 +193,9 @@ def __contains__(self: Tensor, element: Any) -> bool:
 
 def __repr__(self: Tensor, *, tensor_contents: Any = None) -> str:
     from rushlight.tensor.printing import format_tensor
+    if self._storage.batched:
+        from rushlight.func import batching
+        return batching.describe(self)
     fn = self.grad_fn
     kind = type(self).__name__
     return format_tensor(unwrap(self), self._spec.dtype, requires_grad=self.requires_grad, grad_fn_name=fn.name() if fn is not None else None,
@@ -493,12 +499,17 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     s = spec(self._spec.dtype, target)
     if s.expand(self._spec.shape) is None:
         raise RuntimeError(f"size {{{list(target)}}} is not expandable to size {{{list(self._spec.shape)}}}.")
-    return shape.sum_to(cast(self, dtypes.int64) if self._spec.dtype.kind in "biu" else self, target)
+    if not target or target != self._spec.shape:  # a sum of integers is int64
+        self = cast(self, dtypes.int64) if self._spec.dtype.kind in "biu" else self
+    return shape.sum_to(self, target)
 
 
 # --- autograd -----------------------------------------------------------------------------------------------------
 def detach(self: Tensor) -> Tensor:
     """The same memory without history."""
+    if self._storage.batched:
+        from rushlight.func import batching
+        return batching.detach(self)
     out = new_tensor(self._storage, self._spec)
     out._vc = self._vc
     return out
@@ -620,6 +631,9 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
 
 def _random_in_place(draw: Any) -> Any:
     def method(self: Tensor, *args: Any, generator: Any = None, **kw: Any) -> Tensor:
+        if state.level is not None:
+            like = creation.empty_like if state.level.randomness == "same" else lambda t: t.detach().clone()
+            return assign(self, state.level.draw(lambda t, *a, **k: method(like(t), *a, generator=generator, **k), (self, *args), kw))
         values = draw(creation.engine_of(generator), self._spec.numel, self._spec.dtype, *args, **kw)
         if state.grad and self._rg and self._grad_fn is None:
             from rushlight.tensor.core import check_in_place

@@ -25,6 +25,8 @@ def checked(index: Array, size: int, what: str, negative: bool = False) -> Array
 def gather(x: Array, index: Array, dim: int) -> Array:
     if x.ndim == 0:
         return x.reshape(1)[checked(index.reshape(-1), 1, GATHER)].reshape(index.shape)
+    if not index.size:
+        return np.empty(index.shape, x.dtype)
     checked(index, x.shape[dim], GATHER)
     crop = tuple(slice(None) if d == dim else slice(0, n) for d, n in enumerate(index.shape))
     return np.take_along_axis(x[crop], index.astype(np.int64), dim)

@@ -57,6 +57,8 @@ def _check(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, groups: in
     out = w.shape[1] * groups if transposed else w.shape[0]
     if not transposed and out % groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size {list(w.shape)} instead")
+    if b is not None and b.dtype is not x.dtype:
+        raise RuntimeError(f"Input type ({scalar_name(x.dtype)}) and bias type ({scalar_name(b.dtype)}) should be the same")
     if b is not None and tuple(b.shape) != (out,):
         raise RuntimeError(f"Given weight of size {list(w.shape)}, expected bias to be 1-dimensional with {out} elements, but got bias of size "
                            f"{list(b.shape)} instead")

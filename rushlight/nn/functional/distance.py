@@ -5,6 +5,7 @@ from __future__ import annotations
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.combined import pdist_rows
 from rushlight.tensor.functions.reduction import vector_norm
+from rushlight.tensor.functions.shape import broadcast_tensors
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
@@ -14,6 +15,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 · x2 / (|x1| |x2|) along dim, norms at least eps."""
+    x1, x2 = broadcast_tensors(x1, x2)
     n1, n2 = vector_norm(x1, 2, dim, True).clamp_min(eps), vector_norm(x2, 2, dim, True).clamp_min(eps)
     return ((x1 / n1) * (x2 / n2)).sum(dim)
 

@@ -324,6 +324,8 @@ def one_hot_mask(target: Tensor, classes: int) -> Tensor:
 
 def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """The mean over (label, other class) of max(0, 1 - x[label] + x[other]); labels of a row end at the first -1."""
+    if input.ndim > 2 or 0 in input.shape[-1:]:
+        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}")
     x = input.reshape(1, -1) if input.ndim < 2 else input
     t = target.reshape(1, -1) if target.ndim < 2 else target
     if t.shape != x.shape:

@@ -44,5 +44,9 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
         if n + a + b < 1:
             raise RuntimeError(f"input (size: {n}) at dimension {d} is too small with padding ({a}, {b})")
         if a or b:
+            # negative widths cut off, as circular padding does before it copies
+            if mode == "circular" and min(a, b) < 0:
+                input = input.narrow(d, max(0, -a), n - max(0, -a) - max(0, -b))
+                a, b, n = max(0, a), max(0, b), input.shape[d]
             input = input.index_select(d, wrap(_source(mode, n, a, b)))
     return input

@@ -90,7 +90,7 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     if lh < 1 or lw < 1:
         raise RuntimeError(f"Given input with spatial size ({h}, {w}), kernel_size={k}, dilation={d}, padding={p}, calculated shape of the array of sliding blocks as "
                            f"({lh}, {lw}), but its components must be at least one.")
-    out = x.reshape(x.shape[0], x.shape[1], -1)[:, :, wrap(index)].reshape(x.shape[0], -1, lh * lw)
+    out = x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])[:, :, wrap(index)].reshape(x.shape[0], x.shape[1] * k[0] * k[1], lh * lw)
     return out if batched else out.squeeze(0)
 
 

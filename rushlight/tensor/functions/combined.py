@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, unwrap, wrap
 from rushlight.tensor.functions import shape as shapes
-from rushlight.tensor.functions.common import cast, give, is_float, to_float, wrap_dim
+from rushlight.tensor.functions.common import cast, fit, give, is_float, operand, scalar_name, to_float, wrap_dim
 from rushlight.tensor.functions.pointwise import where
-from rushlight.tensor.functions.reduction import norm_root, result
+from rushlight.tensor.functions.reduction import indicator, norm_root, result
 from rushlight.tensor.promotion import result_type
 
 
@@ -82,7 +83,7 @@ def _row_norm(d: Tensor, p: float) -> Tensor:
     if p == 2:
         return norm_root((d * d).sum(-1))
     if p == 0:
-        return cast((d != 0).sum(-1), d._spec.dtype)
+        return indicator(d.abs()).sum(-1)
     a = d.abs()
     if p == math.inf:
         return a.amax(-1)
@@ -106,8 +107,11 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
                 raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {part.ndim} dimensions")
             if part.numel() != n:
                 raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input but got {part.numel()} != {n}")
-            if name == "fweights" and part.dtype.kind not in "iu":
-                raise RuntimeError(f"cov(): expected fweights to have integral dtype but got fweights with {part.dtype} dtype")
+            kinds, kind = ("iu", "integral") if name == "fweights" else ("f", "floating point")
+            if part.dtype.kind not in kinds:
+                raise RuntimeError(f"cov(): expected {name} to have {kind} dtype but got {name} with {scalar_name(part.dtype)} dtype")
+            if part.numel() and bool((part < 0).any()):
+                raise RuntimeError(f"cov(): {name} cannot be negative")
             w = cast(part, x._spec.dtype.to_real()) if w is None else w * part
     if w is None:
         mean = x.mean(1, keepdim=True) if n else x.sum(1, keepdim=True)
@@ -126,7 +130,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
         d = x - mean
         scaled = d * w
     out = (scaled @ d.transpose(0, 1).conj()) / norm
-    return out.squeeze() if len(input._spec.shape) < 2 else out
+    return out.squeeze()
 
 
 def corrcoef(input: Tensor) -> Tensor:
@@ -193,6 +197,7 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     dims = list(range(ndim)) if dim is None else [wrap_dim(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim)]
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"dim {next(d for d in dims if dims.count(d) > 1)} appears multiple times in the list of dims")
+    spacing = 1 if spacing is None else spacing
     steps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
     if len(steps) != len(dims):
         raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to 'self.dim() = {ndim}', but got a list "
@@ -225,13 +230,13 @@ def _gradient_along(x: Tensor, d: int, spacing: Any, edge_order: int) -> Tensor:
 
 
 def _edge(x: Tensor, d: int, at: tuple[int, int, int], spacing: Any, sign: int) -> Tensor:
-    """The second-order one-sided difference at an edge."""
+    """The second-order one-sided difference at an edge; steps away from it have a sign."""
     f0, f1, f2 = (x.narrow(d, i, 1) for i in at)
     if isinstance(spacing, Tensor) and spacing._spec.shape:
-        h1, h2 = (spacing[at[1]] - spacing[at[0]]).abs(), (spacing[at[2]] - spacing[at[1]]).abs()
+        h1, h2 = spacing[at[1]] - spacing[at[0]], spacing[at[2]] - spacing[at[1]]
     else:
-        h1 = h2 = spacing
-    return sign * (-f0 * (2 * h1 + h2) / (h1 * (h1 + h2)) + f1 * (h1 + h2) / (h1 * h2) - f2 * h1 / (h2 * (h1 + h2)))
+        h1 = h2 = sign * spacing
+    return (-f0 * (2 * h1 + h2) / (h1 * (h1 + h2)) + f1 * (h1 + h2) / (h1 * h2) - f2 * h1 / (h2 * (h1 + h2)))
 
 
 def mvlgamma(input: Tensor, p: int, *, out: Any = None) -> Tensor:
@@ -266,6 +271,24 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Any = None
     d = wrap_dim(dim, len(input._spec.shape))
     norms = vector_norm(input, p, [i for i in range(len(input._spec.shape)) if i != d], True)
     return give(out, input * where(norms > maxnorm, maxnorm / (norms + 1e-7), 1))
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """`value`, a number or a 0-d tensor, in the shape and dtype of input, whose gradient is 0.
+
+    RuntimeError for a value tensor with dimensions.
+
+    >>> import rushlight as rl
+    >>> rl.fill(rl.zeros(2), 3)
+    tensor([3., 3.])
+    """
+    if isinstance(value, Tensor):
+        if value._spec.shape:
+            raise RuntimeError(f"fill only supports 0-dimension value tensor but got tensor with {len(value._spec.shape)} dimensions.")
+        value = cast(value, input._spec.dtype)
+    else:
+        value = fit(operand(value), input._spec.dtype)
+    return where(apply(TABLE["full"], (True,), (input._spec.shape, bool_)), value, input)
 
 
 def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
@@ -326,7 +349,6 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
         if n + a + b < 0:
             raise RuntimeError(f"The input size {n}, plus negative padding {a} and {b} resulted in a negative output size, which is invalid. Check dimension "
                                "sizes and padding.")
-    from rushlight.tensor.functions.common import fit, operand
     return apply(TABLE["constant_pad"], (input, fit(operand(value), input._spec.dtype)), (tuple(widths),))
 
 

@@ -23,7 +23,7 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
 def _chosen(values: np.ndarray, inverse: np.ndarray, counts: np.ndarray, with_inverse: bool, with_counts: bool) -> Any:
     out = [wrap(np.array(values))]
     if with_inverse:
-        out.append(wrap(np.ascontiguousarray(inverse, np.int64)))
+        out.append(wrap(np.array(inverse, np.int64)))
     if with_counts:
         out.append(wrap(np.ascontiguousarray(counts, np.int64)))
     return tuple(out) if len(out) > 1 else out[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 from rushlight.ir.dtype import bool_
+from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE, Op, load
 from rushlight.tensor.core import Tensor, apply
 from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, in_place, is_float, need_tensor, operand, result_type,
@@ -25,6 +27,7 @@ def unary(name: str, row: str | None = None, floating: bool = False, integer: st
             if floating:
                 input = cast(input, settings.default_dtype)
             elif integer == "keep":
+                check_domain(name, input._spec.dtype)
                 return give(out, input.clone())
         result = apply(op, (input,))
         return result if out is None else give(out, result)
@@ -90,12 +93,12 @@ bitwise_left_shift, bitwise_right_shift = binary("bitwise_left_shift"), binary("
 nextafter, gcd, lcm, logaddexp, heaviside = (binary(n, tensors="both") for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
 fmod, remainder, floor_divide = binary("fmod", tensors="first"), binary("remainder"), binary("floor_divide")
 xlogy = binary("xlogy", floating=True)
-igamma, igammac = (binary(n, floating=True, tensors="both") for n in ("igamma", "igammac"))
+igamma, igammac = (binary(n, tensors="both") for n in ("igamma", "igammac"))
 
 
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
     """The absolute value of each element; of complex numbers the modulus, in the real type."""
-    return give(out, input.clone()) if input._spec.dtype is bool_ else _abs(input, out=out)
+    return _abs(input, out=out)
 
 
 absolute = abs
@@ -146,14 +149,14 @@ def scaled(other: Any, alpha: Any, input: Any) -> Any:
     if alpha.__class__ is int and alpha == 1:
         return other
     dtype = result_type(input, other) if isinstance(input, Tensor) or isinstance(other, Tensor) else settings.default_dtype
-    if dtype is bool_ or isinstance(alpha, bool) and dtype is not bool_:
+    if isinstance(alpha, bool) and dtype is not bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and dtype.kind in "iu":
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
-    if isinstance(alpha, complex) and not dtype.is_complex:
+    if isinstance(alpha, builtins.complex) and not dtype.is_complex:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
     if isinstance(other, Tensor):
-        return mul(cast(other, dtype), alpha)
+        return mul(cast(other, dtype), builtins.bool(alpha) if dtype is bool_ else alpha)
     return other * alpha
 
 
@@ -227,8 +230,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     dtype = result_type(*[o for o in (input, min, max) if o is not None])
-    if dtype.is_complex:
-        raise RuntimeError("clamp is not supported for complex types")
+    check_domain("clamp", dtype)
     x = cast(input, dtype)
     if min is not None:
         x = join(TABLE["clamp_min"], x, cast(min, dtype) if isinstance(min, Tensor) else min)
@@ -284,6 +286,7 @@ builtin_abs = __builtins__["abs"] if isinstance(__builtins__, dict) else __built
 
 def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The part behind the point."""
+    check_domain("frac", input._spec.dtype)
     return give(out, input - trunc(input))
 
 
@@ -361,11 +364,13 @@ def isreal(input: Tensor) -> Tensor:
 
 def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Where the value is +inf."""
+    check_domain("isposinf", input._spec.dtype)
     return give(out, input == float("inf"))
 
 
 def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Where the value is -inf."""
+    check_domain("isneginf", input._spec.dtype)
     return give(out, input == float("-inf"))
 
 
@@ -383,6 +388,7 @@ def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = N
 
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(x / (1 - x)), x limited to [eps, 1 - eps] first where eps is given."""
+    check_domain("logit", input._spec.dtype)
     x = to_float(input)
     if eps is not None:
         x = clamp(x, eps, 1 - eps)
@@ -391,11 +397,13 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
 
 def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Degrees to radians."""
+    check_domain("deg2rad", input._spec.dtype)
     return give(out, to_float(input) * 0.017453292519943295)
 
 
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Radians to degrees."""
+    check_domain("rad2deg", input._spec.dtype)
     return give(out, to_float(input) * 57.29577951308232)
 
 
@@ -408,6 +416,7 @@ def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input * 2 ** other."""
+    need_tensor("ldexp", 1, "input", input)
     need_tensor("ldexp", 2, "other", other)
     return give(out, mul(input, pow(2.0, other)))
 
@@ -415,6 +424,7 @@ def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
 def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """log2(2 ** x + 2 ** y)."""
     need_tensor("logaddexp2", 2, "other", other)
+    check_domain("logaddexp2", result_type(input, other))
     high = maximum(input, other)
     safe = where(isinf(high), 0, high)
     return give(out, log2(exp2(input - safe) + exp2(other - safe)) + safe)
@@ -434,11 +444,13 @@ def polygamma(n: Any, input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """|input - other| <= atol + rtol * |other|, elementwise."""
+    need_tensor("isclose", 1, "input", input)
     need_tensor("isclose", 2, "other", other)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
-    if rtol < 0 or atol < 0:
-        raise RuntimeError(f"rtol must be greater than or equal to zero, but got {min(rtol, atol)}")
+    for name, bound in (("rtol", rtol), ("atol", atol)):
+        if bound < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {bound}")
     close = input == other
     if equal_nan:
         close = close | ((input != input) & (other != other))
@@ -460,5 +472,5 @@ def in_place_of(function: Any) -> Any:
 
 __all__ = [n for n in dir() if not n.startswith("_") and n not in (
     "Any", "annotations", "NUMBERS", "TABLE", "Op", "Tensor", "apply", "as_number", "bool_", "builtin_abs", "binary", "unary", "join", "fit", "give",
-    "in_place", "in_place_of", "is_float", "keep_layout", "load", "need_tensor", "operand", "result_type", "scaled", "settings", "tensor_of",
+    "check_domain", "in_place", "in_place_of", "is_float", "keep_layout", "load", "need_tensor", "operand", "result_type", "scaled", "settings", "tensor_of",
     "tensor_scalar", "to_float", "unify", "cast")]

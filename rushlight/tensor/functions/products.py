@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply
-from rushlight.tensor.functions.common import give, need_tensor
+from rushlight.tensor.functions.common import fit, give, need_tensor
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
 
 
@@ -117,6 +117,8 @@ ger = outer
 
 
 def _mixed(start: Any, product: Tensor, beta: Any, alpha: Any) -> Tensor:
+    if product._spec.dtype.kind in "biu":  # integers are scaled by integers
+        beta, alpha = fit(beta, product._spec.dtype), fit(alpha, product._spec.dtype)
     scaled = product if alpha == 1 else product * alpha
     if beta == 0:
         return scaled.expand(scaled._spec.shape) if scaled._spec.shape else scaled
@@ -176,6 +178,12 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
         if a._spec.shape[i] != b._spec.shape[j] and 1 not in (a._spec.shape[i], b._spec.shape[j]):
             raise RuntimeError(f"contracted dimensions need to match, but first has size {a._spec.shape[i]} in dim {i} and second has size "
                                f"{b._spec.shape[j]} in dim {j}")
+    for i, j in zip(left, right):  # a contracted dimension of size 1 stands for any size: the other is summed
+        if a._spec.shape[i] != b._spec.shape[j]:
+            if a._spec.shape[i] == 1:
+                b = b.sum(j, keepdim=True)
+            else:
+                a = a.sum(i, keepdim=True)
     free_a = [d for d in range(len(a._spec.shape)) if d not in left]
     free_b = [d for d in range(len(b._spec.shape)) if d not in right]
     shape = [a._spec.shape[d] for d in free_a] + [b._spec.shape[d] for d in free_b]

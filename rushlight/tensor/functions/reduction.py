@@ -8,7 +8,7 @@ from typing import Any
 from rushlight.ir.dtype import DType, int64
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply
-from rushlight.tensor.functions.common import cast, give, is_float, to_float, wrap_dim, wrap_dims
+from rushlight.tensor.functions.common import cast, give, is_float, need_tensor, to_float, wrap_dim, wrap_dims
 
 
 def result(name: str, fields: str) -> Any:
@@ -134,6 +134,7 @@ def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False, out: Any =
 
 def extremum(name: str, input: Tensor, dim: Any, keepdim: Any, out: Any) -> Any:
     """torch.max and torch.min in their three forms."""
+    need_tensor(name, 1, "input", input)
     if isinstance(dim, Tensor):
         from rushlight.tensor.functions import pointwise
         return getattr(pointwise, "maximum" if name == "max" else "minimum")(input, dim, out=out)
@@ -259,6 +260,7 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
 
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:  # noqa: A002
     """(sum |x| ** ord) ** (1 / ord); inf, -inf and 0 as usual."""
+    from rushlight.tensor.functions.pointwise import where
     if not is_float(x) and dtype is None:
         raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
     x = x if dtype is None else cast(x, dtype)
@@ -274,10 +276,24 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
     if ord == float("-inf"):
         return give(out, reduce("amin", a, dims, keepdim) if dims else a)
     if ord == 0:
-        return give(out, cast(sum(a != 0, dims, keepdim), a._spec.dtype))
+        return give(out, sum(indicator(a), dims, keepdim))
     if ord == 1:
         return give(out, apply(TABLE["sum"], (a,), (dims, bool(keepdim))))
+    if x._rg and ord < 0:  # one zero makes the norm 0, with the gradient 0
+        zero = (a == 0).any(dims, True) if dims else a == 0
+        rest = apply(TABLE["sum"], (where(zero, 1, a) ** ord,), (dims, True)) ** (1.0 / ord)
+        found = where(zero, 0, rest)
+        return give(out, found if keepdim or not dims else found.reshape([n for d, n in enumerate(a._spec.shape) if d not in dims]))
+    if x._rg:  # the gradient of a zero, and of a zero norm, is 0
+        power = lambda v, p: where(v == 0, 0, where(v == 0, 1, v) ** p)
+        return give(out, power(apply(TABLE["sum"], (power(a, ord),), (dims, bool(keepdim))), 1.0 / ord))
     return give(out, apply(TABLE["sum"], (a ** ord,), (dims, bool(keepdim))) ** (1.0 / ord))
+
+
+def indicator(x: Tensor) -> Tensor:
+    """1 where x is not 0, in the type of x, with the gradient 0."""
+    from rushlight.tensor.functions.pointwise import where
+    return where(x != x, 1, x.sign())
 
 
 def norm_root(square: Tensor) -> Tensor:
@@ -433,4 +449,4 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
 
 
 __all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) == __name__ and not n.startswith("_") and n not in (
-    "result", "reduce", "accumulated", "count", "extremum", "argextreme", "norm_root", "vector_norm")]
+    "result", "reduce", "accumulated", "count", "extremum", "argextreme", "norm_root", "vector_norm", "indicator")]

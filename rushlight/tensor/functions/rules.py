@@ -256,6 +256,11 @@ def conv(x: Tensor, w: Tensor, *attrs: Any) -> Tensor:
     return apply(TABLE["convolution"], (x, w), attrs)
 
 
+def cropped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The leading part of that shape: a transposed convolution with output padding can be read at more places than its input has."""
+    return x if x._spec.shape == shape else x[tuple(slice(0, n) for n in shape)]
+
+
 def conv_input(y: Tensor, w: Tensor, shape: tuple[int, ...], *attrs: Any) -> Tensor:
     """The gradient of a convolution for its input; a transposed convolution."""
     return apply(TABLE["convolution_input_grad"], (y, w), (shape, *attrs))

@@ -367,6 +367,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if not s.shape:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     d = wrap_dim(dim, len(s.shape))
+    if isinstance(start, Tensor) and (start._spec.shape or start._spec.dtype.kind not in "iu"):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     start = int(start)
     n = s.shape[d]
     if length < 0:
@@ -631,8 +633,9 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
         return apply(TABLE["roll"], (reshape(input, (input._spec.numel,)),), (sh, (0,))).reshape(input._spec.shape)
     if len(sh) != len(ds):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(sh)}, dims:{len(ds)}")
-    ds = tuple(wrap_dim(d, len(input._spec.shape)) for d in ds)
-    return apply(TABLE["roll"], (input,), (sh, ds)) if input._spec.shape else clone(input)
+    if not input._spec.shape:
+        raise IndexError(f"Dimension specified as {ds[0]} but tensor has no dimensions")
+    return apply(TABLE["roll"], (input,), (sh, tuple(wrap_dim(d, len(input._spec.shape)) for d in ds)))
 
 
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
