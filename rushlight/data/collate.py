@@ -51,7 +51,7 @@ def default_collate(batch: Any) -> Any:
     if isinstance(first, np.generic):
         return as_tensor(np.array(batch))
     if isinstance(first, float):
-        return tensor(batch, dtype=float64)
+        return tensor(list(batch), dtype=float64)
     if isinstance(first, (bool, int)):
         return tensor(list(batch))
     if isinstance(first, (str, bytes)):
@@ -65,10 +65,10 @@ def default_collate(batch: Any) -> Any:
         except (TypeError, AttributeError):
             return out
     if isinstance(first, tuple) and hasattr(first, "_fields"):
-        return type(first)(*(default_collate(list(s)) for s in zip(*batch)))
+        return type(first)(*(default_collate(s) for s in zip(*batch)))
     if isinstance(first, collections.abc.Sequence):
         if any(len(b) != len(first) for b in batch):
             raise RuntimeError("each element in list of batch should be of equal size")
-        columns = [default_collate(list(s)) for s in zip(*batch)]
+        columns = [default_collate(s) for s in zip(*batch)]
         return columns if isinstance(first, (tuple, list)) else type(first)(columns)  # type: ignore[call-arg]
     raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {type(first)}")

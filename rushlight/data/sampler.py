@@ -74,7 +74,7 @@ class RandomSampler(Sampler[int]):
         else:
             for _ in range(self.num_samples // n):
                 yield from rng.randperm(engine, n, np.int64).tolist()
-            if self.num_samples % n:
+            if self.num_samples % n or self.generator is not None:  # PyTorch draws a last order even if it needs none of it
                 yield from rng.randperm(engine, n, np.int64).tolist()[:self.num_samples % n]
 
     def __len__(self) -> int:

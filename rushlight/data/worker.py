@@ -84,10 +84,11 @@ class ExceptionWrapper:
         message = f"Caught {self.kind.__name__} {self.where}.\nOriginal {self.text}"
         if issubclass(self.kind, KeyError):
             message = KeyErrorMessage(message)
+        kind = RuntimeError if issubclass(self.kind, StopIteration) else self.kind  # it would end the loop without a word
         try:
-            error = self.kind(message)
+            error = kind(message)
         except Exception:  # its constructor wants something else
-            raise RuntimeError(message) from self.value
+            error = RuntimeError(message)
         raise error from self.value
 
 
