@@ -78,6 +78,8 @@ def dropout(input: Tensor, p: float, training: bool = True) -> Tensor:
     """Each element 0 with probability p, the others scaled by 1 / (1 - p)."""
     if not training or p == 0.0:
         return input
+    if state.level is not None:
+        input = state.level.for_random(input)
     from rushlight import rng
     seed = int(rng.current().random64()) & (2**63 - 1)
     return apply(TABLE["dropout"], (input, float(p), seed))[0]
@@ -85,6 +87,8 @@ def dropout(input: Tensor, p: float, training: bool = True) -> Tensor:
 
 def random_mask(shape: tuple[int, ...], p: float) -> Tensor:
     """A bool tensor, False with probability p, from the counter-based generator."""
+    if state.level is not None:
+        return state.level.draw(random_mask, (shape, p), {})  # type: ignore[no-any-return]
     from rushlight import rng
     return apply(TABLE["random_mask"], (float(p), int(rng.current().random64()) & (2**63 - 1)), (tuple(shape),))
 

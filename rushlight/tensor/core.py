@@ -10,6 +10,7 @@ from rushlight.exec.realize import realize
 from rushlight.ir.dtype import DType
 from rushlight.ir.graph import SCALARS, Cell, Node, ScalarSpec, Signature
 from rushlight.ir.spec import Spec, iteration_order, spec
+from rushlight.ops.domains import check_domain
 from rushlight.ops.table import Op
 from rushlight.tensor.state import settings, state
 from rushlight.tensor.storage import Storage
@@ -99,6 +100,9 @@ def zeros(s: Spec) -> Tensor:
 
 def infer(op: Op, specs: list[Any], attrs: tuple[Any, ...]) -> Signature:
     """The signature of an operation on operands of these types: shape inference, once per combination."""
+    dtype = next((s.dtype for s in specs if s.dtype is not None), None)
+    if dtype is not None:
+        check_domain(op.name, dtype)
     outs = tuple([spec(d, s) for d, s in op.shape(*specs, *attrs)])
     sig = Signature(op, attrs, tuple(specs), outs)
     if op.elementwise:
@@ -145,7 +149,13 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
                 sync_view(a)
             specs.append(a._spec)
             storage = a._storage
-            ins.append(storage.cell if storage.home is None else storage.read())
+            if storage.home is None:
+                ins.append(storage.cell)
+            elif storage.batched:
+                from rushlight.func import batching
+                return batching.apply(op, args, attrs)
+            else:
+                ins.append(storage.read())
             if a._rg:
                 needs = True
         else:

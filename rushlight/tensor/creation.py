@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import functools
 import math
 from typing import Any
 
@@ -18,7 +19,7 @@ from rushlight.tensor.device import device as Device
 from rushlight.tensor.device import check_device
 from rushlight.tensor.functions.common import fit, give, need_tensor, shape_of
 from rushlight.tensor.promotion import number_dtype
-from rushlight.tensor.state import settings
+from rushlight.tensor.state import settings, state
 from rushlight.tensor.storage import Storage
 
 

@@ -80,6 +80,10 @@ def assign(t: Tensor, new: Tensor, take: bool = False, severs: bool = False) -> 
 
 def _store(storage: Storage, s: Spec, new: Tensor, take: bool) -> None:
     """Give a storage its next value: new where s shows it, the old elsewhere."""
+    if storage.batched or new._storage.batched:
+        from rushlight.func import batching
+        storage.replace(batching.write(storage, s, new))
+        return
     before = state.grad
     state.grad = False
     try:

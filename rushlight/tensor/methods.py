@@ -724,6 +724,7 @@ def _spec_in_place(name: str) -> Any:
         if self._rg and state.grad and self._grad_fn is not None:
             self._grad_fn, self._out = changed._grad_fn, 0
         self._spec = changed._spec
+        self._vc.version += 1
         return self
     return method
 

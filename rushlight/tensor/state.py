@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.graph import Graph
@@ -16,6 +17,7 @@ class State(threading.local):
         self.grad = True
         self.inference = False
         self.anomaly = False
+        self.level: Any = None  # the innermost vmap that is running (rushlight.func.batching.Level)
         self.lines = False  # whether nodes keep the user's source line
 
 

@@ -20,6 +20,7 @@ class Storage:
     """
 
     __slots__ = ("cell", "size", "dtype", "version", "home", "owner", "forever", "__weakref__")
+    batched = False  # whether this is the storage of a sample inside vmap (rushlight.func.batching)
 
     def __init__(self, cell: Cell, size: int, dtype: Any):
         self.cell = cell
