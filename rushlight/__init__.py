@@ -21,12 +21,13 @@ from rushlight.tensor.device import device  # noqa: F401
 from rushlight.tensor.formats import (channels_last, channels_last_3d, contiguous_format, layout, memory_format, preserve_format,  # noqa: F401
                                       sparse_bsc, sparse_bsr, sparse_coo, sparse_csc, sparse_csr, strided)
 from rushlight.tensor.functions import *  # noqa: F403
+from rushlight.tensor.functions.factorizations import TORCH_LEVEL as _factorizations
 from rushlight.tensor.functions.linalg import TORCH_LEVEL as _linear_algebra
 from rushlight.tensor.functions.shape import Size  # noqa: F401
 from rushlight.tensor.promotion import can_cast, promote_types, result_type  # noqa: F401
 
 __version__ = "0.1.0"
-globals().update(_linear_algebra)
+globals().update({**_linear_algebra, **_factorizations})
 
 bool = _dtypes.bool_  # noqa: A001
 float, double, half = float32, float64, float16  # noqa: A001

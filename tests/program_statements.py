@@ -66,7 +66,7 @@ def target(b: Builder, fits: Any = None) -> str | None:
         return stride_zero(t) if bad else not overlaps_itself(t)
     # leaves that require gradients may not be written, which is tried now and then
     if b.c.chance(92):
-        return b.some(lambda t: good(t) and not (t.is_leaf and t.requires_grad))
+        return b.some(lambda t: good(t) and not (t.requires_grad and leaf(t)))
     return b.some(good)
 
 
@@ -90,8 +90,11 @@ def integer(t: Any) -> bool:
     return not is_float(t) and str(t.dtype) != "torch.bool"
 
 
-def grad_ready(t: Any) -> bool:
-    return t.requires_grad
+def leaf(t: Any) -> bool:
+    try:
+        return bool(t.is_leaf)
+    except RuntimeError:  # a view whose history became ambiguous
+        return False
 
 
 # --- literals -----------------------------------------------------------------------------------------------------
@@ -409,6 +412,8 @@ def write_unary(b: Builder) -> None:
         op = "zero_()"
     if op == "cumsum_(0)" and not t.dim():
         return
+    if op in ("tril_()", "triu_(1)") and stride_zero(t) or op == "logical_not_()" and t.requires_grad:
+        return  # PyTorch writes expanded memory in any order here, and does not check writes without a derivative
     inexact = op in ("sigmoid_()", "tanh_()", "exp_()")
     if op == "sign_()" and not b.exact(v):
         return
@@ -432,7 +437,8 @@ def write_item(b: Builder) -> None:
         except Exception:
             shape = t
         u = apart(b, shape, lambda u: clash(t, u) == "none" and safe_cast(u, t))
-        if u is None or (not is_float(t) and is_float(b.get(u)) and not b.exact(u)):
+        # an integer tensor that takes the history of a value would require gradients
+        if u is None or (not is_float(t) and is_float(b.get(u)) and (b.get(u).requires_grad or not b.exact(u))):
             return
         value = u
     b.add(f"{v}[{at}] {'=' if b.c.chance(85) or value[0] == 'v' else '+='} {value}")
@@ -573,6 +579,8 @@ def binary(b: Builder) -> None:
         return
     if op in ("//", "%") and any(x[0] == "v" and b.get(x).dtype.is_floating_point and b.get(x).element_size() < 4 for x in (left, right)):
         return
+    if op in ("logical_and", "logical_or") and b.get(left).dtype != b.get(right).dtype and any(b.get(x).dtype.is_complex for x in (left, right)):
+        return  # PyTorch computes these only where both are complex
     half = any(x[0] == "v" and str(b.get(x).dtype) in ("torch.float16", "torch.bfloat16") for x in (left, right))
     b.add(f"{b.fresh()} = torch.{op}({left}, {right})" if named else f"{b.fresh()} = {left} {op} {right}", rough or half)
 
@@ -624,7 +632,7 @@ def selection(b: Builder) -> None:
     rough = ("cumsum(%d)" % d, "softmax(%d)" % d, "log_softmax(%d)" % d, "cumprod(%d)" % d)
     sharp = ("max(%d)[0]" % d, "min(%d).values" % d, "argmax(%d)" % d, "sort(dim=%d, stable=True)[0]" % d, "argsort(dim=%d, stable=True)" % d, "max()", "min()",
              "nonzero()", "cummax(%d)[0]" % d)
-    if b.c.chance(40):
+    if b.c.chance(40) and (is_float(t) or t.numel()):  # of empty operands PyTorch does not check the type
         b.add(f"{b.fresh()} = {v}.{b.c.pick(rough)}", True)
     elif b.exact(v):
         b.add(f"{b.fresh()} = {v}.{b.c.pick(sharp)}")
@@ -637,7 +645,9 @@ def product(b: Builder) -> None:
     t = b.get(v)
     u = b.some(lambda u: u.dim() > 0 and u.dtype == t.dtype and u.shape[-2 if u.dim() > 1 else 0] == t.shape[-1] and joins(u.shape[:-2], t.shape[:-2]))
     if u is None or b.c.chance(5):
-        u = b.some()
+        u = b.some(lambda u: u.dtype == t.dtype or u.numel() and t.numel())  # of empty operands PyTorch does not compare the types
+    if u is None:
+        return
     kind = b.c.integer(0, 5)
     if kind <= 2:
         b.add(f"{b.fresh()} = {v} @ {u}", True)
@@ -750,7 +760,7 @@ def backward(b: Builder) -> None:
         b.stopped = True
         return
     if b.c.chance(50):
-        leaves = [k for k in b.names() if b.get(k).is_leaf and b.get(k).grad is not None]
+        leaves = [k for k in b.names() if leaf(b.get(k)) and b.get(k).grad is not None]
         if leaves:
             b.add(f"read({b.c.pick(leaves)}.grad)")
 
@@ -767,7 +777,7 @@ def gradient(b: Builder) -> None:
 
 
 def use_gradient(b: Builder) -> None:
-    v = b.some(lambda t: t.is_leaf and t.grad is not None)
+    v = b.some(lambda t: leaf(t) and t.grad is not None)
     if v is None:
         return
     kind = b.c.integer(0, 4)

@@ -27,6 +27,8 @@ class Session:
         self.watch = watch  # look at every tensor after every line, not only at the newest
         self.env: dict[str, Any] = {"torch": lib, "np": np, "read": self.read}
         self.log: list[Any] = []
+        self.versions: dict[str, tuple[Any, int]] = {}
+        self.message = ""  # the last exception's
 
     def read(self, value: Any) -> None:
         """A point of the program where values are needed."""
@@ -47,13 +49,20 @@ class Session:
         seen = self.tensors()
         if not self.watch:
             seen = {k: v for k, v in seen.items() if k not in before or k in NAME.findall(line)}
-        self.log.append((error, {k: facts(v) for k, v in seen.items()}))
+        self.log.append((error, {k: self.facts(k, v) for k, v in seen.items()}))
         return error
+
+    def facts(self, name: str, t: Any) -> tuple[Any, ...]:
+        """What can be seen of a tensor without its values. Versions count from where a name first stood for it."""
+        first = self.versions.get(name)
+        if first is None or first[0] is not t:
+            first = self.versions[name] = t, t._version
+        return *facts(t), t._version - first[1]
 
     def finish(self) -> None:
         """Everything that the program left behind."""
         for name, t in self.tensors().items():
-            self.log.append((name, facts(t), values(t), None if not t.is_leaf else values(t.grad)))
+            self.log.append((name, self.facts(name, t), values(t), gradient(t)))
         for name, a in self.env.items():
             if isinstance(a, np.ndarray):
                 self.log.append((name, a.copy()))
@@ -61,10 +70,21 @@ class Session:
 
 def facts(t: Any) -> tuple[Any, ...]:
     """What can be seen of a tensor without its values."""
-    fn = t.grad_fn
+    try:
+        has_history = t.grad_fn is not None
+    except RuntimeError as e:  # a view whose history became ambiguous
+        has_history = type(e).__name__
     # the stride of a dimension with at most one element, and of an empty tensor, addresses nothing
     strides = tuple(s if n > 1 else 0 for n, s in zip(t.shape, t.stride())) if t.numel() else ()
-    return str(t.dtype), tuple(t.shape), strides, t.storage_offset(), t.requires_grad, t.is_leaf, fn is not None, t._version
+    return str(t.dtype), tuple(t.shape), strides, t.storage_offset(), t.requires_grad, has_history
+
+
+def gradient(t: Any) -> Any:
+    """What a leaf has accumulated."""
+    try:
+        return values(t.grad) if t.is_leaf or t.retains_grad else None
+    except RuntimeError as e:
+        return type(e).__name__
 
 
 def values(t: Any) -> Any:
@@ -240,14 +260,12 @@ def disagreement(lines: list[str], torch: Any, other: Any, watch: bool, log: Ses
         theirs = run(lines, other, watch)
     except Exception as e:  # values could not be read at the end
         return f"reading at the end: {type(e).__name__}: {e}"
-    if len(ours.log) != len(theirs.log):
-        return f"{len(ours.log)} observations, {len(theirs.log)}"
     at = -1
     for a, b in zip(ours.log, theirs.log):
         if isinstance(a[-1], dict):
             at += 1
         if differs(a, b):
-            return f"{lines[at] if isinstance(a[-1], dict) or a[0] == 'read' else 'end'}\n{told(a, b)}"
+            return f"{lines[at] if isinstance(a[-1], dict) or a[0] == 'read' else 'end'}\n{told(a, b)}\n{theirs.message}"
     return None
 
 
@@ -255,8 +273,8 @@ def told(a: Any, b: Any) -> str:
     """The part of two observations that differs."""
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)) and len(a) == len(b) and not isinstance(a[-1], np.ndarray):
         return "\n".join(told(x, y) for x, y in zip(a, b) if differs(x, y))
-    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-        return "\n".join(f"{k}: {a[k]} {b[k]}" for k in a if differs(a[k], b[k]))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return "\n".join(f"  {k}: torch {a.get(k)}\n      other {b.get(k)}" for k in {**a, **b} if k not in a or k not in b or differs(a[k], b[k]))
     return f"  torch {a}\n  other {b}"
 
 

@@ -213,6 +213,19 @@ def test_skipped_implementations(rng: np.random.Generator) -> None:
     assert len(seen) > 1 and seen[-1][1] and not seen[0][1]
 
 
+@pytest.mark.parametrize("m,k,n", [(64, 784, 256), (5, 7, 3), (1, 1, 1)])
+@pytest.mark.parametrize("describe", [plain, any_of])
+def test_inner_product(rng: np.random.Generator, describe: Any, m: int, k: int, n: int) -> None:
+    x, w, bias, dy = normal(rng, m, k), normal(rng, n, k), normal(rng, n), normal(rng, m, n)
+    forward = primitives.inner_product(describe(x), describe(w), describe(dy), plain(bias))
+    close(run(forward, src=x, weights=w, bias=bias)["dst"], x.astype(float) @ w.T + bias, 1e-3)
+    back = primitives.inner_product_backward_data(describe(x), describe(w), describe(dy), forward)
+    close(run(back, diff_dst=dy, weights=w)["diff_src"], dy.astype(float) @ w, 1e-3)
+    found = run(primitives.inner_product_backward_weights(describe(x), describe(w), describe(dy), forward, plain(bias)), src=x, diff_dst=dy)
+    close(found["diff_weights"], dy.T.astype(float) @ x, 1e-3)
+    close(found["diff_bias"], dy.sum(0, dtype=float), 1e-3)
+
+
 def test_sgemm_has_an_address() -> None:
     assert library.address("dnnl_sgemm") and library.address("dnnl_primitive_execute") != library.address("dnnl_sgemm")
 

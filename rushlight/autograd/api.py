@@ -65,7 +65,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     from rushlight.tensor.core import Tensor, gradient_edge
     from rushlight.tensor.state import state
     if is_grads_batched:
-        raise NotImplementedError("autograd.grad(is_grads_batched=True) is not supported; call grad once per row, or use torch.func.vmap")
+        return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     if allow_unused is None:
         allow_unused = materialize_grads
     elif not allow_unused and materialize_grads:
@@ -87,3 +87,19 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
             g = creation.zeros_like(x) if materialize_grads else None
         results.append(g)
     return tuple(results)
+
+
+def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, create_graph: bool, allow_unused: Any, materialize: bool) -> tuple[Any, ...]:
+    """`grad` for many weights at once: the first dimension of grad_outputs counts them."""
+    from rushlight.func.vectorize import vmap
+    from rushlight.tensor.core import Tensor
+    given = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
+    missing: list[bool] = []
+
+    def one(*weights: Any) -> Any:
+        it = iter(weights)
+        found = grad(outputs, inputs, [None if g is None else next(it) for g in given], retain_graph, create_graph, True, allow_unused, False, materialize)
+        missing[:] = [g is None for g in found]
+        return tuple(g for g in found if g is not None)
+    results = iter(vmap(one)(*[g for g in given if g is not None]))
+    return tuple(None if gone else next(results) for gone in missing)

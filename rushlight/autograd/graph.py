@@ -67,6 +67,22 @@ class GradFn:
         return f"<{self.name()} object at {id(self):#x}>"
 
 
+class Undefined(GradFn):
+    """Stands for the node of an operation that PyTorch does not differentiate: going back through it is an error."""
+
+    __slots__ = ("operation",)
+
+    def __init__(self, operation: str, node: GradFn):
+        super().__init__(node.edges, node.specs)
+        self.operation = operation
+
+    def name(self) -> str:
+        return "NotImplemented"
+
+    def backward(self, grads: list[Any]) -> Any:
+        raise RuntimeError(f"derivative for aten::{self.operation} is not implemented")
+
+
 class RemovableHandle:
     """Takes a hook out of its dictionary again; usable as a context manager."""
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec.numpy import executor as numpy_executor
+from rushlight.exec import choose
 from rushlight.exec.stats import stats
 from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import spec
-from rushlight.passes import pipeline
 
 Run = Callable[[list[Any]], "tuple[Buffer, ...]"]
 MAX_PLANS = int(os.environ.get("RUSHLIGHT_PLANS", "512"))
@@ -126,8 +125,7 @@ def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list
 
 def _build(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: list[int], key: tuple[Any, ...]) -> Run:
     """Compile the graph with the executor in force and remember the plan."""
-    program = pipeline.lower(to_program(nodes, live, inputs, donated), numpy_executor.claims)
-    run = numpy_executor.compile_program(program)
+    run = choose.compile_program(to_program(nodes, live, inputs, donated))
     stats.plans_built += 1
     with _plans_lock:
         _plans[key] = run

@@ -98,7 +98,7 @@ def choose(op: Op) -> Callable[[Call], RuleResult]:
     found = RULES.get(op.name)
     if found is not None:
         return found
-    if op.kind == "map":
+    if op.elementwise:
         return elementwise
     if op.kind == "reduce" and ("dim" in op.attrs or "dims" in op.attrs):
         return along_dims
@@ -167,10 +167,10 @@ def one_by_one(c: Call) -> RuleResult:
 for _name in ("softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "normalize", "normalize_grad", "fft", "ifft", "flip",
               "gather", "scatter", "scatter_add", "scatter_reduce", "roll"):
     RULES[_name] = along_dims
-for _name in ("cholesky", "inv", "det", "slogdet", "qr", "svd", "eigh", "eig", "matrix_exp"):
+for _name in ("cholesky", "inv", "det", "slogdet", "qr", "svd", "eigh", "eig", "matrix_exp", "cholesky_ex", "inv_ex", "lu_factor", "lu_order",
+              "ldl_factor", "ldl_solve", "pinv"):
     RULES[_name] = leading
-for _name in ("gelu", "gelu_grad", "silu", "silu_grad", "copy"):
-    RULES[_name] = elementwise
+RULES["copy"] = elementwise
 
 
 # --- contractions -------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def matmul(c: Call) -> RuleResult:
     return core.apply(c.op, (c.aligned(0, rank), c.aligned(1, rank)))
 
 
-@rule("solve")
+@rule("solve", "solve_ex")
 def solve(c: Call) -> RuleResult:
     rank = max(c.rank(0), c.rank(1))
     return core.apply(c.op, (c.aligned(0, rank), c.aligned(1, rank)))
@@ -264,6 +264,12 @@ def cat(c: Call) -> RuleResult:
     return core.apply(c.op, tuple(c.full(i) for i in range(len(c.args))), (c.attr("dim") + 1,))
 
 
+@rule("reorder")
+def reorder(c: Call) -> RuleResult:
+    """The memory order of a sample is not kept."""
+    return core.apply(TABLE["copy"], (c.full(0),))
+
+
 @rule("constant_pad")
 def constant_pad(c: Call) -> RuleResult:
     return core.apply(c.op, (c.full(0), c.args[1]), (((0, 0), *c.attr("pads")),))
@@ -277,14 +283,21 @@ def unview(c: Call) -> RuleResult:
     return reshape(core.apply(c.op, (c.full(0),), (n * c.size, rows)), (c.size, n))
 
 
-@rule("write")
+@rule("write", "write_bytes")
 def write(c: Call) -> RuleResult:
-    n, v = c.sig.results[0].shape[0], c.attr("view")
-    rows = spec(v.dtype, (c.size, *v.shape), (n, *v.strides), v.offset)
-    base = reshape(c.full(0), (c.size * n,))
     value = c.full(1)
-    value = expand(value, rows.shape) if isinstance(value, Tensor) else core.apply(TABLE["full"], (value,), (rows.shape, v.dtype))
-    return reshape(write_whole(base, value, rows), (c.size, n))
+    if not isinstance(value, Tensor):
+        value = core.apply(TABLE["full"], (value,), (c.attr("view").shape, c.attr("view").dtype))
+    return written(c.full(0), value, c.attr("view"), c.size)
+
+
+def written(base: Tensor, value: Tensor, v: Any, size: int) -> Tensor:
+    """Physical memory (batch, size of a sample) after value was stored through the view v of each sample."""
+    from rushlight.func.batching import in_dtype
+    d, shape = base._spec.dtype, base._spec.shape
+    flat = reshape(in_dtype(base, v), (-1,))
+    rows = spec(v.dtype, (size, *v.shape), (flat._spec.numel // size, *v.strides), v.offset)
+    return reshape(in_dtype(write_whole(flat, expand(value, rows.shape), rows), spec(d, ())), shape)
 
 
 # --- by index -----------------------------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import TABLE, Op
 from rushlight.tensor import core
 from rushlight.tensor.core import Tensor, new_tensor
-from rushlight.tensor.inplace import write_whole
 from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
 
@@ -184,7 +183,7 @@ def physical(t: Tensor, level: Level) -> Tensor:
         raise RuntimeError(ENDED)
     p: Tensor = cell.physical
     s, n = t._spec, t._storage.size
-    p = _in_dtype(p, s)
+    p = in_dtype(p, s)
     if s.dtype is not t._storage.dtype:
         n = p._spec.numel // max(level.size, 1)
     if s.plain and s.numel == n:
@@ -193,16 +192,17 @@ def physical(t: Tensor, level: Level) -> Tensor:
     return core.as_spec(flat, spec(s.dtype, (level.size, *s.shape), (n, *s.strides), flat._spec.offset + s.offset))
 
 
-def _in_dtype(p: Tensor, s: Spec) -> Tensor:
-    """The physical tensor in the dtype in which a view reads it: complex numbers as pairs, and back."""
+def in_dtype(p: Tensor, s: Spec) -> Tensor:
+    """Memory in the dtype in which a view reads it: complex numbers as pairs, and back. Dimensions behind the first may be merged."""
     from rushlight.tensor.functions.shape import reshape, view_as_complex, view_as_real
     d = p._spec.dtype
     if d is s.dtype:
         return p
-    if d.to_real() is s.dtype:
+    if d.is_complex and d.to_real() is s.dtype:
         return view_as_real(p.contiguous())
-    if d.to_complex() is s.dtype:
-        return view_as_complex(reshape(p, (p._spec.shape[0], -1, 2)).contiguous())
+    if s.dtype.is_complex and d.to_complex() is s.dtype:
+        pairs = (-1, 2) if len(p._spec.shape) == 1 else (p._spec.shape[0], p._spec.numel // p._spec.shape[0] // 2, 2)
+        return view_as_complex(reshape(p, pairs).contiguous())
     raise NotImplementedError(f"vmap over a view of {d} memory as {s.dtype}")
 
 
@@ -255,12 +255,8 @@ def write(storage: Storage, s: Spec, new: Tensor) -> Cell:
     if s.plain and s.numel == n and s.dtype is storage.dtype:
         from rushlight.tensor.functions.shape import expand
         return BatchedCell(expand(value, (size, *s.shape)), level)
-    from rushlight.tensor.functions.shape import reshape
-    if s.dtype is not storage.dtype:
-        raise NotImplementedError(f"writing {s.dtype} through a view of {storage.dtype} memory inside vmap; write to the original tensor")
-    base = reshape(storage.cell.physical, (size * n,))  # type: ignore[attr-defined]
-    through = spec(s.dtype, (size, *s.shape), (n, *s.strides), s.offset)
-    return BatchedCell(reshape(write_whole(base, core.functions().expand(value, through.shape), through), (size, n)), level)
+    from rushlight.func.batch_rules import reshape, written
+    return BatchedCell(written(reshape(storage.cell.physical, (size, n)), value, s, size), level)  # type: ignore[attr-defined]
 
 
 def _promote(storage: Storage, level: Level) -> None:

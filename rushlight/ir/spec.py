@@ -70,9 +70,8 @@ class Spec:
     def narrow(self, dim: int, start: int, length: int, step: int = 1) -> Spec:
         """Elements start, start+step, … of one dimension."""
         shape, strides = self.shape, self.strides
-        offset = self.offset + (start * strides[dim] if length else 0)
         return self.at((*shape[:dim], length, *shape[dim + 1:]),
-                       (*strides[:dim], strides[dim] * step, *strides[dim + 1:]), offset)
+                       (*strides[:dim], strides[dim] * step, *strides[dim + 1:]), self.offset + start * strides[dim])
 
     def select(self, dim: int, index: int) -> Spec:
         """One index of one dimension, which goes away."""

@@ -19,6 +19,9 @@ FULL = row("full", "move", "value", lambda value, shape, dtype: ((dtype, shape),
            numpy=lambda np, value, shape, dtype: np.full(shape, value, dtype.numpy), differentiable=False)
 COPY = row("copy", "move", "x", lambda x: ((x.dtype, x.shape),), numpy=lambda np, x: np.array(x, order="C"),
            vjp={"x": lambda g: g}, grad_name="CloneBackward0")
+# a copy whose dimensions lie in the order `order` in memory, outermost first; executors see it as a copy
+REORDER = row("reorder", "move", "x", lambda x, order: ((x.dtype, x.shape),), attrs="order", elementwise=True,
+              vjp={"x": lambda g: g}, grad_name="CloneBackward0")
 # base is a whole storage as one dimension; `view` is a spec over it. The old base's memory is reused when nobody else reads it.
 WRITE = row("write", "move", "base value", lambda base, value, view: ((base.dtype, base.shape),), attrs="view", overwrites=0,
             differentiable=False)

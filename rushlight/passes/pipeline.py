@@ -7,7 +7,7 @@ from typing import Any
 
 from rushlight.ir.program import Instr, Operand, Program
 
-Claims = Callable[[Any], bool]
+Claims = Callable[[Instr], bool]  # whether an executor runs an instruction as it is
 # Writes a coarse instruction with public operations: (op, operand types, attrs) -> a program. The tensor layer sets it.
 trace: Callable[[Any, tuple[Any, ...], tuple[Any, ...]], Program] | None = None
 
@@ -36,7 +36,7 @@ def decompose(program: Program, claims: Claims) -> Program:
     """Coarse operations written out, repeatedly, until the executor claims all that is left."""
     out = Program(program.inputs, [], program.outputs, program.donated, program.values)
     for instr in program.instrs:
-        if claims(instr.op):
+        if claims(instr):
             out.instrs.append(instr)
         else:
             _splice(out, instr, claims)

@@ -51,9 +51,8 @@ class Tensor(metaclass=TensorMeta):
 
     @property
     def requires_grad(self) -> bool:
-        if self._base is not None:
-            sync_view(self)
-        return self._rg
+        base = self._base
+        return self._rg if base is None else base._rg or self._grad_fn is not None or self._wants
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -100,10 +99,10 @@ def zeros(s: Spec) -> Tensor:
 
 def infer(op: Op, specs: list[Any], attrs: tuple[Any, ...]) -> Signature:
     """The signature of an operation on operands of these types: shape inference, once per combination."""
+    outs = tuple([spec(d, s) for d, s in op.shape(*specs, *attrs)])
     dtype = next((s.dtype for s in specs if s.dtype is not None), None)
     if dtype is not None:
         check_domain(op.name, dtype)
-    outs = tuple([spec(d, s) for d, s in op.shape(*specs, *attrs)])
     sig = Signature(op, attrs, tuple(specs), outs)
     if op.elementwise:
         _lay_out(sig)
@@ -118,8 +117,10 @@ def _lay_out(sig: Signature) -> None:
     shape = sig.outs[0].shape
     reads: list[Any] = [s.expand(shape) if isinstance(s, Spec) else s for s in sig.given]
     arrays = [s for s in sig.given if isinstance(s, Spec)]
-    if not all(s.contiguous and s.shape == shape for s in arrays):
+    if sig.op.name == "reorder" or not all(s.contiguous and s.shape == shape for s in arrays):
         order = iteration_order(shape, [s for s in reads if isinstance(s, Spec)])
+        if sig.op.name == "reorder":  # a copy in an order that is given
+            order, sig.op, sig.attrs = sig.attrs[0], _op("copy"), ()
         if order is not None:
             inverse = tuple(sorted(range(len(order)), key=order.__getitem__))
             reads = [s.permute(order) if isinstance(s, Spec) else s for s in reads]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import functools
 import math
 from typing import Any
 
@@ -17,7 +16,7 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, from_flat, new_tensor, unwrap, wrap
 from rushlight.tensor.device import device as Device
 from rushlight.tensor.device import check_device
-from rushlight.tensor.functions.common import fit, give, need_tensor, shape_of
+from rushlight.tensor.functions.common import fit, give, need_tensor, scalar_name, shape_of
 from rushlight.tensor.promotion import number_dtype
 from rushlight.tensor.state import settings, state
 from rushlight.tensor.storage import Storage
@@ -363,6 +362,8 @@ def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any 
         dtype = settings.default_dtype if any(isinstance(v, float) for v in (start, end, step)) else dtypes.int64
     if step == 0:
         raise RuntimeError("step must be nonzero")
+    if dtype.kind in "bc":
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{scalar_name(dtype)}'")
     if dtype.kind in "iu" and all(math.isfinite(v) for v in (start, end, step)) and int(step):
         start, end, step = int(start), int(end), int(step)
     if not all(math.isfinite(v) for v in (start, end)):

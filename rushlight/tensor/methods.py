@@ -24,10 +24,10 @@ from rushlight.tensor.state import state
 NOT_METHODS = {"cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack", "einsum", "meshgrid", "tensordot",
                "broadcast_tensors", "broadcast_shapes", "atleast_1d", "atleast_2d", "atleast_3d", "complex", "polar", "chain_matmul", "Size",
                "real", "imag", "polygamma", "rsub", "deg2rad", "rad2deg", "result", "where", "block_diag", "cartesian_prod", "combinations", "cdist", "trapezoid", "trapz",
-               "cumulative_trapezoid", "gradient", "searchsorted", "bucketize"}
+               "cumulative_trapezoid", "gradient", "searchsorted", "bucketize", "vander", "lu_unpack", "fill"}
 IN_PLACE = """abs absolute acos arccos acosh arccosh add addcdiv addcmul addmm addmv addr addbmm baddbmm asin arcsin asinh arcsinh atan arctan atan2 arctan2
 atanh arctanh bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip conj_physical
-copysign cos cosh cumprod cumsum deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge
+copysign cos cosh deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge
 greater greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy index_fill index_put index_reduce lcm ldexp le lerp less less_equal
 lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative
 nextafter not_equal polygamma pow put rad2deg reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh
@@ -44,9 +44,10 @@ def attach() -> None:
         for name in family.__all__:
             if name not in NOT_METHODS and callable(getattr(family, name)):
                 setattr(Tensor, name, getattr(family, name))
-    from rushlight.tensor.functions.linalg import TORCH_LEVEL
-    for name, f in TORCH_LEVEL.items():
-        setattr(Tensor, name, f)
+    from rushlight.tensor.functions import factorizations, linalg
+    for name, f in {**linalg.TORCH_LEVEL, **factorizations.TORCH_LEVEL}.items():
+        if name not in NOT_METHODS:
+            setattr(Tensor, name, f)
     for name in ("deg2rad", "rad2deg"):
         setattr(Tensor, name, getattr(pointwise, name))
     for name in IN_PLACE:
@@ -718,8 +719,25 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = 
     return self
 
 
+def _scan_in_place(name: str) -> Any:
+    f = getattr(functions, name)
+
+    def method(self: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+        check_in_place(self)
+        if self._spec.dtype is dtypes.bool_:
+            raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
+        return in_place(self, f(self, dim, dtype=dtype or self._spec.dtype))
+    method.__name__ = name + "_"
+    method.__doc__ = f"In-place version of `{name}`, computed in the tensor's own dtype."
+    return method
+
+
+cumsum_, cumprod_ = _scan_in_place("cumsum"), _scan_in_place("cumprod")
+
+
 def _spec_in_place(name: str) -> Any:
     def method(self: Tensor, *args: Any, **kw: Any) -> Tensor:
+        check_in_place(self)
         changed = getattr(shape, name)(self, *args, **kw)
         if self._rg and state.grad and self._grad_fn is not None:
             self._grad_fn, self._out = changed._grad_fn, 0

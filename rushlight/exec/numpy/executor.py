@@ -18,8 +18,9 @@ WIDEN = frozenset(("map", "reduce", "contract", "coarse", "library"))  # kinds t
 KEEPS_HALF = frozenset(("cast", "sort", "topk", "nextafter", "max_dim", "min_dim", "bitcast", "where", "amax", "amin", "neg", "abs"))
 
 
-def claims(op: Any) -> bool:
+def claims(instr: Instr) -> bool:
     """Whether this executor has a kernel for the operation; else its decomposition runs."""
+    op = instr.op
     return op.numpy is not None or op.name in KERNELS or op.decompose is None
 
 
@@ -70,7 +71,7 @@ def source(program: Program) -> tuple[str, dict[str, Any]]:
     lines = [f"def plan({', '.join(f'v{i}' for i in range(len(program.inputs)))}):"]
     for at, instr in enumerate(program.instrs):
         args = [_operand(o, types, names) for o in instr.operands]
-        kernel = _kernel(instr)
+        kernel = kernel_of(instr)
         overwrites = instr.op.overwrites
         if overwrites is not None:
             args.insert(0, str(_may_overwrite(program, instr, at, last, types)))
@@ -131,7 +132,7 @@ def _operand(o: Operand, types: dict[int, Any], names: dict[str, Any]) -> str:
     return f"view(v{o.value}, {name}, {want.shape}, {strides}, {want.offset * size})"
 
 
-def _kernel(instr: Instr) -> Callable[..., Any]:
+def kernel_of(instr: Instr) -> Callable[..., Any]:
     """The NumPy function of an instruction; half precision is computed in float32."""
     op = instr.op
     f = op.numpy if op.numpy is not None else KERNELS[op.name]

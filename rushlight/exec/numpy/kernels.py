@@ -214,7 +214,7 @@ KERNELS: dict[str, Kernel] = {
 # Kernels in files of their own, imported when first used: file -> names of rows (a row's function has the row's name)
 FILES: dict[str, str] = {
     "conv": "convolution convolution_input_grad convolution_weight_grad",
-    "linalg_rows": "cholesky inv solve det slogdet qr svd eigh eig matrix_exp fft ifft",
+    "linalg_rows": "cholesky inv solve det slogdet qr svd eigh eig matrix_exp fft ifft cholesky_ex inv_ex solve_ex lu_factor lu_order pinv ldl_factor ldl_solve",
     "pool": "max_pool avg_pool avg_pool_grad",
     "scan": "cumsum cumprod cummax cummin logcumsumexp",
     "selection": "sort topk kthvalue median nanmedian mode max_dim min_dim argmax argmin",

@@ -10,3 +10,4 @@ from rushlight.tensor.functions.reduction import *  # noqa: F403
 from rushlight.tensor.functions.shape import *  # noqa: F403
 
 FAMILIES = (pointwise, shape, reduction, indexing, products, combined, counting)
+__all__ = [name for family in FAMILIES for name in family.__all__]  # the functions, not the files that hold them

@@ -6,6 +6,7 @@ from typing import Any
 
 from rushlight.ir.dtype import DType
 from rushlight.ir.spec import Spec
+from rushlight.ops.domains import SCALAR_NAMES
 from rushlight.ops.table import TABLE, Op
 from rushlight.tensor.core import Tensor, apply, assign, check_overlap
 from rushlight.tensor.promotion import can_cast, result_type
@@ -144,10 +145,6 @@ def give(out: Any, result: Any) -> Any:
         out.resize_(result._spec.shape)
     assign(out, cast(result, out._spec.dtype))
     return out
-
-
-SCALAR_NAMES = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long", "int32": "Int",
-                "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool", "complex64": "ComplexFloat", "complex128": "ComplexDouble"}
 
 
 def scalar_name(dtype: DType) -> str:

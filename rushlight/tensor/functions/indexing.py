@@ -9,9 +9,10 @@ import numpy as np
 from rushlight.ir.dtype import bool_, int64
 from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, assign, unwrap, view, wrap
-from rushlight.tensor.functions.common import cast, fit, give, operand, wrap_dim
+from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, unwrap, view, wrap
+from rushlight.tensor.functions.common import cast, fit, give, operand, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import expand, part_gradient, permute, reshape, strided_part
+from rushlight.tensor.state import state
 
 INT_TYPES = (int, np.integer)
 
@@ -48,6 +49,8 @@ def normalize(index: Any) -> list[Any]:
             p = wrap(np.array(bool(p)))
         elif isinstance(p, np.integer):
             p = int(p)
+        elif isinstance(p, Tensor) and not p._spec.shape and p._spec.dtype.kind in "iu" and p._spec.dtype.name != "uint8" and state.level is None:
+            p = int(p.item())  # a 0-d tensor counts as the number that it holds
         elif isinstance(p, Tensor) and p._spec.dtype.kind not in "biu":
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         elif isinstance(p, float):
@@ -162,7 +165,26 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     dims = tuple(d for d, _ in advanced)
     indices = tuple(i if i._spec.dtype is int64 else cast(i, int64) for _, i in advanced)
     shape = TABLE["index"].shape(target._spec, *[i._spec for i in indices], dims)[0][1]
+    if value._spec.dtype is not target._spec.dtype and not (value._spec.numel == 1 and _one_mask(index)):
+        raise _types_differ(target, value)
+    check_in_place(target, value)
+    check_overlap(target, (value,), expanded=True)
     assign(target, apply(TABLE["index_put"], (target, _fitted(cast(value, target._spec.dtype), shape), *indices), (dims, False)), take=True)
+
+
+def _one_mask(index: Any) -> bool:
+    """Whether a subscript picks elements by one mask alone: then a single value of any type may be stored."""
+    picks = [p for p in (index if isinstance(index, tuple) else (index,)) if isinstance(p, (Tensor, list, np.ndarray, bool))]
+    return len(picks) == 1 and _sequence_type(picks[0]) in ("bool", "uint8")
+
+
+def _sequence_type(p: Any) -> str:
+    return "bool" if isinstance(p, bool) else str(p.dtype).removeprefix("torch.") if hasattr(p, "dtype") else _sequence(p)._spec.dtype.name
+
+
+def _types_differ(target: Tensor, value: Tensor) -> RuntimeError:
+    return RuntimeError(f"Index put requires the source and destination dtypes match, got {scalar_name(target.dtype)} for the destination and "
+                        f"{scalar_name(value.dtype)} for the source.")
 
 
 def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -369,7 +391,9 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     """input with values stored (or added) at input[indices]."""
     target, advanced = parse(input, tuple(slice(None) if i is None else i for i in indices))
     if values._spec.dtype is not input._spec.dtype:
-        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype} for the destination and {values.dtype} for the source.")
+        if accumulate or values._spec.numel != 1 or not _one_mask(tuple(indices)):
+            raise _types_differ(input, values)
+        values = cast(values, input._spec.dtype)
     dims = tuple(d for d, _ in advanced)
     index = tuple(cast(i, int64) for _, i in advanced)
     shape = TABLE["index"].shape(target._spec, *[i._spec for i in index], dims)[0][1]
@@ -447,7 +471,8 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
         return tuple(wrap(np.ascontiguousarray(i)) for i in np.nonzero(array.reshape(1) if array.ndim == 0 else array))
     if array.ndim == 0:
         return give(out, wrap(np.zeros((int(bool(array)), 0), np.int64)))
-    return give(out, wrap(np.ascontiguousarray(np.argwhere(array), np.int64)))
+    # PyTorch's rows of positions lie column by column in memory
+    return give(out, wrap(np.ascontiguousarray(np.argwhere(array).T, np.int64)).t())
 
 
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Any = None) -> Tensor:

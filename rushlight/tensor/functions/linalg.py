@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, unwrap, wrap
 from rushlight.tensor.functions.common import cast, give, is_float, scalar_name, wrap_dim
+from rushlight.tensor.creation import arange, eye
+from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.products import chain_matmul as multi_dot_chain
 from rushlight.tensor.functions.products import cross as _cross
 from rushlight.tensor.functions.products import matmul
 from rushlight.tensor.functions.reduction import result, vector_norm
 
 
-def _matrix(name: str, a: Tensor, square: bool = False) -> None:
+def checked_matrix(name: str, a: Tensor, square: bool = False) -> None:
     if a.ndim < 2:
         raise RuntimeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions.")
     if square and a.shape[-1] != a.shape[-2]:
@@ -28,14 +31,14 @@ def _matrix(name: str, a: Tensor, square: bool = False) -> None:
 
 def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:  # noqa: N803
     """L with L Lᴴ = A (or U with Uᴴ U = A) for positive definite A."""
-    _matrix("cholesky", A, True)
+    checked_matrix("cholesky", A, True)
     low = apply(TABLE["cholesky"], (A,))
     return give(out, low.mH if upper else low)
 
 
 def inv(A: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
     """The inverse."""
-    _matrix("inv", A, True)
+    checked_matrix("inv", A, True)
     return give(out, apply(TABLE["inv"], (A,)))
 
 
@@ -44,69 +47,76 @@ inverse = inv
 
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Any = None) -> Tensor:  # noqa: N803
     """x with A x = B (left) or x A = B."""
-    _matrix("solve", A, True)
-    if A.dtype is not B.dtype:
-        raise RuntimeError(f"linalg.solve: Expected A and B to have the same dtype, but found A of type {scalar_name(A.dtype)} and B of type {scalar_name(B.dtype)} instead")
-    vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and tuple(B.shape) == tuple(A.shape[:-1]))
-    b = B.unsqueeze(-1) if vector else B
-    if not left:
-        return give(out, solve(A.mT, b.mT).mT)
-    if b.shape[-2] != A.shape[-1]:
-        raise RuntimeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({A.shape[-2]}x{A.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})")
-    x = apply(TABLE["solve"], (A, b))
+    vector, b = checked_right_side("solve", A, B, left)
+    x = apply(TABLE["solve"], (A, b)) if left else apply(TABLE["solve"], (A.mT, b.mT)).mT
     return give(out, x.squeeze(-1) if vector else x)
+
+
+def checked_right_side(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[bool, Tensor]:  # noqa: N803
+    """Whether B is a vector (or a batch of them), and B as matrices; RuntimeError where it does not fit A."""
+    checked_matrix(name, A, True)
+    if A.dtype is not B.dtype:
+        raise RuntimeError(f"linalg.{name}: Expected A and B to have the same dtype, but found A of type {scalar_name(A.dtype)} and B of type "
+                           f"{scalar_name(B.dtype)} instead")
+    vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and tuple(B.shape) == tuple(A.shape[:-1]))
+    if vector and not left:
+        raise RuntimeError(f"linalg.{name}: Vector broadcasting of the left hand side is not supported for left=False. In this case linalg.solve is "
+                           "equivalent to B / A.squeeze(-1)")
+    b = B.unsqueeze(-1) if vector else B
+    if b.shape[-2 if left else -1] != A.shape[-1]:
+        raise RuntimeError(f"linalg.{name}: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} = B "
+                           f"({A.shape[-2]}x{A.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})")
+    return vector, b
 
 
 def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False, out: Any = None) -> Tensor:  # noqa: N803
     """x with A x = B for a triangular A, of which only that triangle is read."""
-    _matrix("solve_triangular", A, True)
+    checked_matrix("solve_triangular", A, True)
     a = A.triu() if upper else A.tril()
     if unitriangular:
-        n = A.shape[-1]
-        from rushlight.tensor.creation import eye
-        one = eye(n, dtype=A.dtype)
+        one = eye(A.shape[-1], dtype=A.dtype)
         a = a - a * one + one
-    return give(out, solve(a, B, left=left) if left else solve(a.mT, B.mT).mT)
+    return give(out, solve(a, B, left=left))
 
 
 def det(A: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
     """The determinant."""
-    _matrix("det", A, True)
+    checked_matrix("det", A, True)
     return give(out, apply(TABLE["det"], (A,)))
 
 
 def slogdet(A: Tensor, *, out: Any = None) -> Any:  # noqa: N803
     """Sign and logarithm of the absolute value of the determinant."""
-    _matrix("slogdet", A, True)
+    checked_matrix("slogdet", A, True)
     return give(out, result("linalg_slogdet", "sign logabsdet")(*apply(TABLE["slogdet"], (A,))))
 
 
 def logdet(input: Tensor) -> Tensor:
     """log of the determinant, NaN where it is negative."""
-    from rushlight.tensor.functions.pointwise import where
     sign, log = slogdet(input)
     return where(sign < 0, float("nan"), log) if not input.dtype.is_complex else log + sign.log()
 
 
 def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:  # noqa: N803
     """Q with orthonormal columns and upper triangular R, Q R = A."""
-    _matrix("qr", A)
+    checked_matrix("qr", A)
     kind = result("linalg_qr", "Q R")
-    if mode == "reduced":
-        return give(out, kind(*apply(TABLE["qr"], (A,))))
     if mode == "r":
-        return give(out, kind(A.new_zeros(0), apply(TABLE["qr"], (A,))[1]))
-    if mode != "complete":
+        return give(out, kind(A.new_zeros(0), apply(TABLE["qr"], (A,), ("reduced",))[1]))
+    if mode not in ("reduced", "complete"):
         raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
-    if A.shape[-2] <= A.shape[-1] and not A.requires_grad:
-        return give(out, kind(*apply(TABLE["qr"], (A,))))
-    from rushlight.exec.numpy import linalg
-    return give(out, kind(*(wrap(np.array(m)) for m in linalg.qr(unwrap(A.detach()), "complete"))))
+    return give(out, kind(*apply(TABLE["qr"], (A,), (mode,))))
+
+
+def _no_driver(name: str, driver: str | None) -> None:
+    if driver is not None:
+        raise RuntimeError(f"torch.linalg.{name}: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.")
 
 
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:  # noqa: N803
     """U diag(S) Vᴴ = A with singular values in descending order."""
-    _matrix("svd", A)
+    checked_matrix("svd", A)
+    _no_driver("svd", driver)
     kind = result("linalg_svd", "U S Vh")
     if not full_matrices or A.shape[-1] == A.shape[-2]:
         return give(out, kind(*apply(TABLE["svd"], (A,))))
@@ -122,17 +132,17 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out
 
 def svdvals(A: Tensor, *, driver: str | None = None, out: Any = None) -> Tensor:  # noqa: N803
     """The singular values in descending order."""
-    _matrix("svdvals", A)
+    checked_matrix("svdvals", A)
+    _no_driver("svdvals", driver)
     return give(out, apply(TABLE["svd"], (A,))[1])
 
 
 def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:  # noqa: N803
     """Eigenvalues in ascending order and eigenvectors of Hermitian matrices, of which one triangle is read."""
-    _matrix("eigh", A, True)
+    checked_matrix("eigh", A, True)
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
-    low = A.tril() + A.tril(-1).mH if UPLO.upper() == "L" else A.triu() + A.triu(1).mH
-    return give(out, result("linalg_eigh", "eigenvalues eigenvectors")(*apply(TABLE["eigh"], (low,))))
+    return give(out, result("linalg_eigh", "eigenvalues eigenvectors")(*apply(TABLE["eigh"], (A,), (UPLO.upper(),))))
 
 
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Tensor:  # noqa: N803
@@ -142,7 +152,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Tensor:  # noqa:
 
 def eig(A: Tensor, *, out: Any = None) -> Any:  # noqa: N803
     """Eigenvalues and eigenvectors, complex."""
-    _matrix("eig", A, True)
+    checked_matrix("eig", A, True)
     return give(out, result("linalg_eig", "eigenvalues eigenvectors")(*apply(TABLE["eig"], (A,))))
 
 
@@ -153,19 +163,20 @@ def eigvals(A: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
 
 def matrix_exp(A: Tensor) -> Tensor:  # noqa: N803
     """The matrix exponential."""
-    _matrix("matrix_exp", A, True)
+    checked_matrix("matrix_exp", A, True)
     return apply(TABLE["matrix_exp"], (A,))
 
 
 def pinv(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, out: Any = None) -> Tensor:  # noqa: N803
     """The pseudo-inverse: singular values below max(atol, rtol σ₁) count as 0."""
-    _matrix("pinv", A)
-    from rushlight.tensor.functions.pointwise import where
-    if not A.numel():
-        return give(out, A.new_zeros([*A.shape[:-2], A.shape[-1], A.shape[-2]]))
-    u, s, vh = svd(A, False)
-    keep = s.detach() > _cut(A, s.detach(), atol, rtol)
-    return give(out, (vh.mH * where(keep, 1 / where(keep, s, 1), 0).unsqueeze(-2)) @ u.mH)
+    checked_matrix("pinv", A)
+    if hermitian:
+        checked_matrix("pinv", A, True)
+    if rtol is None:
+        from rushlight.tensor.settings import finfo
+        rtol = max(1, *A.shape[-2:]) * finfo(A.dtype).eps if atol is None else 0.0
+    limits = [v.detach() if isinstance(v, Tensor) else float(v) for v in (0.0 if atol is None else atol, rtol)]
+    return give(out, apply(TABLE["pinv"], (A, *limits), (bool(hermitian),)))
 
 
 def _cut(a: Tensor, s: Tensor, atol: Any, rtol: Any) -> Tensor:
@@ -178,24 +189,28 @@ def _cut(a: Tensor, s: Tensor, atol: Any, rtol: Any) -> Tensor:
     return low if atol is None else low.clamp(min=0).maximum(low * 0 + side(atol))
 
 
-def matrix_rank(A: Tensor, *, tol: Any = None, atol: Any = None, rtol: Any = None, hermitian: bool = False, out: Any = None) -> Tensor:  # noqa: N803
-    """How many singular values are above max(atol, rtol σ₁)."""
-    _matrix("matrix_rank", A)
-    s = svdvals(A).detach()
+def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None) -> Tensor:  # noqa: N803
+    """How many singular values (absolute eigenvalues if hermitian) are above max(atol, rtol σ₁)."""
+    checked_matrix("matrix_rank", A, hermitian)
+    s = eigvalsh(A).detach().abs() if hermitian else svdvals(A).detach()
     if not s.shape[-1]:
         return give(out, s.sum(-1).long())
     return give(out, (s > _cut(A, s, atol if tol is None else tol, rtol if tol is None else 0.0)).sum(-1))
 
 
+def without_slope(value: Tensor, x: Tensor) -> Tensor:
+    """A value in the shape of x that belongs to the history of x with the gradient 0."""
+    return where(apply(TABLE["full"], (True,), (x._spec.shape, bool_)), value, x)
+
+
 def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:  # noqa: N803
     """A multiplied with itself n times; the inverse for negative n."""
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
-        _matrix("matrix_power", A, True)
+        checked_matrix("matrix_power", A, True)
     if n < 0:
         return give(out, matrix_power(inv(A), -n))
     if n == 0:
-        from rushlight.tensor.creation import eye
-        return give(out, eye(A.shape[-1], dtype=A.dtype).expand(A.shape).clone())
+        return give(out, without_slope(eye(A.shape[-1], dtype=A.dtype), A))
     done, square = None, A
     while n:
         if n & 1:
@@ -260,48 +275,49 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
 
 def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None) -> Any:  # noqa: N803
     """The least-squares solution of A X = B, residuals, rank and singular values."""
-    _matrix("lstsq", A)
+    checked_matrix("lstsq", A)
     from rushlight.exec.numpy import linalg
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise RuntimeError(f"torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss), not {driver!r}")
     vector = B.ndim == A.ndim - 1
     b = B.unsqueeze(-1) if vector else B
-    x = pinv(A) @ b
-    extra = linalg.lstsq(unwrap(A.detach()), unwrap(b.detach()), rcond, driver or "gelsy")
-    return result("linalg_lstsq", "solution residuals rank singular_values")(x.squeeze(-1) if vector else x, *(wrap(np.array(e)) for e in extra[1:]))
+    x = pinv(A, rtol=rcond) @ b
+    values = (unwrap(v.detach()) for v in (A, b))
+    _, left, rank, singular = (wrap(np.array(e)) for e in linalg.lstsq(*values, rcond, driver or "gelsy"))
+    miss = A @ x - b
+    residuals = ((miss * miss.conj()).real).sum(-2) if left.numel() else miss.real.reshape(-1)[:0]
+    return result("linalg_lstsq", "solution residuals rank singular_values")(x.squeeze(-1) if vector else x, residuals, rank, singular)
 
 
-def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:  # noqa: N803
-    """The LU decomposition packed in one matrix, and the pivots. Without gradients."""
-    from rushlight.exec.numpy import linalg
-    _matrix("lu_factor", A)
-    if not pivot:
-        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
-    if A.requires_grad:
-        raise NotImplementedError("the gradient of linalg.lu_factor is not implemented; use linalg.solve")
-    return give(out, result("linalg_lu_factor", "LU pivots")(*(wrap(np.array(m)) for m in linalg.lu_factor_checked(unwrap(A)))))
+def _triangle_of(factor: Tensor, upper: bool) -> Tensor:
+    """The lower triangular factor. PyTorch's gradient does not leave out the triangle that is not read."""
+    fixed = factor.detach()
+    low = fixed.triu().mH if upper else fixed.tril()
+    moving = factor - fixed  # zeros
+    return low + (moving.mH if upper else moving) if factor.requires_grad else low
 
 
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:  # noqa: N803
     """x with A x = B from the Cholesky factor of A."""
-    low = L.triu().mH if upper else L.tril()
+    low = _triangle_of(L, upper)
     return give(out, solve(low.mH, solve(low, B)))
 
 
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:  # noqa: N803
     """The inverse of A from its Cholesky factor."""
-    low = L.triu().mH if upper else L.tril()
+    low = _triangle_of(L, upper)
     return give(out, inv(low @ low.mH))
 
 
 def geqrf(input: Tensor, *, out: Any = None) -> Any:
     """The QR decomposition as Householder vectors below R, and their factors. Without gradients."""
     from rushlight.exec.numpy import linalg
-    _matrix("geqrf", input)
+    checked_matrix("geqrf", input)
     return give(out, result("geqrf", "a tau")(*(wrap(np.array(m)) for m in linalg.geqrf(unwrap(input.detach())))))
 
 
 def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
     """The first columns of the product of reflections I - tau_i v_i v_iᴴ, v_i the columns of A below the diagonal."""
-    from rushlight.tensor.creation import eye
     if A.ndim < 2:
         raise RuntimeError("torch.linalg.householder_product: input must have at least 2 dimensions.")
     m, n = A.shape[-2:]
@@ -314,7 +330,7 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:  
                            f"{tau.ndim} and input.ndim is equal to {A.ndim}")
     if A.dtype is not tau.dtype:
         raise RuntimeError(f"torch.linalg.householder_product: tau dtype {tau.dtype} does not match input dtype {A.dtype}")
-    q = eye(m, n, dtype=A.dtype).expand([*A.shape[:-2], m, n])
+    q = without_slope(eye(m, n, dtype=A.dtype), A)
     v = A.tril(-1) + eye(m, n, dtype=A.dtype)
     for i in range(tau.shape[-1] - 1, -1, -1):
         column = v[..., i:i + 1]
@@ -328,6 +344,11 @@ def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpos
         raise RuntimeError("torch.ormqr: input must have at least 2 dimensions.")
     from rushlight.tensor.functions.combined import constant_pad_nd
     m, n = input.shape[-2:]
+    side = -2 if left else -1
+    if tau.shape[-1] != min(other.shape[side], n):
+        raise RuntimeError(f"torch.ormqr: tau.shape[-1] must be equal to min(other.shape[{side}], input.shape[-1]), but it is {tau.shape[-1]}")
+    if other.shape[side] != m:
+        raise RuntimeError(f"torch.ormqr: other.shape[{side}] must be equal to input.shape[-2], but they are {other.shape[side]} and {m}")
     square = constant_pad_nd(input, (0, m - n)) if m > n else input[..., :m]
     q = householder_product(square, tau)
     q = q.mH if transpose else q
@@ -335,18 +356,27 @@ def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpos
 
 
 def vander(x: Tensor, N: int | None = None) -> Tensor:  # noqa: N803
-    """Powers of x as columns."""
-    from rushlight.tensor.creation import arange
-    return x.unsqueeze(-1) ** arange(x.shape[-1] if N is None else N)
+    """Powers of x as columns, from 0 to N - 1 (as many as x has elements by default). RuntimeError for N < 2."""
+    x = x.reshape(1) if not x.ndim else x
+    n = x.shape[-1] if N is None else N
+    if n < 2:
+        raise RuntimeError(f"N must be greater than 1. Got {n}")
+    return x.unsqueeze(-1) ** arange(n)
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """Inner products along dim."""
+    if x.dtype is not y.dtype:
+        raise RuntimeError(f"linalg.vecdot: Expected x and y to have the same dtype, but found x of type {scalar_name(x.dtype)} and y of type "
+                           f"{scalar_name(y.dtype)} instead")
     return give(out, (x.conj() * y).sum(dim))
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """The vector product along a dimension of size 3."""
+    if input.ndim != other.ndim:
+        raise RuntimeError(f"linalg.cross: inputs must have the same number of dimensions. They have {input.ndim} and {other.ndim}.")
+    wrap_dim(dim, input.ndim)
     return _cross(input, other, dim, out=out)
 
 
@@ -383,6 +413,17 @@ def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool =
     return result("triangular_solve", "solution cloned_coefficient")(x, A.clone())
 
 
-TORCH_LEVEL = {"cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinverse, "triangular_solve": triangular_solve, "inverse": inv, "det": det,
+def old_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:  # noqa: N803
+    """torch.vander: powers of a vector as columns, falling unless `increasing`."""
+    if x.ndim != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    n = x.shape[0] if N is None else N
+    if n < 0:
+        raise RuntimeError("N must be non-negative.")
+    powers = x.unsqueeze(-1) ** arange(n)
+    return powers if increasing else powers.flip(1)
+
+
+TORCH_LEVEL = {"vander": old_vander, "cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinverse, "triangular_solve": triangular_solve, "inverse": inv, "det": det,
                "slogdet": slogdet, "logdet": logdet, "matrix_exp": matrix_exp, "matrix_power": matrix_power, "cholesky_solve": cholesky_solve,
                "cholesky_inverse": cholesky_inverse, "geqrf": geqrf, "ormqr": ormqr, "orgqr": householder_product}

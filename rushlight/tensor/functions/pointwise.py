@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from rushlight.autograd.graph import Undefined
 from rushlight.ir.dtype import bool_
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE, Op, load
@@ -91,7 +92,7 @@ logical_and, logical_or, logical_xor = (binary(n, tensors="both") for n in ("log
 bitwise_and, bitwise_or, bitwise_xor = (binary(n) for n in ("bitwise_and", "bitwise_or", "bitwise_xor"))
 bitwise_left_shift, bitwise_right_shift = binary("bitwise_left_shift"), binary("bitwise_right_shift")
 nextafter, gcd, lcm, logaddexp, heaviside = (binary(n, tensors="both") for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
-fmod, remainder, floor_divide = binary("fmod", tensors="first"), binary("remainder"), binary("floor_divide")
+fmod, remainder, _floor_divide = binary("fmod", tensors="first"), binary("remainder"), binary("floor_divide")
 xlogy = binary("xlogy", floating=True)
 igamma, igammac = (binary(n, tensors="both") for n in ("igamma", "igammac"))
 
@@ -115,6 +116,14 @@ def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 negative = neg
 
 
+def floor_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """floor(input / other), without a gradient as in PyTorch; ``div(…, rounding_mode="floor")`` has one (zero)."""
+    result = _floor_divide(input, other, out=out)
+    if result._rg and result is not out:
+        result._grad_fn = Undefined("floor_divide", result._grad_fn)
+    return result
+
+
 def positive(input: Tensor) -> Tensor:
     """input itself. RuntimeError for bool tensors."""
     if input._spec.dtype is bool_:
@@ -135,7 +144,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
     """input - alpha * other. RuntimeError for bool tensors."""
     for o in (input, other):
-        if isinstance(o, Tensor) and o._spec.dtype is bool_ and (not isinstance(input, Tensor) or input._spec.dtype is bool_ or not isinstance(other, Tensor)):
+        if o.__class__ is bool or isinstance(o, Tensor) and o._spec.dtype is bool_:
             raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
                                "use the `~` or `logical_not()` operator instead.")
     return give(out, join(TABLE["sub"], input, scaled(other, alpha, input)))
@@ -272,6 +281,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
 def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:  # noqa: A001
     """To the nearest integer, halves to even; `decimals` digits after the point."""
     if not is_float(input):
+        check_domain("round", input._spec.dtype)
         return give(out, input.clone())
     if decimals == 0:
         return give(out, apply(TABLE["round"], (input,)))
@@ -294,11 +304,13 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     """input + weight * (end - input)."""
     if input.dtype is not end.dtype:
         raise RuntimeError(f"expected dtype {input.dtype} for `end`, but got dtype {end.dtype}")
+    check_domain("lerp", input._spec.dtype)
     return give(out, input + (end - input) * weight)
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
     """input + value * tensor1 * tensor2."""
+    check_domain("addcmul", result_type(input, tensor1, tensor2))
     product = tensor1 * tensor2
     return give(out, input + (product if value == 1 else product * value))
 
@@ -472,5 +484,5 @@ def in_place_of(function: Any) -> Any:
 
 __all__ = [n for n in dir() if not n.startswith("_") and n not in (
     "Any", "annotations", "NUMBERS", "TABLE", "Op", "Tensor", "apply", "as_number", "bool_", "builtin_abs", "binary", "unary", "join", "fit", "give",
-    "check_domain", "in_place", "in_place_of", "is_float", "keep_layout", "load", "need_tensor", "operand", "result_type", "scaled", "settings", "tensor_of",
+    "builtins", "Undefined", "check_domain", "in_place", "in_place_of", "is_float", "keep_layout", "load", "need_tensor", "operand", "result_type", "scaled", "settings", "tensor_of",
     "tensor_scalar", "to_float", "unify", "cast")]

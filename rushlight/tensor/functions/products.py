@@ -119,6 +119,8 @@ ger = outer
 def _mixed(start: Any, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     if product._spec.dtype.kind in "biu":  # integers are scaled by integers
         beta, alpha = fit(beta, product._spec.dtype), fit(alpha, product._spec.dtype)
+    if start._spec.expand(product._spec.shape) is None:
+        start = start.expand(product._spec.shape)  # raises: the result has the shape of the product
     scaled = product if alpha == 1 else product * alpha
     if beta == 0:
         return scaled.expand(scaled._spec.shape) if scaled._spec.shape else scaled

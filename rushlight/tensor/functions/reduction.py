@@ -6,6 +6,7 @@ import collections
 from typing import Any
 
 from rushlight.ir.dtype import DType, int64
+from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply
 from rushlight.tensor.functions.common import cast, give, is_float, need_tensor, to_float, wrap_dim, wrap_dims
@@ -51,6 +52,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType |
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """The sum with NaN taken as 0."""
     from rushlight.tensor.functions.pointwise import where
+    check_domain("nansum", input._spec.dtype)
     x = where(input != input, 0, input) if is_float(input) else input
     return sum(x, dim, keepdim, dtype=dtype, out=out)
 
@@ -108,7 +110,9 @@ def _as_uint8(x: Tensor, r: Tensor) -> Tensor:
     return cast(r, x._spec.dtype) if x._spec.dtype.name == "uint8" else r
 
 
-def _nonempty(name: str, x: Tensor, dims: tuple[int, ...]) -> None:
+def _nonempty(name: str, x: Tensor, dims: tuple[int, ...], given: Any = 0) -> None:
+    if given == () and x._spec.numel == 0:
+        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
     for d in dims:
         if x._spec.shape[d] == 0:
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
@@ -116,13 +120,13 @@ def _nonempty(name: str, x: Tensor, dims: tuple[int, ...]) -> None:
 
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
     """The largest element over dim; equal ones share the gradient."""
-    _nonempty("amax", input, wrap_dims(dim, len(input._spec.shape)))
+    _nonempty("amax", input, wrap_dims(dim, len(input._spec.shape)), dim)
     return give(out, reduce("amax", input, dim, keepdim))
 
 
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
     """The smallest element over dim; equal ones share the gradient."""
-    _nonempty("amin", input, wrap_dims(dim, len(input._spec.shape)))
+    _nonempty("amin", input, wrap_dims(dim, len(input._spec.shape)), dim)
     return give(out, reduce("amin", input, dim, keepdim))
 
 
@@ -141,6 +145,7 @@ def extremum(name: str, input: Tensor, dim: Any, keepdim: Any, out: Any) -> Any:
     if dim is None:
         if input._spec.numel == 0:
             raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        check_domain(name, input._spec.dtype)
         return give(out, reduce("a" + name, input, None, keepdim))
     if input._spec.dtype.is_complex:
         raise RuntimeError(f"{name}(): does not support complex input")
@@ -160,6 +165,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 
 
 def argextreme(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    check_domain(name, input._spec.dtype)
     if input._spec.numel == 0 and dim is None:
         raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
     if dim is None:

@@ -242,9 +242,9 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions start_dim … end_dim as one."""
     shape = input._spec.shape
+    a, b = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
     if not shape:
         return reshape(input, (1,))
-    a, b = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
     if a > b:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     return input if a == b else reshape(input, (*shape[:a], prod(shape[a:b + 1]), *shape[b + 1:]))
@@ -439,11 +439,7 @@ def in_order(t: Tensor, memory_format: Any, copy: bool = False) -> Tensor:
     order = memory_format.order
     if not copy and t._spec.permute(order).contiguous:
         return t
-    inverse = [0] * ndim
-    for i, d in enumerate(order):
-        inverse[d] = i
-    moved = apply(TABLE["copy"], (permute(t, order),))
-    return permute(moved, tuple(inverse))
+    return apply(TABLE["reorder"], (t,), (order,))
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
@@ -454,11 +450,15 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     if not s.contiguous and (memory_format is None or memory_format.name == "preserve_format"):
         order = dense_order(s.shape, s.strides)
         if order is not None:
-            inverse = [0] * len(order)
-            for i, d in enumerate(order):
-                inverse[d] = i
-            return permute(apply(TABLE["copy"], (permute(input, order),)), tuple(inverse))
+            return apply(TABLE["reorder"], (input,), (order,))
     return apply(TABLE["copy"], (input,))
+
+
+def ordered_like(t: Tensor, model: Tensor) -> Tensor:
+    """A contiguous result in the memory order of a dense model tensor of its shape."""
+    s = model._spec
+    order = None if s.contiguous else dense_order(s.shape, s.strides)
+    return t if order is None else apply(TABLE["reorder"], (t,), (order,))
 
 
 def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Tensor:
@@ -593,7 +593,7 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     shape = (1,) * (len(times) - len(shape)) + shape
     spread = [v for pair in zip((1,) * len(shape), shape) for v in pair]
     full = [v for pair in zip(times, shape) for v in pair]
-    return contiguous(expand(reshape(self, spread), full)).reshape([a * b for a, b in zip(times, shape)])
+    return apply(TABLE["copy"], (expand(reshape(self, spread), full),)).reshape([a * b for a, b in zip(times, shape)])
 
 
 def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
@@ -606,7 +606,7 @@ def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The order of elements reversed along dimensions."""
     given = shape_of(dims) if dims is not None else shape_of(*args)
     d = wrap_dims(given, len(input._spec.shape)) if given else ()
-    return apply(TABLE["flip"], (input,), (d,)) if d else clone(input)
+    return ordered_like(apply(TABLE["flip"], (input,), (d,)), input) if d else clone(input)
 
 
 def fliplr(input: Tensor) -> Tensor:

@@ -24,6 +24,25 @@ def matmul(src: Desc, weights: Desc, dst: Desc, bias: Desc | None = None, attrib
     return create("matmul", ("src", "weights", "bias", "dst"), src, weights, bias, dst, attributes=attributes)
 
 
+def inner_product(src: Desc, weights: Desc, dst: Desc, bias: Desc | None = None, prop: str = "training",
+                  attributes: Attributes = PLAIN) -> Primitive:
+    """dst[n, o] = Σ src[n, …] · weights[o, …] + bias[o]: a linear layer with PyTorch's weights, layouts of choice."""
+    return create("inner_product_forward", ("src", "weights", "bias", "dst"), names.PROP[prop], src, weights, bias, dst,
+                  attributes=attributes)
+
+
+def inner_product_backward_data(diff_src: Desc, weights: Desc, diff_dst: Desc, hint: Primitive) -> Primitive:
+    """The gradient of a linear layer in its input."""
+    return create("inner_product_backward_data", ("diff_dst", "weights", "diff_src"), diff_src, weights, diff_dst, hint.desc)
+
+
+def inner_product_backward_weights(src: Desc, diff_weights: Desc, diff_dst: Desc, hint: Primitive,
+                                   diff_bias: Desc | None = None) -> Primitive:
+    """The gradients of a linear layer in its weights and bias, in one pass."""
+    return create("inner_product_backward_weights", ("src", "diff_dst", "diff_weights", "diff_bias"), src, diff_weights, diff_bias,
+                  diff_dst, hint.desc)
+
+
 def reorder(src: Desc, dst: Desc, attributes: Attributes = PLAIN) -> Primitive:
     """dst = src in another layout or element type."""
     engine = _engine()

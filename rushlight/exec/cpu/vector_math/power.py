@@ -67,7 +67,8 @@ def _magnitude_double(a: Real, y: Real) -> Real:
     product = logarithm * y
     lost = fma(y, rest, fma(logarithm, y, -product))
     lost = (abs(product) < 2048.0).pick(lost, 0.0)
-    product = held(product, EXP2_RANGE[DOUBLE])
+    low, high = EXP2_RANGE[DOUBLE]
+    product = held(product, (low, high + 1))  # what was lost may be negative
     base, factor = scale(product)
     rounded = product + base
     return exp2_of_remainder(product - (rounded - base) + lost) * power_of_two(rounded) * factor

@@ -1,0 +1,154 @@
+"""Elementwise operations as LLVM instructions: one cell per row of the table.
+
+A cell gets the emitter ``e`` (builder ``e.b``, kind of numbers ``e.kind``: f, i, u or b) and its operands, scalars or
+vectors of one type; comparisons give i1. Half precision arrives as float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from rushlight.exec.cpu import vector_math
+
+Cell = Callable[..., Any]
+
+
+def _pick(**by_kind: Cell) -> Cell:
+    """A cell with a case per kind of numbers; f, i, u, b."""
+    return lambda e, *xs: by_kind[e.kind](e, *xs)
+
+
+def _compare(operator: str, unordered: bool = False) -> Cell:
+    def cell(e: Any, x: Any, y: Any) -> Any:
+        if e.kind == "f":
+            return (e.b.fcmp_unordered if unordered else e.b.fcmp_ordered)(operator, x, y)
+        return (e.b.icmp_signed if e.kind == "i" else e.b.icmp_unsigned)(operator, x, y)
+    return cell
+
+
+def _call(name: str) -> Cell:
+    """An LLVM intrinsic on the operands' type that becomes machine instructions."""
+    def cell(e: Any, *xs: Any) -> Any:
+        return e.intrinsic(name, *xs)
+    return cell
+
+
+def _math(name: str) -> Cell:
+    return lambda e, *xs: vector_math.emit(e.b, name, *xs)
+
+
+def _select(e: Any, c: Any, x: Any, y: Any) -> Any:
+    return e.b.select(c, x, y)
+
+
+def _is_nan(e: Any, x: Any) -> Any:
+    return e.b.fcmp_unordered("uno", x, x)
+
+
+def _largest(e: Any, x: Any, y: Any) -> Any:
+    return e.intrinsic("maximum", x, y) if e.kind == "f" else e.intrinsic("smax" if e.kind == "i" else "umax", x, y)
+
+
+def _smallest(e: Any, x: Any, y: Any) -> Any:
+    return e.intrinsic("minimum", x, y) if e.kind == "f" else e.intrinsic("smin" if e.kind == "i" else "umin", x, y)
+
+
+def _relu(e: Any, x: Any) -> Any:
+    zero = e.constant(x.type, 0)
+    if e.kind == "f":
+        return e.b.select(e.b.fcmp_ordered("<=", x, zero), zero, x)  # NaN stays
+    return _largest(e, x, zero) if e.kind == "i" else x
+
+
+def _relu_grad(e: Any, g: Any, y: Any) -> Any:
+    zero = e.constant(y.type, 0)
+    positive = e.b.fcmp_ordered(">", y, zero) if e.kind == "f" else e.b.icmp_signed(">", y, zero)
+    return e.b.select(positive, g, e.constant(g.type, 0))
+
+
+def _sign(e: Any, x: Any) -> Any:
+    zero, one = e.constant(x.type, 0), e.constant(x.type, 1)
+    if e.kind == "f":
+        signed = e.b.select(e.b.fcmp_ordered(">", x, zero), one, e.b.select(e.b.fcmp_ordered("<", x, zero), e.constant(x.type, -1), zero))
+        return e.b.select(_is_nan(e, x), x, signed)
+    positive = e.b.select(e.b.icmp_signed(">", x, zero), one, zero)
+    return e.b.select(e.b.icmp_signed("<", x, zero), e.constant(x.type, -1), positive)
+
+
+def _absolute(e: Any, x: Any) -> Any:
+    if e.kind == "f":
+        return e.intrinsic("fabs", x)
+    return e.b.select(e.b.icmp_signed("<", x, e.constant(x.type, 0)), e.b.neg(x), x) if e.kind == "i" else x
+
+
+def _not_zero(e: Any, x: Any) -> Any:
+    if e.kind == "b":
+        return x
+    return e.b.fcmp_unordered("!=", x, e.constant(x.type, 0)) if e.kind == "f" else e.b.icmp_signed("!=", x, e.constant(x.type, 0))
+
+
+def _logical(name: str) -> Cell:
+    return lambda e, x, y: getattr(e.b, name)(_not_zero(e, x), _not_zero(e, y))
+
+
+def _fmax(e: Any, x: Any, y: Any) -> Any:
+    return e.intrinsic("maxnum", x, y) if e.kind == "f" else _largest(e, x, y)
+
+
+def _fmin(e: Any, x: Any, y: Any) -> Any:
+    return e.intrinsic("minnum", x, y) if e.kind == "f" else _smallest(e, x, y)
+
+
+def _one_over(e: Any, x: Any) -> Any:
+    return e.b.fdiv(e.constant(x.type, 1), x)
+
+
+def _nan_to_num(e: Any, x: Any, nan: Any, above: Any, below: Any) -> Any:
+    infinity = e.constant(x.type, float("inf"))
+    x = e.b.select(e.b.fcmp_ordered("==", x, infinity), above, x)
+    x = e.b.select(e.b.fcmp_ordered("==", x, e.constant(x.type, float("-inf"))), below, x)
+    return e.b.select(_is_nan(e, x), nan, x)
+
+
+FLOAT, INTEGER, NUMBER, ANY = "f", "iu", "fiu", "fiub"
+# row -> (kinds of numbers that the cell handles, the cell)
+CELLS: dict[str, tuple[str, Cell]] = {
+    "add": (ANY, _pick(f=lambda e, x, y: e.b.fadd(x, y), i=lambda e, x, y: e.b.add(x, y), u=lambda e, x, y: e.b.add(x, y), b=lambda e, x, y: e.b.or_(x, y))),
+    "sub": (NUMBER, _pick(f=lambda e, x, y: e.b.fsub(x, y), i=lambda e, x, y: e.b.sub(x, y), u=lambda e, x, y: e.b.sub(x, y))),
+    "mul": (ANY, _pick(f=lambda e, x, y: e.b.fmul(x, y), i=lambda e, x, y: e.b.mul(x, y), u=lambda e, x, y: e.b.mul(x, y), b=lambda e, x, y: e.b.and_(x, y))),
+    "div": (FLOAT, lambda e, x, y: e.b.fdiv(x, y)),
+    "neg": (NUMBER, _pick(f=lambda e, x: e.b.fneg(x), i=lambda e, x: e.b.neg(x), u=lambda e, x: e.b.neg(x))),
+    "reciprocal": (FLOAT, _one_over),
+    "sqrt": (FLOAT, _call("sqrt")),
+    "rsqrt": (FLOAT, lambda e, x: _one_over(e, e.intrinsic("sqrt", x))),
+    "abs": (NUMBER, _absolute), "sign": ("fi", _sign), "sgn": ("fi", _sign),
+    "floor": (FLOAT, _call("floor")), "ceil": (FLOAT, _call("ceil")), "trunc": (FLOAT, _call("trunc")), "round": (FLOAT, _call("rint")),
+    "relu": (NUMBER, _relu), "relu_grad": ("fi", _relu_grad),
+    "maximum": (ANY, _pick(f=_largest, i=_largest, u=_largest, b=lambda e, x, y: e.b.or_(x, y))),
+    "minimum": (ANY, _pick(f=_smallest, i=_smallest, u=_smallest, b=lambda e, x, y: e.b.and_(x, y))),
+    "clamp_min": (NUMBER, _largest), "clamp_max": (NUMBER, _smallest), "fmax": (NUMBER, _fmax), "fmin": (NUMBER, _fmin),
+    "eq": (ANY, _compare("==")), "ne": (ANY, _compare("!=", unordered=True)), "lt": (ANY, _compare("<")), "le": (ANY, _compare("<=")),
+    "gt": (ANY, _compare(">")), "ge": (ANY, _compare(">=")),
+    "logical_and": (ANY, _logical("and_")), "logical_or": (ANY, _logical("or_")), "logical_xor": (ANY, _logical("xor")),
+    "logical_not": (ANY, lambda e, x: e.b.not_(_not_zero(e, x))),
+    "bitwise_and": ("iub", lambda e, x, y: e.b.and_(x, y)), "bitwise_or": ("iub", lambda e, x, y: e.b.or_(x, y)),
+    "bitwise_xor": ("iub", lambda e, x, y: e.b.xor(x, y)), "bitwise_not": ("iub", lambda e, x: e.b.not_(x)),
+    "where": (ANY, _select), "isnan": (FLOAT, _is_nan),
+    "isinf": (FLOAT, lambda e, x: e.b.fcmp_ordered("==", e.intrinsic("fabs", x), e.constant(x.type, float("inf")))),
+    "isfinite": (FLOAT, lambda e, x: e.b.fcmp_ordered("<", e.intrinsic("fabs", x), e.constant(x.type, float("inf")))),
+    "copysign": (FLOAT, _call("copysign")), "nan_to_num": (FLOAT, _nan_to_num),
+    "copy": (ANY, lambda e, x: x),
+    **{name: (FLOAT, _math(name)) for name in sorted(vector_math.FUNCTIONS)},
+}
+EXPENSIVE = frozenset(vector_math.FUNCTIONS) | {"div", "sqrt", "rsqrt", "reciprocal"}
+REDUCTIONS = {"sum": NUMBER, "amax": NUMBER, "amin": NUMBER, "prod": NUMBER, "any": ANY, "all": ANY}
+
+
+def constant(type_: Any, value: float) -> ir.Constant:
+    """A number as a scalar or in every lane."""
+    scalar = getattr(type_, "element", type_)
+    value = float(value) if isinstance(scalar, (ir.FloatType, ir.DoubleType)) else int(value)
+    return ir.Constant(type_, [value] * type_.count if hasattr(type_, "element") else value)

@@ -1,0 +1,303 @@
+"""LLVM IR for a `Kernel`: ``i64 kernel(i64* slots, i64 begin, i64 end, i64 thread)`` runs units begin … end-1; 0 means success."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from rushlight.exec.cpu.cells import CELLS, constant
+from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
+from rushlight.exec.cpu.scalars import Scalars
+
+I64, I32, I1, POINTER = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.PointerType()
+OUT_OF_RANGE = 1  # the kernel's result when an index is no position of its dimension
+
+
+def write(kernel: Kernel, name: str) -> str:
+    """The module that holds one kernel under a name."""
+    return Writer(kernel, name).text()
+
+
+class Writer:
+    """Writes one kernel."""
+
+    def __init__(self, kernel: Kernel, name: str):
+        self.k = kernel
+        self.module = ir.Module(name)
+        self.function = ir.Function(self.module, ir.FunctionType(I64, [POINTER, I64, I64, I64]), name)
+        self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.s = Scalars(self.b, kernel.lanes)
+        self.entry = self.function.entry_basic_block
+        self.lanes = kernel.lanes
+        self.iota = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
+
+    # --- frame ----------------------------------------------------------------------------------------------------
+    def text(self) -> str:
+        self._load_slots()
+        self.exits = self.function.append_basic_block("out_of_range")
+        begin, end = self.function.args[1], self.function.args[2]
+        self.loop(begin, end, 1, self._unit)
+        self.b.ret(constant(I64, 0))
+        self.b.position_at_end(self.exits)
+        self.b.ret(constant(I64, OUT_OF_RANGE))
+        return str(self.module)
+
+    def _slot(self) -> Any:
+        value = self.b.load(self.b.gep(self.function.args[0], [constant(I64, self.at)], source_etype=I64), typ=I64)
+        self.at += 1
+        return value
+
+    def _load_slots(self) -> None:
+        """Everything from the argument block, once."""
+        k, self.at = self.k, 0
+        numbers = self.b.inttoptr(self._slot(), POINTER)
+        self.outer = [self._slot() for _ in range(k.outer)]
+        self.mid = [self._slot() for _ in range(k.mid)]
+        self.size, self.chunk, self.chunks = self._slot(), self._slot(), self._slot()
+        self.frames: list[dict[str, Any]] = []
+        for a in k.accesses:
+            frame: dict[str, Any] = {"base": self.b.inttoptr(self._slot(), POINTER)}
+            if a.use == "scratch":
+                frame["thread"] = self._slot()
+            else:
+                frame["outer"] = [self._slot() for _ in range(k.outer)]
+                frame["chunk"] = self._slot()
+                frame["mid"] = [self._slot() for _ in range(k.mid)] if a.level == "full" else []
+                frame["step"] = self._slot() if a.step == 2 else None
+            self.frames.append(frame)
+        self.numbers = []
+        for i, kind in enumerate(k.numbers):
+            type_ = ir.DoubleType() if kind == "float" else I64
+            self.numbers.append(self.b.load(self.b.gep(numbers, [constant(I64, i)], source_etype=I64), typ=type_))
+            self.numbers[-1] = (kind, self.numbers[-1])
+
+    def loop(self, begin: Any, end: Any, step: int, body: Callable[[Any], None]) -> Any:
+        """for (i = begin; i + step <= end; i += step) body(i); gives the variable that holds the last i."""
+        counter = self.variable(I64, begin)
+        head, inner, after = (self.function.append_basic_block(n) for n in ("head", "body", "after"))
+        self.b.branch(head)
+        self.b.position_at_end(head)
+        i = self.b.load(counter, typ=I64)
+        reach = i if step == 1 else self.b.add(i, constant(I64, step - 1))
+        self.b.cbranch(self.b.icmp_signed("<", reach, end), inner, after)
+        self.b.position_at_end(inner)
+        body(i)
+        self.b.store(self.b.add(i, constant(I64, step)), counter)
+        self.b.branch(head)
+        self.b.position_at_end(after)
+        return counter
+
+    def variable(self, type_: Any, value: Any) -> Any:
+        """A stack variable, set to a value here; LLVM turns it into a register."""
+        with self.b.goto_block(self.entry):
+            self.b.position_at_start(self.entry)
+            place = self.b.alloca(type_)
+        self.b.store(value, place)
+        return place
+
+    def vectors(self, begin: Any, end: Any, body: Callable[[Any, Any], None]) -> None:
+        """body(v, None) for whole vectors, then body(v, mask) for what is left."""
+        counter = self.loop(begin, end, self.lanes, lambda v: body(v, None))
+        v = self.b.load(counter, typ=I64)
+        with self.b.if_then(self.b.icmp_signed("<", v, end)):
+            left = self.s.splat(self.b.sub(end, v))
+            body(v, self.b.icmp_signed("<", self.iota, left))
+
+    # --- units ----------------------------------------------------------------------------------------------------
+    def _unit(self, unit: Any) -> None:
+        k, b = self.k, self.b
+        index, chunk = unit, constant(I64, 0)
+        low, high = constant(I64, 0), self.size if k.chunk != "mid" else (self.mid[0] if k.mid else self.size)
+        if k.chunk != "none":
+            chunk, index = b.urem(unit, self.chunks), b.udiv(unit, self.chunks)
+            low = b.mul(chunk, self.chunk)
+            high = self._least(b.add(low, self.chunk), high)
+        self.low, self.high = low, high
+        places = []
+        for d in reversed(range(k.outer)):
+            places.append(index if d == 0 else b.urem(index, self.outer[d]))
+            index = b.udiv(index, self.outer[d]) if d else index
+        places.reverse()
+        self.pointers = [self._base(a, f, places, chunk) for a, f in zip(k.accesses, self.frames)]
+        self.rows: dict[int, Any] = {}  # statement -> scalar of this unit
+        self.hoisted: dict[int, Any] = {}
+        self._hoist()
+        {"map": self._map, "row": self._rows_mode, "col": self._col}[k.mode]()
+
+    def _least(self, x: Any, y: Any) -> Any:
+        return self.b.select(self.b.icmp_signed("<", x, y), x, y)
+
+    def _base(self, a: Access, frame: dict[str, Any], places: list[Any], chunk: Any) -> Any:
+        type_ = self.s.memory(a.dtype)
+        if a.use == "scratch":
+            return self.b.gep(frame["base"], [self.b.mul(frame["thread"], self.function.args[3])], source_etype=ir.IntType(8))
+        offset = self.b.mul(chunk, frame["chunk"]) if self.k.chunk != "none" else constant(I64, 0)
+        for i, stride in zip(places, frame["outer"]):
+            offset = self.b.add(offset, self.b.mul(i, stride))
+        return self.b.gep(frame["base"], [offset], source_etype=type_)
+
+    def _hoist(self) -> None:
+        """Operands that do not move with the vectors are read once per unit."""
+        for i, a in enumerate(self.k.accesses):
+            if a.use == "in" and (a.level == "row" or (a.level == "full" and a.step == 0 and not self.k.mid)):
+                self.hoisted[i] = self.s.widen(self.b.load(self.pointers[i], typ=self.s.memory(a.dtype)), a.dtype)
+
+    def _bounds(self, dimension: str) -> tuple[Any, Any]:
+        """The range of a dimension, as far as this unit has it."""
+        whole = self.size if dimension == "vector" else self.mid[0]
+        return (self.low, self.high) if self.k.chunk == dimension else (constant(I64, 0), whole)
+
+    # --- the three modes ------------------------------------------------------------------------------------------
+    def _map(self) -> None:
+        self.vectors(*self._bounds("vector"), lambda v, mask: Body(self, 0, v, mask, []).run())
+
+    def _rows_mode(self) -> None:
+        for phase in range(self.k.phases):
+            self._row_statements(phase)
+            sums = self._accumulators(phase)
+
+            def inner(mids: list[Any], phase: int = phase, sums: dict[int, Any] = sums) -> None:
+                self.vectors(*self._bounds("vector"), lambda v, mask: Body(self, phase, v, mask, mids, sums).run())
+            self._nest(inner)
+            for j, place in sums.items():
+                s = self.k.body[j]
+                vector = self.b.load(place, typ=self.s.vector(s.dtype))
+                self.rows[j] = self._finish(s, self.s.fold(s.name, vector, s.dtype))
+        self._row_statements(self.k.phases)
+
+    def _col(self) -> None:
+        def column(v: Any, mask: Any) -> None:
+            sums = self._accumulators(0)
+            self._nest(lambda mids: Body(self, 0, v, mask, mids, sums).run())
+            for j, place in sums.items():
+                s = self.k.body[j]
+                value = self.s.round(self.b.load(place, typ=self.s.vector(s.dtype)), s.dtype)
+                for a in s.store:
+                    self.store(a, value, self.b.gep(self.pointers[a], [v], source_etype=self.s.memory(self.k.accesses[a].dtype)), mask)
+        self.vectors(constant(I64, 0), self.size, column)
+
+    def _nest(self, body: Callable[[list[Any]], None]) -> None:
+        """The loops over the middle dimensions around a body."""
+        def level(d: int, places: list[Any]) -> None:
+            if d == self.k.mid:
+                body(places)
+                return
+            begin, end = self._bounds("mid") if d == 0 else (constant(I64, 0), self.mid[d])
+            self.loop(begin, end, 1, lambda i: level(d + 1, [*places, i]))
+        level(0, [])
+
+    def _accumulators(self, phase: int) -> dict[int, Any]:
+        """Stack vectors for the reductions of a phase, set to the neutral element."""
+        return {j: self.variable(self.s.vector(s.dtype), self.s.neutral(s.name, s.dtype))
+                for j, s in enumerate(self.k.body) if s.reduces and s.phase == phase}
+
+    def _row_statements(self, phase: int) -> None:
+        """What is computed once per row before a phase."""
+        for j, s in enumerate(self.k.body):
+            if s.level == "row" and not s.reduces and s.phase == phase:
+                self.rows[j] = self._finish(s, self._pick(s) if s.name == "pick" else self.compute(s, [self._row(r, s) for r in s.refs]))
+
+    def _finish(self, s: Statement, value: Any) -> Any:
+        value = self.s.round(value, s.dtype)
+        for a in s.store:
+            self.store(a, value, self.pointers[a], None)
+        return value
+
+    def _row(self, ref: Ref, s: Statement) -> Any:
+        """A referenced value as the scalar of this row."""
+        kind, i = ref
+        if kind == "n":
+            return self.s.number(*self.numbers[i], self.operand_kind(s, ref))
+        return self.hoisted[i] if kind == "a" else self.rows[i]
+
+    def _pick(self, s: Statement) -> Any:
+        """The element of the row at an index, which must be a position of the row."""
+        access = s.refs[0][1]
+        index = self._row(s.refs[1], s)
+        a, step = self.k.accesses[access], self.frames[access]["step"]
+        good = self.function.append_basic_block("good")
+        self.b.cbranch(self.b.icmp_unsigned("<", index, self.size), good, self.exits)
+        self.b.position_at_end(good)
+        at = index if step is None else self.b.mul(index, step)
+        return self.s.widen(self.b.load(self.b.gep(self.pointers[access], [at], source_etype=self.s.memory(a.dtype)),
+                                        typ=self.s.memory(a.dtype)), a.dtype)
+
+    # --- statements -----------------------------------------------------------------------------------------------
+    def operand_kind(self, s: Statement, ref: Ref) -> str:
+        """The dtype as which a number enters a statement."""
+        return s.dtype if s.name == "where" else s.kind
+
+    def compute(self, s: Statement, operands: list[Any]) -> Any:
+        if s.name == "cast":
+            return self.s.cast(operands[0], s.kind, s.dtype)
+        self.s.kind = self.s.kind_of(s.kind)
+        return CELLS[s.name][1](self.s, *operands)
+
+    def store(self, access: int, value: Any, place: Any, mask: Any) -> None:
+        """Write a scalar, a vector or a part of a vector."""
+        a = self.k.accesses[access]
+        self.s.store(self.s.narrow(value, a.dtype), place, mask)
+
+
+class Body:
+    """The statements of one phase at one position; operands are read when first needed."""
+
+    def __init__(self, w: Writer, phase: int, v: Any, mask: Any, mids: list[Any], sums: dict[int, Any] | None = None):
+        self.w, self.phase, self.v, self.mask, self.mids, self.sums = w, phase, v, mask, mids, sums or {}
+        self.values: dict[Ref, Any] = {}
+
+    def run(self) -> None:
+        w = self.w
+        for j, s in enumerate(w.k.body):
+            if s.level == "full" and s.phase == self.phase and s.store:
+                value = self.value(("t", j), s)
+                for a in s.store:
+                    w.store(a, value, self._place(a), self.mask)
+            elif j in self.sums:
+                value = self.value(s.refs[0], s)
+                old = w.b.load(self.sums[j], typ=w.s.vector(s.dtype))
+                if self.mask is not None:
+                    value = w.b.select(self.mask, value, w.s.neutral(s.name, s.dtype))
+                w.b.store(w.s.combine(s.name, old, value, s.dtype), self.sums[j])
+
+    def value(self, ref: Ref, s: Statement) -> Any:
+        """A referenced value as a vector."""
+        w, (kind, i) = self.w, ref
+        if kind == "n":
+            return w.s.splat(w.s.number(*w.numbers[i], w.operand_kind(s, ref)))
+        found = self.values.get(ref)
+        if found is None:
+            found = self.values[ref] = self._read(i) if kind == "a" else self._statement(i)
+        return found
+
+    def _statement(self, j: int) -> Any:
+        w = self.w
+        s = w.k.body[j]
+        if s.level == "row":
+            return w.s.splat(w.rows[j])
+        if s.phase < self.phase and s.reload >= 0:
+            return self._read(s.reload)
+        if s.name == "position":
+            return w.b.trunc(w.b.add(w.s.splat(self.v), w.iota), w.s.vector("int32"))
+        return w.s.round(w.compute(s, [self.value(r, s) for r in s.refs]), s.dtype)
+
+    def _place(self, access: int) -> Any:
+        """The address of the first lane."""
+        w, a, frame = self.w, self.w.k.accesses[access], self.w.frames[access]
+        offset = self.v if a.step == 1 else constant(I64, 0) if a.step == 0 else w.b.mul(self.v, frame["step"])
+        for i, stride in zip(self.mids, frame.get("mid", ())):
+            offset = w.b.add(offset, w.b.mul(i, stride))
+        return w.b.gep(w.pointers[access], [offset], source_etype=w.s.memory(a.dtype))
+
+    def _read(self, access: int) -> Any:
+        w, a = self.w, self.w.k.accesses[access]
+        if access in w.hoisted:
+            return w.s.splat(w.hoisted[access])
+        place = self._place(access)
+        if a.step == 0:
+            return w.s.splat(w.s.widen(w.b.load(place, typ=w.s.memory(a.dtype)), a.dtype))
+        if a.step == 1:
+            return w.s.widen(w.s.load(place, a.dtype, self.mask), a.dtype)
+        return w.s.widen(w.s.gather(place, a.dtype, w.frames[access]["step"], w.iota, self.mask), a.dtype)

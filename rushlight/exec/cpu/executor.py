@@ -1,0 +1,81 @@
+"""The native CPU executor: a program becomes fused kernels, oneDNN primitives and, for what neither has, NumPy calls."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from rushlight.exec import threads
+from rushlight.exec.cpu import jit
+from rushlight.ir.program import Program
+from rushlight.ir.spec import Spec
+
+
+def available() -> bool:
+    """Whether this machine has what the executor needs."""
+    return jit.available()
+
+
+def set_threads(count: int) -> None:
+    """How many threads plans use from their next run on."""
+    from rushlight.exec.cpu.plan import Threads
+    Threads.count = count
+
+
+@cache
+def _start() -> None:
+    """Once, before the first plan: threads and how long they wait for work."""
+    from rushlight.exec.cpu.onednn import openmp
+    from rushlight.exec.cpu.plan import BLOCK_TIME, Threads
+    runtime = openmp.runtime()
+    if runtime is not None:
+        runtime.set_blocktime(BLOCK_TIME)
+    Threads.count = threads.allowed(threads.affinity(), threads.quota())
+
+
+def compile_program(program: Program, original: Callable[[], Any]) -> Callable[[list[Any]], tuple[np.ndarray[Any, Any], ...]]:
+    """The program as a plan. ``original()`` gives the same plan for NumPy, for the cases that only it can run or explain."""
+    from rushlight.exec.cpu import groups, lower, products
+    from rushlight.exec.cpu.loops import loops_of
+    from rushlight.exec.cpu.plan import Plan, Threads, flat_size
+    from rushlight.exec.cpu.steps import LoopStep, PythonStep, Step
+    _start()
+    program = products.join_relu(lower.lower(program))
+    numbers = {i for i, s in enumerate(program.inputs) if not isinstance(s, Spec)}
+    numbers |= {i.results[0] for i in program.instrs if not isinstance(i.outs[0], Spec)}
+    sizes = {r: flat_size(s) for i in program.instrs for r, s in zip(i.results, i.outs) if isinstance(s, Spec)}
+    fresh = itertools.count(program.values)
+
+    def new_value(size: int) -> int:
+        value = next(fresh)
+        sizes[value] = size
+        return value
+
+    needed = _readers(program)
+    real = Program(program.inputs, [i for i in program.instrs if isinstance(i.outs[0], Spec)], program.outputs, program.donated, program.values)
+    steps: list[Step] = []
+    for item in groups.fuse(real):
+        if isinstance(item, groups.Group):
+            inside = {id(i) for i in item.instrs}
+            outputs = {r for i in item.instrs for r in i.results
+                       if r in program.outputs or any(id(reader) not in inside for reader in needed.get(r, ()))}
+            for loop in loops_of(item, outputs, new_value):
+                scratch = [new_value(Threads.count * s[0]) for p, s in zip(loop.places, loop.slots) if p is None]
+                steps.append(LoopStep(loop, scratch))
+        else:
+            steps.append(products.primitive_step(item, new_value) or PythonStep(item))
+    return Plan(program, steps, sizes, numbers, original)
+
+
+def _readers(program: Program) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for instr in program.instrs:
+        for o in instr.operands:
+            found.setdefault(o.value, []).append(instr)
+    return found
+
+

@@ -1,0 +1,293 @@
+"""From a group to kernels: dimensions ordered, collapsed and cut into units; operands as accesses with strides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from rushlight.exec.cpu.cells import EXPENSIVE
+from rushlight.exec.cpu.groups import Group, is_reduction, operand_dtype
+from rushlight.exec.cpu.jit import vector_bytes
+from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
+from rushlight.exec.cpu.scalars import FORMS, HALF
+from rushlight.ir.program import Instr, Operand
+from rushlight.ir.spec import Spec, contiguous_strides
+
+Shape = tuple[int, ...]
+CHUNK = 8192  # elements of a unit that was cut from a longer dimension
+LEAST_UNITS = 64  # with fewer units than this, long dimensions are cut
+
+
+@dataclass(slots=True)
+class Place:
+    """Where an access finds its memory. ``strides`` in elements over the domain's dimensions; ``partial`` marks the
+    partial results of a cut reduction."""
+
+    value: int
+    offset: int
+    strides: dict[int, int]
+    itemsize: int
+    partial: bool = False
+
+
+@dataclass(slots=True)
+class Loop:
+    """A kernel with the sizes and places of one use. ``thread_bytes`` is the scratch memory of each thread."""
+
+    kernel: Kernel
+    outer: list[int]
+    mid: list[int]
+    size: int
+    chunk: int
+    chunks: int
+    places: list[Place | None]  # None for scratch
+    slots: list[list[int]]  # strides of each access, in the order of the argument block
+    numbers: list[int]  # values
+    work: int
+
+    @property
+    def units(self) -> int:
+        return prod(self.outer) * self.chunks
+
+
+class Draft:
+    """Collects the accesses and statements of a group."""
+
+    def __init__(self, group: Group, outputs: set[int]):
+        self.g = group
+        self.outputs = outputs
+        self.accesses: list[tuple[str, str, str]] = []  # dtype, use, level
+        self.places: list[Place | None] = []
+        self.found: dict[tuple[object, ...], int] = {}
+        self.numbers: dict[int, int] = {}
+        self.kinds: list[str] = []
+        self.body: list[Statement] = []
+        self.statement: dict[int, int] = {}  # value -> statement
+        self.ready: dict[int, int] = {}  # value -> first phase that can read it
+
+    def read(self, o: Operand, level: str) -> Ref:
+        """The reference for an operand."""
+        if not isinstance(o.spec, Spec):
+            if o.value not in self.numbers:
+                self.numbers[o.value] = len(self.numbers)
+                self.kinds.append("float" if getattr(o.spec, "kind", "float") == "float" else "int")
+            return "n", self.numbers[o.value]
+        if o.value in self.statement:
+            return "t", self.statement[o.value]
+        strides = self._full(o.spec) if level == "full" else self._row(o.spec)
+        key = (o.value, o.spec.offset, o.spec.dtype, level, tuple(sorted(strides.items())))
+        if key not in self.found:
+            self.found[key] = self._access(o.spec.dtype.name, "in", level, Place(o.value, o.spec.offset, strides, o.spec.dtype.itemsize))
+        return "a", self.found[key]
+
+    def write(self, value: int, s: Spec, level: str) -> int:
+        """The access that receives a result."""
+        strides = self._full(s) if level == "full" else self._row(s)
+        return self._access(s.dtype.name, "out", level, Place(value, 0, strides, s.dtype.itemsize))
+
+    def _access(self, dtype: str, use: str, level: str, place: Place | None) -> int:
+        self.accesses.append((dtype, use, level))
+        self.places.append(place)
+        return len(self.places) - 1
+
+    @staticmethod
+    def _full(s: Spec) -> dict[int, int]:
+        return {d: stride for d, (n, stride) in enumerate(zip(s.shape, s.strides)) if n != 1 and stride}
+
+    def _row(self, s: Spec) -> dict[int, int]:
+        """Strides of a row value over the kept dimensions; its own shape may have lost dimensions of size 1."""
+        own = [stride for n, stride in zip(s.shape, s.strides) if n != 1]
+        kept = [d for d in self.g.kept if self.g.shape[d] != 1]
+        return {d: stride for d, stride in zip(kept, own) if stride}
+
+    def statements(self) -> None:
+        """The body."""
+        for instr in self.g.instrs:
+            self._add(instr)
+        self._reloads()
+
+    def _add(self, instr: Instr) -> None:
+        result, out = instr.results[0], instr.outs[0]
+        level = self.g.levels[result]
+        reduces = is_reduction(instr)
+        inner = "full" if level == "full" or reduces else "row"
+        if instr.op.name == "pick":
+            refs = (self.read(instr.operands[0], "full"), self.read(instr.operands[1], "row"))
+        else:
+            refs = tuple(self.read(o, inner) for o in instr.operands)
+        phase = max((self.ready.get(o.value, 0) for o in instr.operands), default=0)
+        store = (self.write(result, out, "vec" if self.g.mode == "col" and reduces else level),) if result in self.outputs else ()
+        self.statement[result] = len(self.body)
+        self.ready[result] = phase + 1 if reduces else phase
+        self.body.append(Statement(instr.op.name, refs, operand_dtype(instr), out.dtype.name, level, phase, store, reduces))
+
+    def _reloads(self) -> None:
+        """Values of earlier phases that are dear to compute are read again from where they were stored, or kept in scratch."""
+        for j, s in enumerate(self.body):
+            if s.level != "full" or not any(("t", j) in t.refs and t.phase > s.phase and t.level == "full" or
+                                            ("t", j) in t.refs and t.reduces and t.phase > s.phase for t in self.body):
+                continue
+            if s.store:
+                self.body[j] = replace(s, reload=s.store[0])
+            elif s.name in EXPENSIVE:
+                access = self._access(s.dtype, "scratch", "full", None)
+                self.body[j] = replace(s, store=(access,), reload=access)
+
+
+def loops_of(group: Group, outputs: set[int], new_value: object) -> list[Loop]:
+    """The kernels of a group: one, or two where its reductions are cut into chunks that a second one adds up."""
+    draft = Draft(group, outputs)
+    draft.statements()
+    outer, mid, vector = _dimensions(group, draft)
+    fixed = any(s.name in ("pick", "position") for s in draft.body)
+    shape = dict(enumerate(group.shape))
+    dims = _Dims(shape, [d for d in outer if shape[d] != 1], [d for d in mid if shape[d] != 1], vector, draft.places)
+    dims.collapse(group.mode, fixed)
+    return _finish(group, draft, dims, new_value)
+
+
+def _dimensions(group: Group, draft: Draft) -> tuple[list[int], list[int], int]:
+    """Outer, middle and vector dimension of a group."""
+    rank, kept, reduced = len(group.shape), list(group.kept), list(group.reduced or ())
+    if not rank:
+        return [], [], -1
+    if group.mode == "row":
+        real = [d for d in reduced if group.shape[d] != 1] or reduced[-1:]
+        return kept, real[:-1], real[-1] if real else -1
+    choices = [d for d in kept if group.shape[d] != 1]
+    if not choices:
+        return [], reduced, kept[-1] if kept else -1
+    vector = choices[-1]
+    if group.mode == "map":
+        vector = max(choices, key=lambda d: (sum(_weight(p, a, d) for p, a in zip(draft.places, draft.accesses)), d))
+    return [d for d in kept if d != vector], reduced, vector
+
+
+def _weight(place: Place | None, access: tuple[str, str, str], d: int) -> int:
+    """How much an access wants a dimension to be the vectors'."""
+    if place is None or not place.strides:
+        return 0
+    stride = place.strides.get(d, 0)
+    return (3 if access[1] == "out" else 2) if stride == 1 else 1 if stride == 0 else 0
+
+
+@dataclass(slots=True)
+class _Dims:
+    """The loops' dimensions while they are collapsed: neighbours become one where every access steps through them evenly."""
+
+    shape: dict[int, int]
+    outer: list[int]
+    mid: list[int]
+    vector: int
+    places: list[Place | None]
+
+    def collapse(self, mode: str, fixed: bool) -> None:
+        self._merge_all(self.outer)
+        self._merge_all(self.mid)
+        if fixed or self.vector < 0:
+            return
+        before = self.mid if mode == "row" else self.outer if mode == "map" or not self.mid else []
+        while before and self._even(before[-1], self.vector):
+            self._merge(before, len(before) - 1, self.vector)
+
+    def _merge_all(self, dims: list[int]) -> None:
+        at = len(dims) - 2
+        while at >= 0:
+            if self._even(dims[at], dims[at + 1]):
+                self._merge(dims, at, dims[at + 1])
+            at -= 1
+
+    def _even(self, a: int, b: int) -> bool:
+        """Whether stepping through a is stepping on through b."""
+        return all(p is None or p.strides.get(a, 0) == p.strides.get(b, 0) * self.shape[b] for p in self.places)
+
+    def _merge(self, dims: list[int], at: int, into: int) -> None:
+        self.shape[into] *= self.shape[dims[at]]
+        del dims[at]
+
+
+def _finish(group: Group, draft: Draft, dims: _Dims, new_value: object) -> list[Loop]:
+    """Lanes, chunks, and the argument layout."""
+    outer, mid = [dims.shape[d] for d in dims.outer], [dims.shape[d] for d in dims.mid]
+    size = dims.shape[dims.vector] if dims.vector >= 0 else 1
+    chunk_of, chunk, chunks = _cut(group.mode, draft, prod(outer), mid, size)
+    accesses = []
+    for (dtype, use, level), place in zip(draft.accesses, draft.places):
+        step = 1 if place is None else 0 if level == "row" else min(place.strides.get(dims.vector, 0), 2)
+        step = 2 if step < 0 else step
+        accesses.append(Access(dtype, use, level, step))
+    body, second = draft.body, []
+    cut_reduction = chunks > 1 and group.mode != "map"
+    if cut_reduction:
+        body, second = _partials(draft, accesses, new_value, prod(outer) * (size if group.mode == "col" else 1), chunks)
+    kernel = Kernel(group.mode, len(outer), len(mid), chunk_of, _lanes(body), tuple(accesses), tuple(draft.kinds), tuple(body))
+    slots = [_slots(a, p, dims, outer, size, group.mode) for a, p in zip(accesses, draft.places)]
+    work = prod(outer) * prod(mid) * size * max(1, len(body))
+    return [Loop(kernel, outer, mid, size, chunk, chunks, draft.places, slots, list(draft.numbers), work), *second]
+
+
+def _cut(mode: str, draft: Draft, units: int, mid: list[int], size: int) -> tuple[str, int, int]:
+    """Which dimension is cut into chunks, their length and number. It depends on sizes alone, never on threads."""
+    if units >= LEAST_UNITS or (mode != "map" and (any(s.phase or s.name == "pick" or (s.level == "row" and not s.reduces) for s in draft.body))):
+        return "none", 0, 1
+    if mode == "map" or (mode == "row" and not mid):
+        return _chunks("vector", size, CHUNK)
+    return _chunks("mid", mid[0], max(1, CHUNK * 2 // max(1, prod(mid[1:]) * size))) if mid else ("none", 0, 1)
+
+
+def _chunks(name: str, size: int, length: int) -> tuple[str, int, int]:
+    count = -(-size // length)
+    return (name, length, count) if count > 1 else ("none", 0, 1)
+
+
+def _lanes(body: list[Statement]) -> int:
+    widest = max((FORMS[t][3] for s in body if s.level == "full" or s.reduces for t in (s.kind, s.dtype)), default=4)
+    return vector_bytes() // max(4, widest)
+
+
+def _slots(a: Access, place: Place | None, dims: _Dims, outer: list[int], size: int, mode: str) -> list[int]:
+    """The slots after the address."""
+    if place is None:
+        return [size * FORMS[a.dtype][3]]
+    if place.partial:
+        strides = [prod(outer[i + 1:]) * (size if mode == "col" else 1) for i in range(len(outer))]
+        return [*strides, prod(outer) * (size if mode == "col" else 1)]
+    out = [*(place.strides.get(d, 0) for d in dims.outer), 0]
+    if a.level == "full":
+        out += [place.strides.get(d, 0) for d in dims.mid]
+    if a.step == 2:
+        out.append(place.strides[dims.vector])
+    return out
+
+
+def _partials(draft: Draft, accesses: list[Access], new_value: object, count: int, chunks: int) -> tuple[list[Statement], list[Loop]]:
+    """Reductions write one partial result per chunk, and a loop per reduction combines them in order."""
+    body, second = list(draft.body), []
+    for j, s in enumerate(body):
+        if not s.reduces:
+            continue
+        dtype = "float32" if s.dtype in HALF else s.dtype
+        size = FORMS[dtype][3]
+        part = new_value(count * chunks * size)  # type: ignore[operator]
+        access, place = s.store[0], draft.places[s.store[0]]
+        assert place is not None
+        second.append(_combine(s.name, part, place.value, dtype, s.dtype, count, chunks))
+        accesses[access] = Access(dtype, "out", accesses[access].level, accesses[access].step)
+        draft.places[access] = Place(part, 0, {}, size, partial=True)
+        if accesses[access].level == "vec":
+            accesses[access] = replace(accesses[access], step=1)
+        body[j] = replace(s, dtype=dtype)
+    return body, second
+
+
+def _combine(name: str, part: int, value: int, dtype: str, final: str, count: int, chunks: int) -> Loop:
+    """out[i] = part[0, i] + part[1, i] + …"""
+    body = (Statement(name, (("a", 0),), dtype, dtype, "row", 0, (1,), True),)
+    accesses = (Access(dtype, "in", "full", 1), Access(final, "out", "vec", 1))
+    kernel = Kernel("col", 0, 1, "none", vector_bytes() // max(4, FORMS[dtype][3]), accesses, (), body)
+    places: list[Place | None] = [Place(part, 0, {0: count, 1: 1}, FORMS[dtype][3]), Place(value, 0, {1: 1}, FORMS[final][3])]
+    return Loop(kernel, [], [chunks], count, 0, 1, places, [[0, count], [0]], [], count * chunks)
+
+
+def contiguous(shape: Shape) -> Shape:
+    return contiguous_strides(shape)

@@ -1,0 +1,217 @@
+"""From a recorded program to the one that the code generator groups: coarse operations written out, doubles and copies gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rushlight.exec.cpu.groups import mode_of
+from rushlight.exec.numpy import executor as numpy_executor
+from rushlight.ir.dtype import DType, int32, int64
+from rushlight.ir.graph import SCALARS
+from rushlight.ir.program import Instr, Operand, Program
+from rushlight.ir.spec import Spec, spec
+from rushlight.ops.table import TABLE, Op
+from rushlight.passes import pipeline
+
+# coarse operations that become generated loops, with the dimensions that their reductions remove
+WRITTEN_OUT = frozenset(("gelu", "gelu_grad", "silu", "silu_grad"))
+ROWS = frozenset(("softmax", "softmax_grad", "log_softmax", "log_softmax_grad"))
+FLOATS = ("float32", "float64")
+
+PICK = Op("pick", "index", "x index", lambda x, index: ((x.dtype, index.shape),), differentiable=False)  # x[i, index[i]], checked
+POSITION = Op("position", "index", "", lambda shape: ((int32, shape),), attrs="shape", differentiable=False)  # the column of each element
+
+
+def claims(instr: Instr) -> bool:
+    """Whether an instruction stays as it is; else its decomposition takes its place."""
+    name = instr.op.name
+    if name in WRITTEN_OUT:
+        return False
+    if name in ROWS:
+        x = instr.operands[0].spec
+        return not (x.shape and x.numel and mode_of(x.shape, (instr.attrs[0] % len(x.shape),)) == "row")
+    return numpy_executor.claims(instr)
+
+
+def lower(program: Program) -> Program:
+    """The passes of this executor in order."""
+    program = pipeline.lower(program, claims)
+    program = _losses(program)
+    program = _once(program)
+    program = _without_copies(program)
+    program = pipeline.drop_dead(program)
+    program.verify()
+    return program
+
+
+class _Writer:
+    """Appends instructions to a program by name."""
+
+    def __init__(self, program: Program, line: str | None):
+        self.p = program
+        self.line = line
+
+    def __call__(self, op: str | Op, *operands: Any, attrs: tuple[Any, ...] = (), out: int | None = None, dtype: DType | None = None) -> Operand:
+        row = TABLE[op] if isinstance(op, str) else op
+        shapes = row.shape(*[o.spec for o in operands], *attrs)
+        made = spec(shapes[0][0], shapes[0][1])
+        result = self.p.new() if out is None else out
+        self.p.instrs.append(Instr(row, operands, attrs, (result,), (made,), self.line))
+        return Operand(result, made)
+
+    def number(self, value: float) -> Operand:
+        result = self.p.new()
+        kind = SCALARS[type(value)]
+        self.p.instrs.append(Instr(TABLE["constant"], (), (value,), (result,), (kind,), self.line))  # type: ignore[arg-type]
+        return Operand(result, kind)
+
+
+def _wide(o: Operand, shape: tuple[int, ...]) -> Operand:
+    """An operand repeated to a shape."""
+    wider = o.spec.expand(shape)
+    assert wider is not None
+    return Operand(o.value, wider)
+
+
+def _column(o: Operand) -> Operand:
+    """(n,) as (n, 1)."""
+    return Operand(o.value, o.spec.at((*o.spec.shape, 1), (*o.spec.strides, 1)))
+
+
+def _flat(o: Operand) -> Operand:
+    """(n, 1) as (n,)."""
+    return Operand(o.value, o.spec.at(o.spec.shape[:1], o.spec.strides[:1]))
+
+
+def _losses(program: Program) -> Program:
+    """Cross entropy as loops over rows, forward and backward; what both need is computed once."""
+    out = Program(program.inputs, [], program.outputs, program.donated, program.values)
+    for instr in program.instrs:
+        rule = LOSSES.get(instr.op.name)
+        if rule is None or not _simple(instr):
+            out.instrs.append(instr)
+        else:
+            rule(_Writer(out, instr.line), instr)
+    return out
+
+
+def _simple(instr: Instr) -> bool:
+    """Whether logits and targets are of the kind that the loops handle."""
+    at = 0 if instr.op.name in ("cross_entropy_rows", "cross_entropy_mean") else 1
+    x, target = instr.operands[at].spec, instr.operands[at + 1].spec
+    return x.dtype.name in FLOATS and target.dtype is int64 and bool(x.numel) and len(x.shape) == 2
+
+
+def _softmax_parts(w: _Writer, x: Operand) -> tuple[Operand, Operand, Operand]:
+    """Row maxima, exp(x - maximum), and its row sums."""
+    top = w("amax", x, attrs=((1,), True))
+    e = w("exp", w("sub", x, _wide(top, x.spec.shape)))
+    return top, e, w("sum", e, attrs=((1,), True))
+
+
+def _targets(w: _Writer, target: Operand, ignore: Operand) -> tuple[Operand, Operand]:
+    """Which rows are ignored, and the class of each row, 0 for those."""
+    skip = w("eq", target, ignore)
+    return skip, w("where", skip, w.number(0), target)
+
+
+def _rows(w: _Writer, x: Operand, target: Operand, ignore: Operand, out: int | None = None) -> Operand:
+    top, _, total = _softmax_parts(w, x)
+    skip, index = _targets(w, target, ignore)
+    chosen = w("sub", w(PICK, x, index), _flat(top))
+    return w("where", skip, w.number(0.0), w("sub", _flat(w("log", total)), chosen), out=out)
+
+
+def _count(w: _Writer, x: Operand, target: Operand, ignore: Operand) -> Operand:
+    return w("sum", w("cast", w("ne", target, ignore), attrs=(x.spec.dtype,)), attrs=((0,), False))
+
+
+def _grad(w: _Writer, y: Operand, x: Operand, target: Operand, ignore: Operand, out: int) -> Operand:
+    """(softmax(x) - one hot) * y per row."""
+    shape = x.spec.shape
+    _, e, total = _softmax_parts(w, x)
+    skip, index = _targets(w, target, ignore)
+    checked = w("where", w("isnan", w(PICK, x, index)), index, index)  # the check of the index, kept alive
+    p = w("div", e, _wide(total, shape))
+    hit = w("eq", w(POSITION, attrs=(shape,)), _wide(_column(w("cast", checked, attrs=(int32,))), shape))
+    factor = w("where", skip, w.number(0.0), y)
+    return w("mul", w("where", hit, w("sub", p, w.number(1.0)), p), _wide(_column(factor), shape), out=out)
+
+
+def _loss_rows(w: _Writer, i: Instr) -> None:
+    _rows(w, *i.operands, out=i.results[0])
+
+
+def _loss_mean(w: _Writer, i: Instr) -> None:
+    x, target, ignore = i.operands
+    count = _count(w, x, target, ignore)
+    w("div", w("sum", _rows(w, x, target, ignore), attrs=((0,), False)), count, out=i.results[0])
+
+
+def _loss_rows_grad(w: _Writer, i: Instr) -> None:
+    _grad(w, *i.operands, out=i.results[0])
+
+
+def _loss_mean_grad(w: _Writer, i: Instr) -> None:
+    y, x, target, ignore = i.operands
+    share = w("div", y, _count(w, x, target, ignore))
+    _grad(w, _wide(share, target.spec.shape), x, target, ignore, i.results[0])
+
+
+LOSSES = {"cross_entropy_rows": _loss_rows, "cross_entropy_mean": _loss_mean, "cross_entropy_rows_grad": _loss_rows_grad,
+          "cross_entropy_mean_grad": _loss_mean_grad}
+
+
+def _once(program: Program) -> Program:
+    """Every computation once: equal instructions on equal operands give one value."""
+    out = Program(program.inputs, [], program.outputs, program.donated, program.values)
+    seen: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    names: dict[int, int] = {}
+    kept = set(program.outputs)
+    for instr in program.instrs:
+        operands = tuple(Operand(names.get(o.value, o.value), o.spec) for o in instr.operands)
+        key = (id(instr.op), tuple((o.value, o.spec) for o in operands), _hashable(instr.attrs))
+        same = seen.get(key) if instr.op.kind != "random" and kept.isdisjoint(instr.results) else None
+        if same is not None:
+            names.update(zip(instr.results, same))
+            continue
+        seen.setdefault(key, instr.results)
+        out.instrs.append(replace(instr, operands=operands))
+    return out
+
+
+def _hashable(attrs: tuple[Any, ...]) -> Any:
+    """Attributes as a key: 0.0, 0 and False are different numbers."""
+    try:
+        hash(attrs)
+    except TypeError:
+        return id(attrs)
+    return tuple((type(a), repr(a) if isinstance(a, float) else a) for a in attrs)
+
+
+def _without_copies(program: Program) -> Program:
+    """Without plain copies of intermediate values that nothing else keeps."""
+    out = Program(program.inputs, [], program.outputs, program.donated, program.values)
+    made: dict[int, Spec] = {}
+    names: dict[int, int] = {}
+    outputs = set(program.outputs)
+    for instr in program.instrs:
+        operands = tuple(Operand(names.get(o.value, o.value), o.spec) for o in instr.operands)
+        if instr.op.name == "copy" and _whole(operands[0], made) and operands[0].value not in outputs:
+            names[instr.results[0]] = operands[0].value
+            if instr.results[0] in outputs:
+                outputs.add(operands[0].value)
+            made[instr.results[0]] = made[operands[0].value]
+            continue
+        out.instrs.append(replace(instr, operands=operands))
+        made.update((r, s) for r, s in zip(instr.results, instr.outs) if isinstance(s, Spec))
+    out.outputs = tuple(names.get(v, v) for v in program.outputs)
+    return out
+
+
+def _whole(o: Operand, made: dict[int, Spec]) -> bool:
+    have = made.get(o.value)
+    return have is not None and o.spec.plain and o.spec.numel == have.numel and o.spec.dtype is have.dtype
+
+

@@ -1,0 +1,44 @@
+"""Where the values of a plan live: inputs, fresh results, memory taken over from inputs, and one arena for the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ALIGN = 64
+
+
+@dataclass(slots=True)
+class Span:
+    """A value of the arena: its size in bytes, and the first and last step that touch it."""
+
+    value: int
+    size: int
+    first: int
+    last: int
+
+
+def arrange(spans: list[Span]) -> tuple[dict[int, int], int]:
+    """Offsets in one arena such that spans alive at the same step do not overlap, and the arena's size.
+
+    Large spans first, each at the lowest offset where it fits.
+
+    >>> arrange([Span(0, 64, 0, 1), Span(1, 64, 1, 2), Span(2, 64, 2, 3)])
+    ({0: 0, 1: 64, 2: 0}, 128)
+    """
+    offsets: dict[int, int] = {}
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; sorted by offset
+    total = 0
+    for s in sorted(spans, key=lambda s: (-s.size, s.first)):
+        size = -(-max(s.size, 1) // ALIGN) * ALIGN
+        at = 0
+        for offset, end, first, last in placed:
+            if last < s.first or first > s.last:
+                continue
+            if offset - at >= size:
+                break
+            at = max(at, end)
+        offsets[s.value] = at
+        placed.append((at, at + size, s.first, s.last))
+        placed.sort()
+        total = max(total, at + size)
+    return dict(sorted(offsets.items())), total

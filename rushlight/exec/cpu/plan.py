@@ -1,0 +1,337 @@
+"""A compiled plan: steps with addresses. Running it fills in what changes from run to run and calls the native driver."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import threading
+from array import array
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from rushlight.exec.cpu import driver, memory
+from rushlight.exec.cpu.emit import OUT_OF_RANGE
+from rushlight.exec.cpu.jit import COMPILED
+from rushlight.exec.cpu.onednn import library, openmp
+from rushlight.exec.cpu.steps import LoopStep, PrimitiveStep, PythonStep, Step
+from rushlight.exec.numpy import executor as numpy_executor
+from rushlight.ir.program import Instr, Program
+from rushlight.ir.spec import Spec
+
+Array = np.ndarray[Any, Any]
+PARALLEL_WORK = 32768  # statements times elements; below, waking threads costs more than it saves
+ARENA, OBJECTS = 0, 1  # object 0 is the arena, then come inputs, results and what NumPy made
+BLOCK_TIME = 2  # milliseconds that idle OpenMP threads wait actively
+
+
+class Scratch:
+    """Arenas that plans lend and give back: as many as run at the same time, grown to the largest need."""
+
+    def __init__(self) -> None:
+        self.free: list[Array] = []
+        self.lock = threading.Lock()
+
+    def take(self, size: int) -> Array:
+        with self.lock:
+            arena = self.free.pop() if self.free else None
+        if arena is None or arena.nbytes < size:
+            arena = None  # let the small one go first
+            raw = np.empty(size + memory.ALIGN, np.uint8)
+            start = -raw.ctypes.data % memory.ALIGN
+            arena = raw[start:start + size]
+        return arena
+
+    def give(self, arena: Array) -> None:
+        with self.lock:
+            self.free.append(arena)
+
+
+SCRATCH = Scratch()
+
+
+class Threads:
+    """The number of threads in force; plans follow a change at their next run."""
+
+    count = 1
+
+
+class Plan:
+    """Callable with the list of inputs (flat arrays, then numbers); gives the flat results."""
+
+    def __init__(self, program: Program, steps: list[Step], sizes: dict[int, int], numbers: set[int], fallback: Callable[[], Any]):
+        self.program = program
+        self.steps = steps
+        self.lock = threading.Lock()
+        self.fallback = fallback
+        self.types: dict[int, Any] = dict(enumerate(program.inputs))
+        for instr in program.instrs:
+            self.types.update(zip(instr.results, instr.outs))
+        self.buffers = sum(isinstance(s, Spec) for s in program.inputs)
+        self._locate(sizes, numbers)
+        self._prelude(numbers)
+        self._build()
+
+    # --- memory ---------------------------------------------------------------------------------------------------
+    def _locate(self, sizes: dict[int, int], numbers: set[int]) -> None:
+        """Decide for every value which object holds it, and where."""
+        last: dict[int, int] = {}
+        first: dict[int, int] = {}
+        for at, step in enumerate(self.steps):
+            for v in step.reads() | step.writes():
+                last[v] = at
+                first.setdefault(v, at)
+        self.last = last
+        outputs = set(self.program.outputs)
+        self.object: dict[int, int] = {i: OBJECTS + i for i in range(self.buffers)}
+        self.offset: dict[int, int] = {}
+        self.made: list[tuple[int, int, Any]] = []  # (object, value, Spec) of results that are allocated at each run
+        count = OBJECTS + self.buffers
+        taken: set[int] = set()
+        spans = []
+        for at, step in enumerate(self.steps):
+            for v in sorted(step.writes()):
+                if isinstance(step, PythonStep) or (v in outputs and not (host := self._takes_over(step, v, at, taken, outputs))):
+                    self.object[v] = count
+                    if not isinstance(step, PythonStep):
+                        self.made.append((count, v, self.types[v]))
+                    count += 1
+                elif v in outputs:
+                    self.object[v] = OBJECTS + host - 1
+                    taken.add(host - 1)
+                else:
+                    spans.append(memory.Span(v, sizes[v], at, last[v]))
+        self.objects = count
+        self.offset, self.arena = memory.arrange(spans)
+        self.object.update((v, ARENA) for v in self.offset)
+
+    def _takes_over(self, step: Step, value: int, at: int, taken: set[int], outputs: set[int]) -> int:
+        """1 + the input whose memory the result may overwrite in place, or 0."""
+        if not isinstance(step, LoopStep) or step.loop.kernel.phases > 1 or step.loop.kernel.mode != "map":
+            return 0
+        loop = step.loop
+        index = next(i for i, p in enumerate(loop.places) if p is not None and p.value == value)
+        own, access = loop.places[index], loop.kernel.accesses[index]
+        for i in self.program.donated:
+            if i in taken or self.last.get(i) != at or i in outputs:
+                continue
+            reads = [(p, a) for p, a in zip(loop.places, loop.kernel.accesses) if p is not None and p.value == i]
+            if len(reads) == 1 and reads[0][1].dtype == access.dtype and reads[0][0].strides == own.strides and not reads[0][0].offset \
+                    and self.types[i].numel == self.types[value].numel:
+                return i + 1
+        return 0
+
+    # --- numbers --------------------------------------------------------------------------------------------------
+    def _prelude(self, numbers: set[int]) -> None:
+        """A function from the plan's numbers to all those that kernels and NumPy steps read."""
+        instrs = [i for i in self.program.instrs if i.results[0] in numbers and i.results[0] >= len(self.program.inputs)]
+        needed = sorted(numbers & ({v for s in self.steps if isinstance(s, LoopStep) for v in s.loop.numbers}
+                                   | {o.value for s in self.steps if isinstance(s, PythonStep) for o in s.instr.operands}))
+        given = [i for i, s in enumerate(self.program.inputs) if not isinstance(s, Spec)]
+        lines = [f"def prelude({', '.join(f'v{i}' for i in given)}):"]
+        names: dict[str, Any] = {}
+        for at, i in enumerate(instrs):
+            if i.op.name == "constant":
+                names[f"v{i.results[0]}"] = i.attrs[0]  # a global of the function
+            else:
+                names[f"k{at}"] = numpy_executor.kernel_of(i)
+                lines.append(f"    v{i.results[0]} = k{at}({', '.join(f'v{o.value}' for o in i.operands)})")
+        lines.append(f"    return {{{', '.join(f'{v}: v{v}' for v in needed)}}}")
+        exec(compile("\n".join(lines), "<rushlight numbers>", "exec"), names)
+        self.prelude: Callable[..., dict[int, Any]] = names["prelude"]
+
+    # --- native blocks --------------------------------------------------------------------------------------------
+    def _build(self) -> None:
+        self.keep: list[Any] = []
+        self.segments: list[Segment | PythonCall] = []
+        self.pointers = (ctypes.c_uint64 * self.objects)()
+        layout: list[tuple[str, int]] = []  # (struct letter, value) of the block of numbers
+        blocks: dict[tuple[int, ...], int] = {}
+        current: Segment | None = None
+        for at, step in enumerate(self.steps):
+            if isinstance(step, PythonStep):
+                current = None
+                self.segments.append(PythonCall(self, step.instr, at))
+                continue
+            if current is None:
+                current = Segment(at)
+                self.segments.append(current)
+            if isinstance(step, LoopStep):
+                self._loop(current, step, layout, blocks)
+            else:
+                self._primitive(current, step)
+        self.numbers = (ctypes.c_uint64 * max(1, len(layout)))()
+        self.pack = struct.Struct("=" + "".join(letter for letter, _ in layout))
+        self.order = [v for _, v in layout]
+        self.limits: list[Any] = []
+        for s in self.segments:
+            if isinstance(s, Segment):
+                s.finish(self)
+
+    def _loop(self, segment: Segment, step: LoopStep, layout: list[tuple[str, int]], blocks: dict[tuple[int, ...], int]) -> None:
+        loop, k = step.loop, step.loop.kernel
+        key = (*loop.numbers, -1, *[kind == "float" for kind in k.numbers])
+        if key not in blocks:
+            blocks[key] = len(layout)
+            layout += [("d" if kind == "float" else "q", v) for kind, v in zip(k.numbers, loop.numbers)]
+        words = [0, *loop.outer, *loop.mid, loop.size, loop.chunk, loop.chunks]
+        fills: list[tuple[int, int, int]] = []  # (slot, object, offset)
+        scratch = iter(step.scratch)
+        for place, strides in zip(loop.places, loop.slots):
+            value = next(scratch) if place is None else place.value
+            offset = self.offset.get(value, 0) + (0 if place is None else place.offset * place.itemsize)
+            fills.append((len(words), self.object[value], offset))
+            words += [0, *strides]
+        from rushlight.exec.cpu import emit
+        segment.kernels.append((COMPILED.address(repr(k), lambda name: emit.write(k, name)), loop, words, fills, blocks[key]))
+
+    def _primitive(self, segment: Segment, step: PrimitiveStep) -> None:
+        bound = step.bound
+        places = [(bound.memory(name), self.object[v], self.offset.get(v, 0) + offset)
+                  for part in (step.sources, step.results) for name, (v, offset) in part.items()]
+        segment.kernels.append((bound, places))
+        self.keep.append(bound)
+
+    # --- running --------------------------------------------------------------------------------------------------
+    def __call__(self, inputs: list[Any]) -> tuple[Array, ...]:
+        arena = SCRATCH.take(self.arena)
+        try:
+            with self.lock:
+                return self._run(inputs, arena)
+        finally:
+            SCRATCH.give(arena)
+
+    def _run(self, inputs: list[Any], arena: Array) -> tuple[Array, ...]:
+        n = self.buffers
+        arrays: list[Any] = [arena, *inputs[:n], *[None] * (self.objects - n - 1)]
+        for at, _, s in self.made:
+            arrays[at] = np.empty(s.numel, s.dtype.numpy)
+        numbers = self.prelude(*inputs[n:])
+        try:
+            self.pack.pack_into(self.numbers, 0, *[numbers[v] for v in self.order])
+        except struct.error:  # a number beyond 64 bits
+            return self.fallback()(inputs)  # type: ignore[no-any-return]
+        objects = array("Q", map(id, arrays))
+        ctypes.memmove(self.pointers, objects.buffer_info()[0], 8 * self.objects)
+        for segment in self.segments:
+            if isinstance(segment, PythonCall):
+                segment(self, arrays, numbers)
+            elif code := segment.run(self):
+                return self._failed(code, inputs)
+        return tuple(arrays[self.object[v]] for v in self.program.outputs)
+
+    def _failed(self, code: int, inputs: list[Any]) -> tuple[Array, ...]:
+        """A kernel met a bad index: NumPy runs the plan again and says which; any other code is a fault of ours."""
+        if code % 256 != OUT_OF_RANGE:
+            raise RuntimeError(f"step {code // 256} of a compiled plan failed with code {code % 256}")
+        self.fallback()(inputs)
+        raise IndexError("index out of range")
+
+
+class Segment:
+    """Native steps without Python in between."""
+
+    def __init__(self, first: int):
+        self.first = first
+        self.kernels: list[tuple[Any, ...]] = []
+
+    def finish(self, plan: Plan) -> None:
+        """Write the driver's tables."""
+        omp = openmp.runtime()
+        gomp = [omp.address(name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")] if omp else [0, 0, 0]
+        slots: list[int] = []
+        memories: list[int] = []
+        steps: list[int] = []
+        self.loops: list[tuple[Any, int]] = []
+        for kernel in self.kernels:
+            if len(kernel) == 2:
+                bound, places = kernel
+                for handle, at, offset in places:
+                    memories += [handle, at, offset, 0]
+                block = _words([library.address("dnnl_primitive_execute"), bound.primitive.handle, library.library().stream, bound.count, bound.args])
+                steps += [1, ctypes.addressof(block)]
+            else:
+                address, loop, words, fills, number = kernel
+                words[0] = ctypes.addressof(plan.numbers) + 8 * number
+                argument = _words(words)
+                for slot, at, offset in fills:
+                    slots += [ctypes.addressof(argument) + 8 * slot, at, offset]
+                parallel = loop.work >= PARALLEL_WORK and loop.units > 1 and omp is not None
+                block = _words([address, loop.units, 1, ctypes.addressof(argument), *gomp, 0])
+                if parallel:
+                    self.loops.append((block, loop.units))
+                steps += [0, ctypes.addressof(block)]
+                plan.keep.append(argument)
+            plan.keep.append(block)
+        tables = [_words(t or [0]) for t in (slots, memories, steps)]
+        setter = library.address("dnnl_memory_set_data_handle") if memories else 0
+        limit = omp.address("omp_set_num_threads") if omp else 0
+        self.block = _words([ctypes.addressof(tables[0]), len(slots) // 3, ctypes.addressof(tables[1]), len(memories) // 4, setter,
+                             ctypes.addressof(plan.pointers), ctypes.addressof(tables[2]), len(steps) // 2, limit, 1])
+        plan.keep += tables
+        self.threads = 0
+        self.address = ctypes.addressof(self.block)
+        self.call = driver.run()
+
+    def run(self, plan: Plan) -> int:
+        if self.threads != Threads.count:
+            self.threads = Threads.count
+            self.block[9] = self.threads
+            for block, units in self.loops:
+                block[2] = min(self.threads, units)
+        return int(self.call(self.address))
+
+
+def _words(values: list[int]) -> Any:
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+class PythonCall:
+    """An operation by its NumPy kernel, on views of wherever its operands are."""
+
+    def __init__(self, plan: Plan, instr: Instr, at: int):
+        self.instr = instr
+        self.kernel = numpy_executor.kernel_of(instr)
+        self.lead: list[Any] = [np] if instr.op.numpy is not None else []
+        if instr.op.overwrites is not None:
+            o = instr.operands[instr.op.overwrites]
+            alone = sum(p.value == o.value for p in instr.operands) == 1 and plan.last[o.value] == at and o.value not in plan.program.outputs
+            mine = plan.object[o.value] >= OBJECTS + plan.buffers or o.value in plan.program.donated
+            self.lead.append(bool(alone and mine and o.spec.plain and plan.types[o.value].numel == o.spec.numel))
+        self.operands = [self._operand(plan, o) for o in instr.operands]
+        self.results = [plan.object[r] for r in instr.results]
+
+    @staticmethod
+    def _operand(plan: Plan, o: Any) -> tuple[Any, ...]:
+        s = o.spec
+        if not isinstance(s, Spec):
+            return (o.value,)
+        have, at = plan.types[o.value], plan.object[o.value]
+        size = s.dtype.itemsize
+        if at != ARENA and have.dtype is s.dtype and s.plain and have.numel == s.numel:
+            return at, s.shape
+        return at, s.dtype.numpy, s.shape, tuple(x * size for x in s.strides), s.offset * size + plan.offset.get(o.value, 0)
+
+    def __call__(self, plan: Plan, arrays: list[Any], numbers: dict[int, Any]) -> None:
+        args = list(self.lead)
+        for o in self.operands:
+            if len(o) == 1:
+                args.append(numbers[o[0]])
+            elif len(o) == 2:
+                args.append(arrays[o[0]].reshape(o[1]))
+            else:
+                args.append(numpy_executor.view(arrays[o[0]], *o[1:]))
+        with np.errstate(all="ignore"):
+            made = self.kernel(*args, *self.instr.attrs)
+        if len(self.results) == 1:
+            made = (made,)
+        for at, result, s in zip(self.results, made, self.instr.outs):
+            arrays[at] = result = numpy_executor.own(numpy_executor.finish(result, s.dtype.numpy))
+            plan.pointers[at] = id(result)
+
+
+def flat_size(s: Spec) -> int:
+    """The bytes of a value."""
+    return prod(s.shape) * s.dtype.itemsize
