@@ -10,11 +10,13 @@ AVX2 for a contiguous CPU tensor of that size. Known limits:
   `multinomial` without replacement may order equal keys differently.
 """
 
+from rushlight.rng.binomial import binomial
 from rushlight.rng.continuous import cauchy, exponential, log_normal, normal, uniform
 from rushlight.rng.discrete import bernoulli, geometric, multinomial, poisson
 from rushlight.rng.engine import DEFAULT_SEED, Engine
+from rushlight.rng.gamma import dirichlet, standard_gamma
 from rushlight.rng.integers import randint, random_, randperm
 from rushlight.rng.streams import current, default, own_stream
 
-__all__ = ["DEFAULT_SEED", "Engine", "bernoulli", "cauchy", "current", "default", "exponential", "geometric", "log_normal",
-           "multinomial", "normal", "own_stream", "poisson", "randint", "random_", "randperm", "uniform"]
+__all__ = ["DEFAULT_SEED", "Engine", "bernoulli", "binomial", "cauchy", "current", "default", "dirichlet", "exponential", "geometric", "log_normal",
+           "multinomial", "normal", "own_stream", "poisson", "randint", "random_", "randperm", "standard_gamma", "uniform"]
