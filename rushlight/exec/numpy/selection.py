@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.exec.numpy import ties
+
 Array = np.ndarray[Any, Any]
 Pair = tuple[Array, Array]
 FEW = 128  # up to this length a sort is as quick as a partition
@@ -34,15 +36,30 @@ def sort(x: Array, dim: int, descending: bool) -> Pair:
 
 
 def topk(x: Array, k: int, dim: int, largest: bool, ordered: bool) -> Pair:
-    """The k largest or smallest elements, in order (`ordered` or not: both are allowed to be)."""
-    n = x.shape[dim]
-    if n <= FEW or k * 8 > n or k == 0:
-        places = order(x, dim, largest)[_along(x, dim, slice(0, k))]
-        return np.take_along_axis(x, places, dim), np.ascontiguousarray(places)
-    parted = np.argpartition(_keys(x), n - k if largest else k - 1, axis=dim)
-    chosen = np.sort(parted[_along(x, dim, slice(n - k, n) if largest else slice(0, k))], axis=dim)
-    places = np.take_along_axis(chosen, order(np.take_along_axis(x, chosen, dim), dim, largest), dim)
+    """The k largest or smallest elements in order; `ordered` says only which of equal ones PyTorch names."""
+    if k == 0:
+        return x[_along(x, dim, slice(0, 0))], np.zeros((*x.shape[:dim], 0, *x.shape[dim + 1:]), np.int64)
+    rows = np.moveaxis(_keys(x), dim, -1)
+    n = rows.shape[-1]
+    if n <= FEW or k * 8 > n:
+        ranked = order(rows, -1, largest)
+        places, beyond = ranked[..., :k], ranked[..., k:k + 1]
+    else:
+        parted = np.argpartition(rows, (n - k - 1 if largest else k), axis=-1)
+        beyond = parted[..., n - k - 1:n - k] if largest else parted[..., k:k + 1]
+        chosen = np.sort(parted[..., n - k:] if largest else parted[..., :k], axis=-1)
+        places = np.take_along_axis(chosen, order(np.take_along_axis(rows, chosen, -1), -1, largest), -1)
+    values = np.take_along_axis(rows, np.concatenate([places, beyond], -1), -1)
+    tied = _same(values[..., 1:], values[..., :-1]).any(-1)
+    turned = (lambda keys: [-v for v in keys]) if largest else (lambda keys: keys)
+    places = ties.corrected(rows, places, tied, lambda keys: ties.first_few(turned(keys), k, ordered))
+    places = np.ascontiguousarray(np.moveaxis(places, -1, dim))
     return np.take_along_axis(x, places, dim), places
+
+
+def _same(a: Array, b: Array) -> Array:
+    """Where two arrays are equal, NaN to NaN."""
+    return (a == b) | ((a != a) & (b != b))
 
 
 def _along(x: Array, dim: int, part: slice) -> tuple[slice, ...]:
@@ -56,14 +73,25 @@ def _at(x: Array, places: Array, dim: int, keepdim: bool) -> Pair:
 
 
 def _kth(x: Array, k: int, dim: int) -> Array:
-    """The place of the k-th smallest element (from 0)."""
-    parted = np.argpartition(_keys(x), k, axis=dim)
-    return np.ascontiguousarray(parted[_along(x, dim, slice(k, k + 1))])
+    """The place of the k-th smallest element (from 0) that a stable sort puts there."""
+    keys = _keys(x)
+    parted = np.ascontiguousarray(np.argpartition(keys, k, axis=dim)[_along(x, dim, slice(k, k + 1))])
+    value = np.take_along_axis(keys, parted, dim)
+    equal = _same(keys, value)
+    if (np.count_nonzero(equal, axis=dim) == 1).all():
+        return parted
+    less = keys < value if x.dtype.kind != "f" and x.dtype.kind != "V" else np.where(np.isnan(value), ~np.isnan(keys), keys < value)
+    before = k - np.count_nonzero(less, axis=dim, keepdims=True)  # how many of the equal ones come first
+    return np.argmax(equal & (np.cumsum(equal, axis=dim) == before + 1), axis=dim, keepdims=True)
 
 
 def kthvalue(x: Array, k: int, dim: int, keepdim: bool) -> Pair:
     """The k-th smallest element, from 1."""
-    return _at(x, _kth(x, k - 1, dim), dim, keepdim)
+    places = _kth(x, k - 1, dim)
+    rows, at = np.moveaxis(_keys(x), dim, -1), np.moveaxis(places, dim, -1)
+    tied = np.count_nonzero(_same(rows, np.take_along_axis(rows, at, -1)), axis=-1) > 1
+    at = ties.corrected(rows, at, tied, lambda keys: ties.quickselect(keys, k - 1))
+    return _at(x, np.ascontiguousarray(np.moveaxis(at, -1, dim)), dim, keepdim)
 
 
 def median(x: Array, dim: int, keepdim: bool) -> Pair:
@@ -86,15 +114,26 @@ def nanmedian(x: Array, dim: int, keepdim: bool) -> Pair:
 
 
 def mode(x: Array, dim: int, keepdim: bool) -> Pair:
-    """The smallest of the most frequent elements, and the last place where it stands."""
-    places = np.moveaxis(order(x, dim, False), dim, -1)
-    ranked = np.take_along_axis(np.moveaxis(x, dim, -1), places, -1)
+    """The smallest of the most frequent elements, and the place that stands last of its run when the row is sorted."""
+    rows = np.moveaxis(_keys(x), dim, -1)
+    places = order(rows, -1, False)
+    ranked = np.take_along_axis(rows, places, -1)
     number = np.arange(ranked.shape[-1])
     starts = np.ones(ranked.shape, bool)
     starts[..., 1:] = ranked[..., 1:] != ranked[..., :-1]
     run = number - np.maximum.accumulate(np.where(starts, number, 0), axis=-1)  # how many equal ones stand before
-    best = np.take_along_axis(places, np.argmax(run, axis=-1, keepdims=True), -1)
+    last = np.argmax(run, axis=-1, keepdims=True)
+    best = np.take_along_axis(places, last, -1)
+    if ranked.shape[-1] > ties.SHORT:  # what is shorter PyTorch sorts stably
+        tied = np.take_along_axis(run, last, -1)[..., 0] > 0
+        best = ties.corrected(rows, best, tied, lambda keys: ties.introsort(keys)[_end_of_longest(keys)])
     return _at(x, np.ascontiguousarray(np.moveaxis(best, -1, dim)), dim, keepdim)
+
+
+def _end_of_longest(keys: list[Any]) -> int:
+    """Where the run of the first most frequent key ends among the sorted keys."""
+    count = np.bincount(keys)
+    return int(count[:int(count.argmax()) + 1].sum()) - 1
 
 
 def argmax(x: Array, dims: tuple[int, ...], keepdim: bool) -> Array:
