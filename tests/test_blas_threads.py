@@ -11,6 +11,7 @@ from rushlight.exec.numpy import blas
 def counts(monkeypatch, size):
     """What OpenBLAS is told while a product of square matrices runs on a machine with 8 processors."""
     told = []
+    monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
     monkeypatch.setattr(blas, "library", lambda: (told.append, 8))
     monkeypatch.setattr(blas.threads, "affinity", lambda: 8)
     monkeypatch.setattr(blas.threads, "quota", lambda: 6.5)

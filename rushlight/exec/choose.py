@@ -1,7 +1,8 @@
 """Which executor runs a plan.
 
-The choice depends on the plan alone, never on how often it ran or in which process: so a program that is stopped and
-resumed computes the same bits. Small plans run on NumPy at once, without waiting for a compiler; all others natively.
+Wherever the two executors may differ in a last bit, the plan runs natively: whatever its size, however often it ran and
+in whichever process. So a program that is stopped and resumed, and whose plans are cut elsewhere, computes the same bits.
+Small plans of exact operations (moves, comparisons, + - * /) run on NumPy at once, without waiting for a compiler.
 
 ``RUSHLIGHT_EXEC=numpy`` runs everything on NumPy, ``RUSHLIGHT_TIER=1`` compiles everything.
 """
@@ -14,13 +15,17 @@ from functools import cache
 from typing import Any
 
 from rushlight.exec.numpy import executor as numpy_executor
-from rushlight.ir.program import Program
+from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
 from rushlight.passes import pipeline
 
 Run = Callable[[list[Any]], "tuple[Any, ...]"]
 MANY = 16  # operations, from which on a plan is compiled
 LARGE = 1 << 14  # elements computed, likewise
+# what is rounded otherwise by NumPy than by the native executor
+ROUNDED_KINDS = ("contract", "coarse")
+ROUNDED = frozenset(("sum prod exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh "
+                     "sigmoid erf erfc pow").split())
 
 
 def compile_program(program: Program) -> Run:
@@ -37,14 +42,20 @@ def compile_program(program: Program) -> Run:
 
 def native() -> bool:
     """Whether the native executor may run plans."""
-    return os.environ.get("RUSHLIGHT_EXEC", "numpy") != "numpy"
+    return os.environ.get("RUSHLIGHT_EXEC", "") != "numpy"
 
 
 def worth(program: Program) -> bool:
     """Whether a plan is worth compiling."""
     if os.environ.get("RUSHLIGHT_TIER") == "1":
         return True
-    if len(program.instrs) >= MANY:
+    if len(program.instrs) >= MANY or any(rounded(i) for i in program.instrs):
         return True
     sizes = [s.numel for i in program.instrs for s in (*i.outs, *(o.spec for o in i.operands)) if isinstance(s, Spec)]
     return max(sizes, default=0) >= LARGE
+
+
+def rounded(instr: Instr) -> bool:
+    """Whether the executors may disagree in the last bit of a result."""
+    out = instr.outs[0]
+    return isinstance(out, Spec) and out.dtype.is_floating_point and (instr.op.kind in ROUNDED_KINDS or instr.op.name in ROUNDED)

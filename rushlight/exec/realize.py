@@ -51,22 +51,24 @@ def realize(graph: Graph) -> None:
                     if key in _plans:
                         _plans.move_to_end(key)
             stats.nodes += len(nodes)
-            results = run([x.buffer if type(x) is Cell else x for x in inputs])
+            given = [x.buffer if type(x) is Cell else x for x in inputs]
+            results = run(given)
         except BaseException as e:
             for node in nodes:
                 for cell in node.outs:
                     cell.error = e
                     cell.node = None
             raise
+        known = set(map(id, given))
         for cell, buffer in zip(live, results):
-            _settle(cell, buffer)
+            _settle(cell, buffer, known)
         for node in nodes:  # nodes and cells refer to each other: let go, so that memory is freed at once
             node.ins = ()
             for cell in node.outs:
                 cell.node = None
 
 
-def _settle(cell: Cell, buffer: Buffer) -> None:
+def _settle(cell: Cell, buffer: Buffer, known: set[int]) -> None:
     """Hand a result to its storage; memory shared with the outside receives the numbers in place."""
     storage = cell.owner and cell.owner()
     if storage is not None and storage.home is not None and storage.cell is cell:
@@ -74,7 +76,8 @@ def _settle(cell: Cell, buffer: Buffer) -> None:
             np.copyto(storage.home, buffer)
         buffer = storage.home
     else:
-        stats.track(buffer, buffer.nbytes)
+        if id(buffer) not in known:  # a buffer taken over is counted already
+            stats.track(buffer, buffer.nbytes)
     cell.buffer = buffer
 
 

@@ -250,17 +250,19 @@ class Body:
 
     def run(self) -> None:
         w = self.w
+        stores = []  # written when all is read: a result may lie where an operand was
         for j, s in enumerate(w.k.body):
             if s.level == "full" and s.phase == self.phase and s.store:
                 value = self.value(("t", j), s)
-                for a in s.store:
-                    w.store(a, value, self._place(a), self.mask)
+                stores += [(a, value) for a in s.store]
             elif j in self.sums:
                 value = self.value(s.refs[0], s)
                 old = w.b.load(self.sums[j], typ=w.s.vector(s.dtype))
                 if self.mask is not None:
                     value = w.b.select(self.mask, value, w.s.neutral(s.name, s.dtype))
                 w.b.store(w.s.combine(s.name, old, value, s.dtype), self.sums[j])
+        for a, value in stores:
+            w.store(a, value, self._place(a), self.mask)
 
     def value(self, ref: Ref, s: Statement) -> Any:
         """A referenced value as a vector."""

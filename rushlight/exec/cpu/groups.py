@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 
 from rushlight.exec.cpu.cells import CELLS, REDUCTIONS
 from rushlight.exec.cpu.scalars import FORMS
@@ -10,17 +11,26 @@ from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, contiguous_strides
 
 MOST = 48  # statements of a kernel
+CHUNK = 8192  # elements of a unit that was cut from a longer dimension
+LEAST_UNITS = 64  # with fewer units than this, long dimensions are cut
 SPECIAL = frozenset(("cast", "pick", "position"))
 
 
 @dataclass(eq=False)
 class Group:
     """Instructions over one domain. ``reduced`` are the dimensions that its reductions remove; ``levels`` says of each
-    value computed here whether it has the whole domain (full) or one element per row (row)."""
+    value computed here whether it has the whole domain (full) or one element per row (row).
+
+    The order in which a reduction adds up follows from its own operand, never from what else is in the group: a program
+    gives the same bits however it is cut into plans. ``merged`` are the reduced dimensions that run on evenly into the
+    next one; ``cut`` says which dimension is cut into chunks, their length and number.
+    """
 
     shape: tuple[int, ...]
     reduced: tuple[int, ...] | None = None
     mode: str = "map"
+    merged: frozenset[int] = frozenset()
+    cut: tuple[str, int, int] = ("none", 0, 1)
     instrs: list[Instr] = field(default_factory=list)
     levels: dict[int, str] = field(default_factory=dict)
 
@@ -50,23 +60,45 @@ class Group:
         if level == "reduce":
             dims = tuple(instr.attrs[0])
             if self.reduced is None:
-                self.reduced = dims
-                self.mode = mode_of(self.shape, dims)
+                self._reduce(dims, instr.operands[0])
         self.levels.update((r, "full" if level == "full" else "row") for r in instr.results)
         self.instrs.append(instr)
 
+    def _reduce(self, dims: tuple[int, ...], operand: Operand) -> None:
+        """Become a group with reductions over these dimensions, in the order that the operand asks for."""
+        self.reduced = dims
+        self.mode = mode_of(self.shape, dims)
+        pairs = self._pairs(dims)
+        self.merged = frozenset(a for a, b in pairs if operand.value in self.levels or _even(operand.spec, a, b))
+        self.cut = cut(self.mode, self.shape, dims, self.merged)
+
+    def _pairs(self, dims: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Reduced dimensions with no other dimension between them."""
+        real = [d for d, n in enumerate(self.shape) if n != 1]
+        return [(a, b) for a, b in zip(real, real[1:]) if a in dims and b in dims]
+
     def _accepts_reduction(self, instr: Instr) -> bool:
         operand, dims = instr.operands[0], tuple(instr.attrs[0])
-        return operand.spec.shape == self.shape and (self.reduced is None or self.reduced == dims) and self._full_operand(operand)
+        if operand.spec.shape != self.shape or not self._full_operand(operand):
+            return False
+        if self.reduced is None:
+            return not self.instrs or operand.value in self.levels and self._runs_evenly(dims)
+        return self.reduced == dims and operand.value in self.levels and self.merged == {a for a, _ in self._pairs(dims)}
+
+    def _runs_evenly(self, dims: tuple[int, ...]) -> bool:
+        """Whether all that the group reads steps evenly through neighbouring reduced dimensions."""
+        pairs = self._pairs(dims)
+        return all(_even(o.spec, a, b) for i in self.instrs for o in i.operands
+                   if o.value not in self.levels and isinstance(o.spec, Spec) for a, b in pairs)
 
     def _full_operand(self, o: Operand) -> bool:
         """Whether the operand is outside, or a value of this group read element by element."""
         level = self.levels.get(o.value)
         if level is None:
-            return True
+            return not isinstance(o.spec, Spec) or all(_even(o.spec, a, b) for a, b in self._pairs(self.reduced or ()) if a in self.merged)
         if level == "full":
             return bool(o.spec.plain and o.spec.shape == self.shape)
-        return self.mode == "row" and self._broadcast_row(o.spec)
+        return self.mode == "row" and self.cut[2] == 1 and self._broadcast_row(o.spec)
 
     def _whole(self, o: Operand) -> bool:
         """Whether an operand outside the group has the group's domain."""
@@ -89,7 +121,37 @@ class Group:
             return True
         if level == "full" or not self._is_row(o.spec.shape):
             return False
-        return level is None or o.spec.plain
+        return level is None or self.cut[2] == 1 and o.spec.plain
+
+
+def _even(s: Spec, a: int, b: int) -> bool:
+    """Whether stepping through dimension a is stepping on through b."""
+    return s.strides[a] == s.strides[b] * s.shape[b]
+
+
+def cut(mode: str, shape: tuple[int, ...], dims: tuple[int, ...], merged: frozenset[int]) -> tuple[str, int, int]:
+    """Which dimension of a reduction is cut into chunks, their length and number."""
+    sizes = [1]  # of the reduced dimensions, those merged as one
+    open_ended = False
+    for d, n in enumerate(shape):
+        if d in dims and n != 1:
+            sizes = [*sizes[:-1], sizes[-1] * n] if open_ended else [*sizes, n]
+            open_ended = d in merged
+    kept = [n for d, n in enumerate(shape) if d not in dims and n != 1]
+    vector = (kept or [1])[-1] if mode == "col" else sizes.pop()
+    mid = sizes[1:]
+    units = prod(kept) // (vector if mode == "col" else 1)
+    if units >= LEAST_UNITS:
+        return "none", 0, 1
+    if not mid:
+        return chunks("vector", vector, CHUNK) if mode == "row" else ("none", 0, 1)
+    return chunks("mid", mid[0], max(1, CHUNK * 2 // max(1, prod(mid[1:]) * vector)))
+
+
+def chunks(name: str, size: int, length: int) -> tuple[str, int, int]:
+    """A dimension in pieces of a length."""
+    count = -(-size // length)
+    return (name, length, count) if count > 1 else ("none", 0, 1)
 
 
 def mode_of(shape: tuple[int, ...], dims: tuple[int, ...]) -> str:
@@ -153,7 +215,7 @@ def _place(steps: list[Group | Instr], instr: Instr, at: int) -> int:
     shape = instr.operands[0].spec.shape if is_reduction(instr) or instr.op.name == "pick" else instr.outs[0].shape
     group = Group(shape)
     if instr.op.name == "pick":
-        group.reduced, group.mode = (len(shape) - 1,), "row"
+        group.reduced, group.mode = (len(shape) - 1,), "row"  # never cut: `cut` stays as it is
     level = group.accepts(instr)
     assert level is not None, f"{instr.op.name} cannot start a group"
     group.add(instr, level)

@@ -6,16 +6,13 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from rushlight.exec.cpu.cells import EXPENSIVE
-from rushlight.exec.cpu.groups import Group, is_reduction, operand_dtype
+from rushlight.exec.cpu.groups import CHUNK, LEAST_UNITS, Group, chunks, is_reduction, operand_dtype
 from rushlight.exec.cpu.jit import vector_bytes
 from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.scalars import FORMS, HALF
 from rushlight.ir.program import Instr, Operand
-from rushlight.ir.spec import Spec, contiguous_strides
+from rushlight.ir.spec import Spec
 
-Shape = tuple[int, ...]
-CHUNK = 8192  # elements of a unit that was cut from a longer dimension
-LEAST_UNITS = 64  # with fewer units than this, long dimensions are cut
 
 
 @dataclass(slots=True)
@@ -141,7 +138,7 @@ def loops_of(group: Group, outputs: set[int], new_value: object) -> list[Loop]:
     outer, mid, vector = _dimensions(group, draft)
     fixed = any(s.name in ("pick", "position") for s in draft.body)
     shape = dict(enumerate(group.shape))
-    dims = _Dims(shape, [d for d in outer if shape[d] != 1], [d for d in mid if shape[d] != 1], vector, draft.places)
+    dims = _Dims(shape, [d for d in outer if shape[d] != 1], [d for d in mid if shape[d] != 1], vector, draft.places, group)
     dims.collapse(group.mode, fixed)
     return _finish(group, draft, dims, new_value)
 
@@ -180,6 +177,7 @@ class _Dims:
     mid: list[int]
     vector: int
     places: list[Place | None]
+    group: Group
 
     def collapse(self, mode: str, fixed: bool) -> None:
         self._merge_all(self.outer)
@@ -199,6 +197,8 @@ class _Dims:
 
     def _even(self, a: int, b: int) -> bool:
         """Whether stepping through a is stepping on through b."""
+        if a in (self.group.reduced or ()):
+            return b in (self.group.reduced or ()) and a in self.group.merged
         return all(p is None or p.strides.get(a, 0) == p.strides.get(b, 0) * self.shape[b] for p in self.places)
 
     def _merge(self, dims: list[int], at: int, into: int) -> None:
@@ -210,39 +210,21 @@ def _finish(group: Group, draft: Draft, dims: _Dims, new_value: object) -> list[
     """Lanes, chunks, and the argument layout."""
     outer, mid = [dims.shape[d] for d in dims.outer], [dims.shape[d] for d in dims.mid]
     size = dims.shape[dims.vector] if dims.vector >= 0 else 1
-    chunk_of, chunk, chunks = _cut(group.mode, draft, prod(outer), mid, size)
+    chunk_of, chunk, count = group.cut
+    if group.mode == "map" and prod(outer) < LEAST_UNITS:
+        chunk_of, chunk, count = chunks("vector", size, CHUNK)
     accesses = []
     for (dtype, use, level), place in zip(draft.accesses, draft.places):
         step = 1 if place is None else 0 if level == "row" else min(place.strides.get(dims.vector, 0), 2)
         step = 2 if step < 0 else step
         accesses.append(Access(dtype, use, level, step))
     body, second = draft.body, []
-    cut_reduction = chunks > 1 and group.mode != "map"
-    if cut_reduction:
-        body, second = _partials(draft, accesses, new_value, prod(outer) * (size if group.mode == "col" else 1), chunks)
-    kernel = Kernel(group.mode, len(outer), len(mid), chunk_of, _lanes(body), tuple(accesses), tuple(draft.kinds), tuple(body))
+    if count > 1 and group.mode != "map":
+        body, second = _partials(draft, accesses, new_value, prod(outer) * (size if group.mode == "col" else 1), count)
+    kernel = Kernel(group.mode, len(outer), len(mid), chunk_of, vector_bytes() // 4, tuple(accesses), tuple(draft.kinds), tuple(body))
     slots = [_slots(a, p, dims, outer, size, group.mode) for a, p in zip(accesses, draft.places)]
     work = prod(outer) * prod(mid) * size * max(1, len(body))
-    return [Loop(kernel, outer, mid, size, chunk, chunks, draft.places, slots, list(draft.numbers), work), *second]
-
-
-def _cut(mode: str, draft: Draft, units: int, mid: list[int], size: int) -> tuple[str, int, int]:
-    """Which dimension is cut into chunks, their length and number. It depends on sizes alone, never on threads."""
-    if units >= LEAST_UNITS or (mode != "map" and (any(s.phase or s.name == "pick" or (s.level == "row" and not s.reduces) for s in draft.body))):
-        return "none", 0, 1
-    if mode == "map" or (mode == "row" and not mid):
-        return _chunks("vector", size, CHUNK)
-    return _chunks("mid", mid[0], max(1, CHUNK * 2 // max(1, prod(mid[1:]) * size))) if mid else ("none", 0, 1)
-
-
-def _chunks(name: str, size: int, length: int) -> tuple[str, int, int]:
-    count = -(-size // length)
-    return (name, length, count) if count > 1 else ("none", 0, 1)
-
-
-def _lanes(body: list[Statement]) -> int:
-    widest = max((FORMS[t][3] for s in body if s.level == "full" or s.reduces for t in (s.kind, s.dtype)), default=4)
-    return vector_bytes() // max(4, widest)
+    return [Loop(kernel, outer, mid, size, chunk, count, draft.places, slots, list(draft.numbers), work), *second]
 
 
 def _slots(a: Access, place: Place | None, dims: _Dims, outer: list[int], size: int, mode: str) -> list[int]:
@@ -284,10 +266,6 @@ def _combine(name: str, part: int, value: int, dtype: str, final: str, count: in
     """out[i] = part[0, i] + part[1, i] + …"""
     body = (Statement(name, (("a", 0),), dtype, dtype, "row", 0, (1,), True),)
     accesses = (Access(dtype, "in", "full", 1), Access(final, "out", "vec", 1))
-    kernel = Kernel("col", 0, 1, "none", vector_bytes() // max(4, FORMS[dtype][3]), accesses, (), body)
+    kernel = Kernel("col", 0, 1, "none", vector_bytes() // 4, accesses, (), body)
     places: list[Place | None] = [Place(part, 0, {0: count, 1: 1}, FORMS[dtype][3]), Place(value, 0, {1: 1}, FORMS[final][3])]
     return Loop(kernel, [], [chunks], count, 0, 1, places, [[0, count], [0]], [], count * chunks)
-
-
-def contiguous(shape: Shape) -> Shape:
-    return contiguous_strides(shape)

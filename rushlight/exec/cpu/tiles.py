@@ -1,0 +1,244 @@
+"""Products of matrices inside generated kernels: tiles of a few rows by four vectors, kept in registers.
+
+A tile multiplies ``rows`` rows of A (any row stride) with a *panel* of B: for each k, up to four vectors lie together. A
+`Pack` kernel writes panels. Every element is one chain of fused multiply-adds in the order of k, so its value depends
+neither on the tile that it falls into nor on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llvmlite import ir
+
+from rushlight.exec.cpu.jit import vector_bytes
+
+I1, I8, I32, I64, POINTER = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.PointerType()
+KERNEL = ir.FunctionType(I64, [POINTER, I64, I64, I64])  # slots, begin, end, thread
+WIDTH = 4  # vectors of a panel
+REALS = {"float32": (ir.FloatType(), 4), "float64": (ir.DoubleType(), 8)}
+
+
+@dataclass(frozen=True)
+class Form:
+    """The number type of a kernel and how it fills the vector registers of this machine."""
+
+    dtype: str
+
+    @property
+    def real(self) -> Any:
+        return REALS[self.dtype][0]
+
+    @property
+    def size(self) -> int:
+        return REALS[self.dtype][1]
+
+    @property
+    def lanes(self) -> int:
+        return vector_bytes() // self.size
+
+    @property
+    def vector(self) -> Any:
+        return ir.VectorType(self.real, self.lanes)
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The heights of tiles, largest first: as many as the registers hold."""
+        return (6, 4, 2, 1) if vector_bytes() == 64 else (2, 1)
+
+    @property
+    def panel(self) -> int:
+        """The columns of a panel of four adjacent vectors."""
+        return WIDTH * self.lanes
+
+
+def const(value: int) -> Any:
+    return ir.Constant(I64, value)
+
+
+class Code:
+    """Instructions of one function: loops, addresses, vectors of one `Form`."""
+
+    def __init__(self, function: Any, form: Form):
+        self.function = function
+        self.form = form
+        self.b = ir.IRBuilder(function.append_basic_block("entry"))
+        self.iota = ir.Constant(ir.VectorType(I64, form.lanes), list(range(form.lanes)))
+
+    # --- control --------------------------------------------------------------------------------------------------
+    def variable(self, type_: Any, value: Any = None, count: int = 1) -> Any:
+        """Stack memory, set to a value here; single values become registers."""
+        with self.b.goto_entry_block():
+            place = self.b.alloca(type_, count) if count > 1 else self.b.alloca(type_)
+            place.align = 64 if count > 1 else None
+        if value is not None:
+            self.b.store(value, place)
+        return place
+
+    def loop(self, begin: Any, end: Any, step: int, body: Callable[[Any], None]) -> Any:
+        """for (i = begin; i + step <= end; i += step) body(i); gives the value after the last i."""
+        counter = self.variable(I64, begin)
+        head, inner, after = (self.function.append_basic_block(n) for n in ("head", "body", "after"))
+        self.b.branch(head)
+        self.b.position_at_end(head)
+        i = self.b.load(counter, typ=I64)
+        reach = i if step == 1 else self.b.add(i, const(step - 1))
+        self.b.cbranch(self.b.icmp_signed("<", reach, end), inner, after)
+        self.b.position_at_end(inner)
+        body(i)
+        self.b.store(self.b.add(i, const(step)), counter)
+        self.b.branch(head)
+        self.b.position_at_end(after)
+        return self.b.load(counter, typ=I64)
+
+    def least(self, x: Any, y: Any) -> Any:
+        return self.b.select(self.b.icmp_signed("<", x, y), x, y)
+
+    def most(self, x: Any, y: Any) -> Any:
+        return self.b.select(self.b.icmp_signed(">", x, y), x, y)
+
+    # --- memory ---------------------------------------------------------------------------------------------------
+    def at(self, base: Any, offset: Any, type_: Any = None) -> Any:
+        """The address of an element."""
+        offset = const(offset) if isinstance(offset, int) else offset
+        return self.b.gep(base, [offset], source_etype=type_ or self.form.real)
+
+    def word(self, base: Any, index: Any) -> Any:
+        """A 64-bit number from a table."""
+        return self.b.load(self.at(base, index, I64), typ=I64)
+
+    def load(self, place: Any, mask: Any = None) -> Any:
+        if mask is None:
+            value = self.b.load(place, typ=self.form.vector)
+            value.align = self.form.size
+            return value
+        return self._masked("load", self.form.vector, place, ir.Constant(I32, self.form.size), mask, ir.Constant(self.form.vector, None))
+
+    def store(self, value: Any, place: Any, mask: Any = None) -> None:
+        if mask is None:
+            self.b.store(value, place).align = self.form.size
+        else:
+            self._masked("store", ir.VoidType(), value, place, ir.Constant(I32, self.form.size), mask)
+
+    def _masked(self, what: str, result: Any, *args: Any) -> Any:
+        name = f"llvm.masked.{what}.v{self.form.lanes}f{8 * self.form.size}.p0"
+        found = self.b.module.globals.get(name) or ir.Function(self.b.module, ir.FunctionType(result, [a.type for a in args]), name)
+        return self.b.call(found, args)
+
+    def splat(self, scalar: Any) -> Any:
+        type_ = ir.VectorType(scalar.type, self.form.lanes)
+        one = self.b.insert_element(ir.Constant(type_, ir.Undefined), scalar, ir.Constant(I32, 0))
+        return self.b.shuffle_vector(one, ir.Constant(type_, ir.Undefined), ir.Constant(ir.VectorType(I32, self.form.lanes), None))
+
+    def fma(self, x: Any, y: Any, z: Any) -> Any:
+        name = f"llvm.fma.v{self.form.lanes}f{8 * self.form.size}"
+        found = self.b.module.globals.get(name) or ir.Function(self.b.module, ir.FunctionType(x.type, [x.type] * 3), name)
+        return self.b.call(found, [x, y, z])
+
+    def first(self, count: Any) -> Any:
+        """The mask of the first `count` lanes."""
+        return self.b.icmp_signed("<", self.iota, self.splat(count))
+
+    def vectors(self, begin: Any, end: Any, body: Callable[[Any, Any], None]) -> None:
+        """body(v, None) for whole vectors, then body(v, mask) for what is left."""
+        v = self.loop(begin, end, self.form.lanes, lambda v: body(v, None))
+        with self.b.if_then(self.b.icmp_signed("<", v, end)):
+            body(v, self.first(self.b.sub(end, v)))
+
+    def copy(self, source: Any, target: Any, count: Any) -> None:
+        """Adjacent elements."""
+        self.vectors(const(0), count, lambda v, mask: self.store(self.load(self.at(source, v), mask), self.at(target, v), mask))
+
+    def zero(self) -> Any:
+        return ir.Constant(self.form.vector, None)
+
+    def by_tiles(self, begin: Any, end: Any, body: Callable[[Any, int], None]) -> None:
+        """body(first row, height) over rows in tiles of the heights that the form has."""
+        for height in self.form.rows:
+            begin = self.loop(begin, end, height, lambda i, h=height: body(i, h))
+
+
+Segment = tuple[int, ...]  # which of the four sums each vector of a panel goes to
+
+
+def tile(module: Any, name: str, form: Form, rows: int, segments: Sequence[Segment]) -> Any:
+    """void tile(out, B, then A, row stride of A, k of each segment): out[row][4 vectors] = Σ over segments of A · B.
+
+    Segments are products one after the other that share the sums; their panels lie one after the other.
+    """
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, *[POINTER, I64, I64] * len(segments)]), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    c = Code(function, form)
+    out, panel = function.args[:2]
+    used = sorted({i for s in segments for i in s})
+    sums = {(r, i): c.variable(form.vector, c.zero()) for r in range(rows) for i in used}
+    place = c.variable(POINTER, panel)
+    for n, segment in enumerate(segments):
+        a, stride, depth = function.args[2 + 3 * n:5 + 3 * n]
+        starts = [a]
+        for _ in range(rows - 1):
+            starts.append(c.at(starts[-1], stride))
+
+        def step(k: Any, starts: list[Any] = starts, segment: Segment = segment) -> None:
+            b = c.b.load(place, typ=POINTER)
+            parts = [c.load(c.at(b, j * form.lanes)) for j in range(len(segment))]
+            for r, start in enumerate(starts):
+                x = c.splat(c.b.load(c.at(start, k), typ=form.real))
+                for i, part in zip(segment, parts):
+                    c.b.store(c.fma(x, part, c.b.load(sums[r, i], typ=form.vector)), sums[r, i])
+            c.b.store(c.at(b, len(segment) * form.lanes), place)
+        c.loop(const(0), depth, 1, step)
+    for (r, i), s in sums.items():
+        c.store(c.b.load(s, typ=form.vector), c.at(out, (r * WIDTH + i) * form.lanes))
+    c.b.ret_void()
+    return function
+
+
+def tiles(module: Any, form: Form, segments: Sequence[Segment], name: str = "tile") -> dict[int, Any]:
+    """A tile function for each height."""
+    return {rows: tile(module, f"{name}{rows}", form, rows, segments) for rows in form.rows}
+
+
+# --- packing ------------------------------------------------------------------------------------------------------
+PACK_SLOTS = ("numbers", "target", "source", "depth", "k_stride", "unit_stride", "group_stride", "units", "step", "group_step", "skip", "block")
+
+
+def pack_kernel(form: Form, groups: int, name: str) -> str:
+    """A kernel that writes panels; its units are panels.
+
+    Panel p holds for each k < depth ``groups`` vectors; lane u of vector g is source[k·k_stride + g·group_stride +
+    (p·step + u)·unit_stride], zero where p·step + g·group_step + u ≥ units. Panels are ``block`` elements apart and start
+    ``skip`` elements in.
+    """
+    module = ir.Module(name)
+    function = ir.Function(module, KERNEL, name)
+    c = Code(function, form)
+    slot = {n: c.word(function.args[0], i) for i, n in enumerate(PACK_SLOTS)}
+    target, source = (c.b.inttoptr(slot[n], POINTER) for n in ("target", "source"))
+    mul, add = c.b.mul, c.b.add
+
+    def panel(p: Any) -> None:
+        start = add(mul(p, slot["block"]), slot["skip"])
+        first = mul(p, slot["step"])
+        for g in range(groups):
+            inside = c.b.sub(slot["units"], add(first, mul(slot["group_step"], const(g))))
+            group = c.at(source, add(mul(slot["group_stride"], const(g)), mul(first, slot["unit_stride"])))
+
+            def lane(u: Any, group: Any = group, g: int = g, inside: Any = inside) -> None:
+                there = c.b.icmp_signed("<", u, inside)
+                # an address outside is replaced by one inside, so that the load is harmless
+                column = c.at(c.b.select(there, group, source), c.b.select(there, mul(u, slot["unit_stride"]), const(0)))
+
+                def element(k: Any) -> None:
+                    value = c.b.load(c.at(column, mul(k, slot["k_stride"])), typ=form.real)
+                    value = c.b.select(there, value, ir.Constant(form.real, 0.0))
+                    offset = add(mul(k, const(groups * form.lanes)), add(u, const(g * form.lanes)))
+                    c.b.store(value, c.at(target, add(start, offset)))
+                c.loop(const(0), slot["depth"], 1, element)
+            c.loop(const(0), const(form.lanes), 1, lane)
+    c.loop(function.args[1], function.args[2], 1, panel)
+    c.b.ret(const(0))
+    return str(module)
