@@ -43,6 +43,8 @@ _LAZY: dict[str, str] = {
     **dict.fromkeys(("Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state"), "rushlight.random"),
     **dict.fromkeys(("set_printoptions", "get_printoptions", "printoptions"), "rushlight.tensor.printing"),
     **dict.fromkeys(("as_torch",), "rushlight.cli.alias"),
+    **dict.fromkeys(("vmap",), "rushlight.func.vectorize"),
+    **dict.fromkeys(("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "rushlight.autograd.anomaly"),
     **dict.fromkeys(("UntypedStorage", "TypedStorage", "FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage", "LongStorage", "IntStorage",
                      "ShortStorage", "CharStorage", "ByteStorage", "BoolStorage"), "rushlight.tensor.public_storage"),
     **dict.fromkeys(("FloatTensor", "DoubleTensor", "HalfTensor", "BFloat16Tensor", "ByteTensor", "CharTensor", "ShortTensor", "IntTensor",

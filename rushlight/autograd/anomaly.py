@@ -27,3 +27,15 @@ class detect_anomaly(set_detect_anomaly):  # noqa: N801
 
     def __init__(self, check_nan: bool = True):
         super().__init__(True, check_nan)
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly mode is on in this thread."""
+    from rushlight.tensor.state import state
+    return bool(state.anomaly)
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly mode looks for NaN."""
+    from rushlight.tensor.state import state
+    return state.anomaly == "nan"

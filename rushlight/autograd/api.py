@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rushlight.autograd import engine
@@ -10,12 +11,21 @@ from rushlight.autograd import engine
 def _roots(outputs: Any, grads: Any) -> list[Any]:
     from rushlight.tensor import creation
     from rushlight.tensor.core import Tensor, gradient_edge
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    outs = [outputs] if isinstance(outputs, (Tensor, *edge_types())) else list(outputs)
     given = [None] * len(outs) if grads is None else [grads] if isinstance(grads, Tensor) else list(grads)
     roots = []
     for o, g in zip(outs, given):
+        if not isinstance(o, Tensor):
+            s = o.node.specs[o.output_nr]
+            if g is None:
+                if s.numel != 1:
+                    raise RuntimeError(f"grad can be implicitly created only for scalar outputs. The output has shape {list(s.shape)}; pass a gradient.")
+                g = creation.ones(s.shape, dtype=s.dtype)
+            roots.append((o.node, o.output_nr, g))
+            continue
         if not o.requires_grad:
-            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn. It was computed from nothing that requires "
+                               "grad, after a .detach(), or under torch.no_grad().")
         if g is None:
             if o._spec.numel != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs. "
@@ -27,20 +37,33 @@ def _roots(outputs: Any, grads: Any) -> list[Any]:
     return roots
 
 
+def edge_types() -> tuple[Any, ...]:
+    """GradientEdge, where it may be in use."""
+    tools = sys.modules.get("rushlight.autograd.graph_tools")
+    return (tools.GradientEdge,) if tools is not None else ()
+
+
+def _place(x: Any) -> tuple[Any, int]:
+    """The place in the graph that a tensor or a GradientEdge names."""
+    from rushlight.tensor.core import Tensor, gradient_edge
+    return gradient_edge(x) if isinstance(x, Tensor) else (x.node, x.output_nr)
+
+
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
              grad_variables: Any = None, inputs: Any = None) -> None:
     """Accumulate the gradients of tensors (weighted by grad_tensors) into the leaves' ``grad``."""
-    from rushlight.tensor.core import Tensor, accumulate, gradient_edge
+    from rushlight.tensor.core import Tensor, accumulate
     from rushlight.tensor.state import state
     keep = create_graph if retain_graph is None else retain_graph
     roots = _roots(tensors, grad_tensors)
     if inputs is None:
         engine.run(roots, keep, create_graph, None, state)
         return
-    leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    leaves = [inputs] if isinstance(inputs, (Tensor, *edge_types())) else list(inputs)
     if not leaves:
         raise RuntimeError("'inputs' argument to backward() cannot be empty.")
-    places = [gradient_edge(x) for x in leaves]
+    leaves = [x if isinstance(x, Tensor) else x.node.variable for x in leaves]
+    places = [_place(x) for x in leaves]
     found = engine.run(roots, keep, create_graph, {(id(f), n): True for f, n in places}, state)
     before = state.grad
     state.grad = create_graph
@@ -62,7 +85,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     (tensor(6.),)
     """
     from rushlight.tensor import creation
-    from rushlight.tensor.core import Tensor, gradient_edge
+    from rushlight.tensor.core import Tensor, zeros
     from rushlight.tensor.state import state
     if is_grads_batched:
         return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
@@ -70,12 +93,12 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         allow_unused = materialize_grads
     elif not allow_unused and materialize_grads:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
-    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    wanted = [inputs] if isinstance(inputs, (Tensor, *edge_types())) else list(inputs)
     keep = create_graph if retain_graph is None else retain_graph
     for x in wanted:
-        if not x.requires_grad:
+        if isinstance(x, Tensor) and not x.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-    places = [gradient_edge(x) for x in wanted]
+    places = [_place(x) for x in wanted]
     found = engine.run(_roots(outputs, grad_outputs), keep, create_graph, {(id(f), n): True for f, n in places}, state)
     results = []
     for x, (f, n) in zip(wanted, places):
@@ -84,7 +107,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
             if not allow_unused:
                 raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is "
                                    "the desired behavior.")
-            g = creation.zeros_like(x) if materialize_grads else None
+            g = (creation.zeros_like(x) if isinstance(x, Tensor) else zeros(x.node.specs[x.output_nr])) if materialize_grads else None
         results.append(g)
     return tuple(results)
 

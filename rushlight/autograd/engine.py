@@ -3,9 +3,46 @@
 from __future__ import annotations
 
 import heapq
+import itertools
+import threading
+import warnings
 from typing import Any
 
 from rushlight.autograd.graph import GradFn
+
+
+class Task:
+    """A running backward pass: its number, and which nodes it reaches."""
+
+    def __init__(self, roots: list[GradFn], counts: dict[GradFn, int], needed: set[GradFn] | None):
+        self.number = next(_numbers)
+        self.roots, self.counts, self.needed = roots, counts, needed
+
+    def reaches(self, node: GradFn) -> bool:
+        """Whether this pass gives the node a gradient."""
+        return (node in self.counts or node in self.roots) and (self.needed is None or node in self.needed)
+
+
+_numbers = itertools.count()
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.running: list[Task] = []
+
+
+_thread = _Thread()
+_everywhere: dict[int, Task] = {}
+
+
+def current() -> Task:
+    """The innermost backward pass that is running in this thread."""
+    return _thread.running[-1]
+
+
+def runs(number: int) -> bool:
+    """Whether a pass is still running in some thread."""
+    return number in _everywhere
 
 
 def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, targets: dict[tuple[int, int], Any] | None,
@@ -23,14 +60,18 @@ def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, ta
     tick = len(heap)
     before = state.grad
     state.grad = create_graph
+    task = Task([r[0] for r in roots], counts, needed)
+    _thread.running.append(task)
+    _everywhere[task.number] = task
     try:
         while heap:
             _, _, fn = heapq.heappop(heap)
             grads = waiting.pop(fn, None)
             if grads is not None:
-                results = _step(fn, grads, keep, found if targets is not None else None, targets, needed)
-                if state.anomaly == "nan":
-                    _check_nan(fn, results)
+                if state.anomaly:
+                    results = _watched_step(fn, grads, keep, found, targets, needed, state)
+                else:
+                    results = _step(fn, grads, keep, found, targets, needed)
             else:
                 results = None
             for i, edge in enumerate(fn.edges):
@@ -46,7 +87,36 @@ def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, ta
                     heapq.heappush(heap, (-after.seq, tick, after))
     finally:
         state.grad = before
+        _thread.running.remove(task)
+        del _everywhere[task.number]
     return found
+
+
+def _watched_step(fn: GradFn, grads: list[Any], keep: bool, found: Any, targets: Any, needed: Any, state: Any) -> Any:
+    """`_step` in anomaly mode: an error says which of the user's lines recorded the operation, and NaN is an error."""
+    try:
+        results = _step(fn, grads, keep, found, targets, needed)
+    except Exception:
+        if fn.line:
+            warnings.warn(f"Error detected in {fn.name()}. The forward call that caused the error: {source(fn.line)}")
+        raise
+    if state.anomaly == "nan":
+        _check_nan(fn, results)
+    return results
+
+
+def source(line: str) -> str:
+    """A recorded place with the text of its line, where the file can be read."""
+    import linecache
+    import sys
+    name, _, number = line.rpartition(":")
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            if frame.f_code.co_filename.endswith(name):
+                text = linecache.getline(frame.f_code.co_filename, int(number), frame.f_globals).strip()
+                return f"{line}, in `{text}`" if text else line
+            frame = frame.f_back  # type: ignore[assignment]
+    return line
 
 
 def _step(fn: GradFn, grads: list[Any], keep: bool, found: Any, targets: Any, needed: Any) -> Any:
@@ -138,5 +208,5 @@ def _check_nan(fn: GradFn, results: Any) -> None:
     """RuntimeError that names the node and the user's line whose gradient is NaN."""
     for i, g in enumerate(results):
         if g is not None and bool((g != g).any()):
-            where = f" The operation was recorded at {fn.line}." if fn.line else ""
+            where = f" The operation was recorded at {source(fn.line)}." if fn.line else ""
             raise RuntimeError(f"Function '{fn.name()}' returned nan values in its {i}th output.{where}")

@@ -145,10 +145,13 @@ class Function:
 
 def _attach(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], result: Any, edges: tuple[Any, ...]) -> Any:
     """Give the results of forward their history."""
-    from rushlight.tensor.core import Tensor
+    from rushlight.tensor.core import Tensor, user_line
+    from rushlight.tensor.state import state
     outs = list(result) if isinstance(result, (tuple, list)) else [result]
     node = CustomFn(edges, tuple(o._spec if isinstance(o, Tensor) else None for o in outs))
     node.function, node.ctx = cls, ctx
+    if state.lines:
+        node.line = user_line()
     node.tensor_inputs = [a._spec.shape if isinstance(a, Tensor) else None for a in args]
     skip = {id(t) for t in ctx._not_differentiable}
     for i, o in enumerate(outs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import weakref
 from typing import Any
 
@@ -114,7 +115,7 @@ class RemovableHandle:
 class Saved:
     """A tensor kept for backward, with the version that it had. Outputs are kept without their node: no cycle."""
 
-    __slots__ = ("tensor", "storage", "spec", "counter", "version", "output", "hooks", "packed")
+    __slots__ = ("tensor", "storage", "spec", "counter", "version", "output", "hooks", "packed", "edge")
 
     def __init__(self, tensor: Any, output: int = -1):
         self.counter = tensor._vc
@@ -123,7 +124,7 @@ class Saved:
         self.spec = tensor._spec
         self.hooks = saved_hooks[-1] if saved_hooks else None
         if self.hooks is not None:
-            self.packed = self.hooks[0](tensor.detach() if output >= 0 else tensor)
+            self._pack(tensor)
         elif output >= 0:
             self.storage = tensor._storage
         else:
@@ -132,26 +133,72 @@ class Saved:
     def unpack(self, node: Any) -> Any:
         """The tensor; RuntimeError if it was written to since it was saved."""
         if self.hooks is not None:
-            return self.hooks[1](self.packed)
+            return self._unpack_packed(node)
         if self.counter.version != self.version:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[{type_name(self.spec.dtype)} {list(self.spec.shape)}], which is output {max(self.output, 0)} of {self._origin(node)}, "
+                f"[{type_name(self.spec.dtype)} {list(self.spec.shape)}]{self._origin(node)} "
                 f"is at version {self.counter.version}; expected version {self.version} instead. Hint: "
                 "enable anomaly detection to find the operation that failed to compute its gradient, with "
-                "torch.autograd.set_detect_anomaly(True).")
+                "torch.autograd.set_detect_anomaly(True, check_nan=False)." + (f" The operation that saved it was recorded at {node.line}." if node.line else ""))
         if self.output < 0:
             return self.tensor
         return node.make_output(self)
 
-    def _origin(self, node: Any) -> str:
+    def register_hooks(self, pack_hook: Any, unpack_hook: Any) -> None:
+        """Pack a tensor that is saved already: RuntimeError where it has hooks."""
+        if self.hooks is not None:
+            raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks is allowed at a time.")
+        from rushlight.tensor.core import new_tensor
+        tensor = self.tensor if self.output < 0 else new_tensor(self.storage, self.spec)
+        self.hooks = (pack_hook, unpack_hook)
+        self._pack(tensor)
+        self.tensor = self.storage = None
+
+    def _pack(self, tensor: Any) -> None:
+        """Hand the tensor to the pack hook; only its place in the graph is kept."""
+        from rushlight.tensor.core import gradient_edge
+        self.edge = gradient_edge(tensor) if self.output < 0 and tensor.requires_grad else None
+        before = tensor._vc.version
+        outer, saved_hooks[:] = saved_hooks[:], []  # what the hook computes is saved as it is
+        try:
+            self.packed = self.hooks[0](tensor.detach() if self.output >= 0 else tensor)
+        finally:
+            saved_hooks[:] = outer
+        if tensor._vc.version != before:
+            raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not be modified by "
+                               "in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform in-place "
+                               "operations on the input to a pack hook.")
+
+    def _unpack_packed(self, node: Any) -> Any:
+        """What the unpack hook returns, at the saved tensor's place in the graph."""
+        from rushlight.tensor.core import Tensor, new_tensor
+        got = self.hooks[1](self.packed)
+        if not isinstance(got, Tensor):
+            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(got).__name__}")
+        t = new_tensor(got._storage, got._spec)
+        t._vc = got._vc
         if self.output >= 0:
-            return str(node.name())
-        fn = self.tensor._grad_fn
-        return fn.name() if fn is not None else "a leaf"
+            if node.specs[self.output].dtype.kind in "fc":
+                t._grad_fn, t._out, t._rg = node, self.output, True
+        elif self.edge is not None:
+            t._rg = True
+            if self.edge[0].edges:
+                t._grad_fn, t._out = self.edge
+            else:  # a leaf: its accumulator stands for it
+                t._acc = weakref.ref(self.edge[0])
+        return t
+
+    def _origin(self, node: Any) -> str:
+        """Words for the operation that made the tensor, nothing for a leaf."""
+        fn = node if self.output >= 0 else self.tensor._grad_fn
+        if fn is None:
+            return ""
+        return f", which is output {max(self.output, 0)} of {re.sub('Backward[0-9]*$', '', str(fn.name()))},"
 
 
 saved_hooks: list[tuple[Any, Any]] = []
+hooks_disabled: list[str | None] = []  # why hooks may not be entered now
 TYPE_NAMES = {"float32": "FloatTensor", "float64": "DoubleTensor", "float16": "HalfTensor", "bfloat16": "BFloat16Tensor",
               "uint8": "ByteTensor", "int8": "CharTensor", "int16": "ShortTensor", "int32": "IntTensor", "int64": "LongTensor",
               "bool": "BoolTensor", "complex64": "ComplexFloatTensor", "complex128": "ComplexDoubleTensor"}
@@ -160,3 +207,14 @@ TYPE_NAMES = {"float32": "FloatTensor", "float64": "DoubleTensor", "float16": "H
 def type_name(dtype: Any) -> str:
     """PyTorch's old name of a tensor type: ``torch.FloatTensor``."""
     return "torch." + TYPE_NAMES.get(dtype.name, dtype.name)
+
+
+Node = GradFn
+
+
+def __getattr__(name: str) -> Any:
+    """The rest of torch.autograd.graph: `rushlight.autograd.graph_tools`."""
+    from rushlight.autograd import graph_tools
+    if name in graph_tools.__all__:
+        return getattr(graph_tools, name)
+    raise AttributeError(f"module 'rushlight.autograd.graph' has no attribute {name!r}; rushlight does not provide torch.autograd.graph.{name}")

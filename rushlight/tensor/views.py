@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.autograd.graph import GradFn
 from rushlight.ir.spec import Spec, spec
-from rushlight.tensor.core import Tensor, _op, apply, gradient_edge, new_tensor
+from rushlight.tensor.core import Tensor, _op, apply, gradient_edge, new_tensor, user_line
 from rushlight.tensor.state import state
 
 
@@ -44,6 +44,8 @@ def view(t: Tensor, s: Spec, title: str, back: Any, differentiable: bool = True,
         out._rg = True
         if state.grad:
             out._grad_fn = ViewFn(title, s, gradient_edge(t), back)
+            if state.lines:
+                out._grad_fn.line = user_line()
     if state.inference:
         out._inference = True
         out._origin = "inference"
