@@ -6,6 +6,7 @@ Import this module before torchvision. It gives ``torch`` and ``torchvision``, o
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from typing import Any
 
@@ -136,6 +137,6 @@ if not hasattr(torch.ops.torchvision, "nms"):
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torchvision = pytest.importorskip("torchvision")
-    import torchvision.extension
 
-    torchvision.extension._has_ops = lambda: True
+torchvision.extension._has_ops = lambda: True
+sys.modules["torchvision.ops.roi_align"]._roi_align = roi_align  # theirs in Python is compiled when first called
