@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -38,7 +39,7 @@ def check_integrity(fpath: str | Path, md5: str | None = None) -> bool:
     return os.path.isfile(fpath) and (md5 is None or calculate_md5(fpath) == md5)
 
 
-def fetch(urls: Sequence[str], folder: str | Path, filename: str, md5: str | None = None) -> Path:
+def fetch(urls: Sequence[str], folder: str | Path, filename: str, md5: str | None = None, progress: bool = True) -> Path:
     """Download one file from the first of several addresses that gives it whole, and return its path.
 
     What arrived before a connection broke is kept in ``filename.part`` and continued. The file appears under its name only
@@ -52,7 +53,7 @@ def fetch(urls: Sequence[str], folder: str | Path, filename: str, md5: str | Non
     failures = []
     for url in urls:
         try:
-            _fetch_one(url, part)
+            _fetch_one(url, part, progress)
             _check(part, md5)
         except (OSError, http.client.HTTPException, DownloadError) as e:
             failures.append(f"  {url}: {_reason(e)}")
@@ -62,12 +63,12 @@ def fetch(urls: Sequence[str], folder: str | Path, filename: str, md5: str | Non
     raise DownloadError(f"Could not download {filename}:\n" + "\n".join(failures))
 
 
-def _fetch_one(url: str, part: Path) -> None:
+def _fetch_one(url: str, part: Path, progress: bool) -> None:
     """Fill ``part`` from one address, going on where it ends; a broken connection is tried again."""
     for attempt in range(ATTEMPTS):
         before = part.stat().st_size if part.exists() else 0
         try:
-            return _continue(url, part, before)
+            return _continue(url, part, before, progress)
         except (OSError, http.client.HTTPException) as e:
             arrived = part.exists() and part.stat().st_size > before
             if attempt == ATTEMPTS - 1 or not (arrived or _may_pass(e)):
@@ -82,7 +83,7 @@ def _may_pass(e: Exception) -> bool:
     return isinstance(e, (http.client.HTTPException, ConnectionResetError))
 
 
-def _continue(url: str, part: Path, have: int) -> None:
+def _continue(url: str, part: Path, have: int, progress: bool) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "rushlight", **({"Range": f"bytes={have}-"} if have else {})})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
@@ -94,15 +95,17 @@ def _continue(url: str, part: Path, have: int) -> None:
         resumed = have > 0 and response.status == http.client.PARTIAL_CONTENT
         length = response.headers.get("Content-Length")
         total = None if length is None else int(length) + (have if resumed else 0)
-        _receive(response, part, have if resumed else 0, total)
+        _receive(response, part, have if resumed else 0, total, progress)
 
 
-def _receive(response: Any, part: Path, done: int, total: int | None) -> None:
-    with open(part, "ab" if done else "wb") as file, Progress(part.name.removesuffix(".part"), total, unit="bytes") as progress:
+def _receive(response: Any, part: Path, done: int, total: int | None, progress: bool) -> None:
+    shown = Progress(part.name.removesuffix(".part"), total, unit="bytes") if progress else contextlib.nullcontext()
+    with open(part, "ab" if done else "wb") as file, shown as bar:
         while chunk := response.read(CHUNK):
             file.write(chunk)
             done += len(chunk)
-            progress.update(done)
+            if bar is not None:
+                bar.update(done)
     if total is not None and done < total:
         raise http.client.IncompleteRead(b"", total - done)
 
