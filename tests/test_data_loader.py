@@ -179,7 +179,7 @@ def test_default_collate_errors(samples: list[Any]) -> None:
         theirs.default_collate(samples)
     with pytest.raises(expected.type) as found:
         ours.default_collate(samples)
-    assert str(found.value).splitlines()[0].split(";")[0] == str(expected.value).splitlines()[0].split(";")[0]
+    assert str(found.value).startswith(str(expected.value).splitlines()[0].split(";")[0])
 
 
 BAD: list[dict[str, Any]] = [

@@ -75,6 +75,20 @@ def by_name(name: str) -> DType:
     return BY_NAME[name]
 
 
+C_NAMES = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
+           "complex128": "c10::complex<double>", "uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int",
+           "int64": "long int"}
+
+
+def c_name(dtype: DType) -> str:
+    """The type in C++, which stands in some of PyTorch's messages.
+
+    >>> c_name(uint8), c_name(bool_)
+    ('unsigned char', 'bool')
+    """
+    return C_NAMES.get(dtype.name, dtype.name)
+
+
 def of_numpy(dtype: np.dtype) -> DType:
     """The dtype of NumPy memory; TypeError for types that tensors cannot hold (strings, objects, big-endian)."""
     found = BY_NUMPY.get(np.dtype(dtype))

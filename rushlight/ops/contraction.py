@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.ir.dtype import c_name
 from rushlight.ir.spec import broadcast
 from rushlight.ops.table import Types, row
 
@@ -13,10 +14,7 @@ Ints = tuple[int, ...]
 def matmul_shape(x: Any, y: Any) -> Types:
     """(…, m, k) @ (…, k, n); the batch dimensions broadcast."""
     if x.dtype is not y.dtype:
-        names = {"float32": "float", "float64": "double", "int64": "long int", "int32": "int", "float16": "c10::Half",
-                 "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>", "uint8": "unsigned char", "bool": "bool"}
-        a, b = names.get(x.dtype.name, x.dtype.name), names.get(y.dtype.name, y.dtype.name)
-        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a} != {b}. "
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(x.dtype)} != {c_name(y.dtype)}. "
                            f"The operands are {x} and {y}; convert one of them, for example with .float().")
     if x.shape[-1] != y.shape[-2]:
         m, k, k2, n = x.shape[-2], x.shape[-1], y.shape[-2], y.shape[-1]

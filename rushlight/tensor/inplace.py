@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from rushlight.autograd.graph import GradFn, Saved
@@ -10,9 +11,10 @@ from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, 
 from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
 from rushlight.tensor.tape import OpFn
-from rushlight.tensor.views import as_spec, forbidden, rebuilt_view, sync_view
+from rushlight.tensor.views import as_spec, forbidden, rebuilt_view, relaid, sync_view, with_history
 
 LEAF_IN_PLACE = "a leaf Variable that requires grad is being used in an in-place operation."
+INSTEAD = " Wrap it in torch.no_grad(), or work on x.detach() or x.clone()."
 
 
 # --- what may be written ------------------------------------------------------------------------------------------
@@ -29,19 +31,42 @@ def check_in_place(t: Tensor, *others: Any) -> None:
         if t._origin is not None:
             raise RuntimeError(forbidden(t, "is being"))
         if t._rg and base._grad_fn is None:
-            raise RuntimeError("a view of " + LEAF_IN_PLACE)
+            raise RuntimeError("a view of " + LEAF_IN_PLACE + INSTEAD)
     if t._rg and t._grad_fn is None:
-        raise RuntimeError(LEAF_IN_PLACE + " Wrap it in torch.no_grad(), or work on x.detach() or x.clone().")
+        raise RuntimeError(LEAF_IN_PLACE + INSTEAD)
 
 
-def check_overlap(t: Tensor, operands: Any, expanded: bool = False) -> None:
-    """RuntimeError where elements of t share memory with each other (unless `expanded` is allowed) or partly with an operand."""
+def old_values(t: Tensor) -> Tensor:
+    """t as it is now, for gradient rules that need what an in-place operation overwrites: writing t does not change it.
+
+    It costs nothing but where the memory is shared with the outside. The caller hands the value back with `give_back`
+    if t was not written after all.
+    """
+    storage = t._storage
+    if storage.home is not None:
+        out = new_tensor(relaid(t, None)._storage, spec(t._spec.dtype, t._spec.shape))
+    else:
+        out = new_tensor(Storage(storage.cell, storage.size, storage.dtype), t._spec)
+    return with_history(out, t)
+
+
+def give_back(t: Tensor, cell: Any) -> None:
+    """After an operation failed, the storage of t shows its value alone again."""
+    if t._storage.cell is cell:
+        cell.owner = weakref.ref(t._storage)
+
+
+def check_overlap(t: Tensor, operands: Any, expanded: bool = False, same: bool = False) -> None:
+    """RuntimeError where elements of t share memory with each other (unless `expanded` is allowed) or partly with an operand.
+
+    `same`: operands that are exactly t are forbidden too.
+    """
     s = t._spec
     if not expanded and not s.contiguous and any(st == 0 and n > 1 for st, n in zip(s.strides, s.shape)):
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() "
                            "the tensor before performing the operation.")
     for o in operands:
-        if isinstance(o, Tensor) and o._storage is t._storage and _partly_shared(s, o._spec):
+        if isinstance(o, Tensor) and o._storage is t._storage and (_partly_shared(s, o._spec) or same and o._spec is s):
             raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
                                "Please clone() the tensor before performing the operation.")
 

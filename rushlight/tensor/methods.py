@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy as copying
+import sys
 import weakref
 from typing import Any
 
@@ -17,7 +18,7 @@ from rushlight.tensor import creation, functions
 from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_overlap, flat_memory, gradient_edge, new_tensor, unwrap, wrap)
 from rushlight.tensor.device import CPU, check_device
 from rushlight.tensor.functions import common, indexing, pointwise, shape
-from rushlight.tensor.functions.common import cast, in_place, shape_of
+from rushlight.tensor.functions.common import cast, rewrite, shape_of
 from rushlight.tensor.state import state
 
 # functions whose first argument is not the tensor, or which are no methods in PyTorch
@@ -35,6 +36,8 @@ sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy renorm mvlga
 
 
 # methods that write the same value wherever memory shows twice, so that they take expanded tensors
+# methods whose other tensors must not be the one written
+APART = frozenset(("index_add", "index_copy", "index_put", "index_reduce", "put", "scatter", "scatter_add", "scatter_reduce", "masked_scatter"))
 EXPANDED = frozenset(("masked_fill", "index_fill", "index_put", "tril", "triu"))
 
 
@@ -68,12 +71,10 @@ def attach() -> None:
 
 def in_place_method(name: str, f: Any) -> Any:
     """`x.f_(…)` from `f`."""
-    expanded = name in EXPANDED
+    expanded, same = name in EXPANDED, name in APART
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        operands = (*args, *kwargs.values()) if kwargs else args
-        check_in_place(self, *operands)
-        return in_place(self, f(self, *args, **kwargs), operands, expanded)
+        return rewrite(self, f, args, kwargs, expanded, same)
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place version of `{name}`."
     return method
@@ -83,7 +84,8 @@ def in_place_method(name: str, f: Any) -> Any:
 def item(self: Tensor) -> Any:
     """The only element as a Python number."""
     if self._spec.numel != 1:
-        raise RuntimeError(f"a Tensor with {self._spec.numel} elements cannot be converted to Scalar")
+        raise RuntimeError(f"a Tensor with {self._spec.numel} elements cannot be converted to Scalar. Its shape is {list(self._spec.shape)}; "
+                           "reduce it, for example with .sum(), or use .tolist().")
     value = unwrap(self).reshape(-1)[0]
     return value.item() if self._spec.dtype is not dtypes.bfloat16 else float(value)
 
@@ -149,7 +151,8 @@ def __bool__(self: Tensor) -> bool:
     if self._spec.numel != 1:
         if self._spec.numel == 0:
             raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
-        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous. "
+                           f"Its shape is {list(self._spec.shape)}; use .any() or .all().")
     if self._storage.batched:
         from rushlight.func.batching import NO_CONTROL
         raise RuntimeError(NO_CONTROL)
@@ -527,7 +530,8 @@ def detach_(self: Tensor) -> Tensor:
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Whether operations on the tensor are recorded for backward."""
     if requires_grad and self._spec.dtype.kind not in "fc":
-        raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        raise RuntimeError(f"only Tensors of floating point dtype can require gradients. This one is {self._spec.dtype.name}; convert it, for example "
+                           "with .float().")
     if not requires_grad and self._grad_fn is not None:
         raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
                            "require differentiation use var_no_grad = var.detach().")
@@ -566,7 +570,9 @@ def register_hook(self: Tensor, hook: Any) -> RemovableHandle:
     fn = self.grad_fn
     if fn is None:
         hooks = self.__dict__.setdefault("_leaf_hooks", {})
-        gradient_edge(self)[0].pre_hooks = hooks
+        edge = gradient_edge(self)
+        if edge is not None:
+            edge[0].pre_hooks = hooks
         return RemovableHandle(hooks, call)
     if fn.pre_hooks is None:
         fn.pre_hooks = {}
@@ -723,10 +729,9 @@ def _scan_in_place(name: str) -> Any:
     f = getattr(functions, name)
 
     def method(self: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-        check_in_place(self)
         if self._spec.dtype is dtypes.bool_:
             raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
-        return in_place(self, f(self, dim, dtype=dtype or self._spec.dtype))
+        return rewrite(self, f, (dim,), {"dtype": dtype or self._spec.dtype})
     method.__name__ = name + "_"
     method.__doc__ = f"In-place version of `{name}`, computed in the tensor's own dtype."
     return method
@@ -814,7 +819,7 @@ def polygamma_method(self: Tensor, n: int) -> Tensor:
 
 def polygamma_(self: Tensor, n: int) -> Tensor:
     """In-place version of `polygamma`."""
-    return in_place(self, pointwise.polygamma(n, self))
+    return rewrite(self, lambda old: pointwise.polygamma(n, old), ())
 
 
 def bernoulli(self: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
@@ -833,8 +838,7 @@ def _operator(name: str, swap: bool = False, in_place_: bool = False) -> Any:
         def method(self: Tensor, other: Any) -> Any:
             if not _fits(other):
                 return NotImplemented
-            check_in_place(self, other)
-            return in_place(self, f(self, other), (other,))
+            return rewrite(self, f, (other,))
     elif swap:
         def method(self: Tensor, other: Any) -> Any:
             if not _fits(other):
@@ -880,8 +884,10 @@ OPERATORS: dict[str, Any] = {
 def _set_data(self: Tensor, new: Tensor) -> None:
     if not isinstance(new, Tensor):
         raise TypeError(f"Variable data has to be a tensor, but got {type(new).__name__}")
-    counter = _VersionCounter()
-    counter.version = self._vc.version
+    counter = self._vc
+    if sys.getrefcount(self._storage) <= 4:  # nobody else shows the old memory: let it go
+        counter = _VersionCounter()
+        counter.version = self._vc.version
     self._storage, self._spec, self._vc = new._storage, new._spec, counter
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.ir.dtype import c_name
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.common import scalar_name
@@ -38,22 +39,23 @@ def many(value: Any, n: int, name: str = "") -> tuple[int, ...]:
 def _check(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, groups: int, transposed: bool) -> None:
     """PyTorch's checks of the operands of a convolution."""
     if x.dtype is not w.dtype:
-        kind = scalar_name
-        if x.dtype.kind in "ui":
-            raise RuntimeError(f"Input type ({x.type()}) and weight type ({w.type()}) should be the same. Convert the picture first: x.float() / 255.")
-        raise RuntimeError(f"Input type ({kind(x.dtype)}) and bias type ({kind(w.dtype)}) should be the same")
+        first = (f"expected scalar type {scalar_name(x.dtype)} but found {scalar_name(w.dtype)}" if b is None else
+                 f"Input type ({c_name(x.dtype)}) and bias type ({c_name(w.dtype)}) should be the same")
+        raise RuntimeError(f"{first}. The input is {x.dtype.name}, the weight {w.dtype.name}: " + (
+            "convert the picture first, x.float() / 255." if x.dtype.kind in "ui" else "convert one of them."))
     if w.ndim != n + 2:
         raise RuntimeError(f"weight should have at least three dimensions" if w.ndim < 3 else  # noqa: F541
                            f"Expected {n + 2}-dimensional weight for {name}, but got weight of size {list(w.shape)}")
     if x.ndim not in (n + 1, n + 2):
-        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(x.shape)}")
+        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(x.shape)}. "
+                           "The dimensions are (batch, channels, *sizes); unsqueeze adds one.")
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
     channels = x.shape[-n - 1]
     want = w.shape[0] if transposed else w.shape[1] * groups
     if channels != want:
         raise RuntimeError(f"Given {'transposed=1' if transposed else f'groups={groups}'}, weight of size {list(w.shape)}, expected "
-                           f"input{list(x.shape)} to have {want} channels, but got {channels} channels instead")
+                           f"input{[1] * (n + 2 - x.ndim) + list(x.shape)} to have {want} channels, but got {channels} channels instead. {_channels(x, n, want)}")
     out = w.shape[1] * groups if transposed else w.shape[0]
     if not transposed and out % groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size {list(w.shape)} instead")
@@ -62,6 +64,15 @@ def _check(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, groups: in
     if b is not None and tuple(b.shape) != (out,):
         raise RuntimeError(f"Given weight of size {list(w.shape)}, expected bias to be 1-dimensional with {out} elements, but got bias of size "
                            f"{list(b.shape)} instead")
+
+
+def _channels(x: Tensor, n: int, want: int) -> str:
+    """What may be wrong with an input whose channels are not as many as they should be."""
+    if x.ndim == n + 2 and x.shape[-1] == want:
+        return f"The channels seem to be last: x.movedim(-1, 1) has shape {list(x.movedim(-1, 1).shape)}."
+    if x.ndim == n + 1 and want == 1:
+        return "An input without batch dimension begins with its channels; x.unsqueeze(1) makes each of these a picture of its own."
+    return f"Dimension {x.ndim - n - 1} of the input holds the channels."
 
 
 def _convolve(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
@@ -83,7 +94,8 @@ def _convolve(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride:
         if size < kernel:
             padded = " x ".join(str(x.shape[2 + j] + 2 * pads[j]) for j in range(n))
             kernels = " x ".join(str(dilation[j] * (w.shape[2 + j] - 1) + 1) for j in range(n))
-            raise RuntimeError(f"Calculated padded input size per channel: ({padded}). Kernel size: ({kernels}). Kernel size can't be greater than actual input size")
+            raise RuntimeError(f"Calculated padded input size per channel: ({padded}). Kernel size: ({kernels}). Kernel size can't be greater than actual input size. "
+                               f"The input has shape {list(x.shape)}: pad it, or take a smaller kernel.")
     out = coarse.convolution(x, w, b, stride, pads, dilation, groups)
     return out if batched else out.squeeze(0)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 
 from rushlight.ir.dtype import int64
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor, assign, unwrap, wrap
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import cast
+from rushlight.tensor.known import check_index
 
 
 def _renormalized(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
@@ -36,6 +38,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
         padding_idx %= n
     if max_norm is not None:
         _renormalized(weight, input, max_norm, norm_type)
+    check_index(input, n, "index out of range in self: index {bad}, but the embedding has {size} rows")
     out = coarse.embedding(weight, input)
     if not weight.requires_grad:
         return out
@@ -54,6 +57,10 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
                   include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
     """The sum, mean or max of the embeddings of each bag; bags are rows of input, or start at offsets."""
     import numpy as np
+    if weight.dtype is int64 and input.dtype.kind == "f":
+        warnings.warn("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, and should now "
+                      "be `embedding_bag(input, weight, ...)`.", stacklevel=2)
+        input, weight = weight, input
     if input.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.type()} instead")
     if mode not in ("sum", "mean", "max"):

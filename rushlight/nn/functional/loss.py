@@ -6,12 +6,15 @@ import math
 import warnings
 from typing import Any
 
-from rushlight.ir.dtype import int64
+import numpy as np
+
+from rushlight.ir.dtype import int64, uint8
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import cast, is_float, scalar_name
 from rushlight.tensor.functions import reduction as R
+from rushlight.tensor.known import known
 
 
 def reduced(loss: Tensor, reduction: str, size_average: Any = None, reduce: Any = None) -> Tensor:
@@ -56,9 +59,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
         if target.shape == input.shape:
             return _with_probabilities(input, target, weight, reduction, label_smoothing, dim)
         if target.ndim == input.ndim - 1:
-            raise RuntimeError(f"expected scalar type Long but found {scalar_name(target.dtype)}. Class indices must be integers: use target.long(); "
-                               f"the target has shape {list(target.shape)}.")
-    _check_target(input, target, dim)
+            raise _no_classes(target)
+    _check_target(input, target, dim, ignore_index)
     if weight is None and not label_smoothing and input.ndim == 2 and target.dtype is int64:
         if reduction == "mean":
             return coarse.cross_entropy_mean(input, target, ignore_index)
@@ -70,7 +72,26 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     return _smoothed(loss, logp, target, weight, ignore_index, reduction, label_smoothing, dim)
 
 
-def _check_target(input: Tensor, target: Tensor, dim: int) -> None:
+def _no_classes(target: Tensor) -> RuntimeError:
+    return RuntimeError(f"expected target dtype to be Long or Byte, but got {scalar_name(target.dtype)}. Class indices must be integers: use "
+                        f"target.long(); the target has shape {list(target.shape)}.")
+
+
+def _check_classes(target: Tensor, classes: int, ignore: int) -> None:
+    """IndexError for a class that is known by now and does not exist."""
+    values = known(target)
+    if values is None or not values.size or (values.min() >= 0 and values.max() < classes):
+        return
+    counted = values != ignore
+    bad = np.argwhere(counted & ((values < 0) | (values >= classes)))
+    if len(bad):
+        at = bad[0].tolist()
+        where = f" It stands at position {at[0] if len(at) == 1 else at} of the targets, and" if at else ""
+        from_one = " Classes count from 0: subtract 1." if values[counted].min() == 1 and values.max() == classes else ""
+        raise IndexError(f"Target {values[tuple(at)]} is out of bounds.{where or ' Here'} the input has {classes} classes (0 to {classes - 1}).{from_one}")
+
+
+def _check_target(input: Tensor, target: Tensor, dim: int, ignore_index: int) -> None:
     if target.ndim != max(0, input.ndim - 1):
         if target.ndim == input.ndim and is_float(input):
             raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported. The target has shape {list(target.shape)}; for class "
@@ -80,6 +101,7 @@ def _check_target(input: Tensor, target: Tensor, dim: int) -> None:
         raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]}).")
     if tuple(target.shape[1:]) != tuple(input.shape[2:]):
         raise RuntimeError(f"Expected target size {[input.shape[0], *input.shape[2:]]}, got {list(target.shape)}")
+    _check_classes(target, input.shape[dim], ignore_index)
 
 
 def _with_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float, dim: int) -> Tensor:
@@ -120,9 +142,9 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     if not input.ndim:
         raise RuntimeError("nll_loss expects input with at least one dimension")
     dim = 0 if input.ndim == 1 else 1
-    if target.dtype.kind not in "iu":
-        raise RuntimeError(f"expected scalar type Long but found {scalar_name(target.dtype)}")
-    _check_target(input, target, dim)
+    if target.dtype not in (int64, uint8):
+        raise _no_classes(target)
+    _check_target(input, target, dim, ignore_index)
     if weight is not None and (weight.ndim != 1 or weight.numel() != input.shape[dim]):
         raise RuntimeError(f"weight tensor should be defined either for all {input.shape[dim]} classes or no classes but got weight tensor of shape: "
                            f"{list(weight.shape)}")
@@ -185,6 +207,9 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     if target.shape != input.shape:
         raise ValueError(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is deprecated. Please ensure they have "
                          "the same size.")
+    if target.dtype is not input.dtype:
+        raise RuntimeError(f"Found dtype {scalar_name(target.dtype)} but expected {scalar_name(input.dtype)}. Convert the target with "
+                           "target.to(input.dtype).")
     loss = -(target * input.log().clamp(min=-100) + (1 - target) * (1 - input).log().clamp(min=-100))
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
@@ -194,6 +219,9 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     """binary_cross_entropy of sigmoid(input), without overflow."""
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
+    if target.dtype.kind in "iu":
+        raise RuntimeError(f"result type {scalar_name(input.dtype)} can't be cast to the desired output type {scalar_name(target.dtype)}. The target must "
+                           "be of a floating type: use target.float().")
     from rushlight.nn.functional.activation import logsigmoid
     if pos_weight is None:
         loss = (1 - target) * input - logsigmoid(input)

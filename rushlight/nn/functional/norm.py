@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor, assign
-from rushlight.tensor.functions.common import in_place
+from rushlight.tensor.functions.common import cast, in_place
 
 
 def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
@@ -66,26 +66,38 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
                training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     """Each channel normalised over the batch (training) or by running statistics, then scaled and shifted."""
-    if input.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
-    c = input.shape[1]
+    n = input.numel() // max(input.shape[1], 1) if input.ndim > 1 else 0
+    if training and n == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
+    return batch_statistics(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
+
+
+def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None, bias: Tensor | None,
+                     training: bool, momentum: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised batch, and each channel's mean and 1 / sqrt(variance + eps) if they come from the batch (else empty)."""
+    if input.ndim < 2 and input.numel():
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}. Its shape is {list(input.shape)}: "
+                           "dimension 1 holds the channels.")
+    c = input.shape[1] if input.ndim > 1 else 0
     for what, w in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if w is not None and w.numel() != c:
-            raise RuntimeError(f"{what} should contain {c} elements not {w.numel()}")
+            raise RuntimeError(f"{what} should contain {c} elements not {w.numel()}. The input of shape {list(input.shape)} has {c} channels, "
+                               f"the normalization is made for {w.numel()}.")
+    none = input.new_empty(0)
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+    if not input.numel():  # statistics of nothing leave the running ones alone
+        return input.clone(), none.new_empty(c) if training else none, none.new_empty(c) if training else none
     shape = [1, c] + [1] * (input.ndim - 2)
-    if training:
-        n = input.numel() // max(c, 1)
-        if n == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
-        dims = (0, *range(2, input.ndim))
-        x, mean, rstd = coarse.normalize(input, dims, eps)
-        if running_mean is not None:
-            _update(running_mean, running_var, mean.detach().reshape(c), rstd.detach().reshape(c), momentum, eps, n)
-    else:
-        if running_mean is None or running_var is None:
-            raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
-        x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()
-    return _affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+    affine = (None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+    if not training:
+        x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()  # type: ignore[union-attr]
+        return _affine(x, *affine), none, none
+    x, mean, rstd = coarse.normalize(input, (0, *range(2, input.ndim)), eps)
+    mean, rstd = mean.reshape(c), rstd.reshape(c)
+    if running_mean is not None:
+        _update(running_mean, running_var, mean.detach(), rstd.detach(), momentum, eps, input.numel() // c)
+    return _affine(x, *affine), mean, rstd
 
 
 def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, momentum: float, eps: float, n: int) -> None:
@@ -93,7 +105,7 @@ def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, 
     from rushlight.autograd.grad_mode import no_grad
     with no_grad():
         in_place(running_mean, running_mean * (1 - momentum) + mean * momentum)
-        var = (1 / (rstd * rstd) - eps) * (n / (n - 1))
+        var = (1 / (rstd * rstd) - eps) * (n / (n - 1) if n > 1 else float("inf"))
         in_place(running_var, running_var * (1 - momentum) + var * momentum)
 
 
@@ -171,8 +183,8 @@ def _alpha(x: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int,
         return x * 0
     alpha = 1.7580993408473766
     a = ((alpha ** 2 * p + 1) * (1 - p)) ** -0.5
-    keep = coarse.random_mask(shape, p)
-    out = (x * keep - alpha * (~keep)) * a + alpha * a * p
+    keep = cast(coarse.random_mask(shape, p), x.dtype)
+    out = (x * keep - alpha * (1 - keep)) * a + alpha * a * p
     return assign(x, out) if inplace else out
 
 

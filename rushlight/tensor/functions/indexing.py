@@ -12,9 +12,11 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, unwrap, view, wrap
 from rushlight.tensor.functions.common import cast, fit, give, operand, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import expand, part_gradient, permute, reshape, strided_part
+from rushlight.tensor.known import check_index
 from rushlight.tensor.state import state
 
 INT_TYPES = (int, np.integer)
+OUT_OF_BOUNDS = "index {{bad}} is out of bounds for dimension {} with size {{size}}"
 
 
 def getitem(self: Tensor, index: Any) -> Tensor:
@@ -149,9 +151,16 @@ def _mask(out: Tensor, mask: Tensor, dim: int, source: int, advanced: list[tuple
 
 def gather_at(t: Tensor, advanced: list[tuple[int, Tensor]]) -> Tensor:
     """Advanced indexing of a view."""
-    dims = tuple(d for d, _ in advanced)
-    indices = tuple(i if i._spec.dtype is int64 else cast(i, int64) for _, i in advanced)
+    dims, indices = _checked(t, advanced)
     return apply(TABLE["index"], (t, *indices), (dims,))
+
+
+def _checked(t: Tensor, advanced: list[tuple[int, Tensor]]) -> tuple[tuple[int, ...], tuple[Tensor, ...]]:
+    """Dimensions and indices of a subscript; IndexError for a value that is known and out of bounds."""
+    for d, i in advanced:
+        n = t._spec.shape[d]
+        check_index(i, n, OUT_OF_BOUNDS.format(d), low=-n)
+    return tuple(d for d, _ in advanced), tuple(i if i._spec.dtype is int64 else cast(i, int64) for _, i in advanced)
 
 
 def setitem(self: Tensor, index: Any, value: Any) -> None:
@@ -162,8 +171,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     if not advanced:
         store(target, value)
         return
-    dims = tuple(d for d, _ in advanced)
-    indices = tuple(i if i._spec.dtype is int64 else cast(i, int64) for _, i in advanced)
+    dims, indices = _checked(target, advanced)
     shape = TABLE["index"].shape(target._spec, *[i._spec for i in indices], dims)[0][1]
     if value._spec.dtype is not target._spec.dtype and not (value._spec.numel == 1 and _one_mask(index)):
         raise _types_differ(target, value)
@@ -228,6 +236,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     d = wrap_dim(dim, len(input._spec.shape))
     index = _checked_index("gather", index)
     _index_fits("gather", input, d, index)
+    _within(input, d, index)
     return give(out, apply(TABLE["gather"], (input, index), (d,)))
 
 
@@ -248,6 +257,11 @@ def _index_fits(name: str, x: Tensor, d: int, index: Tensor, src: Any = None) ->
             raise RuntimeError(f"Expected index {list(b)} to be no larger than self {list(a)} apart from dimension {d} and to be no larger size than src {list(c)}")
 
 
+def _within(x: Tensor, d: int, index: Tensor) -> None:
+    """RuntimeError for an index whose value is known and too large or negative."""
+    check_index(index, (x._spec.shape or (1,))[d], OUT_OF_BOUNDS.format(d), RuntimeError)
+
+
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Any = None) -> Tensor:
     """input with src stored at the places that index names along dim."""
     source = value if src is None else src
@@ -261,6 +275,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     d = wrap_dim(dim, len(input._spec.shape))
     index = _checked_index("scatter", index)
     _index_fits("scatter", input, d, index, source)
+    _within(input, d, index)
     if isinstance(source, Tensor):
         if source._spec.dtype is not input._spec.dtype:
             raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
@@ -274,6 +289,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Any
     d = wrap_dim(dim, len(input._spec.shape))
     index = _checked_index("scatter", index)
     _index_fits("scatter_add", input, d, index, src)
+    _within(input, d, index)
     if src._spec.dtype is not input._spec.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     return give(out, apply(TABLE["scatter_add"], (input, index, src), (d,)))
@@ -286,6 +302,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     d = wrap_dim(dim, len(input._spec.shape))
     index = _checked_index("scatter", index)
     _index_fits("scatter_reduce", input, d, index, src)
+    _within(input, d, index)
     if src._spec.dtype is not input._spec.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     return give(out, apply(TABLE["scatter_reduce"], (input, index, src), (d, reduce, bool(include_self))))

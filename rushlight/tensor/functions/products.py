@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply
-from rushlight.tensor.functions.common import fit, give, need_tensor
+from rushlight.tensor.functions.common import fit, give, need_tensor, unify
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
 
 
@@ -42,7 +42,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
 
 def _inner(names: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
     if a[-1] != b[-2]:
-        raise RuntimeError(f"{names} shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})")
+        raise RuntimeError(f"{names} shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]}). The inner sizes {a[1]} and {b[0]} must "
+                           "be equal.")
 
 
 def _rank(name: str, rank: int, **tensors: Tensor) -> None:
@@ -66,7 +67,8 @@ def bmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) 
             raise RuntimeError(f"{name} must be a 3D tensor")
     a, b = input._spec.shape, mat2._spec.shape
     if a[0] != b[0] or a[2] != b[1]:
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}].")
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]. "
+                           f"The shapes are {list(a)} and {list(b)}: the first sizes must be equal, and the inner ones, {a[2]} and {b[1]}.")
     return give(out, apply(TABLE["matmul"], (input, mat2)))
 
 
@@ -151,7 +153,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, out_dtype: Any = None
 
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
     """beta * input + alpha * the sum of the products of two batches."""
-    return give(out, _mixed(input, bmm(batch1, batch2).sum(0), beta, alpha))
+    return give(out, _mixed(input, bmm(batch1, batch2).sum(0, dtype=batch1._spec.dtype), beta, alpha))
 
 
 def chain_matmul(*matrices: Tensor, out: Any = None) -> Tensor:
@@ -186,6 +188,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
                 b = b.sum(j, keepdim=True)
             else:
                 a = a.sum(i, keepdim=True)
+    if a._spec.dtype is not b._spec.dtype and a._spec.dtype.kind in "biu":  # sums of small integers are wider
+        a, b = unify(a, b)
     free_a = [d for d in range(len(a._spec.shape)) if d not in left]
     free_b = [d for d in range(len(b._spec.shape)) if d not in right]
     shape = [a._spec.shape[d] for d in free_a] + [b._spec.shape[d] for d in free_b]
@@ -204,10 +208,12 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
 
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums of products in Einstein's notation, contracted pair by pair along the cheapest path."""
-    from rushlight.tensor.functions.einsum import contract
-    if not isinstance(equation, str):
-        raise NotImplementedError("einsum() takes an equation string; the sublist format is not supported")
+    from rushlight.tensor.functions.einsum import contract, equation_of
+    if isinstance(equation, Tensor):
+        equation, operands = equation_of((equation, *operands))
     many = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
+    if not many:
+        raise RuntimeError("einsum(): must provide at least one operand")
     return contract(equation, list(many))
 
 

@@ -48,13 +48,15 @@ def wildcard(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
             raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 can be any "
                                "value and is ambiguous")
         if rest <= 0 or numel % rest:
-            raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
+            raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}. The other dimensions hold {rest} elements, of which "
+                               f"{numel} is no multiple.")
         shape = tuple([numel // rest if n == -1 else n for n in shape])
     if any(n < 0 for n in shape):
         bad = next(n for n in shape if n < 0)
         raise RuntimeError(f"invalid shape dimension {bad}")
     if prod(shape) != numel:
-        raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
+        raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}. It would hold {prod(shape)} elements; one size may be -1, "
+                           "which is worked out.")
     return shape
 
 
@@ -486,12 +488,13 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Ten
     for i, p in enumerate(whole):
         shape = p._spec.shape
         if len(shape) != len(first):
-            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}")
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}. Tensor {i} has shape {list(shape)}, the first {list(first)}; "
+                               "unsqueeze adds a dimension.")
         if shape[:d] + shape[d + 1:] != first[:d] + first[d + 1:]:
             raise RuntimeError(f"Sizes of tensors must match except in dimension {d}. Expected size "
                                f"{next(a for k, (a, b) in enumerate(zip(first, shape)) if k != d and a != b)} but got size "
                                f"{next(b for k, (a, b) in enumerate(zip(first, shape)) if k != d and a != b)} for tensor number {i} in the list. "
-                               f"The shapes are {[list(q._spec.shape) for q in parts]}.")
+                               f"The shapes are {[list(q._spec.shape) for q in parts]}: only their dimension {d} may differ; dim= chooses another.")
     return give(out, apply(TABLE["cat"], tuple([cast(p, dtype) for p in whole]), (d,)))
 
 
@@ -506,7 +509,8 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
     first = parts[0]._spec.shape
     for i, p in enumerate(parts):
         if p._spec.shape != first:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(p._spec.shape)} at entry {i}")
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(p._spec.shape)} at entry {i}. "
+                               "Pad or crop them to one shape, or join them along a dimension that they have with torch.cat.")
     d = wrap_dim(dim, len(first) + 1)
     return cat([unsqueeze(p, d) for p in parts], d, out=out)
 
