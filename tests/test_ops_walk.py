@@ -35,7 +35,7 @@ def differentiable(op: Op, position: int, value: Any) -> bool:
     """Whether the row promises a gradient for this operand."""
     if not isinstance(value, Tensor) or value.dtype not in (rl.float64, rl.complex128):
         return False
-    return not op.rules or op.inputs[min(position, len(op.inputs) - 1)] in op.rules
+    return not op.rules or "*" in op.rules or op.inputs[min(position, len(op.inputs) - 1)] in op.rules
 
 
 def prepare(op: Op) -> tuple[Any, tuple[Any, ...]]:
@@ -68,6 +68,8 @@ def seen(op: Op, outs: Any) -> Any:
     if op.name in ("eigh", "eig"):
         w, v = outs
         return w, v.abs()
+    if op.name in ("lstm_layer", "gru_layer"):  # the rest is for the way back only
+        return tuple(outs[:3 if op.name == "lstm_layer" else 2])
     if op.name.endswith("_ex") or op.name == "lu_factor":  # the rest are integers
         return outs[0]
     return tuple(outs) if isinstance(outs, list) else outs

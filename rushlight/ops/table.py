@@ -7,7 +7,8 @@ A row's cells are functions that receive what they need as arguments, so this la
 - ``vjp`` gives one gradient rule per input, written with the public operations. A rule names what it needs: ``g``
   (the gradient of the result; ``g0, g1 …`` of several, ``given`` which of them are not known to be zero), ``out``
   (``out0 …``), any input or attribute by its name, ``x_spec`` for the type alone of input ``x``, ``i`` for the number of
-  a variadic operand, and ``F``, the public functions. What no rule names is not kept for the backward pass;
+  a variadic operand, and ``F``, the public functions. What no rule names is not kept for the backward pass. A rule named
+  ``*`` gives the gradients of all inputs in one list; ``needs`` tells it which are wanted;
 - ``decompose(F, *inputs, *attrs)`` writes a coarse operation with public operations. It serves the executors, and is
   the gradient of rows that have no ``vjp``.
 """
@@ -82,5 +83,5 @@ def types(*specs: Spec) -> Types:
 
 def load() -> dict[str, Op]:
     """The whole table: imports every family."""
-    from rushlight.ops import coarse, contraction, fft, linalg, movement, pointwise, reductions, special  # noqa: F401
+    from rushlight.ops import coarse, contraction, fft, linalg, movement, pointwise, recurrent, reductions, special  # noqa: F401
     return TABLE

@@ -115,6 +115,10 @@ class OpFn(GradFn):
             env["g0"] = grads[0]
         if not self.op.rules:
             return self._through_decomposition(env, grads)
+        if "*" in self.op.rules:  # one rule for all inputs
+            env["needs"] = tuple([e is not None for e in self.edges])
+            f, names = self.op.rules["*"]
+            return f(*[env[n] if n in env else self._type_of(n, self.sig.given) for n in names])
         return [None if e is None else self._one(i, env) for i, e in enumerate(self.edges)]
 
     def _one(self, i: int, env: dict[str, Any]) -> Any:
@@ -147,24 +151,26 @@ class OpFn(GradFn):
 
     def _through_decomposition(self, env: dict[str, Any], grads: list[Any]) -> Any:
         """The gradient of a row without rules: differentiate its decomposition."""
-        from rushlight.autograd import engine
-        inputs = list(env["inputs"])
-        leaves = [x.detach().requires_grad_() if e is not None else x for x, e in zip(inputs, self.edges)] \
-            if not state.grad else inputs
-        create = state.grad
-        state.grad = True
-        try:
-            outs = self.op.decompose(env["F"], *leaves, *self.sig.attrs)  # type: ignore[misc]
-        finally:
-            state.grad = create
-        outs = outs if isinstance(outs, tuple) else (outs,)
-        targets = {}
-        for x, e in zip(leaves, self.edges):
-            if e is not None:
-                targets[edge_key(x)] = x
-        roots = [(*gradient_edge(o), g) for o, g in zip(outs, grads) if g is not None and o._rg]
-        found = engine.run(roots, True, create, targets, state)
-        return [None if e is None else found.get(edge_key(x)) for x, e in zip(leaves, self.edges)]
+        attrs = self.sig.asked
+        return differentiate(lambda *xs: self.op.decompose(env["F"], *xs, *attrs),  # type: ignore[misc]
+                             env["inputs"], [e is not None for e in self.edges], grads)
+
+
+def differentiate(function: Any, inputs: Any, needs: Any, grads: Any) -> list[Any]:
+    """The gradients of the needed inputs of a function of tensors, given those of its results; with a graph in grad mode."""
+    from rushlight.autograd import engine
+    create = state.grad
+    state.grad = True
+    try:  # the leaves are tensors of their own: what one input owes to another is not counted here
+        leaves = [(x.view_as(x) if create and x._rg else x.detach().requires_grad_()) if need else x for x, need in zip(inputs, needs)]
+        outs = function(*leaves)
+    finally:
+        state.grad = create
+    outs = outs if isinstance(outs, (tuple, list)) else (outs,)
+    targets = {edge_key(x): x for x, need in zip(leaves, needs) if need}
+    roots = [(*gradient_edge(o), g) for o, g in zip(outs, grads) if g is not None and o._rg and gradient_edge(o)]
+    found = engine.run(roots, True, create, targets, state)
+    return [found.get(edge_key(x)) if need else None for x, need in zip(leaves, needs)]
 
 
 def edge_key(t: Tensor) -> tuple[int, int]:
@@ -187,7 +193,7 @@ def needed_names(op: Op, edges: tuple[Any, ...]) -> list[tuple[str, int, str]]:
         seen = set()
         last = len(op.inputs) - 1
         for i, e in enumerate(edges):
-            rule = op.rules.get(op.inputs[min(i, last)]) if e is not None else None
+            rule = (op.rules.get("*") or op.rules.get(op.inputs[min(i, last)])) if e is not None else None
             for n in rule[1] if rule else ():
                 if n in seen:
                     continue
