@@ -165,6 +165,7 @@ class Saved:
             self.packed = self.hooks[0](tensor.detach() if self.output >= 0 else tensor)
         finally:
             saved_hooks[:] = outer
+        self.counter = None  # what is packed is not watched, and its memory may go
         if tensor._vc.version != before:
             raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not be modified by "
                                "in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform in-place "

@@ -1,0 +1,1 @@
+"""Parts of PyTorch's own test tools that other projects' tests import."""
