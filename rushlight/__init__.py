@@ -43,6 +43,8 @@ _LAZY: dict[str, str] = {
     **dict.fromkeys(("Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state"), "rushlight.random"),
     **dict.fromkeys(("set_printoptions", "get_printoptions", "printoptions"), "rushlight.tensor.printing"),
     **dict.fromkeys(("as_torch",), "rushlight.cli.alias"),
+    **dict.fromkeys(("native_layer_norm", "native_group_norm", "native_batch_norm"), "rushlight.nn.functional.native"),
+    **dict.fromkeys(("stft", "istft"), "rushlight.tensor.stft"),
     **dict.fromkeys(("vmap",), "rushlight.func.vectorize"),
     **dict.fromkeys(("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "rushlight.autograd.anomaly"),
     **dict.fromkeys(("UntypedStorage", "TypedStorage", "FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage", "LongStorage", "IntStorage",

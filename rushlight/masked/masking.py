@@ -28,7 +28,7 @@ def prepared(name: str, input: Any, mask: Tensor | None) -> Tensor | None:
 
 def lowest(name: str, dtype: DType) -> Any:
     """The value below all others, the identity of a maximum."""
-    if dtype.kind == "f":
+    if dtype.kind == "f" or dtype.kind == "c" and name == "logsumexp":
         return -INF
     if dtype.kind in "iu":
         return int(np.iinfo(dtype.numpy).min)

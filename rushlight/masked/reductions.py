@@ -143,7 +143,7 @@ def _spread(name: str, input: Tensor, dim: Any, keepdim: bool, unbiased: bool | 
     x = to_float(input if dtype is None else cast(input, dtype))
     dims = wrap_dims(dim, x.ndim)
     if m is None:
-        return plain.var(x, dims, correction=less, keepdim=keepdim)
+        return cast(plain.var(x, dims, correction=less, keepdim=keepdim), x.dtype)  # of complex numbers too
     middle = plain.sum(filled(x, m, 0), dims, True) / _count(x, m, dims, True)
     d = x - middle
     square = d * d.conj()

@@ -11,12 +11,12 @@ import numpy as np
 from rushlight import rng
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType, of_numpy
-from rushlight.ir.spec import contiguous_strides, dense_order, spec
+from rushlight.ir.spec import contiguous_strides, iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, from_flat, new_tensor, unwrap, wrap
 from rushlight.tensor.device import device as Device
 from rushlight.tensor.device import check_device
-from rushlight.tensor.functions.common import fit, give, need_tensor, scalar_name, shape_of
+from rushlight.tensor.functions.common import fit, give, need_tensor, operand, scalar_name, shape_of
 from rushlight.tensor.promotion import number_dtype
 from rushlight.tensor.state import settings, state
 from rushlight.tensor.storage import Storage
@@ -26,6 +26,8 @@ def ready(t: Tensor, requires_grad: bool = False, device: Any = None, layout: An
     """The last step of every creation: device checked, requires_grad set."""
     if device is not None:
         check_device(device)
+    if requires_grad and t._spec.dtype.kind not in "fc":
+        raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients. This one is {t._spec.dtype.name}.")
     return t.requires_grad_() if requires_grad else t
 
 
@@ -186,7 +188,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         owner = owner.base
     t = from_flat(flat, ndarray.shape, strides, 0)
     t._storage.home, t._storage.owner = flat, owner
-    if not isinstance(owner, np.ndarray):
+    if not isinstance(owner, np.ndarray) or not ndarray.flags.c_contiguous:  # who holds the memory cannot be counted
         t._storage.forever = True
     if not ndarray.flags.writeable:
         import warnings
@@ -294,7 +296,7 @@ def like_layout(t: Tensor, model: Tensor) -> Tensor:
     s = model._spec
     if s.contiguous or t._spec.shape != s.shape:
         return t
-    order = dense_order(s.shape, s.strides)
+    order = iteration_order(s.shape, [s])
     if order is None:
         return t
     strides = [0] * len(order)
@@ -364,8 +366,8 @@ def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any 
         raise RuntimeError("step must be nonzero")
     if dtype.kind in "bc":
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{scalar_name(dtype)}'")
-    if dtype.kind in "iu" and all(math.isfinite(v) for v in (start, end, step)) and int(step):
-        start, end, step = int(start), int(end), int(step)
+    if dtype.name == "int64" and all(math.isfinite(v) for v in (start, end, step)) and int(step):
+        start, end, step = int(start), int(end), int(step)  # of smaller integers PyTorch counts the steps in double precision
     if not all(math.isfinite(v) for v in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
@@ -615,7 +617,8 @@ def legacy_tensor(args: tuple[Any, ...], kwargs: dict[str, Any], dtype: DType | 
 def scalar_tensor(s: Any, *, dtype: DType | None = None, device: Any = None, layout: Any = None, requires_grad: bool = False,
                   pin_memory: bool = False) -> Tensor:
     """A 0-d tensor of a number."""
-    return ready(wrap(np.array(s, dtype=(dtype or settings.default_dtype).numpy)), requires_grad, device)
+    kind = dtype or settings.default_dtype
+    return ready(wrap(np.array(fit(operand(s.item() if isinstance(s, Tensor) else s), kind), dtype=kind.numpy)), requires_grad, device)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None, layout: Any = None) -> Tensor:

@@ -14,12 +14,13 @@ from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType
 from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
-from rushlight.tensor import creation, functions
+from rushlight.tensor import creation, formats, functions
 from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_overlap, flat_memory, gradient_edge, new_tensor, unwrap, wrap)
 from rushlight.tensor.device import CPU, check_device
 from rushlight.tensor.functions import common, indexing, pointwise, shape
 from rushlight.tensor.functions.common import cast, rewrite, shape_of
 from rushlight.tensor.state import state
+from rushlight.tensor.stft import istft, stft
 
 # functions whose first argument is not the tensor, or which are no methods in PyTorch
 NOT_METHODS = {"cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack", "einsum", "meshgrid", "tensordot",
@@ -877,7 +878,7 @@ OPERATORS: dict[str, Any] = {
     **{f"__{k}__": _compare(k) for k in ("eq", "ne", "lt", "le", "gt", "ge")},
     "__neg__": pointwise.neg, "__pos__": pointwise.positive, "__abs__": pointwise.abs, "__invert__": pointwise.bitwise_not, "__getitem__": indexing.getitem,
     "__div__": _operator("div"), "__rdiv__": _operator("div", swap=True), "where": where_method, "polygamma": polygamma_method, "new_tensor": new_tensor_,
-    "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__,
+    "stft": stft, "istft": istft, "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,
 }
 
 
@@ -941,6 +942,7 @@ PROPERTIES: dict[str, Any] = {
     "nbytes": property(lambda self: self._spec.dtype.itemsize * self._spec.numel),
     "_version": property(lambda self: self._vc.version),
     "output_nr": property(lambda self: self._out),
+    "layout": property(lambda self: formats.strided),
     "names": property(lambda self: (None,) * len(self._spec.shape)),
     **{name: property(lambda self: False) for name in ("is_cuda", "is_sparse", "is_quantized", "is_mps", "is_meta", "is_xla", "is_mkldnn",
                                                        "is_nested", "is_sparse_csr", "is_xpu", "is_vulkan", "is_ipu", "is_mtia", "is_maia")},

@@ -94,7 +94,7 @@ def ldl_factor(x: Array, hermitian: bool) -> tuple[Array, Array, Array]:
     factor = _lapack("trf", x, hermitian)
     for at in np.ndindex(*x.shape[:-2]) if x.size else ():
         packed, pivots[at], info[at] = factor(x[at], lower=1)
-        out[at] = np.tril(packed) + np.triu(x[at], 1)
+        out[at] = np.tril(packed)
     return out, pivots, info
 
 

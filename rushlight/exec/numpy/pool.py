@@ -93,8 +93,9 @@ def _positions(where: Array, size: Ints, kernel: Ints, stride: Ints, padding: In
     return found
 
 
-def max_pool_grad(g: Array, positions: Array, x_shape: Ints, lead: int) -> Array:
-    """The gradient of max_pool: g added at flat positions within each plane (the dimensions after the first `lead`)."""
+def max_pool_grad(g: Array, positions: Array, x_shape: Ints, kernel: Ints, *_: Ints) -> Array:
+    """The gradient of max_pool: g added at flat positions within each plane of the trailing dimensions."""
+    lead = len(x_shape) - len(kernel)
     planes, size = prod(x_shape[:lead]), prod(x_shape[lead:])
     if g.size == 0 or planes * size == 0:
         return np.zeros(x_shape, g.dtype)

@@ -13,7 +13,8 @@ from rushlight.nn.functional.norm import (alpha_dropout, batch_norm, dropout, dr
                                           group_norm, instance_norm, layer_norm, local_response_norm, rms_norm)
 from rushlight.nn.functional.padding import pad  # noqa: F401
 from rushlight.nn.functional.pooling import *  # noqa: F403
-from rushlight.nn.functional.vision import (affine_grid, channel_shuffle, fold, grid_sample, interpolate, native_channel_shuffle, pixel_shuffle,  # noqa: F401
+from rushlight.nn.functional.vision import (affine_grid, channel_shuffle, fold, grid_sample, grid_sampler, grid_sampler_2d, grid_sampler_3d,  # noqa: F401
+                                            interpolate, native_channel_shuffle, pixel_shuffle,  # noqa: F401
                                             pixel_unshuffle, unfold, upsample, upsample_bilinear, upsample_nearest)
 
 # names that stand in the torch namespace too
@@ -21,4 +22,5 @@ TORCH_LEVEL = frozenset("""conv1d conv2d conv3d conv_transpose1d conv_transpose2
 adaptive_avg_pool1d adaptive_max_pool1d dropout alpha_dropout feature_alpha_dropout embedding_bag embedding layer_norm group_norm batch_norm instance_norm
 rms_norm bilinear pairwise_distance cosine_similarity pdist ctc_loss pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle
 celu celu_ selu selu_ rrelu rrelu_ relu_ threshold threshold_ prelu hardshrink poisson_nll_loss cosine_embedding_loss hinge_embedding_loss kl_div
-margin_ranking_loss triplet_margin_loss binary_cross_entropy_with_logits max_pool1d_with_indices""".split())
+margin_ranking_loss triplet_margin_loss binary_cross_entropy_with_logits max_pool1d_with_indices
+grid_sampler grid_sampler_2d grid_sampler_3d""".split())

@@ -37,8 +37,10 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """x limited to [min_val, max_val]; the gradient at the limits is 0."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    if input.dtype.kind in "bu":
-        raise RuntimeError("Cannot do hardtanh on an unsigned type with negative limits" if input.dtype.kind == "u" else "Bool inputs not supported for hardtanh")
+    if input.dtype.kind == "b":
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    if input.dtype.kind == "u" and (min_val < 0 or max_val < 0):
+        raise RuntimeError(f"Cannot do hardtanh on an unsigned type with negative limits: min_val={min_val}, max_val={max_val}")
     low, high = (min_val, max_val) if is_float(input) else (int(min_val), int(max_val))
     return done(input, P.where(input <= low, low, P.where(input >= high, high, input)), inplace)
 

@@ -38,13 +38,25 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
     jump[:, 2:] = (extended[:, 2:] != blank) & (extended[:, 2:] != extended[:, :-2])
     emit = x.gather(2, wrap(extended).unsqueeze(0).expand(x.shape[0], -1, -1))
     loss = _forward(emit, wrap(jump), lengths, sizes)
-    loss = -loss
+    loss = _as_of_logits(-loss, x, lengths)
     impossible = loss > -LOW / 2
     loss = P.where(impossible, 0 if zero_infinity else float("inf"), loss)
     if reduction == "mean":
         return (loss / wrap(np.maximum(sizes, 1)).to(loss.dtype)).mean()
     out = reduced(loss, reduction)
     return out.squeeze(0) if single and reduction == "none" else out
+
+
+def _as_of_logits(loss: Tensor, x: Tensor, lengths: np.ndarray) -> Tensor:
+    """The loss, with PyTorch's gradient: exp(x) minus the posterior, which is the gradient for the logits of a log_softmax.
+
+    It differs from the gradient for x alone, minus the posterior, by exp(x) in the steps of each input; log_softmax projects that out.
+    """
+    if not x.requires_grad:
+        return loss
+    inside = wrap(np.arange(x.shape[0])[:, None, None] < lengths[None, :, None])
+    mass = P.where(inside, x, float("-inf")).exp().sum((0, 2))
+    return loss + (mass - mass.detach())
 
 
 def _numbers(v: Any) -> Any:

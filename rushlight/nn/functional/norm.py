@@ -11,6 +11,13 @@ from rushlight.tensor.functions.common import cast, in_place
 
 def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
     """The last dimensions normalised to mean 0 and variance 1, then scaled and shifted."""
+    dims = check_normalized_shape(input, normalized_shape, weight, bias)
+    out = coarse.normalize(input, dims, eps)[0] if input.numel() else input
+    return affine(out, weight, bias)
+
+
+def check_normalized_shape(input: Tensor, normalized_shape: Any, weight: Tensor | None, bias: Tensor | None) -> tuple[int, ...]:
+    """The dimensions that layer_norm normalises; RuntimeError where shapes do not fit."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     n = len(shape)
     if not n:
@@ -20,11 +27,11 @@ def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = Non
     for what, w in (("weight", weight), ("bias", bias)):
         if w is not None and tuple(w.shape) != shape:
             raise RuntimeError(f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape {list(w.shape)} and normalized_shape = {list(shape)}")
-    out = coarse.normalize(input, tuple(range(input.ndim - n, input.ndim)), eps)[0] if input.numel() else input
-    return _affine(out, weight, bias)
+    return tuple(range(input.ndim - n, input.ndim))
 
 
-def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+def affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """x * weight + bias, each where it is given."""
     if weight is not None:
         x = x * weight
     return x if bias is None else x + bias
@@ -50,17 +57,22 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
     n, c = input.shape[:2]
+    check_groups(input, num_groups, weight, bias, c)
+    if not input.numel():
+        return input.clone()
+    x = coarse.normalize(input.reshape(n, num_groups, -1), (2,), eps)[0].reshape(input.shape)
+    shape = [1, c] + [1] * (input.ndim - 2)
+    return affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+
+
+def check_groups(input: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, c: int) -> None:
+    """RuntimeError where c channels make no groups, or weight and bias do not fit them."""
     if num_groups <= 0 or c % num_groups:
         raise RuntimeError(f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(input.shape)} and num_groups={num_groups}")
     for what, w in (("weight", weight), ("bias", bias)):
         if w is not None and tuple(w.shape) != (c,):
             raise RuntimeError(f"Expected {what} to be a vector of size equal to the number of channels in input, but got {what} of shape {list(w.shape)} and "
                                f"input of shape {list(input.shape)}")
-    if not input.numel():
-        return input.clone()
-    x = coarse.normalize(input.reshape(n, num_groups, -1), (2,), eps)[0].reshape(input.shape)
-    shape = [1, c] + [1] * (input.ndim - 2)
-    return _affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
 
 
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
@@ -89,15 +101,15 @@ def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Te
     if not input.numel():  # statistics of nothing leave the running ones alone
         return input.clone(), none.new_empty(c) if training else none, none.new_empty(c) if training else none
     shape = [1, c] + [1] * (input.ndim - 2)
-    affine = (None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+    scale = (None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
     if not training:
         x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()  # type: ignore[union-attr]
-        return _affine(x, *affine), none, none
+        return affine(x, *scale), none, none
     x, mean, rstd = coarse.normalize(input, (0, *range(2, input.ndim)), eps)
     mean, rstd = mean.reshape(c), rstd.reshape(c)
     if running_mean is not None:
         _update(running_mean, running_var, mean.detach(), rstd.detach(), momentum, eps, input.numel() // c)
-    return _affine(x, *affine), mean, rstd
+    return affine(x, *scale), mean.detach(), rstd.detach()
 
 
 def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, momentum: float, eps: float, n: int) -> None:
@@ -129,7 +141,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats=False")
         x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()
-    return _affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+    return affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.ir.dtype import int64
+from rushlight.ir.dtype import float64, int64
 from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import cast
@@ -168,6 +168,8 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
 
 def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bool, antialias: bool) -> Tensor:
     whole = x.dtype.kind in "ui"
+    if whole and mode in ("bilinear", "bicubic"):
+        return _resize_bytes(x, out, scales, mode, corners, antialias)
     for i, (o, scale) in enumerate(zip(out, scales)):
         d = 2 + i
         s = x.shape[d]
@@ -182,6 +184,20 @@ def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bo
                 work = x.to(_float_of(x)) if whole else x
                 x = (work.movedim(d, -1) @ wrap(weights.T.copy()).to(work.dtype)).movedim(-1, d)
     return P.clamp(x.round(), 0, 255).to(_uint8()) if whole and not mode.startswith("nearest") else x.contiguous()
+
+
+def _resize_bytes(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bool, antialias: bool) -> Tensor:
+    """Pictures of bytes, as PyTorch (and Pillow) resize them: 16-bit weights, width first, rounded to bytes after each dimension."""
+    for i in (1, 0):
+        d = 2 + i
+        weights = _weights(x.shape[d], out[i], scales[i], mode == "bicubic", corners, antialias)
+        if weights is None:
+            continue
+        bits = next((b for b in range(22) if int(0.5 + weights.max() * (1 << (b + 1))) >= 1 << 15), 22)
+        whole = np.trunc(weights * (1 << bits) + np.copysign(0.5, weights))
+        total = x.movedim(d, -1).to(float64) @ wrap(np.ascontiguousarray(whole.T))
+        x = ((total + float(1 << (bits - 1))) * (1 / (1 << bits))).floor().clamp(0, 255).to(_uint8()).movedim(-1, d)
+    return x.contiguous()
 
 
 def _float_of(x: Tensor) -> Any:
@@ -296,6 +312,39 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     if mode == "bilinear":
         return _linear_sample(input, points, spatial)
     return _cubic_sample(input, points, spatial, padding_mode, corners)
+
+
+def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
+    """`grid_sample` with numbered modes: 0 bilinear, 1 nearest, 2 bicubic; 0 zeros, 1 border, 2 reflection. RuntimeError for others.
+
+    >>> import rushlight as rl
+    >>> rl.grid_sampler(rl.ones(1, 1, 2, 2), rl.zeros(1, 1, 1, 2), 0, 0, False)
+    tensor([[[[1.]]]])
+    """
+    for what, number in (("interpolation", interpolation_mode), ("padding", padding_mode)):
+        if number not in (0, 1, 2):
+            raise RuntimeError(f"grid_sampler(): unknown {what} mode {number}; the modes are 0, 1 and 2")
+    return grid_sample(input, grid, ("bilinear", "nearest", "bicubic")[interpolation_mode], ("zeros", "border", "reflection")[padding_mode], align_corners)
+
+
+def grid_sampler_2d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
+    """`grid_sampler` of pictures (n, c, h, w).
+
+    >>> import rushlight as rl
+    >>> rl.grid_sampler_2d(rl.ones(1, 1, 2, 2), rl.zeros(1, 1, 1, 2), 0, 0, False)
+    tensor([[[[1.]]]])
+    """
+    return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
+
+
+def grid_sampler_3d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
+    """`grid_sampler` of volumes (n, c, d, h, w).
+
+    >>> import rushlight as rl
+    >>> rl.grid_sampler_3d(rl.ones(1, 1, 2, 2, 2), rl.zeros(1, 1, 1, 1, 3), 0, 0, False)
+    tensor([[[[[1.]]]]])
+    """
+    return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
 
 
 def _folded(p: Tensor, s: int, padding_mode: str, corners: bool) -> Tensor:

@@ -112,7 +112,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
                 raise RuntimeError(f"cov(): expected {name} to have {kind} dtype but got {name} with {scalar_name(part.dtype)} dtype")
             if part.numel() and bool((part < 0).any()):
                 raise RuntimeError(f"cov(): {name} cannot be negative")
-            w = cast(part, x._spec.dtype.to_real()) if w is None else w * part
+            w = part if w is None else w * part
     if w is None:
         mean = x.mean(1, keepdim=True) if n else x.sum(1, keepdim=True)
         norm: Any = max(n - correction, 0)

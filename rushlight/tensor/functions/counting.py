@@ -99,12 +99,43 @@ def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor |
     kind = result("histogramdd", "hist bin_edges")
     points = unwrap(input.detach()).reshape(-1, input._spec.shape[-1])
     n = points.shape[1]
-    grid = [unwrap(b) for b in bins] if isinstance(bins, (list, tuple)) and isinstance(bins[0], Tensor) else bins
+    if isinstance(bins, (list, tuple)) and isinstance(bins[0], Tensor):
+        edges = [unwrap(b.detach()) for b in bins]
+        return kind(wrap(_counts(points, edges, weight, density, input._spec.dtype.numpy)), tuple(wrap(np.array(e)) for e in edges))
+    grid = bins
     limits = None if range is None else [tuple(range[2 * i:2 * i + 2]) for i in np.arange(n)]
     w = None if weight is None else unwrap(weight.detach()).reshape(-1)
     hist, edges = np.histogramdd(points, grid, limits, density, w)
     d = input._spec.dtype.numpy
     return kind(wrap(np.ascontiguousarray(hist).astype(d)), tuple(wrap(e.astype(d)) for e in edges))
+
+
+def _counts(points: np.ndarray, edges: list[np.ndarray], weight: Tensor | None, density: bool, dtype: Any) -> np.ndarray:
+    """The sum of weights in each cell of a grid whose edges need not ascend: a binary search decides, as in PyTorch."""
+    inside = np.ones(len(points), bool)
+    place = []
+    for x, e in zip(points.T, edges):
+        inside &= (x >= e[0]) & (x <= e[-1])
+        place.append(np.minimum(_upper_bound(e, x) - 1, len(e) - 2))
+    shape = tuple(len(e) - 1 for e in edges)
+    flat = np.ravel_multi_index([np.clip(p[inside], 0, n - 1) for p, n in zip(place, shape)], shape)
+    w = np.ones(len(points)) if weight is None else unwrap(weight.detach()).reshape(-1)
+    total = np.bincount(flat, w[inside], int(np.prod(shape))).reshape(shape)
+    if density:
+        total = total / total.sum()
+        for d, e in enumerate(edges):
+            total = total / np.diff(e).reshape([-1 if i == d else 1 for i in np.arange(len(edges))])
+    return total.astype(dtype)
+
+
+def _upper_bound(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where a binary search finds the first edge above each value."""
+    first, count = np.zeros(len(values), np.int64), np.full(len(values), len(edges))
+    while count.any():
+        step = count // 2
+        right = (count > 0) & ~(values < edges[np.minimum(first + step, len(edges) - 1)])
+        first, count = np.where(right, first + step + 1, first), np.where(right, count - step - 1, step)
+    return first
 
 
 def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Tensor | None = None,
@@ -155,7 +186,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     if array.size and (array.max() >= total or array.min() < -total):
         raise ValueError(f"unravel_index: index out of bounds for shape {list(sizes)}")
-    return tuple(wrap(np.asarray(i, np.int64)) for i in np.unravel_index(array % max(total, 1), sizes))
+    return tuple(wrap(np.asarray(i, np.int64)) for i in np.unravel_index(array.astype(np.int64) % max(total, 1), sizes))
 
 
 def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.tensor.core import Tensor
+from rushlight.tensor.functions.common import unify
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -38,6 +39,18 @@ def contract(equation: str, operands: list[Tensor]) -> Tensor:
         t = t.sum(gone)
         labels = "".join(c for c in labels if c in output)
     return t.permute([labels.index(c) for c in output]) if output else t.reshape(())
+
+
+def equation_of(parts: tuple[Any, ...]) -> tuple[str, tuple[Tensor, ...]]:
+    """The equation of the sublist format: tensor, labels, tensor, labels …, and perhaps the labels of the result."""
+    def text(labels: Any) -> str:
+        for c in labels:
+            if c is not Ellipsis and not 0 <= c < len(LETTERS):
+                raise RuntimeError(f"einsum(): not within the valid range [0, {len(LETTERS)}): subscript {c}")
+        return "".join("..." if c is Ellipsis else LETTERS[c] for c in labels)
+    pairs = len(parts) // 2
+    left = ",".join(text(parts[2 * i + 1]) for i in range(pairs))
+    return left + ("->" + text(parts[-1]) if len(parts) % 2 else ""), parts[:2 * pairs:2]
 
 
 def parse(equation: str, operands: list[Tensor]) -> tuple[list[str], str]:
@@ -127,6 +140,8 @@ def pair(a: Tensor, al: str, b: Tensor, bl: str, keep: set[str]) -> tuple[Tensor
     left, right = [c for c in al if c not in shared], [c for c in bl if c not in shared]
     n: dict[str, int] = {**dict(zip(al, a._spec.shape)), **dict(zip(bl, b._spec.shape))}
     many: Any = lambda names: int(np.prod([n[c] for c in names])) if names else 1  # noqa: E731
+    if a._spec.dtype is not b._spec.dtype:  # a sum of small integers is wider
+        a, b = unify(a, b)
     x = a.permute([al.index(c) for c in batch + left + inner]).reshape(many(batch), many(left), many(inner))
     y = b.permute([bl.index(c) for c in batch + inner + right]).reshape(many(batch), many(inner), many(right))
     out = x @ y

@@ -18,14 +18,14 @@ from rushlight.tensor.functions.products import matmul
 from rushlight.tensor.functions.reduction import result, vector_norm
 
 
-def checked_matrix(name: str, a: Tensor, square: bool = False) -> None:
+def checked_matrix(name: str, a: Tensor, square: bool = False, half: bool = False) -> None:
     if a.ndim < 2:
         raise RuntimeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions.")
     if square and a.shape[-1] != a.shape[-2]:
         raise RuntimeError(f"linalg.{name}: A must be batches of square matrices, but they are {a.shape[-2]} by {a.shape[-1]} matrices")
     if not is_float(a):
         raise RuntimeError(f"linalg.{name}: Expected a floating point or complex tensor as input. Got {scalar_name(a.dtype)}")
-    if a.dtype.name in ("float16", "bfloat16"):
+    if a.dtype.name in ("float16", "bfloat16") and not half:
         raise RuntimeError(f"linalg.{name}: Low precision dtypes not supported. Got {scalar_name(a.dtype)}")
 
 
@@ -163,7 +163,7 @@ def eigvals(A: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
 
 def matrix_exp(A: Tensor) -> Tensor:  # noqa: N803
     """The matrix exponential."""
-    checked_matrix("matrix_exp", A, True)
+    checked_matrix("matrix_exp", A, True, half=True)
     return apply(TABLE["matrix_exp"], (A,))
 
 

@@ -23,12 +23,10 @@ def identity_like(x: Tensor, n: int) -> Tensor:
 
 
 def cholesky_grad(g: Tensor, low: Tensor) -> Tensor:
-    """L^-H Φ(L^H g) L^-1, made Hermitian; Φ takes the lower triangle with half the diagonal."""
+    """L^-H Φ(L^H g) L^-1; Φ takes half of the lower triangle and mirrors it."""
     p = (adjoint(low) @ g).tril()
-    p = p - identity_like(p, p.shape[-1]) * (p * 0.5)
-    half = solve_matrices(adjoint(low), p)
-    s = adjoint(solve_matrices(adjoint(low), adjoint(half)))
-    return (s + adjoint(s)) * 0.5
+    p = (p + adjoint(p.tril(-1))) * 0.5
+    return adjoint(solve_matrices(adjoint(low), adjoint(solve_matrices(adjoint(low), p))))
 
 
 def det_grad(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
@@ -62,6 +60,8 @@ def qr_grad(gq: Tensor, gr: Tensor, q: Tensor, r: Tensor, mode: str) -> Tensor:
         return cat([first, q @ gv], -1)
     mid = r @ adjoint(gr) - adjoint(gq) @ q
     sym = mid.tril() + adjoint(mid.tril(-1))
+    if sym._spec.dtype.is_complex:  # an imaginary diagonal turns the phases of Q's columns, which R's real diagonal fixes
+        sym = sym - identity_like(sym, m) * (sym - adjoint(sym)) * 0.5
     return times_inverse_adjoint(gq + q @ sym, r)
 
 
@@ -125,11 +125,12 @@ def eig_grad(gw: Tensor, gv: Tensor, w: Tensor, v: Tensor, dtype: Any) -> Tensor
 
 
 def eigh_grad(gw: Tensor, gv: Tensor, w: Tensor, v: Tensor) -> Tensor:
-    """V (diag(gw) + (V^H gV) / E) V^H with E_ij = w_j - w_i."""
+    """V (diag(gw) + skew(V^H gV) / E) V^H with E_ij = w_j - w_i; eigenvectors move along skew-Hermitian directions only."""
     n = w.shape[-1]
     e = w.unsqueeze(-2) - w.unsqueeze(-1)
     one = identity_like(w, n)
-    mid = where(one == 1, 0, (adjoint(v) @ gv) / (e + one))
+    inner = adjoint(v) @ gv
+    mid = where(one == 1, 0, (inner - adjoint(inner)) * 0.5 / (e + one))
     return v @ (mid + cast(gw.unsqueeze(-1) * one, v.dtype)) @ adjoint(v)
 
 

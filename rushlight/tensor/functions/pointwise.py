@@ -5,13 +5,18 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from rushlight.autograd.graph import Undefined
-from rushlight.ir.dtype import bool_
+import numpy as np
+
+from rushlight.autograd.grad_mode import no_grad
+from rushlight.autograd.graph import GradFn, Undefined
+from rushlight.ir.dtype import HALF, bool_
+from rushlight.ir.graph import SCALARS
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE, Op, load
-from rushlight.tensor.core import Tensor, apply
-from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, in_place, is_float, need_tensor, operand, result_type,
+from rushlight.tensor.core import OpFn, Tensor, apply, edges_of, infer
+from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, need_tensor, operand, result_type, rewrite,
                                                settings, tensor_of, to_float, unify)
+from rushlight.tensor.state import state
 
 load()
 
@@ -92,9 +97,16 @@ logical_and, logical_or, logical_xor = (binary(n, tensors="both") for n in ("log
 bitwise_and, bitwise_or, bitwise_xor = (binary(n) for n in ("bitwise_and", "bitwise_or", "bitwise_xor"))
 bitwise_left_shift, bitwise_right_shift = binary("bitwise_left_shift"), binary("bitwise_right_shift")
 nextafter, gcd, lcm, logaddexp, heaviside = (binary(n, tensors="both") for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
-fmod, remainder, _floor_divide = binary("fmod", tensors="first"), binary("remainder"), binary("floor_divide")
+fmod, _remainder, _floor_divide = binary("fmod", tensors="first"), binary("remainder"), binary("floor_divide")
 xlogy = binary("xlogy", floating=True)
 igamma, igammac = (binary(n, tensors="both") for n in ("igamma", "igammac"))
+
+
+def abs_(self: Tensor) -> Tensor:
+    """In-place absolute value. RuntimeError for complex tensors."""
+    if self._spec.dtype.is_complex:
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return rewrite(self, abs, ())
 
 
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
@@ -124,6 +136,14 @@ def floor_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor
     return result
 
 
+def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """The remainder of floor division, with the sign of `other`. As in PyTorch a number on the left has no gradient."""
+    result = _remainder(input, other, out=out)
+    if result._rg and result is not out and not isinstance(input, Tensor):
+        result._grad_fn = Undefined("remainder", result._grad_fn)
+    return result
+
+
 def positive(input: Tensor) -> Tensor:
     """input itself. RuntimeError for bool tensors."""
     if input._spec.dtype is bool_:
@@ -147,6 +167,8 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
         if o.__class__ is bool or isinstance(o, Tensor) and o._spec.dtype is bool_:
             raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
                                "use the `~` or `logical_not()` operator instead.")
+    if input.__class__ is builtins.float and isinstance(other, Tensor) and other._spec.dtype in HALF:
+        input = builtins.float(np.asarray(input, other._spec.dtype.numpy))  # PyTorch rounds the number from which it subtracts
     return give(out, join(TABLE["sub"], input, scaled(other, alpha, input)))
 
 
@@ -160,7 +182,7 @@ def scaled(other: Any, alpha: Any, input: Any) -> Any:
     dtype = result_type(input, other) if isinstance(input, Tensor) or isinstance(other, Tensor) else settings.default_dtype
     if isinstance(alpha, bool) and dtype is not bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
-    if isinstance(alpha, float) and dtype.kind in "iu":
+    if isinstance(alpha, float) and dtype.kind in "biu":
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     if isinstance(alpha, builtins.complex) and not dtype.is_complex:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
@@ -172,11 +194,7 @@ def scaled(other: Any, alpha: Any, input: Any) -> Any:
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """other - alpha * input."""
     need_tensor("rsub", 1, "input", input)
-    return sub(other if isinstance(other, Tensor) else tensor_scalar(other, input), input, alpha=alpha)
-
-
-def tensor_scalar(value: Any, like: Tensor) -> Any:
-    return value
+    return sub(other, input, alpha=alpha)
 
 
 def mul(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
@@ -210,12 +228,24 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         need_tensor("pow", 1, "input", input)
     if exponent.__class__ in NUMBERS and isinstance(input, Tensor):
-        if exponent == 2 and input._spec.dtype.kind != "b":
-            x = cast(input, result_type(input, exponent))
-            return give(out, apply(TABLE["mul"], (x, x)))
-        if input._spec.dtype.kind in "iu" and isinstance(exponent, int) and exponent < 0:
+        if exponent in (0, 1, 2) and input._spec.dtype.kind != "b":
+            return give(out, small_power(cast(input, result_type(input, exponent)), exponent))
+        if input._spec.dtype.kind in "biu" and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     return give(out, join(TABLE["pow"], input, exponent))
+
+
+def small_power(x: Tensor, n: Any) -> Tensor:
+    """x ** n for n = 0, 1, 2, computed without a power; its history is that of the power, whose derivatives never end."""
+    if not (state.grad and x.requires_grad) or x._storage.batched:
+        return apply(TABLE["mul"], (x, x)) if n == 2 else join(TABLE["pow"], x, n)
+    op, args = TABLE["pow"], (x, n)
+    with no_grad():
+        out = apply(TABLE["mul"], (x, x)) if n == 2 else apply(TABLE["mul"], (x, fit(n, x._spec.dtype))) if n == 1 else apply(op, args)
+    number = SCALARS[n.__class__]
+    sig = op.cache.get(((), x._spec, number)) or infer(op, [x._spec, number], ())
+    out._grad_fn, out._rg = OpFn(op, sig, args, [out], edges_of(args)), True
+    return out
 
 
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
@@ -305,7 +335,31 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     if input.dtype is not end.dtype:
         raise RuntimeError(f"expected dtype {input.dtype} for `end`, but got dtype {end.dtype}")
     check_domain("lerp", input._spec.dtype)
-    return give(out, input + (end - input) * weight)
+    if isinstance(weight, Tensor):
+        return give(out, input + (end - input) * weight)
+    return give(out, _lerp_by_number(input, end, weight))
+
+
+class LerpBackward0(GradFn):
+    """The node of interpolation by a number, which keeps no tensor."""
+
+    __slots__ = ("weight",)
+
+    def backward(self, grads: list[Any]) -> Any:
+        from rushlight.tensor.functions.shape import sum_to
+        w = self.weight.conjugate()
+        shares = [sum_to(grads[0] * v, s.shape) for v, s in zip((1 - w, w), self.specs[1:])]
+        return [None if e is None else g for e, g in zip(self.edges, shares)]
+
+
+def _lerp_by_number(x: Tensor, y: Tensor, weight: Any) -> Tensor:
+    if not (state.grad and (x.requires_grad or y.requires_grad)) or x._storage.batched or y._storage.batched:
+        return x + (y - x) * weight
+    with no_grad():
+        out = x + (y - x) * weight
+    out._grad_fn, out._rg = LerpBackward0(edges_of((x, y)), (out._spec, x._spec, y._spec)), True
+    out._grad_fn.weight = weight
+    return out
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -326,14 +380,22 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
 
 def real(input: Tensor) -> Tensor:
     """The real part of complex numbers; a real tensor itself."""
-    return apply(TABLE["real"], (input,)) if input._spec.dtype.is_complex else input
+    return _half(input, 0, "real") if input._spec.dtype.is_complex else input
 
 
 def imag(input: Tensor) -> Tensor:
     """The imaginary part. RuntimeError for real tensors."""
     if not input._spec.dtype.is_complex:
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return apply(TABLE["imag"], (input,))
+    return _half(input, 1, "imag")
+
+
+def _half(x: Tensor, which: int, row: str) -> Tensor:
+    """The real (0) or imaginary (1) parts as a view of complex memory; of samples inside vmap as a copy."""
+    if x._storage.batched:
+        return apply(TABLE[row], (x,))
+    from rushlight.tensor.functions.shape import select, view_as_real
+    return select(view_as_real(x), -1, which)
 
 
 def conj(input: Tensor) -> Tensor:
@@ -473,16 +535,5 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     return close
 
 
-def in_place_of(function: Any) -> Any:
-    """The method `f_` of a function `f`."""
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return in_place(self, function(self, *args, **kwargs))
-    method.__name__ = method.__qualname__ = function.__name__ + "_"
-    method.__doc__ = f"In-place version of `{function.__name__}`."
-    return method
-
-
-__all__ = [n for n in dir() if not n.startswith("_") and n not in (
-    "Any", "annotations", "NUMBERS", "TABLE", "Op", "Tensor", "apply", "as_number", "bool_", "builtin_abs", "binary", "unary", "join", "fit", "give",
-    "builtins", "Undefined", "check_domain", "in_place", "in_place_of", "is_float", "keep_layout", "load", "need_tensor", "operand", "result_type", "scaled", "settings", "tensor_of",
-    "tensor_scalar", "to_float", "unify", "cast")]
+INTERNAL = ("binary", "unary", "join", "keep_layout", "scaled", "tensor_scalar", "abs_", "small_power", "LerpBackward0", "INTERNAL")
+__all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) == __name__ and not n.startswith("_") and n not in INTERNAL]

@@ -8,7 +8,7 @@ from typing import Any
 from rushlight.ir.dtype import DType, int64
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply
+from rushlight.tensor.core import Tensor, apply, keeps
 from rushlight.tensor.functions.common import cast, give, is_float, need_tensor, to_float, wrap_dim, wrap_dims
 
 
@@ -98,12 +98,17 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
     """Whether some element is nonzero."""
-    return give(out, _as_uint8(input, reduce("any", input, dim, keepdim)) if dim != () else (input != 0))
+    return give(out, _as_uint8(input, reduce("any", input, dim, keepdim)) if not _no_dims(dim) else _as_uint8(input, input != 0))
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
     """Whether every element is nonzero."""
-    return give(out, _as_uint8(input, reduce("all", input, dim, keepdim)) if dim != () else (input != 0))
+    return give(out, _as_uint8(input, reduce("all", input, dim, keepdim)) if not _no_dims(dim) else _as_uint8(input, input != 0))
+
+
+def _no_dims(dim: Any) -> bool:
+    """Whether dim is an empty sequence, which these two take as no dimension."""
+    return isinstance(dim, (tuple, list)) and not dim
 
 
 def _as_uint8(x: Tensor, r: Tensor) -> Tensor:
@@ -242,10 +247,11 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
     dims = wrap_dims(dim, len(x._spec.shape))
     if count(x, dims) == 0:
         return give(out, sum(x.exp(), dims, keepdim).log())
+    checked = x
     top = reduce("amax", x.detach() if not x._spec.dtype.is_complex else x.real.detach(), dims, True)
     top = where(top.abs() == float("inf"), 0, top)
     total = sum((x - top).exp(), dims, keepdim).log()
-    return give(out, total + (top if keepdim else top.reshape(total._spec.shape)))
+    return give(out, keeps(total + (top if keepdim else top.reshape(total._spec.shape)), checked))
 
 
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
