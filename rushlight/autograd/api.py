@@ -23,17 +23,20 @@ def _roots(outputs: Any, grads: Any) -> list[Any]:
                 g = creation.ones(s.shape, dtype=s.dtype)
             roots.append((o.node, o.output_nr, g))
             continue
-        if not o.requires_grad:
+        edge = gradient_edge(o) if o.requires_grad else None
+        if edge is None:
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn. It was computed from nothing that requires "
                                "grad, after a .detach(), or under torch.no_grad().")
         if g is None:
             if o._spec.numel != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs. "
                                    f"The output has shape {list(o._spec.shape)}; reduce it, for example with .sum(), or pass a gradient.")
+            if o._spec.dtype.is_complex:
+                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {o.dtype}; pass a gradient.")
             g = creation.ones_like(o)
         elif g._spec.shape != o._spec.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a shape of {o.shape}.")
-        roots.append((*gradient_edge(o), g))
+        roots.append((*edge, g))
     return roots
 
 
@@ -44,9 +47,9 @@ def edge_types() -> tuple[Any, ...]:
 
 
 def _place(x: Any) -> tuple[Any, int]:
-    """The place in the graph that a tensor or a GradientEdge names."""
+    """The place in the graph that a tensor or a GradientEdge names; none for views through which no gradient flows."""
     from rushlight.tensor.core import Tensor, gradient_edge
-    return gradient_edge(x) if isinstance(x, Tensor) else (x.node, x.output_nr)
+    return (gradient_edge(x) or (None, 0)) if isinstance(x, Tensor) else (x.node, x.output_nr)
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,

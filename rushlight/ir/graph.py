@@ -55,12 +55,13 @@ class Cell:
 class Signature:
     """An operation with the types of its operands and results: computed once, then found by a dictionary look-up."""
 
-    __slots__ = ("op", "attrs", "specs", "given", "outs", "results", "id")
+    __slots__ = ("op", "attrs", "asked", "specs", "given", "outs", "results", "id")
     count = 0
 
     def __init__(self, op: Any, attrs: tuple[Any, ...], specs: tuple[Any, ...], outs: tuple[Spec, ...]):
         self.op = op
         self.attrs = attrs
+        self.asked = attrs  # the attributes that belong to the operands' own types
         self.specs = specs  # how operands are read: elementwise operations read them broadcast
         self.given = specs  # the operands' own types
         self.outs = outs  # the results as they lie in memory: contiguous

@@ -172,6 +172,24 @@ def iteration_order(shape: Shape, operands: list[Spec]) -> tuple[int, ...] | Non
     return None if order == list(range(len(shape))) else tuple(order)
 
 
+def channels_last_order(s: Spec) -> tuple[int, ...] | None:
+    """The channels-last order of dimensions if the strides of images or volumes suggest it, by PyTorch's rule; else None.
+
+    >>> from rushlight.ir.dtype import float32
+    >>> channels_last_order(spec(float32, (2, 3, 4, 5), (60, 1, 15, 3)))
+    (0, 2, 3, 1)
+    """
+    n = len(s.shape)
+    if n not in (4, 5) or s.strides[1] == 0:
+        return None
+    low = 0
+    for d in (1, *range(n - 1, 1, -1), 0):
+        if s.shape[d] == 0 or s.strides[d] < low or (d == 0 and low == s.strides[1]):
+            return None
+        low = s.strides[d] * max(1, s.shape[d])
+    return (0, *range(2, n), 1)
+
+
 def _walks_after(shape: Shape, operands: list[Spec], a: int, b: int) -> int:
     """1 if dimension a belongs outside of b, -1 if inside, 0 if no operand tells."""
     for s in operands:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ir.dtype import int64
+from rushlight.ir.spec import channels_last_order, iteration_order
 from rushlight.ops.table import Types, row
 
 
@@ -13,6 +14,33 @@ def cat_shape(*xs_dim: Any) -> Types:
     first = xs[0]
     size = sum(x.shape[dim] for x in xs)
     return ((first.dtype, first.shape[:dim] + (size,) + first.shape[dim + 1:]),)
+
+
+def common_channels_last(xs: Any, attrs: Any = ()) -> Any:
+    """Channels-last order where all operands lie so."""
+    orders = {channels_last_order(x) for x in xs if x.dtype is not None}
+    return orders.pop() if len(orders) == 1 else None
+
+
+def as_it_lies(xs: Any, attrs: Any = ()) -> Any:
+    """The memory order of the operand."""
+    return None if xs[0].contiguous else iteration_order(xs[0].shape, [xs[0]])
+
+
+def turn_dim(attrs: Any, place: Any) -> Any:
+    """The dimension is the first attribute."""
+    return (place[attrs[0]], *attrs[1:])
+
+
+def turn_dims(attrs: Any, place: Any) -> Any:
+    """The dimensions are the last attribute."""
+    return (*attrs[:-1], tuple([place[d] for d in attrs[-1]]))
+
+
+def turn_pads(attrs: Any, place: Any) -> Any:
+    """A pair of widths per dimension."""
+    order = sorted(range(len(place)), key=place.__getitem__)
+    return (tuple([attrs[0][d] for d in order]),)
 
 
 FULL = row("full", "move", "value", lambda value, shape, dtype: ((dtype, shape),), attrs="shape dtype",
@@ -31,13 +59,16 @@ WRITE_BYTES = row("write_bytes", "move", "base value", lambda base, value, view:
 UNVIEW = row("unview", "move", "x", lambda x, size, view: ((x.dtype, (size,)),), attrs="size view",
              vjp={"x": lambda F, g, view: F.as_spec(g, view)})
 CONCATENATE = row("cat", "move", "*xs", cat_shape, attrs="dim", numpy=lambda np, *a: np.concatenate(a[:-1], axis=a[-1]),
-                  vjp={"xs": lambda F, g, i, xs_spec, dim: F.cat_part(g, i, xs_spec, dim)})
+                  vjp={"xs": lambda F, g, i, xs_spec, dim: F.cat_part(g, i, xs_spec, dim)},
+                  lies=common_channels_last, turn=turn_dim)
 PAD = row("constant_pad", "move", "x value", lambda x, value, pads: ((x.dtype, tuple(n + a + b for n, (a, b) in zip(x.shape, pads))),),
-          attrs="pads", vjp={"x": lambda F, g, pads: F.unpad(g, pads)}, grad_name="ConstantPadNdBackward0")
+          attrs="pads", vjp={"x": lambda F, g, pads: F.unpad(g, pads)}, grad_name="ConstantPadNdBackward0",
+          lies=common_channels_last, turn=turn_pads)
 FLIP = row("flip", "move", "x", lambda x, dims: ((x.dtype, x.shape),), attrs="dims", numpy=lambda np, x, dims: np.flip(x, dims).copy(),
-           vjp={"x": lambda F, g, dims: F.flip(g, dims)})
+           vjp={"x": lambda F, g, dims: F.flip(g, dims)}, lies=as_it_lies, turn=turn_dims)
 ROLL = row("roll", "move", "x", lambda x, shifts, dims: ((x.dtype, x.shape),), attrs="shifts dims",
-           numpy=lambda np, x, shifts, dims: np.roll(x, shifts, dims), vjp={"x": lambda F, g, shifts, dims: F.roll(g, tuple(-s for s in shifts), dims)})
+           numpy=lambda np, x, shifts, dims: np.roll(x, shifts, dims), vjp={"x": lambda F, g, shifts, dims: F.roll(g, tuple(-s for s in shifts), dims)},
+           lies=common_channels_last, turn=turn_dims)
 ARANGE = row("arange", "index", "start step", lambda start, step, size, dtype: ((dtype, (size,)),), attrs="size dtype", differentiable=False)
 
 GATHER = row("gather", "index", "x index", lambda x, index, dim: ((x.dtype, index.shape),), attrs="dim",

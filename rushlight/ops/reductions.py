@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ir.dtype import HALF, bool_, int64
+from rushlight.ops.movement import as_it_lies, turn_dim
 from rushlight.ops.table import Op, Rule, Types, row
 
 Dims = tuple[int, ...]
@@ -62,7 +63,7 @@ CUMMAX = row("cummax", "reduce", "x", lambda x, dim: ((x.dtype, x.shape), (int64
 CUMMIN = row("cummin", "reduce", "x", lambda x, dim: ((x.dtype, x.shape), (int64, x.shape)), attrs="dim",
              vjp={"x": lambda F, g0, x, out1, dim: F.zeros_like(x).scatter_add(dim, out1, g0)})
 SORT = row("sort", "reduce", "x", lambda x, dim, descending: ((x.dtype, x.shape), (int64, x.shape)), attrs="dim descending",
-           vjp={"x": lambda F, g0, out1, dim: F.zeros_like(g0).scatter(dim, out1, g0)})
+           vjp={"x": lambda F, g0, out1, dim: F.zeros_like(g0).scatter(dim, out1, g0)}, lies=as_it_lies, turn=turn_dim)
 
 
 def selection(name: str, attrs: str, size: Rule) -> Op:

@@ -9,7 +9,7 @@ from rushlight.autograd.graph import GradFn
 from rushlight.exec.realize import realize
 from rushlight.ir.dtype import DType
 from rushlight.ir.graph import SCALARS, Cell, Node, ScalarSpec, Signature
-from rushlight.ir.spec import Spec, iteration_order, spec
+from rushlight.ir.spec import Spec, dense_order, iteration_order, spec
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import Op
 from rushlight.tensor.state import settings, state
@@ -56,6 +56,8 @@ class Tensor(metaclass=TensorMeta):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if value and self.grad_fn is not None:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables.")
         self.requires_grad_(value)  # type: ignore[attr-defined]
 
     @property
@@ -106,6 +108,8 @@ def infer(op: Op, specs: list[Any], attrs: tuple[Any, ...]) -> Signature:
     sig = Signature(op, attrs, tuple(specs), outs)
     if op.elementwise:
         _lay_out(sig)
+    elif op.lies is not None:
+        _turn(sig, op.lies(specs, attrs))
     if len(op.cache) > 20_000:
         op.cache.clear()
     op.cache[(attrs, *specs)] = sig
@@ -126,7 +130,21 @@ def _lay_out(sig: Signature) -> None:
             reads = [s.permute(order) if isinstance(s, Spec) else s for s in reads]
             sig.outs = tuple([spec(s.dtype, tuple([s.shape[d] for d in order])) for s in sig.outs])
             sig.results = tuple([s.permute(inverse) for s in sig.outs])
+    if arrays and sig.attrs is sig.asked and all(s.shape == shape and s.strides == arrays[0].strides for s in arrays) \
+            and dense_order(shape, arrays[0].strides) is not None and (sig.op.name == "cast" or not arrays[0].contiguous):
+        sig.results = tuple([s.at(shape, arrays[0].strides) for s in sig.results])  # strides of single elements as well
     sig.specs = tuple(reads)
+
+
+def _turn(sig: Signature, order: Any) -> None:
+    """Run an operation with the dimensions of operands and results in another order."""
+    if order is None:
+        return
+    place = tuple(sorted(range(len(order)), key=order.__getitem__))
+    sig.specs = tuple([s.permute(order) if isinstance(s, Spec) else s for s in sig.given])
+    sig.outs = tuple([spec(s.dtype, tuple([s.shape[d] for d in order])) for s in sig.outs])
+    sig.results = tuple([s.permute(place) for s in sig.outs])
+    sig.attrs = sig.op.turn(sig.attrs, place)
 
 
 def new_tensor(storage: Storage, s: Spec) -> Tensor:
@@ -209,11 +227,16 @@ def edges_of(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple([(gradient_edge(a) if a._rg else None) if isinstance(a, Tensor) else None for a in args])
 
 
-def gradient_edge(t: Tensor) -> tuple[GradFn, int]:
-    """Where the gradient of a tensor goes: its node, or the accumulator of a leaf."""
+def gradient_edge(t: Tensor) -> Any:
+    """Where the gradient of a tensor goes: its node, or the accumulator of a leaf.
+
+    None for a view without history whose base requires gradients (it was made in `no_grad`): nothing flows through it.
+    """
     fn = t._grad_fn
     if fn is not None:
         return fn, t._out
+    if t._base is not None and not t._wants:
+        return None
     acc = t._acc and t._acc()
     if acc is None:
         acc = AccumulateGrad(t)
@@ -236,11 +259,11 @@ def user_line() -> str:
 
 
 # What stands on `apply` and what it records with import each other; these names belong to this module as well.
-from rushlight.tensor.views import as_spec, spread_into, sync_view, view  # noqa: E402
-from rushlight.tensor.tape import AccumulateGrad, OpFn, accumulate, edge_key, needed_names  # noqa: E402
+from rushlight.tensor.views import as_spec, owned, relaid, spread_into, sync_view, view  # noqa: E402
+from rushlight.tensor.tape import AccumulateGrad, OpFn, accumulate, edge_key, keeps, needed_names  # noqa: E402
 from rushlight.tensor.inplace import assign, check_in_place, check_overlap  # noqa: E402
 from rushlight.tensor.memory import flat_memory, from_flat, from_storage, realize_pending, unwrap, wrap  # noqa: E402
 
 __all__ = ["AccumulateGrad", "OpFn", "ScalarSpec", "Tensor", "accumulate", "apply", "as_spec", "assign", "check_in_place", "check_overlap",
-           "edge_key", "edges_of", "flat_memory", "from_flat", "from_storage", "functions", "gradient_edge", "infer", "needed_names", "new_tensor",
-           "realize_pending", "spread_into", "sync_view", "unwrap", "user_line", "view", "wrap", "zeros"]
+           "edge_key", "edges_of", "flat_memory", "from_flat", "from_storage", "functions", "gradient_edge", "infer", "keeps", "needed_names", "new_tensor", "owned",
+           "realize_pending", "relaid", "spread_into", "sync_view", "unwrap", "user_line", "view", "wrap", "zeros"]

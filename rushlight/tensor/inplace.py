@@ -66,7 +66,7 @@ def check_overlap(t: Tensor, operands: Any, expanded: bool = False, same: bool =
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() "
                            "the tensor before performing the operation.")
     for o in operands:
-        if isinstance(o, Tensor) and o._storage is t._storage and (_partly_shared(s, o._spec) or same and o._spec is s):
+        if isinstance(o, Tensor) and o._storage is t._storage and (_partly_shared(s, o._spec) or same and s.numel and o._spec is s):
             raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
                                "Please clone() the tensor before performing the operation.")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec.realize import realize_cell
+from rushlight.exec.realize import realize, realize_cell
 from rushlight.ir.graph import Cell
 from rushlight.tensor.state import state
 
@@ -61,6 +61,8 @@ class Storage:
 
     def share(self) -> np.ndarray:
         """The memory for the outside: from now on in-place results land in it."""
+        if self.home is None or not self.exposed():
+            realize(state.graph)  # what was recorded reads the memory as it is now
         flat = self.memory()
         if self.home is None:
             if flat.base is None:

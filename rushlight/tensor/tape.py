@@ -7,6 +7,7 @@ from typing import Any
 
 from rushlight.autograd.graph import FREED, TWICE, GradFn, Saved
 from rushlight.ir.graph import Signature
+from rushlight.ir.spec import dense_order
 from rushlight.ops.table import Op
 from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, new_tensor, zeros
 from rushlight.tensor.state import state
@@ -25,7 +26,7 @@ class AccumulateGrad(GradFn):
     def backward(self, grads: list[Any]) -> Any:
         leaf = self.variable
         new = grads[0]
-        if new is not None:
+        if new is not None and leaf._rg:
             accumulate(leaf, new)
             post = leaf.__dict__.get("_post_accumulate_hooks")
             if post:
@@ -44,8 +45,10 @@ def accumulate(leaf: Tensor, new: Tensor) -> None:
         if have is None:
             if not state.grad:
                 new = new.detach()  # type: ignore[attr-defined]
-                if not new._spec.plain or new._storage.size != new._spec.numel or _shared(new):
-                    new = apply(_op("copy"), (new,))
+            order = None if leaf._spec.contiguous else dense_order(leaf._spec.shape, leaf._spec.strides)
+            lies = new._spec if order is None else new._spec.permute(order)
+            if state.grad or not lies.plain or new._storage.size != lies.numel or _shared(new):
+                new = apply(_op("copy"), (new,)) if order is None else apply(_op("reorder"), (new,), (order,))
             leaf.grad = new
         elif state.grad:
             leaf.grad = have + new  # type: ignore[operator]
@@ -62,6 +65,14 @@ def _shared(t: Tensor) -> bool:
     """Whether another tensor still shows the same storage."""
     import sys
     return sys.getrefcount(t._storage) > 4
+
+
+def keeps(out: Tensor, *inputs: Tensor) -> Tensor:
+    """out, whose backward pass checks that these inputs of a composed operation were not written to meanwhile."""
+    fn = out._grad_fn
+    if isinstance(fn, OpFn) and fn.saved is not FREED:
+        fn.saved.update({f"input {i}": Saved(x) for i, x in enumerate(inputs)})
+    return out
 
 
 class OpFn(GradFn):
@@ -101,7 +112,7 @@ class OpFn(GradFn):
     def backward(self, grads: list[Any]) -> Any:
         if self.saved is FREED:
             raise RuntimeError(TWICE)
-        env: dict[str, Any] = dict(zip(self.op.attrs, self.sig.attrs))
+        env: dict[str, Any] = dict(zip(self.op.attrs, self.sig.asked))
         for name, s in self.saved.items():
             env[name] = s.unpack(self) if s.__class__ is Saved else tuple(
                 x.unpack(self) if x.__class__ is Saved else x for x in s) if s.__class__ is tuple else s
@@ -175,7 +186,7 @@ def differentiate(function: Any, inputs: Any, needs: Any, grads: Any) -> list[An
 
 def edge_key(t: Tensor) -> tuple[int, int]:
     """What identifies a tensor's place in the backward graph."""
-    fn, number = gradient_edge(t)
+    fn, number = gradient_edge(t) or (None, 0)
     return id(fn), number
 
 

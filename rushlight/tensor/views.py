@@ -56,6 +56,31 @@ def view(t: Tensor, s: Spec, title: str, back: Any, differentiable: bool = True,
     return out
 
 
+def owned(t: Tensor) -> Tensor:
+    """A result that shows a temporary through a view, as a tensor of its own with the same history."""
+    if t._base is None:
+        return t
+    out = new_tensor(t._storage, t._spec)
+    return with_history(out, t)
+
+
+def with_history(out: Tensor, model: Tensor) -> Tensor:
+    """out with the history of a tensor of the same values."""
+    out._grad_fn, out._out, out._rg = model.grad_fn, model._out, model._grad_fn is not None
+    return out
+
+
+def relaid(t: Tensor, order: Any) -> Tensor:
+    """t copied into another memory order (outermost dimension first, None for the ordinary one), with the same history."""
+    before = state.grad
+    state.grad = False
+    try:
+        out = apply(_op("copy"), (t,)) if order is None else apply(_op("reorder"), (t,), (order,))
+    finally:
+        state.grad = before
+    return with_history(out, t)
+
+
 def sync_view(t: Tensor) -> None:
     """After its memory was written in place, the history of a view is that of a view of the base as it is now."""
     base = t._base

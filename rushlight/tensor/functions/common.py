@@ -8,9 +8,10 @@ from rushlight.ir.dtype import DType
 from rushlight.ir.spec import Spec
 from rushlight.ops.domains import SCALAR_NAMES
 from rushlight.ops.table import TABLE, Op
-from rushlight.tensor.core import Tensor, apply, assign, check_overlap
+from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap
+from rushlight.tensor.inplace import give_back, old_values
 from rushlight.tensor.promotion import can_cast, result_type
-from rushlight.tensor.state import settings
+from rushlight.tensor.state import settings, state
 
 NUMBERS = frozenset((bool, int, float, complex))
 
@@ -57,7 +58,16 @@ def unify(x: Any, y: Any, floating: bool = False) -> tuple[Any, Any]:
         dtype = number_promotion(y, x)
     if floating and dtype.kind in "biu":
         dtype = settings.default_dtype
-    return (cast(x, dtype) if tx else fit(x, dtype)), (cast(y, dtype) if ty else fit(y, dtype))
+    return (stand_in(x, dtype) if tx else fit(x, dtype)), (stand_in(y, dtype) if ty else fit(y, dtype))
+
+
+def stand_in(x: Tensor, dtype: DType) -> Tensor:
+    """An operand in the type that an operation computes in: writing x before the backward pass is an error as for x itself."""
+    if x._spec.dtype is dtype:
+        return x
+    out = cast(x, dtype)
+    out._vc = x._vc
+    return out
 
 
 def number_promotion(t: Tensor, value: Any) -> DType:
@@ -150,6 +160,24 @@ def give(out: Any, result: Any) -> Any:
 def scalar_name(dtype: DType) -> str:
     """PyTorch's C++ name of a dtype, which stands in its messages: float32 -> Float."""
     return SCALAR_NAMES.get(dtype.name, dtype.name)
+
+
+def rewrite(x: Tensor, f: Any, args: tuple[Any, ...], kwargs: Any = {}, expanded: bool = False, same: bool = False) -> Tensor:  # noqa: B006
+    """`x.f_(…)`: x takes the values of f(x, …). What f keeps of x for its gradient are the values from before."""
+    operands = (*args, *kwargs.values()) if kwargs else args
+    check_in_place(x, *operands)
+    if not state.grad or not (x._rg or any(o._rg for o in operands if isinstance(o, Tensor))):
+        result = f(x, *args, **kwargs)
+        check_overlap(x, operands, expanded, same)
+        return in_place(x, result, operands, expanded)
+    cell = x._storage.cell
+    old = old_values(x)
+    try:
+        result = f(old, *args, **kwargs)
+        check_overlap(x, operands, expanded, same)
+        return in_place(x, result, (*operands, old), expanded)
+    finally:
+        give_back(x, cell)
 
 
 def in_place(x: Tensor, result: Tensor, operands: Any = (), expanded: bool = False) -> Tensor:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from rushlight.ir.dtype import bool_, int64
-from rushlight.ir.spec import spec
+from rushlight.ir.spec import Spec, iteration_order, spec
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, unwrap, view, wrap
+from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, owned, relaid, unwrap, view, wrap
 from rushlight.tensor.functions.common import cast, fit, give, operand, scalar_name, wrap_dim
-from rushlight.tensor.functions.shape import expand, part_gradient, permute, reshape, strided_part
+from rushlight.tensor.functions.shape import broadcast_shapes, expand, part_gradient, permute, reshape, strided_part
 from rushlight.tensor.known import check_index
 from rushlight.tensor.state import state
 
@@ -152,7 +152,23 @@ def _mask(out: Tensor, mask: Tensor, dim: int, source: int, advanced: list[tuple
 def gather_at(t: Tensor, advanced: list[tuple[int, Tensor]]) -> Tensor:
     """Advanced indexing of a view."""
     dims, indices = _checked(t, advanced)
-    return apply(TABLE["index"], (t, *indices), (dims,))
+    out = apply(TABLE["index"], (t, *indices), (dims,))
+    order = None if t._spec.contiguous and all(i._spec.contiguous for i in indices) else _index_order(t._spec, dims, indices, out._spec.shape)
+    return out if order is None else relaid(out, order)
+
+
+def _index_order(s: Spec, dims: tuple[int, ...], indices: tuple[Tensor, ...], shape: tuple[int, ...]) -> Any:
+    """The memory order of an indexed result: the reader walks the memory of what is indexed, then that of the indices."""
+    common = broadcast_shapes(*[i._spec.shape for i in indices])
+    at = dims[0] if dims == tuple(range(dims[0], dims[0] + len(dims))) else 0
+    kept = [st for d, st in enumerate(s.strides) if d not in dims]
+    after = len(kept) - at
+    reads = [s.at(shape, (*kept[:at], *[0] * len(common), *kept[at:]))]
+    for i in indices:
+        wide = i._spec.expand(tuple(common))
+        assert wide is not None
+        reads.append(wide.at(shape, (*[0] * at, *wide.strides, *[0] * after)))
+    return iteration_order(shape, reads)
 
 
 def _checked(t: Tensor, advanced: list[tuple[int, Tensor]]) -> tuple[tuple[int, ...], tuple[Tensor, ...]]:
@@ -175,15 +191,19 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     shape = TABLE["index"].shape(target._spec, *[i._spec for i in indices], dims)[0][1]
     if value._spec.dtype is not target._spec.dtype and not (value._spec.numel == 1 and _one_mask(index)):
         raise _types_differ(target, value)
+    if value._spec.dtype.is_complex and not target._spec.dtype.is_complex:
+        raise RuntimeError(f"value cannot be converted to type {target._spec.dtype.name.rstrip('3264')} without overflow")
     check_in_place(target, value)
-    check_overlap(target, (value,), expanded=True)
+    check_overlap(target, (value,), expanded=True, same=True)
     assign(target, apply(TABLE["index_put"], (target, _fitted(cast(value, target._spec.dtype), shape), *indices), (dims, False)), take=True)
 
 
 def _one_mask(index: Any) -> bool:
     """Whether a subscript picks elements by one mask alone: then a single value of any type may be stored."""
+    if isinstance(index, bool):
+        return True
     picks = [p for p in (index if isinstance(index, tuple) else (index,)) if isinstance(p, (Tensor, list, np.ndarray, bool))]
-    return len(picks) == 1 and _sequence_type(picks[0]) in ("bool", "uint8")
+    return len(picks) == 1 and _sequence_type(picks[0]) in ("bool", "uint8") and bool(np.shape(picks[0]) if not isinstance(picks[0], Tensor) else picks[0]._spec.shape)
 
 
 def _sequence_type(p: Any) -> str:
@@ -222,6 +242,7 @@ def store(target: Tensor, value: Tensor) -> None:
     if value._spec.expand(shape) is None:
         raise RuntimeError(f"The expanded size of the tensor ({shape[-1] if shape else 1}) must match the existing size ({have[-1]}) at non-singleton "
                            f"dimension {len(shape) - 1}.  Target sizes: {list(shape)}.  Tensor sizes: {list(have)}")
+    check_overlap(target, ())
     assign(target, value, severs=True)
 
 
@@ -340,10 +361,17 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
             raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {len(value._spec.shape)} dimension(s).")
         if value._spec.dtype.is_complex and not input._spec.dtype.is_complex:
             raise RuntimeError(f"value cannot be converted to type {input.dtype.name}_t without overflow")
-        return where(mask, cast(value, input._spec.dtype), input)
-    if isinstance(value, complex) and not input._spec.dtype.is_complex:
+        value = cast(value, input._spec.dtype)
+    elif isinstance(value, complex) and not input._spec.dtype.is_complex:
         raise RuntimeError("value cannot be converted to type float without overflow")
-    return where(mask, fit(operand(value), input._spec.dtype), input)
+    else:
+        value = fit(operand(value), input._spec.dtype)
+    return _in_rows(where(mask, value, input))
+
+
+def _in_rows(t: Tensor) -> Tensor:
+    """A result in the ordinary memory order, whatever the order of its operands."""
+    return t if t._spec.contiguous else relaid(t, None)
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
@@ -534,14 +562,13 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     whole = spec(input._spec.dtype, (*lead, n, n))
     start = offset if offset >= 0 else -offset * n
     cut = whole.at(input._spec.shape, (*whole.strides[:-2], n + 1), start)
-    flat = apply(TABLE["unview"], (input,), (whole.numel, cut))
-    out = reshape(flat, whole.shape)
+    out = owned(reshape(apply(TABLE["unview"], (input,), (whole.numel, cut)), whole.shape))
     if a > b:
         a, b, out = b, a, out.transpose(-2, -1)
     order = list(range(ndim - 2))
     order.insert(a, ndim - 2)
     order.insert(b, ndim - 1)
-    return permute(out, tuple(order))
+    return out if order == list(range(ndim)) else permute(out, tuple(order))
 
 
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
@@ -560,7 +587,7 @@ def _triangle(name: str, lower: bool) -> Any:
         if len(input._spec.shape) < 2:
             raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
         mask = wrap(tri_mask(*input._spec.shape[-2:], diagonal, lower))
-        return give(out, where(mask, input, False if input._spec.dtype is bool_ else 0))
+        return give(out, _in_rows(where(mask, input, False if input._spec.dtype is bool_ else 0)))
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"The {'lower' if lower else 'upper'} triangle of matrices, zeros elsewhere."
     return function

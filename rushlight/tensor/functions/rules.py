@@ -11,6 +11,7 @@ from rushlight.tensor.core import Tensor, apply, as_spec
 from rushlight.tensor.functions.common import cast
 from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.shape import expand, reshape, transpose
+from rushlight.tensor.state import state
 
 
 def conjugate(x: Any) -> Any:
@@ -59,6 +60,8 @@ def angle_grad(g: Tensor, x: Tensor) -> Tensor:
 def pow_grad_base(g: Tensor, x: Any, y: Any) -> Tensor:
     """g * y * x ** (y - 1), 0 where y is 0."""
     if not isinstance(y, Tensor):
+        if y == 2 and not state.grad:  # the same numbers without a power
+            return g * conjugate(y * x)
         return g * 0 if y == 0 else g * conjugate(y * x ** (y - 1))
     return where(y == 0, 0, g * conjugate(y * x ** (y - 1)))
 
@@ -90,7 +93,7 @@ def copysign_grad(g: Tensor, x: Any, y: Any) -> Tensor:
 
 def expand_reduced(g: Tensor, shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool) -> Tensor:
     """The result of a reduction spread over the reduced dimensions again."""
-    if not keepdim and dims:
+    if not keepdim and dims and len(dims) < len(shape):
         g = reshape(g, tuple([1 if d in dims else n for d, n in enumerate(shape)]))
     return expand(g, shape)
 
@@ -226,7 +229,8 @@ def unpad(g: Tensor, pads: tuple[tuple[int, int], ...]) -> Tensor:
 
 def as_spec_of(g: Tensor, s: Spec) -> Tensor:
     """A flat tensor seen through a spec of its own dtype."""
-    return as_spec(g, spec(g._spec.dtype, s.shape, s.strides, s.offset))
+    g = g.contiguous()
+    return as_spec(g, spec(g._spec.dtype, s.shape, s.strides, g._spec.offset + s.offset))
 
 
 def cat_part(g: Tensor, i: int, specs: tuple[Spec, ...], dim: int) -> Tensor:
@@ -387,17 +391,15 @@ def embedding_rows(weight: Tensor, index: Tensor) -> Tensor:
     return apply(TABLE["embedding"], (weight, index))
 
 
-def pool_scatter(g: Tensor, x: Spec, positions: Tensor) -> Tensor:
-    """g added at flat positions within the trailing dimensions that pooling reduced."""
-    lead = len(x.shape)
-    spatial = len(x.shape) - 2 if len(x.shape) > 2 else 1
-    lead = len(x.shape) - spatial
-    plane = 1
-    for n in x.shape[lead:]:
-        plane *= n
-    flat = spec(x.dtype, (*x.shape[:lead], plane))
-    rows = (*x.shape[:lead], -1) if g._spec.numel else (*x.shape[:lead], 0)
-    return reshape(zeros_of(flat, g).scatter_add(lead, reshape(positions, rows), reshape(g, rows)), x.shape)
+def max_pool_grad(g: Tensor, positions: Tensor, *attrs: Any) -> Tensor:
+    return apply(TABLE["max_pool_grad"], (g, positions), attrs)
+
+
+def pool_gather(x: Tensor, positions: Tensor, spatial: int) -> Tensor:
+    """The elements of x at flat positions within its trailing spatial dimensions."""
+    lead = x._spec.shape[:len(x._spec.shape) - spatial]
+    rows = (*lead, -1) if x._spec.numel and positions._spec.numel else (*lead, 0)
+    return reshape(reshape(x, rows).gather(len(lead), reshape(positions, rows)), positions._spec.shape)
 
 
 def avg_pool(x: Tensor, *attrs: Any) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from rushlight.ir.spec import dense_order, spec
+from rushlight.ir.spec import iteration_order, spec
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, spread_into, view
+from rushlight.tensor.core import Tensor, apply, owned, spread_into, view
 from rushlight.tensor.functions.common import cast, give, need_tensor, shape_of, wrap_dim, wrap_dims
 from rushlight.tensor.promotion import result_type
 
@@ -350,8 +350,12 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     n = s.shape[d]
     if not -n <= i < n:
         raise IndexError(f"select(): index {i} out of range for tensor of size {list(s.shape)} at dimension {d}")
-    to = s.select(d, i % n)
-    return view(input, to, "SelectBackward0", part_gradient(s.shape, lambda whole: whole.select(d, i % n)))
+    return _select(input, d, i % n)
+
+
+def _select(t: Tensor, d: int, i: int, origin: Any = None) -> Tensor:
+    s = t._spec
+    return view(t, s.select(d, i), origin or "SelectBackward0", part_gradient(s.shape, lambda whole: whole.select(d, i)), origin=origin)
 
 
 def part_gradient(shape: tuple[int, ...], cut: Any) -> Any:
@@ -359,7 +363,7 @@ def part_gradient(shape: tuple[int, ...], cut: Any) -> Any:
     def back(g: Tensor) -> Tensor:
         whole = spec(g._spec.dtype, shape)
         flat = apply(TABLE["unview"], (g,), (whole.numel, cut(whole)))
-        return reshape(flat, shape)
+        return owned(reshape(flat, shape))
     return back
 
 
@@ -384,10 +388,10 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     return strided_part(input, d, start, length, 1)
 
 
-def strided_part(t: Tensor, d: int, start: int, length: int, step: int, title: str = "SliceBackward0") -> Tensor:
+def strided_part(t: Tensor, d: int, start: int, length: int, step: int, title: str = "SliceBackward0", origin: Any = None) -> Tensor:
     """A slice of one dimension, with checked numbers."""
     s = t._spec
-    return view(t, s.narrow(d, start, length, step), title, part_gradient(s.shape, lambda whole: whole.narrow(d, start, length, step)))
+    return view(t, s.narrow(d, start, length, step), title, part_gradient(s.shape, lambda whole: whole.narrow(d, start, length, step)), origin=origin)
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -450,17 +454,10 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
         return in_order(input, memory_format, copy=True)
     s = input._spec
     if not s.contiguous and (memory_format is None or memory_format.name == "preserve_format"):
-        order = dense_order(s.shape, s.strides)
+        order = iteration_order(s.shape, [s])
         if order is not None:
             return apply(TABLE["reorder"], (input,), (order,))
     return apply(TABLE["copy"], (input,))
-
-
-def ordered_like(t: Tensor, model: Tensor) -> Tensor:
-    """A contiguous result in the memory order of a dense model tensor of its shape."""
-    s = model._spec
-    order = None if s.contiguous else dense_order(s.shape, s.strides)
-    return t if order is None else apply(TABLE["reorder"], (t,), (order,))
 
 
 def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Tensor:
@@ -479,7 +476,8 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Ten
         if not isinstance(p, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(p).__name__}")
     dtype = result_type(*parts)
-    whole = [p for p in parts if p._spec.shape != (0,)] or parts[:1]
+    # an empty vector joins with anything, as it always did
+    whole = parts if all(len(p._spec.shape) == 1 for p in parts) else [p for p in parts if p._spec.shape != (0,)] or parts[:1]
     first = whole[0]._spec.shape
     if any(not p._spec.shape for p in parts):
         at = next(i for i, p in enumerate(parts) if not p._spec.shape)
@@ -512,7 +510,9 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(p._spec.shape)} at entry {i}. "
                                "Pad or crop them to one shape, or join them along a dimension that they have with torch.cat.")
     d = wrap_dim(dim, len(first) + 1)
-    return cat([unsqueeze(p, d) for p in parts], d, out=out)
+    if d == len(first):
+        return cat([unsqueeze(p, d) for p in parts], d, out=out)
+    return give(out, owned(reshape(cat(parts, d), (*first[:d], len(parts), *first[d:]))))
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -536,9 +536,14 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
         if size == 0 and n:
             raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
         sizes = [min(size, n - i) for i in range(0, n, size)] if n else [0]
+    return _parts(tensor, d, sizes, "SplitBackward0")
+
+
+def _parts(t: Tensor, d: int, sizes: list[int], origin: Any = None) -> tuple[Tensor, ...]:
+    """Consecutive parts of one dimension."""
     out, at = [], 0
     for v in sizes:
-        out.append(strided_part(tensor, d, at, v, 1, "SplitBackward0"))
+        out.append(strided_part(t, d, at, v, 1, origin or "SliceBackward0", origin))
         at += v
     return tuple(out)
 
@@ -572,7 +577,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         if k <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {k}")
         sizes = [n // k + (i < n % k) for i in range(k)]
-        return split(input, sizes, d)
+        return _parts(input, d, sizes)
     cuts = [min(max(i + n if i < 0 else i, 0), n) for i in indices_or_sections]
     edges = [0, *cuts, n]
     return tuple([strided_part(input, d, a, max(0, b - a), 1) for a, b in zip(edges, edges[1:])])
@@ -583,7 +588,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not input._spec.shape:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     d = wrap_dim(dim, len(input._spec.shape))
-    return tuple([select(input, d, i) for i in range(input._spec.shape[d])])
+    return tuple([_select(input, d, i, "UnbindBackward0") for i in range(input._spec.shape[d])])
 
 
 def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
@@ -597,7 +602,7 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     shape = (1,) * (len(times) - len(shape)) + shape
     spread = [v for pair in zip((1,) * len(shape), shape) for v in pair]
     full = [v for pair in zip(times, shape) for v in pair]
-    return apply(TABLE["copy"], (expand(reshape(self, spread), full),)).reshape([a * b for a, b in zip(times, shape)])
+    return owned(apply(TABLE["copy"], (expand(reshape(self, spread), full),)).reshape([a * b for a, b in zip(times, shape)]))
 
 
 def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
@@ -610,7 +615,7 @@ def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The order of elements reversed along dimensions."""
     given = shape_of(dims) if dims is not None else shape_of(*args)
     d = wrap_dims(given, len(input._spec.shape)) if given else ()
-    return ordered_like(apply(TABLE["flip"], (input,), (d,)), input) if d else clone(input)
+    return apply(TABLE["flip"], (input,), (d,)) if d else clone(input)
 
 
 def fliplr(input: Tensor) -> Tensor:
@@ -634,7 +639,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     if not sh:
         raise RuntimeError("`shifts` required")
     if not ds and len(sh) == 1:
-        return apply(TABLE["roll"], (reshape(input, (input._spec.numel,)),), (sh, (0,))).reshape(input._spec.shape)
+        return owned(apply(TABLE["roll"], (reshape(input, (input._spec.numel,)),), (sh, (0,))).reshape(input._spec.shape))
     if len(sh) != len(ds):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(sh)}, dims:{len(ds)}")
     if not input._spec.shape:
