@@ -58,3 +58,44 @@ def test_help_does_not_import_the_framework(arguments):
 def test_version():
     got = subprocess.run([sys.executable, "-m", "rushlight", "--version"], capture_output=True, text=True, timeout=60)
     assert got.stdout == f"rushlight {info.version()}\n"
+
+
+def test_info_says_what_the_native_executor_found(capsys, monkeypatch, tmp_path):
+    from rushlight.exec.cpu import executor, jit
+    from rushlight.exec.cpu.onednn import library
+    said = dict(info.executors())["cpu"]
+    assert said.startswith("ready" if executor.available() else "needs llvmlite")
+    if executor.available():
+        assert ("oneDNN 3." in said) == library.available() and f"{8 * jit.vector_bytes()} bits" in said
+        monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
+        assert info.native().startswith("switched off by RUSHLIGHT_EXEC") and info.executor().startswith("numpy executor")
+        monkeypatch.setattr(library, "available", lambda: False)
+        assert "oneDNN not found" in info.native()
+
+
+def test_info_says_where_kernels_are_kept(monkeypatch, tmp_path):
+    from rushlight.exec.cpu import executor, jit
+    if not executor.available():
+        pytest.skip("needs llvmlite")
+    monkeypatch.setenv("RUSHLIGHT_CACHE", str(tmp_path))
+    assert info.kernel_cache() == f"{tmp_path}/kernels (0 kernels, 0.0 MB; 0 of them of this version for this machine)"
+    here = jit.cache_folder()
+    for folder, size in ((here, 300_000), (here.parent / "other", 200_000)):
+        folder.mkdir(parents=True)
+        (folder / "rl_x").write_bytes(bytes(size))
+    assert info.kernel_cache() == f"{tmp_path}/kernels (2 kernels, 0.5 MB; 1 of them of this version for this machine)"
+    monkeypatch.setenv("RUSHLIGHT_CACHE", "")
+    assert info.kernel_cache().startswith("off")
+
+
+def test_bench_prints_every_figure(capsys, monkeypatch):
+    from rushlight.cli import bench
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    assert bench.bench(3) == 0
+    said = capsys.readouterr().out
+    for what in ("import rushlight, beyond numpy", "recording a node with gradient", "nodes of an MLP training step", "planning an MLP training step",
+                 "first MLP training step of a process", "MLP training step 784-256-128-10, batch 64", "executor, threads: "):
+        assert what in said, said
+    step = bench.training_step()
+    before = [step() for _ in range(4)]
+    assert bench.step_nodes(step) <= 30 and before[3] < before[0]

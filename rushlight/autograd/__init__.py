@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from typing import Any
 
 from rushlight.autograd.api import backward, grad
@@ -15,7 +15,7 @@ _LAZY = {"Function": "function", "FunctionCtx": "function", "once_differentiable
 
 def __getattr__(name: str) -> Any:
     home = _LAZY.get(name)
-    if home is None:
+    if home is None or (not home and importlib.util.find_spec(f"rushlight.autograd.{name}") is None):
         raise AttributeError(f"module 'rushlight.autograd' has no attribute {name!r}; rushlight does not provide torch.autograd.{name}")
     if not home:
         return importlib.import_module(f"rushlight.autograd.{name}")

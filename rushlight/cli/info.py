@@ -39,11 +39,46 @@ def blas() -> str:
 def executors() -> Iterator[tuple[str, str]]:
     """The executors by name, and whether each can run here."""
     yield "numpy", f"ready (the definition of every operation; BLAS: {blas()})"
-    for name, needs in (("cpu", "llvmlite"), ("xla", "jax")):
-        if importlib.util.find_spec(f"rushlight.exec.{name}") is None:
-            yield name, "not part of this version"
-        else:
-            yield name, "ready" if importlib.util.find_spec(needs) else f"needs {needs}"
+    yield "cpu", native()
+    if importlib.util.find_spec("rushlight.exec.xla") is None:
+        yield "xla", "not part of this version"
+    else:
+        yield "xla", "ready" if importlib.util.find_spec("jax") else "needs jax"
+
+
+def executor() -> str:
+    """The executor of the larger plans and its threads, in a line."""
+    from rushlight.exec import choose
+    from rushlight.exec.cpu import executor as cpu
+    name = "native" if choose.native() and cpu.available() else "numpy"
+    return f"{name} executor, threads: {rushlight.get_num_threads()}"
+
+
+def native() -> str:
+    """What the native executor found: its code generator and oneDNN."""
+    from rushlight.exec import choose
+    from rushlight.exec.cpu import executor, jit
+    from rushlight.exec.cpu.onednn import library
+    if not executor.available():
+        return "needs llvmlite"
+    vectors = f"native code with vectors of {8 * jit.vector_bytes()} bits"
+    found = library.library() if library.available() else None
+    kernels = f"oneDNN {'.'.join(map(str, found.version))} from {found.path}" if found else "oneDNN not found: convolutions are slower"
+    return f"{'ready' if choose.native() else 'switched off by RUSHLIGHT_EXEC'} ({vectors}; {kernels})"
+
+
+def kernel_cache() -> str:
+    """Where compiled kernels are kept, how many, and their size."""
+    from rushlight.exec.cpu import executor, jit
+    if not executor.available():
+        return "not used"
+    here = jit.cache_folder()
+    if here is None:
+        return "off: RUSHLIGHT_CACHE is empty"
+    files = [file for file in here.parent.rglob("*") if file.is_file()]
+    usable = sum(file.parent == here for file in files)
+    size = sum(file.stat().st_size for file in files) / 1e6
+    return f"{here.parent} ({len(files)} kernels, {size:.1f} MB; {usable} of them of this version for this machine)"
 
 
 def rows() -> Iterator[tuple[str, str]]:
@@ -58,6 +93,7 @@ def rows() -> Iterator[tuple[str, str]]:
         yield name, found + (f" ({use})" if found == "not installed" and use else "")
     for name, state in executors():
         yield f"executor {name}", state
+    yield "kernel cache", kernel_cache()
     chosen = rushlight.get_num_threads()
     yield "threads", f"{chosen}: {threads.why(chosen, threads.affinity(), threads.quota())}"
 

@@ -1,1 +1,16 @@
-"""Utilities (torch.utils)."""
+"""Utilities (torch.utils). Its modules are imported when they are first asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_"):
+        try:
+            return importlib.import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as e:
+            if e.name != f"{__name__}.{name}":
+                raise
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; rushlight does not provide torch.utils.{name}")
