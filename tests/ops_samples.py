@@ -65,6 +65,7 @@ DOMAINS: dict[str, Callable[..., Any]] = {"real": Draw.real, "positive": Draw.po
 STRIDED = spec(float64, (3, 2), (1, 3))
 CONV = ((2,), (1,), (1,), 2)  # stride, padding, dilation, groups
 WINDOW = ((2, 2), (1, 2), (1, 0))
+MAXIMA = np.array([0, 2, 1, 7, 4, 6, 8, 11] * 2).reshape(1, 2, 4, 2)  # a position within each of its windows
 
 BY_NAME: dict[str, Callable[[Draw], Sample]] = {
     "real": lambda d: ((d.complex(3),), ()), "imag": lambda d: ((d.complex(3),), ()), "angle": lambda d: ((d.complex(3),), ()),
@@ -119,6 +120,7 @@ BY_NAME: dict[str, Callable[[Draw], Sample]] = {
     "normalize": lambda d: ((d.real(2, 3), 1e-5), ((1,),)),
     "normalize_grad": lambda d: ((d.real(2, 3), d.real(2, 3), d.real(2, 1), d.positive(2, 1)), ((1,),)),
     "max_pool": lambda d: ((d.distinct(1, 2, 3, 4),), (*WINDOW, (1, 1), False)),
+    "max_pool_grad": lambda d: ((d.real(1, 2, 4, 2), wrap(MAXIMA)), ((1, 2, 3, 4), *WINDOW, (1, 1))),
     "avg_pool": lambda d: ((d.real(1, 2, 3, 4),), (*WINDOW, False, True, None)),
     "avg_pool_grad": lambda d: ((d.real(1, 2, 4, 2),), ((1, 2, 3, 4), *WINDOW, False, True, None)),
 }

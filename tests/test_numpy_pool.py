@@ -49,7 +49,7 @@ def test_max_pool(geometry: tuple[Any, ...], kind: str) -> None:
     np.testing.assert_array_equal(positions, where.numpy())
     g = np.random.default_rng(1).normal(size=got.shape).astype(np.float32)
     want.backward(torch.tensor(g))
-    np.testing.assert_allclose(max_pool_grad(g, positions, x.shape, 2), tx.grad.numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(max_pool_grad(g, positions, x.shape, kernel), tx.grad.numpy(), rtol=1e-5, atol=1e-5)
 
 
 @settings(max_examples=150, deadline=None)

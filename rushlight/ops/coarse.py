@@ -83,7 +83,11 @@ EMBEDDING_GRAD = row("embedding_grad", "index", "y index", lambda y, i, rows: ((
                      grad_name="EmbeddingDenseBackward0", vjp={"y": lambda F, g, index: F.embedding_rows(g, index)})
 MAX_POOL = row("max_pool", "coarse", "x", windows.max_pool_shape,
                attrs="kernel stride padding dilation ceil_mode", grad_name="MaxPool2DWithIndicesBackward0",
-               vjp={"x": lambda F, g0, x_spec, out1: F.pool_scatter(g0, x_spec, out1)})
+               vjp={"x": lambda F, g0, x_spec, out1, kernel, stride, padding, dilation, ceil_mode: F.max_pool_grad(
+                   g0, out1, x_spec.shape, kernel, stride, padding, dilation)})
+MAX_POOL_GRAD = row("max_pool_grad", "coarse", "y positions", lambda y, positions, shape, *_: ((y.dtype, shape),),
+                    attrs="shape kernel stride padding dilation", grad_name="MaxPool2DWithIndicesBackwardBackward0",
+                    vjp={"y": lambda F, g, positions, kernel: F.pool_gather(g, positions, len(kernel))})
 AVG_POOL = row("avg_pool", "coarse", "x", windows.avg_pool_shape,
                attrs="kernel stride padding ceil_mode count_include_pad divisor", grad_name="AvgPool2DBackward0",
                vjp={"x": lambda F, g, x_spec, kernel, stride, padding, ceil_mode, count_include_pad, divisor: F.avg_pool_grad(

@@ -8,10 +8,9 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu.cells import CELLS, constant
+from rushlight.exec.cpu.code import I64, POINTER, Code
 from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
-from rushlight.exec.cpu.scalars import Scalars
 
-I64, I32, I1, POINTER = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.PointerType()
 OUT_OF_RANGE = 1  # the kernel's result when an index is no position of its dimension
 
 
@@ -20,18 +19,12 @@ def write(kernel: Kernel, name: str) -> str:
     return Writer(kernel, name).text()
 
 
-class Writer:
+class Writer(Code):
     """Writes one kernel."""
 
     def __init__(self, kernel: Kernel, name: str):
+        super().__init__(name, kernel.lanes)
         self.k = kernel
-        self.module = ir.Module(name)
-        self.function = ir.Function(self.module, ir.FunctionType(I64, [POINTER, I64, I64, I64]), name)
-        self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
-        self.s = Scalars(self.b, kernel.lanes)
-        self.entry = self.function.entry_basic_block
-        self.lanes = kernel.lanes
-        self.iota = ir.Constant(ir.VectorType(I64, self.lanes), list(range(self.lanes)))
 
     # --- frame ----------------------------------------------------------------------------------------------------
     def text(self) -> str:
@@ -44,66 +37,29 @@ class Writer:
         self.b.ret(constant(I64, OUT_OF_RANGE))
         return str(self.module)
 
-    def _slot(self) -> Any:
-        value = self.b.load(self.b.gep(self.function.args[0], [constant(I64, self.at)], source_etype=I64), typ=I64)
-        self.at += 1
-        return value
-
     def _load_slots(self) -> None:
         """Everything from the argument block, once."""
-        k, self.at = self.k, 0
-        numbers = self.b.inttoptr(self._slot(), POINTER)
-        self.outer = [self._slot() for _ in range(k.outer)]
-        self.mid = [self._slot() for _ in range(k.mid)]
-        self.size, self.chunk, self.chunks = self._slot(), self._slot(), self._slot()
+        k = self.k
+        numbers = self.b.inttoptr(self.slot(), POINTER)
+        self.outer = [self.slot() for _ in range(k.outer)]
+        self.mid = [self.slot() for _ in range(k.mid)]
+        self.size, self.chunk, self.chunks = self.slot(), self.slot(), self.slot()
         self.frames: list[dict[str, Any]] = []
         for a in k.accesses:
-            frame: dict[str, Any] = {"base": self.b.inttoptr(self._slot(), POINTER)}
+            frame: dict[str, Any] = {"base": self.b.inttoptr(self.slot(), POINTER)}
             if a.use == "scratch":
-                frame["thread"] = self._slot()
+                frame["thread"] = self.slot()
             else:
-                frame["outer"] = [self._slot() for _ in range(k.outer)]
-                frame["chunk"] = self._slot()
-                frame["mid"] = [self._slot() for _ in range(k.mid)] if a.level == "full" else []
-                frame["step"] = self._slot() if a.step == 2 else None
+                frame["outer"] = [self.slot() for _ in range(k.outer)]
+                frame["chunk"] = self.slot()
+                frame["mid"] = [self.slot() for _ in range(k.mid)] if a.level == "full" else []
+                frame["step"] = self.slot() if a.step == 2 else None
             self.frames.append(frame)
         self.numbers = []
         for i, kind in enumerate(k.numbers):
             type_ = ir.DoubleType() if kind == "float" else I64
             self.numbers.append(self.b.load(self.b.gep(numbers, [constant(I64, i)], source_etype=I64), typ=type_))
             self.numbers[-1] = (kind, self.numbers[-1])
-
-    def loop(self, begin: Any, end: Any, step: int, body: Callable[[Any], None]) -> Any:
-        """for (i = begin; i + step <= end; i += step) body(i); gives the variable that holds the last i."""
-        counter = self.variable(I64, begin)
-        head, inner, after = (self.function.append_basic_block(n) for n in ("head", "body", "after"))
-        self.b.branch(head)
-        self.b.position_at_end(head)
-        i = self.b.load(counter, typ=I64)
-        reach = i if step == 1 else self.b.add(i, constant(I64, step - 1))
-        self.b.cbranch(self.b.icmp_signed("<", reach, end), inner, after)
-        self.b.position_at_end(inner)
-        body(i)
-        self.b.store(self.b.add(i, constant(I64, step)), counter)
-        self.b.branch(head)
-        self.b.position_at_end(after)
-        return counter
-
-    def variable(self, type_: Any, value: Any) -> Any:
-        """A stack variable, set to a value here; LLVM turns it into a register."""
-        with self.b.goto_block(self.entry):
-            self.b.position_at_start(self.entry)
-            place = self.b.alloca(type_)
-        self.b.store(value, place)
-        return place
-
-    def vectors(self, begin: Any, end: Any, body: Callable[[Any, Any], None]) -> None:
-        """body(v, None) for whole vectors, then body(v, mask) for what is left."""
-        counter = self.loop(begin, end, self.lanes, lambda v: body(v, None))
-        v = self.b.load(counter, typ=I64)
-        with self.b.if_then(self.b.icmp_signed("<", v, end)):
-            left = self.s.splat(self.b.sub(end, v))
-            body(v, self.b.icmp_signed("<", self.iota, left))
 
     # --- units ----------------------------------------------------------------------------------------------------
     def _unit(self, unit: Any) -> None:
@@ -113,7 +69,7 @@ class Writer:
         if k.chunk != "none":
             chunk, index = b.urem(unit, self.chunks), b.udiv(unit, self.chunks)
             low = b.mul(chunk, self.chunk)
-            high = self._least(b.add(low, self.chunk), high)
+            high = self.least(b.add(low, self.chunk), high)
         self.low, self.high = low, high
         places = []
         for d in reversed(range(k.outer)):
@@ -125,9 +81,6 @@ class Writer:
         self.hoisted: dict[int, Any] = {}
         self._hoist()
         {"map": self._map, "row": self._rows_mode, "col": self._col}[k.mode]()
-
-    def _least(self, x: Any, y: Any) -> Any:
-        return self.b.select(self.b.icmp_signed("<", x, y), x, y)
 
     def _base(self, a: Access, frame: dict[str, Any], places: list[Any], chunk: Any) -> Any:
         type_ = self.s.memory(a.dtype)

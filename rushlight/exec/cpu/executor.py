@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rushlight.exec import threads
 from rushlight.exec.cpu import jit
-from rushlight.ir.program import Program
+from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
+
+if TYPE_CHECKING:
+    from rushlight.exec.cpu.steps import Step
 
 
 def available() -> bool:
@@ -39,12 +42,12 @@ def _start() -> None:
 
 def compile_program(program: Program, original: Callable[[], Any]) -> Callable[[list[Any]], tuple[np.ndarray[Any, Any], ...]]:
     """The program as a plan. ``original()`` gives the same plan for NumPy, for the cases that only it can run or explain."""
-    from rushlight.exec.cpu import groups, lower, products
+    from rushlight.exec.cpu import groups, layouts, lower, products
     from rushlight.exec.cpu.loops import loops_of
     from rushlight.exec.cpu.plan import Plan, Threads, flat_size
-    from rushlight.exec.cpu.steps import LoopStep, PythonStep, Step
+    from rushlight.exec.cpu.steps import LoopStep
     _start()
-    program = products.join_relu(lower.lower(program))
+    program = layouts.assign(products.join(lower.lower(program)))
     numbers = {i for i, s in enumerate(program.inputs) if not isinstance(s, Spec)}
     numbers |= {i.results[0] for i in program.instrs if not isinstance(i.outs[0], Spec)}
     sizes = {r: flat_size(s) for i in program.instrs for r, s in zip(i.results, i.outs) if isinstance(s, Spec)}
@@ -67,8 +70,18 @@ def compile_program(program: Program, original: Callable[[], Any]) -> Callable[[
                 scratch = [new_value(Threads.count * s[0]) for p, s in zip(loop.places, loop.slots) if p is None]
                 steps.append(LoopStep(loop, scratch))
         else:
-            steps.append(products.primitive_step(item, new_value) or PythonStep(item))
+            steps += _steps(item, new_value)
     return Plan(program, steps, sizes, numbers, original)
+
+
+def _steps(instr: Instr, new_value: Callable[[int], int]) -> list[Step]:
+    """The steps of an instruction that is no generated loop."""
+    from rushlight.exec.cpu import convolutions, products, recurrent, windows
+    from rushlight.exec.cpu.steps import PythonStep
+    several = convolutions.steps(instr, new_value) or recurrent.recurrent_steps(instr, new_value)
+    if several:
+        return list(several)
+    return [products.primitive_step(instr, new_value) or windows.step(instr) or PythonStep(instr)]
 
 
 def _readers(program: Program) -> dict[int, list[Any]]:

@@ -16,7 +16,7 @@ from rushlight.exec.cpu import driver, memory
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED
 from rushlight.exec.cpu.onednn import library, openmp
-from rushlight.exec.cpu.steps import LoopStep, PrimitiveStep, PythonStep, Step
+from rushlight.exec.cpu.steps import Address, KernelStep, LoopStep, PrimitiveStep, PythonStep, Step
 from rushlight.exec.numpy import executor as numpy_executor
 from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
@@ -160,6 +160,8 @@ class Plan:
                 self.segments.append(current)
             if isinstance(step, LoopStep):
                 self._loop(current, step, layout, blocks)
+            elif isinstance(step, KernelStep):
+                self._kernel(current, step)
             else:
                 self._primitive(current, step)
         self.numbers = (ctypes.c_uint64 * max(1, len(layout)))()
@@ -185,7 +187,13 @@ class Plan:
             fills.append((len(words), self.object[value], offset))
             words += [0, *strides]
         from rushlight.exec.cpu import emit
-        segment.kernels.append((COMPILED.address(repr(k), lambda name: emit.write(k, name)), loop, words, fills, blocks[key]))
+        address = COMPILED.address(repr(k), lambda name: emit.write(k, name))
+        segment.kernels.append((address, loop.units, loop.work, words, fills, [0], blocks[key]))
+
+    def _kernel(self, segment: Segment, step: KernelStep) -> None:
+        fills = [(at, self.object[s.value], self.offset.get(s.value, 0) + s.offset) for at, s in enumerate(step.slots) if isinstance(s, Address)]
+        words = [0 if isinstance(s, Address) else s for s in step.slots]
+        segment.kernels.append((COMPILED.address(step.key, step.write), step.units, step.work, words, fills, [], 0))
 
     def _primitive(self, segment: Segment, step: PrimitiveStep) -> None:
         bound = step.bound
@@ -253,15 +261,16 @@ class Segment:
                 block = _words([library.address("dnnl_primitive_execute"), bound.primitive.handle, library.library().stream, bound.count, bound.args])
                 steps += [1, ctypes.addressof(block)]
             else:
-                address, loop, words, fills, number = kernel
-                words[0] = ctypes.addressof(plan.numbers) + 8 * number
+                address, units, work, words, fills, numbers, first = kernel
+                for slot in numbers:
+                    words[slot] = ctypes.addressof(plan.numbers) + 8 * first
                 argument = _words(words)
                 for slot, at, offset in fills:
                     slots += [ctypes.addressof(argument) + 8 * slot, at, offset]
-                parallel = loop.work >= PARALLEL_WORK and loop.units > 1 and omp is not None
-                block = _words([address, loop.units, 1, ctypes.addressof(argument), *gomp, 0])
+                parallel = work >= PARALLEL_WORK and units > 1 and omp is not None
+                block = _words([address, units, 1, ctypes.addressof(argument), *gomp, 0])
                 if parallel:
-                    self.loops.append((block, loop.units))
+                    self.loops.append((block, units))
                 steps += [0, ctypes.addressof(block)]
                 plan.keep.append(argument)
             plan.keep.append(block)

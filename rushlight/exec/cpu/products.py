@@ -1,4 +1,4 @@
-"""Matrix products as oneDNN primitives, with transposed operands read in place and bias and relu in the same pass."""
+"""Matrix products as oneDNN primitives, with transposed operands read in place; bias and relu in the same pass as a product."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 
+from rushlight.exec.cpu import convolutions
 from rushlight.exec.cpu.onednn import library, primitives
 from rushlight.exec.cpu.onednn.library import OneDNNError, Unsupported
 from rushlight.exec.cpu.onednn.memory import Desc
@@ -17,33 +18,58 @@ from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import TABLE, Op
 
 NAMES = frozenset(("matmul", "linear", "linear_no_bias"))
-# products whose result goes through relu and nowhere else
-WITH_RELU = {name: Op(f"{name}_relu", "contract", "x w b", TABLE["linear"].shape, differentiable=False) for name in ("linear", "linear_no_bias")}
-RELU_OF = {op.name: name for name, op in WITH_RELU.items()}
+LINEAR_RELU = {name: Op(f"{name}_relu", "contract", "x w b", TABLE["linear"].shape, differentiable=False) for name in ("linear", "linear_no_bias")}
+RELU_OF = {op.name: name for name, op in LINEAR_RELU.items()}
+# products and what they are with a relu after them
+WITH_RELU = {**LINEAR_RELU, "convolution": convolutions.FUSED["convolution_relu"], "convolution_bias": convolutions.FUSED["convolution_bias_relu"]}
+JOINING = frozenset(WITH_RELU)
 
 
-def join_relu(program: Program) -> Program:
-    """`linear` and the `relu` that alone reads it as one instruction."""
+def join(program: Program) -> Program:
+    """Products and convolutions as one instruction with the bias and the `relu` that alone read them."""
     readers: dict[int, int] = {}
     for instr in program.instrs:
         for o in instr.operands:
             readers[o.value] = readers.get(o.value, 0) + 1
-    joined: dict[int, Instr] = {}  # result of the product -> the relu
-    made = {i.results[0]: i for i in program.instrs if i.op.name in WITH_RELU}
+    out: list[Instr | None] = []
+    places: dict[int, int] = {}  # result of a product -> its place in the list
     for instr in program.instrs:
-        source = made.get(instr.operands[0].value) if instr.op.name == "relu" else None
-        if source is not None and readers[source.results[0]] == 1 and source.results[0] not in program.outputs \
-                and instr.operands[0].spec.plain and instr.operands[0].spec.numel == source.outs[0].numel and source.outs[0].dtype is float32:
-            joined[source.results[0]] = instr
-    out = Program(program.inputs, [], program.outputs, program.donated, program.values)
-    gone = {i.results[0] for i in joined.values()}
-    for instr in program.instrs:
-        relu = joined.get(instr.results[0])
-        if relu is not None:
-            out.instrs.append(replace(instr, op=WITH_RELU[instr.op.name], results=relu.results))
-        elif instr.results[0] not in gone:
-            out.instrs.append(instr)
-    return out
+        for o in instr.operands:
+            if o.value not in places or readers[o.value] != 1 or o.value in program.outputs:
+                continue
+            joined = _joined(out[places[o.value]], instr, o)
+            if joined is not None:  # nobody else reads the product, so it may move down here
+                out[places.pop(o.value)] = None
+                instr = joined
+                break
+        if instr.op.name in JOINING and instr.outs[0].dtype is float32:
+            places[instr.results[0]] = len(out)
+        out.append(instr)
+    return replace(program, instrs=[i for i in out if i is not None])
+
+
+def _joined(product: Instr | None, reader: Instr, o: Operand) -> Instr | None:
+    """A product together with the instruction that reads all of it."""
+    assert product is not None
+    if not (isinstance(o.spec, Spec) and o.spec.plain and o.spec.shape == product.outs[0].shape and o.spec.dtype is product.outs[0].dtype):
+        return None
+    if reader.op.name == "relu" and product.op.name in WITH_RELU:
+        return replace(product, op=WITH_RELU[product.op.name], results=reader.results)
+    if reader.op.name == "add" and product.op.name == "convolution":
+        bias = _bias(next(x for x in reader.operands if x is not o), product)
+        if bias is not None:
+            return replace(product, op=convolutions.FUSED["convolution_bias"], operands=(*product.operands, bias), results=reader.results)
+    return None
+
+
+def _bias(o: Operand, product: Instr) -> Operand | None:
+    """An operand that adds one number to each channel, as a vector."""
+    shape = product.outs[0].shape
+    if not isinstance(o.spec, Spec) or o.spec.dtype is not float32 or o.spec.shape != shape:
+        return None
+    if any(stride and n != 1 for d, (n, stride) in enumerate(zip(shape, o.spec.strides)) if d != 1) or (o.spec.strides[1] != 1 and shape[1] != 1):
+        return None
+    return Operand(o.value, o.spec.at((shape[1],), (1,)))
 
 
 def primitive_step(instr: Instr, new_value: Callable[[int], int]) -> PrimitiveStep | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from rushlight.exec.cpu.loops import Loop
 from rushlight.ir.program import Instr
@@ -40,6 +41,34 @@ class PrimitiveStep:
         return {value for value, _ in self.results.values()}
 
 
+class Address(NamedTuple):
+    """Where a value lies, in an argument block: the value and a byte offset."""
+
+    value: int
+    offset: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class KernelStep:
+    """A kernel written by hand: ``write(name)`` gives its LLVM IR, a function ``i64 (i64* slots, i64 begin, i64 end, i64 thread)``
+    that runs units begin … end-1 and returns 0. ``key`` identifies the code, ``slots`` are its argument block."""
+
+    key: str
+    write: Callable[[str], str]
+    slots: list[int | Address]
+    units: int
+    work: int  # about one per element and operation; decides whether threads share it
+    sources: set[int]
+    results: set[int]
+    keep: Any = None  # memory that slots point to
+
+    def reads(self) -> set[int]:
+        return self.sources
+
+    def writes(self) -> set[int]:
+        return self.results
+
+
 @dataclass(eq=False, slots=True)
 class PythonStep:
     """An operation that NumPy runs."""
@@ -53,4 +82,4 @@ class PythonStep:
         return set(self.instr.results)
 
 
-Step = LoopStep | PrimitiveStep | PythonStep
+Step = LoopStep | PrimitiveStep | KernelStep | PythonStep

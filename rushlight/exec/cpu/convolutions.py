@@ -1,0 +1,120 @@
+"""Convolutions as oneDNN primitives: images with channels last, weights in the layout that oneDNN chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from rushlight.exec.cpu.onednn import library, primitives
+from rushlight.exec.cpu.onednn.library import OneDNNError
+from rushlight.exec.cpu.onednn.memory import Desc
+from rushlight.exec.cpu.onednn.primitive import PLAIN, Attributes, Bound, Eltwise, Primitive
+from rushlight.exec.cpu.onednn.primitives import Window, grouped, window_end
+from rushlight.exec.cpu.steps import PrimitiveStep
+from rushlight.ir.dtype import float32
+from rushlight.ir.program import Instr, Operand
+from rushlight.ir.spec import Spec
+from rushlight.ops.table import TABLE, Op
+
+# operands that are images; the others are weights or a bias
+IMAGES = {"convolution": (0,), "convolution_bias": (0,), "convolution_bias_relu": (0,), "convolution_relu": (0,),
+          "convolution_input_grad": (0,), "convolution_weight_grad": (0, 1)}
+# convolutions with what follows them: the operands are x, w and the bias, if it is there
+FUSED = {name: Op(name, "contract", "x w b", TABLE["convolution"].shape, attrs="stride padding dilation groups", differentiable=False)
+         for name in ("convolution_bias", "convolution_bias_relu", "convolution_relu")}
+# slots of the primitive that the operands fill, then that of the result
+SLOTS = {"convolution_input_grad": ("diff_dst", "weights", "diff_src"), "convolution_weight_grad": ("diff_dst", "src", "diff_weights"),
+         "convolution_bias": ("src", "weights", "bias", "dst"), "convolution_bias_relu": ("src", "weights", "bias", "dst")}
+FORWARD = ("src", "weights", "dst")
+
+
+def handles(instr: Instr) -> bool:
+    """Whether an instruction is a convolution of a kind that oneDNN may have."""
+    return instr.op.name in IMAGES and library.available() and bool(instr.outs[0].numel) \
+        and all(isinstance(o.spec, Spec) and o.spec.dtype is float32 and o.spec.numel for o in instr.operands)
+
+
+def claim(instr: Instr, operands: tuple[Operand, ...]) -> Instr | None:
+    """The instruction with its primitive as the only attribute, or None where oneDNN has no fast one."""
+    try:
+        primitive = _primitive(instr, operands)
+    except OneDNNError:
+        return None
+    return None if primitive.reference else replace(instr, operands=operands, attrs=(Claim(instr, primitive),))
+
+
+class Claim:
+    """A primitive with the convolution that it computes, which has the shapes as the program sees them."""
+
+    def __init__(self, instr: Instr, primitive: Primitive):
+        self.instr, self.primitive = instr, primitive
+
+    def __repr__(self) -> str:
+        return repr(self.primitive)
+
+
+def steps(instr: Instr, new_value: Callable[[int], int]) -> list[PrimitiveStep] | None:
+    """The steps of a claimed convolution: reorders of weights, and the primitive."""
+    if not instr.attrs or not isinstance(instr.attrs[0], Claim):
+        return None
+    original, primitive = instr.attrs[0].instr, instr.attrs[0].primitive
+    *given, out = SLOTS.get(original.op.name, FORWARD)
+    groups = original.attrs[-1]
+    before: list[PrimitiveStep] = []
+    sources = {}
+    for slot, o in zip(given, instr.operands):
+        sources[slot] = (o.value, o.spec.offset * 4)
+        own = _plain(grouped(o.spec.shape, groups)) if slot == "weights" else None
+        if own is not None and own != primitive.descs[slot]:
+            packed = new_value(primitive.descs[slot].size)
+            before.append(_reorder(own, primitive.descs[slot], sources[slot], packed, new_value))
+            sources[slot] = (packed, 0)
+    result, after = instr.results[0], []
+    if out == "diff_weights" and (own := _plain(grouped(original.outs[0].shape, groups))) != primitive.descs[out]:
+        packed = new_value(primitive.descs[out].size)
+        after.append(_reorder(primitive.descs[out], own, (packed, 0), result, new_value))
+        result = packed
+    return [*before, PrimitiveStep(Bound(primitive), sources, {out: (result, 0), **_scratch(primitive, new_value)}), *after]
+
+
+def _reorder(source: Desc, target: Desc, place: tuple[int, int], result: int, new_value: Callable[[int], int]) -> PrimitiveStep:
+    primitive = primitives.reorder(source, target)
+    return PrimitiveStep(Bound(primitive), {"src": place}, {"dst": (result, 0), **_scratch(primitive, new_value)})
+
+
+def _scratch(primitive: Primitive, new_value: Callable[[int], int]) -> dict[str, tuple[int, int]]:
+    desc = primitive.descs.get("scratchpad")
+    return {} if desc is None else {"scratchpad": (new_value(desc.size), 0)}
+
+
+def _plain(shape: tuple[int, ...]) -> Desc:
+    return Desc.of(shape, float32)
+
+
+def _images(shape: tuple[int, ...]) -> Desc:
+    """A dense layout with channels last."""
+    from rushlight.exec.cpu.onednn.memory import strides_of
+    return Desc.of(shape, float32, strides_of(shape, (0, *range(2, len(shape)), 1)))
+
+
+def _primitive(instr: Instr, operands: tuple[Operand, ...]) -> Primitive:
+    name, out = instr.op.name, instr.outs[0].shape
+    stride, padding, dilation, groups = instr.attrs[-4:]
+    shapes: list[Any] = [o.spec.shape for o in operands]
+    x, w, y = {"convolution_input_grad": (out, shapes[1], shapes[0]), "convolution_weight_grad": (shapes[1], out, shapes[0])}.get(
+        name, (shapes[0], shapes[1], out))
+    pads = [(p, window_end(n, o, k, s, d, p)) for n, o, k, s, d, p in zip(x[2:], y[2:], w[2:], stride, dilation, padding)]
+    window = Window(stride, pads, dilation)
+    weights = Desc.any(grouped(w, groups), float32)
+    if name == "convolution_input_grad":
+        return primitives.convolution_backward_data(_images(x), weights, _images(y), window, _forward(x, weights, y, window))
+    if name == "convolution_weight_grad":
+        return primitives.convolution_backward_weights(_images(x), weights, _images(y), window, None, _forward(x, weights, y, window))
+    attributes = Attributes((Eltwise("relu"),)) if name.endswith("relu") else PLAIN
+    return primitives.convolution(_images(x), weights, _images(y), window, _plain(shapes[2]) if len(shapes) > 2 else None,
+                                  attributes=attributes)
+
+
+def _forward(x: Any, weights: Desc, y: Any, window: Window) -> Primitive:
+    return primitives.convolution(_images(x), weights, _images(y), window)
