@@ -35,6 +35,19 @@ class PILToTensor:
         return f"{type(self).__name__}()"
 
 
+class ToPILImage:
+    """A tensor (C, H, W) or an array (H, W, C) as a PIL image; see `functional.to_pil_image`."""
+
+    def __init__(self, mode: str | None = None):
+        self.mode = mode
+
+    def __call__(self, pic: Any) -> Any:
+        return functional.to_pil_image(pic, self.mode)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.mode is None else f'mode={self.mode}'})"
+
+
 class ConvertImageDtype(Module):
     """An image tensor in another dtype, scaled to its range; see `functional.convert_image_dtype`."""
 

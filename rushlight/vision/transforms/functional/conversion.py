@@ -1,4 +1,4 @@
-"""Transforms as functions, under the names of torchvision.transforms.functional."""
+"""Between PIL images, arrays and tensors, and between number types."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.creation import from_numpy, tensor
 from rushlight.tensor.settings import get_default_dtype
 from rushlight.vision.transforms.arithmetic import bytes_to_unit, channels_first, normalized
+from rushlight.vision.transforms.functional.pixels import is_pil_image
 
 MODES = {"I": np.int32, "I;16": np.uint16, "I;16B": np.uint16, "F": np.float32}  # of PIL; the others hold bytes
 SIGNED = {np.dtype(np.uint16): np.int16}  # to_tensor gives 16-bit pictures as torchvision does, the upper half negative
 
-
-def is_pil_image(img: Any) -> bool:
-    """Whether img is a PIL image, without importing Pillow for the question."""
-    return any(kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(img).__mro__)
+ONE_CHANNEL = {"uint8": "L", "int16": "I;16", "uint16": "I;16", "int32": "I", "float32": "F"}
+SEVERAL_CHANNELS = {2: ["LA"], 3: ["RGB", "YCbCr", "HSV"], 4: ["RGBA", "CMYK", "RGBX"]}
 
 
 def pil_array(pic: Any) -> np.ndarray:
@@ -54,6 +53,57 @@ def pil_to_tensor(pic: Any) -> Tensor:
     if not is_pil_image(pic):
         raise TypeError(f"pic should be PIL Image. Got {type(pic)}")
     return wrap(channels_first(pil_array(pic)))
+
+
+def to_pil_image(pic: Any, mode: str | None = None) -> Any:
+    """A tensor (C, H, W) or an array (H, W, C), or (H, W) of either, as a PIL image.
+
+    Floats are taken to run from 0 to 1 (mode "F" keeps them). ``mode`` chooses among PIL's modes of that many channels.
+    TypeError and ValueError for other types, shapes and modes.
+
+    >>> to_pil_image(np.zeros((2, 3), np.uint8)).size
+    (3, 2)
+    """
+    pixels = _last_channels(pic)
+    if pixels.dtype.kind == "f" and mode != "F":
+        pixels = (pixels * 255).astype(np.uint8)
+    mode = _pil_mode(pixels, mode)
+    from PIL import Image
+    height, width = pixels.shape[:2]
+    return Image.frombytes(mode, (width, height), np.ascontiguousarray(pixels).tobytes())
+
+
+def _last_channels(pic: Any) -> np.ndarray:
+    if isinstance(pic, Tensor):
+        pixels = unwrap(pic)
+        pixels = np.moveaxis(pixels, 0, -1) if pixels.ndim == 3 else pixels
+    elif isinstance(pic, np.ndarray):
+        pixels = pic
+    else:
+        raise TypeError(f"pic should be Tensor or ndarray. Got {type(pic)}.")
+    if pixels.ndim not in (2, 3):
+        raise ValueError(f"pic should be 2/3 dimensional. Got {pixels.ndim} dimensions.")
+    pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    if pixels.shape[-1] > 4:
+        raise ValueError(f"pic should not have > 4 channels. Got {pixels.shape[-1]} channels.")
+    return pixels
+
+
+def _pil_mode(pixels: np.ndarray, mode: str | None) -> str:
+    channels, byte = pixels.shape[2], pixels.dtype == np.uint8
+    if channels == 1:
+        expected = ONE_CHANNEL.get(pixels.dtype.name)
+        if mode is not None and mode != expected:
+            raise ValueError(f"Incorrect mode ({mode}) supplied for input type {pixels.dtype}. Should be {expected}")
+        mode = expected
+    else:
+        permitted = SEVERAL_CHANNELS[channels]
+        if mode is not None and mode not in permitted:
+            raise ValueError(f"Only modes {permitted} are supported for {channels}D inputs")
+        mode = mode or (permitted[0] if byte else None)
+    if mode is None or (channels > 1 and not byte):
+        raise TypeError(f"Input type {pixels.dtype} is not supported")
+    return mode
 
 
 def normalize(tensor: Tensor, mean: Any, std: Any, inplace: bool = False) -> Tensor:  # noqa: A002

@@ -1,0 +1,95 @@
+"""Single random numbers of the calling thread's stream, drawn as PyTorch's functions of tensors draw them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rushlight import rng
+
+ATTEMPTS = 10  # to find a window that fits
+
+
+def unit() -> float:
+    """``torch.rand(1)``: a float32 in [0, 1) as a float."""
+    return float(rng.uniform(rng.current(), 1, 0.0, 1.0, np.float32)[0])
+
+
+def units(*shape: int) -> np.ndarray:
+    """``torch.rand(shape)``."""
+    return rng.uniform(rng.current(), math.prod(shape), 0.0, 1.0, np.float32).reshape(shape)
+
+
+def between(low: float, high: float) -> float:
+    """``torch.empty(1).uniform_(low, high).item()``."""
+    if low > high:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
+    return float(rng.uniform(rng.current(), 1, float(low), float(high), np.float32)[0])
+
+
+def integer(low: int, high: int) -> int:
+    """``torch.randint(low, high, (1,)).item()``: a whole number in [low, high)."""
+    return int(rng.randint(rng.current(), 1, low, high, np.int64)[0])
+
+
+def integers(high: int, count: int) -> list[int]:
+    """``torch.randint(high, (count,))``."""
+    values: list[int] = rng.randint(rng.current(), count, 0, high, np.int64).tolist()
+    return values
+
+
+def permutation(count: int) -> list[int]:
+    """``torch.randperm(count)``."""
+    values: list[int] = rng.randperm(rng.current(), count, np.int64).tolist()
+    return values
+
+
+def normals(*shape: int) -> np.ndarray:
+    """``torch.empty(shape).normal_()``."""
+    return rng.normal(rng.current(), math.prod(shape), 0.0, 1.0, np.float32).reshape(shape)
+
+
+def chosen(weights: list[float]) -> int:
+    """``torch.multinomial(torch.tensor(weights), 1)``."""
+    return int(rng.multinomial(rng.current(), np.asarray(weights, np.float32), 1, False).reshape(-1)[0])
+
+
+def log_bounds(ratio: tuple[float, float]) -> tuple[float, float]:
+    """Logarithms of two aspect ratios, rounded to float32 as PyTorch's are."""
+    low, high = (float(np.float32(math.log(np.float32(r)))) for r in ratio)
+    return low, high
+
+
+def area_and_ratio(area: int, scale: tuple[float, float], logs: tuple[float, float]) -> tuple[float, float]:
+    """A part of an area within ``scale``, and an aspect ratio whose logarithm is uniform."""
+    part = area * between(scale[0], scale[1])
+    return part, float(np.float32(math.exp(between(*logs))))
+
+
+def dirichlet(alphas: list[float], rows: int = 1) -> np.ndarray:
+    """``torch._sample_dirichlet``: float32 (rows, len(alphas)), gamma numbers divided by their sum."""
+    gammas = np.array([[_gamma(float(np.float32(a))) for a in alphas] for _ in range(rows)])
+    shares = (gammas / gammas.sum(-1, keepdims=True)).astype(np.float32)
+    return np.clip(shares, np.finfo(np.float32).tiny, np.nextafter(np.float32(1), np.float32(0)))
+
+
+def _gamma(alpha: float) -> float:
+    """A gamma number by Marsaglia and Tsang's rejection (2000), in float64."""
+    engine, scale = rng.current(), 1.0
+    if alpha < 1:
+        if alpha == 0:
+            return 0.0
+        scale = (1.0 - float(rng.uniform(engine, 1, 0.0, 1.0, np.float64)[0])) ** (1.0 / alpha)
+        alpha += 1.0
+    d = alpha - 1.0 / 3.0
+    c = 1.0 / math.sqrt(9.0 * d)
+    while True:
+        y = 0.0
+        while y <= 0:
+            x = float(rng.normal(engine, 1, 0.0, 1.0, np.float64)[0])
+            y = 1.0 + c * x
+        v = y * y * y
+        u = 1.0 - float(rng.uniform(engine, 1, 0.0, 1.0, np.float64)[0])
+        if u < 1.0 - 0.0331 * x**4 or math.log(u) < 0.5 * x * x + d * (1.0 - v + math.log(v)):
+            return scale * d * v

@@ -1,0 +1,1 @@
+"""Transforms of pictures as NumPy arrays (..., C, H, W); nothing here knows tensors or PIL."""
