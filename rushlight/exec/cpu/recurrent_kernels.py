@@ -16,12 +16,15 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu import vector_math
-from rushlight.exec.cpu.tiles import I64, KERNEL, POINTER, WIDTH, Code, Form, Segment, const, tiles
+from rushlight.exec.cpu.tiles import KERNEL, POINTER, WIDTH, Code, Form, Segment, const, tiles
 
 FORWARD_SLOTS = ("numbers", "steps", "hidden", "inputs", "active", "first_row", "x_start", "x_stride", "batch", "panel",
                  "*x", "*h0", "*c0", "*weights", "*bias", "*y", "*h", "*c", "*state", "*gates", "*cells")
 BACKWARD_SLOTS = ("numbers", "steps", "hidden", "active", "first_row", "y_start", "y_stride", "batch",
-                  "*dy", "*h0", "*c0", "*weights", "*y", "*gates", "*cells", "*dh", "*dc", "*dgates")
+                  "*dy", "*dh_last", "*dc_last", "*h0", "*c0", "*weights", "*y", "*gates", "*cells", "*dh", "*dc", "*dgates")
+# slots of the way back that are operands -> their names in the table
+OPERANDS = {"dy": "dy", "dh_last": "dh", "dc_last": "dc", "h0": "h", "c0": "c", "y": "y", "gates": "gates", "cells": "cells"}
+BIAS_SLOTS = ("numbers", "hidden", "*target", "*b_ih", "*b_hh")
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,30 @@ class Frame(Code):
     def done(self, module: Any) -> str:
         self.b.ret(const(0))
         return str(module)
+
+
+# --- biases -------------------------------------------------------------------------------------------------------
+def bias(kind: Kind, form: Form, given: bool, name: str) -> str:
+    """The biases of a panel's four sums, side by side; units are panels. Zeros where the layer has none."""
+    module = ir.Module(name)
+    k = Frame(module, name, form, BIAS_SLOTS)
+    b, s, H = k.b, k.s, k.hidden
+
+    def panel(p: Any) -> None:
+        for j in range(WIDTH):
+            target = k.at(s["target"], b.add(b.mul(p, const(form.panel)), const(j * form.lanes)))
+            unit = b.mul(p, const(form.panel if kind.adjacent else form.lanes))
+            if kind.adjacent:
+                unit = b.add(unit, const(j * form.lanes))
+            total = k.zero()
+            for vector, segment in (("b_ih", kind.x), ("b_hh", kind.h)) if given else ():
+                if j in segment:
+                    gate = 0 if kind.adjacent else segment.index(j)
+                    source = k.at(k.at(s[vector], b.mul(H, const(gate))), unit)
+                    total = b.fadd(total, k.load(source, k.first(b.sub(H, unit))))
+            k.store(total, target)
+    k.loop(k.begin, k.end, 1, panel)
+    return k.done(module)
 
 
 # --- forward ------------------------------------------------------------------------------------------------------
@@ -225,6 +252,11 @@ def backward(kind: Kind, form: Form, name: str) -> str:
     depth = b.mul(H, const(kind.gates))
     block_size = b.mul(depth, const(form.panel))
 
+    def start(n: Any) -> None:  # what the gradients of the last states are is where the way back begins
+        for gradient in ("dh", "dc") if kind.name == "lstm" else ("dh",):
+            k.copy(k.row(s[f"{gradient}_last"], n, H), k.row(s[gradient], n, H), H)
+    k.loop(k.begin, k.end, 1, start)
+
     def step(back: Any) -> None:
         t = b.sub(b.sub(s["steps"], const(1)), back)
         count = k.mine(k.active(t))
@@ -331,4 +363,3 @@ def _rnn_slope(r: Back, v: Any, mask: Any) -> None:
 
 
 SLOPES: dict[str, Callable[[Back, Any, Any], None]] = {"lstm": _lstm_slope, "gru": _gru_slope, "rnn_tanh": _rnn_slope, "rnn_relu": _rnn_slope}
-assert I64 is not None

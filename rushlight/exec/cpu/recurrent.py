@@ -1,0 +1,158 @@
+"""Recurrent layers in a native plan: their weights packed into panels, then one kernel for all steps of all sequences.
+
+Left to NumPy: projections, numbers other than float32 and float64, and inputs whose rows are not adjacent in memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+from rushlight.exec.cpu import recurrent_kernels as kernels
+from rushlight.exec.cpu.recurrent_kernels import KINDS, Kind
+from rushlight.exec.cpu.steps import Address, KernelStep
+from rushlight.exec.cpu.tiles import REALS, Form, pack_kernel
+from rushlight.ir.program import Instr, Operand
+from rushlight.ir.spec import Spec
+from rushlight.ops.recurrent import Step, Weights, schedule
+
+NewValue = Callable[[int], int]
+NAMES = frozenset(f"{n}_layer{way}" for n in ("lstm", "gru", "rnn") for way in ("", "_grad"))
+
+
+def recurrent_steps(instr: Instr, new_value: NewValue) -> list[KernelStep] | None:
+    """The steps of a recurrent layer or of its gradient; None where NumPy must run it."""
+    if instr.op.name not in NAMES or instr.outs[0].dtype.name not in REALS or not instr.outs[0].numel:
+        return None
+    layer = _Layer(instr, new_value)
+    return layer.steps() if layer.fits() else None
+
+
+class _Layer:
+    """One instruction."""
+
+    def __init__(self, instr: Instr, new_value: NewValue):
+        self.instr, self.new_value = instr, new_value
+        self.back = instr.op.name.endswith("_grad")
+        name = instr.op.name.split("_")[0]
+        attrs = dict(zip(instr.op.attrs, instr.attrs))
+        self.kind: Kind = KINDS[f"rnn_{attrs['nonlinearity']}" if name == "rnn" else name]
+        self.keep = bool(attrs.get("keep"))
+        self.form = Form(instr.outs[0].dtype.name)
+        fixed = [n for n in instr.op.inputs if n != "weights"]
+        self.operands = dict(zip(fixed, instr.operands))
+        rest = instr.operands[len(fixed):]
+        self.weights = Weights.of(tuple(rest)) if not self.back else Weights(None, rest[0] if rest else self.operands["w_hh"])
+        self.projected = len(rest) > 1 if self.back else len(rest) % 2 == 1
+        self.hidden = self.weights.w_hh.spec.shape[0] // self.kind.gates
+        rows = self.operands["dy" if self.back else "x"].spec
+        self.schedule: list[Step] = schedule(rows.shape, attrs["sizes"], attrs["reverse"])
+        self.batch = max(s.count for s in self.schedule)
+        self.made: list[KernelStep] = []
+        self.tables: list[Any] = []
+
+    def fits(self) -> bool:
+        """Whether the kernels can run it."""
+        rows = self.operands["dy" if self.back else "x"].spec
+        others = [o.spec for n, o in self.operands.items() if n not in ("x", "dy", "w_hh")]
+        biases = [o.spec for o in self.weights[2:4] if o is not None]
+        return not self.projected and (rows.strides[-1] == 1 or rows.shape[-1] == 1) and all(s.contiguous for s in (*others, *biases)) \
+            and all(s.dtype is rows.dtype for s in (*others, *biases))
+
+    # --- pieces ---------------------------------------------------------------------------------------------------
+    def table(self, values: list[int]) -> int:
+        """The address of a table of numbers that lives as long as the step."""
+        self.tables.append((ctypes.c_int64 * len(values))(*values))
+        return ctypes.addressof(self.tables[-1])
+
+    def starts(self, s: Spec) -> tuple[int, int]:
+        """Where the rows of each step begin in an operand, as a table, and the distance of rows; in elements."""
+        if len(s.shape) == 2:
+            return self.table([step.first * s.strides[0] for step in self.schedule]), s.strides[0]
+        return self.table([step.first // s.shape[1] * s.strides[0] for step in self.schedule]), s.strides[1]
+
+    def step_tables(self) -> dict[str, int]:
+        return {"steps": len(self.schedule), "hidden": self.hidden, "batch": self.batch,
+                "active": self.table([0, *[s.count for s in self.schedule], 0]), "first_row": self.table([s.first for s in self.schedule])}
+
+    def address(self, o: Operand) -> Address:
+        return Address(o.value, o.spec.offset * self.form.size)
+
+    def memory(self, elements: int) -> Address:
+        """Fresh memory for the length of the plan."""
+        return Address(self.new_value(elements * self.form.size))
+
+    def emit(self, key: str, write: Callable[[str], str], names: tuple[str, ...], values: dict[str, Any], units: int, work: int,
+             results: set[int]) -> None:
+        """A step; of values that several steps write, the first has them as results."""
+        slots = [values.get(n.lstrip("*"), 0) for n in names]
+        read = {s.value for s in slots if isinstance(s, Address)} - results
+        self.made.append(KernelStep(f"{key} {self.form.dtype}", write, slots, units, work, read, results, self.tables))
+
+    def pack(self, target: Address, source: Operand, groups: int, block: int, **values: int) -> None:
+        """Panels of a matrix of weights."""
+        depth = values["depth"]
+        slots = {"target": target, "source": self.address(source), "block": block, **values}
+        panels = -(-values["units"] // values["step"])
+        self.emit(f"pack {groups}", lambda name: pack_kernel(self.form, groups, name),
+                  ("numbers", "*target", "*source", "depth", "k_stride", "unit_stride", "group_stride", "units", "step", "group_step", "skip",
+                   "block"), slots, panels, panels * depth * groups * self.form.lanes, set() if values["skip"] else {target.value})
+
+    def panels(self) -> int:
+        wide = self.form.panel if self.kind.adjacent else self.form.lanes
+        return -(-self.hidden // wide)
+
+    def pack_gates(self, target: Address, w: Operand, segment: tuple[int, ...], skip: int, block: int) -> None:
+        """w (G·H, k) so that a panel has a vector of each gate, or four vectors of units."""
+        unit, k = w.spec.strides
+        lanes, flat = self.form.lanes, self.kind.adjacent
+        self.pack(target, w, len(segment), block, depth=w.spec.shape[1], k_stride=k, unit_stride=unit, units=self.hidden, skip=skip,
+                  group_stride=(lanes if flat else self.hidden) * unit, step=self.form.panel if flat else lanes, group_step=lanes if flat else 0)
+
+    # --- the two kernels ------------------------------------------------------------------------------------------
+    def steps(self) -> list[KernelStep]:
+        if self.back:
+            self.backward()
+        else:
+            self.forward()
+        return self.made
+
+    def forward(self) -> None:
+        k, w, x = self.kind, self.weights, self.operands["x"]
+        depths = x.spec.shape[-1] * len(k.x) * self.form.lanes, self.hidden * len(k.h) * self.form.lanes
+        block = sum(depths)
+        packed, bias = self.memory(self.panels() * block), self.memory(self.panels() * self.form.panel)
+        self.pack_gates(packed, w.w_ih, k.x, 0, block)
+        self.pack_gates(packed, w.w_hh, k.h, depths[0], block)
+        both = {"target": bias, "hidden": self.hidden, "b_ih": self.address(w.b_ih), "b_hh": self.address(w.b_hh)} if w.b_ih is not None \
+            else {"target": bias, "hidden": self.hidden}
+        self.emit(f"bias {k.name} {w.b_ih is not None}", lambda name: kernels.bias(k, self.form, w.b_ih is not None, name), kernels.BIAS_SLOTS, both,
+                  self.panels(), self.hidden, {bias.value})
+        x_start, x_stride = self.starts(x.spec)
+        results = dict(zip(("y", "h", "c", "gates", "cells") if k.name == "lstm" else ("y", "h", "gates"), map(Address, self.instr.results)))
+        state = self.memory(2 * self.batch * self.hidden)
+        values = {**self.step_tables(), "inputs": x.spec.shape[-1], "x_start": x_start, "x_stride": x_stride, "panel": block,
+                  "x": self.address(x), "h0": self.address(self.operands["h"]), "weights": packed, "bias": bias, "state": state, **results}
+        if k.name == "lstm":
+            values["c0"] = self.address(self.operands["c"])
+        rows = self.instr.outs[0].numel // self.hidden
+        self.emit(f"recurrent {k.name} {self.keep}", lambda name: kernels.forward(k, self.form, self.keep, name), kernels.FORWARD_SLOTS, values,
+                  self.batch, rows * block * self.panels(), {state.value, *self.instr.results})
+
+    def backward(self) -> None:
+        k, w, o = self.kind, self.weights.w_hh, self.operands
+        depth = k.gates * self.hidden
+        panels = -(-self.hidden // self.form.panel)
+        packed = self.memory(panels * depth * self.form.panel)
+        row, column = w.spec.strides
+        self.pack(packed, w, 4, depth * self.form.panel, depth=depth, k_stride=row, unit_stride=column, units=self.hidden, skip=0,
+                  group_stride=self.form.lanes * column, step=self.form.panel, group_step=self.form.lanes)
+        y_start, y_stride = self.starts(o["dy"].spec)
+        names = ("dgates", "dh", "dc")[:len(self.instr.results)]
+        values = {**self.step_tables(), "y_start": y_start, "y_stride": y_stride, "weights": packed,
+                  **{slot: self.address(o[name]) for slot, name in kernels.OPERANDS.items() if name in o},
+                  **dict(zip(names, map(Address, self.instr.results)))}
+        rows = o["dy"].spec.numel // self.hidden
+        self.emit(f"recurrent back {k.name}", lambda name: kernels.backward(k, self.form, name), kernels.BACKWARD_SLOTS, values,
+                  self.batch, rows * depth * self.hidden, set(self.instr.results))
