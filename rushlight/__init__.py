@@ -57,7 +57,7 @@ _LAZY: dict[str, str] = {
                      "get_default_device", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision", "is_deterministic_algorithms_warn_only_enabled",
                      "set_deterministic_debug_mode", "is_warn_always_enabled", "set_warn_always", "typename", "is_distributed", "set_flush_denormal"), "rushlight.tensor.settings"),
 }
-_SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "serialization", "vision", "data", "cuda", "backends",
+_SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "serialization", "vision", "data", "cuda", "backends", "xpu", "accelerator",
                "testing", "amp", "jit", "distributions", "multiprocessing", "hub", "types", "version", "mps", "cpu", "return_types", "storage",
                "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed")
 

@@ -18,7 +18,6 @@ STANDS_FOR = {
     "lightning": "rushlight.lightning",
     "lightning.pytorch": "rushlight.lightning",
 }
-VERSION = "2.13.0+rushlight"  # of PyTorch's API; programs compare torch.__version__
 
 
 def own_name(name: str) -> str | None:
@@ -96,10 +95,11 @@ def as_torch() -> Any:
     True
     """
     import rushlight
+    from rushlight.version import __version__ as version
     if FINDER not in sys.meta_path:
         foreign = [name for name in STANDS_FOR if name in sys.modules]
         if foreign:
             raise RuntimeError(f"{foreign[0]} was imported before rushlight.as_torch(); call as_torch() first")
         sys.meta_path.insert(0, FINDER)
-        rushlight.__version__ = VERSION
+        rushlight.__version__ = version
     return importlib.import_module("torch")

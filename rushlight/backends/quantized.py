@@ -1,0 +1,3 @@
+"""torch.backends.quantized: there are no quantized engines."""
+
+engine, supported_engines = "none", ["none"]
