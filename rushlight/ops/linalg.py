@@ -49,7 +49,8 @@ def svd_shape(a: Any) -> Types:
     return (a.dtype, (*lead, m, k)), (a.dtype.to_real(), (*lead, k)), (a.dtype, (*lead, k, n))
 
 
-CHOLESKY = row("cholesky", "library", "x", same, vjp={"x": lambda F, g, out: F.cholesky_grad(g, out)}, sample="positive definite",
+# the lower factor, of matrices of which the lower triangle is read, or (attribute upper) the upper one
+CHOLESKY = row("cholesky", "library", "x", same, attrs="upper", vjp={"x": lambda F, g, out: F.cholesky_grad(g, out)}, sample="positive definite",
                grad_name="LinalgCholeskyExBackward0")
 INV = row("inv", "library", "x", same, vjp={"x": lambda F, g, out: -(F.adjoint(out) @ g @ F.adjoint(out))}, sample="invertible", grad_name="LinalgInvExBackward0")
 SOLVE = row("solve", "library", "a b", solve_shape, sample="invertible", grad_name="LinalgSolveExBackward0", vjp={
@@ -67,7 +68,7 @@ EIG = row("eig", "library", "x", lambda x: ((x.dtype.to_complex(), x.shape[:-1])
           vjp={"x": lambda F, g0, g1, out0, out1, x_spec: F.eig_grad(g0, g1, out0, out1, x_spec.dtype)}, grad_name="LinalgEigBackward0")
 MATRIX_EXP = row("matrix_exp", "library", "x", same, vjp={"x": lambda F, g, x: F.matrix_exp_grad(g, x)}, sample="matrices")
 # the forms that report what went wrong instead of raising
-CHOLESKY_EX = row("cholesky_ex", "library", "x", with_info, vjp={"x": lambda F, g0, out0: F.cholesky_grad(g0, out0)}, sample="positive definite",
+CHOLESKY_EX = row("cholesky_ex", "library", "x", lambda x, upper: with_info(x), attrs="upper", vjp={"x": lambda F, g0, out0: F.cholesky_grad(g0, out0)}, sample="positive definite",
                   grad_name="LinalgCholeskyExBackward0")
 INV_EX = row("inv_ex", "library", "x", with_info, sample="invertible", grad_name="LinalgInvExBackward0",
              vjp={"x": lambda F, g0, out0: -(F.adjoint(out0) @ g0 @ F.adjoint(out0))})

@@ -201,6 +201,19 @@ def log_softmax(x: Array, dim: int) -> Array:
     return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))  # type: ignore[no-any-return]
 
 
+def softmax_grad(y: Array, p: Array, dim: int) -> Array:
+    out = y * p
+    np.subtract(y, out.sum(axis=dim, keepdims=True), out=out)
+    out *= p
+    return out
+
+
+def log_softmax_grad(y: Array, out: Array, dim: int) -> Array:
+    p = np.exp(out)
+    p *= y.sum(axis=dim, keepdims=True)
+    return np.subtract(y, p, out=p)
+
+
 SCALAR_FUNCTIONS: dict[str, Kernel] = {f"scalar_{n}": getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "neg", "pow")}
 OVERWRITING = frozenset(("write", "index_put", "scatter", "scatter_add", "scatter_reduce"))
 KERNELS: dict[str, Kernel] = {
@@ -208,7 +221,7 @@ KERNELS: dict[str, Kernel] = {
     "remainder": remainder, "fmod": fmod, "pow": power, "bitwise_left_shift": shift_left, "bitwise_right_shift": shift_right,
     "complex": complex_of, "write": write, "write_bytes": write_bytes, "unview": unview, "arange": arange, "constant_pad": constant_pad,
     "random_mask": random_mask, "dropout": dropout, "linear": linear, "linear_no_bias": linear_no_bias,
-    "softmax": softmax, "log_softmax": log_softmax,
+    "softmax": softmax, "log_softmax": log_softmax, "softmax_grad": softmax_grad, "log_softmax_grad": log_softmax_grad,
     **SCALAR_FUNCTIONS, **indexing.KERNELS, **loss.KERNELS,
 }
 # Kernels in files of their own, imported when first used: file -> names of rows (a row's function has the row's name)

@@ -13,8 +13,8 @@ from rushlight.exec.numpy import linalg
 Array = np.ndarray[Any, Any]
 
 
-def cholesky(x: Array) -> Array:
-    return linalg.cholesky(x)
+def cholesky(x: Array, upper: bool) -> Array:
+    return linalg.cholesky(linalg.adjoint(x) if upper else x)
 
 
 def inv(x: Array) -> Array:
@@ -50,8 +50,8 @@ def eig(x: Array) -> tuple[Array, Array]:
     return linalg.eig(x)
 
 
-def cholesky_ex(x: Array) -> tuple[Array, Array]:
-    return linalg.cholesky_ex(x)
+def cholesky_ex(x: Array, upper: bool) -> tuple[Array, Array]:
+    return linalg.cholesky_ex(linalg.adjoint(x) if upper else x)
 
 
 def inv_ex(x: Array) -> tuple[Array, Array]:

@@ -43,7 +43,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, o
     tensor(0, dtype=torch.int32)
     """
     checked_matrix("cholesky_ex", A, True)
-    low, info = apply(TABLE["cholesky_ex"], (A.mH if upper else A,))
+    low, info = apply(TABLE["cholesky_ex"], (A,), (bool(upper),))
     if check_errors:
         raise_on(info, "cholesky_ex", INDEFINITE)
     return give(out, result("linalg_cholesky_ex", "L info")(low.mH if upper else low, info))

@@ -32,7 +32,7 @@ def checked_matrix(name: str, a: Tensor, square: bool = False, half: bool = Fals
 def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:  # noqa: N803
     """L with L Lᴴ = A (or U with Uᴴ U = A) for positive definite A."""
     checked_matrix("cholesky", A, True)
-    low = apply(TABLE["cholesky"], (A,))
+    low = apply(TABLE["cholesky"], (A,), (bool(upper),))
     return give(out, low.mH if upper else low)
 
 
@@ -122,9 +122,12 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out
         return give(out, kind(*apply(TABLE["svd"], (A,))))
     from rushlight.exec.numpy import linalg
     u, s, vh = apply(TABLE["svd"], (A,))
-    full = linalg.svd(unwrap(A.detach()), True)
     k = min(A.shape[-2:])
     from rushlight.tensor.functions.shape import cat
+    if A._storage.batched:  # inside vmap nothing can be read: the complements come from QR
+        rest = [apply(TABLE["qr"], (x.detach(),), ("complete",))[0][..., k:] for x in (u, vh.mH)]
+        return give(out, kind(cat([u, rest[0]], -1), s, cat([vh, rest[1].mH], -2)))
+    full = linalg.svd(unwrap(A.detach()), True)
     u = cat([u, wrap(np.array(full[0][..., k:]))], -1)
     vh = cat([vh, wrap(np.array(full[2][..., k:, :]))], -2)
     return give(out, kind(u, s, vh))

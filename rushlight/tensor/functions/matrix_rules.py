@@ -61,7 +61,7 @@ def qr_grad(gq: Tensor, gr: Tensor, q: Tensor, r: Tensor, mode: str) -> Tensor:
     mid = r @ adjoint(gr) - adjoint(gq) @ q
     sym = mid.tril() + adjoint(mid.tril(-1))
     if sym._spec.dtype.is_complex:  # an imaginary diagonal turns the phases of Q's columns, which R's real diagonal fixes
-        sym = sym - identity_like(sym, m) * (sym - adjoint(sym)) * 0.5
+        sym = sym - identity_like(sym, n) * (sym - adjoint(sym)) * 0.5
     return times_inverse_adjoint(gq + q @ sym, r)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply
-from rushlight.tensor.functions.common import fit, give, need_tensor, unify
+from rushlight.tensor.functions.common import fit, give, need_tensor
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
 
 
@@ -185,11 +185,9 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     for i, j in zip(left, right):  # a contracted dimension of size 1 stands for any size: the other is summed
         if a._spec.shape[i] != b._spec.shape[j]:
             if a._spec.shape[i] == 1:
-                b = b.sum(j, keepdim=True)
+                b = b.sum(j, keepdim=True, dtype=b._spec.dtype)
             else:
-                a = a.sum(i, keepdim=True)
-    if a._spec.dtype is not b._spec.dtype and a._spec.dtype.kind in "biu":  # sums of small integers are wider
-        a, b = unify(a, b)
+                a = a.sum(i, keepdim=True, dtype=a._spec.dtype)
     free_a = [d for d in range(len(a._spec.shape)) if d not in left]
     free_b = [d for d in range(len(b._spec.shape)) if d not in right]
     shape = [a._spec.shape[d] for d in free_a] + [b._spec.shape[d] for d in free_b]
