@@ -9,16 +9,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import rushlight as rl  # noqa: E402
-from rushlight.autograd import gradgradcheck  # noqa: E402
 
 import operator_samples as db  # noqa: E402
+
+from rushlight.autograd import gradgradcheck  # noqa: E402
 
 MOST = 3  # samples of an entry
 # Operators none of whose small samples requires gradients
 NEVER = ("zero_", "fill", "mode")
-# Entries about points where the first derivative has a step
-STEPS = ("linalg.norm.subgradients_at_zero",)
+# Points where the first derivative has a step, and numbers too coarse for differences
+NOT_SMOOTH = ("linalg.norm.subgradients_at_zero", "float")
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def numpy_executor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
 
 
-@pytest.mark.parametrize("name", [n for n in db.names() if db.entries()[n].supports_gradgrad and n not in STEPS])
+@pytest.mark.parametrize("name", [n for n in db.names() if db.entries()[n].supports_gradgrad and n not in NOT_SMOOTH])
 def test_second_derivatives(name: str) -> None:
     op = db.entries()[name]
     checked = 0
@@ -41,10 +41,10 @@ def test_second_derivatives(name: str) -> None:
             out = f(*db.with_tensors(args, new), **db.with_tensors(kwargs, new))
             out = process(out) if process is not None else out
             return tuple(t for t in db.tensors_in(out) if t.requires_grad)
-        if not of(*leaves):
-            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if not of(*leaves):
+                continue
             assert gradgradcheck(of, tuple(leaves), fast_mode=True, nondet_tol=1e-10, atol=1e-4)
         checked += 1
     assert checked or op.name in NEVER, "no sample has a gradient"

@@ -130,6 +130,7 @@ def along_dims(c: Call) -> RuleResult:
         xs = [reshape(x, (c.size, 1)) if isinstance(x, Tensor) else x for x in xs]
         attrs = c.replaced(dims=(1,), dim=1)
         return c.shaped(core.apply(c.op, tuple(xs), attrs))
+    xs = [reshape(x, (c.size, 1)) if isinstance(x, Tensor) and len(x._spec.shape) == 1 else x for x in xs]
     return c.shaped(core.apply(c.op, tuple(xs), moved_dims(c)))
 
 
@@ -252,10 +253,12 @@ def pool(c: Call) -> RuleResult:
     return [part(r, 0, c.size) for r in result] if isinstance(result, list) else part(result, 0, c.size)
 
 
-@rule("avg_pool_grad")
-def avg_pool_grad(c: Call) -> RuleResult:
+@rule("avg_pool_grad", "max_pool_grad")
+def pool_grad(c: Call) -> RuleResult:
+    """More images; positions count within each plane."""
     n, *rest = c.attr("shape")
-    return part(core.apply(c.op, (join(c.full(0), 0),), c.replaced(shape=(n * c.size, *rest))), 0, c.size)
+    images = tuple(join(c.full(i), 0) for i in range(len(c.args)))
+    return part(core.apply(c.op, images, c.replaced(shape=(n * c.size, *rest))), 0, c.size)
 
 
 # --- moving -------------------------------------------------------------------------------------------------------

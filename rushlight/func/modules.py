@@ -29,7 +29,7 @@ def functional_call(module: Any, parameter_and_buffer_dicts: dict[str, Tensor] |
         names = [k for d in given for k in d]
         twice = {k for k in names if names.count(k) > 1}
         if twice:
-            raise ValueError(f"{sorted(twice)} appear in multiple dictionaries; behavior of functional call is ambiguous")
+            raise ValueError(f"{sorted(twice)} appeared in multiple dictionaries; behavior of functional call is ambiguous")
         given = {k: v for d in given for k, v in d.items()}
     return _functional_call(module, dict(given), args, kwargs, tie_weights=tie_weights, strict=strict)
 

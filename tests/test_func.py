@@ -1,0 +1,294 @@
+"""torch.func and forward-mode differentiation against PyTorch: values, nesting, options, errors."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rushlight as rl
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(autouse=True)
+def numpy_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about transforms; executors are compared elsewhere."""
+    monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
+
+
+def data(t: Any, *shape: int, seed: int = 0) -> Any:
+    return t.tensor(np.random.default_rng(seed + sum(shape)).standard_normal(shape))
+
+
+def plain(x: Any) -> Any:
+    """Results as nests of arrays and numbers."""
+    if isinstance(x, (rl.Tensor, torch.Tensor)):
+        return x.detach().numpy()
+    if isinstance(x, dict):
+        return {k: plain(v) for k, v in x.items()}
+    if isinstance(x, (list, tuple)):
+        return [type(x).__name__, *map(plain, x)]
+    return x
+
+
+def same(got: Any, want: Any) -> None:
+    if isinstance(want, np.ndarray):
+        assert got.shape == want.shape and got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, **({"rtol": 1e-4, "atol": 1e-6} if want.dtype == np.float32 else {"rtol": 1e-6, "atol": 1e-9}))
+    elif isinstance(want, (list, dict)):
+        assert type(got) is type(want) and len(got) == len(want)
+        for k in (want if isinstance(want, dict) else range(len(want))):
+            same(got[k], want[k])
+    else:
+        assert got == want
+
+
+def agree(call: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        same(plain(call(rl)), plain(call(torch)))
+
+
+def f(x: Any, y: Any) -> Any:
+    return (x.sin() @ y).exp().sum()
+
+
+CALLS: dict[str, Any] = {
+    "grad": lambda t: t.func.grad(f)(data(t, 2, 3), data(t, 3, 2)),
+    "grad by the second": lambda t: t.func.grad(f, argnums=1)(data(t, 2, 3), data(t, 3, 2)),
+    "grad by both": lambda t: t.func.grad(f, argnums=(0, 1))(data(t, 2, 3), data(t, 3, 2)),
+    "grad of nests": lambda t: t.func.grad(lambda p, x: (p["w"] * x).sum() + p["b"][0].sin())({"w": data(t, 3), "b": [data(t)]}, data(t, 3, seed=1)),
+    "grad with aux": lambda t: t.func.grad(lambda x: (x.sum(), {"twice": 2 * x}), has_aux=True)(data(t, 3)),
+    "grad of grad": lambda t: t.func.grad(t.func.grad(lambda x: x.sin() * x))(data(t)),
+    "grad thrice": lambda t: t.func.grad(t.func.grad(t.func.grad(lambda x: x ** 5)))(data(t)),
+    "grad and value": lambda t: t.func.grad_and_value(f)(data(t, 2, 3), data(t, 3, 2)),
+    "grad and value with aux": lambda t: t.func.grad_and_value(lambda x: (x.sum(), x * 2), has_aux=True)(data(t, 3)),
+    "perturbations": lambda t: t.func.grad(lambda x: x * t.func.grad(lambda y: x + y)(x))(data(t)),
+    "grad of keywords": lambda t: t.func.grad(lambda x, *, k: (x * k).sum())(data(t, 3), k=data(t, 3, seed=1)),
+    "vjp": lambda t: (lambda out, pull: (out, pull(data(t, 2, 2, seed=3))))(*t.func.vjp(lambda x, y: x @ y, data(t, 2, 3), data(t, 3, 2))),
+    "vjp of nests": lambda t: (lambda out, pull: (out, pull({"a": data(t, 3, seed=5)})))(*t.func.vjp(lambda x: {"a": x.exp()}, data(t, 3))),
+    "vjp with aux": lambda t: (lambda out, pull, aux: (out, pull(data(t, 3, seed=5)), aux))(*t.func.vjp(lambda x: (x.exp(), x * 2), data(t, 3), has_aux=True)),
+    "jvp": lambda t: t.func.jvp(lambda x, y: x.sin() @ y, (data(t, 2, 3), data(t, 3, 2)), (data(t, 2, 3, seed=5), data(t, 3, 2, seed=7))),
+    "jvp with aux": lambda t: t.func.jvp(lambda x: (x.sin(), x * 2), (data(t, 3),), (data(t, 3, seed=1),), has_aux=True),
+    "jvp of jvp": lambda t: t.func.jvp(lambda x: t.func.jvp(t.sin, (x,), (t.ones_like(x),))[1], (data(t, 3),), (data(t, 3, seed=1),)),
+    "grad of jvp": lambda t: t.func.grad(lambda x: t.func.jvp(lambda v: v.sin() * v, (x,), (t.ones_like(x),))[1].sum())(data(t, 3)),
+    "jvp of grad": lambda t: t.func.jvp(t.func.grad(lambda x: x.sin().sum()), (data(t, 3),), (data(t, 3, seed=1),)),
+    "jvp of a constant": lambda t: t.func.jvp(lambda x: t.ones(2, dtype=t.float64), (data(t, 3),), (data(t, 3, seed=1),)),
+    "jacrev": lambda t: t.func.jacrev(lambda x: x.sin() * x.sum())(data(t, 2, 2)),
+    "jacrev by both": lambda t: t.func.jacrev(lambda x, y: x @ y, argnums=(0, 1))(data(t, 2, 3), data(t, 3)),
+    "jacrev in chunks": lambda t: t.func.jacrev(lambda x: x.sin() * x.sum(), chunk_size=2)(data(t, 5)),
+    "jacrev of nests": lambda t: t.func.jacrev(lambda p: {"out": p["w"] * p["b"]})({"w": data(t, 2), "b": data(t, 2, seed=1)}),
+    "jacrev with aux": lambda t: t.func.jacrev(lambda x: (x.sin(), x.sum()), has_aux=True)(data(t, 3)),
+    "jacfwd": lambda t: t.func.jacfwd(lambda x: x.sin() * x.sum())(data(t, 2, 2)),
+    "jacfwd by both": lambda t: t.func.jacfwd(lambda x, y: x @ y, argnums=(0, 1))(data(t, 2, 3), data(t, 3)),
+    "jacfwd with aux": lambda t: t.func.jacfwd(lambda x: (x.sin(), x.sum()), has_aux=True)(data(t, 3)),
+    "hessian": lambda t: t.func.hessian(lambda x: (x.sin() * x.roll(1)).sum())(data(t, 3)),
+    "hessian by both": lambda t: t.func.hessian(lambda x, y: (x * y).sin().sum(), argnums=(0, 1))(data(t, 2), data(t, 2, seed=1)),
+    "forward over reverse": lambda t: t.func.jacfwd(t.func.jacrev(lambda x: (x ** 3).sum()))(data(t, 3)),
+    "reverse over forward": lambda t: t.func.jacrev(t.func.jacfwd(lambda x: (x ** 3).sum()))(data(t, 3)),
+    "linearize": lambda t: (lambda out, push: (out, push(data(t, 3, seed=1)), push(data(t, 3, seed=2))))(*t.func.linearize(lambda x: x.sin() * 2, data(t, 3))),
+    "functionalize": lambda t: t.func.functionalize(lambda x: x.clone().add_(1).view(-1))(data(t, 2, 2)),
+    "vmap": lambda t: t.func.vmap(t.dot)(data(t, 4, 3), data(t, 4, 3, seed=1)),
+    "vmap over columns": lambda t: t.func.vmap(lambda x, y: x * y.sum(), in_dims=(1, None), out_dims=1)(data(t, 4, 3), data(t, 2)),
+    "vmap from the end": lambda t: t.func.vmap(lambda x: x.sum(), in_dims=-1)(data(t, 4, 3)),
+    "vmap of nests": lambda t: t.func.vmap(lambda d, x: {"a": d["w"] @ x, "b": (x, d["b"])}, in_dims=({"w": 0, "b": None}, 0),
+                                           out_dims={"a": 0, "b": (1, 0)})({"w": data(t, 4, 2, 3), "b": data(t, 2)}, data(t, 4, 3)),
+    "vmap of vmap": lambda t: t.func.vmap(t.func.vmap(lambda x, y: x * y, (None, 0)), (0, None))(data(t, 4), data(t, 3)),
+    "vmap in chunks": lambda t: t.func.vmap(lambda x: x.cumsum(0), chunk_size=2)(data(t, 5, 3)),
+    "vmap of a constant": lambda t: t.func.vmap(lambda x: t.ones(2))(data(t, 3)),
+    "vmap out None": lambda t: t.func.vmap(lambda x: (x * 2, t.ones(2)), out_dims=(0, None))(data(t, 3)),
+    "vmap of writes": lambda t: t.func.vmap(lambda x: x.clone().fill_diagonal_(0).index_fill_(0, t.tensor([0]), 5.))(data(t, 2, 3, 3)),
+    "vmap of indexing": lambda t: t.func.vmap(lambda x, i: x[i], (0, 0))(data(t, 3, 4), t.tensor([0, 2, 3])),
+    "vmap of the same table": lambda t: t.func.vmap(lambda i, x: x[i], (0, None))(t.tensor([[0, 1], [2, 3]]), data(t, 4, 2)),
+    "vmap of where": lambda t: t.func.vmap(lambda x: t.where(x > 0, x, -x))(data(t, 5)),
+    "samples' gradients": lambda t: t.func.vmap(t.func.grad(lambda w, x: (w @ x).sin().sum()), (None, 0))(data(t, 2, 3), data(t, 5, 3)),
+    "grad of vmap": lambda t: t.func.grad(lambda w: t.func.vmap(lambda x: (w * x).sin())(data(t, 5, 3)).sum())(data(t, 3)),
+    "vmap of hessian": lambda t: t.func.vmap(t.func.hessian(lambda x: (x ** 3).sum() * x[0]))(data(t, 4, 2)),
+    "vmap of jvp": lambda t: t.func.vmap(lambda x, v: t.func.jvp(t.sin, (x,), (v,))[1])(data(t, 4), data(t, 4, seed=1)),
+    "convolutions per sample": lambda t: t.func.vmap(lambda x, w: t.nn.functional.conv2d(x[None], w).squeeze(0))(data(t, 3, 2, 5, 5), data(t, 3, 4, 2, 3, 3)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_as_pytorch(name: str) -> None:
+    agree(CALLS[name])
+
+
+# --- modules ------------------------------------------------------------------------------------------------------
+def net(t: Any) -> Any:
+    m = t.nn.Sequential(t.nn.Linear(3, 4), t.nn.Tanh(), t.nn.Linear(4, 2))
+    for i, p in enumerate(m.parameters()):
+        p.data = data(t, *p.shape, seed=i).float()
+    return m
+
+
+def test_functional_call_and_per_sample_gradients() -> None:
+    def run(t: Any) -> Any:
+        m = net(t)
+        parameters = {k: p.detach() for k, p in m.named_parameters()}
+
+        def loss(p: Any, x: Any, y: Any) -> Any:
+            return ((t.func.functional_call(m, p, (x[None],)) - y) ** 2).mean()
+        x, y = data(t, 6, 3).float(), data(t, 6, 2).float()
+        return t.func.vmap(t.func.grad(loss), (None, 0, 0))(parameters, x, y)
+    agree(run)
+
+
+def test_functional_call_options() -> None:
+    def run(t: Any, **options: Any) -> Any:
+        m = net(t)
+        m.register_buffer("extra", t.ones(1))
+        return t.func.functional_call(m, ({"0.weight": t.ones(4, 3)}, {"extra": t.zeros(1)}), data(t, 2, 3).float(), **options)
+    agree(run)
+    for t in (rl, torch):
+        with pytest.raises(RuntimeError, match="Missing key|Error"):
+            run(t, strict=True)
+        with pytest.raises(ValueError, match="appeared in multiple dictionaries"):
+            t.func.functional_call(net(t), ({"0.weight": t.ones(4, 3)}, {"0.weight": t.ones(4, 3)}), data(t, 2, 3))
+        with pytest.raises(ValueError, match="Expected parameter_and_buffer_dicts to be a dict"):
+            t.func.functional_call(net(t), 3, data(t, 2, 3))
+
+
+def test_ensembles() -> None:
+    def run(t: Any) -> Any:
+        models = [net(t) for _ in range(3)]
+        for i, m in enumerate(models):
+            m[0].weight.data += i
+        parameters, buffers = t.func.stack_module_state(models)
+        base = models[0]
+        out = t.func.vmap(lambda p, b, x: t.func.functional_call(base, (p, b), (x,)), (0, 0, None))(parameters, buffers, data(t, 5, 3).float())
+        return out, t.stack([m(data(t, 5, 3).float()) for m in models]), {k: v.requires_grad for k, v in parameters.items()}
+    agree(run)
+    with pytest.raises(RuntimeError, match="at least one model"):
+        rl.func.stack_module_state([])
+    with pytest.raises(RuntimeError, match="same training/eval mode"):
+        rl.func.stack_module_state([net(rl), net(rl).eval()])
+    with pytest.raises(RuntimeError, match="same class"):
+        rl.func.stack_module_state([net(rl), rl.nn.Linear(1, 1)])
+
+
+# --- random numbers -----------------------------------------------------------------------------------------------
+def test_randomness() -> None:
+    x = rl.zeros(3)
+    with pytest.raises(RuntimeError, match="called random operation while in randomness error mode"):
+        rl.func.vmap(lambda v: v + rl.rand(2))(x)
+    rl.manual_seed(0)
+    alike = rl.func.vmap(lambda v: v + rl.rand(2), randomness="same")(x)
+    rl.manual_seed(0)
+    assert rl.equal(alike, rl.rand(2).expand(3, 2))
+    rl.manual_seed(0)
+    unlike = rl.func.vmap(lambda v: v + rl.rand(2), randomness="different")(x)
+    torch.manual_seed(0)
+    want = torch.func.vmap(lambda v: v + torch.rand(2), randomness="different")(torch.zeros(3))
+    np.testing.assert_array_equal(unlike.numpy(), want.numpy())
+    ones = rl.ones(50)
+    for mode, equal in (("same", True), ("different", False)):
+        dropped = rl.func.vmap(lambda v: rl.nn.functional.dropout(v, 0.5), randomness=mode)(rl.stack([ones, ones]))
+        assert rl.equal(dropped[0], dropped[1]) is equal
+
+
+# --- the tape beside the transforms -------------------------------------------------------------------------------
+def test_gradients_flow_through_transforms_to_tensors_outside() -> None:
+    def run(t: Any) -> Any:
+        w = data(t, 3).requires_grad_()
+        g = t.func.grad(lambda x: (w * x ** 2).sum())(data(t, 3, seed=1))
+        g.sum().backward()
+        v = data(t, 3).requires_grad_()
+        t.func.vmap(lambda x: (v * x).sin())(data(t, 5, 3)).sum().backward()
+        return w.grad, v.grad
+    agree(run)
+
+
+def test_results_have_no_history_and_inputs_no_gradient() -> None:
+    x = data(rl, 3)
+    assert not rl.func.grad(lambda v: v.sin().sum())(x).requires_grad
+    y = data(rl, 3).requires_grad_()
+    assert rl.func.grad(lambda v: v.sin().sum())(y).requires_grad
+    with rl.no_grad():
+        assert not rl.func.grad(lambda v: v.sin().sum())(y).requires_grad
+    assert y.grad is None
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+ERRORS: dict[str, Any] = {
+    "grad of a vector": lambda t: t.func.grad(lambda x: x)(data(t, 3)),
+    "grad of no tensor": lambda t: t.func.grad(lambda x: 3)(data(t, 3)),
+    "argnums beyond": lambda t: t.func.grad(lambda x: x.sum(), argnums=1)(data(t, 3)),
+    "argnums of a float": lambda t: t.func.grad(lambda x: x.sum(), argnums=1.5)(data(t, 3)),
+    "aux missing": lambda t: t.func.grad(lambda x: x.sum(), has_aux=True)(data(t, 3)),
+    "cotangents of another structure": lambda t: t.func.vjp(lambda x: (x, x), data(t, 3))[1](data(t, 3)),
+    "primals no tuple": lambda t: t.func.jvp(lambda x: x, data(t, 3), data(t, 3)),
+    "tangents of another structure": lambda t: t.func.jvp(lambda x: x, (data(t, 3),), (data(t, 3), data(t, 3))),
+    "chunks of nothing": lambda t: t.func.jacrev(lambda x: x, chunk_size=0)(data(t, 3)),
+    "in_dims of another structure": lambda t: t.func.vmap(lambda x: x, in_dims=(0, 0))(data(t, 3)),
+    "in_dims None only": lambda t: t.func.vmap(lambda x: x, in_dims=(None,))(data(t, 3)),
+    "in_dims beyond": lambda t: t.func.vmap(lambda x: x, in_dims=2)(data(t, 3)),
+    "in_dims of a number": lambda t: t.func.vmap(lambda x, y: x, in_dims=(0, 0))(data(t, 3), 3),
+    "sizes differ": lambda t: t.func.vmap(lambda x, y: x)(data(t, 3), data(t, 4)),
+    "no inputs": lambda t: t.func.vmap(lambda: 3)(),
+    "out_dims of another structure": lambda t: t.func.vmap(lambda x: x, out_dims=(0, 0))(data(t, 3)),
+    "result no tensor": lambda t: t.func.vmap(lambda x: 3)(data(t, 3)),
+    "result batched with None": lambda t: t.func.vmap(lambda x: x, out_dims=None)(data(t, 3)),
+    "item": lambda t: t.func.vmap(lambda x: x * x.item())(data(t, 3)),
+    "if": lambda t: t.func.vmap(lambda x: x if x > 0 else -x)(data(t, 3)),
+    "write outside": lambda t: (lambda out: t.func.vmap(lambda x: out.add_(x))(data(t, 3, 2)))(t.zeros(2, dtype=t.float64)),
+    "randomness": lambda t: t.func.vmap(lambda x: x, randomness="some")(data(t, 3)),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_are_pytorchs(name: str) -> None:
+    with pytest.raises(Exception) as want:
+        ERRORS[name](torch)
+    with pytest.raises(want.type) as got:
+        ERRORS[name](rl)
+    assert name == "write outside" or str(got.value)[:18] == str(want.value)[:18]
+
+
+# --- forward mode -------------------------------------------------------------------------------------------------
+def test_dual_tensors() -> None:
+    def run(t: Any) -> Any:
+        ad = t.autograd.forward_ad
+        x, v = data(t, 3), data(t, 3, seed=1)
+        with ad.dual_level():
+            dual = ad.make_dual(x, v)
+            out = (dual.sin() * x).sum()
+            first = ad.unpack_dual(out)
+            back = ad.unpack_dual(dual)
+            none = ad.unpack_dual(x.sin()).tangent
+        return first.primal, first.tangent, back.primal, back.tangent, none, ad.unpack_dual(dual).tangent
+    agree(run)
+
+
+def test_dual_parameters_of_a_module() -> None:
+    def run(t: Any) -> Any:
+        ad = t.autograd.forward_ad
+        m = net(t)
+        parameters = {k: p.detach() for k, p in m.named_parameters()}
+        with ad.dual_level():
+            duals = {k: ad.make_dual(p, t.ones_like(p)) for k, p in parameters.items()}
+            out = t.func.functional_call(m, duals, (data(t, 2, 3).float(),))
+            return ad.unpack_dual(out).tangent
+    agree(run)
+
+
+def test_dual_levels_refuse_what_pytorch_refuses() -> None:
+    for t in (rl, torch):
+        ad = t.autograd.forward_ad
+        with pytest.raises(RuntimeError, match="create a dual"):
+            ad.make_dual(data(t, 3), data(t, 3))
+        with ad.dual_level():
+            with pytest.raises(RuntimeError, match="Nested forward mode AD is not supported"), ad.dual_level():
+                pass
+            with pytest.raises(RuntimeError, match="different size"):
+                ad.make_dual(data(t, 3), data(t, 2))
+            with pytest.raises(ValueError, match="floating point"):
+                ad.make_dual(t.ones(3, dtype=t.int64), t.ones(3))
+
+
+def test_gradcheck_of_forward_mode() -> None:
+    x = data(rl, 3).requires_grad_()
+    assert rl.autograd.gradcheck(lambda v: (v.sin() * v.roll(1)).cumsum(0), x, check_forward_ad=True, check_batched_grad=True)

@@ -1,0 +1,117 @@
+"""vmap of the most used operators against a loop over the samples, values and gradients, over PyTorch's own inputs."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import operator_samples as db  # noqa: E402
+
+import rushlight as rl  # noqa: E402
+from rushlight.func import batch_rules, vjp, vmap  # noqa: E402
+
+MOST = 4  # samples of an entry
+SIZE = 2  # of a batch
+# The shape of the result depends on numbers: where those are batched, vmap says so
+BY_NUMBERS = ("masked_select", "repeat_interleave", "tensor_split")
+# Defined up to a sign or a phase: compared by absolute value, and not by gradient
+UP_TO_PHASE = ("linalg.svd", "linalg.eigh", "linalg.qr")
+# They write running statistics that are not batched: refused, as in PyTorch
+IN_PLACE = ("nn.functional.batch_norm", "nn.functional.instance_norm")
+
+
+def batch(x: rl.Tensor) -> rl.Tensor:
+    """Two samples: x, and other numbers of the same domain (mostly; NaN equals NaN here)."""
+    x = x.detach()
+    other = x * 0.75 if x.dtype.is_floating_point or x.dtype.is_complex else x.clone()
+    return rl.stack([x, other])
+
+
+def choices(n: int) -> list[tuple[bool, ...]]:
+    """Which of n tensors are batched: all, only the first, all but the first."""
+    found = [(True,) * n]
+    if n > 1:
+        found += [(True, *(False,) * (n - 1)), (False, *(True,) * (n - 1))]
+    return found
+
+
+def close(got: Any, want: Any, name: str) -> None:
+    a, b = got.detach().numpy(), want.detach().numpy()
+    assert a.shape == b.shape and a.dtype == b.dtype, (a.shape, b.shape, a.dtype, b.dtype)
+    if name in UP_TO_PHASE:
+        a, b = np.abs(a), np.abs(b)
+    np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+
+
+@pytest.fixture(autouse=True)
+def no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No row may run sample by sample. Executors are compared elsewhere."""
+    monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
+    def refuse(call: Any) -> Any:
+        raise AssertionError(f"the row {call.op.name} has no batching rule")
+    monkeypatch.setattr(batch_rules, "one_by_one", refuse)
+
+
+@pytest.mark.parametrize("name", db.names())
+def test_vmap_is_a_loop(name: str) -> None:
+    op = db.entries()[name]
+    checked = 0
+    for f, args, kwargs, _ in db.samples(op, MOST):
+        if kwargs.get("dropout_p"):
+            continue
+        tensors = db.tensors_in((args, kwargs))
+        for which in choices(len(tensors)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if compare(op.name, f, args, kwargs, tensors, which):
+                    checked += 1
+    assert checked, "nothing was compared"
+
+
+def compare(name: str, f: Any, args: Any, kwargs: Any, tensors: list[rl.Tensor], which: tuple[bool, ...]) -> bool:
+    mapped = [t for t, w in zip(tensors, which) if w]
+    batches = [batch(t) for t in mapped]
+    floats = [i for i, t in enumerate(mapped) if t.requires_grad]
+    plain = {id(t): t.detach() for t in tensors}
+
+    def one(*xs: rl.Tensor) -> Any:
+        new = {**plain, **{id(t): x for t, x in zip(mapped, xs)}}
+        outs = tuple(db.tensors_in(f(*db.with_tensors(args, new), **db.with_tensors(kwargs, new))))
+        if name == "linalg.svd":  # any basis will do beyond the rank
+            k = outs[1].shape[-1]
+            outs = (outs[0][..., :k], outs[1], outs[2][..., :k, :])
+        return outs
+
+    def with_gradients(*xs: rl.Tensor) -> Any:
+        """The results and the gradients of the sum of their cosines."""
+        if not floats or name in UP_TO_PHASE:
+            return one(*xs)
+
+        def total(*some: rl.Tensor) -> Any:
+            full = list(xs)
+            for i, x in zip(floats, some):
+                full[i] = x
+            outs = one(*full)
+            real = [(o.abs() if o.dtype.is_complex else o) for o in outs if o.dtype.is_floating_point or o.dtype.is_complex]
+            return sum((o.cos().sum() for o in real), start=rl.zeros((), dtype=rl.float64)), outs
+        value, pull, outs = vjp(total, *[xs[i] for i in floats], has_aux=True)
+        return (*outs, *pull(rl.ones((), dtype=rl.float64)))
+    try:
+        rows = [with_gradients(*[b[i] for b in batches]) for i in range(SIZE)]
+    except RuntimeError:
+        return False  # the other sample is outside the function's domain (a matrix that is not positive definite)
+    try:
+        found = vmap(with_gradients)(*batches)
+    except RuntimeError as e:
+        assert name in BY_NUMBERS or (name in IN_PLACE and which != (True,) * len(which))
+        assert "vmap" in str(e)
+        return True
+    assert len(found) == len(rows[0])
+    for got, *want in zip(found, *rows):
+        close(got, rl.stack(want), name)
+    return True
