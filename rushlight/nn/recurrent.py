@@ -120,7 +120,7 @@ def _layers(
     groups = _group_weights(params, has_biases, projected)
     if batch_sizes is None and not input.size(1 if batch_first else 0):
         raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-    x = input.transpose(0, 1).contiguous() if batch_first else input
+    x = input.transpose(0, 1) if batch_first else input
     output, final = _stack(mode, x, initial, groups, num_layers, dropout, train, bidirectional, batch_sizes)
     return (output.transpose(0, 1) if batch_first else output), final
 

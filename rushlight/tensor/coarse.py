@@ -29,6 +29,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if x.dtype is not w.dtype:
         raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {scalar_name(x.dtype)} and {scalar_name(w.dtype)}. "
                            f"Convert the input, for example with x.to({w.dtype}).")
+    if not x.contiguous and len(x.shape) > 2 and x.reshape((x.numel // max(1, x.shape[-1]), x.shape[-1])) is None:
+        input = input.contiguous()  # rows that no single stride reaches: the backward pass wants that copy as well
     if bias is None:
         return apply(_LINEAR_NO_BIAS, (input, weight))
     if bias._spec.shape != (w.shape[0],):

@@ -55,6 +55,11 @@ def rnn_step(nonlinearity: str) -> Callable[[Tensor, State, Weights], tuple[Stat
 
 
 # --- layers -------------------------------------------------------------------------------------------------------
+def _rows(x: Tensor) -> Tensor:
+    """With adjacent rows, step by step: kernels read every number many times."""
+    return x if x._spec.contiguous else x.contiguous()  # type: ignore[attr-defined, no-any-return]
+
+
 def _keeps(*tensors: Tensor) -> bool:
     """Whether a backward pass may come."""
     return state.grad and any(t._rg for t in tensors)
@@ -62,19 +67,19 @@ def _keeps(*tensors: Tensor) -> bool:
 
 def lstm_layer(x: Tensor, h: Tensor, c: Tensor, w: Weights, sizes: Sizes, reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
     """One direction of one LSTM layer over all steps: the outputs, the last h and the last c."""
-    args = (x, h, c, *w.operands())
+    args = (_rows(x), h, c, *w.operands())
     return tuple(apply(TABLE["lstm_layer"], args, (sizes, reverse, _keeps(*args)))[:3])  # type: ignore[return-value]
 
 
 def gru_layer(x: Tensor, h: Tensor, w: Weights, sizes: Sizes, reverse: bool) -> tuple[Tensor, Tensor]:
     """One direction of one GRU layer over all steps: the outputs and the last h."""
-    args = (x, h, *w.operands())
+    args = (_rows(x), h, *w.operands())
     return tuple(apply(TABLE["gru_layer"], args, (sizes, reverse, _keeps(*args)))[:2])  # type: ignore[return-value]
 
 
 def rnn_layer(x: Tensor, h: Tensor, w: Weights, nonlinearity: str, sizes: Sizes, reverse: bool) -> tuple[Tensor, Tensor]:
     """One direction of one plain recurrent layer over all steps: the outputs and the last h."""
-    return tuple(apply(TABLE["rnn_layer"], (x, h, *w.operands()), (nonlinearity, sizes, reverse)))  # type: ignore[return-value]
+    return tuple(apply(TABLE["rnn_layer"], (_rows(x), h, *w.operands()), (nonlinearity, sizes, reverse)))  # type: ignore[return-value]
 
 
 def _parts(step: Any, x: Tensor, initial: State, w: Weights, sizes: Sizes, reverse: bool) -> tuple[Tensor, State, State]:
@@ -229,7 +234,7 @@ def lstm_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: T
     if state.grad:
         return _second(lstm_parts, (x, h, c, *weights), (sizes, reverse, False), needs, grads)  # type: ignore[no-any-return]
     w = Weights.of(weights)
-    dgates, dh, dc, *total = apply(TABLE["lstm_layer_grad"], (*grads, c, gates, cells, w.w_hh, *((w.w_hr,) if w.w_hr is not None else ())),
+    dgates, dh, dc, *total = apply(TABLE["lstm_layer_grad"], (*map(_rows, grads), c, gates, cells, w.w_hh, *((w.w_hr,) if w.w_hr is not None else ())),
                                    (sizes, reverse))
     p = _Products(x, h, y, sizes, reverse)
 
@@ -246,7 +251,7 @@ def gru_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Te
     if state.grad:
         return _second(gru_parts, (x, h, *weights), (sizes, reverse, False), needs, grads)  # type: ignore[no-any-return]
     w = Weights.of(weights)
-    dgates, dh = apply(TABLE["gru_layer_grad"], (*grads, h, y, gates, w.w_hh), (sizes, reverse))
+    dgates, dh = apply(TABLE["gru_layer_grad"], (*map(_rows, grads), h, y, gates, w.w_hh), (sizes, reverse))
     H = h._spec.shape[-1]
     p = _Products(x, h, y, sizes, reverse)
     by_x, by_h = dgates[..., :3 * H], (dgates[..., :2 * H], dgates[..., 3 * H:])  # n has a part of its own from h
@@ -261,7 +266,7 @@ def rnn_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Te
     if state.grad:
         return _second(rnn_parts, (x, h, *weights), (nonlinearity, sizes, reverse), needs, grads)  # type: ignore[no-any-return]
     w = Weights.of(weights)
-    dgates, dh = apply(TABLE["rnn_layer_grad"], (*grads, y, w.w_hh), (nonlinearity, sizes, reverse))
+    dgates, dh = apply(TABLE["rnn_layer_grad"], (*map(_rows, grads), y, w.w_hh), (nonlinearity, sizes, reverse))
     p = _Products(x, h, y, sizes, reverse)
     return _assemble(needs, 1, w, {
         "x": lambda: p.input(dgates, w.w_ih), "h": lambda: dh, "w_ih": lambda: p.w_ih(dgates), "w_hh": lambda: p.w_hh(dgates),
