@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-_SUBMODULES = ("datasets", "transforms")
+_SUBMODULES = ("datasets", "transforms", "models", "ops")
 
 
 def __getattr__(name: str) -> Any:
