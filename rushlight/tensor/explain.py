@@ -31,7 +31,7 @@ def explain(fn: Any, *args: Any, **kwargs: Any) -> None:
         print("# recorded")
         print(program)
         print("\n# primitives")
-        print(pipeline.lower(program, lambda op: op.kind != "coarse" or op.decompose is None))
+        print(pipeline.lower(program, lambda instr: instr.op.kind != "coarse" or instr.op.decompose is None))
         print("\n# plan (numpy)")
         print(executor.source(pipeline.lower(program, executor.claims))[0])
         realize_pending()
