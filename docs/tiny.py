@@ -210,10 +210,12 @@ class GradFn:
         tensors = [a for a in self.args if isinstance(a, Tensor)]
         if self.versions != [a.storage.version for a in tensors]:
             raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace operation")
+        y = self.out.detach()  # kept without its history, so that no cycle holds memory; here it gets it back
+        y.requires_grad, y.grad_fn = True, self
         extra = {"at": self.attrs["at"]} if "at" in self.attrs else {}
         for a, rule in zip(self.args, self.op.vjp):
             if isinstance(a, Tensor) and a.requires_grad and rule is not None:
-                yield a, rule(g, self.out, *self.args, **extra).sum_to(a.shape)
+                yield a, rule(g, y, *self.args, **extra).sum_to(a.shape)
 
 
 def backward(loss, keep=False):
