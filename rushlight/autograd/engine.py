@@ -127,7 +127,7 @@ def _step(fn: GradFn, grads: list[Any], keep: bool, found: Any, targets: Any, ne
         for number, ref in fn.retain.items():
             tensor = ref()
             if tensor is not None and grads[number] is not None:
-                tensor.grad = grads[number].detach()
+                tensor.grad = grads[number].clone() if tensor.grad is None else tensor.grad + grads[number]
     if targets is not None:
         for number, g in enumerate(grads):
             if g is not None and (id(fn), number) in targets:

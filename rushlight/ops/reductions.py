@@ -72,12 +72,12 @@ def selection(name: str, attrs: str, size: Rule) -> Op:
         out = size(x, *values)
         return (x.dtype, out), (int64, out)
     return row(name, "reduce", "x", shape, attrs=attrs,
-               vjp={"x": lambda F, g0, x, out1, dim, keepdim: F.select_grad(g0, x, out1, dim, keepdim)})
+               vjp={"x": lambda F, g0, x_spec, out1, dim, keepdim: F.select_grad(g0, x_spec, out1, dim, keepdim)})
 
 
 TOPK = row("topk", "reduce", "x", lambda x, k, dim, largest, ordered: tuple(
     (t, x.shape[:dim] + (k,) + x.shape[dim + 1:] if x.shape else ()) for t in (x.dtype, int64)), attrs="k dim largest ordered",
-    vjp={"x": lambda F, g0, x, out1, dim: F.select_grad(g0, x, out1, dim, True)})
+    vjp={"x": lambda F, g0, x_spec, out1, dim: F.select_grad(g0, x_spec, out1, dim, True)})
 KTHVALUE = selection("kthvalue", "k dim keepdim", lambda x, k, dim, keepdim: reduced(x.shape, (dim,), keepdim))
 MEDIAN = selection("median", "dim keepdim", lambda x, dim, keepdim: reduced(x.shape, (dim,), keepdim))
 NANMEDIAN = selection("nanmedian", "dim keepdim", lambda x, dim, keepdim: reduced(x.shape, (dim,), keepdim))

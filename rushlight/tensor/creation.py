@@ -11,7 +11,7 @@ import numpy as np
 from rushlight import rng
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType, of_numpy
-from rushlight.ir.spec import contiguous_strides, iteration_order, spec
+from rushlight.ir.spec import iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, from_flat, new_tensor, unwrap, wrap
 from rushlight.tensor.device import device as Device
@@ -177,7 +177,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory.")
     strides = tuple(s // size for s in ndarray.strides)
     if ndarray.flags.c_contiguous:
-        flat, strides = ndarray.reshape(-1), contiguous_strides(ndarray.shape)
+        flat = ndarray.reshape(-1)
     else:
         reach = 1 + sum((n - 1) * s for n, s in zip(ndarray.shape, strides)) if ndarray.size else 0
         flat = np.lib.stride_tricks.as_strided(ndarray, (reach,), (size,))

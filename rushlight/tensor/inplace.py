@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from rushlight.autograd.graph import GradFn, Saved
+from rushlight.autograd.graph import TWICE, GradFn, Saved
 from rushlight.ir.spec import Spec, dense_order, spec
 from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, new_tensor, zeros
 from rushlight.tensor.state import state
@@ -154,10 +154,15 @@ class CopySlices(GradFn):
 
     def __init__(self, base_edge: Any, new_edge: Any, part: Spec, whole: Spec):
         super().__init__((base_edge, new_edge), (whole,))
-        self.part = part
+        self.part: Spec | None = part
         self.whole = whole
 
+    def release(self) -> None:
+        self.part = None
+
     def backward(self, grads: list[Any]) -> Any:
+        if self.part is None:
+            raise RuntimeError(TWICE)
         inside = taken_from(grads[0], self.part, self.whole) if self.edges[1] is not None else None
         outside = emptied(grads[0], self.part, self.whole) if self.edges[0] is not None else None
         return [outside, inside]

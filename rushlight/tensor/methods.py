@@ -545,9 +545,9 @@ def retain_grad(self: Tensor) -> None:
     """Keep the gradient of a tensor that is no leaf in ``grad``."""
     if not self.requires_grad:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-    fn = self.grad_fn
-    if fn is None or self.retains_grad:
+    if self._grad_fn is None or self.retains_grad:
         return
+    fn = self.grad_fn
     if fn.retain is None:
         fn.retain = {}
     fn.retain[self._out] = weakref.ref(self)

@@ -67,11 +67,16 @@ def _shared(t: Tensor) -> bool:
     return sys.getrefcount(t._storage) > 4
 
 
-def keeps(out: Tensor, *inputs: Tensor) -> Tensor:
-    """out, whose backward pass checks that these inputs of a composed operation were not written to meanwhile."""
+def keeps(out: Tensor, *inputs: Tensor, result: bool = False) -> Tensor:
+    """out, whose backward pass checks that these inputs (and the result) were not written to meanwhile.
+
+    For operations whose gradient in PyTorch keeps more than the rules here need: what is an error there is one here.
+    """
     fn = out._grad_fn
-    if isinstance(fn, OpFn) and fn.saved is not FREED:
+    if isinstance(fn, OpFn) and isinstance(fn.saved, dict) and out._base is None:
         fn.saved.update({f"input {i}": Saved(x) for i, x in enumerate(inputs)})
+        if result:
+            fn.saved["result"] = Saved(out, out._out)
     return out
 
 

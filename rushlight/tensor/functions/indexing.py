@@ -9,7 +9,7 @@ import numpy as np
 from rushlight.ir.dtype import bool_, int64
 from rushlight.ir.spec import Spec, iteration_order, spec
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, owned, relaid, unwrap, view, wrap
+from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, keeps, owned, relaid, unwrap, view, wrap
 from rushlight.tensor.functions.common import cast, fit, give, operand, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import broadcast_shapes, expand, part_gradient, permute, reshape, strided_part
 from rushlight.tensor.known import check_index
@@ -118,7 +118,9 @@ def parse(t: Tensor, index: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
             advanced.append((dim, p))
             dim += 1
             source += 1
-    return (out if out is not t else view(t, t._spec, "AliasBackward0", lambda g: g)), advanced
+    if out is t:
+        out = strided_part(t, 0, 0, t._spec.shape[0], 1) if index.__class__ is slice else view(t, t._spec, "AliasBackward0", lambda g: g)
+    return out, advanced
 
 
 def _slice(t: Tensor, dim: int, s: slice) -> Tensor:
@@ -258,7 +260,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     index = _checked_index("gather", index)
     _index_fits("gather", input, d, index)
     _within(input, d, index)
-    return give(out, apply(TABLE["gather"], (input, index), (d,)))
+    return give(out, keeps(apply(TABLE["gather"], (input, index), (d,)), input))
 
 
 def _index_fits(name: str, x: Tensor, d: int, index: Tensor, src: Any = None) -> None:
@@ -348,7 +350,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     from rushlight.tensor.functions.shape import broadcast_tensors
     x, m = broadcast_tensors(input, mask)
-    return give(out, x[m] if x._spec.shape else x.reshape(1)[m.reshape(1)])
+    return give(out, keeps(x[m] if x._spec.shape else x.reshape(1)[m.reshape(1)], input))
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -387,14 +389,14 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError("masked_scatter: expected the number of elements in source to be at least the number of true values in mask")
     flat = x.reshape(-1)
     values = source.reshape(-1)[:where.size]
-    return apply(TABLE["index_put"], (flat, values, wrap(where)), ((0,), False)).reshape(x._spec.shape)
+    return owned(apply(TABLE["index_put"], (flat, values, wrap(where)), ((0,), False)).reshape(x._spec.shape))
 
 
 def take(input: Tensor, index: Tensor, *, out: Any = None) -> Tensor:
     """Elements of the flat tensor."""
     if index._spec.dtype is not int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype}")
-    return give(out, apply(TABLE["index"], (input.reshape(-1), index), ((0,),)))
+    return give(out, keeps(apply(TABLE["index"], (input.reshape(-1), index), ((0,),)), input))
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Any = None) -> Tensor:
@@ -429,7 +431,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
         raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source._spec.numel}, "
                            f"index.numel() = {index._spec.numel}")
     flat = apply(TABLE["index_put"], (input.reshape(-1), source.reshape(-1), index.reshape(-1)), ((0,), bool(accumulate)))
-    return flat.reshape(input._spec.shape)
+    return owned(keeps(flat, source).reshape(input._spec.shape))
 
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
@@ -462,7 +464,7 @@ def _along(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, ac
                            f"{list(input._spec.shape)} source.shape = {list(source._spec.shape)}")
     if source._spec.dtype is not input._spec.dtype:
         raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {input.dtype} and (source) {source.dtype}")
-    return apply(TABLE["index_put"], (input, expand(source, shape), index), ((d,), accumulate))
+    return keeps(apply(TABLE["index_put"], (input, expand(source, shape), index), ((d,), accumulate)), source)
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1, out: Any = None) -> Tensor:
@@ -517,7 +519,7 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
     if array.ndim == 0:
         return give(out, wrap(np.zeros((int(bool(array)), 0), np.int64)))
     # PyTorch's rows of positions lie column by column in memory
-    return give(out, wrap(np.ascontiguousarray(np.argwhere(array).T, np.int64)).t())
+    return give(out, owned(wrap(np.ascontiguousarray(np.argwhere(array).T, np.int64)).t()))
 
 
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Any = None) -> Tensor:

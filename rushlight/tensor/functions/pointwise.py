@@ -11,11 +11,13 @@ from rushlight.autograd.grad_mode import no_grad
 from rushlight.autograd.graph import GradFn, Undefined
 from rushlight.ir.dtype import HALF, bool_
 from rushlight.ir.graph import SCALARS
+from rushlight.ir.spec import dense_order
 from rushlight.ops.domains import check_domain
+from rushlight.ops.pointwise import joint
 from rushlight.ops.table import TABLE, Op, load
-from rushlight.tensor.core import OpFn, Tensor, apply, edges_of, infer
+from rushlight.tensor.core import OpFn, Tensor, apply, edges_of, infer, relaid
 from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, need_tensor, operand, result_type, rewrite,
-                                               settings, tensor_of, to_float, unify)
+                                               settings, stand_in, tensor_of, to_float, unify)
 from rushlight.tensor.state import state
 
 load()
@@ -187,8 +189,12 @@ def scaled(other: Any, alpha: Any, input: Any) -> Any:
     if isinstance(alpha, builtins.complex) and not dtype.is_complex:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
     if isinstance(other, Tensor):
-        return mul(cast(other, dtype), builtins.bool(alpha) if dtype is bool_ else alpha)
-    return other * alpha
+        wide = cast(other, dtype)
+        out = mul(wide, builtins.bool(alpha) if dtype is bool_ else alpha)
+        if dense_order(wide._spec.shape, wide._spec.strides) is not None:
+            out._spec = wide._spec.at(wide._spec.shape, wide._spec.strides, 0)  # a sum lies as its operands do
+        return out
+    return builtins.bool(other * alpha) if dtype is bool_ else other * alpha
 
 
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -232,7 +238,10 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
             return give(out, small_power(cast(input, result_type(input, exponent)), exponent))
         if input._spec.dtype.kind in "biu" and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return give(out, join(TABLE["pow"], input, exponent))
+    result = join(TABLE["pow"], input, exponent)
+    if not isinstance(input, Tensor) and not result._spec.contiguous:
+        result = relaid(result, None)
+    return give(out, result)
 
 
 def small_power(x: Tensor, n: Any) -> Tensor:
@@ -334,6 +343,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     """input + weight * (end - input)."""
     if input.dtype is not end.dtype:
         raise RuntimeError(f"expected dtype {input.dtype} for `end`, but got dtype {end.dtype}")
+    joint(input._spec, end._spec)
     check_domain("lerp", input._spec.dtype)
     if isinstance(weight, Tensor):
         return give(out, input + (end - input) * weight)
@@ -364,8 +374,9 @@ def _lerp_by_number(x: Tensor, y: Tensor, weight: Any) -> Tensor:
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
     """input + value * tensor1 * tensor2."""
-    check_domain("addcmul", result_type(input, tensor1, tensor2))
-    product = tensor1 * tensor2
+    dtype = result_type(input, tensor1, tensor2)
+    check_domain("addcmul", dtype)
+    product = stand_in(tensor1, dtype) * stand_in(tensor2, dtype)
     return give(out, input + (product if value == 1 else product * value))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply
+from rushlight.tensor.core import Tensor, apply, keeps, owned
 from rushlight.tensor.functions.common import fit, give, need_tensor
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
 
@@ -90,7 +90,7 @@ def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
     if input._spec.dtype is not tensor._spec.dtype:
         from rushlight.tensor.functions.common import scalar_name
         raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {scalar_name(input.dtype)} and {scalar_name(tensor.dtype)}")
-    return give(out, reshape(apply(TABLE["matmul"], (unsqueeze(input, 0), unsqueeze(tensor, 1))), ()))
+    return give(out, owned(reshape(apply(TABLE["matmul"], (unsqueeze(input, 0), unsqueeze(tensor, 1))), ())))
 
 
 def vdot(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
@@ -126,14 +126,16 @@ def _mixed(start: Any, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     scaled = product if alpha == 1 else product * alpha
     if beta == 0:
         return scaled.expand(scaled._spec.shape) if scaled._spec.shape else scaled
-    return (start if beta == 1 else start * beta) + scaled
+    start = start if beta == 1 else start * beta
+    return start + scaled if start._spec.contiguous else scaled + start  # the result lies as the product does
 
 
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
     """beta * input + alpha * mat1 @ mat2."""
     _rank("addmm", 2, mat1=mat1)
     _rank("addmm", 2, mat2=mat2)
-    return give(out, _mixed(input, apply(TABLE["matmul"], (mat1, mat2)), beta, alpha))
+    result = _mixed(input, apply(TABLE["matmul"], (mat1, mat2)), beta, alpha)
+    return give(out, keeps(result, *[a for a, b in ((mat1, mat2), (mat2, mat1)) if b.requires_grad]))
 
 
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:

@@ -54,7 +54,7 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DTyp
     from rushlight.tensor.functions.pointwise import where
     check_domain("nansum", input._spec.dtype)
     x = where(input != input, 0, input) if is_float(input) else input
-    return sum(x, dim, keepdim, dtype=dtype, out=out)
+    return give(out, keeps(sum(x, dim, keepdim, dtype=dtype or (out.dtype if out is not None else None)), input))
 
 
 def count(x: Tensor, dims: tuple[int, ...]) -> int:
@@ -93,7 +93,7 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DTy
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """The product over dim (all where None)."""
-    return give(out, reduce("prod", accumulated(input, dtype), dim, keepdim))
+    return give(out, keeps(reduce("prod", accumulated(input, dtype), dim, keepdim), result=True))
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
@@ -218,12 +218,12 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     """The variance over dim: squared differences from the mean, summed and divided by n - correction."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    return give(out, _centred(input, dim, keepdim, _correction(unbiased, correction))[0])
+    return give(out, keeps(_centred(input, dim, keepdim, _correction(unbiased, correction))[0], input))
 
 
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
     """The square root of the variance."""
-    return give(out, var(input, dim, unbiased, keepdim, correction=correction).sqrt())
+    return give(out, keeps(var(input, dim, unbiased, keepdim, correction=correction).sqrt(), input))
 
 
 def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
@@ -247,11 +247,10 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
     dims = wrap_dims(dim, len(x._spec.shape))
     if count(x, dims) == 0:
         return give(out, sum(x.exp(), dims, keepdim).log())
-    checked = x
     top = reduce("amax", x.detach() if not x._spec.dtype.is_complex else x.real.detach(), dims, True)
     top = where(top.abs() == float("inf"), 0, top)
     total = sum((x - top).exp(), dims, keepdim).log()
-    return give(out, keeps(total + (top if keepdim else top.reshape(total._spec.shape)), checked))
+    return give(out, keeps(total + (top if keepdim else top.reshape(total._spec.shape)), x, result=True))
 
 
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:

@@ -150,11 +150,11 @@ def zeros_of(s: Spec, like: Tensor) -> Tensor:
     return apply(TABLE["full"], (0,), (s.shape, like._spec.dtype))
 
 
-def select_grad(g: Tensor, x: Tensor, positions: Tensor, dim: int, keepdim: bool) -> Tensor:
+def select_grad(g: Tensor, x: Spec, positions: Tensor, dim: int, keepdim: bool) -> Tensor:
     """The gradient of a selection along dim: to where the values came from."""
     if not keepdim:
         g, positions = g.unsqueeze(dim), positions.unsqueeze(dim)
-    return zeros_of(x._spec, g).scatter_add(dim, positions, g)
+    return zeros_of(x, g).scatter_add(dim, positions, g)
 
 
 def scatter_source_grad(g: Tensor, index: Tensor, dim: int, src: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     to = s.reshape(new)
     if to is None:
         copy = apply(TABLE["copy"], (input,))
-        return _reshaped(copy, copy._spec.reshape(new), s.shape)
+        return owned(_reshaped(copy, copy._spec.reshape(new), s.shape))
     return _reshaped(input, to, s.shape)
 
 
