@@ -18,6 +18,8 @@ __all__ = ["Kumaraswamy"]
 class Kumaraswamy(TransformedDistribution):
     """The distribution on (0, 1) with P(X ≤ x) = 1 - (1 - x^a)^b, a = ``concentration1``, b = ``concentration0``.
 
+    The mode is NaN where a or b is below 1 (in PyTorch 2.13 everywhere, by a slip).
+
     >>> import rushlight as rl
     >>> Kumaraswamy(1., 1.).log_prob(rl.tensor(0.5))
     tensor(0.)

@@ -10,6 +10,7 @@ from rushlight.distributions.distribution import Distribution
 from rushlight.distributions.utils import _standard_normal, lazy_property
 from rushlight.tensor import functions as F
 from rushlight.tensor.creation import eye
+from rushlight.tensor.functions.linalg import cholesky_inverse
 from rushlight.tensor.functions.shape import Size, broadcast_shapes
 
 __all__ = ["MultivariateNormal"]
@@ -80,7 +81,7 @@ class _Covariance(Distribution):
     @lazy_property
     def precision_matrix(self) -> Any:
         """The inverse of the covariance."""
-        return F.cholesky_inverse(self._unbroadcasted_scale_tril).expand(self._matrix_shape())
+        return cholesky_inverse(self._unbroadcasted_scale_tril).expand(self._matrix_shape())
 
 
 class MultivariateNormal(_Covariance):
