@@ -16,6 +16,7 @@ from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import creation, formats, functions
 from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_overlap, flat_memory, gradient_edge, new_tensor, unwrap, wrap)
+from rushlight.tensor import method_forms
 from rushlight.tensor.device import CPU, check_device
 from rushlight.tensor.functions import common, indexing, pointwise, shape
 from rushlight.tensor.functions.common import cast, rewrite, shape_of
@@ -76,6 +77,7 @@ def in_place_method(name: str, f: Any) -> Any:
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return rewrite(self, f, args, kwargs, expanded, same)
+    method.__wrapped__ = f  # its signature
     method.__name__ = method.__qualname__ = name + "_"
     method.__doc__ = f"In-place version of `{name}`."
     return method
@@ -355,7 +357,8 @@ def is_pinned(self: Tensor, device: Any = None) -> bool:
 
 def is_shared(self: Tensor) -> bool:
     """Whether the memory is in shared memory."""
-    return False
+    shared = sys.modules.get("rushlight.multiprocessing.shared")
+    return shared is not None and shared.is_shared(self)
 
 
 def is_same_size(self: Tensor, other: Tensor) -> bool:
@@ -371,11 +374,6 @@ def is_set_to(self: Tensor, tensor: Tensor) -> bool:
 def get_device(self: Tensor) -> int:
     """-1 on the CPU."""
     return -1
-
-
-def dim_order(self: Tensor) -> tuple[int, ...]:
-    """The dimensions from outermost to innermost in memory."""
-    return tuple(sorted(range(len(self._spec.shape)), key=lambda d: -self._spec.strides[d]))
 
 
 def untyped_storage(self: Tensor) -> Any:
@@ -464,8 +462,9 @@ def pin_memory(self: Tensor, device: Any = None) -> Tensor:
 
 
 def share_memory_(self: Tensor) -> Tensor:
-    """The tensor itself; threads share all memory anyway."""
-    return self
+    """Move the memory, for all views of it, where other processes can map it. Returns the tensor."""
+    from rushlight.multiprocessing import shared
+    return shared.share(self)
 
 
 def to_dense(self: Tensor, dtype: Any = None, *, masked_grad: bool = True) -> Tensor:
@@ -672,7 +671,8 @@ def _draws() -> dict[str, Any]:
             return rng.normal(e, 2 * n, 0.0, half, d.to_real().numpy).view(d.numpy) + mean
         return rng.normal(e, n, float(mean), float(std), d.numpy)
 
-    def random(e: Any, n: int, d: DType, from_: Any = None, to: Any = None) -> Any:
+    def random(e: Any, n: int, d: DType, from_: Any = None, *to: Any) -> Any:
+        from_, to = (from_, *to) if to else (None if from_ is None else 0, from_)  # one number is the upper bound
         if from_ is not None and to is not None and int(from_) >= int(to):
             raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={from_} >= to={to}")
         return rng.random_(e, n, d.numpy, from_, to)
@@ -757,16 +757,16 @@ squeeze_, unsqueeze_, t_, transpose_, swapaxes_, swapdims_, as_strided_ = (
     _spec_in_place(n) for n in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims", "as_strided"))
 
 
-def apply_(self: Tensor, function: Any) -> Tensor:
-    """Replace each element by function(element). Slow: one Python call per element."""
+def apply_(self: Tensor, callable: Any) -> Tensor:
+    """Replace each element by callable(element). Slow: one Python call per element."""
     array = unwrap(self)
-    return assign(self, wrap(np.array([function(v) for v in array.reshape(-1).tolist()]).reshape(array.shape).astype(array.dtype)))
+    return assign(self, wrap(np.array([callable(v) for v in array.reshape(-1).tolist()]).reshape(array.shape).astype(array.dtype)))
 
 
-def map_(self: Tensor, tensor: Tensor, function: Any) -> Tensor:
-    """Replace each element by function(a, b). Slow: one Python call per element."""
+def map_(self: Tensor, tensor: Tensor, callable: Any) -> Tensor:
+    """Replace each element by callable(a, b). Slow: one Python call per element."""
     a, b = unwrap(self), unwrap(tensor.expand(self._spec.shape))
-    return assign(self, wrap(np.array([function(x, y) for x, y in zip(a.reshape(-1).tolist(), b.reshape(-1).tolist())]).reshape(a.shape).astype(a.dtype)))
+    return assign(self, wrap(np.array([callable(x, y) for x, y in zip(a.reshape(-1).tolist(), b.reshape(-1).tolist())]).reshape(a.shape).astype(a.dtype)))
 
 
 # --- new ----------------------------------------------------------------------------------------------------------
@@ -878,7 +878,7 @@ OPERATORS: dict[str, Any] = {
     **{f"__{k}__": _compare(k) for k in ("eq", "ne", "lt", "le", "gt", "ge")},
     "__neg__": pointwise.neg, "__pos__": pointwise.positive, "__abs__": pointwise.abs, "__invert__": pointwise.bitwise_not, "__getitem__": indexing.getitem,
     "__div__": _operator("div"), "__rdiv__": _operator("div", swap=True), "where": where_method, "polygamma": polygamma_method, "new_tensor": new_tensor_,
-    "stft": stft, "istft": istft, "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,
+    "stft": stft, "istft": istft, **method_forms.FORMS, "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,
 }
 
 

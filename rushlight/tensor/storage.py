@@ -36,8 +36,11 @@ class Storage:
         """Give the storage a new value: what an in-place operation does (it also counts the version of the tensor)."""
         self.cell = cell
         cell.owner = weakref.ref(self)
-        if self.home is not None and self.exposed():
+        if self.home is not None and (cell.buffer is not None or self.exposed()):
             realize_cell(cell)
+            if cell.buffer is not self.home:  # it was realized before this storage showed it
+                np.copyto(self.home, cell.buffer)
+                cell.buffer = self.home
 
     def read(self) -> Cell:
         """The cell to record a read of: a snapshot where somebody outside could write before the node runs."""
