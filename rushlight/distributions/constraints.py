@@ -254,10 +254,12 @@ class _Simplex(Constraint):
         return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
 
 
-class _Multinomial(_Below):
+class _Multinomial(Constraint):
     is_discrete = True
     event_dim = 1
-    bounds = (("upper_bound", operator.le),)
+
+    def __init__(self, upper_bound: Any):
+        self.upper_bound = upper_bound
 
     def check(self, value: Any) -> Any:
         """Counts that do not add up to more than the bound."""
