@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import struct
 import zlib
@@ -13,11 +14,11 @@ TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">
 
 
 def read(path: str | Path) -> np.ndarray:
-    """The array of an IDX file, plain or gzipped; ValueError naming the file where it is damaged."""
+    """The array of an IDX file, plain, gzipped or in xz; ValueError naming the file where it is damaged."""
     raw = Path(path).read_bytes()
     try:
-        return parse(gunzip(raw) if raw[:2] == b"\x1f\x8b" else raw)
-    except (ValueError, zlib.error) as e:
+        return parse(lzma.decompress(raw) if raw[:6] == b"\xfd7zXZ\0" else gunzip(raw) if raw[:2] == b"\x1f\x8b" else raw)
+    except (ValueError, zlib.error, lzma.LZMAError, EOFError) as e:
         raise ValueError(f"{path} is no whole IDX file: {e}. Delete it and fetch it again.") from e
 
 
