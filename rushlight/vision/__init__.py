@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 __version__ = "0.1.0"
-_SUBMODULES = ("datasets", "transforms", "models", "ops")
+_SUBMODULES = ("datasets", "transforms", "models", "ops", "utils", "io", "tv_tensors")
 
 
 def __getattr__(name: str) -> Any:

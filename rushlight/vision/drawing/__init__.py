@@ -1,0 +1,1 @@
+"""What rushlight.vision.utils offers, one concept per module."""
