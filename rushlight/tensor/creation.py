@@ -213,8 +213,11 @@ def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, r
     return ready(t, requires_grad)
 
 
-def from_dlpack(ext_tensor: Any) -> Tensor:
-    """A tensor on memory exported through DLPack (NumPy, JAX, PyTorch …)."""
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
+    """A tensor on memory exported through DLPack (NumPy, JAX, PyTorch …), or with copy=True on memory of its own."""
+    check_device(device)
+    if copy:
+        return from_dlpack(ext_tensor).clone()
     if isinstance(ext_tensor, Tensor):
         return ext_tensor.detach()
     array = np.from_dlpack(ext_tensor)
@@ -378,13 +381,13 @@ def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any 
     return give(out, ready(apply(TABLE["arange"], (start, step), (size, dtype)), requires_grad, device))
 
 
-def range_(start: Any = 0, end: Any = None, step: Any = 1, **kw: Any) -> Tensor:
+def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+           pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """start to end inclusive (PyTorch's deprecated torch.range)."""
     if end is None:
         start, end = 0, start
     n = math.floor((end - start) / step) + 1
-    dtype = kw.pop("dtype", None) or settings.default_dtype
-    return ready(apply(TABLE["arange"], (start, step), (n, dtype)), **kw)
+    return give(out, ready(apply(TABLE["arange"], (start, step), (n, dtype or settings.default_dtype)), requires_grad, device))
 
 
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,

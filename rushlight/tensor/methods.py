@@ -12,7 +12,7 @@ import numpy as np
 from rushlight.autograd.graph import RemovableHandle
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType
-from rushlight.ir.spec import spec
+from rushlight.ir.spec import channels_last_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import creation, formats, functions
 from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_overlap, flat_memory, gradient_edge, new_tensor, unwrap, wrap)
@@ -408,7 +408,8 @@ def to(self: Tensor, *args: Any, dtype: DType | None = None, device: Any = None,
         check_device(device)
     out = self if dtype is None or dtype is self._spec.dtype else cast(self, dtype)
     if getattr(memory_format, "order", None) is not None:
-        return shape.in_order(out, memory_format)
+        lies = channels_last_order(out._spec) == memory_format.order and not (copy and out is self)
+        return out if lies else shape.in_order(out, memory_format, copy=True)
     return shape.clone(self) if copy and out is self else out
 
 
@@ -858,6 +859,11 @@ def _fits(other: Any) -> bool:
         and not isinstance(other, str)
 
 
+def _divided_by(self: Tensor, other: Any) -> Any:
+    """other / self for a number: PyTorch multiplies the reciprocal, which its gradient keeps, not self."""
+    return pointwise.mul(pointwise.reciprocal(self), other) if _fits(other) else NotImplemented
+
+
 def _compare(name: str) -> Any:
     f = getattr(functions, name)
 
@@ -877,7 +883,7 @@ OPERATORS: dict[str, Any] = {
     **{f"__i{k}__": _operator(v, in_place_=True) for k, v in _NAMES.items() if k not in ("matmul",)},
     **{f"__{k}__": _compare(k) for k in ("eq", "ne", "lt", "le", "gt", "ge")},
     "__neg__": pointwise.neg, "__pos__": pointwise.positive, "__abs__": pointwise.abs, "__invert__": pointwise.bitwise_not, "__getitem__": indexing.getitem,
-    "__div__": _operator("div"), "__rdiv__": _operator("div", swap=True), "where": where_method, "polygamma": polygamma_method, "new_tensor": new_tensor_,
+    "__div__": _operator("div"), "__rdiv__": _divided_by, "__rtruediv__": _divided_by, "where": where_method, "polygamma": polygamma_method, "new_tensor": new_tensor_,
     "stft": stft, "istft": istft, **method_forms.FORMS, "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,
 }
 
@@ -910,6 +916,8 @@ def _transposed(self: Tensor) -> Tensor:
 
 
 def _matrix_transposed(self: Tensor) -> Tensor:
+    if not self._spec.shape:
+        return self
     if len(self._spec.shape) < 2:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {len(self._spec.shape)}-D tensor.")
     return shape.transpose(self, -2, -1)

@@ -12,12 +12,13 @@ CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 NUMBER_CATEGORY = {bool: 0, int: 1, float: 2, complex: 3}
 
 
-def promote_types(a: DType, b: DType) -> DType:
+def promote_types(type1: DType, type2: DType) -> DType:
     """The smallest type that holds both, by PyTorch's table.
 
     >>> promote_types(d.uint8, d.int8), promote_types(d.int64, d.float16)
     (torch.int16, torch.float16)
     """
+    a, b = type1, type2
     if a is b:
         return a
     ca, cb = CATEGORY[a.kind], CATEGORY[b.kind]

@@ -67,7 +67,13 @@ POLYNOMIAL = "{} of order n, an operand that is cut to an integer (negative: 0).
 
 
 def _order(name: str, title: str, value: str) -> Any:
-    return _two(name, POLYNOMIAL.format(title), f"rl.tensor([2.]), 2)\n    tensor([{value}])")
+    compute = _two(name, POLYNOMIAL.format(title), f"rl.tensor([2.]), 2)\n    tensor([{value}])")
+
+    def polynomial(input: Any, n: Any, *, out: Tensor | None = None) -> Tensor:
+        return compute(input, n, out=out)  # type: ignore[no-any-return]
+    polynomial.__name__ = polynomial.__qualname__ = name
+    polynomial.__doc__ = compute.__doc__
+    return polynomial
 
 
 chebyshev_polynomial_t = _order("chebyshev_polynomial_t", "The Chebyshev polynomial of the first kind T_n(cos θ) = cos nθ", "7.")

@@ -19,8 +19,6 @@ from rushlight.nn.functional.vision import (affine_grid, channel_shuffle, fold, 
 
 # names that stand in the torch namespace too
 TORCH_LEVEL = frozenset("""conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc max_pool1d max_pool2d max_pool3d avg_pool1d
-adaptive_avg_pool1d adaptive_max_pool1d dropout alpha_dropout feature_alpha_dropout embedding_bag embedding layer_norm group_norm batch_norm instance_norm
-rms_norm bilinear pairwise_distance cosine_similarity pdist ctc_loss pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle
-celu celu_ selu selu_ rrelu rrelu_ relu_ threshold threshold_ prelu hardshrink poisson_nll_loss cosine_embedding_loss hinge_embedding_loss kl_div
-margin_ranking_loss triplet_margin_loss binary_cross_entropy_with_logits max_pool1d_with_indices
+adaptive_avg_pool1d adaptive_max_pool1d rms_norm bilinear pairwise_distance cosine_similarity pdist pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle
+celu celu_ selu selu_ rrelu rrelu_ relu_ threshold threshold_ prelu hardshrink max_pool1d_with_indices
 grid_sampler grid_sampler_2d grid_sampler_3d""".split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import is_float, scalar_name
@@ -12,6 +13,7 @@ from rushlight.tensor.functions.indexing import tri_mask
 from rushlight.tensor.functions.shape import cat
 
 
+@reduced
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Tensor:
     """softmax(q kᵀ scale + mask) v; query (…, t, d), key (…, s, d), value (…, s, e), scale 1/√d unless given."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ir.dtype import c_name
+from rushlight.tensor.autocast import reduced
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.common import scalar_name
@@ -129,33 +130,39 @@ def _transposed(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, strid
     return out if batched else out.squeeze(0)
 
 
+@reduced
 def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
     """Cross-correlation over 1 dimension: input (n, c, l), weight (out, c / groups, k)."""
     return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
+@reduced
 def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
     """Cross-correlation over 2 dimensions: input (n, c, h, w), weight (out, c / groups, kh, kw)."""
     return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
+@reduced
 def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
     """Cross-correlation over 3 dimensions: input (n, c, d, h, w), weight (out, c / groups, kd, kh, kw)."""
     return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
+@reduced
 def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
                      groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of conv1d: weight (c, out / groups, k)."""
     return _transposed("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@reduced
 def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
                      groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of conv2d: weight (c, out / groups, kh, kw)."""
     return _transposed("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
+@reduced
 def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
                      groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of conv3d: weight (c, out / groups, kd, kh, kw)."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.shape import cat, stack
@@ -13,6 +14,7 @@ from rushlight.tensor.functions.shape import cat, stack
 LOW = -1e30  # log of zero that gives no NaN in gradients
 
 
+@full
 def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: str = "mean",
              zero_infinity: bool = False) -> Tensor:
     """-log of the probability of the targets over all alignments; log_probs (t, n, c) or (t, c)."""

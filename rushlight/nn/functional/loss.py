@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.ir.dtype import int64, uint8
+from rushlight.tensor.autocast import full
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions import pointwise as P
@@ -37,6 +38,7 @@ def _same_size(input: Tensor, target: Tensor) -> None:
                       "due to broadcasting. Please ensure they have the same size.", stacklevel=3)
 
 
+@full
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
                   reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
     """-log softmax(input)[target]: input (n, c, …) of logits, target class indices (n, …) or probabilities (n, c, …).
@@ -136,6 +138,7 @@ def _smoothed(loss: Tensor, logp: Tensor, target: Tensor, weight: Tensor | None,
     return loss * (1 - smoothing) + part * (smoothing / n)
 
 
+@full
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
              reduction: str = "mean") -> Tensor:
     """-weight[target] * input[target]: input (n, c, …) of log-probabilities, target (n, …)."""
@@ -166,6 +169,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     return reduced(loss, reduction, size_average, reduce)
 
 
+@full
 def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """(input - target)²."""
     _same_size(input, target)
@@ -174,6 +178,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: An
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
+@full
 def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
     """|input - target|."""
     _same_size(input, target)
@@ -181,6 +186,7 @@ def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
+@full
 def smooth_l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """0.5 d² / beta where |d| < beta, else |d| - 0.5 beta."""
     _same_size(input, target)
@@ -191,6 +197,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: Any = None, redu
     return reduced(loss, reduction, size_average, reduce)
 
 
+@full
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
     """0.5 d² where |d| < delta, else delta (|d| - 0.5 delta)."""
     _same_size(input, target)
@@ -201,6 +208,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
+@full
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
                          reduction: str = "mean") -> Tensor:
     """-(t log p + (1 - t) log(1 - p)), logarithms not below -100."""
@@ -214,6 +222,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
+@full
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
                                      reduction: str = "mean", pos_weight: Tensor | None = None) -> Tensor:
     """binary_cross_entropy of sigmoid(input), without overflow."""
@@ -230,6 +239,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
 
+@full
 def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """target * (log target - input); input is a log-probability."""
     if log_target:
@@ -244,6 +254,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any 
     return reduced(loss, reduction, size_average, reduce)
 
 
+@full
 def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Any = None, eps: float = 1e-8,
                      reduce: Any = None, reduction: str = "mean") -> Tensor:
     """exp(x) - t x (log_input) or x - t log(x + eps); full adds Stirling's term."""
@@ -279,12 +290,14 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
     return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
+@full
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
     loss = P.where(target != 1, P.clamp_min(margin - input, 0), 0) + P.where(target != -1, input, 0)
     return reduced(loss, reduction, size_average, reduce)
 
 
+@full
 def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None, reduce: Any = None,
                         reduction: str = "mean") -> Tensor:
     """max(0, -target (input1 - input2) + margin)."""
@@ -294,6 +307,7 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
     return reduced(P.clamp_min(-target * (input1 - input2) + margin, 0), reduction, size_average, reduce)
 
 
+@full
 def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None, reduce: Any = None,
                           reduction: str = "mean") -> Tensor:
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
@@ -309,6 +323,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     return reduced(loss, reduction, size_average, reduce)
 
 
+@full
 def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """log(1 + exp(-target * input))."""
     return reduced((-target * input).exp().log1p(), reduction, size_average, reduce)
@@ -324,6 +339,7 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | 
     return reduced(loss.sum(-1) / input.shape[-1], reduction, size_average, reduce)
 
 
+@full
 def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: Any = None,
                       reduce: Any = None, reduction: str = "mean") -> Tensor:
     """The mean over other classes of max(0, margin - x[target] + x[j]) ** p."""
@@ -350,6 +366,7 @@ def one_hot_mask(target: Tensor, classes: int) -> Tensor:
     return arange(classes).unsqueeze(0) == target.unsqueeze(1)
 
 
+@full
 def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """The mean over (label, other class) of max(0, 1 - x[label] + x[other]); labels of a row end at the first -1."""
     if input.ndim > 2 or 0 in input.shape[-1:]:
@@ -368,6 +385,7 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: Any = No
     return reduced(loss if input.ndim >= 2 or reduction != "none" else loss.reshape(()), reduction, size_average, reduce)
 
 
+@full
 def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6, swap: bool = False,
                         size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm distance."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, unwrap, wrap
+from rushlight.tensor.core import Tensor, apply, lasting, unwrap, wrap
 from rushlight.tensor.functions import shape as shapes
 from rushlight.tensor.functions.common import cast, fit, give, is_float, operand, scalar_name, to_float, wrap_dim
 from rushlight.tensor.functions.pointwise import where
@@ -288,7 +288,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
         value = cast(value, input._spec.dtype)
     else:
         value = fit(operand(value), input._spec.dtype)
-    return where(apply(TABLE["full"], (True,), (input._spec.shape, bool_)), value, input)
+    return lasting(where(apply(TABLE["full"], (True,), (input._spec.shape, bool_)), value, input))
 
 
 def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
@@ -296,20 +296,21 @@ def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     return (-input).softmax(dim, dtype)
 
 
-def _copy_of(name: str) -> Any:
-    function = getattr(shapes, name)
+def _copy_of(name: str, like: Any = None) -> Any:
+    function = like or getattr(shapes, name)
 
     def copied(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         got = function(*args, **kwargs)
         return give(out, tuple(g.clone() for g in got) if isinstance(got, tuple) else got.clone())
+    copied.__wrapped__ = function  # type: ignore[attr-defined]  # its signature
     copied.__name__ = copied.__qualname__ = name + "_copy"
     copied.__doc__ = f"`{name}` with memory of its own."
     return copied
 
 
 (as_strided_copy, expand_copy, permute_copy, transpose_copy, t_copy, squeeze_copy, unsqueeze_copy, unbind_copy, unfold_copy, diagonal_copy, select_copy,
- split_copy, split_with_sizes_copy, view_as_real_copy, view_as_complex_copy) = (_copy_of(n) for n in (
-     "as_strided", "expand", "permute", "transpose", "t", "squeeze", "unsqueeze", "unbind", "unfold", "diagonal", "select", "split", "split_with_sizes",
+ split_with_sizes_copy, view_as_real_copy, view_as_complex_copy) = (_copy_of(n) for n in (
+     "as_strided", "expand", "permute", "transpose", "t", "squeeze", "unsqueeze", "unbind", "unfold", "diagonal", "select", "split_with_sizes",
      "view_as_real", "view_as_complex"))
 
 
@@ -335,7 +336,20 @@ def alias_copy(input: Tensor, *, out: Any = None) -> Tensor:
 
 
 detach_copy = alias_copy
-unsafe_split, unsafe_chunk, unsafe_split_with_sizes = shapes.split, shapes.chunk, shapes.split_with_sizes
+unsafe_chunk, unsafe_split_with_sizes = shapes.chunk, shapes.split_with_sizes
+
+
+def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """`split`.
+
+    >>> import rushlight as rl
+    >>> rl.unsafe_split(rl.arange(3), 2)
+    (tensor([0, 1]), tensor([2]))
+    """
+    return shapes.split(input, split_size, dim)
+
+
+split_copy = _copy_of("split", unsafe_split)
 
 
 def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:

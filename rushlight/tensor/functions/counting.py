@@ -93,7 +93,8 @@ def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | N
     return give(out, kind(wrap(hist.astype(d)), wrap(edges.astype(d))))
 
 
-def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False) -> Any:  # noqa: A002
+def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False,
+                out: Any = None) -> Any:
     """Counts in a grid of bins over the last dimension's coordinates, and the edges of each."""
     from rushlight.tensor.functions.reduction import result
     kind = result("histogramdd", "hist bin_edges")
@@ -101,13 +102,13 @@ def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor |
     n = points.shape[1]
     if isinstance(bins, (list, tuple)) and isinstance(bins[0], Tensor):
         edges = [unwrap(b.detach()) for b in bins]
-        return kind(wrap(_counts(points, edges, weight, density, input._spec.dtype.numpy)), tuple(wrap(np.array(e)) for e in edges))
+        return give(out, kind(wrap(_counts(points, edges, weight, density, input._spec.dtype.numpy)), tuple(wrap(np.array(e)) for e in edges)))
     grid = bins
     limits = None if range is None else [tuple(range[2 * i:2 * i + 2]) for i in np.arange(n)]
     w = None if weight is None else unwrap(weight.detach()).reshape(-1)
     hist, edges = np.histogramdd(points, grid, limits, density, w)
     d = input._spec.dtype.numpy
-    return kind(wrap(np.ascontiguousarray(hist).astype(d)), tuple(wrap(e.astype(d)) for e in edges))
+    return give(out, kind(wrap(np.ascontiguousarray(hist).astype(d)), tuple(wrap(e.astype(d)) for e in edges)))
 
 
 def _counts(points: np.ndarray, edges: list[np.ndarray], weight: Tensor | None, density: bool, dtype: Any) -> np.ndarray:

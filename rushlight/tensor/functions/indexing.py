@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -165,11 +166,14 @@ def _index_order(s: Spec, dims: tuple[int, ...], indices: tuple[Tensor, ...], sh
     at = dims[0] if dims == tuple(range(dims[0], dims[0] + len(dims))) else 0
     kept = [st for d, st in enumerate(s.strides) if d not in dims]
     after = len(kept) - at
+    size = prod(common)
+    lead = [size if n == 1 else 0 for n in shape[:at]]
+    rest = [1 if n == 1 else 0 for n in shape[len(shape) - after:]]
     reads = [s.at(shape, (*kept[:at], *[0] * len(common), *kept[at:]))]
     for i in indices:
         wide = i._spec.expand(tuple(common))
         assert wide is not None
-        reads.append(wide.at(shape, (*[0] * at, *wide.strides, *[0] * after)))
+        reads.append(wide.at(shape, (*lead, *wide.strides, *rest)))
     return iteration_order(shape, reads)
 
 
@@ -185,6 +189,10 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     """self[index] = value, in place."""
     if not isinstance(value, Tensor):
         value = _scalar(value, self)
+    if isinstance(index, bool):  # all of it, or nothing
+        if index:
+            store(self.unsqueeze(0), value)
+        return
     target, advanced = parse(self, index)
     if not advanced:
         store(target, value)
@@ -194,7 +202,7 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     if value._spec.dtype is not target._spec.dtype and not (value._spec.numel == 1 and _one_mask(index)):
         raise _types_differ(target, value)
     if value._spec.dtype.is_complex and not target._spec.dtype.is_complex:
-        raise RuntimeError(f"value cannot be converted to type {target._spec.dtype.name.rstrip('3264')} without overflow")
+        value = _real_number(value, target)
     check_in_place(target, value)
     check_overlap(target, (value,), expanded=True, same=True)
     assign(target, apply(TABLE["index_put"], (target, _fitted(cast(value, target._spec.dtype), shape), *indices), (dims, False)), take=True)
@@ -202,8 +210,6 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
 
 def _one_mask(index: Any) -> bool:
     """Whether a subscript picks elements by one mask alone: then a single value of any type may be stored."""
-    if isinstance(index, bool):
-        return True
     picks = [p for p in (index if isinstance(index, tuple) else (index,)) if isinstance(p, (Tensor, list, np.ndarray, bool))]
     return len(picks) == 1 and _sequence_type(picks[0]) in ("bool", "uint8") and bool(np.shape(picks[0]) if not isinstance(picks[0], Tensor) else picks[0]._spec.shape)
 
@@ -362,13 +368,20 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         if value._spec.shape:
             raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {len(value._spec.shape)} dimension(s).")
         if value._spec.dtype.is_complex and not input._spec.dtype.is_complex:
-            raise RuntimeError(f"value cannot be converted to type {input.dtype.name}_t without overflow")
+            value = _real_number(value, input)
         value = cast(value, input._spec.dtype)
     elif isinstance(value, complex) and not input._spec.dtype.is_complex:
         raise RuntimeError("value cannot be converted to type float without overflow")
     else:
         value = fit(operand(value), input._spec.dtype)
     return _in_rows(where(mask, value, input))
+
+
+def _real_number(value: Tensor, target: Tensor) -> Tensor:
+    """A complex number without an imaginary part as a real one. RuntimeError where it has one."""
+    if value.reshape(()).item().imag:
+        raise RuntimeError(f"value cannot be converted to type {target._spec.dtype.name.rstrip('3264')} without overflow")
+    return value.real
 
 
 def _in_rows(t: Tensor) -> Tensor:

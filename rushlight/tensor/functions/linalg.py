@@ -249,8 +249,9 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     return give(out, v)
 
 
-def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None, dtype: Any = None) -> Tensor:  # noqa: A002,N803
+def norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None, dtype: Any = None) -> Tensor:  # noqa: A002
     """A vector norm, or a matrix norm over two dimensions."""
+    A = input  # noqa: N806
     if ord is not None and (isinstance(dim, (tuple, list)) and len(dim) == 2 or dim is None and A.ndim == 2):
         return matrix_norm(A, ord, dim or (-2, -1), keepdim, dtype=dtype, out=out)
     if isinstance(ord, str):
@@ -341,8 +342,9 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:  
     return give(out, q)
 
 
-def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False, *, out: Any = None) -> Tensor:
-    """Q @ other (or other @ Q) with Q from Householder vectors."""
+def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False, *, out: Any = None) -> Tensor:
+    """Q @ input3 (or input3 @ Q) with Q from the Householder vectors in input and their factors input2."""
+    tau, other = input2, input3
     if input.ndim < 2 or other.ndim < 2:
         raise RuntimeError("torch.ormqr: input must have at least 2 dimensions.")
     from rushlight.tensor.functions.combined import constant_pad_nd
@@ -394,15 +396,45 @@ def old_cholesky(input: Tensor, upper: bool = False, *, out: Any = None) -> Tens
     return cholesky(input, upper=upper, out=out)
 
 
+def old_det(input: Tensor) -> Tensor:
+    """torch.det: the determinant of square matrices."""
+    return det(input)
+
+
+def old_slogdet(input: Tensor, *, out: Any = None) -> Any:
+    """torch.slogdet: sign and logarithm of the absolute value of the determinant."""
+    return give(out, result("slogdet", "sign logabsdet")(*slogdet(input)))
+
+
+def old_inverse(input: Tensor, *, out: Any = None) -> Tensor:
+    """torch.inverse: the inverse of square matrices."""
+    return inv(input, out=out)
+
+
+def old_matrix_power(input: Tensor, n: int, *, out: Any = None) -> Tensor:
+    """torch.matrix_power: a matrix multiplied with itself n times; the inverse for negative n."""
+    return matrix_power(input, n, out=out)
+
+
+def old_cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
+    """torch.cholesky_solve: x with A x = input, input2 being the Cholesky factor of A."""
+    return cholesky_solve(input, input2, upper, out=out)
+
+
+def orgqr(input: Tensor, input2: Tensor, *, out: Any = None) -> Tensor:
+    """torch.orgqr: `linalg.householder_product` of reflections in the columns of input, with factors input2."""
+    return householder_product(input, input2, out=out)
+
+
 def old_qr(input: Tensor, some: bool = True, *, out: Any = None) -> Any:
     """torch.qr."""
-    return result("qr", "Q R")(*qr(input, "reduced" if some else "complete"))
+    return give(out, result("qr", "Q R")(*qr(input, "reduced" if some else "complete")))
 
 
 def old_svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
     """torch.svd: V, not its conjugate transpose."""
     u, s, vh = svd(input, not some)
-    return result("svd", "U S V")(u, s, vh.mH)
+    return give(out, result("svd", "U S V")(u, s, vh.mH))
 
 
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
@@ -413,7 +445,7 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
 def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *, out: Any = None) -> Any:  # noqa: N803
     """torch.triangular_solve."""
     x = solve_triangular(A.mT if transpose else A, b, upper=upper != transpose, unitriangular=unitriangular)
-    return result("triangular_solve", "solution cloned_coefficient")(x, A.clone())
+    return give(out, result("triangular_solve", "solution cloned_coefficient")(x, A.clone()))
 
 
 def old_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:  # noqa: N803
@@ -427,6 +459,6 @@ def old_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Ten
     return powers if increasing else powers.flip(1)
 
 
-TORCH_LEVEL = {"vander": old_vander, "cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinverse, "triangular_solve": triangular_solve, "inverse": inv, "det": det,
-               "slogdet": slogdet, "logdet": logdet, "matrix_exp": matrix_exp, "matrix_power": matrix_power, "cholesky_solve": cholesky_solve,
-               "cholesky_inverse": cholesky_inverse, "geqrf": geqrf, "ormqr": ormqr, "orgqr": householder_product}
+TORCH_LEVEL = {"vander": old_vander, "cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinverse, "triangular_solve": triangular_solve, "inverse": old_inverse, "det": old_det,
+               "slogdet": old_slogdet, "logdet": logdet, "matrix_exp": matrix_exp, "matrix_power": old_matrix_power, "cholesky_solve": old_cholesky_solve,
+               "cholesky_inverse": cholesky_inverse, "geqrf": geqrf, "ormqr": ormqr, "orgqr": orgqr}

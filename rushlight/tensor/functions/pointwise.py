@@ -15,7 +15,7 @@ from rushlight.ir.spec import dense_order
 from rushlight.ops.domains import check_domain
 from rushlight.ops.pointwise import joint
 from rushlight.ops.table import TABLE, Op, load
-from rushlight.tensor.core import OpFn, Tensor, apply, edges_of, infer, relaid
+from rushlight.tensor.core import OpFn, Tensor, apply, edges_of, infer, lasting, relaid
 from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, need_tensor, operand, result_type, rewrite,
                                                settings, stand_in, tensor_of, to_float, unify)
 from rushlight.tensor.state import state
@@ -98,7 +98,7 @@ greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 logical_and, logical_or, logical_xor = (binary(n, tensors="both") for n in ("logical_and", "logical_or", "logical_xor"))
 bitwise_and, bitwise_or, bitwise_xor = (binary(n) for n in ("bitwise_and", "bitwise_or", "bitwise_xor"))
 bitwise_left_shift, bitwise_right_shift = binary("bitwise_left_shift"), binary("bitwise_right_shift")
-nextafter, gcd, lcm, logaddexp, heaviside = (binary(n, tensors="both") for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
+nextafter, gcd, lcm, logaddexp, _heaviside = (binary(n, tensors="both") for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
 fmod, _remainder, _floor_divide = binary("fmod", tensors="first"), binary("remainder"), binary("floor_divide")
 xlogy = binary("xlogy", floating=True)
 igamma, igammac = (binary(n, tensors="both") for n in ("igamma", "igammac"))
@@ -190,7 +190,7 @@ def scaled(other: Any, alpha: Any, input: Any) -> Any:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
     if isinstance(other, Tensor):
         wide = cast(other, dtype)
-        out = mul(wide, builtins.bool(alpha) if dtype is bool_ else alpha)
+        out = lasting(mul(wide, builtins.bool(alpha) if dtype is bool_ else alpha))
         if dense_order(wide._spec.shape, wide._spec.strides) is not None:
             out._spec = wide._spec.at(wide._spec.shape, wide._spec.strides, 0)  # a sum lies as its operands do
         return out
@@ -224,9 +224,19 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
 divide = div
 
 
-def true_divide(dividend: Any, divisor: Any, *, out: Tensor | None = None) -> Tensor:
-    """dividend / divisor in floating point."""
-    return div(dividend, divisor, out=out)
+def true_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input / other in floating point."""
+    return div(input, other, out=out)
+
+
+def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """0 below 0, 1 above, `values` at 0.
+
+    >>> import rushlight as rl
+    >>> rl.heaviside(rl.tensor([-1., 0., 2.]), rl.tensor(0.5))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    return _heaviside(input, values, out=out)
 
 
 def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
@@ -234,7 +244,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         need_tensor("pow", 1, "input", input)
     if exponent.__class__ in NUMBERS and isinstance(input, Tensor):
-        if exponent in (0, 1, 2) and input._spec.dtype.kind != "b":
+        if exponent in (0, 1, 2) and (input._spec.dtype.kind != "b" or exponent.__class__ is builtins.bool):
             return give(out, small_power(cast(input, result_type(input, exponent)), exponent))
         if input._spec.dtype.kind in "biu" and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
@@ -247,6 +257,8 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
 def small_power(x: Tensor, n: Any) -> Tensor:
     """x ** n for n = 0, 1, 2, computed without a power; its history is that of the power, whose derivatives never end."""
     if not (state.grad and x.requires_grad) or x._storage.batched:
+        if x._spec.dtype is bool_:
+            return x.clone() if n else apply(TABLE["bitwise_or"], (x, True))
         return apply(TABLE["mul"], (x, x)) if n == 2 else join(TABLE["pow"], x, n)
     op, args = TABLE["pow"], (x, n)
     with no_grad():
@@ -375,6 +387,7 @@ def _lerp_by_number(x: Tensor, y: Tensor, weight: Any) -> Tensor:
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
     """input + value * tensor1 * tensor2."""
     dtype = result_type(input, tensor1, tensor2)
+    joint(input._spec, tensor1._spec, tensor2._spec)
     check_domain("addcmul", dtype)
     product = stand_in(tensor1, dtype) * stand_in(tensor2, dtype)
     return give(out, input + (product if value == 1 else product * value))

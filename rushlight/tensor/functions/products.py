@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ops.table import TABLE
+from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply, keeps, owned
 from rushlight.tensor.functions.common import fit, give, need_tensor
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
 
 
+@reduced
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     """The matrix product; vectors are rows or columns, leading dimensions are batches that broadcast.
 
@@ -53,6 +55,7 @@ def _rank(name: str, rank: int, **tensors: Tensor) -> None:
                                else f"{name}: Expected {rank}-D argument {what}, but got {len(x._spec.shape)}-D")
 
 
+@reduced
 def mm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Tensor:
     """The product of two matrices."""
     _rank("mm", 2, self=input)
@@ -60,6 +63,7 @@ def mm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -
     return give(out, apply(TABLE["matmul"], (input, mat2)))
 
 
+@reduced
 def bmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Tensor:
     """The products of two batches of matrices."""
     for name, x in (("batch1", input), ("batch2", mat2)):
@@ -130,6 +134,7 @@ def _mixed(start: Any, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     return start + scaled if start._spec.contiguous else scaled + start  # the result lies as the product does
 
 
+@reduced
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
     """beta * input + alpha * mat1 @ mat2."""
     _rank("addmm", 2, mat1=mat1)
@@ -148,11 +153,13 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     return give(out, _mixed(input, outer(vec1, vec2), beta, alpha))
 
 
+@reduced
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, out_dtype: Any = None, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
     """beta * input + alpha * batch1 @ batch2."""
     return give(out, _mixed(input, bmm(batch1, batch2), beta, alpha))
 
 
+@reduced
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
     """beta * input + alpha * the sum of the products of two batches."""
     return give(out, _mixed(input, bmm(batch1, batch2).sum(0, dtype=batch1._spec.dtype), beta, alpha))

@@ -52,6 +52,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType |
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """The sum with NaN taken as 0."""
     from rushlight.tensor.functions.pointwise import where
+    wrap_dims(dim, len(input._spec.shape))
     check_domain("nansum", input._spec.dtype)
     x = where(input != input, 0, input) if is_float(input) else input
     return give(out, keeps(sum(x, dim, keepdim, dtype=dtype or (out.dtype if out is not None else None)), input))

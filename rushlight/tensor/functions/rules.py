@@ -46,6 +46,12 @@ def sgn_grad(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
     return where(size == 0, 0, (g - out * (g.conj() * out).real) / where(size == 0, 1, size))
 
 
+def atan2_scale(x: Tensor, y: Tensor) -> Tensor:
+    """1 / (x² + y²), 0 at the origin."""
+    scale = (x * x + y * y).reciprocal()
+    return where(scale == float("inf"), 0, scale)
+
+
 def angle_grad(g: Tensor, x: Tensor) -> Tensor:
     """The gradient of the argument of a complex number."""
     if not x._spec.dtype.is_complex:
@@ -62,7 +68,7 @@ def pow_grad_base(g: Tensor, x: Any, y: Any) -> Tensor:
     if not isinstance(y, Tensor):
         if y == 2 and not state.grad:  # the same numbers without a power
             return g * conjugate(y * x)
-        return g * 0 if y == 0 else g * conjugate(y * x ** (y - 1))
+        return zeros_of(g._spec, g) if y == 0 else g * conjugate(y * x ** (y - 1))
     return where(y == 0, 0, g * conjugate(y * x ** (y - 1)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from rushlight.ir.spec import iteration_order, spec
+from rushlight.ir.spec import Spec, dense_order, iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned, spread_into, view
 from rushlight.tensor.functions.common import cast, give, need_tensor, shape_of, wrap_dim, wrap_dims
@@ -140,7 +140,7 @@ def view_as_complex(input: Tensor) -> Tensor:
         raise RuntimeError("Tensor must have a last dimension of size 2")
     if s.strides[-1] != 1:
         raise RuntimeError("Tensor must have a last dimension with stride 1")
-    if any(n % 2 for n in s.strides[:-1]):
+    if any(st % 2 for n, st in zip(s.shape[:-1], s.strides) if n != 1):
         raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
     if s.offset % 2:
         raise RuntimeError("Tensor must have a storage_offset divisible by 2")
@@ -175,7 +175,17 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return view(input, input._spec.permute(tuple(order)), "TransposeBackward0", lambda g: transpose(g, a, b))
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose` under NumPy's name.
+
+    >>> import rushlight as rl
+    >>> rl.swapaxes(rl.zeros(2, 3), 0, 1).shape
+    torch.Size([3, 2])
+    """
+    return transpose(input, axis0, axis1)
 
 
 def t(input: Tensor) -> Tensor:
@@ -456,8 +466,15 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     if not s.contiguous and (memory_format is None or memory_format.name == "preserve_format"):
         order = iteration_order(s.shape, [s])
         if order is not None:
-            return apply(TABLE["reorder"], (input,), (order,))
-    return apply(TABLE["copy"], (input,))
+            return lying_as(apply(TABLE["reorder"], (input,), (order,)), s)
+    return lying_as(apply(TABLE["copy"], (input,)), s) if memory_format is None else apply(TABLE["copy"], (input,))
+
+
+def lying_as(t: Tensor, s: Spec) -> Tensor:
+    """A fresh result that lies in memory as a dense spec of its shape does; this gives single elements their strides."""
+    if t._spec.strides != s.strides and dense_order(s.shape, s.strides) is not None:
+        t._spec = t._spec.at(s.shape, s.strides, 0)
+    return t
 
 
 def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Tensor:
@@ -638,13 +655,18 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     ds = (dims,) if isinstance(dims, int) else tuple(dims or ())
     if not sh:
         raise RuntimeError("`shifts` required")
+    if not input._spec.numel:
+        return clone(input)
     if not ds and len(sh) == 1:
         return owned(apply(TABLE["roll"], (reshape(input, (input._spec.numel,)),), (sh, (0,))).reshape(input._spec.shape))
     if len(sh) != len(ds):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(sh)}, dims:{len(ds)}")
     if not input._spec.shape:
         raise IndexError(f"Dimension specified as {ds[0]} but tensor has no dimensions")
-    return apply(TABLE["roll"], (input,), (sh, tuple(wrap_dim(d, len(input._spec.shape)) for d in ds)))
+    dims = tuple(wrap_dim(d, len(input._spec.shape)) for d in ds)
+    if len(dims) == 1 and sh[0] % input._spec.shape[dims[0]] == 0:
+        return apply(TABLE["copy"], (input,))
+    return apply(TABLE["roll"], (input,), (sh, dims))
 
 
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
