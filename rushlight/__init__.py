@@ -49,7 +49,13 @@ _LAZY: dict[str, str] = {
                      "triplet_margin_loss", "kl_div", "poisson_nll_loss", "ctc_loss"), "rushlight.nn.functional.aten"),
     **dict.fromkeys(("native_layer_norm", "native_group_norm", "native_batch_norm"), "rushlight.nn.functional.native"),
     **dict.fromkeys(("stft", "istft"), "rushlight.tensor.stft"),
+    **dict.fromkeys(("hann_window", "hamming_window", "blackman_window", "bartlett_window", "kaiser_window"), "rushlight.signal.named_windows"),
+    **dict.fromkeys(("native_dropout", "feature_dropout", "convolution", "frobenius_norm", "nuclear_norm", "norm_except_dim", "affine_grid_generator",
+                     "embedding_renorm_"), "rushlight.nn.functional.aten_layers"),
     **dict.fromkeys(("vmap",), "rushlight.func.vectorize"),
+    **dict.fromkeys(("autocast", "clear_autocast_cache", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
+                     "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_dtype",
+                     "set_autocast_enabled"), "rushlight.amp.autocast_mode"),
     **dict.fromkeys(("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "rushlight.autograd.anomaly"),
     **dict.fromkeys(("UntypedStorage", "TypedStorage", "FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage", "LongStorage", "IntStorage",
                      "ShortStorage", "CharStorage", "ByteStorage", "BoolStorage"), "rushlight.tensor.public_storage"),
@@ -61,6 +67,11 @@ _LAZY: dict[str, str] = {
                      "get_default_device", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision", "is_deterministic_algorithms_warn_only_enabled",
                      "set_deterministic_debug_mode", "is_warn_always_enabled", "set_warn_always", "typename", "is_distributed", "set_flush_denormal"), "rushlight.tensor.settings"),
 }
+# methods of Tensor that are functions of torch too
+_METHODS = frozenset("""abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_ asinh_ atan_ atanh_ ceil_ clamp_
+clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_ detach detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ gcd_ get_device i0_
+index_put_ is_conj is_inference is_neg is_signed lcm_ ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ resize_as_
+resolve_conj resolve_neg round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_""".split())
 _SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "serialization", "vision", "data", "cuda", "backends", "xpu", "accelerator",
                "testing", "amp", "jit", "distributions", "multiprocessing", "hub", "types", "version", "mps", "cpu", "return_types", "storage",
                "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed")
@@ -79,6 +90,9 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as e:
             if e.name != f"rushlight.{name}":
                 raise
+    if name in _METHODS:
+        globals()[name] = method = getattr(Tensor, name)
+        return method
     if not name.startswith("__"):
         module = importlib.import_module("rushlight.nn.functional")
         if name in module.TORCH_LEVEL:

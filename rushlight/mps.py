@@ -25,3 +25,13 @@ def synchronize() -> None:
 def empty_cache() -> None:
     """RuntimeError."""
     raise RuntimeError("Cannot execute emptyCache() without MPS backend.")
+
+
+def current_allocated_memory() -> int:
+    """RuntimeError."""
+    raise RuntimeError("Cannot execute getCurrentAllocatedMemory() without MPS backend.")
+
+
+def driver_allocated_memory() -> int:
+    """RuntimeError."""
+    raise RuntimeError("Cannot execute getDriverAllocatedMemory() without MPS backend.")

@@ -79,7 +79,10 @@ class CustomFn(GradFn):
             raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients (expected {count}, got {len(results)})")
         out = []
         for g, e, i in zip(results, self.edges, range(count)):
-            shape = self.tensor_inputs[i]
+            want = self.tensor_inputs[i]
+            shape = None if want is None else want.shape
+            if g is not None and want is not None and g._spec.dtype is not want.dtype:
+                g = g.to(want.dtype)
             if g is not None and shape is not None and g._spec.shape != shape:
                 from rushlight.tensor.functions.shape import sum_to
                 try:
@@ -152,7 +155,7 @@ def _attach(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], result: Any, edge
     node.function, node.ctx = cls, ctx
     if state.lines:
         node.line = user_line()
-    node.tensor_inputs = [a._spec.shape if isinstance(a, Tensor) else None for a in args]
+    node.tensor_inputs = [a._spec if isinstance(a, Tensor) else None for a in args]
     skip = {id(t) for t in ctx._not_differentiable}
     for i, o in enumerate(outs):
         if not isinstance(o, Tensor) or id(o) in skip or o._spec.dtype.kind not in "fc":

@@ -122,3 +122,29 @@ class OutOfMemoryError(RuntimeError):
 
 default_generators: tuple[Any, ...] = ()
 has_half = True
+
+
+class graph:  # noqa: N801
+    """Capturing a CUDA graph: cannot be made without CUDA."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        raise RuntimeError("torch.cuda.Stream requires CUDA support, which is not here; guard with torch.cuda.is_available()")
+
+
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+    """AssertionError: there is no CUDA memory to describe."""
+    check_device("cuda")
+    return ""
+
+
+cudart = _raising("cudart")
+set_sync_debug_mode, reset_accumulated_memory_stats, memory_snapshot, _sleep = map(
+    _raising, ("set_sync_debug_mode", "reset_accumulated_memory_stats", "memory_snapshot", "_sleep"))
+_is_in_bad_fork = _returning("_is_in_bad_fork", lambda: False)
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("amp", "memory", "nvtx", "profiler", "nccl", "random"):
+        import importlib
+        return importlib.import_module(f"rushlight.cuda.{name}")
+    raise AttributeError(f"module 'rushlight.cuda' has no attribute {name!r}; rushlight does not provide torch.cuda.{name}")

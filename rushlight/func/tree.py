@@ -26,17 +26,38 @@ class Structure:
             return "*"
         return f"{self.kind.__name__}({', '.join(map(repr, self.children))})"
 
+    @property
+    def num_leaves(self) -> int:
+        """How many leaves the nest has."""
+        return self.leaves()
+
+    def is_leaf(self) -> bool:
+        """Whether this is the structure of a leaf."""
+        return self.kind is None
+
     def leaves(self) -> int:
         """How many leaves the nest has."""
         return 1 if self.kind is None else sum(c.leaves() for c in self.children)
 
 
 LEAF = Structure(None, None, ())
+_registered: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any], Any]] = {}
+BUILT_IN = (dict, OrderedDict, defaultdict, tuple, list, deque)
+
+
+def register(kind: type, take_apart: Callable[[Any], Any], put_together: Callable[[Any, Any], Any], extra: Any = None) -> None:
+    """Let a class be a container; ValueError where it is one."""
+    if kind in _registered or kind in BUILT_IN:
+        raise ValueError(f"{kind} is already registered as pytree node.")
+    _registered[kind] = (take_apart, put_together, extra)
 
 
 def _open(nest: Any) -> tuple[Any, list[Any]] | None:
     """The context and children of a container, None for a leaf."""
     kind = type(nest)
+    if kind in _registered:
+        children, context = _registered[kind][0](nest)
+        return context, list(children)
     if kind in (dict, OrderedDict):
         return tuple(nest), list(nest.values())
     if kind is defaultdict:
@@ -52,6 +73,8 @@ def _open(nest: Any) -> tuple[Any, list[Any]] | None:
 
 def _close(structure: Structure, children: list[Any]) -> Any:
     kind, context = structure.kind, structure.context
+    if kind in _registered:
+        return _registered[kind][1](children, context)
     if kind in (dict, OrderedDict):
         return kind(zip(context, children))
     if kind is defaultdict:
@@ -63,20 +86,20 @@ def _close(structure: Structure, children: list[Any]) -> Any:
     return kind(*children) if hasattr(kind, "_fields") else kind(children)
 
 
-def flatten(nest: Any) -> tuple[list[Any], Structure]:
+def flatten(nest: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], Structure]:
     """The leaves in order, and the structure that `unflatten` needs.
 
     >>> flatten({"a": 1, "b": [2, (3,)]})
     ([1, 2, 3], dict(*, list(*, tuple(*))))
     """
-    opened = _open(nest)
+    opened = None if is_leaf is not None and is_leaf(nest) else _open(nest)
     if opened is None:
         return [nest], LEAF
     context, children = opened
     leaves: list[Any] = []
     structures = []
     for child in children:
-        found, structure = flatten(child)
+        found, structure = flatten(child, is_leaf)
         leaves += found
         structures.append(structure)
     return leaves, Structure(type(nest), context, tuple(structures))

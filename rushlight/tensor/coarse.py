@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ops.table import TABLE
+from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply
 from rushlight.tensor.functions.common import cast, need_tensor, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import reshape
@@ -13,6 +14,7 @@ from rushlight.tensor.state import state
 _LINEAR, _LINEAR_NO_BIAS = TABLE["linear"], TABLE["linear_no_bias"]
 
 
+@reduced
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias; input (…, in), weight (out, in), bias (out,)."""
     if not isinstance(input, Tensor):

@@ -951,6 +951,8 @@ PROPERTIES: dict[str, Any] = {
     "_version": property(lambda self: self._vc.version),
     "output_nr": property(lambda self: self._out),
     "layout": property(lambda self: formats.strided),
+    "name": property(lambda self: None), "_backward_hooks": property(lambda self: self.__dict__.get("_leaf_hooks") or None),
+    "_grad": property(lambda self: self.grad),
     "names": property(lambda self: (None,) * len(self._spec.shape)),
     **{name: property(lambda self: False) for name in ("is_cuda", "is_sparse", "is_quantized", "is_mps", "is_meta", "is_xla", "is_mkldnn",
                                                        "is_nested", "is_sparse_csr", "is_xpu", "is_vulkan", "is_ipu", "is_mtia", "is_maia")},

@@ -18,6 +18,7 @@ class State(threading.local):
         self.inference = False
         self.anomaly = False
         self.level: Any = None  # the innermost vmap that is running (rushlight.func.batching.Level)
+        self.autocast: Any = None  # the dtype of products while autocast is on (rushlight.tensor.autocast)
         self.lines = False  # whether nodes keep the user's source line
 
 

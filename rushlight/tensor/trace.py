@@ -83,6 +83,7 @@ def trace(op: Op, types: tuple[Any, ...], attrs: tuple[Any, ...]) -> Program:
     """The decomposition of an operation on operands of these types, as a program."""
     graph = Graph()
     outer, grad, limit = state.graph, state.grad, settings.max_nodes
+    casting, state.autocast = state.autocast, None
     state.graph, state.grad = graph, False
     keep: list[Any] = []
     try:
@@ -99,7 +100,7 @@ def trace(op: Op, types: tuple[Any, ...], attrs: tuple[Any, ...]) -> Program:
                 keep.append(o)
             results.append(o._storage.cell)
     finally:
-        state.graph, state.grad, settings.max_nodes = outer, grad, limit
+        state.graph, state.grad, state.autocast, settings.max_nodes = outer, grad, casting, limit
     return _program(graph, inputs, types, results)
 
 

@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 from rushlight.tensor.autocast import reduced
+from rushlight.ir.spec import broadcast
 from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.functions import pointwise as P
+from rushlight.tensor.functions.attention import attention
 from rushlight.tensor.functions.common import is_float, scalar_name
 from rushlight.tensor.functions.indexing import tri_mask
 from rushlight.tensor.functions.shape import cat
@@ -26,24 +28,52 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
                            f"{value.ndim} instead.")
     if is_causal and attn_mask is not None:
         raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+    heads = query.shape[-3] if query.ndim > 2 else 1
+    if enable_gqa and (heads % key.shape[-3] or heads % value.shape[-3]):
+        raise RuntimeError(f"Number of heads in key and value must divide the number of heads in query: query has {heads}, key {key.shape[-3]}, value "
+                           f"{value.shape[-3]}.")
+    factor = (1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0) if scale is None else float(scale)
+    if not dropout_p and _one_operation(query, key, value, attn_mask, enable_gqa):
+        return _recorded(query, key, value, attn_mask, factor, is_causal)
     if enable_gqa:
-        times = query.shape[-3] // key.shape[-3]
-        key, value = key.repeat_interleave(times, -3), value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None and query.shape[-1] else (scale or 1.0)
+        key, value = key.repeat_interleave(heads // key.shape[-3], -3), value.repeat_interleave(heads // value.shape[-3], -3)
     scores = (query * factor) @ key.transpose(-2, -1)
     if is_causal:
         attn_mask = wrap(tri_mask(query.shape[-2], key.shape[-2], 0, True))
     if attn_mask is None:
         weights = scores.softmax(-1)
-    elif is_float(attn_mask):
-        weights = (scores + attn_mask).softmax(-1)
     else:
-        weights = P.where(attn_mask, scores, float("-inf")).softmax(-1)
+        scores = scores + attn_mask if is_float(attn_mask) else P.where(attn_mask, scores, float("-inf"))
+        weights = scores.softmax(-1)
         if not is_causal:  # rows that see nothing give zeros
-            weights = P.where(attn_mask.any(-1, keepdim=True), weights, 0)
+            weights = P.where((scores == float("-inf")).all(-1, keepdim=True), 0, weights)
     if dropout_p > 0:
         weights = dropout(weights, dropout_p)
     return weights @ value
+
+
+def _one_operation(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, gqa: bool) -> bool:
+    """Whether attention can be recorded as one operation: plain shapes of at most four dimensions, numbers of one floating-point type."""
+    a, b, c = q._spec.shape, k._spec.shape, v._spec.shape
+    if not (2 <= len(a) == len(b) == len(c) <= 4) or 0 in (*a, *b, *c) or not is_float(q) or a[-1] != b[-1] or b[-2] != c[-2] or b[:-2] != c[:-2]:
+        return False
+    if a[:-2] != b[:-2] and not (gqa and len(a) > 2 and a[:-3] == b[:-3]):
+        return False
+    if mask is None:
+        return True
+    return (mask.dtype is q.dtype or not is_float(mask)) and broadcast(mask._spec.shape, (*a[:-1], b[-2])) == (*a[:-1], b[-2])
+
+
+def _recorded(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, causal: bool) -> Tensor:
+    if mask is not None and not is_float(mask):
+        mask = P.where(mask, mask.new_zeros((), dtype=q.dtype), float("-inf"))
+    lead = 4 - q.ndim
+    for _ in range(lead):
+        q, k, v = q.unsqueeze(0), k.unsqueeze(0), v.unsqueeze(0)
+    out = attention(q, k, v, mask, scale, causal)
+    for _ in range(lead):
+        out = out.squeeze(0)
+    return out
 
 
 def _projected(query: Tensor, key: Tensor, value: Tensor, w: Any, b: Any, separate: Any) -> tuple[Tensor, Tensor, Tensor]:

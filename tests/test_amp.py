@@ -1,0 +1,155 @@
+"""autocast and GradScaler: dtypes, warnings and numbers as PyTorch's."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rushlight as rl
+
+torch = pytest.importorskip("torch")
+
+RESULTS: dict[str, Any] = {
+    "matmul": lambda t, a, m: a @ a, "mm": lambda t, a, m: t.mm(a, a), "mixed": lambda t, a, m: m @ a, "addmm": lambda t, a, m: t.addmm(a, a, a),
+    "bmm": lambda t, a, m: t.bmm(a[None], a[None]), "einsum": lambda t, a, m: t.einsum("ij,jk", a, a),
+    "linear": lambda t, a, m: t.nn.Linear(4, 4)(a), "conv2d": lambda t, a, m: t.nn.functional.conv2d(a[None, None], a[None, None, :2, :2]),
+    "conv_transpose2d": lambda t, a, m: t.nn.functional.conv_transpose2d(a[None, None], a[None, None, :2, :2]),
+    "attention": lambda t, a, m: t.nn.functional.scaled_dot_product_attention(a[None], a[None], a[None]),
+    "add": lambda t, a, m: m + a, "exp": lambda t, a, m: m.exp(), "softmax": lambda t, a, m: t.softmax(m, -1), "sum": lambda t, a, m: m.sum(),
+    "gelu": lambda t, a, m: t.nn.functional.gelu(m), "layer_norm": lambda t, a, m: t.nn.functional.layer_norm(m, (4,)),
+    "mse_loss": lambda t, a, m: t.nn.functional.mse_loss(m, m), "l1_loss": lambda t, a, m: t.nn.functional.l1_loss(m, m),
+    "cross_entropy": lambda t, a, m: t.nn.functional.cross_entropy(m, t.arange(4)), "cat": lambda t, a, m: t.cat([m, a]),
+    "double": lambda t, a, m: a.double() @ a.double(), "embedding": lambda t, a, m: t.nn.functional.embedding(t.tensor([1]), a),
+    "bce": lambda t, a, m: t.nn.functional.binary_cross_entropy_with_logits(m, m.sigmoid()),
+}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", RESULTS)
+def test_dtypes_of_results(name: str, dtype: str) -> None:
+    def run(t: Any) -> Any:
+        a = t.arange(16.).reshape(4, 4) / 16
+        with t.autocast("cpu", dtype=getattr(t, dtype)):
+            return RESULTS[name](t, a, a @ a)
+    want, got = run(torch), run(rl)
+    assert str(got.dtype) == str(want.dtype)
+    if name not in ("linear",):
+        np.testing.assert_allclose(got.float().numpy(), want.float().numpy(), rtol=0.03, atol=0.03)
+
+
+def test_training_keeps_weights_and_gradients_in_float32() -> None:
+    rl.manual_seed(0)
+    model, x = rl.nn.Sequential(rl.nn.Linear(4, 8), rl.nn.ReLU(), rl.nn.Linear(8, 1)), rl.randn(16, 4)
+    optimizer = rl.optim.SGD(model.parameters(), lr=0.1)
+    losses = []
+    for _ in range(20):
+        with rl.autocast("cpu"):
+            loss = rl.nn.functional.mse_loss(model(x), x[:, :1])
+            loss.backward()
+        assert loss.dtype is rl.float32 and all(p.grad.dtype is rl.float32 for p in model.parameters())
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+def test_blocks_nest_and_decorate() -> None:
+    a = rl.ones(2, 2)
+    with rl.amp.autocast("cpu"):
+        with rl.autocast("cpu", enabled=False):
+            assert (a @ a).dtype is rl.float32 and not rl.is_autocast_cpu_enabled()
+        assert (a @ a).dtype is rl.bfloat16 and rl.is_autocast_enabled("cpu") and not rl.is_autocast_enabled()
+    assert (a @ a).dtype is rl.float32 and not rl.is_autocast_enabled("cpu")
+    assert rl.autocast("cpu")(lambda: a @ a)().dtype is rl.bfloat16
+    assert rl.get_autocast_dtype("cpu") is rl.bfloat16 and rl.get_autocast_gpu_dtype() is rl.float16 and rl.get_autocast_cpu_dtype() is rl.bfloat16
+
+
+def heard(call: Any) -> list[Any]:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        call()
+    return [(w.category.__name__, str(w.message)) for w in seen]
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_warnings_on_a_machine_without_cuda(number: int) -> None:
+    calls: list[Any] = [
+        lambda t: t.autocast("cuda"), lambda t: t.cuda.amp.autocast(), lambda t: t.cuda.amp.GradScaler(), lambda t: t.amp.GradScaler("cpu"),
+        lambda t: t.autocast("cpu", dtype=t.float64), lambda t: t.amp.autocast("cuda", enabled=False),
+    ]
+    assert heard(lambda: calls[number](rl)) == heard(lambda: calls[number](torch))
+
+
+def test_unknown_devices() -> None:
+    for t in (rl, torch):
+        with pytest.raises(RuntimeError, match="Expected one of cpu, cuda"):
+            t.autocast("spam")
+        with pytest.raises(ValueError, match="Expected `device_type` of type `str`"):
+            t.autocast(3)
+        with pytest.raises(RuntimeError):
+            t.autocast("vulkan")
+
+
+def test_scaler() -> None:
+    def run(t: Any) -> Any:
+        p = t.nn.Parameter(t.ones(2))
+        optimizer = t.optim.SGD([p], lr=0.5)
+        scaler = t.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2)
+        seen: list[Any] = []
+        for factor in (1.0, float("inf"), 1.0, 1.0, float("nan"), 2.0):
+            optimizer.zero_grad()
+            scaler.scale((p * factor).sum()).backward()
+            if factor == 2.0:
+                scaler.unscale_(optimizer)
+                t.nn.utils.clip_grad_norm_([p], 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+            seen.append((p.tolist(), scaler.get_scale(), scaler.state_dict()))
+        return seen
+    got, want = run(rl), run(torch)
+    for g, w in zip(got, want):
+        assert g[0] == pytest.approx(w[0]) and g[1:] == w[1:]
+
+
+def test_scaler_refuses_what_pytorch_refuses() -> None:
+    for t in (rl, torch):
+        p = t.nn.Parameter(t.ones(2))
+        optimizer = t.optim.SGD([p], lr=0.5)
+        scaler = t.amp.GradScaler("cpu")
+        scaler.scale(p.sum()).backward()
+        scaler.unscale_(optimizer)
+        with pytest.raises(RuntimeError, match="already been called on this optimizer"):
+            scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        with pytest.raises(RuntimeError, match="already been called since the last update"):
+            scaler.step(optimizer)
+        with pytest.raises(RuntimeError, match="source state dict is empty"):
+            scaler.load_state_dict({})
+        with pytest.raises(AssertionError, match="growth factor"):
+            t.amp.GradScaler("cpu", growth_factor=0.5)
+
+
+def test_custom_functions() -> None:
+    def run(t: Any) -> Any:
+        seen: list[Any] = []
+
+        class Double(t.autograd.Function):
+            @staticmethod
+            @t.amp.custom_fwd(device_type="cpu", cast_inputs=t.float32)
+            def forward(ctx: Any, x: Any) -> Any:
+                seen.append((str(x.dtype), t.is_autocast_enabled("cpu")))
+                return x * 2
+
+            @staticmethod
+            @t.amp.custom_bwd(device_type="cpu")
+            def backward(ctx: Any, g: Any) -> Any:
+                seen.append(t.is_autocast_enabled("cpu"))
+                return g * 2
+        with t.autocast("cpu"):
+            x = t.ones(2, 2, requires_grad=True)
+            Double.apply(x @ x).sum().backward()
+        return seen, str(x.grad.dtype)
+    assert run(rl) == run(torch)
