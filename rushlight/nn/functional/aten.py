@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from rushlight.nn.functional import ctc, loss, norm
-from rushlight.nn.functional import embedding as embeddings
+from rushlight.nn.functional.embedding import embedding as rows_of
+from rushlight.nn.functional.embedding import embedding_bag as bags_of
 from rushlight.tensor.core import Tensor, unwrap, wrap
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -111,7 +112,7 @@ def embedding(weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad
     >>> rl.embedding(rl.tensor([[1.], [2.]]), rl.tensor([1]))
     tensor([[2.]])
     """
-    return embeddings.embedding(indices, weight, None if padding_idx < 0 else padding_idx, None, 2.0, scale_grad_by_freq, sparse)
+    return rows_of(indices, weight, None if padding_idx < 0 else padding_idx, None, 2.0, scale_grad_by_freq, sparse)
 
 
 def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor, scale_grad_by_freq: bool = False, mode: int = 0, sparse: bool = False,
@@ -128,8 +129,7 @@ def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor, scale_grad_b
     """
     if mode not in (0, 1, 2):
         raise ValueError(f"embedding_bag: the mode is 0 (sum), 1 (mean) or 2 (max), not {mode}")
-    out = embeddings.embedding_bag(indices, weight, offsets, None, 2.0, scale_grad_by_freq, BAGS[mode], sparse, per_sample_weights, include_last_offset,
-                                   padding_idx)
+    out = bags_of(indices, weight, offsets, None, 2.0, scale_grad_by_freq, BAGS[mode], sparse, per_sample_weights, include_last_offset, padding_idx)
     starts = unwrap(offsets).astype(np.int64)
     ends = np.append(starts, indices.numel())[:len(starts) + 1] if not include_last_offset else starts
     owner = np.repeat(np.arange(len(ends) - 1), np.diff(ends))

@@ -12,7 +12,7 @@ from rushlight.tensor.functions.common import cast
 from rushlight.tensor.known import check_index
 
 
-def _renormalized(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
+def renormalized(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
     """Rows that are used and longer than max_norm scaled down, in place."""
     import numpy as np
 
@@ -37,7 +37,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= n
     if max_norm is not None:
-        _renormalized(weight, input, max_norm, norm_type)
+        renormalized(weight, input, max_norm, norm_type)
     check_index(input, n, "index out of range in self: index {bad}, but the embedding has {size} rows")
     out = coarse.embedding(weight, input)
     if not weight.requires_grad:
@@ -88,7 +88,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
     flat = cast(input.reshape(-1), int64)
     if max_norm is not None:
-        _renormalized(weight, flat, max_norm, norm_type)
+        renormalized(weight, flat, max_norm, norm_type)
     bags = len(starts) - 1
     owner = np.repeat(np.arange(bags), np.diff(starts))
     keep = np.ones(flat.numel(), bool)

@@ -183,6 +183,7 @@ def _channel_dropout(name: str, dims: tuple[int, ...]) -> Any:
     return function
 
 
+feature_dropout = _channel_dropout("feature_dropout", ())
 dropout1d, dropout2d, dropout3d = _channel_dropout("dropout1d", (2,)), _channel_dropout("dropout2d", ()), _channel_dropout("dropout3d", (4,))
 
 
