@@ -115,6 +115,7 @@ BY_NAME: dict[str, Callable[[Draw], Sample]] = {
     "lstm_layer": lambda d: ((d.unit(5, 2), d.unit(3, 2), d.unit(3, 3), d.unit(12, 2), d.unit(12, 2), d.unit(12), d.unit(12), d.unit(2, 3)),
                              ((3, 2), True, True)),
     "gru_layer": lambda d: ((d.unit(3, 2, 2), d.unit(2, 3), d.unit(9, 2), d.unit(9, 3), d.unit(9), d.unit(9)), (None, False, True)),
+    "sdpa": lambda d: ((d.real(1, 2, 3, 2), d.real(1, 1, 4, 2), d.real(1, 1, 4, 3), d.real(1, 2, 3, 4)), (0.7, True, True)),
     "rnn_layer": lambda d: ((d.unit(3, 2, 2), d.unit(2, 3), d.unit(3, 2), d.unit(3, 3)), ("tanh", None, True)),
     "gelu": lambda d: ((d.real(3),), ("tanh",)), "gelu_grad": lambda d: ((d.real(3), d.real(3)), ("none",)),
     "normalize": lambda d: ((d.real(2, 3), 1e-5), ((1,),)),

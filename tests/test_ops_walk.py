@@ -31,6 +31,10 @@ def on_numpy(monkeypatch: pytest.MonkeyPatch) -> Any:
 ONCE: dict[str, str] = {}
 
 
+# Rows whose further results are for the way back only.
+RESULTS = {"lstm_layer": 3, "gru_layer": 2, "sdpa": 1}
+
+
 def differentiable(op: Op, position: int, value: Any) -> bool:
     """Whether the row promises a gradient for this operand."""
     if not isinstance(value, Tensor) or value.dtype not in (rl.float64, rl.complex128):
@@ -68,8 +72,8 @@ def seen(op: Op, outs: Any) -> Any:
     if op.name in ("eigh", "eig"):
         w, v = outs
         return w, v.abs()
-    if op.name in ("lstm_layer", "gru_layer"):  # the rest is for the way back only
-        return tuple(outs[:3 if op.name == "lstm_layer" else 2])
+    if op.name in RESULTS:
+        return tuple(outs[:RESULTS[op.name]])
     if op.name.endswith("_ex") or op.name == "lu_factor":  # the rest are integers
         return outs[0]
     return tuple(outs) if isinstance(outs, list) else outs

@@ -62,10 +62,6 @@ class Frame(Code):
         self.begin, self.end = self.function.args[1:3]
         self.hidden = self.s["hidden"]
 
-    def real(self, value: float) -> Any:
-        one = ir.Constant(self.form.real, value)
-        return ir.Constant(self.form.vector, [one] * self.form.lanes)
-
     def f(self, name: str, x: Any) -> Any:
         return vector_math.emit(self.b, name, x)
 
@@ -114,7 +110,7 @@ def bias(kind: Kind, form: Form, given: bool, name: str) -> str:
 def forward(kind: Kind, form: Form, keep: bool, name: str) -> str:
     """All steps of a layer. Without ``keep`` nothing is saved for the backward pass."""
     module = ir.Module(name)
-    parts = tiles(module, form, (kind.x, kind.h))
+    parts = tiles(module, form, segments=(kind.x, kind.h))
     k = Frame(module, name, form, FORWARD_SLOTS)
     b, s, H = k.b, k.s, k.hidden
     out = k.variable(form.vector, count=max(form.rows) * WIDTH)
@@ -141,7 +137,7 @@ def forward(kind: Kind, form: Form, keep: bool, name: str) -> str:
 
             def block(n: Any, height: int) -> None:
                 x = k.at(s["x"], b.add(x_start, b.mul(n, s["x_stride"])))
-                b.call(parts[height], [out, weights, x, s["x_stride"], s["inputs"], k.row(old, n, H), H, H])
+                b.call(parts[height], [out, const(form.panel), weights, x, s["x_stride"], s["inputs"], k.row(old, n, H), H, H])
                 k.loop(const(0), const(height), 1, lambda r: k_row(b.add(n, r), k.at(out, b.mul(r, const(form.panel)))))
 
             def k_row(n: Any, sums: Any) -> None:
@@ -244,7 +240,7 @@ def backward(kind: Kind, form: Form, name: str) -> str:
     module = ir.Module(name)
     wide = kind.saved or 1  # columns of gradients, in units of H
     segments: tuple[Segment, ...] = ((0, 1, 2, 3), (0, 1, 2, 3)) if kind.name == "gru" else ((0, 1, 2, 3),)
-    parts = tiles(module, form, segments)
+    parts = tiles(module, form, segments=segments)
     k = Frame(module, name, form, BACKWARD_SLOTS)
     b, s, H = k.b, k.s, k.hidden
     out = k.variable(form.vector, count=max(form.rows) * WIDTH)
@@ -279,7 +275,7 @@ def backward(kind: Kind, form: Form, name: str) -> str:
             def block(n: Any, height: int) -> None:
                 a = k.row(s["dgates"], b.add(first, n), width)
                 rest = [k.at(a, b.mul(H, const(3))), width, H] if kind.name == "gru" else []  # r, z, then the hidden part of n
-                b.call(parts[height], [out, weights, a, width, b.mul(H, const(2)) if rest else depth, *rest])
+                b.call(parts[height], [out, const(form.panel), weights, a, width, b.mul(H, const(2)) if rest else depth, *rest])
 
                 def row(r: Any) -> None:
                     source = k.at(out, b.mul(r, const(form.panel)))

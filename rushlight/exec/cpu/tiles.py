@@ -154,6 +154,32 @@ class Code:
     def zero(self) -> Any:
         return ir.Constant(self.form.vector, None)
 
+    def real(self, value: float) -> Any:
+        """A vector of one number."""
+        return ir.Constant(self.form.vector, [ir.Constant(self.form.real, value)] * self.form.lanes)
+
+    def pick(self, x: Any, y: Any, places: Sequence[int]) -> Any:
+        """The lanes of two vectors, counted through both, at these places."""
+        return self.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(places)), list(places)))
+
+    def fold(self, vector: Any, combine: Callable[[Any, Any], Any]) -> Any:
+        """All lanes combined, in halves; every lane of the result holds it."""
+        lanes = self.form.lanes
+        step = lanes // 2
+        while step:
+            vector = combine(vector, self.pick(vector, vector, [i ^ step for i in range(lanes)]))
+            step //= 2
+        return vector
+
+    def transposed(self, rows: list[Any]) -> list[Any]:
+        """A square block of vectors transposed, by interleaving its halves again and again."""
+        lanes = self.form.lanes
+        low = [i // 2 + (lanes if i % 2 else 0) for i in range(lanes)]
+        high = [i + lanes // 2 for i in low]
+        for _ in range(lanes.bit_length() - 1):
+            rows = [self.pick(rows[i], rows[i + lanes // 2], places) for i in range(lanes // 2) for places in (low, high)]
+        return rows
+
     def by_tiles(self, begin: Any, end: Any, body: Callable[[Any, int], None]) -> None:
         """body(first row, height) over rows in tiles of the heights that the form has."""
         for height in self.form.rows:
@@ -161,45 +187,48 @@ class Code:
 
 
 Segment = tuple[int, ...]  # which of the four sums each vector of a panel goes to
+ALL: Segment = (0, 1, 2, 3)
 
 
-def tile(module: Any, name: str, form: Form, rows: int, segments: Sequence[Segment]) -> Any:
-    """void tile(out, B, then A, row stride of A, k of each segment): out[row][4 vectors] = Σ over segments of A · B.
+def tile(module: Any, name: str, form: Form, rows: int, segments: Sequence[Segment] = (ALL,), columns: bool = False, add: bool = False) -> Any:
+    """void tile(out, row stride of out, B, then A, stride of A, k of each segment): out[row][4 vectors] = Σ over segments of A · B.
 
-    Segments are products one after the other that share the sums; their panels lie one after the other.
+    Segments are products one after the other that share the sums; their panels lie one after the other. The stride of A is
+    that of its rows, or with ``columns``, where A comes transposed, that of k. With ``add`` the sums start from what out holds.
     """
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, POINTER, *[POINTER, I64, I64] * len(segments)]), name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64, POINTER, *[POINTER, I64, I64] * len(segments)]), name)
     function.linkage = "internal"
     function.attributes.add("noinline")
     c = Code(function, form)
-    out, panel = function.args[:2]
+    out, step_out, panel = function.args[:3]
     used = sorted({i for s in segments for i in s})
-    sums = {(r, i): c.variable(form.vector, c.zero()) for r in range(rows) for i in used}
+    starts = {(r, i): c.at(out, c.b.add(c.b.mul(step_out, const(r)), const(i * form.lanes))) for r in range(rows) for i in used}
+    sums = {key: c.variable(form.vector, c.load(place) if add else c.zero()) for key, place in starts.items()}
     place = c.variable(POINTER, panel)
     for n, segment in enumerate(segments):
-        a, stride, depth = function.args[2 + 3 * n:5 + 3 * n]
-        starts = [a]
+        a, stride, depth = function.args[3 + 3 * n:6 + 3 * n]
+        lines = [a]
         for _ in range(rows - 1):
-            starts.append(c.at(starts[-1], stride))
+            lines.append(c.at(lines[-1], const(1) if columns else stride))
 
-        def step(k: Any, starts: list[Any] = starts, segment: Segment = segment) -> None:
+        def step(k: Any, lines: list[Any] = lines, segment: Segment = segment, stride: Any = stride) -> None:
             b = c.b.load(place, typ=POINTER)
             parts = [c.load(c.at(b, j * form.lanes)) for j in range(len(segment))]
-            for r, start in enumerate(starts):
-                x = c.splat(c.b.load(c.at(start, k), typ=form.real))
+            for r, line in enumerate(lines):
+                x = c.splat(c.b.load(c.at(line, c.b.mul(k, stride) if columns else k), typ=form.real))
                 for i, part in zip(segment, parts):
                     c.b.store(c.fma(x, part, c.b.load(sums[r, i], typ=form.vector)), sums[r, i])
             c.b.store(c.at(b, len(segment) * form.lanes), place)
         c.loop(const(0), depth, 1, step)
-    for (r, i), s in sums.items():
-        c.store(c.b.load(s, typ=form.vector), c.at(out, (r * WIDTH + i) * form.lanes))
+    for key, s in sums.items():
+        c.store(c.b.load(s, typ=form.vector), starts[key])
     c.b.ret_void()
     return function
 
 
-def tiles(module: Any, form: Form, segments: Sequence[Segment], name: str = "tile") -> dict[int, Any]:
+def tiles(module: Any, form: Form, name: str = "tile", **options: Any) -> dict[int, Any]:
     """A tile function for each height."""
-    return {rows: tile(module, f"{name}{rows}", form, rows, segments) for rows in form.rows}
+    return {rows: tile(module, f"{name}{rows}", form, rows, **options) for rows in form.rows}
 
 
 # --- packing ------------------------------------------------------------------------------------------------------

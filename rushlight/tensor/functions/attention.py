@@ -1,0 +1,79 @@
+"""Attention as one recorded operation, its parts in smaller ones, and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.ops.table import TABLE
+from rushlight.tensor.core import Tensor, apply, wrap
+from rushlight.tensor.functions.pointwise import where
+from rushlight.tensor.functions.shape import expand, reshape, transpose
+from rushlight.tensor.state import state
+
+INFINITY = float("inf")
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, causal: bool) -> Tensor:
+    """softmax(scale · q kᵀ + mask) v; shapes as in rushlight/ops/attention.py. The result lies in memory as q does."""
+    strides = q._spec.strides
+    inside = strides[1] < strides[2]
+    args = (q, k, v) if mask is None else (q, k, v, expand(mask, (*q._spec.shape[:3], k._spec.shape[2])))
+    out = apply(TABLE["sdpa"], args, (float(scale), bool(causal), inside))[0]
+    return transpose(out, 1, 2) if inside else out  # type: ignore[no-any-return]
+
+
+def _turned(x: Tensor, inside: bool) -> Tensor:
+    return transpose(x, 1, 2) if inside else x
+
+
+def _repeated(x: Tensor, heads: int) -> Tensor:
+    """Every head as often as it is read."""
+    n, have, *rest = x._spec.shape
+    if have == heads:
+        return x
+    return reshape(expand(reshape(x, (n, have, 1, *rest)), (n, have, heads // have, *rest)), (n, heads, *rest))
+
+
+def _scores(q: Tensor, k: Tensor, mask: tuple[Tensor, ...], scale: float, causal: bool) -> Tensor:
+    scores = q @ transpose(_repeated(k, q._spec.shape[1]), 2, 3) * scale
+    if causal:
+        from rushlight.tensor.functions.indexing import tri_mask
+        rows, columns = scores._spec.shape[2:]
+        scores = where(wrap(tri_mask(rows, columns, 0, True)), scores, -INFINITY)
+    for m in mask:
+        scores = scores + m
+    return scores
+
+
+def sdpa_parts(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *mask, scale, causal, inside = rest
+    scores = _scores(q, k, tuple(mask), scale, causal)
+    top = scores.detach().amax(-1, keepdim=True)  # type: ignore[attr-defined]
+    weights = (scores - where(top == -INFINITY, 0.0, top)).exp()
+    total = weights.sum(-1, keepdim=True)
+    out = weights / where(total == 0, 1.0, total) @ _repeated(v, q._spec.shape[1])
+    return _turned(out, inside), (where(top == -INFINITY, 0.0, top) + total.log()).squeeze(-1)
+
+
+def sdpa_grad_parts(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, sums: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *mask, scale, causal, inside = rest
+    heads, given = q._spec.shape[1], k._spec.shape[1]
+    dy, out = _turned(dy, inside), _turned(out, inside)
+    sums = where(sums == -INFINITY, INFINITY, sums).unsqueeze(-1)
+    weights = (_scores(q, k, tuple(mask), scale, causal) - sums).exp()
+    ds = weights * (dy @ transpose(_repeated(v, heads), 2, 3) - (dy * out).sum(-1, keepdim=True)) * scale
+    dq, dk, dv = ds @ _repeated(k, heads), transpose(ds, 2, 3) @ q, transpose(weights, 2, 3) @ dy
+    if given != heads:
+        dk, dv = (reshape(g, (g._spec.shape[0], given, heads // given, *g._spec.shape[2:])).sum(2) for g in (dk, dv))
+    return _turned(dq, inside), _turned(dk, inside), _turned(dv, inside)
+
+
+def sdpa_vjp(g: Tensor, needs: tuple[bool, ...], q: Tensor, k: Tensor, v: Tensor, mask: tuple[Tensor, ...], out: Tensor, sums: Tensor,
+             scale: float, causal: bool, inside: bool) -> list[Any]:
+    """The gradients of q, k and v, and of a mask."""
+    if state.grad or any(needs[3:]):
+        from rushlight.tensor.tape import differentiate
+        found = differentiate(lambda *xs: sdpa_parts(*xs, scale, causal, inside)[:1], (q, k, v, *mask), needs, (g,))
+        return found
+    grads = apply(TABLE["sdpa_grad"], (g, q, k, v, out, sums, *mask), (scale, causal, inside))
+    return [*(_turned(d, inside) if need else None for d, need in zip(grads, needs)), *(None for _ in mask)]
