@@ -23,7 +23,7 @@ def _roots(outputs: Any, grads: Any) -> list[Any]:
                 g = creation.ones(s.shape, dtype=s.dtype)
             roots.append((o.node, o.output_nr, g))
             continue
-        edge = gradient_edge(o) if o.requires_grad else None
+        edge = gradient_edge(o) if o.grad_fn is not None or o.requires_grad else None
         if edge is None:
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn. It was computed from nothing that requires "
                                "grad, after a .detach(), or under torch.no_grad().")
@@ -49,7 +49,10 @@ def edge_types() -> tuple[Any, ...]:
 def _place(x: Any) -> tuple[Any, int]:
     """The place in the graph that a tensor or a GradientEdge names; none for views through which no gradient flows."""
     from rushlight.tensor.core import Tensor, gradient_edge
-    return (gradient_edge(x) or (None, 0)) if isinstance(x, Tensor) else (x.node, x.output_nr)
+    if not isinstance(x, Tensor):
+        return x.node, x.output_nr
+    assert x.grad_fn is not None or x.requires_grad  # grad_fn: the history as it is now
+    return gradient_edge(x) or (None, 0)
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,

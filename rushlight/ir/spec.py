@@ -204,36 +204,30 @@ def _walks_after(shape: Shape, operands: list[Spec], a: int, b: int) -> int:
 
 
 def view_strides(shape: Shape, strides: Shape, new: Shape) -> Shape | None:
-    """The strides with which `new` reads the same elements in the same order, or None where no strides can."""
+    """The strides with which `new` reads the same elements in the same order, or None where no strides can.
+
+    Dimensions that lie behind each other without gaps form a block; each block is cut into new dimensions by itself.
+    """
     if prod(shape) == 0:
         return contiguous_strides(new)
-    chunks: list[list[int]] = []  # [elements, stride of the innermost] of each run that is contiguous in itself
-    for n, s in zip(shape, strides):
-        if n == 1:
-            continue
-        if chunks and chunks[-1][1] == n * s:
-            chunks[-1] = [chunks[-1][0] * n, s]
-        else:
-            chunks.append([n, s])
+    if not shape:
+        return (1,) * len(new)
     out = [0] * len(new)
     at = len(new) - 1
-    for count, step in reversed(chunks):
-        left = count
-        while left > 1:
-            while at >= 0 and new[at] == 1:
-                out[at] = step
-                at -= 1
-            if at < 0 or left % new[at]:
-                return None
-            out[at] = step
-            step *= new[at]
-            left //= new[at]
+    step = strides[-1]
+    have = want = 1  # elements of the block, and of the new dimensions that were cut from it
+    for d in reversed(range(len(shape))):
+        have *= shape[d]
+        if d and (shape[d - 1] == 1 or strides[d - 1] == have * step):
+            continue
+        while at >= 0 and (want < have or new[at] == 1):
+            out[at] = want * step
+            want *= new[at]
             at -= 1
-    for i in range(at, -1, -1):
-        if new[i] != 1:
+        if want != have:
             return None
-        out[i] = out[i + 1] * new[i + 1] if i + 1 < len(new) else 1
-    return tuple(out)
+        step, have, want = strides[d - 1], 1, 1
+    return tuple(out) if at < 0 else None
 
 
 def broadcast(a: Shape, b: Shape) -> Shape | None:

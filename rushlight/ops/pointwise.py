@@ -72,8 +72,8 @@ def binary(name: str, numpy: Rule | None = None, x: Rule | None = None, y: Rule 
     return row(name, "map", "x y", shape, numpy=numpy, vjp=vjp, sample=sample, grad_name=grad_name)
 
 
-def zero(g: Any) -> Any:
-    return g * 0
+def zero(F: Any, g: Any) -> Any:
+    return F.zeros_like(g)
 
 
 # --- one operand --------------------------------------------------------------------------------------------------
@@ -143,8 +143,8 @@ FMOD = binary("fmod", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rou
 REMAINDER = binary("remainder", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rounding_mode="floor"), sample="positive")
 POW = binary("pow", None, lambda F, g, x, y: F.pow_grad_base(g, x, y), lambda F, g, x, y, out: F.pow_grad_exponent(g, x, y, out),
              sample="positive")
-ATAN2 = binary("atan2", lambda np, x, y: np.arctan2(x, y), lambda g, x, y: g * y / (x * x + y * y),
-               lambda g, x, y: -g * x / (x * x + y * y), sample="positive")
+ATAN2 = binary("atan2", lambda np, x, y: np.arctan2(x, y), lambda F, g, x, y: g * (y * F.atan2_scale(x, y)),
+               lambda F, g, x, y: g * (-x * F.atan2_scale(x, y)), sample="positive")
 MAXIMUM = binary("maximum", lambda np, x, y: np.maximum(x, y), lambda F, g, x, y: F.extremum_grad(g, x > y, x == y),
                  lambda F, g, x, y: F.extremum_grad(g, y > x, x == y))
 MINIMUM = binary("minimum", lambda np, x, y: np.minimum(x, y), lambda F, g, x, y: F.extremum_grad(g, x < y, x == y),

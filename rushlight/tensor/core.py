@@ -164,7 +164,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
     for a in args:
         number = SCALARS.get(a.__class__)
         if number is None:
-            if a._base is not None:
+            if a._base is not None and state.grad and op.differentiable:
                 sync_view(a)
             specs.append(a._spec)
             storage = a._storage
@@ -222,6 +222,37 @@ def _apply_many(op: Op, args: tuple[Any, ...], sig: Signature, node: Node, needs
     return outs
 
 
+def record(op: Op, args: list[Any], attrs: tuple[Any, ...]) -> Node:
+    """A node without history on tensors and Python numbers, whose result cells nobody shows yet."""
+    specs: list[Any] = []
+    ins: list[Any] = []
+    for a in args:
+        number = SCALARS.get(a.__class__)
+        if number is not None:
+            specs.append(number)
+            ins.append(a)
+            continue
+        if a._base is not None:
+            sync_view(a)
+        specs.append(a._spec)
+        ins.append(a._storage.cell if a._storage.home is None else a._storage.read())
+    sig = op.cache.get((attrs, *specs)) or infer(op, specs, attrs)
+    graph = state.graph
+    node = Node(sig, tuple(ins), graph)
+    if state.lines:
+        node.line = user_line()
+    node.outs = tuple([Cell(node, i) for i in range(len(sig.outs))])
+    graph.nodes.append(node)
+    graph.bytes += sum([s.numel for s in sig.outs])
+    return node
+
+
+def realize_when_large(graph: Any) -> None:
+    """Run what is pending where it has grown beyond the limits."""
+    if len(graph.nodes) >= settings.max_nodes or graph.bytes > settings.max_bytes:
+        realize(graph)
+
+
 def edges_of(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The backward edges of operands: None for numbers and for tensors that need no gradient."""
     return tuple([(gradient_edge(a) if a._rg else None) if isinstance(a, Tensor) else None for a in args])
@@ -260,10 +291,10 @@ def user_line() -> str:
 
 # What stands on `apply` and what it records with import each other; these names belong to this module as well.
 from rushlight.tensor.views import as_spec, owned, relaid, spread_into, sync_view, view  # noqa: E402
-from rushlight.tensor.tape import AccumulateGrad, OpFn, accumulate, edge_key, keeps, needed_names  # noqa: E402
+from rushlight.tensor.tape import AccumulateGrad, OpFn, accumulate, edge_key, keeps, lasting, needed_names  # noqa: E402
 from rushlight.tensor.inplace import assign, check_in_place, check_overlap  # noqa: E402
 from rushlight.tensor.memory import flat_memory, from_flat, from_storage, realize_pending, unwrap, wrap  # noqa: E402
 
 __all__ = ["AccumulateGrad", "OpFn", "ScalarSpec", "Tensor", "accumulate", "apply", "as_spec", "assign", "check_in_place", "check_overlap",
-           "edge_key", "edges_of", "flat_memory", "from_flat", "from_storage", "functions", "gradient_edge", "infer", "keeps", "needed_names", "new_tensor", "owned",
+           "edge_key", "edges_of", "flat_memory", "from_flat", "from_storage", "functions", "gradient_edge", "infer", "keeps", "lasting", "needed_names", "new_tensor", "owned",
            "realize_pending", "relaid", "spread_into", "sync_view", "unwrap", "user_line", "view", "wrap", "zeros"]

@@ -163,7 +163,7 @@ class CopySlices(GradFn):
     def backward(self, grads: list[Any]) -> Any:
         if self.part is None:
             raise RuntimeError(TWICE)
-        inside = taken_from(grads[0], self.part, self.whole) if self.edges[1] is not None else None
+        inside = taken_from(grads[0], self.part, self.whole).clone() if self.edges[1] is not None else None  # type: ignore[attr-defined]
         outside = emptied(grads[0], self.part, self.whole) if self.edges[0] is not None else None
         return [outside, inside]
 
@@ -249,7 +249,7 @@ def _let_go(t: Tensor) -> bool:
 def _saved_as(t: Tensor, new: Tensor) -> None:
     """A result that its own gradient rule keeps is from now on the written tensor: writing it again is an error in backward."""
     fn = new._grad_fn
-    if isinstance(fn, OpFn) and isinstance(fn.saved, dict):
+    if isinstance(fn, OpFn) and isinstance(fn.saved, dict) and new._storage is not t._storage:
         for s in fn.saved.values():
             if s.__class__ is Saved and s.output == new._out and s.hooks is None:
                 s.storage, s.spec, s.counter, s.version = t._storage, t._spec, t._vc, t._vc.version

@@ -35,12 +35,12 @@ class AccumulateGrad(GradFn):
         return ()
 
 
-_accumulating = threading.RLock()  # several threads may send gradients to one leaf
+accumulating = threading.RLock()  # several threads may send gradients to one leaf
 
 
 def accumulate(leaf: Tensor, new: Tensor) -> None:
     """leaf.grad += new; the first gradient is taken over as it is where nobody else shares it."""
-    with _accumulating:
+    with accumulating:
         have = leaf.grad
         if have is None:
             if not state.grad:
@@ -77,6 +77,13 @@ def keeps(out: Tensor, *inputs: Tensor, result: bool = False) -> Tensor:
         fn.saved.update({f"input {i}": Saved(x) for i, x in enumerate(inputs)})
         if result:
             fn.saved["result"] = Saved(out, out._out)
+    return out
+
+
+def lasting(out: Tensor) -> Tensor:
+    """out, through whose operation one can go backward any number of times: its gradient keeps numbers alone."""
+    if type(out._grad_fn) is OpFn:
+        out._grad_fn.__class__ = LastingOpFn
     return out
 
 
@@ -187,6 +194,15 @@ def differentiate(function: Any, inputs: Any, needs: Any, grads: Any) -> list[An
     roots = [(*gradient_edge(o), g) for o, g in zip(outs, grads) if g is not None and o._rg and gradient_edge(o)]
     found = engine.run(roots, True, create, targets, state)
     return [found.get(edge_key(x)) if need else None for x, need in zip(leaves, needs)]
+
+
+class LastingOpFn(OpFn):
+    """The node of an operation whose gradient in PyTorch keeps no tensor: nothing is let go after the backward pass."""
+
+    __slots__ = ()
+
+    def release(self) -> None:
+        pass
 
 
 def edge_key(t: Tensor) -> tuple[int, int]:

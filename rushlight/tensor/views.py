@@ -84,7 +84,7 @@ def relaid(t: Tensor, order: Any) -> Tensor:
 def sync_view(t: Tensor) -> None:
     """After its memory was written in place, the history of a view is that of a view of the base as it is now."""
     base = t._base
-    if base._rg and t._seen != t._vc.version:
+    if t._seen != t._vc.version and (base._rg or t._grad_fn is not None):
         if t._origin is not None:
             raise RuntimeError(forbidden(t, "its base or another view of its base has been"))
         t._seen = t._vc.version
@@ -105,7 +105,8 @@ def forbidden(t: Tensor, what: str) -> str:
 
 def rebuilt_view(t: Tensor, base: Tensor) -> ViewFn:
     """The node of t as an as_strided view of its base."""
-    return ViewFn("AsStridedBackward0", t._spec, gradient_edge(base), spread_into(t._spec, base._spec))
+    edge = gradient_edge(base) if base._rg else None
+    return ViewFn("AsStridedBackward0", t._spec, edge, spread_into(t._spec, base._spec))
 
 
 def spread_into(part: Spec, whole: Spec) -> Any:

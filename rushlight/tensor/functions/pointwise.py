@@ -254,9 +254,14 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
     return give(out, result)
 
 
+def tracked(x: Tensor) -> bool:
+    """Whether x requires gradients, its history being brought up to date."""
+    return x.grad_fn is not None or x.requires_grad
+
+
 def small_power(x: Tensor, n: Any) -> Tensor:
     """x ** n for n = 0, 1, 2, computed without a power; its history is that of the power, whose derivatives never end."""
-    if not (state.grad and x.requires_grad) or x._storage.batched:
+    if not (state.grad and tracked(x)) or x._storage.batched:
         if x._spec.dtype is bool_:
             return x.clone() if n else apply(TABLE["bitwise_or"], (x, True))
         return apply(TABLE["mul"], (x, x)) if n == 2 else join(TABLE["pow"], x, n)
@@ -375,7 +380,7 @@ class LerpBackward0(GradFn):
 
 
 def _lerp_by_number(x: Tensor, y: Tensor, weight: Any) -> Tensor:
-    if not (state.grad and (x.requires_grad or y.requires_grad)) or x._storage.batched or y._storage.batched:
+    if not (state.grad and (tracked(x) or tracked(y))) or x._storage.batched or y._storage.batched:
         return x + (y - x) * weight
     with no_grad():
         out = x + (y - x) * weight
@@ -559,5 +564,5 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     return close
 
 
-INTERNAL = ("binary", "unary", "join", "keep_layout", "scaled", "tensor_scalar", "abs_", "small_power", "LerpBackward0", "INTERNAL")
+INTERNAL = ("binary", "unary", "join", "keep_layout", "scaled", "tensor_scalar", "abs_", "small_power", "tracked", "LerpBackward0", "INTERNAL")
 __all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) == __name__ and not n.startswith("_") and n not in INTERNAL]
