@@ -48,6 +48,25 @@ def runs(number: int) -> bool:
 def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, targets: dict[tuple[int, int], Any] | None,
         state: Any) -> dict[tuple[int, int], Any]:
     """Send gradients from roots to the leaves, or collect those of `targets` ((id of node, output) -> anything)."""
+    form = None
+    if targets is None and not keep and not create_graph and len(roots) == 1:
+        from rushlight.autograd import replay
+        form = replay.form_of(*roots[0])
+        if form is not None and replay.run(form):
+            return {}
+    if form is None or replay.known(form):
+        return _walk(roots, keep, create_graph, targets, state)
+    nodes = state.graph.nodes
+    first = len(nodes)
+    found = _walk(roots, keep, create_graph, targets, state)
+    if state.graph.nodes is nodes:  # nothing was realized in between
+        replay.learn(form, nodes[first:])
+    return found
+
+
+def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, targets: dict[tuple[int, int], Any] | None,
+          state: Any) -> dict[tuple[int, int], Any]:
+    """Run node after node."""
     waiting: dict[GradFn, list[Any]] = {}
     needed = _needed(roots, targets) if targets is not None else None
     counts = _dependencies([r[0] for r in roots], needed)
@@ -58,8 +77,8 @@ def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, ta
     pushed = {fn for _, _, fn in heap}
     found: dict[tuple[int, int], Any] = {}
     tick = len(heap)
-    before = state.grad
-    state.grad = create_graph
+    before, casting = state.grad, state.autocast
+    state.grad, state.autocast = create_graph, None
     task = Task([r[0] for r in roots], counts, needed)
     _thread.running.append(task)
     _everywhere[task.number] = task
@@ -86,7 +105,7 @@ def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, ta
                     tick += 1
                     heapq.heappush(heap, (-after.seq, tick, after))
     finally:
-        state.grad = before
+        state.grad, state.autocast = before, casting
         _thread.running.remove(task)
         del _everywhere[task.number]
     return found

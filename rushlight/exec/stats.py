@@ -14,18 +14,21 @@ class Stats:
         self.plans_reused = 0
         self.bytes_live = 0
         self.bytes_peak = 0
+        self._sizes: dict[int, tuple[object, int]] = {}
 
     def track(self, buffer: object, size: int) -> None:
         """Counts `size` bytes until the buffer goes away."""
         self.bytes_live += size
-        self.bytes_peak = max(self.bytes_peak, self.bytes_live)
-        weakref.finalize(buffer, self._drop, size).atexit = False
+        if self.bytes_live > self.bytes_peak:
+            self.bytes_peak = self.bytes_live
+        ref = weakref.ref(buffer, self._gone)
+        self._sizes[id(ref)] = (ref, size)
 
-    def _drop(self, size: int) -> None:
-        self.bytes_live -= size
+    def _gone(self, ref: object) -> None:
+        self.bytes_live -= self._sizes.pop(id(ref))[1]
 
     def as_dict(self) -> dict[str, int]:
-        return dict(vars(self))
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 
 stats = Stats()

@@ -6,10 +6,11 @@ from typing import Any
 
 from rushlight.ops.table import TABLE
 from rushlight.tensor.autocast import reduced
-from rushlight.tensor.core import Tensor, apply
+from rushlight.tensor.core import Tensor, apply, assign, new_tensor, realize_when_large, record
 from rushlight.tensor.functions.common import cast, need_tensor, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import reshape
 from rushlight.tensor.state import state
+from rushlight.tensor.storage import Storage
 
 _LINEAR, _LINEAR_NO_BIAS = TABLE["linear"], TABLE["linear_no_bias"]
 
@@ -142,21 +143,26 @@ def region(name: str, rule: Any, inputs: list[Any], attrs: tuple[Any, ...], coun
     if op is None:
         op = _regions[rule, len(inputs)] = Op(name, "coarse", " ".join(f"x{i}" for i in range(len(inputs))), lambda *a: a[-1],
                                               attrs="flags types", decompose=lambda F, *a: rule(F, *a[:-2], *a[-2]), differentiable=False)
-    types = tuple((o._spec.dtype, o._spec.shape) for o in outputs)
+    asked = (attrs, tuple([(o._spec.dtype, o._spec.shape) for o in outputs]))
+    node = record(op, inputs, asked)
+    for target, cell, s in zip(outputs, node.outs, node.sig.results):
+        if target._spec.plain and target._storage.size == target._spec.numel:
+            target._storage.replace(cell)
+            target._vc.version += 1
+        else:
+            _assign(target, new_tensor(Storage(cell, s.numel, s.dtype), s))
+    outputs.clear()
+    realize_when_large(node.graph)
+
+
+def _assign(target: Tensor, value: Tensor) -> None:
+    """Write a value into a view, without history."""
     before = state.grad
     state.grad = False
     try:
-        results = apply(op, tuple(inputs), (attrs, types))
-        if not isinstance(results, list):
-            results = [results]
-        from rushlight.tensor.core import assign
-        while outputs:
-            target, new = outputs.pop(), results.pop()
-            if target._spec.plain and target._storage.size == target._spec.numel:
-                target._storage.replace(new._storage.cell)
-                target._vc.version += 1
-            else:
-                assign(target, new)
+        assign(target, value)
     finally:
         state.grad = before
+
+
 _regions: dict[tuple[Any, int], Any] = {}

@@ -140,7 +140,7 @@ CELLS: dict[str, tuple[str, Cell]] = {
     "isinf": (FLOAT, lambda e, x: e.b.fcmp_ordered("==", e.intrinsic("fabs", x), e.constant(x.type, float("inf")))),
     "isfinite": (FLOAT, lambda e, x: e.b.fcmp_ordered("<", e.intrinsic("fabs", x), e.constant(x.type, float("inf")))),
     "copysign": (FLOAT, _call("copysign")), "nan_to_num": (FLOAT, _nan_to_num),
-    "copy": (ANY, lambda e, x: x),
+    "copy": (ANY, lambda e, x: x), "full": (ANY, lambda e, x: x),
     **{name: (FLOAT, _math(name)) for name in sorted(vector_math.FUNCTIONS)},
 }
 EXPENSIVE = frozenset(vector_math.FUNCTIONS) | {"div", "sqrt", "rsqrt", "reciprocal"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 from rushlight.exec.cpu.onednn import library, primitives
@@ -75,7 +76,9 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[PrimitiveStep] 
         packed = new_value(primitive.descs[out].size)
         after.append(_reorder(primitive.descs[out], own, (packed, 0), result, new_value))
         result = packed
-    return [*before, PrimitiveStep(Bound(primitive), sources, {out: (result, 0), **_scratch(primitive, new_value)}), *after]
+    _, w, y = _shapes(original)
+    work = 2 * prod(y) * prod(w[1:])
+    return [*before, PrimitiveStep(Bound(primitive), sources, {out: (result, 0), **_scratch(primitive, new_value)}, work), *after]
 
 
 def _reorder(source: Desc, target: Desc, place: tuple[int, int], result: int, new_value: Callable[[int], int]) -> PrimitiveStep:
@@ -98,12 +101,17 @@ def _images(shape: tuple[int, ...]) -> Desc:
     return Desc.of(shape, float32, strides_of(shape, (0, *range(2, len(shape)), 1)))
 
 
+def _shapes(instr: Instr) -> tuple[Any, Any, Any]:
+    """Of the images, the weights and the convolved images."""
+    first, second, out = instr.operands[0].spec.shape, instr.operands[1].spec.shape, instr.outs[0].shape
+    return {"convolution_input_grad": (out, second, first), "convolution_weight_grad": (second, out, first)}.get(
+        instr.op.name, (first, second, out))
+
+
 def _primitive(instr: Instr, operands: tuple[Operand, ...]) -> Primitive:
-    name, out = instr.op.name, instr.outs[0].shape
+    name = instr.op.name
     stride, padding, dilation, groups = instr.attrs[-4:]
-    shapes: list[Any] = [o.spec.shape for o in operands]
-    x, w, y = {"convolution_input_grad": (out, shapes[1], shapes[0]), "convolution_weight_grad": (shapes[1], out, shapes[0])}.get(
-        name, (shapes[0], shapes[1], out))
+    x, w, y = _shapes(instr)
     pads = [(p, window_end(n, o, k, s, d, p)) for n, o, k, s, d, p in zip(x[2:], y[2:], w[2:], stride, dilation, padding)]
     window = Window(stride, pads, dilation)
     weights = Desc.any(grouped(w, groups), float32)
@@ -112,7 +120,7 @@ def _primitive(instr: Instr, operands: tuple[Operand, ...]) -> Primitive:
     if name == "convolution_weight_grad":
         return primitives.convolution_backward_weights(_images(x), weights, _images(y), window, None, _forward(x, weights, y, window))
     attributes = Attributes((Eltwise("relu"),)) if name.endswith("relu") else PLAIN
-    return primitives.convolution(_images(x), weights, _images(y), window, _plain(shapes[2]) if len(shapes) > 2 else None,
+    return primitives.convolution(_images(x), weights, _images(y), window, _plain(operands[2].spec.shape) if len(operands) > 2 else None,
                                   attributes=attributes)
 
 

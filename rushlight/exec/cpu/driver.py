@@ -4,13 +4,17 @@ It fills addresses into argument blocks and into oneDNN's memory objects, then r
 divided among OpenMP's threads, and oneDNN primitives. Written in LLVM IR once for all plans.
 
 ``run(block)`` reads 64-bit words: [0] slot patches, [1] their number, [2] memory patches, [3] their number,
-[4] dnnl_memory_set_data_handle, [5] objects, [6] steps, [7] their number, [8] omp_set_num_threads or 0, [9] threads.
+[4] dnnl_memory_set_data_handle, [5] objects, [6] steps, [7] their number.
 
 - slot patch (3 words): address to fill, number of the object, offset in bytes;
 - memory patch (4 words): dnnl_memory, number of the object, offset, address it has;
 - object: the address of a NumPy array object, whose data pointer follows the object header;
-- step (2 words): kind, argument block. Kind 0, a kernel: [kernel, units, threads, slots, GOMP_parallel, omp_get_thread_num,
-  omp_get_num_threads, error]. Kind 1, a primitive: [dnnl_primitive_execute, primitive, stream, count, arguments].
+- step (2 words): kind and argument block.
+
+Kind 0, a kernel in this thread: [kernel, slots, units].
+Kind 1, a primitive: [dnnl_primitive_execute, primitive, stream, count, arguments, threads, omp_set_num_threads or 0].
+Kind 2, a region in which threads share the units of kernels that do not depend on each other: [parts, their number, total
+work, threads, error, GOMP_parallel, omp_get_thread_num, omp_get_num_threads]; part: [kernel, slots, units, work before, work].
 
 The result is 0, or the number of the failed step (from 1) times 256 plus its code.
 """
@@ -89,32 +93,77 @@ done:
   ret void
 }
 
+define internal i64 @rl_unit(i64 %weight, i64 %start, i64 %share, i64 %units) {
+  %over = sub i64 %weight, %start
+  %none = icmp sle i64 %over, 0
+  br i1 %none, label %first, label %some
+first:
+  ret i64 0
+some:
+  %all = icmp sge i64 %over, %share
+  br i1 %all, label %last, label %part
+last:
+  ret i64 %units
+part:
+  %scaled = mul i64 %over, %units
+  %up = add i64 %scaled, %share
+  %less = sub i64 %up, 1
+  %unit = sdiv i64 %less, %share
+  ret i64 %unit
+}
+
 define internal void @rl_part(ptr %a) {
-  %kernel = load ptr, ptr %a
+entry:
+  %parts = load ptr, ptr %a
   %a1 = getelementptr i64, ptr %a, i64 1
-  %units = load i64, ptr %a1
-  %a3 = getelementptr i64, ptr %a, i64 3
-  %slots = load ptr, ptr %a3
-  %a5 = getelementptr i64, ptr %a, i64 5
-  %number = load ptr, ptr %a5
+  %count = load i64, ptr %a1
+  %a2 = getelementptr i64, ptr %a, i64 2
+  %total = load i64, ptr %a2
   %a6 = getelementptr i64, ptr %a, i64 6
-  %count = load ptr, ptr %a6
+  %number = load ptr, ptr %a6
+  %a7 = getelementptr i64, ptr %a, i64 7
+  %threads = load ptr, ptr %a7
   %t32 = call i32 %number()
-  %n32 = call i32 %count()
+  %n32 = call i32 %threads()
   %t = sext i32 %t32 to i64
   %n = sext i32 %n32 to i64
-  %low = mul i64 %units, %t
-  %begin = sdiv i64 %low, %n
+  %low0 = mul i64 %total, %t
+  %low = sdiv i64 %low0, %n
   %t1 = add i64 %t, 1
-  %high = mul i64 %units, %t1
-  %end = sdiv i64 %high, %n
+  %high0 = mul i64 %total, %t1
+  %high = sdiv i64 %high0, %n
+  br label %head
+head:
+  %i = phi i64 [0, %entry], [%next, %after]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %body, label %done
+body:
+  %k = mul i64 %i, 5
+  %p = getelementptr i64, ptr %parts, i64 %k
+  %kernel = load ptr, ptr %p
+  %p1 = getelementptr i64, ptr %p, i64 1
+  %slots = load ptr, ptr %p1
+  %p2 = getelementptr i64, ptr %p, i64 2
+  %units = load i64, ptr %p2
+  %p3 = getelementptr i64, ptr %p, i64 3
+  %start = load i64, ptr %p3
+  %p4 = getelementptr i64, ptr %p, i64 4
+  %share = load i64, ptr %p4
+  %begin = call i64 @rl_unit(i64 %low, i64 %start, i64 %share, i64 %units)
+  %end = call i64 @rl_unit(i64 %high, i64 %start, i64 %share, i64 %units)
+  %next = add i64 %i, 1
+  %some = icmp slt i64 %begin, %end
+  br i1 %some, label %run, label %after
+run:
   %code = call i64 %kernel(ptr %slots, i64 %begin, i64 %end, i64 %t)
   %bad = icmp ne i64 %code, 0
-  br i1 %bad, label %fail, label %done
+  br i1 %bad, label %fail, label %after
 fail:
-  %a7 = getelementptr i64, ptr %a, i64 7
-  store atomic i64 %code, ptr %a7 monotonic, align 8
-  br label %done
+  %a4 = getelementptr i64, ptr %a, i64 4
+  store atomic i64 %code, ptr %a4 monotonic, align 8
+  br label %after
+after:
+  br label %head
 done:
   ret void
 }
@@ -122,24 +171,23 @@ done:
 define internal i64 @rl_kernel(ptr %a) {
   %kernel = load ptr, ptr %a
   %a1 = getelementptr i64, ptr %a, i64 1
-  %units = load i64, ptr %a1
+  %slots = load ptr, ptr %a1
   %a2 = getelementptr i64, ptr %a, i64 2
-  %threads = load i64, ptr %a2
-  %a3 = getelementptr i64, ptr %a, i64 3
-  %slots = load ptr, ptr %a3
-  %serial = icmp sle i64 %threads, 1
-  br i1 %serial, label %one, label %many
-one:
+  %units = load i64, ptr %a2
   %code = call i64 %kernel(ptr %slots, i64 0, i64 %units, i64 0)
   ret i64 %code
-many:
+}
+
+define internal i64 @rl_region(ptr %a) {
+  %a3 = getelementptr i64, ptr %a, i64 3
+  %threads = load i64, ptr %a3
   %a4 = getelementptr i64, ptr %a, i64 4
-  %parallel = load ptr, ptr %a4
-  %a7 = getelementptr i64, ptr %a, i64 7
-  store i64 0, ptr %a7
+  store i64 0, ptr %a4
+  %a5 = getelementptr i64, ptr %a, i64 5
+  %parallel = load ptr, ptr %a5
   %count = trunc i64 %threads to i32
   call void %parallel(ptr @rl_part, ptr %a, i32 %count, i32 0)
-  %result = load atomic i64, ptr %a7 monotonic, align 8
+  %result = load atomic i64, ptr %a4 monotonic, align 8
   ret i64 %result
 }
 
@@ -153,6 +201,17 @@ define internal i64 @rl_primitive(ptr %a) {
   %count = load i64, ptr %a3
   %a4 = getelementptr i64, ptr %a, i64 4
   %arguments = load ptr, ptr %a4
+  %a5 = getelementptr i64, ptr %a, i64 5
+  %threads = load i64, ptr %a5
+  %a6 = getelementptr i64, ptr %a, i64 6
+  %limit = load ptr, ptr %a6
+  %unlimited = icmp eq ptr %limit, null
+  br i1 %unlimited, label %go, label %bound
+bound:
+  %threads32 = trunc i64 %threads to i32
+  call void %limit(i32 %threads32)
+  br label %go
+go:
   %n = trunc i64 %count to i32
   %status = call i32 %execute(ptr %primitive, ptr %stream, i32 %n, ptr %arguments)
   %wide = zext i32 %status to i64
@@ -177,22 +236,11 @@ entry:
   %steps = load ptr, ptr %q6
   %q7 = getelementptr i64, ptr %block, i64 7
   %n = load i64, ptr %q7
-  %q8 = getelementptr i64, ptr %block, i64 8
-  %limit = load ptr, ptr %q8
-  %unlimited = icmp eq ptr %limit, null
-  br i1 %unlimited, label %start, label %bound
-bound:
-  %q9 = getelementptr i64, ptr %block, i64 9
-  %threads = load i64, ptr %q9
-  %threads32 = trunc i64 %threads to i32
-  call void %limit(i32 %threads32)
-  br label %start
-start:
   call void @rl_slots(ptr %b0, i64 %b1, ptr %b5)
   call void @rl_memories(ptr %b2, i64 %b3, ptr %b5, ptr %b4)
   br label %head
 head:
-  %i = phi i64 [0, %start], [%next, %step]
+  %i = phi i64 [0, %entry], [%next, %step]
   %more = icmp slt i64 %i, %n
   br i1 %more, label %body, label %done
 body:
@@ -201,16 +249,19 @@ body:
   %kind = load i64, ptr %p
   %p1 = getelementptr i64, ptr %p, i64 1
   %argument = load ptr, ptr %p1
-  %loop = icmp eq i64 %kind, 0
-  br i1 %loop, label %kernel, label %primitive
+  switch i64 %kind, label %region [ i64 0, label %kernel
+                                    i64 1, label %primitive ]
 kernel:
   %code0 = call i64 @rl_kernel(ptr %argument)
   br label %check
 primitive:
   %code1 = call i64 @rl_primitive(ptr %argument)
   br label %check
+region:
+  %code2 = call i64 @rl_region(ptr %argument)
+  br label %check
 check:
-  %code = phi i64 [%code0, %kernel], [%code1, %primitive]
+  %code = phi i64 [%code0, %kernel], [%code1, %primitive], [%code2, %region]
   %next = add i64 %i, 1
   %bad = icmp ne i64 %code, 0
   br i1 %bad, label %failed, label %step

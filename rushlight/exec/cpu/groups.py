@@ -13,7 +13,7 @@ from rushlight.ir.spec import Spec, contiguous_strides
 MOST = 48  # statements of a kernel
 CHUNK = 8192  # elements of a unit that was cut from a longer dimension
 LEAST_UNITS = 64  # with fewer units than this, long dimensions are cut
-SPECIAL = frozenset(("cast", "pick", "position"))
+SPECIAL = frozenset(("cast", "pick", "position", "full"))
 
 
 @dataclass(eq=False)

@@ -22,7 +22,8 @@ from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
 
 Array = np.ndarray[Any, Any]
-PARALLEL_WORK = 32768  # statements times elements; below, waking threads costs more than it saves
+PARALLEL_WORK = 65536  # statements times elements; below, waking threads costs more than it saves
+PARALLEL_FLOPS = 2_000_000  # likewise for primitives
 ARENA, OBJECTS = 0, 1  # object 0 is the arena, then come inputs, results and what NumPy made
 BLOCK_TIME = 2  # milliseconds that idle OpenMP threads wait actively
 
@@ -69,6 +70,7 @@ class Plan:
         self.types: dict[int, Any] = dict(enumerate(program.inputs))
         for instr in program.instrs:
             self.types.update(zip(instr.results, instr.outs))
+        self.most = Threads.count  # threads for which there is scratch memory
         self.buffers = sum(isinstance(s, Spec) for s in program.inputs)
         self._locate(sizes, numbers)
         self._prelude(numbers)
@@ -78,11 +80,10 @@ class Plan:
     def _locate(self, sizes: dict[int, int], numbers: set[int]) -> None:
         """Decide for every value which object holds it, and where."""
         last: dict[int, int] = {}
-        first: dict[int, int] = {}
+        times = self.times = together(self.steps)
         for at, step in enumerate(self.steps):
             for v in step.reads() | step.writes():
                 last[v] = at
-                first.setdefault(v, at)
         self.last = last
         outputs = set(self.program.outputs)
         self.object: dict[int, int] = {i: OBJECTS + i for i in range(self.buffers)}
@@ -102,7 +103,7 @@ class Plan:
                     self.object[v] = OBJECTS + host - 1
                     taken.add(host - 1)
                 else:
-                    spans.append(memory.Span(v, sizes[v], at, last[v]))
+                    spans.append(memory.Span(v, sizes[v], times[at], times[last[v]]))
         self.objects = count
         self.offset, self.arena = memory.arrange(spans)
         self.object.update((v, ARENA) for v in self.offset)
@@ -115,13 +116,22 @@ class Plan:
         index = next(i for i, p in enumerate(loop.places) if p is not None and p.value == value)
         own, access = loop.places[index], loop.kernel.accesses[index]
         for i in self.program.donated:
-            if i in taken or self.last.get(i) != at or i in outputs:
+            if i in taken or self.last.get(i) != at or i in outputs or self._read_beside(i, at):
                 continue
             reads = [(p, a) for p, a in zip(loop.places, loop.kernel.accesses) if p is not None and p.value == i]
             if len(reads) == 1 and reads[0][1].dtype == access.dtype and reads[0][0].strides == own.strides and not reads[0][0].offset \
                     and self.types[i].numel == self.types[value].numel:
                 return i + 1
         return 0
+
+    def _read_beside(self, value: int, at: int) -> bool:
+        """Whether a step that may run at the same time reads a value."""
+        other = at - 1
+        while other >= 0 and self.times[other] == self.times[at]:
+            if value in self.steps[other].reads():
+                return True
+            other -= 1
+        return False
 
     # --- numbers --------------------------------------------------------------------------------------------------
     def _prelude(self, numbers: set[int]) -> None:
@@ -158,6 +168,7 @@ class Plan:
             if current is None:
                 current = Segment(at)
                 self.segments.append(current)
+            current.times.append(self.times[at])
             if isinstance(step, LoopStep):
                 self._loop(current, step, layout, blocks)
             elif isinstance(step, KernelStep):
@@ -199,7 +210,7 @@ class Plan:
         bound = step.bound
         places = [(bound.memory(name), self.object[v], self.offset.get(v, 0) + offset)
                   for part in (step.sources, step.results) for name, (v, offset) in part.items()]
-        segment.kernels.append((bound, places))
+        segment.kernels.append((bound, places, step.work))
         self.keep.append(bound)
 
     # --- running --------------------------------------------------------------------------------------------------
@@ -244,53 +255,105 @@ class Segment:
     def __init__(self, first: int):
         self.first = first
         self.kernels: list[tuple[Any, ...]] = []
+        self.times: list[int] = []  # kernels with the same time may run at once
 
     def finish(self, plan: Plan) -> None:
         """Write the driver's tables."""
-        omp = openmp.runtime()
-        gomp = [omp.address(name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")] if omp else [0, 0, 0]
-        slots: list[int] = []
-        memories: list[int] = []
-        steps: list[int] = []
-        self.loops: list[tuple[Any, int]] = []
-        for kernel in self.kernels:
-            if len(kernel) == 2:
-                bound, places = kernel
-                for handle, at, offset in places:
-                    memories += [handle, at, offset, 0]
-                block = _words([library.address("dnnl_primitive_execute"), bound.primitive.handle, library.library().stream, bound.count, bound.args])
-                steps += [1, ctypes.addressof(block)]
+        self.omp = openmp.runtime()
+        self.slots: list[int] = []
+        self.memories: list[int] = []
+        self.steps: list[int] = []
+        self.threaded: list[tuple[Any, int, int]] = []  # block, word that holds the number of threads, most that it can use
+        at = 0
+        while at < len(self.kernels):
+            end = at + 1
+            while end < len(self.kernels) and self.times[end] == self.times[at]:
+                end += 1
+            if len(self.kernels[at]) == 3:
+                self._primitive(plan, *self.kernels[at])
             else:
-                address, units, work, words, fills, numbers, first = kernel
-                for slot in numbers:
-                    words[slot] = ctypes.addressof(plan.numbers) + 8 * first
-                argument = _words(words)
-                for slot, at, offset in fills:
-                    slots += [ctypes.addressof(argument) + 8 * slot, at, offset]
-                parallel = work >= PARALLEL_WORK and units > 1 and omp is not None
-                block = _words([address, units, 1, ctypes.addressof(argument), *gomp, 0])
-                if parallel:
-                    self.loops.append((block, units))
-                steps += [0, ctypes.addressof(block)]
-                plan.keep.append(argument)
-            plan.keep.append(block)
-        tables = [_words(t or [0]) for t in (slots, memories, steps)]
-        setter = library.address("dnnl_memory_set_data_handle") if memories else 0
-        limit = omp.address("omp_set_num_threads") if omp else 0
-        self.block = _words([ctypes.addressof(tables[0]), len(slots) // 3, ctypes.addressof(tables[1]), len(memories) // 4, setter,
-                             ctypes.addressof(plan.pointers), ctypes.addressof(tables[2]), len(steps) // 2, limit, 1])
+                self._kernels(plan, self.kernels[at:end])
+            at = end
+        tables = [_words(t or [0]) for t in (self.slots, self.memories, self.steps)]
+        setter = library.address("dnnl_memory_set_data_handle") if self.memories else 0
+        self.block = _words([ctypes.addressof(tables[0]), len(self.slots) // 3, ctypes.addressof(tables[1]), len(self.memories) // 4, setter,
+                             ctypes.addressof(plan.pointers), ctypes.addressof(tables[2]), len(self.steps) // 2])
         plan.keep += tables
         self.threads = 0
         self.address = ctypes.addressof(self.block)
         self.call = driver.run()
 
+    def _step(self, plan: Plan, kind: int, words: list[int]) -> Any:
+        block = _words(words)
+        plan.keep.append(block)
+        self.steps += [kind, ctypes.addressof(block)]
+        return block
+
+    def _primitive(self, plan: Plan, bound: Any, places: list[tuple[int, int, int]], work: int) -> None:
+        for handle, at, offset in places:
+            self.memories += [handle, at, offset, 0]
+        limit = self.omp.address("omp_set_num_threads") if self.omp else 0
+        block = self._step(plan, 1, [library.address("dnnl_primitive_execute"), bound.primitive.handle, library.library().stream, bound.count,
+                                     bound.args, 1, limit])
+        if work >= PARALLEL_FLOPS:
+            self.threaded.append((block, 5, 1 << 30))
+
+    def _kernels(self, plan: Plan, kernels: list[tuple[Any, ...]]) -> None:
+        """Kernels that may run at once: a region where that is worth it, else one after the other."""
+        prepared = [(kernel[0], self._argument(plan, kernel), kernel[1], max(1, kernel[2])) for kernel in kernels]
+        total = sum(work for *_, work in prepared)
+        units = sum(units for _, _, units, _ in prepared)
+        if total < PARALLEL_WORK or units == 1 or self.omp is None:
+            for address, argument, count, _ in prepared:
+                self._step(plan, 0, [address, argument, count])
+            return
+        parts: list[int] = []
+        before = 0
+        for address, argument, count, work in prepared:
+            parts += [address, argument, count, before, work]
+            before += work
+        table = _words(parts)
+        plan.keep.append(table)
+        gomp = [self.omp.address(name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")]
+        block = self._step(plan, 2, [ctypes.addressof(table), len(prepared), total, 1, 0, *gomp])
+        self.threaded.append((block, 3, min(units, plan.most)))
+
+    def _argument(self, plan: Plan, kernel: tuple[Any, ...]) -> int:
+        """The argument block of a kernel."""
+        _, _, _, words, fills, numbers, first = kernel
+        for slot in numbers:
+            words[slot] = ctypes.addressof(plan.numbers) + 8 * first
+        argument = _words(words)
+        plan.keep.append(argument)
+        for slot, at, offset in fills:
+            self.slots += [ctypes.addressof(argument) + 8 * slot, at, offset]
+        return ctypes.addressof(argument)
+
     def run(self, plan: Plan) -> int:
         if self.threads != Threads.count:
             self.threads = Threads.count
-            self.block[9] = self.threads
-            for block, units in self.loops:
-                block[2] = min(self.threads, units)
+            for block, word, most in self.threaded:
+                block[word] = min(self.threads, most)
         return int(self.call(self.address))
+
+
+def together(steps: list[Step]) -> list[int]:
+    """A time for each step: neighbouring kernels that do not depend on each other have the same."""
+    times: list[int] = []
+    time = -1
+    read: set[int] = set()
+    written: set[int] = set()
+    for step in steps:
+        reads, writes = step.reads(), step.writes()
+        alone = not isinstance(step, (LoopStep, KernelStep))
+        if alone or not times or not isinstance(steps[len(times) - 1], (LoopStep, KernelStep)) \
+                or not written.isdisjoint(reads) or not written.isdisjoint(writes) or not read.isdisjoint(writes):
+            time += 1
+            read, written = set(), set()
+        times.append(time)
+        read |= reads
+        written |= writes
+    return times
 
 
 def _words(values: list[int]) -> Any:

@@ -145,4 +145,4 @@ def _step(x: Operand, y: Operand, out: Spec, bias: Operand | None, instr: Instr,
     results = {"dst": (instr.results[0], 0)}
     if "scratchpad" in primitive.descs:
         results["scratchpad"] = (new_value(primitive.descs["scratchpad"].size), 0)
-    return PrimitiveStep(Bound(primitive), sources, results)
+    return PrimitiveStep(Bound(primitive), sources, results, 2 * out.numel * x.spec.shape[-1])

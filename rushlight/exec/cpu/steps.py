@@ -10,6 +10,9 @@ from rushlight.exec.cpu.loops import Loop
 from rushlight.ir.program import Instr
 
 
+LARGE = 1 << 40
+
+
 @dataclass(eq=False, slots=True)
 class LoopStep:
     """A generated kernel."""
@@ -25,6 +28,14 @@ class LoopStep:
         k = self.loop.kernel
         return {p.value for a, p in zip(k.accesses, self.loop.places) if p is not None and a.use == "out"} | set(self.scratch)
 
+    @property
+    def units(self) -> int:
+        return self.loop.units
+
+    @property
+    def work(self) -> int:
+        return self.loop.work
+
 
 @dataclass(eq=False, slots=True)
 class PrimitiveStep:
@@ -33,6 +44,7 @@ class PrimitiveStep:
     bound: Any
     sources: dict[str, tuple[int, int]]
     results: dict[str, tuple[int, int]]
+    work: int = LARGE  # floating-point operations; small ones run in one thread
 
     def reads(self) -> set[int]:
         return {value for value, _ in self.sources.values()}
