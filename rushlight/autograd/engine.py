@@ -50,7 +50,7 @@ def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, ta
     """Send gradients from roots to the leaves, or collect those of `targets` ((id of node, output) -> anything)."""
     form = None
     if targets is None and not keep and not create_graph and len(roots) == 1:
-        from rushlight.autograd import replay
+        from rushlight.tensor import replay
         form = replay.form_of(*roots[0])
         if form is not None and replay.run(form):
             return {}

@@ -7,10 +7,13 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from rushlight.exec.cpu.onednn import library, primitives
+import numpy as np
+
+from rushlight.exec.cpu import choices
+from rushlight.exec.cpu.onednn import library, openmp, primitives
 from rushlight.exec.cpu.onednn.library import OneDNNError
 from rushlight.exec.cpu.onednn.memory import Desc
-from rushlight.exec.cpu.onednn.primitive import PLAIN, Attributes, Bound, Eltwise, Primitive
+from rushlight.exec.cpu.onednn.primitive import Attributes, Bound, Eltwise, Primitive
 from rushlight.exec.cpu.onednn.primitives import Window, grouped, window_end
 from rushlight.exec.cpu.steps import PrimitiveStep
 from rushlight.ir.dtype import float32
@@ -28,6 +31,7 @@ FUSED = {name: Op(name, "contract", "x w b", TABLE["convolution"].shape, attrs="
 SLOTS = {"convolution_input_grad": ("diff_dst", "weights", "diff_src"), "convolution_weight_grad": ("diff_dst", "src", "diff_weights"),
          "convolution_bias": ("src", "weights", "bias", "dst"), "convolution_bias_relu": ("src", "weights", "bias", "dst")}
 FORWARD = ("src", "weights", "dst")
+IMPLEMENTATIONS = 3  # of oneDNN that are tried
 
 
 def handles(instr: Instr) -> bool:
@@ -109,17 +113,61 @@ def _shapes(instr: Instr) -> tuple[Any, Any, Any]:
 
 
 def _primitive(instr: Instr, operands: tuple[Operand, ...]) -> Primitive:
+    """The fastest primitive for a convolution."""
+    key = f"{instr.op.name} {[o.spec.shape for o in operands]} {instr.outs[0].shape} {instr.attrs} {max_threads()}"
+    number = choices.known(key)
+    if number is not None:
+        return _made(instr, operands, number)
+    made = _implementations(instr, operands)
+    return made[choices.fastest(key, [_runner(p) for p in made])]
+
+
+def _implementations(instr: Instr, operands: tuple[Operand, ...]) -> list[Primitive]:
+    """The first implementations that oneDNN offers, without plain loops."""
+    made = [_made(instr, operands, 0)]
+    for skip in range(1, IMPLEMENTATIONS):
+        try:
+            made.append(_made(instr, operands, skip))
+        except OneDNNError:
+            break
+        if made[-1].reference or "avx512" not in made[-1].impl:
+            made.pop()
+            break
+    return made
+
+
+def _runner(primitive: Primitive) -> Callable[[], None]:
+    """A function that runs a primitive on memory of its own."""
+    bound, memory = Bound(primitive), []
+    for name, desc in primitive.descs.items():
+        raw = np.zeros(desc.size + 64, np.uint8)
+        memory.append(raw)
+        bound.set(name, raw.ctypes.data + -raw.ctypes.data % 64)
+
+    def run() -> None:
+        bound.execute()
+    run.memory = memory  # type: ignore[attr-defined]
+    return run
+
+
+def max_threads() -> int:
+    """The threads that a primitive is made for."""
+    omp = openmp.runtime()
+    return omp.threads() if omp is not None else 1
+
+
+def _made(instr: Instr, operands: tuple[Operand, ...], skip: int) -> Primitive:
     name = instr.op.name
     stride, padding, dilation, groups = instr.attrs[-4:]
     x, w, y = _shapes(instr)
     pads = [(p, window_end(n, o, k, s, d, p)) for n, o, k, s, d, p in zip(x[2:], y[2:], w[2:], stride, dilation, padding)]
     window = Window(stride, pads, dilation)
     weights = Desc.any(grouped(w, groups), float32)
+    attributes = Attributes((Eltwise("relu"),) if name.endswith("relu") else (), skip=skip)
     if name == "convolution_input_grad":
-        return primitives.convolution_backward_data(_images(x), weights, _images(y), window, _forward(x, weights, y, window))
+        return primitives.convolution_backward_data(_images(x), weights, _images(y), window, _forward(x, weights, y, window), attributes)
     if name == "convolution_weight_grad":
-        return primitives.convolution_backward_weights(_images(x), weights, _images(y), window, None, _forward(x, weights, y, window))
-    attributes = Attributes((Eltwise("relu"),)) if name.endswith("relu") else PLAIN
+        return primitives.convolution_backward_weights(_images(x), weights, _images(y), window, None, _forward(x, weights, y, window), attributes)
     return primitives.convolution(_images(x), weights, _images(y), window, _plain(operands[2].spec.shape) if len(operands) > 2 else None,
                                   attributes=attributes)
 

@@ -215,7 +215,11 @@ class Body:
                     value = w.b.select(self.mask, value, w.s.neutral(s.name, s.dtype))
                 w.b.store(w.s.combine(s.name, old, value, s.dtype), self.sums[j])
         for a, value in stores:
-            w.store(a, value, self._place(a), self.mask)
+            dtype, step = w.k.accesses[a].dtype, w.frames[a].get("step")
+            if step is None:
+                w.store(a, value, self._place(a), self.mask)
+            else:
+                w.s.scatter(w.s.narrow(value, dtype), self._place(a), dtype, step, w.iota, self.mask)
 
     def value(self, ref: Ref, s: Statement) -> Any:
         """A referenced value as a vector."""

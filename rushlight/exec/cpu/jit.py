@@ -85,7 +85,7 @@ class Compiled:
     def _make(self, key: str, write: Callable[[str], str]) -> int:
         name = PREFIX + hashlib.sha256((key + tag()).encode()).hexdigest()[:24]
         folder = cache_folder()
-        code = _read(folder, name)
+        code = read(folder, name)
         if code is not None:
             address = self._load(code, name)
             if address:
@@ -93,7 +93,7 @@ class Compiled:
                 return address
         code = assemble(write(name))
         self.built += 1
-        _keep(folder, name, code)
+        keep(folder, name, code)
         return self._load(code, name)
 
     def _load(self, code: bytes, name: str) -> int:
@@ -123,8 +123,8 @@ def assemble(text: str) -> bytes:
     return bytes(target.emit_object(module))
 
 
-def _read(folder: Path | None, name: str) -> bytes | None:
-    """A kept object file; one that does not carry its own checksum is ignored."""
+def read(folder: Path | None, name: str) -> bytes | None:
+    """A kept file; one that does not carry its own checksum is ignored."""
     if folder is None:
         return None
     try:
@@ -135,12 +135,12 @@ def _read(folder: Path | None, name: str) -> bytes | None:
     return code if hashlib.sha256(code).digest() == check else None
 
 
-def _keep(folder: Path | None, name: str, code: bytes) -> None:
-    """Write an object file whole or not at all; a folder that cannot be written is no error."""
+def keep(folder: Path | None, name: str, code: bytes) -> None:
+    """Write a file whole or not at all; a folder that cannot be written is no error."""
     if folder is None:
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         stray = folder / f"{name}.{os.getpid()}.{threading.get_ident()}"
         stray.write_bytes(code + hashlib.sha256(code).digest())
         stray.replace(folder / name)

@@ -15,6 +15,9 @@ from rushlight.ir.spec import Spec
 
 
 
+SHORT = 8  # vectors along fewer elements than this are mostly empty
+
+
 @dataclass(slots=True)
 class Place:
     """Where an access finds its memory. ``strides`` in elements over the domain's dimensions; ``partial`` marks the
@@ -156,7 +159,7 @@ def _dimensions(group: Group, draft: Draft) -> tuple[list[int], list[int], int]:
         return [], reduced, kept[-1] if kept else -1
     vector = choices[-1]
     if group.mode == "map":
-        vector = max(choices, key=lambda d: (sum(_weight(p, a, d) for p, a in zip(draft.places, draft.accesses)), d))
+        vector = max(choices, key=lambda d: (sum(_weight(p, a, d) for p, a in zip(draft.places, draft.accesses)) * min(group.shape[d], SHORT), d))
     return [d for d in kept if d != vector], reduced, vector
 
 

@@ -101,6 +101,16 @@ class Scalars:
         else:
             self._intrinsic(f"llvm.masked.store.{_suffix(value.type)}.p0", ir.VoidType(), (value, place, ir.Constant(I32, size), mask))
 
+    def scatter(self, value: Any, place: Any, dtype: str, stride: Any, iota: Any, mask: Any) -> None:
+        """Write elements a stride apart, in their memory form."""
+        memory, _, _, size = FORMS[dtype]
+        places = self.b.gep(place, [self.b.mul(iota, self.splat(stride))], source_etype=memory)
+        if not isinstance(places.type, ir.VectorType):
+            places.type = ir.VectorType(POINTER, self.lanes)
+        if mask is None:
+            mask = ir.Constant(ir.VectorType(I1, self.lanes), [1] * self.lanes)
+        self._intrinsic(f"llvm.masked.scatter.{_suffix(value.type)}.v{self.lanes}p0", ir.VoidType(), (value, places, ir.Constant(I32, size), mask))
+
     def widen(self, value: Any, dtype: str) -> Any:
         """From the memory form to the register form."""
         if dtype == "float16":
