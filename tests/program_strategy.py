@@ -65,7 +65,7 @@ class Session:
             self.log.append((name, self.facts(name, t), values(t), gradient(t)))
         for name, a in self.env.items():
             if isinstance(a, np.ndarray):
-                self.log.append((name, a.copy()))
+                self.log.append((name, (str(a.dtype), a.copy())))
 
 
 def facts(t: Any) -> tuple[Any, ...]:
@@ -76,7 +76,8 @@ def facts(t: Any) -> tuple[Any, ...]:
         has_history = type(e).__name__
     # the stride of a dimension with at most one element, and of an empty tensor, addresses nothing
     strides = tuple(s if n > 1 else 0 for n, s in zip(t.shape, t.stride())) if t.numel() else ()
-    return str(t.dtype), tuple(t.shape), strides, t.storage_offset(), t.requires_grad, has_history
+    offset = t.storage_offset() if t.numel() else 0
+    return str(t.dtype), tuple(t.shape), strides, offset, t.requires_grad, has_history
 
 
 def gradient(t: Any) -> Any:
@@ -157,7 +158,11 @@ class Builder:
     # --- choosing ---
     def names(self, fits: Any = None) -> list[str]:
         """The variables that may be operands: few, finite and moderate, and that satisfy a condition."""
-        return [k for k, t in self.session.tensors().items() if t.numel() <= 256 and tame(t) and (fits is None or fits(t))]
+        return [
+            k
+            for k, t in self.session.tensors().items()
+            if t.numel() <= 256 and tame(t) and (fits is None or suits(t, fits))
+        ]
 
     def some(self, fits: Any = None) -> str | None:
         """One variable, recent ones preferred."""
@@ -186,10 +191,14 @@ class Builder:
         return self.c.integer(-n, n - 1) if n else self.c.pick((0, -1))
 
     def partner(self, t: Any, fits: Any = None) -> str | None:
-        """A variable that broadcasts with t (mostly)."""
+        """A variable that broadcasts with t (mostly). Half floats and complex numbers would give complex halves."""
+
+        def joined(u: Any) -> bool:
+            return not (half(t) and u.dtype.is_complex or half(u) and t.dtype.is_complex) and (fits is None or fits(u))
+
         if self.c.chance(4):
-            return self.some(fits)
-        return self.some(lambda u: joins(t.shape, u.shape) and (fits is None or fits(u)))
+            return self.some(joined)
+        return self.some(lambda u: joins(t.shape, u.shape) and joined(u))
 
     # --- adding ---
     def add(self, line: str, inexact: bool = False) -> str | None:
@@ -222,6 +231,17 @@ def tame(t: Any) -> bool:
     return True
 
 
+def suits(t: Any, fits: Any) -> bool:
+    try:
+        return bool(fits(t))
+    except RuntimeError:  # a view whose history became ambiguous
+        return False
+
+
+def half(t: Any) -> bool:
+    return bool(t.dtype.is_floating_point) and t.element_size() < 4
+
+
 def joins(a: Any, b: Any) -> bool:
     return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b)))
 
@@ -229,6 +249,7 @@ def joins(a: Any, b: Any) -> bool:
 def build(torch: Any, choices: Choices, length: int = 24) -> tuple[list[str], Session]:
     """A program of about `length` lines, and PyTorch's log of it."""
     from program_statements import STATEMENTS, TOTAL, start
+
     b = Builder(torch, choices)
     start(b)
     for _ in range(choices.integer(length // 3, length)):
@@ -265,16 +286,27 @@ def disagreement(lines: list[str], torch: Any, other: Any, watch: bool, log: Ses
         if isinstance(a[-1], dict):
             at += 1
         if differs(a, b):
-            return f"{lines[at] if isinstance(a[-1], dict) or a[0] == 'read' else 'end'}\n{told(a, b)}\n{theirs.message}"
+            return (
+                f"{lines[at] if isinstance(a[-1], dict) or a[0] == 'read' else 'end'}\n{told(a, b)}\n{theirs.message}"
+            )
     return None
 
 
 def told(a: Any, b: Any) -> str:
     """The part of two observations that differs."""
-    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)) and len(a) == len(b) and not isinstance(a[-1], np.ndarray):
+    if (
+        isinstance(a, (tuple, list))
+        and isinstance(b, (tuple, list))
+        and len(a) == len(b)
+        and not isinstance(a[-1], np.ndarray)
+    ):
         return "\n".join(told(x, y) for x, y in zip(a, b) if differs(x, y))
     if isinstance(a, dict) and isinstance(b, dict):
-        return "\n".join(f"  {k}: torch {a.get(k)}\n      other {b.get(k)}" for k in {**a, **b} if k not in a or k not in b or differs(a[k], b[k]))
+        return "\n".join(
+            f"  {k}: torch {a.get(k)}\n      other {b.get(k)}"
+            for k in {**a, **b}
+            if k not in a or k not in b or differs(a[k], b[k])
+        )
     return f"  torch {a}\n  other {b}"
 
 
@@ -284,7 +316,7 @@ def shrink(lines: list[str], fails: Any) -> list[str]:
     while size:
         at = 0
         while at < len(lines):
-            fewer = lines[:at] + lines[at + size:]
+            fewer = lines[:at] + lines[at + size :]
             if fewer and fails(fewer):
                 lines = fewer
             else:

@@ -509,6 +509,11 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     return shape.sum_to(self, target)
 
 
+def _is_view(self: Tensor) -> bool:
+    """Whether the tensor is a view of another one for autograd."""
+    return self._base is not None
+
+
 # --- autograd -----------------------------------------------------------------------------------------------------
 def detach(self: Tensor) -> Tensor:
     """The same memory without history."""

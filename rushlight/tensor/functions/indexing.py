@@ -444,7 +444,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
         raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source._spec.numel}, "
                            f"index.numel() = {index._spec.numel}")
     flat = apply(TABLE["index_put"], (input.reshape(-1), source.reshape(-1), index.reshape(-1)), ((0,), bool(accumulate)))
-    return owned(keeps(flat, source).reshape(input._spec.shape))
+    return owned(keeps(flat, *_that_need(source)).reshape(input._spec.shape))
 
 
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
@@ -477,7 +477,11 @@ def _along(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, ac
                            f"{list(input._spec.shape)} source.shape = {list(source._spec.shape)}")
     if source._spec.dtype is not input._spec.dtype:
         raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {input.dtype} and (source) {source.dtype}")
-    return keeps(apply(TABLE["index_put"], (input, expand(source, shape), index), ((d,), accumulate)), source)
+    return keeps(apply(TABLE["index_put"], (input, expand(source, shape), index), ((d,), accumulate)), *_that_need(source))
+
+
+def _that_need(*sources: Tensor) -> list[Tensor]:
+    return [s for s in sources if s.requires_grad]
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1, out: Any = None) -> Tensor:

@@ -26,7 +26,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
         if m > 2 and n == 2 and input._spec.contiguous and input._spec.shape[-1] == other._spec.shape[0]:
             # one product over all leading dimensions
             flat = apply(TABLE["matmul"], (reshape(input, (-1, input._spec.shape[-1])) if input._spec.numel else input, other))
-            return give(out, reshape(flat, (*input._spec.shape[:-1], other._spec.shape[-1])) if input._spec.numel else flat)
+            return give(out, owned(reshape(flat, (*input._spec.shape[:-1], other._spec.shape[-1]))) if input._spec.numel else flat)
         return give(out, apply(TABLE["matmul"], (input, other)))
     if m == 0 or n == 0:
         raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "f"{m}D and {n}D")
@@ -35,11 +35,11 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     if m == 1:
         if n == 2:
             _inner("mat1 and mat2", (1, *input._spec.shape), other._spec.shape)
-        return give(out, squeeze(apply(TABLE["matmul"], (unsqueeze(input, 0), other)), -2))
+        return give(out, owned(squeeze(apply(TABLE["matmul"], (unsqueeze(input, 0), other)), -2)))
     if input._spec.shape[-1] != other._spec.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input._spec.shape[-2]}), mat ({input._spec.shape[-2]}x{input._spec.shape[-1]}), "
                            f"vec ({other._spec.shape[0]})")
-    return give(out, squeeze(apply(TABLE["matmul"], (input, unsqueeze(other, 1))), -1))
+    return give(out, owned(squeeze(apply(TABLE["matmul"], (input, unsqueeze(other, 1))), -1)))
 
 
 def _inner(names: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
@@ -231,7 +231,7 @@ def kron(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     b = (1,) * (n - len(other._spec.shape)) + other._spec.shape
     x = reshape(input, [v for pair in zip(a, (1,) * n) for v in pair])
     y = reshape(other, [v for pair in zip((1,) * n, b) for v in pair])
-    return give(out, reshape(x * y, [p * q for p, q in zip(a, b)]))
+    return give(out, owned(reshape(x * y, [p * q for p, q in zip(a, b)])))
 
 
 def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Any = None) -> Tensor:
