@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from rushlight.serialization import load as _load
-from rushlight.vision.datasets.download import DownloadError, fetch
-
 HASH_IN_NAME = re.compile(r"-([a-f0-9]*)\.")
 _folder: str | None = None
 
@@ -50,6 +47,7 @@ def download_url_to_file(url: str, dst: str | os.PathLike[str], hash_prefix: str
 
     RuntimeError where the sum is another or nothing could be downloaded; the text says where the file can be put by hand.
     """
+    from rushlight.vision.datasets.download import DownloadError, fetch  # not before it is needed: it brings all data sets
     target = Path(dst)
     arrived = target.with_name(target.name + ".unchecked")
     arrived.unlink(missing_ok=True)
@@ -84,7 +82,8 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
             print(f'Downloading: "{url}" to {path}', file=sys.stderr)
         digest = HASH_IN_NAME.search(path.name) if check_hash else None
         download_url_to_file(url, path, digest.group(1) if digest else None, progress)
-    return _load(path, map_location=map_location, weights_only=True)
+    from rushlight.serialization import load as load_file
+    return load_file(path, map_location=map_location, weights_only=True)
 
 
 def _entry(folder: str, name: str) -> Callable[..., Any]:
