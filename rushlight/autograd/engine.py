@@ -17,6 +17,7 @@ class Task:
     def __init__(self, roots: list[GradFn], counts: dict[GradFn, int], needed: set[GradFn] | None):
         self.number = next(_numbers)
         self.roots, self.counts, self.needed = roots, counts, needed
+        self.at_end: list[Any] = []  # what to call when the pass has ended
 
     def reaches(self, node: GradFn) -> bool:
         """Whether this pass gives the node a gradient."""
@@ -108,6 +109,8 @@ def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, 
         state.grad, state.autocast = before, casting
         _thread.running.remove(task)
         del _everywhere[task.number]
+    for call in task.at_end:
+        call()
     return found
 
 

@@ -1,0 +1,176 @@
+"""What the processes of tests/test_distributed.py do."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import rushlight as rl
+import rushlight.distributed as dist
+from rushlight.nn.parallel import DistributedDataParallel
+
+SIZE = 3
+
+
+def start(rank: int, path: str) -> None:
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=SIZE, timeout=timedelta(seconds=60))
+
+
+def collectives(rank: int, path: str) -> None:
+    start(rank, path)
+    assert dist.get_rank() == rank and dist.get_world_size() == SIZE and dist.get_backend() == "gloo" and dist.is_initialized()
+    mine = rl.tensor([rank + 1.0, 2.0])
+    for op, want in (("SUM", [6.0, 6.0]), ("PRODUCT", [6.0, 8.0]), ("MIN", [1.0, 2.0]), ("MAX", [3.0, 2.0]), ("AVG", [2.0, 2.0])):
+        t = mine.clone()
+        work = dist.all_reduce(t, getattr(dist.ReduceOp, op), async_op=op == "SUM")
+        assert (work is not None and work.wait()) if op == "SUM" else work is None
+        assert t.tolist() == want, (op, t)
+    bits = rl.tensor([1 << rank])
+    dist.all_reduce(bits, dist.ReduceOp.BOR)
+    assert bits.item() == 7
+    t = mine.t().contiguous().to(rl.bfloat16)
+    dist.broadcast(t, src=1)
+    assert t.tolist() == [2.0, 2.0]
+    t = mine.clone()
+    dist.reduce(t, dst=2)
+    assert t.tolist() == ([6.0, 6.0] if rank == 2 else mine.tolist())
+    many = [rl.zeros(2) for _ in range(SIZE)]
+    dist.all_gather(many, mine)
+    assert [m[0].item() for m in many] == [1.0, 2.0, 3.0]
+    flat = rl.zeros(SIZE * 2)
+    dist.all_gather_into_tensor(flat, mine)
+    assert flat.tolist() == [1.0, 2.0, 2.0, 2.0, 3.0, 2.0]
+    many = [rl.zeros(2) for _ in range(SIZE)] if rank == 0 else None
+    dist.gather(mine, many)
+    assert many is None or [m[0].item() for m in many] == [1.0, 2.0, 3.0]
+    part = rl.zeros(1)
+    dist.scatter(part, [rl.tensor([10.0 * i]) for i in range(SIZE)] if rank == 1 else None, src=1)
+    assert part.item() == 10.0 * rank
+    dist.reduce_scatter_tensor(part, rl.arange(3.0) + rank)
+    assert part.item() == 3.0 * rank + 3.0
+    out = rl.zeros(3)
+    dist.all_to_all_single(out, rl.arange(3.0) + 10 * rank)
+    assert out.tolist() == [rank, 10.0 + rank, 20.0 + rank]
+    pairs(rank)
+    objects(rank)
+    groups(rank)
+    dist.monitored_barrier(timeout=timedelta(seconds=30))
+    dist.barrier()
+    dist.destroy_process_group()
+    assert not dist.is_initialized()
+
+
+def pairs(rank: int) -> None:
+    after, before = (rank + 1) % SIZE, (rank - 1) % SIZE
+    got = rl.zeros(1000)
+    works = [dist.isend(rl.full((1000,), float(rank)), after), dist.irecv(got, before)]
+    for w in works:
+        w.wait()
+    assert got[999].item() == before
+    if rank == 0:
+        sources = {dist.recv(rl.zeros(1), tag=3) for _ in range(2)}
+        assert sources == {1, 2}
+    else:
+        dist.send(rl.ones(1), 0, tag=3)
+
+
+def objects(rank: int) -> None:
+    found: list[Any] = [None] * SIZE
+    dist.all_gather_object(found, {"rank": rank})
+    assert found == [{"rank": i} for i in range(SIZE)]
+    said = [rank, "x"] if rank == 2 else [None, None]
+    dist.broadcast_object_list(said, src=2)
+    assert said == [2, "x"]
+    box = [None]
+    dist.scatter_object_list(box, ["a", "b", "c"] if rank == 0 else None)
+    assert box == ["abc"[rank]]
+
+
+def groups(rank: int) -> None:
+    some = dist.new_group([0, 2])
+    if rank == 1:
+        assert some is dist.GroupMember.NON_GROUP_MEMBER and dist.get_rank(some) == -1
+    else:
+        assert dist.get_rank(some) == (0 if rank == 0 else 1) and dist.get_process_group_ranks(some) == [0, 2]
+    t = rl.ones(1)
+    dist.all_reduce(t, group=some)
+    assert t.item() == (1.0 if rank == 1 else 2.0)
+
+
+def model() -> Any:
+    return rl.nn.Sequential(rl.nn.Linear(4, 8), rl.nn.BatchNorm1d(8), rl.nn.Tanh(), rl.nn.Linear(8, 1))
+
+
+def data_parallel(rank: int, path: str) -> None:
+    start(rank, path)
+    rl.manual_seed(rank)  # other weights on each rank: rank 0's win
+    net = DistributedDataParallel(model().eval())
+    plain = model().eval()
+    rl.manual_seed(0)
+    reference = model().eval()
+    plain.load_state_dict(reference.state_dict())
+    assert all(rl.equal(a, b) for a, b in zip(net.module.parameters(), plain.parameters()))
+    rl.manual_seed(5)
+    x, y = rl.randn(SIZE * 2, 4), rl.randn(SIZE * 2, 1)
+    optimizers = [rl.optim.SGD(m.parameters(), lr=0.1) for m in (net, plain)]
+    for step in range(3):
+        with net.no_sync() if step == 1 else rl.enable_grad():
+            rl.nn.functional.mse_loss(net(x[rank * 2:rank * 2 + 2]), y[rank * 2:rank * 2 + 2]).backward()
+        if step == 1:
+            continue  # accumulates
+        rl.nn.functional.mse_loss(plain(x), y).backward()
+        if step == 2:
+            rl.nn.functional.mse_loss(plain(x), y).backward()
+        for o in optimizers:
+            o.step()
+            o.zero_grad()
+    for a, b in zip(net.parameters(), plain.parameters()):
+        assert rl.allclose(a, b, atol=1e-5), (a, b)
+    net.register_comm_hook(None, lambda s, bucket: dist.all_reduce(bucket.buffer().div_(SIZE), async_op=True).get_future().then(lambda f: bucket.buffer()))
+    rl.nn.functional.mse_loss(net(x[rank * 2:rank * 2 + 2]), y[rank * 2:rank * 2 + 2]).backward()
+    rl.nn.functional.mse_loss(plain(x), y).backward()
+    assert rl.allclose(net.module[0].weight.grad, plain[0].weight.grad, atol=1e-5)
+    dist.destroy_process_group()
+
+
+class Halves(rl.nn.Module):
+    """Uses one of two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = rl.nn.ModuleList([rl.nn.Linear(1, 1) for _ in range(3)])
+
+    def forward(self, x: Any, which: int) -> Any:
+        return self.layers[which](x)
+
+
+def unused(rank: int, path: str) -> None:
+    start(rank, path)
+    rl.manual_seed(0)
+    net = DistributedDataParallel(Halves(), find_unused_parameters=True)
+    net(rl.ones(1, 1), rank % 2).sum().backward()  # ranks 0 and 2 use layer 0, rank 1 layer 1, nobody layer 2
+    grads = [None if layer.weight.grad is None else round(layer.weight.grad.item(), 5) for layer in net.module.layers]
+    assert grads == [round(2 / 3, 5), round(1 / 3, 5), None], grads
+    strict = DistributedDataParallel(Halves())
+    strict(rl.ones(1, 1), 0).sum().backward()
+    try:
+        strict(rl.ones(1, 1), 0)
+    except RuntimeError as e:
+        assert "Expected to have finished reduction" in str(e) and "layers.1.weight" in str(e)
+    else:
+        raise AssertionError("unused parameters went unnoticed")
+    dist.destroy_process_group()
+
+
+def mismatch(rank: int, path: str) -> None:
+    start(rank, path)
+    dist.all_reduce(rl.ones(2 if rank else 3))
+
+
+def early_end(rank: int, path: str) -> None:
+    start(rank, path)
+    if rank == 1:
+        os._exit(0)
+    dist.all_reduce(rl.ones(2))
