@@ -13,6 +13,7 @@ from rushlight.ir.dtype import DType as dtype  # noqa: F401,N813
 from rushlight.ir.dtype import (bfloat16, complex64, complex128, float16, float32, float64, int8, int16, int32, int64, uint8, uint16,  # noqa: F401
                                 uint32, uint64)
 from rushlight.tensor import methods as _methods  # noqa: F401
+from rushlight.tensor import protocol as _protocol
 from rushlight.tensor import trace as _trace  # noqa: F401
 from rushlight.tensor.core import Tensor  # noqa: F401
 from rushlight.tensor.creation import *  # noqa: F403
@@ -28,6 +29,7 @@ from rushlight.tensor.promotion import can_cast, promote_types, result_type  # n
 
 __version__ = "0.1.0"
 globals().update({**_linear_algebra, **_factorizations})
+_protocol.attach()
 
 bool = _dtypes.bool_  # noqa: A001
 float, double, half = float32, float64, float16  # noqa: A001
@@ -41,6 +43,8 @@ _LAZY: dict[str, str] = {
     **dict.fromkeys(("stats", "realize"), "rushlight.tensor.inspection"),
     **dict.fromkeys(("save", "load"), "rushlight.serialization"),
     **dict.fromkeys(("Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state"), "rushlight.random"),
+    **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_compressed_tensor"), "rushlight.sparse.creation"),
+    **dict.fromkeys(("spmm",), "rushlight.sparse.functions"),
     **dict.fromkeys(("binomial", "_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad"), "rushlight.tensor.sampling"),
     **dict.fromkeys(("set_printoptions", "get_printoptions", "printoptions"), "rushlight.tensor.printing"),
     **dict.fromkeys(("as_torch",), "rushlight.cli.alias"),
@@ -74,7 +78,7 @@ index_put_ is_conj is_inference is_neg is_signed lcm_ ldexp_ log10_ log1p_ log2_
 resolve_conj resolve_neg round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_""".split())
 _SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "serialization", "vision", "data", "cuda", "backends", "xpu", "accelerator",
                "testing", "amp", "jit", "distributions", "multiprocessing", "hub", "types", "version", "mps", "cpu", "return_types", "storage",
-               "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed")
+               "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed", "futures", "compiler", "_dynamo", "export", "quantization", "ops")
 
 
 def __getattr__(name: str) -> Any:
@@ -82,6 +86,7 @@ def __getattr__(name: str) -> Any:
     if home is not None:
         value = getattr(importlib.import_module(home), name, _LAZY)
         if value is not _LAZY:
+            value = _protocol.dispatched(name, value)
             globals()[name] = value
             return value
     if name in _SUBMODULES:
@@ -96,8 +101,7 @@ def __getattr__(name: str) -> Any:
     if not name.startswith("__"):
         module = importlib.import_module("rushlight.nn.functional")
         if name in module.TORCH_LEVEL:
-            value = getattr(module, name)
-            globals()[name] = value
+            globals()[name] = value = _protocol.dispatched(name, getattr(module, name))
             return value
     raise AttributeError(f"module 'rushlight' has no attribute {name!r}; rushlight does not provide torch.{name}")
 

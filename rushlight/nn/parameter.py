@@ -7,6 +7,7 @@ from typing import Any
 
 import rushlight as rl
 from rushlight.tensor.core import Tensor
+from rushlight.tensor.protocol import disabled
 
 __all__ = [
     "Parameter",
@@ -58,6 +59,7 @@ class Parameter(Tensor, metaclass=_MarkedMeta):
     """
 
     _mark = "_is_param"
+    __torch_function__ = disabled
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True):
         if data is None:

@@ -44,6 +44,11 @@ class Tensor(metaclass=TensorMeta):
         if cls is Tensor:
             from rushlight.tensor.creation import legacy_tensor
             return legacy_tensor(args, kwargs)
+        if (args or kwargs) and not cls.__module__.startswith("rushlight."):  # a program's own class, given values
+            from rushlight.tensor.creation import legacy_tensor
+            out = legacy_tensor(args, kwargs)
+            out.__class__ = cls
+            return out
         return object.__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from math import prod
 from typing import Any
 
+import numpy as np
+
 from rushlight.ir.dtype import DType
-from rushlight.tensor.core import Tensor
+from rushlight.tensor.core import Tensor, assign, unwrap, wrap
 from rushlight.tensor.formats import channels_last, channels_last_3d, contiguous_format
 from rushlight.tensor.functions import factorizations, reduction, shape
+from rushlight.tensor.functions.common import shape_of
 
 
 def split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -69,4 +74,107 @@ def dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
     return tuple(sorted(range(len(s.shape)), key=lambda d: -s.strides[d]))
 
 
-FORMS = {"split": split, "norm": norm, "lu": lu, "dim_order": dim_order}
+def hardshrink(self: Tensor, lambd: float = 0.5) -> Tensor:
+    """`nn.functional.hardshrink`.
+
+    >>> import rushlight as rl
+    >>> rl.tensor([0.3, 2.]).hardshrink()
+    tensor([0., 2.])
+    """
+    from rushlight.nn.functional.activation import hardshrink as compute
+    return compute(self, lambd)  # type: ignore[no-any-return]
+
+
+def prelu(self: Tensor, weight: Tensor) -> Tensor:
+    """`nn.functional.prelu`.
+
+    >>> import rushlight as rl
+    >>> rl.tensor([-2.]).prelu(rl.tensor([0.5]))
+    tensor([-1.])
+    """
+    from rushlight.nn.functional.activation import prelu as compute
+    return compute(self, weight)  # type: ignore[no-any-return]
+
+
+def resize(self: Tensor, *sizes: Any) -> Tensor:
+    """The elements in another shape, an old name of `reshape`. RuntimeError where the number of elements differs.
+
+    >>> import rushlight as rl
+    >>> rl.arange(4).resize(2, 2).shape
+    torch.Size([2, 2])
+    """
+    warnings.warn("non-inplace resize is deprecated. Use reshape().", stacklevel=2)
+    size = shape_of(*sizes)
+    if prod(size) != self._spec.numel:
+        raise RuntimeError(f"requested resize to {'x'.join(map(str, size))} ({prod(size)} elements in total), but the given tensor has a size of "
+                           f"{'x'.join(map(str, self._spec.shape))} ({self._spec.numel} elements). autograd's resize can only change the shape of a given "
+                           "tensor, while preserving the number of elements. ")
+    return shape.reshape(self, size)
+
+
+def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
+    """`resize` to another tensor's shape.
+
+    >>> import rushlight as rl
+    >>> rl.arange(4).resize_as(rl.ones(2, 2)).shape
+    torch.Size([2, 2])
+    """
+    return resize(self, tensor._spec.shape)
+
+
+def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Any) -> Tensor:
+    """Replace each element by callable(a, b, c), b and c from x and y. Slow: one Python call per element.
+
+    >>> import rushlight as rl
+    >>> rl.ones(2).map2_(rl.ones(2), rl.ones(2), lambda a, b, c: a + b + c)
+    tensor([3., 3.])
+    """
+    arrays = [unwrap(t.expand(self._spec.shape)).reshape(-1).tolist() for t in (self, x, y)]  # type: ignore[attr-defined]
+    values = np.array([callable(a, b, c) for a, b, c in zip(*arrays)]).reshape(self._spec.shape)
+    return assign(self, wrap(values.astype(self._spec.dtype.numpy)))
+
+
+def is_distributed(self: Tensor) -> bool:
+    """False.
+
+    >>> import rushlight as rl
+    >>> rl.ones(1).is_distributed()
+    False
+    """
+    return False
+
+
+def const_data_ptr(self: Tensor) -> int:
+    """The address of the first element, for reading only.
+
+    >>> import rushlight as rl
+    >>> x = rl.ones(1)
+    >>> x.const_data_ptr() == x.data_ptr()
+    True
+    """
+    return self.data_ptr()  # type: ignore[attr-defined,no-any-return]
+
+
+def module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
+    """What `load_state_dict` puts in the place of this tensor: itself with the other's values, or with assign the other one.
+
+    >>> import rushlight as rl
+    >>> rl.zeros(1).module_load(rl.ones(1))
+    tensor([1.])
+    """
+    return other.detach() if assign else self.copy_(other)  # type: ignore[attr-defined,no-any-return]
+
+
+def reinforce(self: Tensor, reward: Any) -> None:
+    """RuntimeError: an interface that PyTorch took away.
+
+    >>> import rushlight as rl
+    >>> rl.ones(1).reinforce(1)
+    Traceback (most recent call last):
+    RuntimeError: reinforce() was removed. Use torch.distributions instead.
+    """
+    raise RuntimeError("reinforce() was removed. Use torch.distributions instead.")
+
+
+FORMS = {f.__name__: f for f in (split, norm, lu, dim_order, hardshrink, prelu, resize, resize_as, map2_, is_distributed, const_data_ptr, module_load,
+                                 reinforce)}

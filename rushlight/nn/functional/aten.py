@@ -207,7 +207,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: boo
     >>> rl.kl_div(rl.zeros(2), rl.ones(2))
     tensor(0.)
     """
-    return loss.kl_div(input, target, reduction=_reduction("kl_div", reduction), log_target=log_target)
+    return loss.reduced(loss.kl_div(input, target, reduction="none", log_target=log_target), _reduction("kl_div", reduction))
 
 
 def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool, full: bool, eps: float, reduction: int) -> Tensor:

@@ -76,7 +76,22 @@ def _channels(x: Tensor, n: int, want: int) -> str:
     return f"Dimension {x.ndim - n - 1} of the input holds the channels."
 
 
+_checked: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # operands and arguments that were found right -> stride, padding, dilation
+
+
 def _convolve(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
+    key = (n, x._spec, w._spec, b if b is None else b._spec, stride, padding, dilation, groups)
+    try:
+        known = _checked.get(key)
+    except TypeError:  # lists among the arguments
+        return _convolve_checked(None, name, n, x, w, b, stride, padding, dilation, groups)
+    if known is not None:
+        return coarse.convolution(x, w, b, *known, groups)
+    return _convolve_checked(key, name, n, x, w, b, stride, padding, dilation, groups)
+
+
+def _convolve_checked(key: Any, name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any, dilation: Any,
+                      groups: int) -> Tensor:
     _check(name, n, x, w, b, groups, False)
     stride, dilation = many(stride, n, "stride"), many(dilation, n, "dilation")
     if any(s <= 0 for s in stride):
@@ -97,6 +112,10 @@ def _convolve(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride:
             kernels = " x ".join(str(dilation[j] * (w.shape[2 + j] - 1) + 1) for j in range(n))
             raise RuntimeError(f"Calculated padded input size per channel: ({padded}). Kernel size: ({kernels}). Kernel size can't be greater than actual input size. "
                                f"The input has shape {list(x.shape)}: pad it, or take a smaller kernel.")
+    if key is not None and batched and not isinstance(key[5], str):
+        if len(_checked) > 10_000:
+            _checked.clear()
+        _checked[key] = (stride, pads, dilation)
     out = coarse.convolution(x, w, b, stride, pads, dilation, groups)
     return out if batched else out.squeeze(0)
 

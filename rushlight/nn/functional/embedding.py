@@ -39,6 +39,9 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     if max_norm is not None:
         renormalized(weight, input, max_norm, norm_type)
     check_index(input, n, "index out of range in self: index {bad}, but the embedding has {size} rows")
+    if sparse and weight.requires_grad:
+        from rushlight.sparse.embedding import embedding as with_sparse_gradient
+        return with_sparse_gradient(weight, input, padding_idx, scale_grad_by_freq)
     out = coarse.embedding(weight, input)
     if not weight.requires_grad:
         return out
@@ -65,6 +68,9 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
         raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.type()} instead")
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum or mean")
+    if mode == "max" and (scale_grad_by_freq or sparse):
+        raise ValueError("max mode does not support scaling the gradient by the frequency" if scale_grad_by_freq else
+                         "max mode does not support sparse weights")
     if per_sample_weights is not None:
         if mode != "sum":
             raise NotImplementedError(f"embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got mode='{mode}').")
@@ -94,7 +100,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     keep = np.ones(flat.numel(), bool)
     if padding_idx is not None:
         keep = unwrap(flat) != padding_idx % weight.shape[0]
-    rows = embedding(flat, weight, scale_grad_by_freq=scale_grad_by_freq)
+    rows = embedding(flat, weight, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.reshape(-1, 1)
     used = wrap(np.nonzero(keep)[0])

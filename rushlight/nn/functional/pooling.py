@@ -25,7 +25,23 @@ def sizes(value: Any, n: int, name: str, function: str) -> tuple[int, ...]:
     return out
 
 
+_checked: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # arguments that were found right -> kernel, stride, padding, dilation
+
+
 def _prepare(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any = 1, ceil_mode: bool = False) -> tuple[Any, ...]:
+    key = (function, n, x._spec, kernel, stride, padding, dilation, ceil_mode)
+    try:
+        known = _checked.get(key)
+    except TypeError:  # lists among the arguments
+        return _geometry(function, n, x, kernel, stride, padding, dilation, ceil_mode)
+    if known is None:
+        if len(_checked) > 10_000:
+            _checked.clear()
+        known = _checked[key] = _geometry(function, n, x, kernel, stride, padding, dilation, ceil_mode)
+    return known
+
+
+def _geometry(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple[Any, ...]:
     k = sizes(kernel, n, "kernel_size", function)
     s = k if stride is None or (not isinstance(stride, int) and not len(stride)) else sizes(stride, n, "stride", function)
     p, d = sizes(padding, n, "padding", function), sizes(dilation, n, "dilation", function)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from rushlight.ir.dtype import float64, int64
-from rushlight.tensor.core import Tensor, wrap
+from rushlight.tensor.core import Tensor, unwrap, wrap
+from rushlight.tensor.creation import linspace
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import cast
 
@@ -274,11 +275,12 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
         raise ValueError(f"Expected non-zero, positive output size. Got {list(size)}")
     axes = []
     for s in reversed(size[2:]):
-        line = np.linspace(-1, 1, s) if s > 1 else np.zeros(1)
-        axes.append(line if align_corners else line * (s - 1) / s)
+        line = unwrap(linspace(-1, 1, s, dtype=theta.dtype)) if s > 1 else np.zeros(1, theta.dtype.numpy)
+        number = line.dtype.type
+        axes.append(line if align_corners else line * number(s - 1) / number(s))
     grids = np.meshgrid(*reversed(axes), indexing="ij")
     base = np.stack([*reversed(grids), np.ones_like(grids[0])], -1).reshape(1, -1, dims + 1)
-    out = wrap(base.astype(np.float64)).to(theta.dtype).expand(size[0], -1, -1) @ theta.transpose(1, 2)
+    out = wrap(base.astype(theta.dtype.numpy)).expand(size[0], -1, -1) @ theta.transpose(1, 2)
     return out.reshape([size[0], *size[2:], dims])
 
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import collections
 from typing import Any
 
-from rushlight.ir.dtype import DType, int64
+from rushlight.ir.dtype import HALF, DType, float32, int64
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, keeps
 from rushlight.tensor.functions.common import cast, give, is_float, need_tensor, to_float, wrap_dim, wrap_dims
+from rushlight.tensor.result_types import result
 
 
-def result(name: str, fields: str) -> Any:
-    """A named result tuple as in torch.return_types."""
-    kind = collections.namedtuple(name, fields)  # noqa: PYI024
-    kind.__module__ = "torch.return_types"
-    kind.__repr__ = lambda self: f"torch.return_types.{name}(\n" + ",\n".join(f"{f}={v!r}" for f, v in zip(self._fields, self)) + ")"
-    return kind
-
-
-RETURN_TYPES = {n: result(n, f) for n, f in {
-    "max": "values indices", "min": "values indices", "sort": "values indices", "topk": "values indices", "kthvalue": "values indices",
-    "median": "values indices", "nanmedian": "values indices", "mode": "values indices", "cummax": "values indices", "cummin": "values indices",
-    "aminmax": "min max", "std_mean": "std mean", "var_mean": "var mean"}.items()}
+RETURN_TYPES = {n: result(n) for n in ("max", "min", "sort", "topk", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin", "aminmax")}
 
 
 def reduce(name: str, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
@@ -76,8 +65,13 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     x = input if dtype is None else cast(input, dtype)
     dims = wrap_dims(dim, len(x._spec.shape))
     n = count(x, dims)
-    total = apply(TABLE["sum"], (x,), (dims, bool(keepdim)))
-    return give(out, total / n if n else total * float("nan"))
+    total = apply(TABLE["sum"], (wide(x),), (dims, bool(keepdim)))
+    return give(out, cast(total / n if n else total * float("nan"), x._spec.dtype))
+
+
+def wide(x: Tensor) -> Tensor:
+    """Half floats as float32, in which reductions of several steps compute."""
+    return cast(x, float32) if x._spec.dtype in HALF else x
 
 
 def _long_name(d: DType) -> str:
@@ -139,7 +133,7 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False, out: Any = None) -> Any:
     """The smallest and the largest element."""
     dims = () if dim is None else dim
-    return RETURN_TYPES["aminmax"](amin(input, dims, keepdim), amax(input, dims, keepdim))
+    return give(out, RETURN_TYPES["aminmax"](amin(input, dims, keepdim), amax(input, dims, keepdim)))
 
 
 def extremum(name: str, input: Tensor, dim: Any, keepdim: Any, out: Any) -> Any:
@@ -200,6 +194,9 @@ def _centred(input: Tensor, dim: Any, keepdim: bool, correction: Any) -> tuple[T
     if not is_float(input):
         raise RuntimeError("std and var only support floating point and complex dtypes")
     dims = wrap_dims(dim, len(input._spec.shape))
+    dtype = input._spec.dtype
+    if dtype in HALF:
+        return tuple(cast(t, dtype) for t in _centred(wide(input), dim, keepdim, correction))  # type: ignore[return-value]
     n = count(input, dims)
     m = mean(input, dims if dims else None, True)
     d = input - m
@@ -232,13 +229,13 @@ def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     v, m = _centred(input, dim, keepdim, _correction(unbiased, correction))
-    return RETURN_TYPES["var_mean"](v, m if keepdim else m.reshape(v._spec.shape))
+    return give(out, (v, m if keepdim else m.reshape(v._spec.shape)))
 
 
 def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
     """Standard deviation and mean."""
     v, m = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return RETURN_TYPES["std_mean"](v.sqrt(), m)
+    return give(out, (v.sqrt(), m))
 
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None) -> Tensor:
@@ -267,7 +264,8 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     if p == "nuc":
         from rushlight.tensor.functions import linalg
         return give(out, linalg.matrix_norm(x, "nuc", tuple(dim) if dim is not None else (-2, -1), keepdim))
-    return give(out, keeps(vector_norm(x, 2.0 if p in ("fro", None) else float(p), dim, keepdim), result=True))
+    value = vector_norm(wide(x), 2.0 if p in ("fro", None) else float(p), dim, keepdim)
+    return give(out, keeps(cast(value, x._spec.dtype.to_real()), result=True))
 
 
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:  # noqa: A002
