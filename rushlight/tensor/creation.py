@@ -215,7 +215,8 @@ def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, r
 
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor on memory exported through DLPack (NumPy, JAX, PyTorch …), or with copy=True on memory of its own."""
-    check_device(device)
+    if device is not None:
+        check_device(device)
     if copy:
         return from_dlpack(ext_tensor).clone()
     if isinstance(ext_tensor, Tensor):
@@ -418,6 +419,10 @@ def _spaced(start: Any, end: Any, steps: int, d: DType) -> np.ndarray:
         return np.where(i < steps // 2, low, high).astype(d.numpy)
     work = d.numpy if d.name in ("float32", "float64", "complex64", "complex128") else np.dtype(np.float32)
     i = np.arange(steps)
+    if work == np.float32:  # with a fused multiply-add: the product is exact in double precision
+        low, high = np.float64(np.float32(start)), np.float64(np.float32(end))
+        by = np.float64(np.float32(high - low) / np.float32(max(steps - 1, 1)))
+        return np.where(i < steps // 2, low + by * i, high - by * (steps - 1 - i)).astype(work).astype(d.numpy)
     step = (np.asarray(end, kind).astype(work) - np.asarray(start, kind).astype(work)) / work.type(max(steps - 1, 1))
     return np.where(i < steps // 2, start + step * i.astype(work.type(0).real.dtype),
                     end - step * (steps - 1 - i).astype(work.type(0).real.dtype)).astype(d.numpy)
