@@ -209,7 +209,10 @@ def in_dtype(p: Tensor, s: Spec) -> Tensor:
 def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     """Record an operation on batched tensors: its batching rule on physical tensors, and its history among samples."""
     from rushlight.func import batch_rules
-    level = max((found for a in args if (found := level_of(a)) is not None), key=lambda found: found.depth)
+    level = max((found for a in args if (found := level_of(a)) is not None), key=lambda found: found.depth, default=None)
+    if level is None:  # no samples: the other tensors without memory of their own
+        from rushlight.sparse import rules
+        return rules.apply(op, args, attrs)
     if level.ended:
         raise RuntimeError(ENDED)
     for a in args:
@@ -280,4 +283,7 @@ def detach(t: Tensor) -> Tensor:
 def describe(t: Tensor) -> str:
     """How a batched tensor prints."""
     level: Any = level_of(t)
+    if level is None:
+        from rushlight.sparse import rules
+        raise rules.no_view()
     return f"BatchedTensor(lvl={level.depth}, bdim=0, value=\n{physical(t, level)!r}\n)"

@@ -12,7 +12,7 @@ from rushlight.optim.matrix import Adafactor, Muon
 from rushlight.optim.optimizer import Optimizer
 from rushlight.optim.sgd import SGD
 
-__all__ = ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD",
+__all__ = ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD", "SparseAdam",
            "lr_scheduler", "swa_utils"]
 
 
@@ -20,5 +20,5 @@ def __getattr__(name: str) -> Any:
     if name in ("lr_scheduler", "swa_utils", "adamw"):
         return importlib.import_module(f"rushlight.optim.{name}")
     if name == "SparseAdam":
-        raise AttributeError("rushlight does not provide torch.optim.SparseAdam yet: it needs sparse gradients")
+        return importlib.import_module("rushlight.optim.sparse_adam").SparseAdam
     raise AttributeError(f"module 'rushlight.optim' has no attribute {name!r}; rushlight does not provide torch.optim.{name}")

@@ -98,6 +98,10 @@ class Adagrad(Optimizer):
         for t, some in self._by_step(params).items():
             self._apply(adagrad_step, some, ("sum",), (lr / (1 + (t - 1) * group["lr_decay"]), decay, eps), (bool(group["maximize"]), decay != 0))
 
+    def _update_sparse(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        from rushlight.optim import sparse_rows
+        sparse_rows.adagrad(self.state, group, self._by_step(params), number)
+
 
 def adadelta_step(p: Any, sq: Any, acc: Any, g: Any, lr: Any, decay: Any, rho: Any, eps: Any, maximize: bool, decays: bool) -> tuple[Any, ...]:
     """Steps by the ratio of the running roots of squared steps and squared gradients."""

@@ -137,16 +137,22 @@ class Optimizer:
                 if group.get("differentiable"):
                     raise NotImplementedError("differentiable=True is not supported: parameters are updated in place, without history")
                 params = [p for p in group["params"] if p.grad is not None]
+                sparse = [p for p in params if p.grad.is_sparse]
+                if sparse:
+                    self._update_sparse(group, sparse)
+                    params = [p for p in params if not p.grad.is_sparse]
                 if params:
-                    for p in params:
-                        if getattr(p.grad, "is_sparse", False):
-                            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
                     self._update(group, params)
         realize_pending()
         return loss
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         raise NotImplementedError
+
+    def _update_sparse(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        name = type(self).__name__
+        raise RuntimeError("Adam does not support sparse gradients, please consider SparseAdam instead" if name in ("Adam", "AdamW") else
+                           f"{name} does not support sparse gradients")
 
     def _ready(self, p: Tensor, **zeros: Any) -> dict[str, Any]:
         """The state of a parameter, made at its first step: ``step`` and tensors like the parameter."""

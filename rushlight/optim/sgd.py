@@ -53,6 +53,10 @@ class SGD(Optimizer):
             if some:
                 self._apply(sgd_momentum_step, some, ("momentum_buffer",), (lr, decay, momentum, 1 - undamped), (*flags, bool(group["nesterov"]), undamped != 0))
 
+    def _update_sparse(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        from rushlight.optim import sparse_rows
+        sparse_rows.sgd(self.state, group, params, number)
+
 
 def _zeros(p: Tensor) -> Tensor:
     from rushlight.tensor.creation import zeros_like

@@ -50,8 +50,8 @@ def accumulate(leaf: Tensor, new: Tensor) -> None:
             if state.grad or not lies.plain or new._storage.size != lies.numel or _shared(new):
                 new = apply(_op("copy"), (new,)) if order is None else apply(_op("reorder"), (new,), (order,))
             leaf.grad = new
-        elif state.grad:
-            leaf.grad = have + new  # type: ignore[operator]
+        elif state.grad or have.is_sparse:  # nothing dense can be written into a sparse gradient
+            leaf.grad = have + new if new.is_sparse or not have.is_sparse else new + have  # type: ignore[operator, attr-defined]
         else:
             with_grad = state.grad
             state.grad = False
