@@ -87,6 +87,7 @@ BY_NAME: dict[str, Callable[[Draw], Sample]] = {
     "flip": lambda d: ((d.real(2, 3),), ((0, 1),)), "roll": lambda d: ((d.real(2, 3),), ((1, -1), (0, 1))),
     "matmul": lambda d: ((d.real(2, 2, 3), d.real(3, 2)), ()),
     "convolution": lambda d: ((d.real(2, 4, 5), d.real(2, 2, 3)), CONV),
+    "convolution_bias": lambda d: ((d.real(2, 4, 5), d.real(2, 2, 3), d.real(2)), CONV),
     "convolution_input_grad": lambda d: ((d.real(2, 2, 3), d.real(2, 2, 3)), ((2, 4, 5), *CONV)),
     "convolution_weight_grad": lambda d: ((d.real(2, 2, 3), d.real(2, 4, 5)), ((2, 2, 3), *CONV)),
     "embedding": lambda d: ((d.real(4, 2), d.ints(4, 2, 3)), ()), "embedding_grad": lambda d: ((d.real(2, 3, 2), d.ints(4, 2, 3)), (4,)),

@@ -13,6 +13,7 @@ from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
 
 _LINEAR, _LINEAR_NO_BIAS = TABLE["linear"], TABLE["linear_no_bias"]
+_CONVOLUTION, _CONVOLUTION_BIAS = TABLE["convolution"], TABLE["convolution_bias"]
 
 
 @reduced
@@ -106,8 +107,10 @@ def embedding(weight: Tensor, index: Tensor) -> Tensor:
 
 def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
     """N-d cross-correlation: input (n, c, …), weight (out, c / groups, …); attributes are tuples of ints."""
-    out = apply(TABLE["convolution"], (input, weight), (tuple(stride), tuple(padding), tuple(dilation), int(groups)))
-    return out if bias is None else out + reshape(bias, (1, -1, *(1,) * (len(out._spec.shape) - 2)))
+    attrs = (tuple(stride), tuple(padding), tuple(dilation), int(groups))
+    if bias is None:
+        return apply(_CONVOLUTION, (input, weight), attrs)
+    return apply(_CONVOLUTION_BIAS, (input, weight, bias), attrs)
 
 
 def convolution_transpose(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, output_padding: Any, dilation: Any,

@@ -24,9 +24,18 @@ from rushlight.ops.table import TABLE, Op
 # operands that are images; the others are weights or a bias
 IMAGES = {"convolution": (0,), "convolution_bias": (0,), "convolution_bias_relu": (0,), "convolution_relu": (0,),
           "convolution_input_grad": (0,), "convolution_weight_grad": (0, 1)}
-# convolutions with what follows them: the operands are x, w and the bias, if it is there
-FUSED = {name: Op(name, "contract", "x w b", TABLE["convolution"].shape, attrs="stride padding dilation groups", differentiable=False)
-         for name in ("convolution_bias", "convolution_bias_relu", "convolution_relu")}
+
+
+def _with_relu(name: str) -> Op:
+    """A convolution with the relu that follows it."""
+    def run(np: Any, *args: Any) -> Any:
+        from rushlight.exec.numpy import conv
+        return np.maximum(getattr(conv, name)(*args), 0)
+    row = TABLE[name]
+    return Op(f"{name}_relu", "contract", " ".join(row.inputs), row.shape, attrs=" ".join(row.attrs), numpy=run, differentiable=False)
+
+
+RELU = {name: _with_relu(name) for name in ("convolution", "convolution_bias")}
 # slots of the primitive that the operands fill, then that of the result
 SLOTS = {"convolution_input_grad": ("diff_dst", "weights", "diff_src"), "convolution_weight_grad": ("diff_dst", "src", "diff_weights"),
          "convolution_bias": ("src", "weights", "bias", "dst"), "convolution_bias_relu": ("src", "weights", "bias", "dst")}

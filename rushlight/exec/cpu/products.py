@@ -18,10 +18,11 @@ from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import TABLE, Op
 
 NAMES = frozenset(("matmul", "linear", "linear_no_bias"))
-LINEAR_RELU = {name: Op(f"{name}_relu", "contract", "x w b", TABLE["linear"].shape, differentiable=False) for name in ("linear", "linear_no_bias")}
+LINEAR_RELU = {name: Op(f"{name}_relu", "contract", " ".join(TABLE[name].inputs), TABLE[name].shape, differentiable=False,
+                        numpy=lambda np, x, w, b=0: np.maximum(x @ w.T + b, 0)) for name in ("linear", "linear_no_bias")}
 RELU_OF = {op.name: name for name, op in LINEAR_RELU.items()}
 # products and what they are with a relu after them
-WITH_RELU = {**LINEAR_RELU, "convolution": convolutions.FUSED["convolution_relu"], "convolution_bias": convolutions.FUSED["convolution_bias_relu"]}
+WITH_RELU = {**LINEAR_RELU, **convolutions.RELU}
 JOINING = frozenset(WITH_RELU)
 
 
@@ -58,7 +59,7 @@ def _joined(product: Instr | None, reader: Instr, o: Operand) -> Instr | None:
     if reader.op.name == "add" and product.op.name == "convolution":
         bias = _bias(next(x for x in reader.operands if x is not o), product)
         if bias is not None:
-            return replace(product, op=convolutions.FUSED["convolution_bias"], operands=(*product.operands, bias), results=reader.results)
+            return replace(product, op=TABLE["convolution_bias"], operands=(*product.operands, bias), results=reader.results)
     return None
 
 

@@ -112,6 +112,13 @@ def _depthwise(x: Array, w: Array, out: Array, geometry: Any) -> None:
 
 
 @widened
+def convolution_bias(x: Array, w: Array, b: Array, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
+    """`convolution` plus one number per channel."""
+    out = convolution(x, w, stride, padding, dilation, groups)
+    out += b.reshape(-1, *(1,) * (x.ndim - 2))
+    return out
+
+
 def convolution_input_grad(g: Array, w: Array, x_shape: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int) -> Array:
     """The gradient of a convolution for its input, which is also the transposed convolution of g with w.
 

@@ -163,12 +163,12 @@ def select_grad(g: Tensor, x: Spec, positions: Tensor, dim: int, keepdim: bool) 
     return zeros_of(x, g).scatter_add(dim, positions, g)
 
 
-def scatter_source_grad(g: Tensor, index: Tensor, dim: int, src: Tensor) -> Tensor:
+def scatter_source_grad(g: Tensor, index: Tensor, dim: int, src: Spec) -> Tensor:
     """The gradient of what was scattered, in the (perhaps larger) shape of the source."""
     part = g.gather(dim, index)
-    if part._spec.shape == src._spec.shape:
+    if part._spec.shape == src.shape:
         return part
-    out = zeros_of(src._spec, g)
+    out = zeros_of(src, g)
     out[tuple(slice(0, n) for n in part._spec.shape)] = part
     return out
 
@@ -264,6 +264,16 @@ def index_source_grad(g: Tensor, value: Spec, indices: tuple[Tensor, ...], dims:
 def conv(x: Tensor, w: Tensor, *attrs: Any) -> Tensor:
     """Convolution without bias: stride, padding, dilation, groups."""
     return apply(TABLE["convolution"], (x, w), attrs)
+
+
+def add_channels(x: Tensor, b: Tensor) -> Tensor:
+    """x (n, c, …) + b (c,)."""
+    return apply(TABLE["add"], (x, reshape(b, (1, -1, *(1,) * (len(x._spec.shape) - 2)))))  # type: ignore[no-any-return]
+
+
+def channel_sums(x: Tensor) -> Tensor:
+    """The sums of x (n, c, …) over all dimensions but the second."""
+    return x.sum((0, *range(2, len(x._spec.shape))))
 
 
 def cropped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
