@@ -9,7 +9,7 @@ from rushlight.tensor.core import Tensor
 from rushlight.tensor.creation import rand
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions import reduction as R
-from rushlight.tensor.functions.common import in_place, is_float, scalar_name
+from rushlight.tensor.functions.common import in_place, is_float, rewrite, scalar_name
 
 
 def done(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
@@ -106,13 +106,15 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
     if not input.dtype.is_complex:
         floating("silu_cpu", input)
-    return done(input, coarse.silu(input), inplace)
+    return rewrite(input, coarse.silu, ()) if inplace else coarse.silu(input)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * tanh(softplus(x))."""
+    if inplace:
+        return rewrite(input, mish, ())
     floating("mish_cpu", input)
-    return done(input, input * softplus(input).tanh(), inplace)
+    return input * softplus(input).tanh()
 
 
 def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
@@ -138,8 +140,10 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * hardsigmoid(x)."""
+    if inplace:
+        return rewrite(input, hardswish, ())
     floating("hardswish_cpu", input)
-    return done(input, P.where(input <= -3, 0, P.where(input >= 3, input, input * (input + 3) / 6)), inplace)
+    return P.where(input <= -3, 0, P.where(input >= 3, input, input * (input + 3) / 6))
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
