@@ -60,6 +60,9 @@ _LAZY: dict[str, str] = {
     **dict.fromkeys(("autocast", "clear_autocast_cache", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
                      "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_dtype",
                      "set_autocast_enabled"), "rushlight.amp.autocast_mode"),
+    **dict.fromkeys(("compile",), "rushlight.compiler"),
+    **dict.fromkeys(("_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_type", "_check_value", "_assert"),
+                    "rushlight.tensor.checks"),
     **dict.fromkeys(("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "rushlight.autograd.anomaly"),
     **dict.fromkeys(("UntypedStorage", "TypedStorage", "FloatStorage", "DoubleStorage", "HalfStorage", "BFloat16Storage", "LongStorage", "IntStorage",
                      "ShortStorage", "CharStorage", "ByteStorage", "BoolStorage"), "rushlight.tensor.public_storage"),
@@ -68,7 +71,7 @@ _LAZY: dict[str, str] = {
     **dict.fromkeys(("set_default_dtype", "get_default_dtype", "set_default_tensor_type", "is_tensor", "is_storage", "is_floating_point", "is_complex",
                      "is_nonzero", "is_same_size", "numel", "finfo", "iinfo", "set_num_threads", "get_num_threads", "set_num_interop_threads",
                      "get_num_interop_threads", "use_deterministic_algorithms", "are_deterministic_algorithms_enabled", "set_default_device",
-                     "get_default_device", "compile", "set_float32_matmul_precision", "get_float32_matmul_precision", "is_deterministic_algorithms_warn_only_enabled",
+                     "get_default_device", "set_float32_matmul_precision", "get_float32_matmul_precision", "is_deterministic_algorithms_warn_only_enabled",
                      "set_deterministic_debug_mode", "is_warn_always_enabled", "set_warn_always", "typename", "is_distributed", "set_flush_denormal"), "rushlight.tensor.settings"),
 }
 # methods of Tensor that are functions of torch too
@@ -78,7 +81,7 @@ index_put_ is_conj is_inference is_neg is_signed lcm_ ldexp_ log10_ log1p_ log2_
 resolve_conj resolve_neg round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_""".split())
 _SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "serialization", "vision", "data", "cuda", "backends", "xpu", "accelerator",
                "testing", "amp", "jit", "distributions", "multiprocessing", "hub", "types", "version", "mps", "cpu", "return_types", "storage",
-               "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed", "futures", "compiler", "_dynamo", "export", "quantization", "ops")
+               "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed", "futures", "compiler", "_dynamo")
 
 
 def __getattr__(name: str) -> Any:
@@ -98,6 +101,8 @@ def __getattr__(name: str) -> Any:
     if name in _METHODS:
         globals()[name] = method = getattr(Tensor, name)
         return method
+    if name.startswith("_foreach_"):
+        return getattr(importlib.import_module("rushlight.tensor.foreach"), name)
     if not name.startswith("__"):
         module = importlib.import_module("rushlight.nn.functional")
         if name in module.TORCH_LEVEL:

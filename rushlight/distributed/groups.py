@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 from rushlight.distributed.mesh import Mesh
-from rushlight.distributed.store import FileStore, HashStore, PrefixStore, Store, TCPStore, seconds
+from rushlight.distributed.store import FileStore, PrefixStore, Store, TCPStore, seconds
 
 NOT_READY = "Default process group has not been initialized, please make sure to call init_process_group."
 default_pg_timeout = timedelta(minutes=30)

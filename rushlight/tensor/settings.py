@@ -114,19 +114,27 @@ class iinfo:  # noqa: N801
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
 
 
-_threads = {"intra": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, "inter": 1}
+_threads = {"inter": 1}
 
 
 def set_num_threads(n: int) -> None:
-    """How many threads kernels use. NumPy's BLAS fixes its own count when it is loaded (OPENBLAS_NUM_THREADS)."""
+    """How many threads kernels use; at first as many as the affinity mask and the container's quota allow.
+
+    >>> import rushlight as rl
+    >>> rl.set_num_threads(2)
+    >>> rl.get_num_threads()
+    2
+    """
     if n <= 0:
         raise RuntimeError("set_num_threads expects a positive integer")
-    _threads["intra"] = int(n)
+    if int(n) != threads.count():
+        threads.choose(int(n))
+        clear_plans()
 
 
 def get_num_threads() -> int:
     """How many threads kernels use."""
-    return _threads["intra"]
+    return threads.count()
 
 
 def set_num_interop_threads(n: int) -> None:
@@ -145,7 +153,13 @@ _deterministic = {"on": False, "warn": False}
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
-    """Every kernel here is deterministic already; the switch is remembered."""
+    """Results that do not depend on the number of threads: library kernels then run in one thread.
+
+    Kernels of rushlight's own are deterministic, and equal for any number of threads, in either mode.
+    """
+    if bool(mode) != threads.single_library:
+        threads.single_library = bool(mode)
+        clear_plans()
     _deterministic.update(on=bool(mode), warn=bool(warn_only))
 
 
@@ -185,8 +199,3 @@ def typename(obj: Any) -> str:
         return obj.type()
     kind = obj if isinstance(obj, type) else type(obj)
     return f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ not in ("", "builtins") else kind.__qualname__
-
-
-def compile(model: Any = None, **options: Any) -> Any:  # noqa: A001
-    """The model itself: rushlight compiles every graph anyway."""
-    return (lambda m: m) if model is None else model

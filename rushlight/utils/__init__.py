@@ -7,7 +7,9 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if not name.startswith("_"):
+    if name == "swap_tensors":
+        return importlib.import_module("rushlight.tensor.checks").swap_tensors
+    if not name.startswith("__"):
         try:
             return importlib.import_module(f"{__name__}.{name}")
         except ModuleNotFoundError as e:
