@@ -1,5 +1,10 @@
 """Image transforms under torchvision's names."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 from rushlight.vision.transforms import functional
 from rushlight.vision.transforms.auto_augment import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
 from rushlight.vision.transforms.choices import RandomApply, RandomChoice, RandomOrder, RandomTransforms
@@ -24,3 +29,9 @@ __all__ = ["AugMix", "AutoAugment", "AutoAugmentPolicy", "CenterCrop", "ColorJit
            "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert", "RandomOrder",
            "RandomPerspective", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize", "RandomTransforms",
            "RandomVerticalFlip", "Resize", "TenCrop", "ToPILImage", "ToTensor", "TrivialAugmentWide", "functional"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "v2":  # only when it is asked for
+        return importlib.import_module(f"{__name__}.v2")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; rushlight does not provide torchvision.transforms.{name}")
