@@ -12,7 +12,7 @@ from typing import Any
 from rushlight.exec.cpu import recurrent_kernels as kernels
 from rushlight.exec.cpu.recurrent_kernels import KINDS, Kind
 from rushlight.exec.cpu.steps import Address, KernelStep
-from rushlight.exec.cpu.tiles import REALS, Form, pack_kernel
+from rushlight.exec.cpu.tiles import PACK_SLOTS, REALS, WIDTH, Form, pack_kernel
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
 from rushlight.ops.recurrent import Step, Weights, schedule
@@ -85,30 +85,30 @@ class _Layer:
 
     def emit(self, key: str, write: Callable[[str], str], names: tuple[str, ...], values: dict[str, Any], units: int, work: int,
              results: set[int]) -> None:
-        """A step; of values that several steps write, the first has them as results."""
+        """A step."""
         slots = [values.get(n.lstrip("*"), 0) for n in names]
         read = {s.value for s in slots if isinstance(s, Address)} - results
         self.made.append(KernelStep(f"{key} {self.form.dtype}", write, slots, units, work, read, results, self.tables))
 
-    def pack(self, target: Address, source: Operand, groups: int, block: int, **values: int) -> None:
-        """Panels of a matrix of weights."""
-        depth = values["depth"]
-        slots = {"target": target, "source": self.address(source), "block": block, **values}
+    def pack(self, source: Operand, groups: int, **values: int) -> Address:
+        """A matrix of weights as panels."""
         panels = -(-values["units"] // values["step"])
-        self.emit(f"pack {groups}", lambda name: pack_kernel(self.form, groups, name),
-                  ("numbers", "*target", "*source", "depth", "k_stride", "unit_stride", "group_stride", "units", "step", "group_step", "skip",
-                   "block"), slots, panels, panels * depth * groups * self.form.lanes, set() if values["skip"] else {target.value})
+        size = panels * values["depth"] * groups * self.form.lanes
+        target = self.memory(size)
+        self.emit(f"pack {groups}", lambda name: pack_kernel(self.form, groups, name), PACK_SLOTS,
+                  {"target": target, "source": self.address(source), **values}, panels, size, {target.value})
+        return target
 
     def panels(self) -> int:
         wide = self.form.panel if self.kind.adjacent else self.form.lanes
         return -(-self.hidden // wide)
 
-    def pack_gates(self, target: Address, w: Operand, segment: tuple[int, ...], skip: int, block: int) -> None:
+    def pack_gates(self, w: Operand, segment: tuple[int, ...]) -> Address:
         """w (G·H, k) so that a panel has a vector of each gate, or four vectors of units."""
         unit, k = w.spec.strides
         lanes, flat = self.form.lanes, self.kind.adjacent
-        self.pack(target, w, len(segment), block, depth=w.spec.shape[1], k_stride=k, unit_stride=unit, units=self.hidden, skip=skip,
-                  group_stride=(lanes if flat else self.hidden) * unit, step=self.form.panel if flat else lanes, group_step=lanes if flat else 0)
+        return self.pack(w, len(segment), depth=w.spec.shape[1], k_stride=k, unit_stride=unit, units=self.hidden,
+                         group_stride=(lanes if flat else self.hidden) * unit, step=self.form.panel if flat else lanes, group_step=lanes if flat else 0)
 
     # --- the two kernels ------------------------------------------------------------------------------------------
     def steps(self) -> list[KernelStep]:
@@ -120,11 +120,8 @@ class _Layer:
 
     def forward(self) -> None:
         k, w, x = self.kind, self.weights, self.operands["x"]
-        depths = x.spec.shape[-1] * len(k.x) * self.form.lanes, self.hidden * len(k.h) * self.form.lanes
-        block = sum(depths)
-        packed, bias = self.memory(self.panels() * block), self.memory(self.panels() * self.form.panel)
-        self.pack_gates(packed, w.w_ih, k.x, 0, block)
-        self.pack_gates(packed, w.w_hh, k.h, depths[0], block)
+        packed = {"w_ih": self.pack_gates(w.w_ih, k.x), "w_hh": self.pack_gates(w.w_hh, k.h)}
+        bias = self.memory(self.panels() * self.form.panel)
         both = {"target": bias, "hidden": self.hidden, "b_ih": self.address(w.b_ih), "b_hh": self.address(w.b_hh)} if w.b_ih is not None \
             else {"target": bias, "hidden": self.hidden}
         self.emit(f"bias {k.name} {w.b_ih is not None}", lambda name: kernels.bias(k, self.form, w.b_ih is not None, name), kernels.BIAS_SLOTS, both,
@@ -132,22 +129,21 @@ class _Layer:
         x_start, x_stride = self.starts(x.spec)
         results = dict(zip(("y", "h", "c", "gates", "cells") if k.name == "lstm" else ("y", "h", "gates"), map(Address, self.instr.results)))
         state = self.memory(2 * self.batch * self.hidden)
-        values = {**self.step_tables(), "inputs": x.spec.shape[-1], "x_start": x_start, "x_stride": x_stride, "panel": block,
-                  "x": self.address(x), "h0": self.address(self.operands["h"]), "weights": packed, "bias": bias, "state": state, **results}
+        values = {**self.step_tables(), "inputs": x.spec.shape[-1], "x_start": x_start, "x_stride": x_stride,
+                  "x": self.address(x), "h0": self.address(self.operands["h"]), "bias": bias, "state": state, **packed, **results}
         if k.name == "lstm":
             values["c0"] = self.address(self.operands["c"])
         rows = self.instr.outs[0].numel // self.hidden
         self.emit(f"recurrent {k.name} {self.keep}", lambda name: kernels.forward(k, self.form, self.keep, name), kernels.FORWARD_SLOTS, values,
-                  self.batch, rows * block * self.panels(), {state.value, *self.instr.results})
+                  self.batch, rows * k.gates * self.hidden * (x.spec.shape[-1] + self.hidden), {state.value, *self.instr.results})
 
     def backward(self) -> None:
         k, w, o = self.kind, self.weights.w_hh, self.operands
         depth = k.gates * self.hidden
-        panels = -(-self.hidden // self.form.panel)
-        packed = self.memory(panels * depth * self.form.panel)
         row, column = w.spec.strides
-        self.pack(packed, w, 4, depth * self.form.panel, depth=depth, k_stride=row, unit_stride=column, units=self.hidden, skip=0,
-                  group_stride=self.form.lanes * column, step=self.form.panel, group_step=self.form.lanes)
+        lanes, panel = self.form.lanes, self.form.panel
+        packed = self.pack(w, WIDTH, depth=depth, k_stride=row, unit_stride=column, units=self.hidden, group_stride=lanes * column, step=panel,
+                           group_step=lanes)
         y_start, y_stride = self.starts(o["dy"].spec)
         names = ("dgates", "dh", "dc")[:len(self.instr.results)]
         values = {**self.step_tables(), "y_start": y_start, "y_stride": y_stride, "weights": packed,

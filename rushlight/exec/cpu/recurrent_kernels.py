@@ -18,8 +18,8 @@ from llvmlite import ir
 from rushlight.exec.cpu import vector_math
 from rushlight.exec.cpu.tiles import KERNEL, POINTER, WIDTH, Code, Form, Segment, const, tiles
 
-FORWARD_SLOTS = ("numbers", "steps", "hidden", "inputs", "active", "first_row", "x_start", "x_stride", "batch", "panel",
-                 "*x", "*h0", "*c0", "*weights", "*bias", "*y", "*h", "*c", "*state", "*gates", "*cells")
+FORWARD_SLOTS = ("numbers", "steps", "hidden", "inputs", "active", "first_row", "x_start", "x_stride", "batch",
+                 "*x", "*h0", "*c0", "*w_ih", "*w_hh", "*bias", "*y", "*h", "*c", "*state", "*gates", "*cells")
 BACKWARD_SLOTS = ("numbers", "steps", "hidden", "active", "first_row", "y_start", "y_stride", "batch",
                   "*dy", "*dh_last", "*dc_last", "*h0", "*c0", "*weights", "*y", "*gates", "*cells", "*dh", "*dc", "*dgates")
 # slots of the way back that are operands -> their names in the table
@@ -131,13 +131,14 @@ def forward(kind: Kind, form: Form, keep: bool, name: str) -> str:
         first, x_start = k.word(s["first_row"], t), k.word(s["x_start"], t)
 
         def panel(p: Any) -> None:
-            weights = k.at(s["weights"], b.mul(p, s["panel"]))
+            by_x = k.at(s["w_ih"], b.mul(p, b.mul(s["inputs"], const(len(kind.x) * form.lanes))))
+            by_h = k.at(s["w_hh"], b.mul(p, b.mul(H, const(len(kind.h) * form.lanes))))
             bias = k.at(s["bias"], b.mul(p, const(form.panel)))
             unit = b.mul(p, const(wide))
 
             def block(n: Any, height: int) -> None:
                 x = k.at(s["x"], b.add(x_start, b.mul(n, s["x_stride"])))
-                b.call(parts[height], [out, const(form.panel), weights, x, s["x_stride"], s["inputs"], k.row(old, n, H), H, H])
+                b.call(parts[height], [out, const(form.panel), by_x, x, s["x_stride"], s["inputs"], by_h, k.row(old, n, H), H, H])
                 k.loop(const(0), const(height), 1, lambda r: k_row(b.add(n, r), k.at(out, b.mul(r, const(form.panel)))))
 
             def k_row(n: Any, sums: Any) -> None:
@@ -274,8 +275,11 @@ def backward(kind: Kind, form: Form, name: str) -> str:
 
             def block(n: Any, height: int) -> None:
                 a = k.row(s["dgates"], b.add(first, n), width)
-                rest = [k.at(a, b.mul(H, const(3))), width, H] if kind.name == "gru" else []  # r, z, then the hidden part of n
-                b.call(parts[height], [out, const(form.panel), weights, a, width, b.mul(H, const(2)) if rest else depth, *rest])
+                both = b.mul(H, const(2))
+                rest = []
+                if kind.name == "gru":  # r and z, then the hidden part of n
+                    rest = [k.at(weights, b.mul(both, const(form.panel))), k.at(a, b.mul(H, const(3))), width, H]
+                b.call(parts[height], [out, const(form.panel), weights, a, width, both if rest else depth, *rest])
 
                 def row(r: Any) -> None:
                     source = k.at(out, b.mul(r, const(form.panel)))

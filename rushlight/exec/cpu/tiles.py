@@ -191,27 +191,27 @@ ALL: Segment = (0, 1, 2, 3)
 
 
 def tile(module: Any, name: str, form: Form, rows: int, segments: Sequence[Segment] = (ALL,), columns: bool = False, add: bool = False) -> Any:
-    """void tile(out, row stride of out, B, then A, stride of A, k of each segment): out[row][4 vectors] = Σ over segments of A · B.
+    """void tile(out, row stride of out, then panel of B, A, stride of A, k of each segment): out[row][4 vectors] = Σ over segments of A · B.
 
-    Segments are products one after the other that share the sums; their panels lie one after the other. The stride of A is
-    that of its rows, or with ``columns``, where A comes transposed, that of k. With ``add`` the sums start from what out holds.
+    Segments are products one after the other that share the sums. The stride of A is that of its rows, or with ``columns``,
+    where A comes transposed, that of k. With ``add`` the sums start from what out holds.
     """
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64, POINTER, *[POINTER, I64, I64] * len(segments)]), name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64, *[POINTER, POINTER, I64, I64] * len(segments)]), name)
     function.linkage = "internal"
     function.attributes.add("noinline")
     c = Code(function, form)
-    out, step_out, panel = function.args[:3]
+    out, step_out = function.args[:2]
     used = sorted({i for s in segments for i in s})
     starts = {(r, i): c.at(out, c.b.add(c.b.mul(step_out, const(r)), const(i * form.lanes))) for r in range(rows) for i in used}
     sums = {key: c.variable(form.vector, c.load(place) if add else c.zero()) for key, place in starts.items()}
-    place = c.variable(POINTER, panel)
     for n, segment in enumerate(segments):
-        a, stride, depth = function.args[3 + 3 * n:6 + 3 * n]
+        panel, a, stride, depth = function.args[2 + 4 * n:6 + 4 * n]
+        place = c.variable(POINTER, panel)
         lines = [a]
         for _ in range(rows - 1):
             lines.append(c.at(lines[-1], const(1) if columns else stride))
 
-        def step(k: Any, lines: list[Any] = lines, segment: Segment = segment, stride: Any = stride) -> None:
+        def step(k: Any, lines: list[Any] = lines, segment: Segment = segment, stride: Any = stride, place: Any = place) -> None:
             b = c.b.load(place, typ=POINTER)
             parts = [c.load(c.at(b, j * form.lanes)) for j in range(len(segment))]
             for r, line in enumerate(lines):
@@ -232,25 +232,24 @@ def tiles(module: Any, form: Form, name: str = "tile", **options: Any) -> dict[i
 
 
 # --- packing ------------------------------------------------------------------------------------------------------
-PACK_SLOTS = ("numbers", "target", "source", "depth", "k_stride", "unit_stride", "group_stride", "units", "step", "group_step", "skip", "block")
+PACK_SLOTS = ("numbers", "*target", "*source", "depth", "k_stride", "unit_stride", "group_stride", "units", "step", "group_step")
 
 
 def pack_kernel(form: Form, groups: int, name: str) -> str:
     """A kernel that writes panels; its units are panels.
 
     Panel p holds for each k < depth ``groups`` vectors; lane u of vector g is source[k·k_stride + g·group_stride +
-    (p·step + u)·unit_stride], zero where p·step + g·group_step + u ≥ units. Panels are ``block`` elements apart and start
-    ``skip`` elements in.
+    (p·step + u)·unit_stride], zero where p·step + g·group_step + u ≥ units.
     """
     module = ir.Module(name)
     function = ir.Function(module, KERNEL, name)
     c = Code(function, form)
-    slot = {n: c.word(function.args[0], i) for i, n in enumerate(PACK_SLOTS)}
+    slot = {n.lstrip("*"): c.word(function.args[0], i) for i, n in enumerate(PACK_SLOTS)}
     target, source = (c.b.inttoptr(slot[n], POINTER) for n in ("target", "source"))
     mul, add = c.b.mul, c.b.add
 
     def panel(p: Any) -> None:
-        start = add(mul(p, slot["block"]), slot["skip"])
+        start = mul(p, mul(slot["depth"], const(groups * form.lanes)))
         first = mul(p, slot["step"])
         for g in range(groups):
             inside = c.b.sub(slot["units"], add(first, mul(slot["group_step"], const(g))))
