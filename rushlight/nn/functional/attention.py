@@ -91,6 +91,14 @@ def _projected(query: Tensor, key: Tensor, value: Tensor, w: Any, b: Any, separa
     return linear(query, wq, bq), linear(key, wk, bk), linear(value, wv, bv)
 
 
+def _without_weights(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, n: int, dropout_p: float) -> Tensor:
+    """Attention of n samples whose heads stand together, (n · heads, t, head) and masks (1 or n · heads, t, s), to (t, n, heads, head)."""
+    q, k, v = (x.reshape(n, -1, *x.shape[1:]) for x in (q, k, v))
+    if mask is not None:
+        mask = mask.unsqueeze(0) if mask.shape[0] == 1 else mask.reshape(n, -1, *mask.shape[1:])
+    return scaled_dot_product_attention(q, k, v, mask, dropout_p).permute(2, 0, 1, 3)
+
+
 def _additive(mask: Tensor | None, dtype: Any) -> Tensor | None:
     """A mask as numbers to add: -inf where a bool mask is true."""
     if mask is None or is_float(mask):
@@ -151,6 +159,10 @@ def multi_head_attention_forward(
     if padding is not None:
         spread = padding.reshape(n, 1, 1, s).expand(-1, num_heads, -1, -1).reshape(n * num_heads, 1, s)
         mask = spread if mask is None else mask + spread
+    if not need_weights:
+        out = _without_weights(q, k, v, mask, n, dropout_p if training else 0.0)
+        out = linear(out.reshape(t * n, e), out_proj_weight, out_proj_bias).reshape(t, n, -1)
+        return (out if batched else out.squeeze(1)), None
     scores = (q * (1 / math.sqrt(head))) @ k.transpose(1, 2)
     weights = (scores if mask is None else scores + mask).softmax(-1)
     if training and dropout_p > 0:
@@ -158,8 +170,6 @@ def multi_head_attention_forward(
     out = (weights @ v).transpose(0, 1).reshape(t * n, e)
     out = linear(out, out_proj_weight, out_proj_bias).reshape(t, n, -1)
     out = out if batched else out.squeeze(1)
-    if not need_weights:
-        return out, None
     weights = weights.reshape(n, num_heads, t, s)
     weights = weights.mean(1) if average_attn_weights else weights
     return out, weights if batched else weights.squeeze(0)
