@@ -91,6 +91,11 @@ def unary(b: Builder) -> None:
     b.add(f"{b.fresh()} = {v}.{op}", rough or str(t.dtype) in ("torch.float16", "torch.bfloat16"))
 
 
+def clear(b: Builder, name: str) -> bool:
+    """Whether a divisor is a number, exact or far from zero: else its last bits decide."""
+    return name[0] != "v" or b.exact(name) or not is_float(b.get(name)) or bool((b.get(name).detach().abs() > 0.05).all())
+
+
 def binary(b: Builder) -> None:
     v = b.some()
     if v is None:
@@ -124,6 +129,8 @@ def binary(b: Builder) -> None:
         return  # PyTorch computes these only where both are complex
     if op == "atan2" and not all(is_float(b.get(x)) for x in (left, right)):
         return  # PyTorch's gradient computes in the integers' own type
+    if op == "atan2" and not (b.exact(left) and b.exact(right)) or op in ("/", "**") and not clear(b, right):
+        return
     short = any(x[0] == "v" and half(b.get(x)) for x in (left, right))
     b.add(
         f"{b.fresh()} = torch.{op}({left}, {right})" if named else f"{b.fresh()} = {left} {op} {right}", rough or short
@@ -175,6 +182,8 @@ def reduction(b: Builder) -> None:
     op = b.c.pick(REDUCTIONS)
     if op in ("amax", "amin", "any", "all", "count_nonzero") and not b.exact(v):
         return  # equal maxima share the gradient, so that the last bits decide
+    if op in ("amax", "amin") and t.dtype.is_complex and not t.numel():
+        return  # of empty operands PyTorch does not check the type
     if op == "prod" and t.numel() > 8:
         return
     dims = (
@@ -218,7 +227,7 @@ def selection(b: Builder) -> None:
         b.add(f"{b.fresh()} = {v}.{b.c.pick(rough)}", True)
     elif b.exact(v):
         op = b.c.pick(sharp)
-        if t.numel() or not t.dtype.is_complex and "cummax" not in op:
+        if t.numel() and not t.dtype.is_complex or op == "nonzero()":  # the order of the checks differs
             b.add(f"{b.fresh()} = {v}.{op}")
 
 

@@ -82,7 +82,7 @@ def backward(b: Builder) -> None:
 
 def gradient(b: Builder) -> None:
     v = b.some(lambda t: t.requires_grad and not t.dtype.is_complex)
-    x = b.some(lambda t: t.requires_grad)
+    x = b.some(lambda t: t.requires_grad and t.numel())  # that of an empty vector in a cat has no history
     if v is None or x is None:
         return
     keep = b.c.pick(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 
+from program_arithmetic import clear
 from program_facts import aliases, boolean, clash, is_float, real, safe_cast, stride_zero
 from program_literals import advanced_index, apart, basic_index, mask, places, positions, scalar, target
 from program_strategy import Builder, joins
@@ -22,7 +23,7 @@ def write_elementwise(b: Builder) -> None:
         u = apart(b, t, lambda u: op != "copy_" or safe_cast(u, t))
         if u is None or (op == "copy_" and not is_float(t) and is_float(b.get(u)) and not b.exact(u)):
             return
-        if op == "div_" and not bool((b.get(u) != 0).all()):
+        if op == "div_" and not (bool((b.get(u) != 0).all()) and clear(b, u)):
             return
         other = u
     if op[-1] == "=":

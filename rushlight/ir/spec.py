@@ -15,7 +15,7 @@ class Spec:
     Make them with `spec`. ``plain`` means contiguous from offset 0.
     """
 
-    __slots__ = ("dtype", "shape", "strides", "offset", "numel", "contiguous", "plain", "weak")
+    __slots__ = ("dtype", "shape", "strides", "offset", "numel", "contiguous", "plain", "ordinary")
 
     def __init__(self, dtype: DType, shape: Shape, strides: Shape, offset: int):
         self.dtype = dtype
@@ -25,7 +25,7 @@ class Spec:
         self.numel = prod(shape)
         self.contiguous = is_contiguous(shape, strides)
         self.plain = self.contiguous and offset == 0
-        self.weak = False
+        self.ordinary = self.contiguous and strides == contiguous_strides(shape)  # single elements as well
 
     def __repr__(self) -> str:
         dims = ",".join(map(str, self.shape))
@@ -62,7 +62,7 @@ class Spec:
 
     def reshape(self, shape: Shape) -> Spec | None:
         """Another shape of as many elements, or None where that takes a copy."""
-        if self.contiguous:
+        if self.ordinary:
             return self.at(shape, contiguous_strides(shape))
         strides = view_strides(self.shape, self.strides, shape)
         return None if strides is None else self.at(shape, strides)

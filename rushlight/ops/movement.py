@@ -74,9 +74,11 @@ ARANGE = row("arange", "index", "start step", lambda start, step, size, dtype: (
 GATHER = row("gather", "index", "x index", lambda x, index, dim: ((x.dtype, index.shape),), attrs="dim",
              vjp={"x": lambda F, g, x_spec, index, dim: F.zeros_of(x_spec, g).scatter_add(dim, index, g)})
 SCATTER = row("scatter", "index", "x index src", lambda x, index, src, dim: ((x.dtype, x.shape),), attrs="dim", overwrites=0,
-              vjp={"x": lambda g, index, dim: g.scatter(dim, index, 0), "src": lambda F, g, index, dim, src: F.scatter_source_grad(g, index, dim, src)})
+              vjp={"x": lambda g, index, dim: g.scatter(dim, index, 0),
+                   "src": lambda F, g, index, dim, src_spec: F.scatter_source_grad(g, index, dim, src_spec)})
 SCATTER_ADD = row("scatter_add", "index", "x index src", lambda x, index, src, dim: ((x.dtype, x.shape),), attrs="dim", overwrites=0,
-                  vjp={"x": lambda g: g, "src": lambda F, g, index, dim, src: F.scatter_source_grad(g, index, dim, src)})
+                  vjp={"x": lambda g: g,
+                       "src": lambda F, g, index, dim, src_spec: F.scatter_source_grad(g, index, dim, src_spec)})
 SCATTER_REDUCE = row("scatter_reduce", "index", "x index src", lambda x, index, src, dim, reduce, include_self: ((x.dtype, x.shape),),
                      attrs="dim reduce include_self", overwrites=0,
                      vjp={"x": lambda F, g, x, index, src, out, dim, reduce, include_self: F.scatter_reduce_grad(g, x, index, src, out, dim, reduce, include_self)[0],

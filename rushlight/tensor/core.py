@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from rushlight.autograd.graph import GradFn
 from rushlight.exec.realize import realize
 from rushlight.ir.dtype import DType
 from rushlight.ir.graph import SCALARS, Cell, Node, ScalarSpec, Signature

@@ -220,14 +220,14 @@ def _rebase_history(t: Tensor, new: Tensor, severs: bool) -> None:
     old = gradient_edge(whole) if whole._rg else None
     kept = _let_go(t), _let_go(whole)
     if whole is not t:
-        whole._grad_fn, whole._out = CopySlices(old, edge, t._spec, whole._spec), 0
+        whole._grad_fn, whole._out, whole._rg = CopySlices(old, edge, t._spec, whole._spec), 0, True
         t._grad_fn, t._out = rebuilt_view(t, whole), 0
         t._seen = t._vc.version
     elif severs or edge is None:
         t._grad_fn, t._out = Overwritten((old, edge), (t._spec,)), 0
     else:
         t._grad_fn, t._out = edge
-    t._rg = whole._rg = True
+    t._rg = True
     for x, was in zip((t, whole), kept):
         if was:
             x.retain_grad()  # type: ignore[attr-defined]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from rushlight.exec import threads
+from rushlight.exec.realize import clear_plans
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType
 from rushlight.tensor.core import Tensor

@@ -18,7 +18,11 @@ NUMBERS = frozenset((bool, int, float, complex))
 
 def cast(x: Tensor, dtype: DType) -> Tensor:
     """x in another dtype (itself where it has it)."""
-    return x if x._spec.dtype is dtype else apply(TABLE["cast"], (x,), (dtype,))
+    if x._spec.dtype is dtype:
+        return x
+    if dtype.kind in "biu" and x._base is not None:  # no gradient: the history of a view is not asked for
+        x = x.detach()  # type: ignore[attr-defined]
+    return apply(TABLE["cast"], (x,), (dtype,))
 
 
 def as_number(value: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from rushlight.ir.dtype import bool_, int64
 from rushlight.ir.spec import Spec, iteration_order, spec
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, keeps, owned, relaid, unwrap, view, wrap
+from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, keeps, lasting, owned, relaid, unwrap, view, wrap
 from rushlight.tensor.functions.common import cast, fit, give, operand, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import broadcast_shapes, expand, part_gradient, permute, reshape, strided_part
 from rushlight.tensor.known import check_index
@@ -606,7 +606,7 @@ def _triangle(name: str, lower: bool) -> Any:
         if len(input._spec.shape) < 2:
             raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
         mask = wrap(tri_mask(*input._spec.shape[-2:], diagonal, lower))
-        return give(out, _in_rows(where(mask, input, False if input._spec.dtype is bool_ else 0)))
+        return give(out, _in_rows(lasting(where(mask, input, False if input._spec.dtype is bool_ else 0))))
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"The {'lower' if lower else 'upper'} triangle of matrices, zeros elsewhere."
     return function

@@ -265,7 +265,7 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
         from rushlight.tensor.functions import linalg
         return give(out, linalg.matrix_norm(x, "nuc", tuple(dim) if dim is not None else (-2, -1), keepdim))
     value = vector_norm(wide(x), 2.0 if p in ("fro", None) else float(p), dim, keepdim)
-    return give(out, keeps(cast(value, x._spec.dtype.to_real()), result=True))
+    return give(out, keeps(cast(value, x._spec.dtype.to_real()), x, result=True))
 
 
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:  # noqa: A002

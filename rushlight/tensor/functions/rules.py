@@ -230,7 +230,7 @@ def unpad(g: Tensor, pads: tuple[tuple[int, int], ...]) -> Tensor:
     neg = tuple((max(0, -a), max(0, -b)) for a, b in pads)
     for d, (a, b) in enumerate(pads):
         g = g.narrow(d, max(0, a), g._spec.shape[d] - max(0, a) - max(0, b))
-    return apply(TABLE["constant_pad"], (g, 0), (neg,)) if any(a or b for a, b in neg) else g
+    return apply(TABLE["constant_pad"], (g, 0), (neg,)) if any(a or b for a, b in neg) else g.clone()
 
 
 def as_spec_of(g: Tensor, s: Spec) -> Tensor:

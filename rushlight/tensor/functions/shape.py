@@ -7,9 +7,10 @@ from typing import Any
 
 from rushlight.ir.spec import Spec, dense_order, iteration_order, spec
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, owned, spread_into, view
+from rushlight.tensor.core import Tensor, apply, owned, spread_into, sync_view, view
 from rushlight.tensor.functions.common import cast, give, need_tensor, shape_of, wrap_dim, wrap_dims
 from rushlight.tensor.promotion import result_type
+from rushlight.tensor.state import state
 
 
 class Size(tuple):
@@ -352,6 +353,8 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """Index `index` of dimension dim, which goes away."""
+    if input._base is not None and state.grad:
+        sync_view(input)  # what is wrong with its history is said first
     s = input._spec
     if not s.shape:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
@@ -499,7 +502,7 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Ten
     if any(not p._spec.shape for p in parts):
         at = next(i for i, p in enumerate(parts) if not p._spec.shape)
         raise RuntimeError(f"zero-dimensional tensor (at position {at}) cannot be concatenated")
-    d = wrap_dim(dim, len(first))
+    d = wrap_dim(dim, len(first)) if first != (0,) else 0  # of empty vectors alone the dimension does not matter
     for i, p in enumerate(whole):
         shape = p._spec.shape
         if len(shape) != len(first):
