@@ -136,16 +136,16 @@ def load_weights(model: nn.Module, weights: WeightsEnum, progress: bool,
 
 
 def initialise(model: nn.Module, conv: Callable[[Tensor], Any] | None = None, linear: Callable[[Tensor], Any] | None = None,
-               zero_bias: bool = True) -> None:
+               conv_bias: bool = True) -> None:
     """Draw weights in the order of ``model.modules()``: ``conv`` and ``linear`` fill weights, biases become 0, norms 1 and 0.
 
-    The order and the draws are torchvision's, so the same seed gives the same initial weights.
+    Biases of convolutions stay as they were drawn where not ``conv_bias``. The order and the draws are torchvision's, so the same seed gives the same initial weights.
     """
     for module in model.modules():
         fill = conv if isinstance(module, nn.Conv2d) else linear if isinstance(module, nn.Linear) else None
         if fill is not None:
             fill(module.weight)
-            if zero_bias and module.bias is not None:
+            if module.bias is not None and (conv_bias or fill is linear):
                 nn.init.zeros_(module.bias)
         elif isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)) and module.weight is not None:
             nn.init.ones_(module.weight)

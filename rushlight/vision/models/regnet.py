@@ -133,7 +133,7 @@ class RegNet(nn.Module):
         self.trunk_output = nn.Sequential(stages)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(before, num_classes)
-        initialise(self, _by_kernel_and_channels, small_normal)
+        initialise(self, _by_kernel_and_channels, small_normal, conv_bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.avgpool(self.trunk_output(self.stem(x))).flatten(start_dim=1))
