@@ -1,0 +1,1 @@
+"""The modules in which PyTorch keeps its benchmark tools."""

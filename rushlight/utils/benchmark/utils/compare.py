@@ -1,0 +1,3 @@
+"""torch.utils.benchmark.utils.compare."""
+
+from rushlight.utils.benchmark.compare import Compare  # noqa: F401

@@ -1,0 +1,3 @@
+"""torch.utils.benchmark.utils.timer."""
+
+from rushlight.utils.benchmark.timer import Timer, timer  # noqa: F401
