@@ -57,9 +57,10 @@ def under_pytorch(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def under_rushlight(name: str) -> Any:
+    """With one thread: test processes share few processors, and threads of small programs would only wait for each other."""
     root = str(FOLDER.parents[1])
     done = subprocess.run([sys.executable, "-m", "rushlight", "run", str(FOLDER / f"{name}.py")], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))})
+                          env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

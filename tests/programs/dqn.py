@@ -62,7 +62,7 @@ policy_net, target_net = DQN(3, 2), DQN(3, 2)
 target_net.load_state_dict(policy_net.state_dict())
 optimizer = optim.AdamW(policy_net.parameters(), lr=1e-3, amsgrad=True)
 losses, rewards, steps_done = [], [], 0
-for episode in range(6):
+for episode in range(4):
     state = torch.tensor(env.reset(), dtype=torch.float32).unsqueeze(0)
     total = 0.0
     while True:
