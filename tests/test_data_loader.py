@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import os
+import threading
 import warnings
 from typing import Any
 
@@ -11,8 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from realdata import path
+
 import rushlight as rl
 from rushlight.utils import data as ours
+from rushlight.vision import transforms
+from rushlight.vision.datasets import MNIST
 
 torch = pytest.importorskip("torch")
 theirs = torch.utils.data
@@ -362,3 +368,58 @@ def test_the_iterator_goes_on_after_an_error() -> None:
         with pytest.raises(ValueError, match="hole"):
             next(batches)
         assert [b.tolist() for b in batches] == [[4, 5], [6, 7]]
+
+
+class Unpicklable(Squares):
+    """What cannot be sent anywhere: only threads of this process can use it."""
+
+    def __init__(self, n: int):
+        super().__init__(n)
+        self.rows = [[i] for i in range(n)]
+
+    def __getitem__(self, i: int) -> Any:
+        return self.rows[i]
+
+    def __reduce__(self) -> Any:
+        raise TypeError("stays here")
+
+
+def test_threads_copy_nothing() -> None:
+    """Classes and functions made on the spot will do, and a sample is the very object that the data set holds."""
+    data = Unpicklable(6)
+    loader = ours.DataLoader(data, 2, num_workers=2, collate_fn=lambda samples: samples, worker_init_fn=lambda number: None)
+    found = [sample for batch in loader for sample in batch]
+    assert len(found) == 6 and all(a is b for a, b in zip(found, data.rows, strict=True))
+    x = rl.arange(6.0)
+    (batch,) = ours.DataLoader([x], None, num_workers=1)
+    assert batch.data_ptr() == x.data_ptr()
+
+
+def test_workers_are_threads_unless_processes_are_asked_for() -> None:
+    class Where(Squares):
+        def __getitem__(self, i: int) -> Any:
+            return os.getpid(), threading.current_thread() is threading.main_thread(), threading.current_thread().daemon
+    for kind, same in (({}, True), ({"multiprocessing_context": "fork"}, False)):
+        for pid, main, daemon in ours.DataLoader(Where(4), None, num_workers=2, **kind):
+            assert (pid == os.getpid()) == same and main != same and (daemon or not same)
+
+
+@pytest.mark.parametrize("workers", WORKERS, ids=IDS)
+def test_real_scans_are_fetched_and_transformed_by_the_batch(workers: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built-in transforms see whole batches, with the bits of single samples; a transform of one's own sees samples."""
+    def scans(*more: Any) -> Any:
+        normalize = transforms.Normalize((0.1307,), (0.3081,))
+        return MNIST(path("MNIST").parent, train=False, transform=transforms.Compose([transforms.ToTensor(), normalize, *more]))
+
+    def single(self: Any, index: int) -> int:
+        raise AssertionError("asked for a sample by itself")
+    whole, opaque, order = scans(), scans(lambda x: x), [7, 3, 3, 9_999]
+    wanted = [whole[i] for i in order]
+    for data in (whole, ours.Subset(whole, range(10_000)), opaque):
+        with monkeypatch.context() as patch:
+            if data is not opaque:
+                patch.setattr(MNIST, "_target", single)
+            batches = list(ours.DataLoader(data, 2, sampler=order, **workers))
+        for start, (images, labels) in zip((0, 2), batches, strict=True):
+            expected = wanted[start:start + 2]
+            assert rl.equal(images, rl.stack([x for x, _ in expected])) and labels.tolist() == [y for _, y in expected]
