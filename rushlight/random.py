@@ -14,7 +14,7 @@ from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.device import check_device
 from rushlight.tensor.device import device as Device
 
-__all__ = ["set_rng_state", "get_rng_state", "manual_seed", "seed", "initial_seed", "fork_rng"]
+__all__ = ["set_rng_state", "get_rng_state", "manual_seed", "seed", "initial_seed", "fork_rng", "thread_safe_generator"]
 
 
 class Generator:
@@ -71,6 +71,14 @@ class Generator:
         copy = Generator(self._device)
         copy.engine = self.engine.clone()
         return copy
+
+    def graphsafe_get_state(self) -> Generator:
+        """Another generator at the same place: what stands for a state where PyTorch captures graphs."""
+        return self.clone_state()
+
+    def graphsafe_set_state(self, state: Generator) -> Generator:
+        """Go on from where another generator is."""
+        return self.set_state(state.get_state())
 
     def get_offset(self) -> int:
         """Only generators of accelerators count an offset: RuntimeError."""
@@ -152,3 +160,13 @@ def fork_rng(devices: Any = None, enabled: bool = True, _caller: str = "fork_rng
         yield
     finally:
         engine.set_state(before)
+
+
+def thread_safe_generator() -> Generator | None:
+    """The generator of the calling thread where it draws from a stream of its own, as a loader's worker does; else None."""
+    engine = rng.current()
+    if engine is rng.default:
+        return None
+    own = Generator()
+    own.engine = engine
+    return own

@@ -59,7 +59,7 @@ OPERATIONS = {
     "unsqueeze": lambda lib, s, d: s.unsqueeze(1), "index_select": lambda lib, s, d: s.index_select(0, lib.tensor([2, 0, 0])),
     "index_select 1": lambda lib, s, d: s.index_select(1, lib.tensor([1, 2])), "cat": lambda lib, s, d: lib.cat([s, 2 * s]), "cat 1": lambda lib, s, d: lib.cat([s, s], 1),
     "float": lambda lib, s, d: s.float(), "to": lambda lib, s, d: s.to(lib.float32), "clone": lambda lib, s, d: s.clone(), "detach": lambda lib, s, d: s.detach(),
-    "mask": lambda lib, s, d: d.sparse_mask(s.coalesce()), "sparse mask": lambda lib, s, d: s.sparse_mask((s.coalesce() * 2)), "csr": lambda lib, s, d: s.to_sparse_csr(),
+    "mask": lambda lib, s, d: d.sparse_mask(s.coalesce()), "sparse mask": lambda lib, s, d: s.sparse_mask(s.coalesce() * 2), "csr": lambda lib, s, d: s.to_sparse_csr(),
     "csc": lambda lib, s, d: s.to_sparse_csc(), "back": lambda lib, s, d: s.to_sparse_csr().to_sparse(), "csr dense": lambda lib, s, d: s.to_sparse_csr().to_dense(),
     "csr at": lambda lib, s, d: s.to_sparse_csr() @ d.t(), "csr times": lambda lib, s, d: s.to_sparse_csr() * 2, "csr t": lambda lib, s, d: s.to_sparse_csr().t(),
     "csr neg": lambda lib, s, d: -s.to_sparse_csr(), "csr sin": lambda lib, s, d: s.to_sparse_csr().sin(), "csr sum": lambda lib, s, d: s.to_sparse_csr().sum(), "csc back": lambda lib, s, d: s.to_sparse_csc().to_sparse(),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import importlib
 from collections.abc import Iterator
+from typing import Any
 
 __all__ = ["SDPBackend", "sdpa_kernel", "WARN_FOR_UNFUSED_KERNELS"]
 
@@ -45,3 +47,9 @@ def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = Fa
         yield {}
     finally:
         _allowed = before
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("bias", "flex_attention"):
+        return importlib.import_module(f"rushlight.nn.attention.{name}")
+    raise AttributeError(f"module 'rushlight.nn.attention' has no attribute {name!r}; rushlight does not provide torch.nn.attention.{name}")

@@ -156,7 +156,12 @@ def multi_head_attention_forward(
         mask = None if mask is None else pad(mask, (0, 1))
         padding = None if padding is None else pad(padding, (0, 1))
     s = k.shape[1]
+    if mask is not None and mask.ndim == 3 and mask.shape[0] != 1 and tuple(mask.shape) != (n * num_heads, t, s):
+        raise RuntimeError(f"The shape of the 3D attn_mask is {mask.shape}, but should be {(n * num_heads, t, s)}.")
     if padding is not None:
+        for d, want in enumerate((n, s)):
+            if padding.shape[d] != want:
+                raise AssertionError(f"Expected key_padded_mask.shape[{d}] to be {want}, but got {padding.shape[d]}")
         spread = padding.reshape(n, 1, 1, s).expand(-1, num_heads, -1, -1).reshape(n * num_heads, 1, s)
         mask = spread if mask is None else mask + spread
     if not need_weights:
