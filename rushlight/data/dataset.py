@@ -49,7 +49,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
     def __len__(self) -> int:
         return int(self.tensors[0].shape[0])
 
-    def _collated_batch(self, indices: Sequence[int]) -> Any:
+    def _collated_batch(self, indices: Sequence[int], before: Any = None) -> Any:
         """A whole batch with one gather per tensor; None where gradients have to flow, or an index is not a plain one."""
         if type(self).__getitem__ is not TensorDataset.__getitem__ or any(t.requires_grad for t in self.tensors):
             return None
@@ -171,11 +171,11 @@ class Subset(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def _collated_batch(self, indices: Sequence[int]) -> Any:
+    def _collated_batch(self, indices: Sequence[int], before: Any = None) -> Any:
         inner = getattr(self.dataset, "_collated_batch", None)
         if inner is None or type(self).__getitems__ is not Subset.__getitems__:
             return None
-        return inner([self.indices[i] for i in indices])
+        return inner([self.indices[i] for i in indices], before)
 
 
 def random_split(dataset: Dataset[Any], lengths: Sequence[float], generator: Any = None) -> list[Subset]:

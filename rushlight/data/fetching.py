@@ -33,7 +33,7 @@ class Source:
         keys = keys if isinstance(keys, Sized) else list(keys)
         whole = getattr(self.dataset, "_collated_batch", None)
         if whole is not None and self.collate_fn is default_collate:
-            batch = whole(keys)
+            batch = whole(keys, before)
             if batch is not None:
                 return batch
         if callable(getattr(self.dataset, "__getitems__", None)):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rushlight.vision.datasets.file_batches import collated
 from rushlight.vision.datasets.image_files import pil_loader
 from rushlight.vision.datasets.vision import Transform, VisionDataset
 
@@ -110,6 +111,13 @@ class DatasetFolder(VisionDataset):
         if self.transform is not None:
             sample = self.transform(sample)
         return sample, target if self.target_transform is None else self.target_transform(target)
+
+    def _collated_batch(self, indices: Sequence[int], before: Callable[[int], None] | None = None) -> Any:
+        """A whole batch at once; None where each sample has to be made by itself."""
+        if type(self).__getitem__ is not DatasetFolder.__getitem__ or self.target_transform is not None or self.loader is not pil_loader:
+            return None
+        chosen = [self.samples[i] for i in indices]
+        return collated(self.transform, [path for path, _ in chosen], [target for _, target in chosen], before)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class InMemoryDataset(VisionDataset):
             target = self.target_transform(target)
         return image, target
 
-    def _collated_batch(self, indices: Sequence[int]) -> list[Tensor] | None:
+    def _collated_batch(self, indices: Sequence[int], before: Callable[[int], None] | None = None) -> list[Tensor] | None:
         """What collating the samples one by one would give, at once; None where a transform has to see each sample."""
         if type(self).__getitem__ is not InMemoryDataset.__getitem__ or self.target_transform is not None or self.transform is None:
             return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rushlight.vision.datasets.file_batches import collated
+from rushlight.vision.datasets.image_files import pil_loader
 from rushlight.vision.datasets.vision import VisionDataset
 
 
@@ -29,6 +31,12 @@ class LabelledFiles(VisionDataset):
         if self.target_transform is not None:
             label = self.target_transform(label)
         return image, label
+
+    def _collated_batch(self, indices: Sequence[int], before: Callable[[int], None] | None = None) -> Any:
+        """A whole batch at once; None where each sample has to be made by itself."""
+        if type(self).__getitem__ is not LabelledFiles.__getitem__ or self.target_transform is not None or self.loader is not pil_loader:
+            return None
+        return collated(self.transform, [self._image_files[i] for i in indices], [self._labels[i] for i in indices], before)
 
     def extra_repr(self) -> str:
         return f"split={self._split}"

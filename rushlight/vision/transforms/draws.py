@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import numpy as np
 
 from rushlight import rng
+from rushlight.rng.exact import fma32
+from rushlight.rng.integers import WIDE_RANGE
 
+UNIT = 2.0**-24
+DOUBLE, PACKED = struct.Struct("<d"), struct.Struct("<q")
 ATTEMPTS = 10  # to find a window that fits
 
 
 def unit() -> float:
     """``torch.rand(1)``: a float32 in [0, 1) as a float."""
-    return float(rng.uniform(rng.current(), 1, 0.0, 1.0, np.float32)[0])
+    return (rng.current().random() & 0xFFFFFF) * UNIT
 
 
 def units(*shape: int) -> np.ndarray:
@@ -22,15 +27,25 @@ def units(*shape: int) -> np.ndarray:
 
 
 def between(low: float, high: float) -> float:
-    """``torch.empty(1).uniform_(low, high).item()``."""
+    """``torch.empty(1).uniform_(low, high).item()``: low + u·(high - low), rounded to float32 once."""
     if low > high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
-    return float(rng.uniform(rng.current(), 1, float(low), float(high), np.float32)[0])
+    start, span = np.float32(low), np.float32(high) - np.float32(low)
+    u = unit()
+    total = u * float(span) + float(start)  # the product is exact
+    if PACKED.unpack(DOUBLE.pack(total))[0] & 0x1FFFFFFF == 0x10000000:  # halfway between two float32: what was lost decides
+        value = fma32(np.float32(u), span, start)[0]
+    else:
+        value = np.float32(total)
+    return float(start if value == np.float32(high) else value)
 
 
 def integer(low: int, high: int) -> int:
     """``torch.randint(low, high, (1,)).item()``: a whole number in [low, high)."""
-    return int(rng.randint(rng.current(), 1, low, high, np.int64)[0])
+    span = high - low
+    if not 0 < span < WIDE_RANGE:
+        return int(rng.randint(rng.current(), 1, low, high, np.int64)[0])
+    return low + rng.current().random() % span
 
 
 def integers(high: int, count: int) -> list[int]:

@@ -1,0 +1,1 @@
+"""Compiled kernels for the hot path of reading pictures from files."""

@@ -1,0 +1,39 @@
+"""The end of a chain: bytes looked up in a table per channel, written as planes of floats, mirrored or not."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+
+from rushlight.vision.transforms.compiled.writer import F32, I8, I64, Writer, function
+
+SLOTS = ("*source", "stride", "count", "width", "step", "*table", "*red", "*green", "*blue")
+
+
+def finish(address: int, stride: int, height: int, width: int, table: np.ndarray, mirrored: bool, out: np.ndarray) -> None:
+    """Fill out (3, H, W) float32 with table (3, 256) of the four-byte pixels at an address, rows ``stride`` bytes apart."""
+    start = address + (4 * (width - 1) if mirrored else 0)
+    plane = out.ctypes.data
+    size = 4 * height * width
+    function("finish 2", _write)([start, stride, height, width, -4 if mirrored else 4, table.ctypes.data, plane, plane + size, plane + 2 * size])
+
+
+def _write(name: str) -> str:
+    w = Writer(name, SLOTS)
+    b, s = w.b, w.s
+
+    def row(y: ir.Value) -> tuple[ir.Value, ...]:
+        source = w.at(s["source"], b.mul(y, s["stride"]))
+        before = b.mul(y, s["width"])
+
+        def pixel(x: ir.Value) -> tuple[ir.Value, ...]:
+            place = w.at(source, b.mul(x, s["step"]))
+            for i, plane in enumerate(("red", "green", "blue")):
+                level = b.zext(w.load(w.at(place, i), I8), I64)
+                value = w.load(w.at(s["table"], b.add(level, w.number(256 * i)), F32), F32)
+                w.store(value, w.at(s[plane], b.add(before, x), F32))
+            return ()
+        w.loop(s["width"], pixel)
+        return ()
+    w.loop(s["count"], row)
+    return w.done()

@@ -1,0 +1,133 @@
+"""Batches of pictures from files at once: the same samples as one by one, to one level of a byte."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import rushlight as rl
+from rushlight.data import DataLoader, Subset
+from rushlight.tensor.core import unwrap
+from rushlight.vision import datasets
+from rushlight.vision import transforms as T
+from rushlight.vision.datasets import file_batches, folder
+from test_vision_transforms_parity import real_pictures
+
+compiled = pytest.importorskip("rushlight.vision.transforms.compiled.resample", reason="needs llvmlite")
+if not compiled.available():
+    pytest.skip("kernels cannot be compiled here", allow_module_level=True)
+from rushlight.vision.transforms.compiled.pillow_memory import address  # noqa: E402
+
+RNG = np.random.default_rng(0)
+NORMALIZE = T.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pictures")
+    for i, pixels in enumerate(real_pictures(12)):
+        (path / f"class{i % 3}").mkdir(exist_ok=True)
+        Image.fromarray(pixels).resize((120 + 7 * i, 150 - 5 * i)).save(path / f"class{i % 3}" / f"{i}.{'png' if i % 4 == 3 else 'jpg'}", quality=90)
+    return path
+
+
+CHAINS = {
+    "training": [T.RandomResizedCrop(48), T.RandomHorizontalFlip(), T.ToTensor(), NORMALIZE],
+    "evaluation": [T.Resize(56), T.CenterCrop(48), T.ToTensor(), NORMALIZE],
+    "crop": [T.RandomCrop((40, 60)), T.RandomHorizontalFlip(), T.RandomHorizontalFlip(0.9), T.ToTensor()],
+    "bytes": [T.RandomHorizontalFlip(), T.Resize((30, 50)), T.RandomHorizontalFlip(), T.RandomCrop(20), T.PILToTensor(), T.ConvertImageDtype(rl.float32)],
+}
+OTHERS = {
+    "bicubic": [T.Resize((30, 50), interpolation=T.InterpolationMode.BICUBIC), T.ToTensor()], "jitter": [T.Resize((9, 9)), T.ColorJitter(0.5), T.ToTensor()],
+    "padded": [T.RandomCrop(40, padding=2), T.ToTensor()], "lambda": [T.Resize((9, 9)), T.ToTensor(), T.Lambda(lambda x: x * 2)], "none": [T.Resize((9, 9))],
+    "bytes": [T.Resize((9, 9)), T.PILToTensor()],
+}
+
+
+def one_by_one(monkeypatch):
+    monkeypatch.setattr(folder, "collated", lambda *args: None)
+
+
+def epoch(dataset, workers):
+    rl.manual_seed(3)
+    return [(unwrap(x), y.tolist()) for x, y in DataLoader(dataset, batch_size=5, shuffle=True, num_workers=workers)]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("name", list(CHAINS))
+def test_batches_are_the_samples(root, name, workers, monkeypatch):
+    dataset = datasets.ImageFolder(root, T.Compose(CHAINS[name]))
+    assert file_batches.chain_of(dataset.transform) is not None
+    at_once = epoch(dataset, workers)
+    state = unwrap(rl.get_rng_state()).tobytes()
+    one_by_one(monkeypatch)
+    scale = 255 * (0.225 if NORMALIZE in CHAINS[name] else 1)
+    for (x, y), (reference, labels) in zip(at_once, epoch(dataset, workers), strict=True):
+        assert y == labels and x.shape == reference.shape and x.dtype == reference.dtype
+        assert np.abs(x - reference).max() * scale < 1.03 and (np.abs(x - reference) > 1e-6).mean() < 0.2
+    assert state == unwrap(rl.get_rng_state()).tobytes()
+
+
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_other_chains_go_one_by_one(root, name):
+    assert file_batches.chain_of(T.Compose(OTHERS[name])) is None
+    dataset = datasets.ImageFolder(root, T.Compose(OTHERS[name]))
+    if name not in ("none", "bytes"):
+        assert len(epoch(dataset, 0)) == 3
+
+
+def test_what_one_picture_cannot_is_done_one_by_one(root):
+    """The second picture is too small: the batch begins again, with the same numbers of chance."""
+    Image.new("RGB", (30, 30)).save(root / "class0" / "zz.png")
+    try:
+        dataset = datasets.ImageFolder(root, T.Compose([T.RandomHorizontalFlip(), T.CenterCrop((40, 40)), T.ToTensor()]))
+        rows = [0, [path for path, _ in dataset.samples].index(str(root / "class0" / "zz.png"))]
+        rl.manual_seed(1)
+        before = unwrap(rl.get_rng_state()).tobytes()
+        assert dataset._collated_batch(rows) is None
+        assert unwrap(rl.get_rng_state()).tobytes() == before
+        assert tuple(next(iter(DataLoader(Subset(dataset, rows), batch_size=2)))[0].shape) == (2, 3, 40, 40)
+    finally:
+        (root / "class0" / "zz.png").unlink()
+
+
+def test_subclasses_and_other_loaders_are_respected(root):
+    class Own(datasets.ImageFolder):
+        def __getitem__(self, index):
+            return index
+
+    chain = T.Compose(CHAINS["evaluation"])
+    assert Own(root, chain)._collated_batch([0]) is None
+    assert datasets.ImageFolder(root, chain, loader=lambda path: Image.open(path).convert("RGB"))._collated_batch([0]) is None
+    assert datasets.ImageFolder(root, chain, target_transform=str)._collated_batch([0]) is None
+    hooked = T.Resize((9, 9))
+    hooked.register_forward_hook(lambda *_: None)
+    assert file_batches.chain_of(T.Compose([hooked, T.ToTensor()])) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 300), (37, 53), (375, 500), (100, 17)])
+def test_resampling_is_pillows(size):
+    image = Image.fromarray(RNG.integers(0, 256, (375, 500, 3), np.uint8))
+    memory, owner = address(image)
+    for _ in range(12):
+        height, width = int(RNG.integers(1, 376)), int(RNG.integers(1, 501))
+        top, left = int(RNG.integers(0, 376 - height)), int(RNG.integers(0, 501 - width))
+        got = compiled.resample(memory + top * 2000 + 4 * left, 2000, height, width, *size)[..., :3]
+        reference = np.asarray(image.crop((left, top, left + width, top + height)).resize(size[::-1], Image.Resampling.BILINEAR))
+        assert np.abs(got.astype(int) - reference).max() <= 1
+    del owner
+
+
+def test_memory_of_other_pictures_is_not_taken():
+    assert address(Image.new("L", (3, 3))) is None and address(Image.new("RGBA", (3, 3))) is None
+
+
+def test_errors_name_the_file(root):
+    bad = root / "class1" / "bad.jpg"
+    bad.write_bytes(next((root / "class1").glob("*.jpg")).read_bytes()[:400])
+    try:
+        with pytest.raises(OSError, match="bad.jpg"):
+            epoch(datasets.ImageFolder(root, T.Compose(CHAINS["training"])), 2)
+    finally:
+        bad.unlink()
