@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
-from rushlight.rng.engine import DEFAULT_SEED, Engine
+from rushlight.rng.engine import Engine
 
-default = Engine(DEFAULT_SEED)
+# A program that sets no seed draws other numbers each time, as under PyTorch
+default = Engine(int.from_bytes(os.urandom(8), "little") >> 1)
 _thread = threading.local()
 
 

@@ -526,10 +526,25 @@ def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType = d
     return give(out, ready(wrap(rng.randperm(engine_of(generator), n, np.dtype(np.int64)).astype(dtype.numpy)), requires_grad, device))
 
 
+def in_memory_order(values: np.ndarray, s: Any) -> np.ndarray:
+    """Flat random numbers in the shape of a spec: PyTorch fills memory from its start, whatever the order of dimensions."""
+    order = None if s.contiguous else iteration_order(s.shape, [s])
+    if order is None:
+        return values.reshape(s.shape)
+    inverse = sorted(range(len(order)), key=order.__getitem__)
+    return values.reshape([s.shape[d] for d in order]).transpose(inverse)
+
+
 def _like_random(function: Any, name: str) -> Any:
+    fill = {"rand_like": "uniform_", "randn_like": "normal_", "randint_like": "random_"}[name]
+
     def like(input: Tensor, *args: Any, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
              memory_format: Any = None, generator: Any = None, **kw: Any) -> Tensor:
-        t = function(*args, size=input._spec.shape, dtype=dtype or input._spec.dtype, generator=generator, **kw)
+        if not input._spec.contiguous and not kw and state.level is None:  # in the memory order of the input
+            t = empty_like(input, dtype=dtype)
+            getattr(t, fill)(*((0, *args) if len(args) == 1 else args), generator=generator)
+        else:
+            t = function(*args, size=input._spec.shape, dtype=dtype or input._spec.dtype, generator=generator, **kw)
         return ready(t, requires_grad, device)
     like.__name__ = like.__qualname__ = name
     like.__doc__ = f"`{function.__name__}` in the shape and dtype of ``input``."

@@ -20,7 +20,7 @@ INSTEAD = " Wrap it in torch.no_grad(), or work on x.detach() or x.clone()."
 # --- what may be written ------------------------------------------------------------------------------------------
 def check_in_place(t: Tensor, *others: Any) -> None:
     """RuntimeError where autograd forbids an in-place operation on t with these operands."""
-    if not state.grad:
+    if not state.grad or t._spec.dtype.kind not in "fc":
         return
     base = t._base
     if base is not None:

@@ -601,7 +601,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         src = creation.tensor(src, dtype=self._spec.dtype)
     if src._spec.expand(self._spec.shape) is None:
         shape.expand(src, self._spec.shape)
-    check_overlap(self, (src,))
+    if src is not self:
+        check_overlap(self, (src,))
     return assign(self, src, severs=True)
 
 
@@ -647,11 +648,13 @@ def _random_in_place(draw: Any) -> Any:
         if state.level is not None:
             like = creation.empty_like if state.level.randomness == "same" else lambda t: t.detach().clone()
             return assign(self, state.level.draw(lambda t, *a, **k: method(like(t), *a, generator=generator, **k), (self, *args), kw))
-        values = draw(creation.engine_of(generator), self._spec.numel, self._spec.dtype, *args, **kw)
-        if state.grad and self._rg and self._grad_fn is None:
-            from rushlight.tensor.core import check_in_place
-            check_in_place(self)
-        return assign(self, wrap(np.ascontiguousarray(values).reshape(self._spec.shape).astype(self._spec.dtype.numpy, copy=False)))
+        s = self._spec
+        if draw.__name__ == "normal" and not s.contiguous:
+            kw["contiguous"] = False
+        values = draw(creation.engine_of(generator), s.numel, s.dtype, *args, **kw)
+        check_in_place(self)
+        values = np.ascontiguousarray(values).astype(s.dtype.numpy, copy=False)
+        return assign(self, wrap(creation.in_memory_order(values, s)))
     return method
 
 
@@ -668,14 +671,14 @@ def _draws() -> dict[str, Any]:
             raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}")
         return rng.uniform(e, n, float(from_), float(to), d.numpy)
 
-    def normal(e: Any, n: int, d: DType, mean: float = 0.0, std: float = 1.0) -> Any:
+    def normal(e: Any, n: int, d: DType, mean: float = 0.0, std: float = 1.0, contiguous: bool = True) -> Any:
         need_float("normal_kernel_cpu", d)
         if std < 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
         if d.is_complex:
             half = std / 2 ** 0.5
-            return rng.normal(e, 2 * n, 0.0, half, d.to_real().numpy).view(d.numpy) + mean
-        return rng.normal(e, n, float(mean), float(std), d.numpy)
+            return rng.normal(e, 2 * n, 0.0, half, d.to_real().numpy, contiguous).view(d.numpy) + mean
+        return rng.normal(e, n, float(mean), float(std), d.numpy, contiguous)
 
     def random(e: Any, n: int, d: DType, from_: Any = None, *to: Any) -> Any:
         from_, to = (from_, *to) if to else (None if from_ is None else 0, from_)  # one number is the upper bound

@@ -98,7 +98,7 @@ def forbidden(t: Tensor, what: str) -> str:
     if t._origin in ("no_grad", "inference"):
         return (f"A view was created in {t._origin} mode and {what} modified inplace with grad mode enabled. Make the view and the write both inside "
                 "the block (the write is not recorded) or both outside (it is), or write to a clone().")
-    title = t._grad_fn.name() if t._grad_fn is not None else t._origin
+    title = (t._grad_fn.name() if t._grad_fn is not None else t._origin).removesuffix("Backward0")
     return (f"Output {t._out} of {title} is a view and {what} modified inplace. This view is the output of a function that returns multiple views. "
             "Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.")
 

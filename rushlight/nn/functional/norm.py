@@ -87,21 +87,21 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
 def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None, bias: Tensor | None,
                      training: bool, momentum: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """The normalised batch, and each channel's mean and 1 / sqrt(variance + eps) if they come from the batch (else empty)."""
-    if input.ndim < 2 and input.numel():
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}. Its shape is {list(input.shape)}: "
-                           "dimension 1 holds the channels.")
     c = input.shape[1] if input.ndim > 1 else 0
     for what, w in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if w is not None and w.numel() != c:
             raise RuntimeError(f"{what} should contain {c} elements not {w.numel()}. The input of shape {list(input.shape)} has {c} channels, "
                                f"the normalization is made for {w.numel()}.")
+    if input.ndim < 2 and input.numel():
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}. Its shape is {list(input.shape)}: "
+                           "dimension 1 holds the channels.")
     none = input.new_empty(0)
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
-    if not input.numel():  # statistics of nothing leave the running ones alone
-        return input.clone(), none.new_empty(c) if training else none, none.new_empty(c) if training else none
     shape = [1, c] + [1] * (input.ndim - 2)
     scale = (None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+    if not input.numel():  # statistics of nothing leave the running ones alone
+        return affine(input.clone(), *scale), none.new_empty(c) if training else none, none.new_empty(c) if training else none
     if not training:
         x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()  # type: ignore[union-attr]
         return affine(x, *scale), none, none

@@ -221,7 +221,8 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
 
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
     """The square root of the variance."""
-    return give(out, keeps(var(input, dim, unbiased, keepdim, correction=correction).sqrt(), input))
+    value = var(wide(input), dim, unbiased, keepdim, correction=correction).sqrt()
+    return give(out, keeps(cast(value, input._spec.dtype.to_real()), input))
 
 
 def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
