@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import rushlight as rl
 from rushlight.exec.cpu import attention as native
-from rushlight.exec.cpu import executor
+from rushlight.exec.cpu import executor, jit, tiles
 from rushlight.exec.numpy.kernels import KERNELS
 from rushlight.exec.realize import clear_plans
 from rushlight.ops.table import TABLE
@@ -139,6 +139,19 @@ def test_no_matrix_of_scores_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     rl.nn.functional.scaled_dot_product_attention(q, q, q, is_causal=True).square().sum().backward()
     assert q.grad.numpy().shape == (1, 2, 64, 8)
     assert sorted(seen) == [("sdpa", True), ("sdpa_grad", True)]
+    clear_plans()
+
+
+@pytest.mark.parametrize("width", [16, 32])
+def test_narrower_vector_registers(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code for other processors."""
+    if not executor.available() or width > jit.vector_bytes():
+        pytest.skip("this machine has no such registers")
+    monkeypatch.setattr(tiles, "vector_bytes", lambda: width)
+    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
+    clear_plans()
+    compare((1, 2, 65, 20), (1, 2, 40, 20), (1, 2, 40, 35), is_causal=True, turned=True)
+    compare((2, 3, 7, 8), (2, 3, 9, 8), (2, 3, 9, 5), "bool")
     clear_plans()
 
 

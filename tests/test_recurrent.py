@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight as rl
-from rushlight.exec.cpu import executor, recurrent
+from rushlight.exec.cpu import executor, jit, recurrent, tiles
 from rushlight.exec.realize import clear_plans
 from rushlight.ops.recurrent import Weights, schedule
 from rushlight.tensor.functions import recurrent as R
@@ -181,6 +181,19 @@ def test_a_thread_more_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         rl.set_num_threads(count)
         clear_plans()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", [16, 32])
+def test_narrower_vector_registers(kind: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code for other processors."""
+    if not executor.available() or width > jit.vector_bytes():
+        pytest.skip("this machine has no such registers")
+    monkeypatch.setattr(tiles, "vector_bytes", lambda: width)
+    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
+    clear_plans()
+    compare(kind, (3, 11, 2), (4, 5, 3), {"bidirectional": True}, states=True)
+    clear_plans()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -81,7 +81,7 @@ class _Call:
                 "scores": block * wide, "slopes": block * wide, "key_sums": S * d, "value_sums": S * e}
 
     def step(self, new_value: Callable[[int], int]) -> KernelStep:
-        from rushlight.exec.cpu.plan import Threads
+        from rushlight.exec import threads
         o = {n: (x.value, x.spec) for n, x in self.operands.items()}
         for name in ("out", "dy"):
             if name in o:
@@ -103,7 +103,7 @@ class _Call:
             values["mask_column"] = s.strides[3]
         sizes = {n: -(-size // 16) * 16 for n, size in self.scratch().items()}
         total = sum(sizes.values())
-        scratch = new_value(Threads.count * total * self.form.size)
+        scratch = new_value(threads.count() * total * self.form.size)
         values |= {"scratch": Address(scratch), "scratch_size": total}
         at = 0
         for name, size in sizes.items():
@@ -117,5 +117,5 @@ class _Call:
         read = {s.value for s in slots if isinstance(s, Address)} - results
         units = self.n * (self.heads // self.groups if self.back else self.heads)
         work = self.n * self.heads * self.T * self.S * (self.D + self.E)
-        return KernelStep(f"attention {self.back} {form.dtype} {masked} {causal}", lambda name: write(form, masked, causal, name), slots, units, work,
+        return KernelStep(f"attention {self.back} {form} {masked} {causal}", lambda name: write(form, masked, causal, name), slots, units, work,
                           read, results, self.tables)

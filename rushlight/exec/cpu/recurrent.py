@@ -88,7 +88,7 @@ class _Layer:
         """A step."""
         slots = [values.get(n.lstrip("*"), 0) for n in names]
         read = {s.value for s in slots if isinstance(s, Address)} - results
-        self.made.append(KernelStep(f"{key} {self.form.dtype}", write, slots, units, work, read, results, self.tables))
+        self.made.append(KernelStep(f"{key} {self.form}", write, slots, units, work, read, results, self.tables))
 
     def pack(self, source: Operand, groups: int, **values: int) -> Address:
         """A matrix of weights as panels."""

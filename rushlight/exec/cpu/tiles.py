@@ -27,6 +27,10 @@ class Form:
 
     dtype: str
 
+    def __str__(self) -> str:
+        """What the code depends on."""
+        return f"{self.dtype} x {self.lanes}"
+
     @property
     def real(self) -> Any:
         return REALS[self.dtype][0]
