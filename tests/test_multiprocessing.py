@@ -30,7 +30,7 @@ def test_models_are_shared() -> None:
     assert context is not None and len(context.pids()) == 1
     while not context.join(timeout=0.5):
         pass
-    assert model.weight.tolist() == [[w - 1.0 for w in before[0]]]
+    assert model.weight.tolist()[0] == pytest.approx([w - 1.0 for w in before[0]], abs=1e-6)
 
 
 def test_queues_carry_tensors_by_reference() -> None:

@@ -12,8 +12,8 @@ import rushlight as rl
 import rushlight.utils.benchmark as bench
 
 torch = pytest.importorskip("torch")
-import torch.nn.utils.prune  # noqa: E402
-import torch.utils.benchmark  # noqa: E402
+pytest.importorskip("torch.nn.utils.prune")
+pytest.importorskip("torch.utils.benchmark")
 
 
 def conv(t: Any) -> Any:
