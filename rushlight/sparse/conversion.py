@@ -65,30 +65,8 @@ def expand(t: CompressedTensor) -> CooTensor:
     return CooTensor.build(index_tensor(np.stack([lines, others] if rows else [others, lines])), t._vals, t._spec.shape, rows)
 
 
-# --- methods of dense tensors ---------------------------------------------------------------------------------------
 def to_sparse(self: Tensor, *args: Any, layout: Any = None, blocksize: Any = None, dense_dim: Any = None) -> Any:
     """The tensor in a sparse layout, COO unless told otherwise; differentiable. ``to_sparse(k)`` keeps all but k dimensions dense."""
     if blocksize is not None:
         raise ValueError(BLOCKS.format("a blocksize"))
     return convert(self, args[0] if args else None, layout)
-
-
-def to_sparse_coo(self: Tensor) -> Any:
-    """The tensor with coordinates."""
-    return convert(self)
-
-
-def to_sparse_csr(self: Tensor, dense_dim: Any = None) -> Any:
-    """The matrix with compressed rows."""
-    return compress(self, formats.sparse_csr)
-
-
-def to_sparse_csc(self: Tensor, dense_dim: Any = None) -> Any:
-    """The matrix with compressed columns."""
-    return compress(self, formats.sparse_csc)
-
-
-def sparse_mask(self: Tensor, mask: Any) -> Any:
-    """The elements at the places of a sparse tensor."""
-    from rushlight.sparse.patterns import masked
-    return masked(self, mask.to_sparse_coo())

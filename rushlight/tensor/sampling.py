@@ -33,7 +33,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
 
     >>> import rushlight as rl
     >>> _ = rl.manual_seed(0); rl.binomial(rl.full((3,), 10.), rl.full((3,), 0.5))
-    tensor([6., 5., 5.])
+    tensor([7., 5., 5.])
     """
     _floating("binomial_cpu", count)
     if count._spec.dtype is not prob._spec.dtype:

@@ -4,17 +4,43 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor
 
 
-def _conversion(name: str) -> Any:
-    """A method that `rushlight.sparse.conversion` defines."""
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        from rushlight.sparse import conversion
-        return getattr(conversion, name)(self, *args, **kwargs)
-    method.__name__ = method.__qualname__ = name
-    method.__doc__ = f"See `rushlight.sparse.conversion.{name}`."
-    return method
+def to_sparse(self: Tensor, *args: Any, layout: Any = None, blocksize: Any = None, dense_dim: Any = None) -> Any:
+    """The tensor in a sparse layout, COO unless told otherwise; ``to_sparse(k)`` makes the first k dimensions sparse. Differentiable.
+
+    >>> import rushlight as rl
+    >>> rl.eye(2).to_sparse().indices()
+    tensor([[0, 1],
+            [0, 1]])
+    """
+    from rushlight.sparse import conversion
+    return conversion.to_sparse(self, *args, layout=layout, blocksize=blocksize, dense_dim=dense_dim)
+
+
+def to_sparse_coo(self: Tensor) -> Any:
+    """The tensor with coordinates."""
+    return to_sparse(self)
+
+
+def to_sparse_csr(self: Tensor, dense_dim: Any = None) -> Any:
+    """The matrix with compressed rows. RuntimeError for other numbers of dimensions."""
+    from rushlight.sparse import conversion
+    return conversion.compress(self, formats.sparse_csr)
+
+
+def to_sparse_csc(self: Tensor, dense_dim: Any = None) -> Any:
+    """The matrix with compressed columns. RuntimeError for other numbers of dimensions."""
+    from rushlight.sparse import conversion
+    return conversion.compress(self, formats.sparse_csc)
+
+
+def sparse_mask(self: Tensor, mask: Any) -> Any:
+    """The elements at the places of a sparse tensor. RuntimeError for other shapes."""
+    from rushlight.sparse.patterns import masked
+    return masked(self, mask.to_sparse_coo())
 
 
 def _only_sparse(name: str, layout: str = "coordinate") -> Any:
@@ -42,7 +68,7 @@ def dense_dim(self: Tensor) -> int:
 
 COMPRESSED = {"crow_indices": "row compressed", "col_indices": "row compressed", "ccol_indices": "column compressed", "row_indices": "column compressed"}
 METHODS = {
-    **{name: _conversion(name) for name in ("to_sparse", "to_sparse_coo", "to_sparse_csr", "to_sparse_csc", "sparse_mask")},
+    "to_sparse": to_sparse, "to_sparse_coo": to_sparse_coo, "to_sparse_csr": to_sparse_csr, "to_sparse_csc": to_sparse_csc, "sparse_mask": sparse_mask,
     **{name: _only_sparse(name) for name in ("coalesce", "is_coalesced", "indices", "values", "_indices", "_values", "_nnz")},
     **{name: _only_sparse(name, layout) for name, layout in COMPRESSED.items()},
     "to_dense": to_dense, "sparse_dim": sparse_dim, "dense_dim": dense_dim,
