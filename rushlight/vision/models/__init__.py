@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.vision.models import segmentation
+from rushlight.vision.models import detection, segmentation
 from rushlight.vision.models._api import (Weights, WeightsEnum, get_model, get_model_builder, get_model_weights, get_weight,
                                           list_models)
 from rushlight.vision.models.alexnet import AlexNet, AlexNet_Weights, alexnet

@@ -60,16 +60,20 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
     >>> batched_nms(rl.tensor([[0., 0, 1, 1], [0, 0, 1, 1]]), rl.tensor([0.1, 0.2]), rl.tensor([0, 1]), 0.5)
     tensor([1, 0])
     """
-    if boxes.numel() == 0:
-        return rl.empty((0,), dtype=rl.int64)
-    if boxes.numel() <= OFFSET_TRICK_LIMIT:
+    return rl.from_numpy(suppress_groups(boxes.detach().numpy(), scores.detach().numpy(), idxs.numpy(), iou_threshold))
+
+
+def suppress_groups(boxes: np.ndarray, scores: np.ndarray, groups: np.ndarray, threshold: float) -> np.ndarray:
+    """:func:`batched_nms` of arrays."""
+    if boxes.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if boxes.size <= OFFSET_TRICK_LIMIT:
         # Boxes of different groups are moved so far apart that they cannot overlap
-        apart = idxs.to(boxes.dtype) * (boxes.max() + 1)
-        return nms(boxes + apart[:, None], scores, iou_threshold)
-    corners, values, groups = boxes.detach().numpy(), scores.detach().numpy(), idxs.numpy()
+        apart = groups.astype(boxes.dtype) * (boxes.max() + boxes.dtype.type(1))
+        return _suppress(boxes + apart[:, None], scores, threshold)
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    kept = np.sort(np.concatenate([part[_suppress(corners[part], values[part], iou_threshold)] for part in members]))
-    return rl.from_numpy(kept[np.argsort(-values[kept], kind="stable")].astype(np.int64))
+    kept = np.sort(np.concatenate([part[_suppress(boxes[part], scores[part], threshold)] for part in members]))
+    return kept[np.argsort(-scores[kept], kind="stable")].astype(np.int64)
 
 
 def remove_small_boxes(boxes: Tensor, min_size: float) -> Tensor:
