@@ -9,7 +9,7 @@ import pytest
 
 import rushlight as rl
 import rushlight.distributions as D
-from tests.distribution_cases import CASES, IDS, IMPLICIT
+from distribution_cases import CASES, IDS, IMPLICIT
 
 torch = pytest.importorskip("torch")
 T = torch.distributions
