@@ -13,8 +13,7 @@ def counts(monkeypatch, size):
     told = []
     monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
     monkeypatch.setattr(blas, "library", lambda: (told.append, 8))
-    monkeypatch.setattr(blas.threads, "affinity", lambda: 8)
-    monkeypatch.setattr(blas.threads, "quota", lambda: 6.5)
+    monkeypatch.setattr(blas.threads, "count", lambda: 6)
     a = rl.ones(size, size)
     assert (a @ a)[0, -1].item() == size
     return told

@@ -77,14 +77,14 @@ def test_info_says_where_kernels_are_kept(monkeypatch, tmp_path):
     from rushlight.exec.cpu import executor, jit
     if not executor.available():
         pytest.skip("needs llvmlite")
-    monkeypatch.setenv("RUSHLIGHT_CACHE", str(tmp_path))
+    monkeypatch.setenv("RUSHLIGHT_CACHE_DIR", str(tmp_path))
     assert info.kernel_cache() == f"{tmp_path}/kernels (0 kernels, 0.0 MB; 0 of them of this version for this machine)"
     here = jit.cache_folder()
     for folder, size in ((here, 300_000), (here.parent / "other", 200_000)):
         folder.mkdir(parents=True)
         (folder / "rl_x").write_bytes(bytes(size))
     assert info.kernel_cache() == f"{tmp_path}/kernels (2 kernels, 0.5 MB; 1 of them of this version for this machine)"
-    monkeypatch.setenv("RUSHLIGHT_CACHE", "")
+    monkeypatch.setenv("RUSHLIGHT_CACHE_DIR", "")
     assert info.kernel_cache().startswith("off")
 
 

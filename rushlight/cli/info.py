@@ -74,7 +74,7 @@ def kernel_cache() -> str:
         return "not used"
     here = jit.cache_folder()
     if here is None:
-        return "off: RUSHLIGHT_CACHE is empty"
+        return "off: RUSHLIGHT_CACHE_DIR is empty"
     files = [file for file in here.parent.rglob("*") if file.is_file()]
     usable = sum(file.parent == here for file in files)
     size = sum(file.stat().st_size for file in files) / 1e6

@@ -9,6 +9,23 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 
 
+single_library = False  # whether kernels of libraries run in one thread, so that their results are the same for any number
+_chosen: list[int] = []  # what the program asked for
+
+
+def count() -> int:
+    """The threads that kernels use: what the program set, else $OMP_NUM_THREADS, else what the machine allows."""
+    if not _chosen:
+        given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+        _chosen.append(int(given) if given.isdigit() and int(given) else allowed(affinity(), quota()))
+    return _chosen[0]
+
+
+def choose(number: int) -> None:
+    """Use this many threads from the next plan on."""
+    _chosen[:] = [number]
+
+
 def affinity() -> int:
     """The processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

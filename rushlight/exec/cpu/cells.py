@@ -12,6 +12,7 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu import vector_math
+from rushlight.exec.cpu.vector_math.trigonometric import LARGEST_EXACT
 
 Cell = Callable[..., Any]
 
@@ -38,6 +39,32 @@ def _call(name: str) -> Cell:
 
 def _math(name: str) -> Cell:
     return lambda e, *xs: vector_math.emit(e.b, name, *xs)
+
+
+def _periodic(name: str) -> Cell:
+    """sin, cos or tan: by vectors as far as their reduction is exact, by the C library for larger numbers in float64."""
+    def cell(e: Any, x: Any) -> Any:
+        y = vector_math.emit(e.b, name, x)
+        if not isinstance(getattr(x.type, "element", x.type), ir.DoubleType):
+            return y
+        b = e.b
+        with b.goto_entry_block():
+            arguments, results = b.alloca(x.type), b.alloca(x.type)
+        b.store(y, results)
+        large = b.fcmp_ordered(">=", e.intrinsic("fabs", x), e.constant(x.type, LARGEST_EXACT))
+        count = getattr(x.type, "count", 1)
+        some = b.icmp_unsigned("!=", b.bitcast(large, ir.IntType(count)), ir.Constant(ir.IntType(count), 0)) if count > 1 else large
+        with b.if_then(some, likely=False):
+            b.store(x, arguments)
+            for lane in range(count):
+                at = [ir.Constant(ir.IntType(64), lane)]
+                number = b.load(b.gep(arguments, at, source_etype=ir.DoubleType()), typ=ir.DoubleType())
+                with b.if_then(b.fcmp_ordered(">=", e.intrinsic("fabs", number), e.constant(number.type, LARGEST_EXACT)), likely=False):
+                    place = b.gep(results, at, source_etype=ir.DoubleType())
+                    place.type = ir.PointerType()  # of a double; llvmlite takes over the vector's
+                    b.store(e.intrinsic(name, number), place)
+        return b.load(results, typ=x.type)
+    return cell
 
 
 def _select(e: Any, c: Any, x: Any, y: Any) -> Any:
@@ -142,6 +169,7 @@ CELLS: dict[str, tuple[str, Cell]] = {
     "copysign": (FLOAT, _call("copysign")), "nan_to_num": (FLOAT, _nan_to_num),
     "copy": (ANY, lambda e, x: x), "full": (ANY, lambda e, x: x),
     **{name: (FLOAT, _math(name)) for name in sorted(vector_math.FUNCTIONS)},
+    **{name: (FLOAT, _periodic(name)) for name in ("sin", "cos", "tan")},
 }
 EXPENSIVE = frozenset(vector_math.FUNCTIONS) | {"div", "sqrt", "rsqrt", "reciprocal"}
 REDUCTIONS = {"sum": NUMBER, "amax": NUMBER, "amin": NUMBER, "prod": NUMBER, "any": ANY, "all": ANY}

@@ -23,30 +23,29 @@ def available() -> bool:
     return jit.available()
 
 
-def set_threads(count: int) -> None:
-    """How many threads plans use from their next run on."""
-    from rushlight.exec.cpu.plan import Threads
-    Threads.count = count
-
-
 @cache
 def _start() -> None:
     """Once, before the first plan: threads and how long they wait for work."""
     from rushlight.exec.cpu.onednn import openmp
-    from rushlight.exec.cpu.plan import BLOCK_TIME, Threads
+    from rushlight.exec.cpu.plan import BLOCK_TIME
     runtime = openmp.runtime()
     if runtime is not None:
         runtime.set_blocktime(BLOCK_TIME)
-    Threads.count = threads.allowed(threads.affinity(), threads.quota())
 
 
 def compile_program(program: Program, original: Callable[[], Any]) -> Callable[[list[Any]], tuple[np.ndarray[Any, Any], ...]]:
     """The program as a plan. ``original()`` gives the same plan for NumPy, for the cases that only it can run or explain."""
+    from rushlight.exec.cpu.onednn import openmp
+    _start()
+    with openmp.limit(1 if threads.single_library else threads.count()):  # primitives are made for a number of threads
+        return _compile(program, original)
+
+
+def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[Any]], tuple[np.ndarray[Any, Any], ...]]:
     from rushlight.exec.cpu import groups, layouts, lower, products
     from rushlight.exec.cpu.loops import loops_of
-    from rushlight.exec.cpu.plan import Plan, Threads, flat_size
+    from rushlight.exec.cpu.plan import Plan, flat_size
     from rushlight.exec.cpu.steps import LoopStep
-    _start()
     program = layouts.assign(products.join(lower.lower(program)))
     numbers = {i for i, s in enumerate(program.inputs) if not isinstance(s, Spec)}
     numbers |= {i.results[0] for i in program.instrs if not isinstance(i.outs[0], Spec)}
@@ -67,7 +66,7 @@ def compile_program(program: Program, original: Callable[[], Any]) -> Callable[[
             outputs = {r for i in item.instrs for r in i.results
                        if r in program.outputs or any(id(reader) not in inside for reader in needed.get(r, ()))}
             for loop in loops_of(item, outputs, new_value):
-                scratch = [new_value(Threads.count * s[0]) for p, s in zip(loop.places, loop.slots) if p is None]
+                scratch = [new_value(threads.count() * s[0]) for p, s in zip(loop.places, loop.slots) if p is None]
                 steps.append(LoopStep(loop, scratch))
         else:
             steps += _steps(item, new_value)

@@ -54,8 +54,8 @@ def tag() -> str:
 
 
 def cache_folder() -> Path | None:
-    """Where compiled kernels are kept: $RUSHLIGHT_CACHE, else the user's cache folder; None when set to the empty string."""
-    chosen = os.environ.get("RUSHLIGHT_CACHE")
+    """Where compiled kernels are kept: $RUSHLIGHT_CACHE_DIR, else the user's cache folder; None when set to the empty string."""
+    chosen = os.environ.get("RUSHLIGHT_CACHE_DIR")
     if chosen == "":
         return None
     root = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rushlight"
@@ -142,7 +142,28 @@ def keep(folder: Path | None, name: str, code: bytes) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         stray = folder / f"{name}.{os.getpid()}.{threading.get_ident()}"
-        stray.write_bytes(code + hashlib.sha256(code).digest())
+        with open(os.open(stray, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(code + hashlib.sha256(code).digest())
         stray.replace(folder / name)
+        _bound(folder, len(code))
     except OSError:
         return
+
+
+MOST_BYTES = 256 << 20  # of the cache folder, all versions together
+_written = [0]
+
+
+def _bound(folder: Path, size: int) -> None:
+    """Now and then delete the files that were written longest ago, while the cache is too large."""
+    _written[0] += size
+    if _written[0] < MOST_BYTES // 64:
+        return
+    _written[0] = 0
+    found = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in folder.parent.rglob("*") if f.is_file())
+    total = sum(size for _, size, _ in found)
+    for _, size, file in found:
+        if total <= MOST_BYTES:
+            return
+        file.unlink(missing_ok=True)
+        total -= size

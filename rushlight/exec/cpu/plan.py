@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.exec import threads
 from rushlight.exec.cpu import driver, memory
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED
@@ -53,12 +54,6 @@ class Scratch:
 SCRATCH = Scratch()
 
 
-class Threads:
-    """The number of threads in force; plans follow a change at their next run."""
-
-    count = 1
-
-
 class Plan:
     """Callable with the list of inputs (flat arrays, then numbers); gives the flat results."""
 
@@ -70,7 +65,7 @@ class Plan:
         self.types: dict[int, Any] = dict(enumerate(program.inputs))
         for instr in program.instrs:
             self.types.update(zip(instr.results, instr.outs))
-        self.most = Threads.count  # threads for which there is scratch memory
+        self.threads = threads.count()  # there is scratch memory for as many
         self.buffers = sum(isinstance(s, Spec) for s in program.inputs)
         self._locate(sizes, numbers)
         self._prelude(numbers)
@@ -263,7 +258,6 @@ class Segment:
         self.slots: list[int] = []
         self.memories: list[int] = []
         self.steps: list[int] = []
-        self.threaded: list[tuple[Any, int, int]] = []  # block, word that holds the number of threads, most that it can use
         at = 0
         while at < len(self.kernels):
             end = at + 1
@@ -279,31 +273,28 @@ class Segment:
         self.block = _words([ctypes.addressof(tables[0]), len(self.slots) // 3, ctypes.addressof(tables[1]), len(self.memories) // 4, setter,
                              ctypes.addressof(plan.pointers), ctypes.addressof(tables[2]), len(self.steps) // 2])
         plan.keep += tables
-        self.threads = 0
         self.address = ctypes.addressof(self.block)
         self.call = driver.run()
 
-    def _step(self, plan: Plan, kind: int, words: list[int]) -> Any:
+    def _step(self, plan: Plan, kind: int, words: list[int]) -> None:
         block = _words(words)
         plan.keep.append(block)
         self.steps += [kind, ctypes.addressof(block)]
-        return block
 
     def _primitive(self, plan: Plan, bound: Any, places: list[tuple[int, int, int]], work: int) -> None:
         for handle, at, offset in places:
             self.memories += [handle, at, offset, 0]
         limit = self.omp.address("omp_set_num_threads") if self.omp else 0
-        block = self._step(plan, 1, [library.address("dnnl_primitive_execute"), bound.primitive.handle, library.library().stream, bound.count,
-                                     bound.args, 1, limit])
-        if work >= PARALLEL_FLOPS:
-            self.threaded.append((block, 5, 1 << 30))
+        count = 1 if work < PARALLEL_FLOPS or threads.single_library else plan.threads
+        self._step(plan, 1, [library.address("dnnl_primitive_execute"), bound.primitive.handle, library.library().stream, bound.count,
+                             bound.args, count, limit])
 
     def _kernels(self, plan: Plan, kernels: list[tuple[Any, ...]]) -> None:
         """Kernels that may run at once: a region where that is worth it, else one after the other."""
         prepared = [(kernel[0], self._argument(plan, kernel), kernel[1], max(1, kernel[2])) for kernel in kernels]
         total = sum(work for *_, work in prepared)
         units = sum(units for _, _, units, _ in prepared)
-        if total < PARALLEL_WORK or units == 1 or self.omp is None:
+        if total < PARALLEL_WORK or units == 1 or plan.threads == 1 or self.omp is None:
             for address, argument, count, _ in prepared:
                 self._step(plan, 0, [address, argument, count])
             return
@@ -315,8 +306,7 @@ class Segment:
         table = _words(parts)
         plan.keep.append(table)
         gomp = [self.omp.address(name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")]
-        block = self._step(plan, 2, [ctypes.addressof(table), len(prepared), total, 1, 0, *gomp])
-        self.threaded.append((block, 3, min(units, plan.most)))
+        self._step(plan, 2, [ctypes.addressof(table), len(prepared), total, min(units, plan.threads), 0, *gomp])
 
     def _argument(self, plan: Plan, kernel: tuple[Any, ...]) -> int:
         """The argument block of a kernel."""
@@ -330,10 +320,6 @@ class Segment:
         return ctypes.addressof(argument)
 
     def run(self, plan: Plan) -> int:
-        if self.threads != Threads.count:
-            self.threads = Threads.count
-            for block, word, most in self.threaded:
-                block[word] = min(self.threads, most)
         return int(self.call(self.address))
 
 

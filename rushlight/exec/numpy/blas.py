@@ -56,7 +56,7 @@ def _product(x: int, y: int, out: int) -> float:
 
 def worth(program: Program) -> int:
     """The number of threads for a plan, of those that the process may use."""
-    return max(1, min(threads.allowed(threads.affinity(), threads.quota()), int(work(program) / WORTH)))
+    return max(1, min(threads.count(), int(work(program) / WORTH)))
 
 
 class Limit:

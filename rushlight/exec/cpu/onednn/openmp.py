@@ -113,3 +113,17 @@ def _empty_library(name: str) -> bytes:
     image += struct.pack("<IIQQQQQQ", 2, 6, at_dynamic, at_dynamic, at_dynamic, tags * entry, tags * entry, 8)
     image += b"".join(struct.pack("<QQ", *pair) for pair in dynamic)
     return image + strings + bytes(symbol) + struct.pack("<4I", 1, 1, 0, 0)
+
+
+@contextlib.contextmanager
+def limit(count: int) -> Iterator[None]:
+    """Regions that this thread starts in the block use that many threads."""
+    omp = runtime()
+    before = omp.threads() if omp is not None else 0
+    if omp is not None:
+        omp.set_threads(count)
+    try:
+        yield
+    finally:
+        if omp is not None:
+            omp.set_threads(before)
