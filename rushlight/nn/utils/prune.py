@@ -1,6 +1,7 @@
-"""Pruning: entries of parameters masked to zero while training goes on (torch.nn.utils.prune).
+"""torch.nn.utils.prune: parameters multiplied with masks that a method chooses.
 
-A pruned parameter NAME becomes a parameter NAME_orig and a buffer NAME_mask; before each forward NAME is their product.
+A pruned parameter `weight` lies in `weight_orig`, its mask in the buffer `weight_mask`, and `weight` itself is their product,
+made anew before each forward by a hook, which is the method. Methods applied one after another are joined in a container.
 """
 
 from __future__ import annotations
@@ -10,123 +11,107 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
-from rushlight.nn.parameter import Parameter
+import rushlight as rl
+
+__all__ = ["BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured", "PruningContainer", "RandomStructured",
+           "RandomUnstructured", "custom_from_mask", "global_unstructured", "identity", "is_pruned", "l1_unstructured", "ln_structured",
+           "random_structured", "random_unstructured", "remove"]
 
 
-# --- amounts ------------------------------------------------------------------------------------------------------
-def _validate_pruning_amount_init(amount: Any) -> None:
-    if not isinstance(amount, numbers.Real):
-        raise TypeError(f"Invalid type for amount: {amount}. Must be int or float.")
-    if (isinstance(amount, numbers.Integral) and amount < 0) or (not isinstance(amount, numbers.Integral) and not 0.0 <= float(amount) <= 1.0):
-        raise ValueError(f"amount={amount} should either be a float in the range [0, 1] or a non-negative integer")
-
-
-def _validate_pruning_amount(amount: Any, tensor_size: int) -> None:
-    if isinstance(amount, numbers.Integral) and amount > tensor_size:
-        raise ValueError(f"amount={amount} should be smaller than the number of parameters to prune={tensor_size}")
-
-
-def _compute_nparams_toprune(amount: Any, tensor_size: int) -> int:
-    return int(amount) if isinstance(amount, numbers.Integral) else round(float(amount) * tensor_size)
-
-
-def _validate_structured_pruning(t: Any) -> None:
-    if t.ndim <= 1:
-        raise ValueError(f"Structured pruning can only be applied to multidimensional tensors. Found tensor of shape {t.shape} with {t.ndim} dims.")
-
-
-def _channel(dim: int, n: int) -> int:
-    if not -n <= dim < n:
-        raise IndexError(f"Invalid index {dim} for tensor of size {n}")
-    return dim % n
-
-
-# --- methods ------------------------------------------------------------------------------------------------------
 class BasePruningMethod(ABC):
-    """A way to choose a mask; subclasses give PRUNING_TYPE ("unstructured", "structured", "global") and compute_mask."""
+    """A way to choose a mask. Subclasses say in ``PRUNING_TYPE`` whether it works on elements, channels or all parameters."""
 
+    PRUNING_TYPE: str
     _tensor_name: str
-    PRUNING_TYPE = "unstructured"
 
     def __call__(self, module: Any, inputs: Any) -> None:
+        """Before forward: the parameter under its name is the masked one."""
         setattr(module, self._tensor_name, self.apply_mask(module))
 
     @abstractmethod
     def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        """The mask for a tensor, given the mask that it has."""
+        """A mask like t, zero where `default_mask` is and where this method prunes."""
 
     def apply_mask(self, module: Any) -> Any:
         """The parameter times its mask."""
-        mask = getattr(module, self._tensor_name + "_mask")
-        return mask.to(dtype=getattr(module, self._tensor_name + "_orig").dtype) * getattr(module, self._tensor_name + "_orig")
+        if self._tensor_name is None:
+            raise AssertionError(f"Module {module} has to be pruned")
+        return getattr(module, self._tensor_name + "_mask").to(dtype=getattr(module, self._tensor_name + "_orig").dtype) \
+            * getattr(module, self._tensor_name + "_orig")
 
     @classmethod
-    def apply(cls, module: Any, name: str, *args: Any, importance_scores: Any = None, **kwargs: Any) -> Any:
-        """Prune a parameter of a module; pruning again masks further entries of what is left."""
-        found = [k for k, h in module._forward_pre_hooks.items() if isinstance(h, BasePruningMethod) and h._tensor_name == name]
-        if len(found) > 1:
-            raise AssertionError(f"Avoid adding multiple pruning hooks to the same tensor {name} of module {module}. Use a PruningContainer.")
-        old = module._forward_pre_hooks[found[0]] if found else None
-        method = cls(*args, **kwargs)
+    def apply(cls, module: Any, name: str, *args: Any, importance_scores: Any = None, **kwargs: Any) -> BasePruningMethod:
+        """Prunes a parameter of a module with cls(*args, **kwargs), after the methods that pruned it before; the hook that does so."""
+        method: Any = cls(*args, **kwargs)
         method._tensor_name = name
-        if old is not None:
-            box = old if isinstance(old, PruningContainer) else PruningContainer(old)
-            box._tensor_name = name
-            box.add_pruning_method(method)
-            method = box
-        orig = getattr(module, name)
-        if importance_scores is not None and importance_scores.shape != orig.shape:
-            raise AssertionError(f"importance_scores should have the same shape as parameter {name} of {module}")
-        scores = orig if importance_scores is None else importance_scores
-        default = orig.detach().new_ones(orig.shape) if old is None else getattr(module, name + "_mask").detach().clone()
-        mask = method.compute_mask(scores.detach(), default_mask=default)
-        if old is not None:
-            del module._forward_pre_hooks[found[0]]
+        earlier = _hook_of(module, name)
+        if earlier is None:
+            original = getattr(module, name)
+            mask = rl.ones_like(original)
         else:
+            key, old = earlier
+            del module._forward_pre_hooks[key]
+            joined = PruningContainer(old)
+            joined.add_pruning_method(method)
+            method = joined
+            original, mask = getattr(module, name + "_orig"), getattr(module, name + "_mask").detach().clone()
+        scores = original if importance_scores is None else importance_scores
+        if tuple(scores.shape) != tuple(original.shape):
+            raise AssertionError(f"importance_scores should have the same shape as parameter {name} of {module}")
+        if earlier is None:
+            module.register_parameter(name + "_orig", original)
             del module._parameters[name]
-            module.register_parameter(name + "_orig", orig)
-        module.register_buffer(name + "_mask", mask)
-        setattr(module, name, method.apply_mask(module))
+        try:
+            module.register_buffer(name + "_mask", method.compute_mask(scores, default_mask=mask))
+            setattr(module, name, method.apply_mask(module))
+        except Exception:
+            if earlier is None:
+                module.register_parameter(name, original)
+                del module._parameters[name + "_orig"]
+            raise
         module.register_forward_pre_hook(method)
-        return method
+        return method  # type: ignore[no-any-return]
 
     def prune(self, t: Any, default_mask: Any = None, importance_scores: Any = None) -> Any:
-        """A pruned copy of a tensor."""
-        if importance_scores is not None and importance_scores.shape != t.shape:
+        """t times the mask that this method computes for it (or for importance scores in its place)."""
+        scores = t if importance_scores is None else importance_scores
+        if tuple(scores.shape) != tuple(t.shape):
             raise AssertionError("importance_scores should have the same shape as tensor t")
-        default = t.detach().new_ones(t.shape) if default_mask is None else default_mask
-        return t * self.compute_mask(t if importance_scores is None else importance_scores, default_mask=default)
+        mask = rl.ones_like(t) if default_mask is None else default_mask
+        return t * self.compute_mask(scores, default_mask=mask)
 
     def remove(self, module: Any) -> None:
-        """Make the pruning permanent: the parameter holds the masked values."""
+        """Makes the pruning permanent: the masked values become the parameter. The hook itself stays; `prune.remove` takes it away."""
         name = self._tensor_name
-        masked = self.apply_mask(module).detach()
-        orig = module._parameters.pop(name + "_orig")
-        orig.data = masked
-        del module._buffers[name + "_mask"]
+        if name is None:
+            raise AssertionError(f"Module {module} has to be pruned before pruning can be removed")
+        weight = self.apply_mask(module)
         if hasattr(module, name):
             delattr(module, name)
-        module.register_parameter(name, orig)
+        original = module._parameters.pop(name + "_orig")
+        original.data = weight.data
+        del module._buffers[name + "_mask"]
+        setattr(module, name, original)
 
 
 class PruningContainer(BasePruningMethod):
-    """Methods applied to one tensor one after the other, each to what the earlier ones have left."""
+    """Several methods in order: each chooses among what those before it left."""
 
     def __init__(self, *args: Any):
-        self._pruning_methods: tuple[Any, ...] = ()
-        if len(args) == 1 and isinstance(args[0], Iterable):
-            args = tuple(args[0])
-        for method in args:
-            self._tensor_name = getattr(self, "_tensor_name", method._tensor_name)
+        self._pruning_methods: tuple[BasePruningMethod, ...] = ()
+        methods = tuple(args[0]) if len(args) == 1 and not isinstance(args[0], BasePruningMethod) else args
+        if methods:
+            self._tensor_name = methods[0]._tensor_name
+        for method in methods:
             self.add_pruning_method(method)
 
     def add_pruning_method(self, method: Any) -> None:
-        """One more; TypeError for anything else, ValueError for another tensor's."""
+        """Appends a method of the same parameter. TypeError for another type, ValueError for another parameter."""
         if not isinstance(method, BasePruningMethod) and method is not None:
             raise TypeError(f"{type(method)} is not a BasePruningMethod subclass")
         if method is not None and self._tensor_name != method._tensor_name:
-            raise ValueError(f"Can only add pruning methods acting on the parameter named '{self._tensor_name}' to PruningContainer {self}. "
-                             f"Found '{method._tensor_name}'")
+            raise ValueError("Can only add pruning methods acting on the parameter named "
+                             f"'{self._tensor_name}' to PruningContainer {self}. Found '{method._tensor_name}'")
         self._pruning_methods += (method,)
 
     def __len__(self) -> int:
@@ -135,142 +120,126 @@ class PruningContainer(BasePruningMethod):
     def __iter__(self) -> Any:
         return iter(self._pruning_methods)
 
-    def __getitem__(self, i: Any) -> Any:
-        return self._pruning_methods[i]
+    def __getitem__(self, index: Any) -> Any:
+        return self._pruning_methods[index]
 
     def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        """The last method's mask of the entries (or channels) that are left."""
-        method, mask = self._pruning_methods[-1], default_mask.to(dtype=t.dtype)
+        method = self._pruning_methods[-1]
+        mask = default_mask.clone().to(dtype=t.dtype)
+        part = self._left(method, mask)
+        mask[part] = method.compute_mask(t[part], default_mask=mask[part]).to(mask.dtype)
+        return mask
+
+    @staticmethod
+    def _left(method: Any, mask: Any) -> Any:
+        """What a method may choose from: elements, or whole channels, that are not pruned yet."""
         if method.PRUNING_TYPE == "unstructured":
-            where: Any = mask == 1
-        elif method.PRUNING_TYPE == "structured":
-            dim = _channel(method.dim, t.ndim)
-            kept = mask.sum([d for d in range(t.ndim) if d != dim]) != 0
-            where = [slice(None)] * t.ndim
-            where[dim] = kept
-            where = tuple(where)
-        elif method.PRUNING_TYPE == "global":
-            where = tuple([slice(None)] * t.ndim)
-        else:
+            return mask == 1
+        if method.PRUNING_TYPE == "global":
+            return (slice(None),) * mask.ndim
+        if method.PRUNING_TYPE != "structured":
             raise ValueError(f"Unrecognized PRUNING_TYPE {method.PRUNING_TYPE}")
-        part = method.compute_mask(t[where], default_mask=mask[where])
-        out = mask.clone()
-        out[where] = part.to(dtype=out.dtype)
-        return out
+        if not hasattr(method, "dim"):
+            raise AttributeError(f'Pruning methods of PRUNING_TYPE "structured" need to have the attribute `dim` defined; {type(method).__name__} has none')
+        dim = method.dim % mask.ndim
+        others = tuple(d for d in range(mask.ndim) if d != dim)
+        kept = (mask.sum(dim=others) if others else mask) != 0
+        return (*(slice(None),) * dim, kept)
 
 
 class Identity(BasePruningMethod):
-    """Masks nothing: a pruning whose mask is all ones."""
+    """Prunes nothing, and makes the mask."""
+
+    PRUNING_TYPE = "unstructured"
 
     def compute_mask(self, t: Any, default_mask: Any) -> Any:
         return default_mask
 
-    @classmethod
-    def apply(cls, module: Any, name: str) -> Any:  # type: ignore[override]
-        """Give the parameter a mask of ones."""
-        return super().apply(module, name)
 
+class _ByAmount(BasePruningMethod):
+    """Prunes a number of units (an int) or a fraction of them (a float)."""
 
-class _Amount(BasePruningMethod):
     def __init__(self, amount: Any):
-        _validate_pruning_amount_init(amount)
+        _check_amount(amount)
         self.amount = amount
 
-    def _count(self, t: Any) -> int:
-        _validate_pruning_amount(self.amount, t.numel())
-        return _compute_nparams_toprune(self.amount, t.numel())
+    def units(self, size: int) -> int:
+        """How many of `size` units go. ValueError for more than there are."""
+        count = self.amount if isinstance(self.amount, numbers.Integral) else round(self.amount * size)
+        if count > size:
+            raise ValueError(f"amount={count} should be smaller than the number of parameters to prune={size}")
+        return int(count)
 
 
-class RandomUnstructured(_Amount):
-    """Masks random entries: ``amount`` of them, or that part of them."""
+class RandomUnstructured(_ByAmount):
+    """Prunes elements at random."""
 
-    def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        from rushlight.tensor.creation import rand_like
-        n, mask = self._count(t), default_mask.clone()
-        if n:
-            mask.view(-1)[rand_like(t).view(-1).topk(k=n).indices] = 0
-        return mask
-
-    @classmethod
-    def apply(cls, module: Any, name: str, amount: Any) -> Any:  # type: ignore[override]
-        return super().apply(module, name, amount=amount)
-
-
-class L1Unstructured(_Amount):
-    """Masks the entries of least absolute value."""
+    PRUNING_TYPE = "unstructured"
 
     def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        n, mask = self._count(t), default_mask.clone()
-        if n:
-            mask.view(-1)[t.abs().reshape(-1).topk(k=n, largest=False).indices] = 0
+        count = self.units(t.nelement())
+        mask = default_mask.clone()
+        if count:
+            mask.view(-1)[rl.topk(rl.rand_like(t).view(-1), count).indices] = 0
         return mask
 
-    @classmethod
-    def apply(cls, module: Any, name: str, amount: Any, importance_scores: Any = None) -> Any:  # type: ignore[override]
-        return super().apply(module, name, amount=amount, importance_scores=importance_scores)
+
+class L1Unstructured(_ByAmount):
+    """Prunes the elements of smallest absolute value."""
+
+    PRUNING_TYPE = "unstructured"
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        count = self.units(t.nelement())
+        mask = default_mask.clone()
+        if count:
+            mask.view(-1)[rl.topk(t.detach().abs().reshape(-1), count, largest=False).indices] = 0
+        return mask
 
 
-class _Channels(BasePruningMethod):
+class RandomStructured(_ByAmount):
+    """Prunes channels of a dimension at random."""
+
     PRUNING_TYPE = "structured"
-    amount: Any
-    dim: int
-
-    def _scores(self, t: Any) -> Any:
-        raise NotImplementedError
-
-    def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        """The mask with whole channels of the dimension gone, those of least score."""
-        _validate_structured_pruning(t)
-        dim = _channel(self.dim, t.ndim)
-        size = t.shape[dim]
-        n = _compute_nparams_toprune(self.amount, size)
-        _validate_pruning_amount(n, size)
-        if n == 0:
-            return default_mask
-        keep = self._scores(t).topk(k=size - n, largest=True).indices
-        mask = t.detach().new_zeros(t.shape)
-        where: list[Any] = [slice(None)] * t.ndim
-        where[dim] = keep
-        mask[tuple(where)] = 1
-        return mask * default_mask.to(dtype=mask.dtype)
-
-
-class RandomStructured(_Channels):
-    """Masks random channels along dimension ``dim``."""
 
     def __init__(self, amount: Any, dim: int = -1):
-        _validate_pruning_amount_init(amount)
-        self.amount, self.dim = amount, dim
+        super().__init__(amount)
+        self.dim = dim
 
-    def _scores(self, t: Any) -> Any:
-        from rushlight.tensor.creation import rand
-        return rand(t.shape[self.dim])
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        _check_channels(t, self.dim)
+        size = t.shape[self.dim]
+        count = self.units(size)
+        if not count:
+            return default_mask
+        draws = rl.rand(size)
+        return _channel_mask(t, self.dim, draws > rl.kthvalue(draws, count).values) * default_mask.to(t.dtype)
 
-    @classmethod
-    def apply(cls, module: Any, name: str, amount: Any, dim: int = -1) -> Any:  # type: ignore[override]
-        return super().apply(module, name, amount=amount, dim=dim)
 
+class LnStructured(_ByAmount):
+    """Prunes the channels of a dimension whose n-norm is smallest."""
 
-class LnStructured(_Channels):
-    """Masks the channels along ``dim`` of least n-norm."""
+    PRUNING_TYPE = "structured"
 
     def __init__(self, amount: Any, n: Any, dim: int = -1):
-        _validate_pruning_amount_init(amount)
-        self.amount, self.n, self.dim = amount, n, dim
+        super().__init__(amount)
+        self.n, self.dim = n, dim
 
-    def _scores(self, t: Any) -> Any:
-        from rushlight.tensor.functions.linalg import norm
-        dim = _channel(self.dim, t.ndim)
-        rows = t.movedim(dim, 0).reshape(t.shape[dim], -1)
-        return norm(rows, self.n, dim=1)
-
-    @classmethod
-    def apply(cls, module: Any, name: str, amount: Any, n: Any, dim: int, importance_scores: Any = None) -> Any:  # type: ignore[override]
-        return super().apply(module, name, amount=amount, n=n, dim=dim, importance_scores=importance_scores)
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        _check_channels(t, self.dim)
+        size = t.shape[self.dim]
+        count = self.units(size)
+        if not count:
+            return default_mask
+        others = [d for d in range(t.ndim) if d != self.dim % t.ndim]
+        norms = rl.norm(t.detach(), p=self.n, dim=others)
+        kept = rl.zeros(size, dtype=rl.bool)
+        kept[rl.topk(norms, size - count).indices] = True
+        return _channel_mask(t, self.dim, kept) * default_mask.to(t.dtype)
 
 
 class CustomFromMask(BasePruningMethod):
-    """A mask that is given."""
+    """Prunes by a mask that is given."""
 
     PRUNING_TYPE = "global"
 
@@ -278,97 +247,149 @@ class CustomFromMask(BasePruningMethod):
         self.mask = mask
 
     def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        if default_mask.shape != self.mask.shape:
-            raise AssertionError("the mask must have the shape of the parameter")
+        if tuple(default_mask.shape) != tuple(self.mask.shape):
+            raise AssertionError(f"mask shape mismatch: the parameter has shape {list(default_mask.shape)}, the mask {list(self.mask.shape)}")
         return default_mask * self.mask.to(dtype=default_mask.dtype)
-
-    @classmethod
-    def apply(cls, module: Any, name: str, mask: Any) -> Any:  # type: ignore[override]
-        return super().apply(module, name, mask=mask)
 
 
 # --- functions ----------------------------------------------------------------------------------------------------
 def identity(module: Any, name: str) -> Any:
-    """Give a parameter a mask of ones. Returns the module."""
+    """The module with a mask of ones for the parameter.
+
+    >>> identity(rl.nn.Linear(2, 1), "weight").weight_mask
+    tensor([[1., 1.]])
+    """
     Identity.apply(module, name)
     return module
 
 
 def random_unstructured(module: Any, name: str, amount: Any) -> Any:
-    """Mask random entries: a number of them, or (a float in [0, 1]) a part. Returns the module.
+    """The module with `amount` elements of the parameter (an int, or a fraction) pruned at random.
 
-    >>> import rushlight as rl
-    >>> int(random_unstructured(rl.nn.Linear(2, 3), "weight", 0.5).weight_mask.sum())
-    3
+    >>> random_unstructured(rl.nn.Linear(2, 2), "weight", 0.25).weight_mask.sum()
+    tensor(3.)
     """
     RandomUnstructured.apply(module, name, amount)
     return module
 
 
 def l1_unstructured(module: Any, name: str, amount: Any, importance_scores: Any = None) -> Any:
-    """Mask the entries of least absolute value (or of least ``importance_scores``). Returns the module."""
+    """The module with the `amount` smallest elements of the parameter (or of importance scores) pruned.
+
+    >>> l1_unstructured(rl.nn.Linear(2, 2), "weight", 1).weight_mask.sum()
+    tensor(3.)
+    """
     L1Unstructured.apply(module, name, amount=amount, importance_scores=importance_scores)
     return module
 
 
 def random_structured(module: Any, name: str, amount: Any, dim: int) -> Any:
-    """Mask random channels along a dimension. Returns the module."""
+    """The module with `amount` channels of a dimension of the parameter pruned at random.
+
+    >>> random_structured(rl.nn.Linear(3, 2), "weight", 1, 0).weight_mask.sum()
+    tensor(3.)
+    """
     RandomStructured.apply(module, name, amount, dim)
     return module
 
 
 def ln_structured(module: Any, name: str, amount: Any, n: Any, dim: int, importance_scores: Any = None) -> Any:
-    """Mask the channels along a dimension of least n-norm. Returns the module."""
+    """The module with the `amount` channels of a dimension pruned whose n-norm is smallest.
+
+    >>> ln_structured(rl.nn.Linear(3, 2), "weight", 0.5, 2, 0).weight_mask.sum()
+    tensor(3.)
+    """
     LnStructured.apply(module, name, amount, n, dim, importance_scores=importance_scores)
     return module
 
 
-def global_unstructured(parameters: Any, pruning_method: Any, importance_scores: Any = None, **kwargs: Any) -> None:
-    """Prune several parameters, pairs of (module, name), as if they were one tensor, with an unstructured method."""
-    from rushlight.tensor.functions.shape import cat
-    if not isinstance(parameters, Iterable):
-        raise TypeError("global_unstructured(): parameters is not an Iterable")
-    parameters = list(parameters)
-    scores = {} if importance_scores is None else importance_scores
-    if not isinstance(scores, dict):
-        raise TypeError("global_unstructured(): importance_scores must be of type dict")
-    relevant = cat([scores.get((m, n), getattr(m, n)).detach().reshape(-1) for m, n in parameters])
-    default = cat([getattr(m, n + "_mask", getattr(m, n).detach().new_ones(getattr(m, n).shape)).reshape(-1) for m, n in parameters])
-    box = PruningContainer()
-    box._tensor_name = "temp"
-    method = pruning_method(**kwargs)
-    method._tensor_name = "temp"
-    box.add_pruning_method(method)
-    if method.PRUNING_TYPE != "unstructured":
-        raise TypeError(f'Only "unstructured" PRUNING_TYPE supported for the `pruning_method`. Found method {pruning_method} of type {method.PRUNING_TYPE}')
-    final, start = box.compute_mask(relevant, default), 0
-    for m, n in parameters:
-        p = getattr(m, n)
-        custom_from_mask(m, n, mask=final[start:start + p.numel()].reshape(p.shape))
-        start += p.numel()
-
-
 def custom_from_mask(module: Any, name: str, mask: Any) -> Any:
-    """Mask a parameter with a given mask. Returns the module."""
+    """The module with the parameter pruned by a mask.
+
+    >>> custom_from_mask(rl.nn.Linear(2, 1), "weight", rl.tensor([[1, 0]])).weight_mask
+    tensor([[1., 0.]])
+    """
     CustomFromMask.apply(module, name, mask)
     return module
 
 
+def global_unstructured(parameters: Any, pruning_method: Any, importance_scores: Any = None, **kwargs: Any) -> None:
+    """Prunes elements of several parameters, (module, name) pairs, as if they were one.
+
+    TypeError for a method that does not work on elements.
+
+    >>> a, b = rl.nn.Linear(2, 2), rl.nn.Linear(2, 2)
+    >>> global_unstructured([(a, "weight"), (b, "weight")], L1Unstructured, amount=3)
+    >>> a.weight_mask.sum() + b.weight_mask.sum()
+    tensor(5.)
+    """
+    if not isinstance(parameters, Iterable):
+        raise TypeError("global_unstructured(): parameters is not an Iterable")
+    pairs = list(parameters)
+    given = {} if importance_scores is None else importance_scores
+    if not isinstance(given, dict):
+        raise TypeError("global_unstructured(): importance_scores must be of type dict")
+    method = pruning_method(**kwargs)
+    if method.PRUNING_TYPE != "unstructured":
+        raise TypeError('Only "unstructured" PRUNING_TYPE supported for the `pruning_method`. '
+                        f"Found method {pruning_method} of type {method.PRUNING_TYPE}")
+    container = PruningContainer()
+    container._tensor_name = method._tensor_name = "temp"
+    container.add_pruning_method(method)
+    flat = rl.cat([given.get(p, getattr(*p)).detach().reshape(-1) for p in pairs])
+    before = rl.cat([getattr(m, n + "_mask", rl.ones_like(getattr(m, n))).detach().reshape(-1) for m, n in pairs])
+    mask = container.compute_mask(flat, before)
+    at = 0
+    for module, name in pairs:
+        parameter = getattr(module, name)
+        custom_from_mask(module, name, mask[at:at + parameter.numel()].view_as(parameter))
+        at += parameter.numel()
+
+
 def remove(module: Any, name: str) -> Any:
-    """Make the pruning of a parameter permanent. ValueError where it is not pruned. Returns the module."""
-    for k, hook in module._forward_pre_hooks.items():
-        if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
-            hook.remove(module)
-            del module._forward_pre_hooks[k]
-            return module
-    raise ValueError(f"Parameter '{name}' of module {module} has to be pruned before pruning can be removed")
+    """The module with the pruning of a parameter made permanent. ValueError where it is not pruned.
+
+    >>> m = remove(l1_unstructured(rl.nn.Linear(2, 2), "weight", 1), "weight")
+    >>> sorted(n for n, _ in m.named_parameters()), int((m.weight == 0).sum())
+    (['bias', 'weight'], 1)
+    """
+    found = _hook_of(module, name)
+    if found is None:
+        raise ValueError(f"Parameter '{name}' of module {module} has to be pruned before pruning can be removed")
+    key, hook = found
+    hook.remove(module)
+    del module._forward_pre_hooks[key]
+    return module
 
 
 def is_pruned(module: Any) -> bool:
-    """Whether a parameter of the module or of a submodule is pruned."""
+    """Whether some parameter of the module, or of one in it, is pruned.
+
+    >>> is_pruned(rl.nn.Linear(1, 1))
+    False
+    """
     return any(isinstance(hook, BasePruningMethod) for m in module.modules() for hook in m._forward_pre_hooks.values())
 
 
-__all__ = ["BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured", "Parameter", "PruningContainer", "RandomStructured",
-           "RandomUnstructured", "custom_from_mask", "global_unstructured", "identity", "is_pruned", "l1_unstructured", "ln_structured", "random_structured",
-           "random_unstructured", "remove"]
+def _hook_of(module: Any, name: str) -> tuple[int, Any] | None:
+    """The hook that prunes a parameter, with its key."""
+    return next(((k, h) for k, h in module._forward_pre_hooks.items() if isinstance(h, BasePruningMethod) and h._tensor_name == name), None)
+
+
+def _check_amount(amount: Any) -> None:
+    if not isinstance(amount, numbers.Real):
+        raise TypeError(f"Invalid type for amount: {amount}. Must be int or float.")
+    if amount < 0 or not isinstance(amount, numbers.Integral) and amount > 1:
+        raise ValueError(f"amount={amount} should either be a float in the range [0, 1] or a non-negative integer")
+
+
+def _check_channels(t: Any, dim: int) -> None:
+    if t.ndim <= 1:
+        raise ValueError(f"Structured pruning can only be applied to multidimensional tensors. Found tensor of shape {t.shape} with {t.ndim} dims")
+    if dim >= t.ndim:
+        raise IndexError(f"Invalid index {dim} for tensor of size {t.shape}")
+
+
+def _channel_mask(t: Any, dim: int, kept: Any) -> Any:
+    """1 in the channels that are kept."""
+    return rl.zeros_like(t) + kept.to(t.dtype).reshape([-1 if d == dim % t.ndim else 1 for d in range(t.ndim)])

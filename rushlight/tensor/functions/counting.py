@@ -171,11 +171,11 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Any = None) -> Tensor:
     """Which elements occur among test_elements."""
     a = unwrap(elements.detach()) if isinstance(elements, Tensor) else np.array(elements)
     b = unwrap(test_elements.detach()) if isinstance(test_elements, Tensor) else np.array(test_elements)
-    return wrap(np.asarray(np.isin(a, b, assume_unique=False, invert=invert)))
+    return give(out, wrap(np.asarray(np.isin(a, b, assume_unique=False, invert=invert))))
 
 
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:

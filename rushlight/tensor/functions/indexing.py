@@ -615,42 +615,38 @@ def _triangle(name: str, lower: bool) -> Any:
 tril, triu = _triangle("tril", True), _triangle("triu", False)
 
 
-def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int, *, out: Any = None) -> Tensor:
     """A copy of input with src at one index of dim."""
-    out = input.clone()
-    part = out.select(dim, index)
+    whole = input.clone()
+    return give(out, _stored(whole, whole.select(dim, index), src))
+
+
+def _stored(whole: Tensor, part: Tensor, src: Tensor) -> Tensor:
+    """`whole` with src written to `part`, a view of it. RuntimeError where their shapes differ."""
     if part._spec.shape != src._spec.shape:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src._spec.shape)}, slice size = {list(part._spec.shape)}")
     part.copy_(src)
-    return out
+    return whole
 
 
-def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Tensor:
+def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1, *, out: Any = None) -> Tensor:
     """A copy of input with src in a slice of dim."""
-    out = input.clone()
+    whole = input.clone()
     d = wrap_dim(dim, len(input._spec.shape))
-    out[(slice(None),) * d + (slice(start, end, step),)] = src
-    return out
+    whole[(slice(None),) * d + (slice(start, end, step),)] = src
+    return give(out, whole)
 
 
-def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Any = None) -> Tensor:
     """A copy of input with src on a diagonal."""
-    out = input.clone()
-    part = out.diagonal(offset, dim1, dim2)
-    if part._spec.shape != src._spec.shape:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src._spec.shape)}, slice size = {list(part._spec.shape)}")
-    part.copy_(src)
-    return out
+    whole = input.clone()
+    return give(out, _stored(whole, whole.diagonal(offset, dim1, dim2), src))
 
 
-def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None, *, out: Any = None) -> Tensor:
     """A copy of input with src stored through an as_strided view."""
-    out = input.clone()
-    part = out.as_strided(size, stride, storage_offset)
-    if part._spec.shape != src._spec.shape:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src._spec.shape)}, slice size = {list(part._spec.shape)}")
-    part.copy_(src)
-    return out
+    whole = input.clone()
+    return give(out, _stored(whole, whole.as_strided(size, stride, storage_offset), src))
 
 
 __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "index_select", "masked_select", "masked_fill", "masked_scatter", "take",

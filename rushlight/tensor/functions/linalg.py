@@ -277,7 +277,7 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
     return multi_dot_chain(*tensors, out=out)
 
 
-def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None) -> Any:  # noqa: N803
+def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None, out: Any = None) -> Any:  # noqa: N803
     """The least-squares solution of A X = B, residuals, rank and singular values."""
     checked_matrix("lstsq", A)
     from rushlight.exec.numpy import linalg
@@ -290,7 +290,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
     _, left, rank, singular = (wrap(np.array(e)) for e in linalg.lstsq(*values, rcond, driver or "gelsy"))
     miss = A @ x - b
     residuals = ((miss * miss.conj()).real).sum(-2) if left.numel() else miss.real.reshape(-1)[:0]
-    return result("linalg_lstsq", "solution residuals rank singular_values")(x.squeeze(-1) if vector else x, residuals, rank, singular)
+    return give(out, result("linalg_lstsq")(x.squeeze(-1) if vector else x, residuals, rank, singular))
 
 
 def _triangle_of(factor: Tensor, upper: bool) -> Tensor:

@@ -318,7 +318,7 @@ def norm_root(square: Tensor) -> Tensor:
 
 def _scan(name: str) -> Any:
     def function(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
-        x = accumulated(input, dtype)
+        x = accumulated(input, dtype or (out.dtype if out is not None else None))
         d = wrap_dim(dim, len(x._spec.shape))
         return give(out, apply(TABLE[name], (x,), (d,)) if x._spec.shape else x.clone())
     function.__name__ = function.__qualname__ = name
