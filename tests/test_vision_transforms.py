@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import rushlight as rl
+from rushlight.data import DataLoader
 from rushlight.data.collate import default_collate
 from rushlight.tensor.core import unwrap, wrap
 from rushlight.vision import transforms as T
@@ -171,3 +172,40 @@ def test_replaced_data_are_read():
 def test_rules_are_looked_up_by_exact_type():
     assert set(whole_batch.RULES) >= {T.Compose, T.ToTensor, T.PILToTensor, T.Normalize, T.ConvertImageDtype}
     assert whole_batch.apply(Doubled(), whole_batch.Batch(picture(1, 2, 2), pictures=True)) is None
+
+
+CHANCE = {
+    "cifar": lambda: [T.RandomCrop(5, padding=2), T.RandomHorizontalFlip(), T.ToTensor(), T.Normalize([0.5], [0.25])],
+    "reflected": lambda: [T.RandomVerticalFlip(0.3), T.RandomCrop((4, 3), padding=(1, 2), padding_mode="reflect"), T.ToTensor()],
+    "planes": lambda: [T.ToTensor(), T.RandomHorizontalFlip(), T.RandomCrop(3, padding=1, padding_mode="edge"), T.RandomVerticalFlip()],
+    "inner": lambda: [T.Compose([T.RandomCrop(7, padding=[1, 2, 3, 1], fill=9), T.RandomHorizontalFlip(1.0)]), T.PILToTensor()],
+    "whole": lambda: [T.RandomCrop((4, 5)), T.RandomHorizontalFlip(), T.ToTensor()],
+}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", list(CHANCE))
+def test_a_whole_batch_decides_as_its_samples_do(name, channels, workers, monkeypatch):
+    dataset = Pictures(picture(23, 4, 5) if channels == 1 else picture(23, 4, 5, 3), T.Compose(CHANCE[name]()))
+
+    def epoch():
+        rl.manual_seed(11)
+        return [(unwrap(x), y.tolist()) for x, y in DataLoader(dataset, batch_size=6, shuffle=True, num_workers=workers)], unwrap(rl.get_rng_state()).tobytes()
+
+    assert dataset._collated_batch([0, 1]) is not None
+    at_once, state = epoch()
+    monkeypatch.setattr(Pictures, "_collated_batch", lambda *args: None)
+    one_by_one, after = epoch()
+    assert state == after
+    for (x, y), (reference, labels) in zip(at_once, one_by_one, strict=True):
+        assert y == labels and x.dtype == reference.dtype and x.tobytes() == reference.tobytes()
+
+
+@pytest.mark.parametrize("steps", [[T.RandomCrop(9), T.ToTensor()], [T.RandomCrop(3, padding=1, fill=(1, 2, 3)), T.ToTensor()], [T.RandomCrop(9, pad_if_needed=True), T.ToTensor()],
+                                   [T.RandomHorizontalFlip(), T.ColorJitter(0.5), T.ToTensor()], [T.RandomHorizontalFlip(), T.ToTensor(), T.Normalize([0.5], [0.0])]])
+def test_chance_that_a_batch_cannot_take_is_not_drawn(steps):
+    rl.manual_seed(2)
+    before = unwrap(rl.get_rng_state()).tobytes()
+    assert Pictures(picture(4, 4, 5, 3), T.Compose(steps))._collated_batch([0, 1]) is None
+    assert unwrap(rl.get_rng_state()).tobytes() == before

@@ -10,6 +10,7 @@ import numpy as np
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.vision.datasets.vision import VisionDataset
 from rushlight.vision.transforms import whole_batch
+from rushlight.vision.transforms.compose import parts_of
 
 
 def array_of(values: Any) -> np.ndarray:
@@ -61,7 +62,7 @@ class InMemoryDataset(VisionDataset):
         labels = np.array([targets[i] for i in rows]) if isinstance(targets, list) else np.take(targets, rows, axis=0)
         if labels.dtype.kind not in "iu" or labels.ndim != 1:
             return None
-        images = whole_batch.apply(self.transform, whole_batch.Batch(np.take(data, rows, axis=0), pictures=True))
+        images = whole_batch.apply_by_chance(self.transform, whole_batch.Batch(np.take(data, rows, axis=0), pictures=True), parts_of, before)
         if images is None or images.pictures:
             return None
         return [wrap(images.values), wrap(labels.astype(np.int64))]

@@ -34,6 +34,13 @@ def _compose_batch(compose: Compose, batch: whole_batch.Batch) -> whole_batch.Ba
     return result
 
 
+def parts_of(transform: Any) -> list[Any]:
+    """The transforms of a chain one after the other, chains inside it taken apart too."""
+    if type(transform) is not Compose:
+        return [transform]
+    return [part for inner in transform.transforms for part in parts_of(inner)]
+
+
 class Lambda:
     """Any function as a transform; it is called for each sample."""
 

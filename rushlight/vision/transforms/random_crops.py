@@ -7,11 +7,14 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from rushlight.nn.modules.module import Module
-from rushlight.vision.transforms import draws
+from rushlight.vision.transforms import draws, whole_batch
 from rushlight.vision.transforms import functional as F
 from rushlight.vision.transforms.arguments import pair_of_sizes, shown
 from rushlight.vision.transforms.interpolation import InterpolationMode, mode_of
+from rushlight.vision.transforms.kernels.padding import four_sides
 
 Window = tuple[int, int, int, int]
 
@@ -49,6 +52,50 @@ class RandomCrop(Module):
 
     def __repr__(self) -> str:
         return shown(self, f"size={self.size}, padding={self.padding}")
+
+
+def _padded(transform: RandomCrop, size: whole_batch.Size) -> whole_batch.Size:
+    left, right, top, bottom = four_sides(transform.padding) if transform.padding is not None else (0, 0, 0, 0)
+    return size[0] + top + bottom, size[1] + left + right
+
+
+def _place(transform: RandomCrop, size: whole_batch.Size) -> tuple[int, int]:
+    height, width = _padded(transform, size)
+    if (height, width) == transform.size:
+        return 0, 0
+    top = draws.integer(0, height - transform.size[0] + 1)
+    return top, draws.integer(0, width - transform.size[1] + 1)
+
+
+def _fits(transform: RandomCrop, size: whole_batch.Size) -> bool:
+    """Whether the batch rule can do it: the picture is large enough, padding is none or positive and of one number."""
+    height, width = _padded(transform, size)
+    simple = transform.padding_mode != "constant" or isinstance(transform.fill, int)
+    sides = four_sides(transform.padding) if transform.padding is not None else (0,)
+    reflected = transform.padding_mode != "reflect" or max(sides) < min(size)
+    return not transform.pad_if_needed and height >= transform.size[0] and width >= transform.size[1] and simple and min(sides) >= 0 and reflected
+
+
+def _cut(transform: RandomCrop, batch: whole_batch.Batch, places: list[tuple[int, int]]) -> whole_batch.Batch:
+    """The windows of all samples, after padding all at once."""
+    values, axis = batch.values, 1 if batch.pictures else batch.values.ndim - 2
+    if transform.padding is not None:
+        left, right, top, bottom = four_sides(transform.padding)
+        widths = [(0, 0)] * values.ndim
+        widths[axis], widths[axis + 1] = (top, bottom), (left, right)
+        options = {"constant_values": transform.fill} if transform.padding_mode == "constant" else {}
+        values = np.pad(values, widths, transform.padding_mode, **options)  # type: ignore[call-overload]
+    height, width = transform.size
+    shape = list(values.shape)
+    shape[axis], shape[axis + 1] = height, width
+    out = np.empty(shape, values.dtype)
+    before = (slice(None),) * (axis - 1)
+    for i, (top, left) in enumerate(places):
+        out[i] = values[i][(*before, slice(top, top + height), slice(left, left + width))]
+    return batch._replace(values=out)
+
+
+whole_batch.DRAWN[RandomCrop] = whole_batch.Drawn(_place, _cut, lambda transform, size: transform.size, _fits)
 
 
 def resized_crop_window(height: int, width: int, scale: Sequence[float], ratio: Sequence[float]) -> Window:

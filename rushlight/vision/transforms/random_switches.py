@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rushlight.nn.modules.module import Module
-from rushlight.vision.transforms import draws
+from rushlight.vision.transforms import draws, whole_batch
 from rushlight.vision.transforms import functional as F
 from rushlight.vision.transforms.arguments import shown
 
@@ -40,6 +42,19 @@ class RandomVerticalFlip(Switch):
 
     def apply_to(self, img: Any) -> Any:
         return F.vflip(img)
+
+
+def _flips(of_pictures: int, of_planes: int) -> whole_batch.Drawn:
+    """The rule of flips along an axis: of pictures (B, H, W, …) or of planes (B, C, H, W)."""
+    def change(transform: Any, batch: whole_batch.Batch, chosen: list[bool]) -> whole_batch.Batch:
+        values, rows = batch.values.copy(), np.array(chosen)
+        values[rows] = np.flip(values[rows], of_pictures if batch.pictures else of_planes)
+        return batch._replace(values=values)
+    return whole_batch.Drawn(lambda transform, size: draws.unit() < transform.p, change)
+
+
+whole_batch.DRAWN[RandomHorizontalFlip] = _flips(2, -1)
+whole_batch.DRAWN[RandomVerticalFlip] = _flips(1, -2)
 
 
 class RandomGrayscale(Switch):
