@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ import torch
 NAMESPACES = {"": "", "linalg": "linalg_", "fft": "fft_", "special": "special_", "Tensor": "", "nn.functional": "", "signal.windows": "", "masked": "",
               "nn.init": "", "nn.utils": "", "nn.utils.rnn": "", "nn.utils.parametrize": "", "nn.utils.parametrizations": "", "nn.utils.stateless": "",
               "autograd": "", "autograd.functional": "", "func": ""}
+CLASSES = ("nn", "optim", "optim.lr_scheduler", "optim.swa_utils", "utils.data", "distributions", "distributions.transforms", "nn.utils.rnn", "nn.utils.prune",
+           "nn.parameter", "nn.utils.parametrize", "utils.hooks")
 # what a function on the CPU may leave out: they say where and how memory lies
 PLACEMENT = frozenset(("layout", "pin_memory", "device", "memory_format", "generator", "names"))
 NO_DEFAULT = "(none)"
@@ -23,6 +26,29 @@ class Parameter(NamedTuple):
     name: str
     default: str
     keyword: bool
+
+
+def classes(namespace: str) -> Iterator[tuple[str, type]]:
+    """The public classes of a namespace of PyTorch."""
+    home: Any = importlib.import_module("torch." + namespace)
+    for name in sorted(getattr(home, "__all__", dir(home))):
+        kind = getattr(home, name)
+        if not name.startswith("_") and inspect.isclass(kind) and kind.__module__.startswith("torch"):
+            yield name, kind
+
+
+def method_differences(kind: type, other: type) -> list[str]:
+    """How the constructor and the methods that a class defines differ from those of the class of the same name."""
+    found = []
+    for name, f in kind.__dict__.items():
+        g = getattr(other, name, None)
+        if (name.startswith("_") and name != "__init__") or not inspect.isfunction(f) or g is None:
+            continue
+        want, have = written(f), written(g)
+        if want is None or have is None or [p.name for p in want][-2:] == ["*args", "**kwargs"]:
+            continue
+        found += [f"{name}: {d}" for d in exact(want, have)]
+    return found
 
 
 def functions(namespace: str) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -81,11 +107,13 @@ def documented(f: Callable[..., Any]) -> list[Parameter] | None:
 
 def plain(value: str) -> str:
     """A default without quotes' style and module names, and numbers by value: 1 and 1.0, [] and (), are the same."""
+    value = re.sub(r"^<(?:function|class) '?([\w.]+)'?.*>$", r"\1", value.strip())
+    value = "an object" if value.startswith("<") else value
     text = re.sub(r"\b(torch|rushlight)\.", "", value.strip()).replace("long", "int64").replace("[", "(").replace("]", ")")
     try:
         number = ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return text
+        return "None" if text == "Size(())" else text
     if isinstance(number, tuple) and number and len(set(number)) == 1:
         number = number[0]  # (0, 0) for a pair is 0
     if number == ():

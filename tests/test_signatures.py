@@ -45,6 +45,24 @@ def test_signatures(namespace: str) -> None:
     assert not found
 
 
+# method of a class -> why its signature is another one
+OTHER_METHODS = {
+    "DataParallel": "one CPU has no replicas", "RemovableHandle": "the handle of rushlight's own hooks",
+}
+
+
+@pytest.mark.parametrize("namespace", signatures.CLASSES)
+def test_signatures_of_classes(namespace: str) -> None:
+    home = importlib.import_module("rushlight." + namespace)
+    found = {}
+    for name, kind in signatures.classes(namespace):
+        if hasattr(home, name) and name not in OTHER_METHODS:
+            differences = signatures.method_differences(kind, getattr(home, name))
+            if differences:
+                found[name] = differences
+    assert not found
+
+
 def test_a_difference_is_seen() -> None:
     assert signatures.differences("", "add", torch.add, lambda input, other, out=None: None)
     assert signatures.differences("", "add", torch.add, lambda input, other, *, alpha=2, out=None: None)

@@ -38,10 +38,8 @@ class LBFGS(Optimizer):
                 p.copy_(wrap(flat[at:at + n].reshape(p.shape).astype(p.dtype.numpy)))
                 at += n
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # noqa: C901
+    def step(self, closure: Callable[[], Any]) -> Any:  # noqa: C901
         """Up to max_iter iterations; the loss before the first."""
-        if closure is None:
-            raise TypeError("LBFGS.step() missing 1 required positional argument: 'closure'")
         group, state = self.param_groups[0], self.state[self._params[0]]
         lr = number(group["lr"])
 
