@@ -319,6 +319,46 @@ def test_errors(name):
 
 def test_views_of_sparse_tensors_are_no_tensors():
     with pytest.raises(NotImplementedError, match="as_strided"):
-        repr(rl.transpose(coo(rl), 0, 1))
+        rl.narrow(coo(rl), 0, 0, 1)
     with pytest.raises(NotImplementedError, match="as_strided"):
-        rl.narrow(coo(rl), 0, 0, 1).sum()
+        rl.as_strided(coo(rl), (2, 2), (1, 1))
+    assert rl.squeeze(coo(rl).unsqueeze(0), 0).to_dense().tolist() == coo(rl).to_dense().tolist()
+
+
+MOVES = {
+    "t": lambda lib, s: lib.t(s), "transpose": lambda lib, s: lib.transpose(s, 0, 1), "permute": lambda lib, s: lib.permute(s, (1, 0)), "unsqueeze": lambda lib, s: lib.unsqueeze(s, 1),
+    "stack": lambda lib, s: lib.stack([s, 2 * s]), "stack 1": lambda lib, s: lib.stack([s, 2 * s], 1), "swapaxes": lambda lib, s: lib.swapaxes(s, 0, 1),
+    "zeros": lambda lib, s: lib.zeros(2, 3, layout=lib.sparse_coo), "zeros csr": lambda lib, s: lib.zeros(2, 3, layout=lib.sparse_csr), "zeros_like": lambda lib, s: lib.zeros_like(s),
+    "like dense": lambda lib, s: lib.zeros_like(lib.ones(2, 2), layout=lib.sparse_coo), "linear": lambda lib, s: lib.nn.functional.linear(s, lib.ones(2, 4, dtype=lib.float64), lib.ones(2, dtype=lib.float64)),
+    "any": lambda lib, s: s.any(), "pow": lambda lib, s: s.abs().pow(-0.5), "csr transpose": lambda lib, s: lib.transpose(s.to_sparse_csr(), 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", MOVES)
+def test_functions_that_move_dimensions_and_others(name):
+    same(MOVES[name](rl, coo(rl, True)), MOVES[name](torch, coo(torch, True)))
+
+
+def test_autograd_grad_of_a_sparse_leaf():
+    found = []
+    for lib in (rl, torch):
+        s = coo(lib, True, True)
+        g, = lib.autograd.grad(lib.sparse.mm(s, lib.ones(4, 2, dtype=lib.float64)).pow(2).sum(), s)
+        assert g.is_sparse
+        found.append(g)
+        assert s.type() == "torch.sparse.DoubleTensor"
+    same(*found)
+
+
+def test_sparse_buffers_of_modules():
+    found = []
+    for lib in (rl, torch):
+        m = lib.nn.Module()
+        m.register_buffer("adjacency", coo(lib, True))
+        m = m.float()
+        other = copy.deepcopy(m)
+        other.load_state_dict(m.state_dict())
+        found.append(other.adjacency)
+    same(*found)
+    with pytest.raises(NotImplementedError, match="fill_"):
+        rl.ones_like(coo(rl))

@@ -153,6 +153,13 @@ def total(s: CooTensor, dims: tuple[int, ...], keepdim: bool) -> Any:
     return merge(at, values, shape)
 
 
+def _anywhere(s: CooTensor, dims: tuple[int, ...]) -> Any:
+    """Whether any element is True. NotImplementedError over some dimensions only."""
+    if len(dims) != len(s._spec.shape):
+        raise NotImplementedError(FOR_DENSE.format("any.dim", "SparseCPU"))
+    return s.coalesce()._vals.any()  # type: ignore[attr-defined]
+
+
 def concatenate(*rest: Any) -> Any:
     """Sparse tensors one after the other. TypeError where dense ones are among them."""
     *parts, dim = rest
@@ -177,4 +184,5 @@ RULES: dict[str, Callable[..., Any]] = {
     "copy": lambda s: s.with_values(core.apply(TABLE["copy"], (s._vals,))),
     "add": add, "sub": sub, "mul": mul, "div": div, "pow": power, "sum": total, "cat": concatenate,
     "matmul": products.matmul, "linear_no_bias": lambda x, w: products.matmul(x, w.t()),
+    "linear": lambda x, w, b: products.matmul(x, w.t()) + b, "any": lambda s, dims, keepdim: _anywhere(s, dims),
 }

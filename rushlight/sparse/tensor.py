@@ -201,6 +201,22 @@ class SparseTensor(Tensor):
         """There is no view of a sparse tensor: NotImplementedError."""
         raise NotImplementedError(FOR_DENSE.format("view", backend(self.layout)))
 
+    def pow(self, exponent: Any) -> Any:
+        """The stored values to a power; 0 stays 0. RuntimeError for an exponent that is no number or 0."""
+        if isinstance(exponent, Tensor) or exponent == 0:
+            raise RuntimeError("pow(sparse) takes a number other than 0: nothing else keeps zeros")
+        own = self.coalesce() if isinstance(self, CooTensor) else self
+        return own.with_values(own._vals ** exponent)  # type: ignore[operator]
+
+    __pow__ = pow
+
+    def type(self, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
+        """The name of the type, or the tensor in another one."""
+        if dtype is None:
+            from rushlight.autograd.graph import type_name
+            return type_name(self.dtype).replace("torch.", "torch.sparse." if self.layout is formats.sparse_coo else "torch.sparse_csr.")
+        return self.to(dtype)  # type: ignore[attr-defined]
+
     # --- in place -----------------------------------------------------------------------------------------------------------
     def add_(self, other: Any, *, alpha: Any = 1) -> Any:
         """Add a sparse tensor in place."""
@@ -334,7 +350,7 @@ class CooTensor(SparseTensor):
 
     def zero_(self) -> CooTensor:
         """Forget all values."""
-        return self._become(CooTensor.build(self._at[:, :0], self._vals.detach()[:0], self._spec.shape, True))  
+        return self._become(CooTensor.build(self._at[:, :0], self._vals.detach()[:0], self._spec.shape, True))
 
     def sparse_mask(self, mask: Any) -> Any:
         """The values at the places of another sparse tensor."""
@@ -497,6 +513,6 @@ def _no_view(name: str) -> Any:
     return method
 
 
-for _name in """narrow squeeze expand expand_as view_as as_strided unfold diagonal swapaxes swapdims movedim moveaxis flatten unflatten chunk split
+for _name in """narrow expand expand_as view_as as_strided unfold diagonal flatten unflatten chunk split
         tensor_split unbind ravel squeeze_ unsqueeze_ transpose_ t_ resize_ set_ fill_""".split():
     setattr(SparseTensor, _name, _no_view(_name))

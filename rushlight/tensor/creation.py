@@ -13,6 +13,7 @@ from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType, of_numpy
 from rushlight.ir.spec import iteration_order, spec
 from rushlight.ops.table import TABLE
+from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor, apply, from_flat, new_tensor, unwrap, wrap
 from rushlight.tensor.device import device as Device
 from rushlight.tensor.device import check_device
@@ -256,23 +257,24 @@ def _positive(shape: tuple[int, ...]) -> tuple[int, ...]:
 def zeros(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
           requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
     """A tensor of zeros."""
-    return _constant(0, size, kw, out, dtype, device, requires_grad)
+    return _constant(0, size, kw, out, dtype, device, requires_grad, layout)
 
 
 def ones(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
          requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
     """A tensor of ones."""
-    return _constant(1, size, kw, out, dtype, device, requires_grad)
+    return _constant(1, size, kw, out, dtype, device, requires_grad, layout)
 
 
 def empty(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
           pin_memory: bool = False, memory_format: Any = None, names: Any = None, **kw: Any) -> Tensor:
     """A tensor whose values are unspecified (here zeros)."""
-    t = _constant(0, size, kw, out, dtype, device, requires_grad)
+    t = _constant(0, size, kw, out, dtype, device, requires_grad, layout)
     return t if memory_format is None else t.contiguous(memory_format=memory_format)
 
 
-def _constant(value: int, size: tuple[Any, ...], kw: dict[str, Any], out: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def _constant(value: int, size: tuple[Any, ...], kw: dict[str, Any], out: Any, dtype: Any, device: Any, requires_grad: bool,
+              layout: Any = None) -> Tensor:
     if "size" in kw:
         size = (kw.pop("size"),)
     if kw:
@@ -284,7 +286,18 @@ def _constant(value: int, size: tuple[Any, ...], kw: dict[str, Any], out: Any, d
         dtype = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool_}[dtype]
     d = dtype or (out.dtype if out is not None else settings.default_dtype)
     shape = _positive(shape_of(*size))
+    if layout is not None and layout is not formats.strided:
+        return _empty_sparse("ones" if value else "zeros", shape, d, layout, requires_grad)
     return give(out, ready(apply(TABLE["full"], (fit(value, d),), (shape, d)), requires_grad, device))
+
+
+def _empty_sparse(name: str, shape: tuple[int, ...], dtype: Any, layout: Any, requires_grad: bool) -> Tensor:
+    """Zeros of a sparse layout. NotImplementedError for anything but zeros."""
+    if name.startswith("ones"):
+        raise NotImplementedError(f"Could not run 'aten::fill_.Scalar' with arguments from the 'SparseCPU' backend. {name} has no sparse form: every element "
+                                  "would be stored.")
+    from rushlight.sparse import creation
+    return ready(creation.empty(shape, dtype).to_sparse(layout=layout), requires_grad)
 
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
@@ -316,6 +329,8 @@ def _like(value: int, name: str) -> Any:
                  memory_format: Any = None, pin_memory: bool = False) -> Tensor:
         if not isinstance(input, Tensor):
             need_tensor(name, 1, "input", input)
+        if (layout or input.layout) is not formats.strided:
+            return _empty_sparse(name, input._spec.shape, dtype or input._spec.dtype, layout or input.layout, requires_grad)
         return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{name.split('_')[0]} in the shape and dtype of ``input``."

@@ -32,6 +32,9 @@ def view(t: Tensor, s: Spec, title: str, back: Any, differentiable: bool = True,
 
     `origin` names a function that returns several views: those may not be written where gradients are recorded.
     """
+    if t._storage.batched and t._storage.cell.level is None:  # type: ignore[attr-defined]
+        from rushlight.sparse import views
+        return views.view(t, s)  # type: ignore[no-any-return]
     out = new_tensor(t._storage, s)
     out._vc = t._vc
     if t._base is not None:
