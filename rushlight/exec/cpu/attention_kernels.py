@@ -13,7 +13,8 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu import vector_math
-from rushlight.exec.cpu.tiles import KERNEL, POINTER, Code, Form, const, tiles
+from rushlight.exec.cpu.code import KERNEL, POINTER
+from rushlight.exec.cpu.tiles import WIDTH, Form, Vectors, const, tiles
 
 SIZES = ("heads", "groups", "T", "S", "D", "E", "scale", "causal", "wide")  # wide: S rounded up to whole panels
 MASK = ("*mask", "mask_start", "mask_row", "mask_column")
@@ -25,22 +26,22 @@ BACKWARD_SLOTS = (*SIZES, "*q", "q_start", "q_row", "*k", "k_start", "k_row", "*
 BLOCK = 48  # queries of a block on the way back
 
 
-class Frame(Code):
+class Frame(Vectors):
     """A kernel with named slots, and what both directions do."""
 
     def __init__(self, module: Any, name: str, form: Form, slots: tuple[str, ...], masked: bool, causal: bool):
         super().__init__(ir.Function(module, KERNEL, name), form)
-        self.s: dict[str, Any] = {}
+        self.slots: dict[str, Any] = {}
         self.masked, self.causal = masked, causal
         for i, slot in enumerate(slots):
             value = self.word(self.function.args[0], i)
             pointer = slot[0] == "*" or slot.endswith("_start")
-            self.s[slot.lstrip("*")] = self.b.inttoptr(value, POINTER) if pointer else value
-        scale = self.b.bitcast(self.s["scale"], ir.DoubleType())
+            self.slots[slot.lstrip("*")] = self.b.inttoptr(value, POINTER) if pointer else value
+        scale = self.b.bitcast(self.slots["scale"], ir.DoubleType())
         self.scale = self.splat(scale if form.size == 8 else self.b.fptrunc(scale, form.real))
-        scratch = self.at(self.s["scratch"], self.b.mul(self.s["scratch_size"], self.function.args[3]))
+        scratch = self.at(self.slots["scratch"], self.b.mul(self.slots["scratch_size"], self.function.args[3]))
         for slot in slots[slots.index("scratch_size") + 1:]:
-            self.s[slot] = self.at(scratch, self.s[slot])
+            self.slots[slot] = self.at(scratch, self.slots[slot])
 
     def call(self, function: Any, *args: Any) -> None:
         self.b.call(function, [const(a) if isinstance(a, int) else a for a in args])
@@ -50,7 +51,7 @@ class Frame(Code):
 
     def matrix(self, name: str, unit: Any) -> tuple[Any, Any]:
         """A unit's first row in an operand, and the distance of rows."""
-        return self.at(self.s[name], self.word(self.s[f"{name}_start"], unit)), self.s[f"{name}_row"]
+        return self.at(self.slots[name], self.word(self.slots[f"{name}_start"], unit)), self.slots[f"{name}_row"]
 
     def panels(self, width: Any) -> Any:
         return self.b.sdiv(self.b.add(width, const(self.form.panel - 1)), const(self.form.panel))
@@ -60,7 +61,7 @@ class Frame(Code):
 
     def sees(self, query: Any) -> Any:
         """How many keys a query sees."""
-        return self.least(self.b.add(query, const(1)), self.s["S"]) if self.causal else self.s["S"]
+        return self.least(self.b.add(query, const(1)), self.slots["S"]) if self.causal else self.slots["S"]
 
     def pack_transposed(self, source: Any, row: Any, target: Any, depth: Any) -> None:
         """Panels of rows 0 … S-1 as columns: vector g of panel p at k holds element k of rows 64p + 16g …; zeros beyond S."""
@@ -77,12 +78,12 @@ class Frame(Code):
                 read = []
                 for u in range(lanes):
                     here = b.add(j, const(u))
-                    count = b.select(b.icmp_signed("<", here, self.s["S"]), left, const(0))
+                    count = b.select(b.icmp_signed("<", here, self.slots["S"]), left, const(0))
                     read.append(self.load(self.at(source, b.add(b.mul(here, row), k)), self.first(count)))
                 for i, vector in enumerate(self.transposed(read)):
                     self.store(vector, self.at(base, b.mul(b.add(k, const(i)), const(self.form.panel))))
             self.loop(const(0), steps, lanes, block)
-        self.loop(const(0), self.s["wide"], lanes, rows)
+        self.loop(const(0), self.slots["wide"], lanes, rows)
 
     def pack_rows(self, source: Any, row: Any, count: Any, width: Any, target: Any) -> None:
         """Panels of the columns of `count` rows, zeros beyond the width."""
@@ -99,7 +100,7 @@ class Frame(Code):
 
     def scores(self, row: Any, unit: Any, query: Any, count: Any, body: Callable[[Any, Any, Any], None]) -> None:
         """body(v, scaled and masked scores, mask of lanes) for the vectors of a row; scores outside the mask are -inf."""
-        mask_row = self.at(self.s["mask"], self.b.add(self.word(self.s["mask_start"], unit), self.b.mul(query, self.s["mask_row"]))) if self.masked else None
+        mask_row = self.at(self.slots["mask"], self.b.add(self.word(self.slots["mask_start"], unit), self.b.mul(query, self.slots["mask_row"]))) if self.masked else None
 
         def part(v: Any, mask: Any) -> None:
             x = self.b.fmul(self.load(self.at(row, v)), self.scale)
@@ -112,13 +113,13 @@ class Frame(Code):
 
     def _added(self, row: Any, v: Any, mask: Any) -> Any:
         """The mask's numbers: adjacent, or one for all."""
-        value = self.variable(self.form.vector)
-        with self.b.if_else(self.b.icmp_signed("==", self.s["mask_column"], const(0))) as (one, many):
+        value = self.variable(self.form.vector, self.zero())
+        with self.b.if_else(self.b.icmp_signed("==", self.slots["mask_column"], const(0))) as (one, many):
             with one:
                 self.b.store(self.splat(self.b.load(row, typ=self.form.real)), value)
             with many:
                 self.b.store(self.load(self.at(row, v), mask), value)
-        return self.b.load(value, typ=self.form.vector)
+        return self.value(value)
 
     def clear(self, row: Any, begin: Any, end: Any) -> None:
         """Zeros in whole vectors from the first that begins at `begin` or later."""
@@ -143,11 +144,11 @@ def forward(form: Form, masked: bool, causal: bool, name: str) -> str:
     module = ir.Module(name)
     parts = tiles(module, form)
     k = Frame(module, name, form, FORWARD_SLOTS, masked, causal)
-    b, s = k.b, k.s
+    b, s = k.b, k.slots
     panel = const(form.panel)
     rounded = b.mul(b.sdiv(b.add(s["D"], const(form.lanes - 1)), const(form.lanes)), const(form.lanes))
-    out = k.variable(form.vector, count=max(form.rows) * 4)
-    inverse = k.variable(form.vector, count=max(form.rows))
+    out = k.array(max(form.rows) * WIDTH)
+    inverse = k.array(max(form.rows))
 
     def unit(u: Any) -> None:
         (q, q_row), (keys, k_row), (values, v_row), (y, y_row) = (k.matrix(n, u) for n in ("q", "k", "v", "out"))
@@ -174,24 +175,22 @@ def forward(form: Form, masked: bool, causal: bool, name: str) -> str:
         query = b.add(t, r)
         row = k.at(s["scores"], b.mul(r, s["wide"]))
         count = k.sees(query)
-        top, total = k.variable(form.vector), k.variable(form.vector)
-        b.store(k.real(float("-inf")), top)
-        b.store(k.zero(), total)
+        top, total = k.variable(form.vector, k.real(float("-inf"))), k.variable(form.vector, k.zero())
 
         def scaled(v: Any, x: Any, mask: Any) -> None:
             k.store(x, k.at(row, v))
-            b.store(k.larger(x, b.load(top, typ=form.vector)), top)
+            b.store(k.larger(x, k.value(top)), top)
         k.scores(row, u, query, count, scaled)
-        highest = k.fold(b.load(top, typ=form.vector), k.larger)
+        highest = k.fold(k.value(top), k.larger)
         highest = b.select(b.fcmp_ordered("==", highest, k.real(float("-inf"))), k.zero(), highest)
 
         def weigh(v: Any) -> None:
             e = k.exp(b.fsub(k.load(k.at(row, v)), highest))
             k.store(e, k.at(row, v))
-            b.store(b.fadd(b.load(total, typ=form.vector), e), total)
+            b.store(b.fadd(k.value(total), e), total)
         k.loop(const(0), b.add(count, const(form.lanes - 1)), form.lanes, weigh)
         k.clear(row, count, most)
-        whole = k.fold(b.load(total, typ=form.vector), b.fadd)
+        whole = k.fold(k.value(total), b.fadd)
         nothing = b.fcmp_ordered("==", whole, k.zero())
         k.store(b.select(nothing, k.zero(), b.fdiv(k.real(1.0), whole)), k.at(inverse, b.mul(r, const(form.lanes))))
         logarithm = b.fadd(highest, vector_math.emit(b, "log", whole))
@@ -205,9 +204,9 @@ def backward(form: Form, masked: bool, causal: bool, name: str) -> str:
     module = ir.Module(name)
     parts, sums = tiles(module, form), tiles(module, form, "sum", columns=True, add=True)
     k = Frame(module, name, form, BACKWARD_SLOTS, masked, causal)
-    b, s = k.b, k.s
+    b, s = k.b, k.slots
     panel = const(form.panel)
-    out = k.variable(form.vector, count=max(form.rows) * 4)
+    out = k.array(max(form.rows) * WIDTH)
 
     def rounded(n: Any) -> Any:
         return b.mul(b.sdiv(b.add(n, const(form.lanes - 1)), const(form.lanes)), const(form.lanes))
@@ -271,11 +270,10 @@ def backward(form: Form, masked: bool, causal: bool, name: str) -> str:
     def slopes(u: Any, query: Any, r: Any, dy: Any, y: Any, most: Any) -> None:
         row, slope = (k.at(s[n], b.mul(r, s["wide"])) for n in ("scores", "slopes"))
         count = k.sees(query)
-        product = k.variable(form.vector)
-        b.store(k.zero(), product)
+        product = k.variable(form.vector, k.zero())
         k.vectors(const(0), s["E"], lambda v, mask: b.store(
-            k.fma(k.load(k.at(dy, v), mask), k.load(k.at(y, v), mask), b.load(product, typ=form.vector)), product) and None)
-        delta = k.fold(b.load(product, typ=form.vector), b.fadd)
+            k.fma(k.load(k.at(dy, v), mask), k.load(k.at(y, v), mask), k.value(product)), product) and None)
+        delta = k.fold(k.value(product), b.fadd)
         total = k.splat(b.load(k.at(s["sums"], b.add(b.mul(u, s["T"]), query)), typ=form.real))
         total = b.select(b.fcmp_ordered("==", total, k.real(float("-inf"))), k.real(float("inf")), total)
 

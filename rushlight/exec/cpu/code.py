@@ -11,25 +11,26 @@ from rushlight.exec.cpu.cells import constant
 from rushlight.exec.cpu.scalars import Scalars
 
 I64, I32, I1, POINTER = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.PointerType()
+KERNEL = ir.FunctionType(I64, [POINTER, I64, I64, I64])  # slots, begin, end, thread
 
 
 class Code:
-    """A kernel that is being written. Slots of the argument block are read in order with `slot`."""
+    """A kernel that is being written, or another function. Slots of the argument block are read in order with `slot`."""
 
-    def __init__(self, name: str, lanes: int):
-        self.module = ir.Module(name)
-        self.function = ir.Function(self.module, ir.FunctionType(I64, [POINTER, I64, I64, I64]), name)
+    def __init__(self, name: str, lanes: int, function: Any = None):
+        self.function = ir.Function(ir.Module(name), KERNEL, name) if function is None else function
+        self.module = self.function.module
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.s = Scalars(self.b, lanes)
         self.entry = self.function.entry_basic_block
         self.lanes = lanes
         self.iota = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
-        self.at = 0
+        self.slots_read = 0
 
     def slot(self) -> Any:
         """The next 64-bit slot."""
-        value = self.b.load(self.b.gep(self.function.args[0], [constant(I64, self.at)], source_etype=I64), typ=I64)
-        self.at += 1
+        value = self.b.load(self.b.gep(self.function.args[0], [constant(I64, self.slots_read)], source_etype=I64), typ=I64)
+        self.slots_read += 1
         return value
 
     def pointer(self) -> Any:

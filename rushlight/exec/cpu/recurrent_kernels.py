@@ -16,7 +16,8 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu import vector_math
-from rushlight.exec.cpu.tiles import KERNEL, POINTER, WIDTH, Code, Form, Segment, const, tiles
+from rushlight.exec.cpu.code import KERNEL, POINTER
+from rushlight.exec.cpu.tiles import WIDTH, Form, Segment, Vectors, const, tiles
 
 FORWARD_SLOTS = ("numbers", "steps", "hidden", "inputs", "active", "first_row", "x_start", "x_stride", "batch",
                  "*x", "*h0", "*c0", "*w_ih", "*w_hh", "*bias", "*y", "*h", "*c", "*state", "*gates", "*cells")
@@ -47,20 +48,20 @@ KINDS = {k.name: k for k in (Kind("lstm", 4, (0, 1, 2, 3), (0, 1, 2, 3), 4), Kin
                              Kind("rnn_tanh", 1, (0, 1, 2, 3), (0, 1, 2, 3), 0), Kind("rnn_relu", 1, (0, 1, 2, 3), (0, 1, 2, 3), 0))}
 
 
-class Frame(Code):
+class Frame(Vectors):
     """A kernel with named slots."""
 
     def __init__(self, module: Any, name: str, form: Form, slots: tuple[str, ...]):
         super().__init__(ir.Function(module, KERNEL, name), form)
-        self.s = {}
+        self.slots = {}
         for i, slot in enumerate(slots):
             value = self.word(self.function.args[0], i)
-            self.s[slot.lstrip("*")] = self.b.inttoptr(value, POINTER) if slot[0] == "*" else value
+            self.slots[slot.lstrip("*")] = self.b.inttoptr(value, POINTER) if slot[0] == "*" else value
         for table in ("active", "first_row", "x_start", "y_start"):
-            if table in self.s:
-                self.s[table] = self.b.inttoptr(self.s[table], POINTER)
+            if table in self.slots:
+                self.slots[table] = self.b.inttoptr(self.slots[table], POINTER)
         self.begin, self.end = self.function.args[1:3]
-        self.hidden = self.s["hidden"]
+        self.hidden = self.slots["hidden"]
 
     def f(self, name: str, x: Any) -> Any:
         return vector_math.emit(self.b, name, x)
@@ -71,7 +72,7 @@ class Frame(Code):
 
     def active(self, step: Any, by: int = 0) -> Any:
         """How many sequences are active at a step, or one before (-1) or after (1)."""
-        return self.word(self.s["active"], self.b.add(step, const(1 + by)))
+        return self.word(self.slots["active"], self.b.add(step, const(1 + by)))
 
     def mine(self, count: Any) -> Any:
         """The end of this thread's rows below a count."""
@@ -87,7 +88,7 @@ def bias(kind: Kind, form: Form, given: bool, name: str) -> str:
     """The biases of a panel's four sums, side by side; units are panels. Zeros where the layer has none."""
     module = ir.Module(name)
     k = Frame(module, name, form, BIAS_SLOTS)
-    b, s, H = k.b, k.s, k.hidden
+    b, s, H = k.b, k.slots, k.hidden
 
     def panel(p: Any) -> None:
         for j in range(WIDTH):
@@ -112,8 +113,8 @@ def forward(kind: Kind, form: Form, keep: bool, name: str) -> str:
     module = ir.Module(name)
     parts = tiles(module, form, segments=(kind.x, kind.h))
     k = Frame(module, name, form, FORWARD_SLOTS)
-    b, s, H = k.b, k.s, k.hidden
-    out = k.variable(form.vector, count=max(form.rows) * WIDTH)
+    b, s, H = k.b, k.slots, k.hidden
+    out = k.array(max(form.rows) * WIDTH)
     half = b.mul(s["batch"], H)  # elements of one of the two state buffers
     wide = form.panel if kind.adjacent else form.lanes
 
@@ -185,12 +186,12 @@ class Row:
 
     def give(self, h: Any, mask: Any) -> None:
         self.k.store(h, self.place(self.new, self.n), mask)
-        self.k.store(h, self.place(self.k.s["y"], self.at_row), mask)
+        self.k.store(h, self.place(self.k.slots["y"], self.at_row), mask)
 
     def save(self, values: tuple[Any, ...], mask: Any) -> None:
         if self.keep:
             for i, value in enumerate(values):
-                self.k.store(value, self.place(self.k.s["gates"], self.at_row, i, self.kind.saved), mask)
+                self.k.store(value, self.place(self.k.slots["gates"], self.at_row, i, self.kind.saved), mask)
 
 
 def _lstm(r: Row) -> None:
@@ -199,13 +200,13 @@ def _lstm(r: Row) -> None:
     g = k.f("tanh", r.sum(2))
 
     def finish(mask: Any) -> None:
-        at = r.place(k.s["c"], r.n)
+        at = r.place(k.slots["c"], r.n)
         c = k.fma(f, k.load(at, mask), b.fmul(i, g))
         k.store(c, at, mask)
         r.give(b.fmul(o, k.f("tanh", c)), mask)
         r.save((i, f, g, o), mask)
         if r.keep:
-            k.store(c, r.place(k.s["cells"], r.at_row), mask)
+            k.store(c, r.place(k.slots["cells"], r.at_row), mask)
     r.units(finish)
 
 
@@ -243,8 +244,8 @@ def backward(kind: Kind, form: Form, name: str) -> str:
     segments: tuple[Segment, ...] = ((0, 1, 2, 3), (0, 1, 2, 3)) if kind.name == "gru" else ((0, 1, 2, 3),)
     parts = tiles(module, form, segments=segments)
     k = Frame(module, name, form, BACKWARD_SLOTS)
-    b, s, H = k.b, k.s, k.hidden
-    out = k.variable(form.vector, count=max(form.rows) * WIDTH)
+    b, s, H = k.b, k.slots, k.hidden
+    out = k.array(max(form.rows) * WIDTH)
     width = b.mul(H, const(wide))
     depth = b.mul(H, const(kind.gates))
     block_size = b.mul(depth, const(form.panel))
@@ -304,7 +305,7 @@ class Back:
 
     def __init__(self, k: Frame, kind: Kind, n: Any, row: Any, dgates: Any, had: Any, previous: Any, dy: Any):
         self.k, self.kind, self.row, self.dgates, self.dy = k, kind, row, dgates, dy
-        s, H = k.s, k.hidden
+        s, H = k.slots, k.hidden
         self.dh, self.dc = k.row(s["dh"], n, H), k.row(s["dc"], n, H)
         self.gates = k.row(s["gates"], row, k.b.mul(H, const(kind.saved)))
         self.cells, self.y = k.row(s["cells"], row, H), k.row(s["y"], row, H)

@@ -13,10 +13,10 @@ from typing import Any
 
 from llvmlite import ir
 
+from rushlight.exec.cpu.code import I64, KERNEL, POINTER, Code
 from rushlight.exec.cpu.jit import vector_bytes
 
-I1, I8, I32, I64, POINTER = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.PointerType()
-KERNEL = ir.FunctionType(I64, [POINTER, I64, I64, I64])  # slots, begin, end, thread
+I32 = ir.IntType(32)
 WIDTH = 4  # vectors of a panel
 REALS = {"float32": (ir.FloatType(), 4), "float64": (ir.DoubleType(), 8)}
 
@@ -62,46 +62,23 @@ def const(value: int) -> Any:
     return ir.Constant(I64, value)
 
 
-class Code:
-    """Instructions of one function: loops, addresses, vectors of one `Form`."""
+class Vectors(Code):
+    """A function that works on vectors of one `Form`."""
 
     def __init__(self, function: Any, form: Form):
-        self.function = function
+        super().__init__(function.name, form.lanes, function)
         self.form = form
-        self.b = ir.IRBuilder(function.append_basic_block("entry"))
-        self.iota = ir.Constant(ir.VectorType(I64, form.lanes), list(range(form.lanes)))
 
-    # --- control --------------------------------------------------------------------------------------------------
-    def variable(self, type_: Any, value: Any = None, count: int = 1) -> Any:
-        """Stack memory, set to a value here; single values become registers."""
+    def array(self, count: int) -> Any:
+        """Stack memory for so many vectors."""
         with self.b.goto_entry_block():
-            place = self.b.alloca(type_, count) if count > 1 else self.b.alloca(type_)
-            place.align = 64 if count > 1 else None
-        if value is not None:
-            self.b.store(value, place)
+            place = self.b.alloca(self.form.vector, count)
+            place.align = 64
         return place
 
-    def loop(self, begin: Any, end: Any, step: int, body: Callable[[Any], None]) -> Any:
-        """for (i = begin; i + step <= end; i += step) body(i); gives the value after the last i."""
-        counter = self.variable(I64, begin)
-        head, inner, after = (self.function.append_basic_block(n) for n in ("head", "body", "after"))
-        self.b.branch(head)
-        self.b.position_at_end(head)
-        i = self.b.load(counter, typ=I64)
-        reach = i if step == 1 else self.b.add(i, const(step - 1))
-        self.b.cbranch(self.b.icmp_signed("<", reach, end), inner, after)
-        self.b.position_at_end(inner)
-        body(i)
-        self.b.store(self.b.add(i, const(step)), counter)
-        self.b.branch(head)
-        self.b.position_at_end(after)
-        return self.b.load(counter, typ=I64)
-
-    def least(self, x: Any, y: Any) -> Any:
-        return self.b.select(self.b.icmp_signed("<", x, y), x, y)
-
-    def most(self, x: Any, y: Any) -> Any:
-        return self.b.select(self.b.icmp_signed(">", x, y), x, y)
+    def value(self, place: Any) -> Any:
+        """What a variable of a vector holds."""
+        return self.b.load(place, typ=self.form.vector)
 
     # --- memory ---------------------------------------------------------------------------------------------------
     def at(self, base: Any, offset: Any, type_: Any = None) -> Any:
@@ -145,12 +122,6 @@ class Code:
         """The mask of the first `count` lanes."""
         return self.b.icmp_signed("<", self.iota, self.splat(count))
 
-    def vectors(self, begin: Any, end: Any, body: Callable[[Any, Any], None]) -> None:
-        """body(v, None) for whole vectors, then body(v, mask) for what is left."""
-        v = self.loop(begin, end, self.form.lanes, lambda v: body(v, None))
-        with self.b.if_then(self.b.icmp_signed("<", v, end)):
-            body(v, self.first(self.b.sub(end, v)))
-
     def copy(self, source: Any, target: Any, count: Any) -> None:
         """Adjacent elements."""
         self.vectors(const(0), count, lambda v, mask: self.store(self.load(self.at(source, v), mask), self.at(target, v), mask))
@@ -187,7 +158,7 @@ class Code:
     def by_tiles(self, begin: Any, end: Any, body: Callable[[Any, int], None]) -> None:
         """body(first row, height) over rows in tiles of the heights that the form has."""
         for height in self.form.rows:
-            begin = self.loop(begin, end, height, lambda i, h=height: body(i, h))
+            begin = self.b.load(self.loop(begin, end, height, lambda i, h=height: body(i, h)), typ=I64)
 
 
 Segment = tuple[int, ...]  # which of the four sums each vector of a panel goes to
@@ -203,7 +174,7 @@ def tile(module: Any, name: str, form: Form, rows: int, segments: Sequence[Segme
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64, *[POINTER, POINTER, I64, I64] * len(segments)]), name)
     function.linkage = "internal"
     function.attributes.add("noinline")
-    c = Code(function, form)
+    c = Vectors(function, form)
     out, step_out = function.args[:2]
     used = sorted({i for s in segments for i in s})
     starts = {(r, i): c.at(out, c.b.add(c.b.mul(step_out, const(r)), const(i * form.lanes))) for r in range(rows) for i in used}
@@ -221,11 +192,11 @@ def tile(module: Any, name: str, form: Form, rows: int, segments: Sequence[Segme
             for r, line in enumerate(lines):
                 x = c.splat(c.b.load(c.at(line, c.b.mul(k, stride) if columns else k), typ=form.real))
                 for i, part in zip(segment, parts):
-                    c.b.store(c.fma(x, part, c.b.load(sums[r, i], typ=form.vector)), sums[r, i])
+                    c.b.store(c.fma(x, part, c.value(sums[r, i])), sums[r, i])
             c.b.store(c.at(b, len(segment) * form.lanes), place)
         c.loop(const(0), depth, 1, step)
     for key, s in sums.items():
-        c.store(c.b.load(s, typ=form.vector), starts[key])
+        c.store(c.value(s), starts[key])
     c.b.ret_void()
     return function
 
@@ -247,7 +218,7 @@ def pack_kernel(form: Form, groups: int, name: str) -> str:
     """
     module = ir.Module(name)
     function = ir.Function(module, KERNEL, name)
-    c = Code(function, form)
+    c = Vectors(function, form)
     slot = {n.lstrip("*"): c.word(function.args[0], i) for i, n in enumerate(PACK_SLOTS)}
     target, source = (c.b.inttoptr(slot[n], POINTER) for n in ("target", "source"))
     mul, add = c.b.mul, c.b.add
