@@ -15,7 +15,7 @@ from rushlight.ir.dtype import DType
 from rushlight.ir.spec import channels_last_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import creation, formats, functions, sparse_methods
-from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_overlap, flat_memory, gradient_edge, new_tensor, unwrap, wrap)
+from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_overlap, flat_memory, gradient_edge, new_tensor, sync_view, unwrap, wrap)
 from rushlight.tensor import method_forms
 from rushlight.tensor.device import CPU, check_device
 from rushlight.tensor.functions import common, indexing, pointwise, shape
@@ -457,6 +457,11 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
     return self
 
 
+def xpu(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """The tensor on an Intel GPU: AssertionError, there is none."""
+    raise AssertionError("Torch not compiled with XPU enabled")
+
+
 def pin_memory(self: Tensor, device: Any = None) -> Tensor:
     """The tensor itself: there is no accelerator to pin memory for."""
     return self
@@ -603,6 +608,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         shape.expand(src, self._spec.shape)
     if src is not self:
         check_overlap(self, (src,))
+    if src.requires_grad and src._base is not None and state.grad:
+        sync_view(src)
     return assign(self, src, severs=True)
 
 

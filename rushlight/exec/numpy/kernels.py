@@ -32,6 +32,8 @@ def cast(x: Array, dtype: DType) -> Array:
         x = x.real if dtype.name != "bool" else x != 0
     if x.dtype.kind == "f" and dtype.kind in "ui" and dtype.name != "int64":
         return x.astype(np.int64).astype(dtype.numpy)
+    if dtype.name == "float8_e4m3fn":  # the only float without infinity: PyTorch's conversion ends at the largest number
+        x = np.clip(x.astype(np.float32), -448, 448)
     return x.astype(dtype.numpy)
 
 
@@ -67,7 +69,10 @@ def trunc_divide(x: Any, y: Any) -> Any:
 
 def remainder(x: Any, y: Any) -> Any:
     _zero_check(x, y)
-    return np.remainder(x, y)
+    if np.result_type(x, y).kind != "f":
+        return np.remainder(x, y)
+    rest = np.fmod(x, y)  # a zero keeps the sign of x, as it does in PyTorch
+    return np.where((rest != 0) & ((rest < 0) != (y < 0)), rest + y, rest).astype(rest.dtype, copy=False)
 
 
 def fmod(x: Any, y: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from rushlight.ir.dtype import HALF, DType, float32, int64
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, keeps
+from rushlight.tensor.core import Tensor, apply, keeps, lasting
 from rushlight.tensor.functions.common import cast, give, is_float, need_tensor, to_float, wrap_dim, wrap_dims
 from rushlight.tensor.result_types import result
 
@@ -66,7 +66,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     dims = wrap_dims(dim, len(x._spec.shape))
     n = count(x, dims)
     total = apply(TABLE["sum"], (wide(x),), (dims, bool(keepdim)))
-    return give(out, cast(total / n if n else total * float("nan"), x._spec.dtype))
+    return give(out, cast(lasting(total / n if n else total * float("nan")), x._spec.dtype))
 
 
 def wide(x: Tensor) -> Tensor:
