@@ -10,6 +10,7 @@ from rushlight.autograd.grad_mode import (enable_grad, inference_mode, is_grad_e
                                           set_grad_enabled)
 from rushlight.ir import dtype as _dtypes
 from rushlight.ir.dtype import DType as dtype  # noqa: F401,N813
+from rushlight.ir.dtype import float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz  # noqa: F401
 from rushlight.ir.dtype import (bfloat16, complex64, complex128, float16, float32, float64, int8, int16, int32, int64, uint8, uint16,  # noqa: F401
                                 uint32, uint64)
 from rushlight.tensor import methods as _methods  # noqa: F401

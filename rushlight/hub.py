@@ -114,3 +114,9 @@ def load(repo_or_dir: str, model: str, *args: Any, source: str = "github", trust
         raise NotImplementedError(f"hub.load from {source!r} is not provided: clone {repo_or_dir} and call "
                                   f"hub.load(folder, {model!r}, source='local')")
     return _entry(repo_or_dir, model)(*args, **kwargs)
+
+
+def _get_torch_home() -> str:
+    """$TORCH_HOME, or the folder of caches that get_dir() is in without set_dir."""
+    home = os.environ.get("TORCH_HOME", os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"))
+    return os.path.expanduser(home)

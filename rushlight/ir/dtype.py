@@ -60,9 +60,15 @@ complex128 = DType("complex128", np.dtype(np.complex128), "c", "c128", 11)
 uint16 = DType("uint16", np.dtype(np.uint16), "u", "u16", 12)
 uint32 = DType("uint32", np.dtype(np.uint32), "u", "u32", 13)
 uint64 = DType("uint64", np.dtype(np.uint64), "u", "u64", 14)
+# One byte per number: stored and converted; computing needs a wider type, as in PyTorch.
+float8_e4m3fn = DType("float8_e4m3fn", np.dtype(ml_dtypes.float8_e4m3fn), "f", "f8e4m3", 15)
+float8_e5m2 = DType("float8_e5m2", np.dtype(ml_dtypes.float8_e5m2), "f", "f8e5m2", 16)
+float8_e4m3fnuz = DType("float8_e4m3fnuz", np.dtype(ml_dtypes.float8_e4m3fnuz), "f", "f8e4m3z", 17)
+float8_e5m2fnuz = DType("float8_e5m2fnuz", np.dtype(ml_dtypes.float8_e5m2fnuz), "f", "f8e5m2z", 18)
+FLOAT8: tuple[DType, ...] = (float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz)
 
 ALL: tuple[DType, ...] = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64, complex64,
-                          complex128, uint16, uint32, uint64)
+                          complex128, uint16, uint32, uint64, *FLOAT8)
 BY_NAME: dict[str, DType] = {d.name: d for d in ALL}
 BY_NUMPY: dict[np.dtype, DType] = {d.numpy: d for d in ALL}
 REAL_OF: dict[DType, DType] = {complex64: float32, complex128: float64}

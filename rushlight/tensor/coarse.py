@@ -148,6 +148,9 @@ def region(name: str, rule: Any, inputs: list[Any], attrs: tuple[Any, ...], coun
                                               attrs="flags types", decompose=lambda F, *a: rule(F, *a[:-2], *a[-2]), differentiable=False)
     asked = (attrs, tuple([(o._spec.dtype, o._spec.shape) for o in outputs]))
     node = record(op, inputs, asked)
+    held = None
+    if any(t._storage.home is not None for t in outputs):  # writing memory that others map runs the node: all its results must be there
+        held = [Storage(cell, s.numel, s.dtype) for cell, s in zip(node.outs, node.sig.results)]
     for target, cell, s in zip(outputs, node.outs, node.sig.results):
         if target._spec.plain and target._storage.size == target._spec.numel:
             target._storage.replace(cell)
@@ -155,6 +158,7 @@ def region(name: str, rule: Any, inputs: list[Any], attrs: tuple[Any, ...], coun
         else:
             _assign(target, new_tensor(Storage(cell, s.numel, s.dtype), s))
     outputs.clear()
+    del held
     realize_when_large(node.graph)
 
 

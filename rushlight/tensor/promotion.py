@@ -21,6 +21,9 @@ def promote_types(type1: DType, type2: DType) -> DType:
     a, b = type1, type2
     if a is b:
         return a
+    if a in d.FLOAT8 or b in d.FLOAT8:
+        from rushlight.ops.domains import SCALAR_NAMES
+        raise RuntimeError(f"Promotion for Float8 Types is not supported, attempted to promote {SCALAR_NAMES[a.name]} and {SCALAR_NAMES[b.name]}")
     ca, cb = CATEGORY[a.kind], CATEGORY[b.kind]
     if ca != cb:
         low, high = (a, b) if ca < cb else (b, a)
