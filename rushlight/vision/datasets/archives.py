@@ -51,7 +51,7 @@ def extract_archive(from_path: str | Path, to_path: str | Path | None = None, re
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as place:
         try:
             if archive:
-                _unpack(from_path, place, archive, compression)
+                _unpack(from_path, place, archive)
             else:
                 with COMPRESSIONS[compression](from_path, "rb") as source, open(Path(place) / Path(from_path).name.removesuffix(suffix), "wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
@@ -64,12 +64,12 @@ def extract_archive(from_path: str | Path, to_path: str | Path | None = None, re
     return str(result) if isinstance(from_path, str) else result
 
 
-def _unpack(path: str | Path, folder: str, archive: str, compression: str) -> None:
+def _unpack(path: str | Path, folder: str, archive: str) -> None:
     if archive == ".zip":
         with zipfile.ZipFile(path) as pack:
             pack.extractall(folder)
         return
-    with tarfile.open(path, f"r:{compression[1:]}" if compression else "r") as pack:
+    with tarfile.open(path, "r:*") as pack:
         if hasattr(tarfile, "data_filter"):
             pack.extractall(folder, filter="data")
             return

@@ -49,7 +49,8 @@ def make_dataset(directory: str | Path, class_to_idx: dict[str, int] | None = No
     if (extensions is None) == (is_valid_file is None):
         raise ValueError("Both extensions and is_valid_file cannot be None or not None at the same time")
     valid = is_valid_file or (lambda path: has_file_allowed_extension(path, extensions or ()))
-    found, empty = [], []
+    found: list[tuple[str, int]] = []
+    empty: list[str] = []
     for name in sorted(class_to_idx):
         before = len(found)
         for folder, _, files in sorted(os.walk(os.path.join(directory, name), followlinks=True)):

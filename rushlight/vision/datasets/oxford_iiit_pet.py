@@ -65,7 +65,7 @@ class OxfordIIITPet(VisionDataset):
         image = pil_loader(self._images[idx])
         one = {"category": lambda: self._labels[idx], "binary-category": lambda: self._bin_labels[idx],
                "segmentation": lambda: open_picture(self._segs[idx])}
-        found = [one[kind]() for kind in self._target_types]
+        found = [one[kind]() for kind in self._target_types]  # type: ignore[no-untyped-call]
         target: Any = None if not found else found[0] if len(found) == 1 else tuple(found)
         return (image, target) if self.transforms is None else self.transforms(image, target)
 

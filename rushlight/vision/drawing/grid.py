@@ -59,7 +59,7 @@ def _as_batch(tensor: Any) -> np.ndarray:
 
 def _scaled(pixels: np.ndarray, value_range: tuple[float, float] | None) -> np.ndarray:
     low, high = value_range if value_range is not None else (float(pixels.min()), float(pixels.max()))
-    return (np.clip(pixels, low, high) - pixels.dtype.type(low)) / pixels.dtype.type(max(high - low, 1e-5))
+    return (np.clip(pixels, low, high) - pixels.dtype.type(low)) / pixels.dtype.type(max(high - low, 1e-5))  # type: ignore[no-any-return]
 
 
 def save_image(tensor: Any, fp: str | Path | Any, format: str | None = None, **kwargs: Any) -> None:  # noqa: A002

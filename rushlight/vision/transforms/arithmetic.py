@@ -17,7 +17,7 @@ def channels_first(pictures: np.ndarray) -> np.ndarray:
 def bytes_to_unit(values: np.ndarray, dtype: DType) -> np.ndarray:
     """uint8 0..255 as floats 0..1: v / 255."""
     floats = values.astype(dtype.numpy)
-    return np.divide(floats, floats.dtype.type(255), out=floats)
+    return np.divide(floats, floats.dtype.type(255), out=floats)  # type: ignore[no-any-return]
 
 
 def per_channel(numbers: Sequence[float], dtype: np.dtype) -> np.ndarray:
@@ -28,4 +28,4 @@ def per_channel(numbers: Sequence[float], dtype: np.dtype) -> np.ndarray:
 def normalized(values: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """(values - mean) / std per channel."""
     out = np.subtract(values, per_channel(mean, values.dtype))
-    return np.divide(out, per_channel(std, values.dtype), out=out)
+    return np.divide(out, per_channel(std, values.dtype), out=out)  # type: ignore[no-any-return]

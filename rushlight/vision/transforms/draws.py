@@ -86,7 +86,7 @@ def dirichlet(alphas: list[float], rows: int = 1) -> np.ndarray:
     """``torch._sample_dirichlet``: float32 (rows, len(alphas)), gamma numbers divided by their sum."""
     gammas = np.array([[_gamma(float(np.float32(a))) for a in alphas] for _ in range(rows)])
     shares = (gammas / gammas.sum(-1, keepdims=True)).astype(np.float32)
-    return np.clip(shares, np.finfo(np.float32).tiny, np.nextafter(np.float32(1), np.float32(0)))
+    return np.clip(shares, np.finfo(np.float32).tiny, np.nextafter(np.float32(1), np.float32(0)))  # type: ignore[no-any-return]
 
 
 def _gamma(alpha: float) -> float:

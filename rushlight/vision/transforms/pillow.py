@@ -74,7 +74,7 @@ def _pad_array(img: Any, padding: int | Sequence[int], mode: Any) -> np.ndarray:
         img = img.crop((max(-left, 0), max(-top, 0), img.width - max(-right, 0), img.height - max(-bottom, 0)))
     pixels = np.asarray(img)
     widths = [(max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0)), (0, 0)][:pixels.ndim]
-    return np.pad(pixels, widths, mode)  # type: ignore[no-any-return]
+    return np.pad(pixels, widths, mode)
 
 
 def rotate(img: Any, angle: float, resample: int, expand: bool, center: Any, fill: Any) -> Any:

@@ -48,7 +48,7 @@ class RandomCrop(Module):
             img = F.pad(img, [self.size[1] - width, 0], self.fill, self.padding_mode)
         if self.pad_if_needed and height < self.size[0]:
             img = F.pad(img, [0, self.size[0] - height], self.fill, self.padding_mode)
-        return F.crop(img, *self.get_params(img, self.size))  # type: ignore[arg-type]
+        return F.crop(img, *self.get_params(img, self.size))
 
     def __repr__(self) -> str:
         return shown(self, f"size={self.size}, padding={self.padding}")

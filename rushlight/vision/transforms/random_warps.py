@@ -80,7 +80,7 @@ class RandomAffine(Module):
     def forward(self, img: Any) -> Any:
         _, height, width = F.get_dimensions(img)
         drawn = self.get_params(self.degrees, self.translate, self.scale, self.shear, [width, height])
-        return F.affine(img, *drawn, interpolation=self.interpolation, fill=fill_for(img, self.fill), center=self.center)
+        return F.affine(img, *drawn, interpolation=self.interpolation, fill=fill_for(img, self.fill), center=self.center)  # type: ignore[misc]
 
     def __repr__(self) -> str:
         parts = [f"degrees={self.degrees}", *(f"{name}={getattr(self, name)}" for name in ("translate", "scale", "shear") if getattr(self, name) is not None)]

@@ -70,7 +70,7 @@ class TVTensor(Tensor):
 def plain(tensor: Any) -> Tensor:
     """The same tensor without its kind."""
     if type(tensor) is Tensor or not isinstance(tensor, TVTensor):
-        return tensor  # type: ignore[no-any-return]
+        return tensor
     made = alias(Tensor, tensor)
     for name in tensor._facts:
         made.__dict__.pop(name, None)

@@ -105,7 +105,7 @@ class WrappedDataset(VisionDataset):
         return sample if self.transforms is None else self.transforms(*sample)
 
     def __len__(self) -> int:
-        return len(self._dataset)  # type: ignore[arg-type]
+        return len(self._dataset)
 
 
 def wrap_dataset_for_transforms_v2(dataset: Any, target_keys: Any = None) -> WrappedDataset:

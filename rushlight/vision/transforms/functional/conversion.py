@@ -116,7 +116,7 @@ def normalize(tensor: Tensor, mean: Any, std: Any, inplace: bool = False) -> Ten
     if tensor.dtype in (dtypes.float32, dtypes.float64) and not inplace and not tensor.requires_grad:
         return wrap(normalized(unwrap(tensor), _numbers(mean), _numbers(std)))
     mean, std = _channel_tensor(mean, tensor.dtype), _channel_tensor(std, tensor.dtype)
-    return tensor.sub_(mean).div_(std) if inplace else (tensor - mean) / std  # type: ignore[attr-defined,operator]
+    return tensor.sub_(mean).div_(std) if inplace else (tensor - mean) / std  # type: ignore[attr-defined, no-any-return]
 
 
 def _check_float_image(image: Any, std: Any) -> None:
@@ -136,7 +136,7 @@ def _numbers(values: Any) -> Any:
 
 def _channel_tensor(values: Any, dtype: DType) -> Tensor:
     made = values.to(dtype) if isinstance(values, Tensor) else tensor(values, dtype=dtype)  # type: ignore[attr-defined]
-    return made.view(-1, 1, 1) if made.dim() else made  # type: ignore[attr-defined]
+    return made.view(-1, 1, 1) if made.dim() else made  # type: ignore[union-attr]
 
 
 def convert_image_dtype(image: Tensor, dtype: DType = dtypes.float32) -> Tensor:
@@ -157,7 +157,7 @@ def convert_image_dtype(image: Tensor, dtype: DType = dtypes.float32) -> Tensor:
         return image.to(dtype) / top  # type: ignore[attr-defined,no-any-return]
     wanted = _maximum(dtype)
     if top > wanted:
-        return (image // ((top + 1) // (wanted + 1))).to(dtype)  # type: ignore[operator,no-any-return]
+        return (image // ((top + 1) // (wanted + 1))).to(dtype)  # type: ignore[attr-defined, no-any-return, operator]
     return image.to(dtype) * ((wanted + 1) // (top + 1))  # type: ignore[attr-defined,no-any-return]
 
 

@@ -75,7 +75,7 @@ def resize_to(img: Any, size: Sequence[int] | None, mode: InterpolationMode, max
     if not isinstance(img, Tensor):
         if antialias is False:
             warnings.warn("Anti-alias option is always applied for PIL Image input. Argument antialias is ignored.", stacklevel=3)
-        return pillow.resize(img, *wanted, PILLOW[mode])
+        return pillow.resize(img, *wanted, PILLOW[mode])  # type: ignore[call-arg]
     if mode.value not in TENSOR_RESIZES:
         raise NotImplementedError(f"Interpolation mode {mode.value!r} is for PIL images only; tensors know {', '.join(TENSOR_RESIZES)}")
     smooth = bool(antialias) and mode.value in ("bilinear", "bicubic")
@@ -86,10 +86,10 @@ def resize_to(img: Any, size: Sequence[int] | None, mode: InterpolationMode, max
 
 def _resize_tensor(img: Any, size: list[int], method: str, antialias: bool) -> Tensor:
     """With gradients, by the differentiable operation."""
-    from rushlight.nn.functional import interpolate
+    from rushlight.nn.functional import interpolate  # type: ignore[attr-defined]
     corners = {} if method.startswith("nearest") else {"align_corners": False, "antialias": antialias}
     flat = img.reshape(-1, *img.shape[-3:])
-    return interpolate(flat, size=size, mode=method, **corners).reshape(*img.shape[:-2], *size)  # type: ignore[no-any-return]
+    return interpolate(flat, size=size, mode=method, **corners).reshape(*img.shape[:-2], *size)  # type: ignore[attr-defined, no-any-return]
 
 
 def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
@@ -141,9 +141,9 @@ def pad(img: Any, padding: int | Sequence[int], fill: Any = 0, padding_mode: str
         raise ValueError(f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(padding)} element tuple")
     check_padding_mode(padding_mode)
     if not isinstance(img, Tensor):
-        return pillow.pad(img, padding, fill, padding_mode)  # type: ignore[arg-type]
+        return pillow.pad(img, padding, fill, padding_mode)
     check_tensor(img)
-    sides = padding_kernels.four_sides(padding)  # type: ignore[arg-type]
+    sides = padding_kernels.four_sides(padding)
     if follows_gradient(img):
         return _pad_tensor(img, sides, 0 if fill is None else fill, padding_mode)
     return on_pixels(padding_kernels.pad, img, sides, padding_mode, 0 if fill is None else fill)
@@ -154,10 +154,10 @@ def _pad_tensor(img: Any, sides: tuple[int, ...], fill: Any, mode: str) -> Tenso
     if mode == "symmetric" or np.ndim(fill):
         raise NotImplementedError(f"pad with mode {mode!r} and fill {fill} of a tensor that requires gradients is not provided")
     if mode == "constant":
-        return functional.pad(img, sides, value=float(fill))
+        return functional.pad(img, sides, value=float(fill))  # type: ignore[attr-defined]
     flat = img.reshape(-1, *img.shape[-3:])
-    out = functional.pad(flat, sides, mode={"edge": "replicate"}.get(mode, mode))
-    return out.reshape(*img.shape[:-2], *out.shape[-2:])
+    out = functional.pad(flat, sides, mode={"edge": "replicate"}.get(mode, mode))  # type: ignore[attr-defined]
+    return out.reshape(*img.shape[:-2], *out.shape[-2:])  # type: ignore[attr-defined, no-any-return]
 
 
 def hflip(img: Any) -> Any:

@@ -15,7 +15,7 @@ def gaussian_weights(size: int, sigma: float, dtype: np.dtype) -> np.ndarray:
     half = (size - 1) * 0.5
     x = np.linspace(-half, half, size, dtype=dtype)
     weights = np.exp(dtype.type(-0.5) * np.square(x / dtype.type(sigma)))
-    return weights / weights.sum()
+    return weights / weights.sum()  # type: ignore[no-any-return]
 
 
 def gaussian_blur(pixels: np.ndarray, kernel_size: Sequence[int], sigma: Sequence[float]) -> np.ndarray:
@@ -39,10 +39,10 @@ def _along(x: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
     padded = np.pad(x, widths, "reflect")
     length = x.shape[axis]
     cut = (lambda i: padded[..., i:i + length]) if axis == -1 else (lambda i: padded[..., i:i + length, :])
-    out = cut(half) * weights[half]
+    out = cut(half) * weights[half]  # type: ignore[no-untyped-call]
     for i in range(half):
-        out += (cut(i) + cut(2 * half - i)) * weights[i]
-    return out
+        out += (cut(i) + cut(2 * half - i)) * weights[i]  # type: ignore[no-untyped-call]
+    return out  # type: ignore[no-any-return]
 
 
 def sharpness(pixels: np.ndarray, factor: float) -> np.ndarray:
@@ -62,4 +62,4 @@ def _smoothed(x: np.ndarray) -> np.ndarray:
         for j in range(3):
             if (i, j) != (1, 1):
                 out += x[..., i:i + height, j:j + width] * one
-    return out
+    return out  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ def luminance(pixels: np.ndarray) -> np.ndarray:
     """The weighted sum of the colours in floats."""
     dtype = working_dtype(pixels.dtype)
     r, g, b = (pixels[..., i:i + 1, :, :].astype(dtype) * dtype.type(weight) for i, weight in enumerate(LUMA))
-    return r + g + b
+    return r + g + b  # type: ignore[no-any-return]
 
 
 def blend(pixels: np.ndarray, other: np.ndarray | float, ratio: float) -> np.ndarray:
@@ -27,7 +27,7 @@ def blend(pixels: np.ndarray, other: np.ndarray | float, ratio: float) -> np.nda
     out = pixels.astype(dtype) * dtype.type(ratio)
     if isinstance(other, np.ndarray):
         out += other.astype(dtype, copy=False) * dtype.type(1.0 - ratio)
-    return np.clip(out, 0, maximum(pixels.dtype)).astype(pixels.dtype)
+    return np.clip(out, 0, maximum(pixels.dtype)).astype(pixels.dtype)  # type: ignore[no-any-return]
 
 
 def contrast(pixels: np.ndarray, factor: float) -> np.ndarray:
@@ -78,12 +78,12 @@ def gamma(pixels: np.ndarray, exponent: float, gain: float) -> np.ndarray:
     top = maximum(pixels.dtype)
     floats = pixels if pixels.dtype.kind == "f" else pixels.astype(np.float32) / np.float32(top)
     out = np.clip(floats.dtype.type(gain) * np.power(floats, floats.dtype.type(exponent)), 0, 1)
-    return out if pixels.dtype.kind == "f" else (out * np.float32(top + 1 - 1e-3)).astype(pixels.dtype)
+    return out if pixels.dtype.kind == "f" else (out * np.float32(top + 1 - 1e-3)).astype(pixels.dtype)  # type: ignore[no-any-return]
 
 
 def invert(pixels: np.ndarray) -> np.ndarray:
     """The brightest value minus the pixels."""
-    return pixels.dtype.type(maximum(pixels.dtype)) - pixels
+    return pixels.dtype.type(maximum(pixels.dtype)) - pixels  # type: ignore[no-any-return]
 
 
 def posterize(pixels: np.ndarray, bits: int) -> np.ndarray:

@@ -15,7 +15,7 @@ def autocontrast(pixels: np.ndarray) -> np.ndarray:
     flat = high == low
     scale = np.where(flat, dtype.type(1), dtype.type(bound) / np.where(flat, dtype.type(1), high - low))
     out = (pixels - np.where(flat, dtype.type(0), low)) * scale
-    return np.clip(out, 0, bound).astype(pixels.dtype)
+    return np.clip(out, 0, bound).astype(pixels.dtype)  # type: ignore[no-any-return]
 
 
 def equalize(pixels: np.ndarray) -> np.ndarray:
@@ -34,4 +34,4 @@ def _table(counts: np.ndarray) -> np.ndarray:
         return np.arange(256, dtype=np.uint8)
     before = np.concatenate([[0], np.cumsum(counts)[:-1] + step // 2])
     before[1:] //= step
-    return np.clip(before, 0, 255).astype(np.uint8)
+    return np.clip(before, 0, 255).astype(np.uint8)  # type: ignore[no-any-return]

@@ -26,7 +26,7 @@ class Band(NamedTuple):
 
 def triangle(x: np.ndarray) -> np.ndarray:
     """The kernel of linear interpolation, 1 - |x|."""
-    return np.maximum(0.0, 1.0 - np.abs(x))
+    return np.maximum(0.0, 1.0 - np.abs(x))  # type: ignore[no-any-return]
 
 
 def cubic(a: float, x: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ def perspective_grid(coefficients: list[float], height: int, width: int, dtype: 
     x, y = np.arange(width).astype(dtype) + dtype.type(0.5), np.arange(height).astype(dtype) + dtype.type(0.5)
     above = _linear(a[:6].reshape(2, 3) / np.array([[0.5 * width], [0.5 * height]], dtype), x, y)
     below = _linear(np.array([[a[6], a[7], 1.0]], dtype), x, y)
-    return above / below - dtype.type(1)
+    return above / below - dtype.type(1)  # type: ignore[no-any-return]
 
 
 def identity_grid(height: int, width: int) -> np.ndarray:
@@ -30,7 +30,7 @@ def identity_grid(height: int, width: int) -> np.ndarray:
 
 
 def _centred(size: int, dtype: np.dtype) -> np.ndarray:
-    return np.arange(size).astype(dtype) + dtype.type(0.5 - 0.5 * size)
+    return np.arange(size).astype(dtype) + dtype.type(0.5 - 0.5 * size)  # type: ignore[no-any-return]
 
 
 def _linear(theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ def _bilinear(flat: np.ndarray, down: np.ndarray, across: np.ndarray, height: in
             cover += weight * inside
             out = (part if out is None else part + out).astype(flat.dtype)  # rounded once per term, as fused instructions do
     assert out is not None
-    return out if colour is None else out * cover + (1 - cover) * colour
+    return out if colour is None else out * cover + (1 - cover) * colour  # type: ignore[no-any-return]
 
 
 def _colour(fill: list[float], x: np.ndarray) -> np.ndarray:

@@ -11,10 +11,9 @@ from rushlight.vision.transforms.augmentations import Choice, augmented, mix_spa
 from rushlight.vision.transforms.auto_augment import BINS, mixed
 from rushlight.vision.transforms.kernels.ranges import maximum
 from rushlight.vision.transforms.policies import AutoAugmentPolicy, policy_steps
-from rushlight.vision.transforms.v2 import functional as F
 from rushlight.vision.transforms.v2.fills import fill_for, fills
 from rushlight.vision.transforms.v2.functional.dispatch import mode_from
-from rushlight.vision.transforms.v2.transform import PICTURE, Transform, check_type
+from rushlight.vision.transforms.v2.transform import PICTURE, Transform, check_type, query_size
 from rushlight.vision.transforms.v2.tree import flatten
 from rushlight.vision.tv_tensors.base import plain
 from rushlight.vision.tv_tensors.base import wrap as as_kind
@@ -76,7 +75,7 @@ class AutoAugment(_Automatic):
         self.policy, self._policies = policy, policy_steps(policy)
 
     def _changed(self, image: Any) -> Any:
-        space = photograph_space(BINS, *F.get_size(image), solarize=1.0)
+        space = photograph_space(BINS, *query_size([image]), solarize=1.0)
         for name, p, level in self._policies[draws.integer(0, len(self._policies))]:
             if draws.unit() <= p:
                 strengths = space[name].strengths
@@ -97,7 +96,7 @@ class RandAugment(_Automatic):
         self.num_ops, self.magnitude, self.num_magnitude_bins = num_ops, magnitude, num_magnitude_bins
 
     def _changed(self, image: Any) -> Any:
-        space = photograph_space(self.num_magnitude_bins, *F.get_size(image), solarize=1.0)
+        space = photograph_space(self.num_magnitude_bins, *query_size([image]), solarize=1.0)
         for _ in range(self.num_ops):
             name, choice = self._chosen(space, ("Invert",))
             magnitude = 0.0 if choice.strengths is None else choice.strengths[self.magnitude]
@@ -133,7 +132,7 @@ class AugMix(_Automatic):
         self.severity, self.mixture_width, self.chain_depth, self.alpha, self.all_ops = severity, mixture_width, chain_depth, alpha, all_ops
 
     def _changed(self, image: Any) -> Any:
-        space = mix_space(BINS, *F.get_size(image), self.all_ops, solarize=1.0)
+        space = mix_space(BINS, *query_size([image]), self.all_ops, solarize=1.0)
 
         def step(chain: Any) -> Any:
             name, choice = self._chosen(space)

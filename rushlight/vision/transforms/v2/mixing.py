@@ -67,7 +67,7 @@ class _Mixing(Transform):
         if values.ndim == 1:
             if values.size and not 0 <= int(values.min()) <= int(values.max()) < (self.num_classes or 0):
                 raise RuntimeError(f"Class values must be smaller than num_classes, got {int(values.max())} of {self.num_classes}")
-            values = np.eye(self.num_classes, dtype=np.float32)[values]
+            values = np.eye(self.num_classes or 0, dtype=np.float32)[values]
         values = values if values.dtype.kind == "f" else values.astype(np.float32)
         return wrap(_blended(values, share))
 

@@ -171,10 +171,10 @@ def _mask_perspective(mask: Tensor, startpoints: Any, endpoints: Any, fill: Any 
 MASKS: dict[str, Callable[..., Any]] = {
     "horizontal_flip": F1.hflip, "vertical_flip": F1.vflip, "crop": F1.crop, "center_crop": F1.center_crop, "resize": _mask_resize, "pad": _mask_pad,
     "resized_crop": lambda mask, top, left, height, width, size: _mask_resize(F1.crop(mask, top, left, height, width), size),
-    "affine": lambda mask, *args, **kwargs: F1.affine(mask, *args, interpolation=NEAREST, **kwargs),
-    "rotate": lambda mask, *args, **kwargs: F1.rotate(mask, *args, interpolation=NEAREST, **kwargs),
+    "affine": lambda mask, *args, **kwargs: F1.affine(mask, *args, interpolation=NEAREST, **kwargs),  # type: ignore[misc]
+    "rotate": lambda mask, *args, **kwargs: F1.rotate(mask, *args, interpolation=NEAREST, **kwargs),  # type: ignore[misc]
     "perspective": _mask_perspective,
-    "elastic": lambda mask, *args, **kwargs: F1.elastic_transform(mask, *args, interpolation=NEAREST, **kwargs),
+    "elastic": lambda mask, *args, **kwargs: F1.elastic_transform(mask, *args, interpolation=NEAREST, **kwargs),  # type: ignore[misc]
 }
 for _name, _function in MASKS.items():
     _mask_rule(_name, _function)

@@ -80,7 +80,7 @@ def corners_mapped(boxes: BoundingBoxes, move: Callable[[np.ndarray], np.ndarray
 def affine_points(points: np.ndarray, matrix: list[float]) -> np.ndarray:
     """Points (N, 2) under a map (a, b, c, d, e, f)."""
     theta = np.asarray(matrix, points.dtype).reshape(2, 3)
-    return points @ theta[:, :2].T + theta[:, 2]
+    return points @ theta[:, :2].T + theta[:, 2]  # type: ignore[no-any-return]
 
 
 def perspective_points(points: np.ndarray, c: list[float]) -> np.ndarray:
@@ -89,7 +89,7 @@ def perspective_points(points: np.ndarray, c: list[float]) -> np.ndarray:
         raise RuntimeError(f"Provided perspective_coeffs {c} can not be inverted to transform bounding boxes. Denominator is zero, denom=0.0")
     inverse = np.linalg.inv(np.array([[c[0], c[1], c[2]], [c[3], c[4], c[5]], [c[6], c[7], 1.0]]))
     lifted = np.concatenate([points, np.ones((len(points), 1))], -1) @ inverse.T
-    return lifted[:, :2] / lifted[:, 2:]
+    return lifted[:, :2] / lifted[:, 2:]  # type: ignore[no-any-return]
 
 
 def elastic_points(points: np.ndarray, displacement: Any, canvas: tuple[int, int]) -> np.ndarray:

@@ -100,8 +100,7 @@ def valid_boxes(boxes: Any, form: BoundingBoxFormat, canvas: tuple[int, int], mi
     width, height = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
     large = (width >= min_size) & (height >= min_size) & (width * height >= min_area)
     inside = (corners >= 0).all(-1) & (corners[:, 0::2] <= canvas[1]).all(-1) & (corners[:, 1::2] <= canvas[0]).all(-1)
-    mask: np.ndarray = large & inside
-    return mask
+    return np.asarray(large & inside)
 
 
 def sanitize_bounding_boxes(bounding_boxes: Any, format: Any = None, canvas_size: Any = None, min_size: float = 1.0,  # noqa: A002
@@ -118,6 +117,6 @@ def sanitize_keypoints(key_points: Any, canvas_size: Any = None) -> tuple[Any, T
     height, width = key_points.canvas_size if isinstance(key_points, KeyPoints) else canvas_size
     values = unwrap(key_points)
     valid = (values[..., 0] >= 0) & (values[..., 0] < width) & (values[..., 1] >= 0) & (values[..., 1] < height)
-    valid = valid.reshape(len(valid), -1).all(1) if valid.ndim > 1 else valid
+    valid = valid.reshape(len(valid), -1).all(1) if valid.ndim > 1 else valid  # type: ignore[assignment]
     kept = wrap(values[valid])
     return (KeyPoints.wrap(kept, key_points) if isinstance(key_points, KeyPoints) else kept), wrap(valid)

@@ -23,7 +23,7 @@ def _resize(inpt: Any, size: Any, interpolation: Any = "bilinear", max_size: int
 
 
 def _affine(inpt: Any, *args: Any, interpolation: Any = "nearest", **kwargs: Any) -> Any:
-    return F1.affine(inpt, *args, interpolation=mode_from(interpolation), **kwargs)
+    return F1.affine(inpt, *args, interpolation=mode_from(interpolation), **kwargs)  # type: ignore[misc]
 
 
 def _rotate(inpt: Any, angle: float, interpolation: Any = "nearest", **kwargs: Any) -> Any:
