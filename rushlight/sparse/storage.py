@@ -18,6 +18,7 @@ class NoCell:
 
     level = None
     buffer = None
+    node = None
 
 
 class SparseStorage:
