@@ -582,3 +582,29 @@ def test_cifar_download_unpacks(tmp_path, monkeypatch):
 
 def test_kinds_of_archives():
     assert archives.kind_of("x/cifar-10-python.tar.gz") == (".tar.gz", ".tar", ".gz")
+
+
+def test_wrapping_for_transforms_v2(tmp_path):
+    from rushlight.vision import tv_tensors
+    from rushlight.vision.transforms import v2
+    base = tmp_path / "VOCdevkit" / "VOC2012"
+    for name in ("ImageSets/Main", "ImageSets/Segmentation", "JPEGImages", "Annotations", "SegmentationClass"):
+        (base / name).mkdir(parents=True)
+    for task in ("Main", "Segmentation"):
+        (base / "ImageSets" / task / "train.txt").write_text("a\n")
+    photograph().save(base / "JPEGImages" / "a.jpg")
+    box = "<bndbox><xmin>3</xmin><ymin>2</ymin><xmax>20</xmax><ymax>15</ymax></bndbox>"
+    (base / "Annotations" / "a.xml").write_text(f"<annotation><object><name>dog</name>{box}</object></annotation>")
+    Image.fromarray(np.full((17, 23), 12, np.uint8)).save(base / "SegmentationClass" / "a.png")
+    both = v2.RandomHorizontalFlip(1.0)
+    wrapped = ours.wrap_dataset_for_transforms_v2(ours.VOCDetection(tmp_path, transforms=both))
+    image, target = wrapped[0]
+    assert type(target["boxes"]) is tv_tensors.BoundingBoxes and unwrap(target["boxes"]).tolist() == [[3, 2, 20, 15]]
+    assert unwrap(target["labels"]).tolist() == [12] and target["boxes"].canvas_size == (17, 23) and len(wrapped) == 1
+    image, mask = ours.wrap_dataset_for_transforms_v2(ours.VOCSegmentation(tmp_path, transforms=v2.Resize((4, 5))))[0]
+    assert image.size == (5, 4) and type(mask) is tv_tensors.Mask and tuple(mask.shape)[-2:] == (4, 5)
+    assert ours.wrap_dataset_for_transforms_v2(ours.FakeData(2))[1][0].size == (224, 224)
+    with pytest.raises(ValueError, match="not available"):
+        ours.wrap_dataset_for_transforms_v2(ours.VOCDetection(tmp_path), target_keys={"odd"})
+    with pytest.raises(TypeError, match="meant for subclasses"):
+        ours.wrap_dataset_for_transforms_v2([1])

@@ -1,5 +1,9 @@
 """Data sets: the classes of torchvision.datasets, and Digits, which needs no download."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from rushlight.vision.datasets.cifar import CIFAR10, CIFAR100
 from rushlight.vision.datasets.coco import CocoCaptions, CocoDetection
 from rushlight.vision.datasets.digits import Digits
@@ -18,3 +22,10 @@ from rushlight.vision.datasets.voc import VOCDetection, VOCSegmentation
 __all__ = ["CIFAR10", "CIFAR100", "EMNIST", "KMNIST", "MNIST", "QMNIST", "STL10", "SVHN", "CocoCaptions", "CocoDetection", "DatasetFolder",
            "Digits", "FakeData", "FashionMNIST", "Flowers102", "Food101", "ImageFolder", "OxfordIIITPet", "StandardTransform",
            "VOCDetection", "VOCSegmentation", "VisionDataset"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "wrap_dataset_for_transforms_v2":  # its module imports this one
+        from rushlight.vision.tv_tensors.wrapping import wrap_dataset_for_transforms_v2
+        return wrap_dataset_for_transforms_v2
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; rushlight does not provide torchvision.datasets.{name}")
