@@ -1,0 +1,3 @@
+"""torch.utils.data.datapipes.map."""
+
+from rushlight.data.pipes import MapDataPipe, SequenceWrapper  # noqa: F401
