@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.autograd.grad_mode import enable_grad, no_grad
+from rushlight.autograd.grad_mode import enable_grad, is_grad_enabled, set_grad_enabled
 from rushlight.autograd.graph import RemovableHandle
 from rushlight.optim import fused
 from rushlight.tensor.core import Tensor, realize_pending, unwrap, wrap
+from rushlight.tensor.inplace import old_values
 
 
 class _Required:
@@ -35,9 +36,11 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
     return RemovableHandle(_global_hooks["post"], hook)
 
 
-def number(value: Any) -> float:
-    """A hyper-parameter as a Python number."""
-    return float(value.item()) if isinstance(value, Tensor) else float(value)
+def number(value: Any) -> Any:
+    """A hyper-parameter as a Python number; a tensor that gradients are wanted for (in a recorded step) as it is."""
+    if not isinstance(value, Tensor):
+        return float(value)
+    return value if value.requires_grad and is_grad_enabled() else float(value.item())
 
 
 class Optimizer:
@@ -132,10 +135,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with no_grad():
+        with set_grad_enabled(self._recorded):
             for group in self.param_groups:
-                if group.get("differentiable"):
-                    raise NotImplementedError("differentiable=True is not supported: parameters are updated in place, without history")
                 params = [p for p in group["params"] if p.grad is not None]
                 sparse = [p for p in params if p.grad.is_sparse]
                 if sparse:
@@ -145,6 +146,11 @@ class Optimizer:
                     self._update(group, params)
         realize_pending()
         return loss
+
+    @property
+    def _recorded(self) -> bool:
+        """Whether autograd records the step (differentiable=True): then the parameters may not be leaves."""
+        return bool(self.defaults.get("differentiable"))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         raise NotImplementedError
@@ -179,6 +185,13 @@ class Optimizer:
 
     def _apply(self, rule: Any, params: list[Tensor], names: tuple[str, ...], numbers: tuple[float, ...], flags: tuple[Any, ...] = ()) -> None:
         """Record the rule for parameters and the named parts of their state."""
+        if self._recorded:
+            for p in params:
+                state = self.state[p]
+                new, *kept = rule(old_values(p), *(state[n] for n in names), p.grad, *numbers, *flags)
+                p.copy_(new)  # type: ignore[attr-defined]
+                state.update(zip(names, kept))
+            return
         groups = [params, *([self.state[p][n] for p in params] for n in names)]
         fused.update(rule, [list(g) for g in groups], [p.grad for p in params], numbers, flags)
 

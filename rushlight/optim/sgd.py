@@ -25,6 +25,15 @@ def sgd_momentum_step(p: Any, buf: Any, g: Any, lr: Any, decay: Any, momentum: A
     return p - d * lr, buf
 
 
+def sgd_first_step(p: Any, buf: Any, g: Any, lr: Any, decay: Any, momentum: Any, damp: Any, maximize: bool, decays: bool, nesterov: bool,
+                   damped: bool) -> tuple[Any, ...]:
+    """The first recorded step: the buffer is the gradient without its history, as in PyTorch."""
+    g = -g if maximize else g
+    g = g + p * decay if decays else g
+    buf = g.detach()
+    return p - (g + buf * momentum if nesterov else buf) * lr, buf
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum, Nesterov momentum and weight decay."""
 
@@ -51,7 +60,8 @@ class SGD(Optimizer):
         old = [p for p in params if not any(p is q for q in new)] if new else params
         for some, undamped in ((new, 0.0), (old, damp)):
             if some:
-                self._apply(sgd_momentum_step, some, ("momentum_buffer",), (lr, decay, momentum, 1 - undamped), (*flags, bool(group["nesterov"]), undamped != 0))
+                rule = sgd_first_step if self._recorded and some is new else sgd_momentum_step
+                self._apply(rule, some, ("momentum_buffer",), (lr, decay, momentum, 1 - undamped), (*flags, bool(group["nesterov"]), undamped != 0))
 
     def _update_sparse(self, group: dict[str, Any], params: list[Tensor]) -> None:
         from rushlight.optim import sparse_rows
