@@ -62,6 +62,8 @@ _LAZY: dict[str, str] = {
                      "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_dtype",
                      "set_autocast_enabled"), "rushlight.amp.autocast_mode"),
     **dict.fromkeys(("compile",), "rushlight.compiler"),
+    **dict.fromkeys(("OutOfMemoryError",), "rushlight.cuda"),
+    **dict.fromkeys(("SymInt", "SymFloat", "SymBool"), "rushlight.tensor.symbolic"),
     **dict.fromkeys(("_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_type", "_check_value", "_assert"),
                     "rushlight.tensor.checks"),
     **dict.fromkeys(("is_anomaly_enabled", "is_anomaly_check_nan_enabled"), "rushlight.autograd.anomaly"),

@@ -29,7 +29,7 @@ class Backend(str):
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("data_parallel", "collectives", "groups", "store", "distributed_c10d"):
+    if name in ("algorithms", "checkpoint", "data_parallel", "collectives", "groups", "store", "distributed_c10d"):
         return importlib.import_module(f"rushlight.distributed.{name}")
     raise AttributeError(f"module 'rushlight.distributed' has no attribute {name!r}; rushlight does not provide torch.distributed.{name}")
 
