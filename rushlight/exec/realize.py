@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -41,6 +42,7 @@ def realize(graph: Graph) -> None:
         if not nodes:
             return
         live: list[Cell] = []
+        count = len(nodes)
         try:
             key, inputs, donated = _summary(nodes, live)
             run = _plans.get(key)
@@ -60,6 +62,9 @@ def realize(graph: Graph) -> None:
                     cell.error = e
                     cell.node = None
             raise
+        if len(nodes) > count:  # their thread was just about to append them while this one took the list
+            graph.nodes[:0] = nodes[count:]
+            del nodes[count:]
         known = set(map(id, given))
         for cell, buffer in zip(live, results):
             _settle(cell, buffer, known)
@@ -91,6 +96,8 @@ def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list
     slots: dict[int, int] = {}
     inputs: list[Any] = []
     numbers: list[Any] = []
+    uses: list[int] = []  # how many operands each input is
+    x: Any = None
     for position, node in enumerate(nodes):
         node.position = position
         key.append(node.sig.id)
@@ -109,6 +116,8 @@ def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list
             if slot is None:
                 slot = slots[id(x)] = len(inputs)
                 inputs.append(x)
+                uses.append(0)
+            uses[slot] += 1
             key.append(-1 - slot)
         mask = 0
         for cell in node.outs:
@@ -119,9 +128,12 @@ def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list
                 live.append(cell)
         key.append(mask)
     donated = []
-    for i, cell in enumerate(inputs):
+    x = None
+    for i in range(len(inputs)):
+        cell = inputs[i]
         key.append(cell.buffer.nbytes)
-        if not cell.alive() and cell.owner is not None:
+        # beside those operands only `inputs`, `cell` and the call's argument refer to it: no node of another thread
+        if not cell.alive() and cell.owner is not None and sys.getrefcount(cell) == uses[i] + 3:
             donated.append(i)
     key.append(tuple(donated))
     return tuple(key), inputs + numbers, donated

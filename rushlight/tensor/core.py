@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from rushlight.exec.realize import realize
+from rushlight.exec.realize import realize, realize_cell
 from rushlight.ir.dtype import DType
 from rushlight.ir.graph import SCALARS, Cell, Node, ScalarSpec, Signature
 from rushlight.ir.spec import Spec, dense_order, iteration_order, spec
@@ -249,6 +249,13 @@ def record(op: Op, args: list[Any], attrs: tuple[Any, ...]) -> Node:
     graph.nodes.append(node)
     graph.bytes += sum([s.numel for s in sig.outs])
     return node
+
+
+def settle(t: Tensor) -> None:
+    """Run what another thread recorded for a tensor, before this thread gives its storage a new value."""
+    node = t._storage.cell.node
+    if node is not None and node.graph is not state.graph:
+        realize_cell(t._storage.cell)
 
 
 def realize_when_large(graph: Any) -> None:

@@ -9,7 +9,7 @@ from rushlight.autograd.graph import FREED, TWICE, GradFn, Saved
 from rushlight.ir.graph import Signature
 from rushlight.ir.spec import dense_order
 from rushlight.ops.table import Op
-from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, new_tensor, zeros
+from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, new_tensor, settle, zeros
 from rushlight.tensor.state import state
 
 
@@ -42,6 +42,8 @@ def accumulate(leaf: Tensor, new: Tensor) -> None:
     """leaf.grad += new; the first gradient is taken over as it is where nobody else shares it."""
     with accumulating:
         have = leaf.grad
+        if have is not None:
+            settle(have)
         if have is None:
             if not state.grad:
                 new = new.detach()  # type: ignore[attr-defined]

@@ -140,7 +140,7 @@ def keep(folder: Path | None, name: str, code: bytes) -> None:
     if folder is None:
         return
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _private(folder)
         stray = folder / f"{name}.{os.getpid()}.{threading.get_ident()}"
         with open(os.open(stray, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(code + hashlib.sha256(code).digest())
@@ -148,6 +148,13 @@ def keep(folder: Path | None, name: str, code: bytes) -> None:
         _bound(folder, len(code))
     except OSError:
         return
+
+
+def _private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone."""
+    if not folder.is_dir():
+        _private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 MOST_BYTES = 256 << 20  # of the cache folder, all versions together

@@ -1,0 +1,200 @@
+"""What must never happen: hanging children, races, accesses out of bounds, bad cache files believed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from executors import only
+
+import rushlight as rl
+import rushlight.nn.functional as F  # noqa: N812
+from rushlight.exec.cpu import executor, jit
+
+pytestmark = pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
+HERE = Path(__file__).parent
+
+
+def work() -> float:
+    """Products, convolutions, elementwise and reductions, forward and backward, large enough for several threads."""
+    x = rl.randn(300, 300, requires_grad=True)
+    y = (x @ x).relu().sum() + (x.exp() * 2).sum() + F.conv2d(x[None, None], rl.ones(8, 1, 3, 3)).square().mean()
+    y.backward()
+    return float(x.grad.sum())
+
+
+def test_children_of_a_process_that_used_threads_compute() -> None:
+    work()
+    for _ in range(30):
+        pid = os.fork()
+        if pid == 0:
+            work()
+            os._exit(7)
+        end = time.monotonic() + 60
+        while True:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                assert os.waitstatus_to_exitcode(status) == 7
+                break
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise AssertionError("a forked child hangs")
+            time.sleep(0.002)
+
+
+def test_eight_threads_add_into_one_leaf() -> None:
+    with only("cpu"):
+        leaf = rl.ones(64, requires_grad=True)
+        errors = []
+
+        def run() -> None:
+            try:
+                for _ in range(200):
+                    (leaf * 2).sum().backward()
+            except BaseException as e:  # noqa: BLE001
+                errors.append(e)
+        threads = [threading.Thread(target=run) for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert not errors
+        assert leaf.grad.tolist() == [8 * 200 * 2.0] * 64
+
+
+def test_threads_run_one_plan_at_once() -> None:
+    """The same plan in several threads, with other numbers each: nobody sees the others' scratch memory."""
+    with only("cpu"):
+        found: dict[int, list[float]] = {}
+
+        def run(k: int) -> None:
+            rl.set_grad_enabled(False)
+            x = rl.full((200, 300), float(k))
+            found[k] = [((x * 3).sum(1) @ x[:, :4] / k).sum().item() for _ in range(50)]
+        threads = [threading.Thread(target=run, args=(k,)) for k in range(1, 7)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        for k, values in found.items():
+            assert len(set(values)) == 1
+            assert values[0] == pytest.approx(900.0 * 200 * 4 * k, rel=1e-5)
+
+
+def child(mode: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(HERE / "cpu_faults_child.py"), mode], capture_output=True, text=True, timeout=600,
+                          env={**os.environ, "RUSHLIGHT_TIER": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), **environment})
+
+
+@pytest.mark.parametrize("mode", ["guard", "hostile"])
+def test_no_access_out_of_bounds(mode: str) -> None:
+    done = child(mode)
+    assert done.returncode == 0 and "survived" in done.stdout, (done.returncode, done.stdout[-500:], done.stderr[-3000:])
+
+
+@pytest.mark.parametrize("mode", [False, True], ids=["generated", "deterministic"])
+def test_the_number_of_threads_changes_no_bit(mode: bool) -> None:
+    before = rl.get_num_threads()
+
+    def bits() -> list[bytes]:
+        rl.manual_seed(0)
+        x = rl.randn(300, 5000)
+        results = [x.exp().sum(), x.softmax(0), x.sum(1), (x * 2 - x.mean(1, keepdim=True)).square().mean(0), x.double().sum(), F.layer_norm(x, (5000,)).sum(0)]
+        if mode:
+            images = rl.randn(8, 3, 40, 40)
+            layers = rl.nn.Sequential(rl.nn.Conv2d(3, 16, 3), rl.nn.BatchNorm2d(16), rl.nn.ReLU(), rl.nn.MaxPool2d(2), rl.nn.Flatten(), rl.nn.Linear(5776, 10))
+            loss = layers(images).square().sum()
+            loss.backward()
+            results += [loss, *[p.grad for p in layers.parameters()]]
+        return [r.detach().numpy().tobytes() for r in results]
+    try:
+        rl.use_deterministic_algorithms(mode)
+        found = []
+        for n in (1, 2, 3, 8):
+            rl.set_num_threads(n)
+            found.append(bits())
+        assert found[1] == found[0] and found[2] == found[0] and found[3] == found[0]
+    finally:
+        rl.use_deterministic_algorithms(False)
+        rl.set_num_threads(before)
+
+
+def test_an_index_out_of_range_names_itself() -> None:
+    with only("cpu"):
+        target = rl.tensor([0, 1, 12]) * 1
+        with pytest.raises(IndexError, match="Target 12 is out of bounds"):
+            F.cross_entropy(rl.randn(3, 10) * 2, target).item()
+        with pytest.raises(IndexError, match="index out of range"):
+            F.embedding(rl.tensor([0, 70]) * 1, rl.randn(10, 4) * 1).sum().item()
+
+
+SCRIPT = "import rushlight as rl; from rushlight.exec.cpu.jit import COMPILED; x = rl.arange(100000.); print((x.sin() * 2).sum().item(), COMPILED.built, COMPILED.loaded)"
+
+
+def in_new_process(folder: Path | str) -> tuple[float, int, int]:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True,
+                          env={**os.environ, "RUSHLIGHT_CACHE_DIR": str(folder), "PYTHONPATH": str(HERE.parent)})
+    value, built, loaded = done.stdout.split()
+    return float(value), int(built), int(loaded)
+
+
+def test_kernels_are_kept_between_processes(tmp_path: Path) -> None:
+    first = in_new_process(tmp_path)
+    again = in_new_process(tmp_path)
+    assert first[1] > 0 and again == (first[0], 0, first[1])
+    files = [f for f in tmp_path.rglob("*") if f.is_file()]
+    assert files and all(stat.S_IMODE(f.stat().st_mode) == 0o600 for f in files)
+    assert all(stat.S_IMODE(f.stat().st_mode) & 0o077 == 0 for f in files[0].parents if f != tmp_path and tmp_path in f.parents)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign"])
+def test_damaged_kernels_are_compiled_anew(damage: str, tmp_path: Path) -> None:
+    first = in_new_process(tmp_path)
+    for file in [f for f in tmp_path.rglob("*") if f.is_file()]:
+        data = bytearray(file.read_bytes())
+        if damage == "flip":
+            data[len(data) // 2] ^= 0x10
+        file.write_bytes({"flip": bytes(data), "cut": bytes(data[:len(data) // 2]), "empty": b"", "foreign": b"\x7fELF" + os.urandom(2000)}[damage])
+    assert in_new_process(tmp_path)[:2] == first[:2]
+
+
+def test_without_a_cache_folder(tmp_path: Path) -> None:
+    locked = tmp_path / "file"
+    locked.write_text("not a folder")
+    assert in_new_process("")[0] == in_new_process(locked)[0]
+
+
+def test_the_cache_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "MOST_BYTES", 10_000)
+    for n in range(40):
+        jit.keep(tmp_path / "kernels" / "v", f"k{n}", bytes(1000))
+    assert sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file()) <= 11_500
+    assert jit.read(tmp_path / "kernels" / "v", "k39") == bytes(1000)
+
+
+def test_an_interrupt_arrives() -> None:
+    """Ctrl-C ends a long computation at the next plan."""
+    script = ("import rushlight as rl, sys\nx = rl.randn(400, 400)\nprint('ready', flush=True)\n"
+              "while True:\n    x = (x @ x).tanh(); x.sum().item()\n")
+    running = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    assert running.stdout is not None and running.stdout.readline() == b"ready\n"
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=30)
+    assert b"KeyboardInterrupt" in errors
+
+
+def test_numbers_beyond_64_bits_run_elsewhere() -> None:
+    with only("cpu"):
+        x = rl.ones(4)
+        np.testing.assert_array_equal((x * 1e300).numpy(), [np.inf] * 4)
+        assert (rl.ones(4, dtype=rl.float64) * (1 << 70)).sum().item() == 4 * 2.0 ** 70
