@@ -3,7 +3,7 @@
     rushlight run examples/vae.py --root ../shared/data
 
 trains on MNIST, prints the test loss of each epoch, and saves a picture: digits of the test set above what the network makes
-of them, then digits from random numbers. About a minute on two cores.
+of them, then digits from random numbers. Under a minute on two cores.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def picture(model, x, path):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--root", default="../shared/data", help="the folder that holds MNIST/raw")
-    p.add_argument("--epochs", type=int, default=10)
+    p.add_argument("--epochs", type=int, default=5)
     p.add_argument("--images", type=int, default=60_000, help="how many training images")
     p.add_argument("--picture", default="vae.png")
     args = p.parse_args()
