@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from typing import Any
@@ -17,4 +18,5 @@ class _CallableModule(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _CallableModule
+__signature__ = inspect.signature(gradcheck)  # what the module shows when it stands for the function
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
