@@ -103,6 +103,29 @@ def test_packed_sequences(where: str, kind: str, options: dict[str, Any]) -> Non
     compare(kind, (3, 19, 2), shape, dict(options), states=True, lengths=[2, 6, 1, 3, 6, 4, 1, 5])
 
 
+@pytest.mark.parametrize("way", ["transposed", "strided"])
+def test_weights_in_any_memory_order(where: str, way: str) -> None:
+    """Weights that are views: the panels read them by their strides."""
+    random = np.random.default_rng(0)
+    x, h, c = (random.standard_normal(s).astype("float32") for s in ((4, 3, 7), (3, 21), (3, 21)))
+    flat = [random.standard_normal((84, n)).astype("float32") for n in (7, 21)]
+
+    def view(a: np.ndarray[Any, Any]) -> Any:
+        if way == "transposed":
+            return rl.tensor(np.ascontiguousarray(a.T)).t()
+        wide = rl.zeros(a.shape[0], 2 * a.shape[1])
+        wide[:, ::2] = rl.tensor(a)
+        return wide[:, ::2]
+    used = [[rl.tensor(a).requires_grad_() for a in flat], [view(a).detach().requires_grad_() for a in flat]]
+    found = []
+    for weights in used:
+        y, _, _ = R.lstm_layer(rl.tensor(x), rl.tensor(h), rl.tensor(c), Weights(*weights), None, False)
+        y.square().sum().backward()
+        found.append([y.detach().numpy(), *(w.grad.numpy() for w in weights)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * float(np.abs(a).max()))
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(KINDS), st.integers(1, 4), st.integers(1, 9), st.integers(1, 5), st.integers(1, 40), st.booleans(), st.data())
 def test_the_native_kernels_agree_with_numpy(kind: str, steps: int, batch: int, inputs: int, hidden: int, reverse: bool, data: Any) -> None:

@@ -95,7 +95,8 @@ class _Layer:
         panels = -(-values["units"] // values["step"])
         size = panels * values["depth"] * groups * self.form.lanes
         target = self.memory(size)
-        self.emit(f"pack {groups}", lambda name: pack_kernel(self.form, groups, name), PACK_SLOTS,
+        way = "k" if values["k_stride"] == 1 else "units" if values["unit_stride"] == 1 else "any"
+        self.emit(f"pack {groups} {way}", lambda name: pack_kernel(self.form, groups, way, name), PACK_SLOTS,
                   {"target": target, "source": self.address(source), **values}, panels, size, {target.value})
         return target
 

@@ -210,11 +210,12 @@ def tiles(module: Any, form: Form, name: str = "tile", **options: Any) -> dict[i
 PACK_SLOTS = ("numbers", "*target", "*source", "depth", "k_stride", "unit_stride", "group_stride", "units", "step", "group_step")
 
 
-def pack_kernel(form: Form, groups: int, name: str) -> str:
+def pack_kernel(form: Form, groups: int, way: str, name: str) -> str:
     """A kernel that writes panels; its units are panels.
 
     Panel p holds for each k < depth ``groups`` vectors; lane u of vector g is source[k·k_stride + g·group_stride +
-    (p·step + u)·unit_stride], zero where p·step + g·group_step + u ≥ units.
+    (p·step + u)·unit_stride], zero where p·step + g·group_step + u ≥ units. The way: ``k`` where k_stride is 1, ``units``
+    where unit_stride is 1, else ``any``.
     """
     module = ir.Module(name)
     function = ir.Function(module, KERNEL, name)
@@ -222,26 +223,60 @@ def pack_kernel(form: Form, groups: int, name: str) -> str:
     slot = {n.lstrip("*"): c.word(function.args[0], i) for i, n in enumerate(PACK_SLOTS)}
     target, source = (c.b.inttoptr(slot[n], POINTER) for n in ("target", "source"))
     mul, add = c.b.mul, c.b.add
+    line = const(groups * form.lanes)  # elements of a panel for one k
 
     def panel(p: Any) -> None:
-        start = mul(p, mul(slot["depth"], const(groups * form.lanes)))
+        start = c.at(target, mul(p, mul(slot["depth"], line)))
         first = mul(p, slot["step"])
         for g in range(groups):
             inside = c.b.sub(slot["units"], add(first, mul(slot["group_step"], const(g))))
             group = c.at(source, add(mul(slot["group_stride"], const(g)), mul(first, slot["unit_stride"])))
-
-            def lane(u: Any, group: Any = group, g: int = g, inside: Any = inside) -> None:
-                there = c.b.icmp_signed("<", u, inside)
-                # an address outside is replaced by one inside, so that the load is harmless
-                column = c.at(c.b.select(there, group, source), c.b.select(there, mul(u, slot["unit_stride"]), const(0)))
-
-                def element(k: Any) -> None:
-                    value = c.b.load(c.at(column, mul(k, slot["k_stride"])), typ=form.real)
-                    value = c.b.select(there, value, ir.Constant(form.real, 0.0))
-                    offset = add(mul(k, const(groups * form.lanes)), add(u, const(g * form.lanes)))
-                    c.b.store(value, c.at(target, add(start, offset)))
-                c.loop(const(0), slot["depth"], 1, element)
-            c.loop(const(0), const(form.lanes), 1, lane)
+            WAYS[way](c, slot, group, c.at(start, g * form.lanes), line, inside)
     c.loop(function.args[1], function.args[2], 1, panel)
     c.b.ret(const(0))
     return str(module)
+
+
+def _pack_units(c: Vectors, slot: dict[str, Any], group: Any, out: Any, line: Any, inside: Any) -> None:
+    """Vectors copied as they are."""
+    mask = c.first(inside)
+    c.loop(const(0), slot["depth"], 1, lambda k: c.store(c.load(c.at(group, c.b.mul(k, slot["k_stride"])), mask), c.at(out, c.b.mul(k, line))))
+
+
+def _pack_k(c: Vectors, slot: dict[str, Any], group: Any, out: Any, line: Any, inside: Any) -> None:
+    """Square blocks transposed."""
+    b, lanes = c.b, c.form.lanes
+
+    def block(k: Any, left: Any) -> None:
+        rows = []
+        for u in range(lanes):
+            count = b.select(b.icmp_signed("<", const(u), inside), const(lanes) if left is None else left, const(0))
+            rows.append(c.load(c.at(group, b.add(b.mul(const(u), slot["unit_stride"]), k)), c.first(count)))
+        for i, vector in enumerate(c.transposed(rows)):
+            place = c.at(out, b.mul(b.add(k, const(i)), line))
+            if left is None:
+                c.store(vector, place)
+            else:
+                with b.if_then(b.icmp_signed("<", const(i), left)):
+                    c.store(vector, place)
+    end = b.load(c.loop(const(0), slot["depth"], lanes, lambda k: block(k, None)), typ=I64)
+    with b.if_then(b.icmp_signed("<", end, slot["depth"])):
+        block(end, b.sub(slot["depth"], end))
+
+
+def _pack_any(c: Vectors, slot: dict[str, Any], group: Any, out: Any, line: Any, inside: Any) -> None:
+    """Element by element."""
+    b = c.b
+
+    def lane(u: Any) -> None:
+        def element(k: Any) -> None:
+            value = c.variable(c.form.real, ir.Constant(c.form.real, 0.0))
+            with b.if_then(b.icmp_signed("<", u, inside)):
+                offset = b.add(b.mul(k, slot["k_stride"]), b.mul(u, slot["unit_stride"]))
+                b.store(b.load(c.at(group, offset), typ=c.form.real), value)
+            b.store(b.load(value, typ=c.form.real), c.at(out, b.add(b.mul(k, line), u)))
+        c.loop(const(0), slot["depth"], 1, element)
+    c.loop(const(0), const(c.form.lanes), 1, lane)
+
+
+WAYS: dict[str, Callable[..., None]] = {"k": _pack_k, "units": _pack_units, "any": _pack_any}
