@@ -27,8 +27,7 @@ from rushlight.vision.models import _utils
 
 ALL = [name for name in models.list_models()]
 IMAGE_MODELS = [name for name in ALL if ".detection" not in models.get_model_builder(name).__module__]
-SMALL = ["squeezenet1_1", "resnet18", "densenet121", "googlenet", "mobilenet_v2", "mobilenet_v3_small", "mnasnet0_5",
-         "shufflenet_v2_x0_5", "efficientnet_b0", "regnet_y_400mf", "swin_t", "swin_v2_t", "lraspp_mobilenet_v3_large"]
+SMALL = ["squeezenet1_1", "resnet18", "mobilenet_v3_small", "lraspp_mobilenet_v3_large"]
 COMPARED = IMAGE_MODELS if os.environ.get("RUSHLIGHT_ALL_MODELS") else SMALL
 
 
@@ -133,7 +132,7 @@ def test_the_same_seed_gives_the_same_initial_weights(place: int) -> None:
     assert states[1].item() == states[3].item()  # and the generator is as far
 
 
-@pytest.mark.parametrize("place", [3, 9, 11, 12, 14, 15, 16])
+@pytest.mark.parametrize("place", [3, 9, 11, 12, 14, 15])
 def test_training_outputs_and_gradients(place: int) -> None:
     """A step in training mode: batch statistics, and stochastic depth draws alike."""
     module, build = SMALL_BUILDS[place]
