@@ -98,3 +98,13 @@ def test_embedding_bag_takes_its_old_order() -> None:
         with pytest.warns(UserWarning, match="Argument order of nn.functional.embedding_bag was changed"):
             out = lib.nn.functional.embedding_bag(lib.tensor(W).reshape(3, 2), lib.tensor([[0, 1]]))
         np.testing.assert_allclose(out.numpy(), W.reshape(3, 2)[:2].mean(0, keepdims=True))
+
+
+@pytest.mark.parametrize("dtype", ("float16", "bfloat16", "float32"))
+@pytest.mark.parametrize("eps", (None, 0.5))
+def test_rms_norm_rounds_half_precision_once(dtype: str, eps: float | None) -> None:
+    for scale in (1e-4, 1.0, 300.0):
+        want, got = (lib.nn.functional.rms_norm(lib.tensor(X * scale).to(getattr(lib, dtype)), (3,), lib.tensor(W[:3]).to(getattr(lib, dtype)), eps)
+                     for lib in (torch, rl))
+        assert got.dtype.name == dtype
+        np.testing.assert_allclose(got.float().numpy(), want.float().numpy(), rtol=1e-2 if dtype == "bfloat16" else 2e-3, atol=1e-6)

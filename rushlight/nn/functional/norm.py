@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.ir.dtype import HALF, float32
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor, assign
 from rushlight.tensor.functions.common import cast, in_place
@@ -44,12 +45,13 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
         raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []")
     if tuple(input.shape[-len(shape):]) != shape:
         raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}")
+    x = cast(input, float32) if input.dtype in HALF else input  # half precision is rounded once, at the end
     if eps is None:
         from rushlight.tensor.settings import finfo
-        eps = finfo(input.dtype).eps
+        eps = finfo(x.dtype).eps
     dims = tuple(range(-len(shape), 0))
-    out = input * ((input * input).mean(dims, keepdim=True) + eps).rsqrt()
-    return out if weight is None else out * weight
+    out = x * ((x * x).mean(dims, keepdim=True) + eps).rsqrt()
+    return cast(out if weight is None else out * weight, input.dtype)
 
 
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
