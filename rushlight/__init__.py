@@ -41,6 +41,7 @@ inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 # Where names live that are imported only when they are first asked for: name -> module
 _LAZY: dict[str, str] = {
     **dict.fromkeys(("explain",), "rushlight.tensor.explain"),
+    **dict.fromkeys(("profile",), "rushlight.exec.cpu.profile"),
     **dict.fromkeys(("stats", "realize"), "rushlight.tensor.inspection"),
     **dict.fromkeys(("save", "load"), "rushlight.serialization"),
     **dict.fromkeys(("Generator", "default_generator", "manual_seed", "seed", "initial_seed", "get_rng_state", "set_rng_state"), "rushlight.random"),

@@ -181,6 +181,34 @@ def test_the_cache_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert jit.read(tmp_path / "kernels" / "v", "k39") == bytes(1000)
 
 
+LOSSES = """
+import rushlight as rl
+from rushlight import nn
+rl.manual_seed(0)
+model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+optimizer = rl.optim.SGD(model.parameters(), lr=0.1)
+x, y = rl.randn(64, 784), rl.arange(64) % 10
+for _ in range(4):
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(x), y)
+    loss.backward()
+    optimizer.step()
+    print(loss.item())
+"""
+
+
+@pytest.mark.parametrize("setting", ["OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=TRUE", "OMP_MAX_ACTIVE_LEVELS=0", "OMP_NUM_THREADS=3"])
+def test_settings_of_openmp_leave_no_work_undone(setting: str) -> None:
+    """A primitive made for two threads that gets one would compute half."""
+    name, value = setting.split("=")
+    found = []
+    for environment in ({}, {name: value}):
+        done = subprocess.run([sys.executable, "-c", LOSSES], capture_output=True, text=True, check=True,
+                              env={**os.environ, "PYTHONPATH": str(HERE.parent), **environment})
+        found.append([float(v) for v in done.stdout.split()])
+    assert len(found[0]) == 4 and found[1] == pytest.approx(found[0], rel=1e-5)
+
+
 def test_an_interrupt_arrives() -> None:
     """Ctrl-C ends a long computation at the next plan."""
     script = ("import rushlight as rl, sys\nx = rl.randn(400, 400)\nprint('ready', flush=True)\n"

@@ -10,6 +10,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 single_library = False  # whether kernels of libraries run in one thread, so that their results are the same for any number
+_bound = [1 << 30]
 _chosen: list[int] = []  # what the program asked for
 
 
@@ -18,7 +19,12 @@ def count() -> int:
     if not _chosen:
         given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
         _chosen.append(int(given) if given.isdigit() and int(given) else allowed(affinity(), quota()))
-    return _chosen[0]
+    return min(_chosen[0], _bound[0])
+
+
+def bound(number: int) -> None:
+    """No more threads than the OpenMP runtime can give."""
+    _bound[:] = [number]
 
 
 def choose(number: int) -> None:

@@ -12,11 +12,15 @@ from rushlight.tensor.core import realize_pending
 from rushlight.tensor.state import state
 
 
-def explain(fn: Any, *args: Any, **kwargs: Any) -> None:
+def explain(fn: Any, *args: Any, to: str = "plan", **kwargs: Any) -> None:
     """Run fn(*args) and print the recorded graph, its decomposition into primitives and the NumPy plan.
 
-    Types read as ``f32[64,10]``; each line ends with the user's source line.
+    Types read as ``f32[64,10]``; each line ends with the user's source line. With ``to="kernel"`` the native plan is printed
+    instead, each fused kernel as loops with the operations that it stands for; ``to="llvm"`` and ``to="asm"`` print its code.
+    ValueError for another `to`, RuntimeError where no native executor is there.
     """
+    if to not in ("plan", "kernel", "llvm", "asm"):
+        raise ValueError(f"explain(): to must be plan, kernel, llvm or asm, not {to!r}")
     realize_pending()
     outer, lines = state.graph, state.lines
     state.graph, state.lines = Graph(), True
@@ -28,6 +32,10 @@ def explain(fn: Any, *args: Any, **kwargs: Any) -> None:
             return
         _, inputs, donated = _summary(nodes, live)
         program = to_program(nodes, live, inputs, donated)
+        if to != "plan":
+            _native(program, to)
+            realize_pending()
+            return
         print("# recorded")
         print(program)
         print("\n# primitives")
@@ -38,3 +46,15 @@ def explain(fn: Any, *args: Any, **kwargs: Any) -> None:
         del kept
     finally:
         state.graph, state.lines = outer, lines
+
+
+def _native(program: Any, to: str) -> None:
+    """Print the steps of the native plan."""
+    from rushlight.exec.cpu import executor as native
+    if not native.available():
+        raise RuntimeError("explain(): this machine has no native executor (llvmlite is missing or does not know the processor); to='plan' works")
+    from rushlight.exec.cpu import listing
+    plan: Any = native.compile_program(program, lambda: None)
+    for number, step in enumerate(plan.steps):
+        print(f"\n# step {number}")
+        print(listing.shown(step, to))

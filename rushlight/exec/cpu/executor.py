@@ -25,12 +25,13 @@ def available() -> bool:
 
 @cache
 def _start() -> None:
-    """Once, before the first plan: threads and how long they wait for work."""
+    """Once, before the first plan: how many threads there can be, and how long they wait for work."""
     from rushlight.exec.cpu.onednn import openmp
     from rushlight.exec.cpu.plan import BLOCK_TIME
     runtime = openmp.runtime()
     if runtime is not None:
         runtime.set_blocktime(BLOCK_TIME)
+        threads.bound(runtime.fix_teams())
 
 
 def compile_program(program: Program, original: Callable[[], Any]) -> Callable[[list[Any]], tuple[np.ndarray[Any, Any], ...]]:

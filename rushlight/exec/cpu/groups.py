@@ -11,6 +11,7 @@ from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, contiguous_strides
 
 MOST = 48  # statements of a kernel
+STREAMS = 12  # operands from memory, beyond which a group takes in nothing that it does not need
 CHUNK = 8192  # elements of a unit that was cut from a longer dimension
 LEAST_UNITS = 64  # with fewer units than this, long dimensions are cut
 SPECIAL = frozenset(("cast", "pick", "position", "full"))
@@ -189,29 +190,80 @@ def operand_dtype(instr: Instr) -> str:
     return str(instr.outs[0].dtype.name)
 
 
+class Fusion:
+    """Distributes the instructions of a program over groups, in an order that runs."""
+
+    def __init__(self, program: Program) -> None:
+        self.summed = _summed(program)
+        self.steps: list[Group | Instr] = []
+        self.made: dict[int, int] = {}  # value -> position of the step that computes it
+        self.readers: dict[int, list[int]] = {}  # value -> positions of the groups that read it
+        self.latest: dict[tuple[int, ...], int] = {}  # shape -> position of the last group that began with it
+
+    def add(self, instr: Instr) -> None:
+        at = max((self.made.get(o.value, -1) for o in instr.operands), default=-1)
+        if generated(instr):
+            at = self._host(instr, at)
+            for o in instr.operands:
+                self.readers.setdefault(o.value, []).append(at)
+        else:
+            self.steps.append(instr)
+            at = len(self.steps) - 1
+        self.made.update((r, at) for r in instr.results)
+
+    def _host(self, instr: Instr, at: int) -> int:
+        """The position of the group that takes an instruction in: the one that makes its last operand, else a later one that
+        reads the same memory anyway, else a new one."""
+        for position in (at, *self._beside(instr, at)):
+            host = self.steps[position] if position >= 0 else None
+            level = host.accepts(instr) if isinstance(host, Group) else None
+            if isinstance(host, Group) and level is not None and (position == at or level == "full"):
+                host.add(instr, level)
+                return position
+        self.steps.append(_new_group(instr))
+        self.latest[instr.outs[0].shape] = len(self.steps) - 1
+        return len(self.steps) - 1
+
+    def _beside(self, instr: Instr, at: int) -> list[int]:
+        """Positions after `at` of groups that read an operand of the instruction or have its shape, the latest first.
+
+        What reductions read stays away: its group must be free to take the order of the reduction.
+        """
+        if instr.results[0] in self.summed:
+            return []
+        found = {p for o in instr.operands if isinstance(o.spec, Spec) and o.spec.numel > 1 for p in self.readers.get(o.value, ())}
+        found.add(self.latest.get(instr.outs[0].shape, -1))
+        return [p for p in sorted(found, reverse=True) if p > at and self._open(p)]
+
+    def _open(self, position: int) -> bool:
+        """Whether a group takes in what does not depend on it: it has no reductions, and not too many streams of memory."""
+        group = self.steps[position]
+        assert isinstance(group, Group)
+        return not any(i.results[0] in self.summed for i in group.instrs) \
+            and len({o.value for i in group.instrs for o in i.operands if o.value not in group.levels}) < STREAMS
+
+
 def fuse(program: Program) -> list[Group | Instr]:
     """The program as groups and single instructions, in an order that runs."""
-    steps: list[Group | Instr] = []
-    made: dict[int, int] = {}
+    fusion = Fusion(program)
     for instr in program.instrs:
-        at = max((made.get(o.value, -1) for o in instr.operands), default=-1)
-        if generated(instr):
-            at = _place(steps, instr, at)
-        else:
-            steps.append(instr)
-            at = len(steps) - 1
-        made.update((r, at) for r in instr.results)
-    return steps
+        fusion.add(instr)
+    return fusion.steps
 
 
-def _place(steps: list[Group | Instr], instr: Instr, at: int) -> int:
-    """Put an instruction into the group that makes its last operand, or into a new one; gives the position."""
-    host = steps[at] if at >= 0 else None
-    if isinstance(host, Group):
-        level = host.accepts(instr)
-        if level is not None:
-            host.add(instr, level)
-            return at
+def _summed(program: Program) -> set[int]:
+    """Values that reductions read, through elementwise operations as well, and what reductions make."""
+    found: set[int] = set()
+    for instr in reversed(program.instrs):
+        if is_reduction(instr) or instr.op.name == "pick":
+            found.update(instr.results)
+            found.update(o.value for o in instr.operands)
+        elif generated(instr) and instr.results[0] in found:
+            found.update(o.value for o in instr.operands)
+    return found
+
+
+def _new_group(instr: Instr) -> Group:
     shape = instr.operands[0].spec.shape if is_reduction(instr) or instr.op.name == "pick" else instr.outs[0].shape
     group = Group(shape)
     if instr.op.name == "pick":
@@ -219,5 +271,4 @@ def _place(steps: list[Group | Instr], instr: Instr, at: int) -> int:
     level = group.accepts(instr)
     assert level is not None, f"{instr.op.name} cannot start a group"
     group.add(instr, level)
-    steps.append(group)
-    return len(steps) - 1
+    return group

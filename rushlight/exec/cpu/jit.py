@@ -113,6 +113,14 @@ def assemble(text: str) -> bytes:
     import llvmlite.binding as llvm
     target = machine()
     module = llvm.parse_assembly(text)
+    optimize(module)
+    return bytes(target.emit_object(module))
+
+
+def optimize(module: Any) -> None:
+    """LLVM's passes for this machine."""
+    import llvmlite.binding as llvm
+    target = machine()
     module.triple = target.triple
     module.data_layout = str(target.target_data)
     module.verify()
@@ -120,7 +128,6 @@ def assemble(text: str) -> bytes:
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # the code is vectors already
     builder = llvm.create_pass_builder(target, options)
     builder.getModulePassManager().run(module, builder)
-    return bytes(target.emit_object(module))
 
 
 def read(folder: Path | None, name: str) -> bytes | None:

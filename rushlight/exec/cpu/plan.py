@@ -14,6 +14,7 @@ import numpy as np
 
 from rushlight.exec import threads
 from rushlight.exec.cpu import driver, memory
+from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED
 from rushlight.exec.cpu.onednn import library, openmp
@@ -229,9 +230,16 @@ class Plan:
             return self.fallback()(inputs)  # type: ignore[no-any-return]
         objects = array("Q", map(id, arrays))
         ctypes.memmove(self.pointers, objects.buffer_info()[0], 8 * self.objects)
+        profiler = profiling.active
         for segment in self.segments:
             if isinstance(segment, PythonCall):
-                segment(self, arrays, numbers)
+                if profiler is None:
+                    segment(self, arrays, numbers)
+                else:
+                    profiler.python(segment, self, arrays, numbers)
+            elif profiler is not None:
+                if code := profiler.segment(segment, self):
+                    return self._failed(code, inputs)
             elif code := segment.run(self):
                 return self._failed(code, inputs)
         return tuple(arrays[self.object[v]] for v in self.program.outputs)
@@ -258,6 +266,7 @@ class Segment:
         self.slots: list[int] = []
         self.memories: list[int] = []
         self.steps: list[int] = []
+        self.parts: list[range] = []  # of each step of the driver, the steps of the plan
         at = 0
         while at < len(self.kernels):
             end = at + 1
@@ -267,6 +276,9 @@ class Segment:
                 self._primitive(plan, *self.kernels[at])
             else:
                 self._kernels(plan, self.kernels[at:end])
+            steps = len(self.steps) // 2 - len(self.parts)
+            first = self.first + at
+            self.parts += [range(first + i, first + i + 1) for i in range(steps)] if steps == end - at else [range(first, self.first + end)]
             at = end
         tables = [_words(t or [0]) for t in (self.slots, self.memories, self.steps)]
         setter = library.address("dnnl_memory_set_data_handle") if self.memories else 0

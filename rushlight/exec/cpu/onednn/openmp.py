@@ -41,6 +41,16 @@ class OpenMP:
         """How many threads a region would use that this thread of the program starts."""
         return int(self.handle.omp_get_max_threads())
 
+    def fix_teams(self) -> int:
+        """Regions get the threads that they ask for, or as many as OMP_THREAD_LIMIT allows; gives that bound.
+
+        A primitive that was made for more threads than its region has would leave work undone.
+        """
+        self.handle.omp_set_dynamic(ctypes.c_int(0))
+        if self.handle.omp_get_max_active_levels() < 1:
+            self.handle.omp_set_max_active_levels(ctypes.c_int(1))
+        return int(self.handle.omp_get_thread_limit())
+
     def set_blocktime(self, milliseconds: int) -> None:
         """How long idle threads wait actively before they sleep (libiomp5 only; elsewhere nothing happens)."""
         if self.fork_safe:
