@@ -80,7 +80,7 @@ def test_elementwise_integers(dtype: str) -> None:
             x, y = numbers(at, (n,), dtype), numbers(at + 100, (n,), dtype)
             found += [x + y, x * y, x == y, x < y, x >= y, rl.maximum(x, y), rl.minimum(x, y), x & y, x | y, x ^ y, rl.logical_and(x, y)]
             if dtype != "bool":
-                found += [x - y, x * 3 + 1, x.sum(), x.amax(0) if n else x.sum(), abs(x) if dtype != "uint8" else x]
+                found += [x - y, x * 3 + 1, x.sum(), x.any(), x.all(), x.amax(0) if n else x.sum(), abs(x) if dtype != "uint8" else x]
         return found
     agree(every)
 
@@ -101,7 +101,7 @@ def test_reductions(dtype: str) -> None:
             x = numbers(at, shape, dtype)
             for dims in ((0,), (len(shape) - 1,), tuple(range(len(shape))), tuple(range(0, len(shape), 2))):
                 found += [x.sum(dims), x.amax(dims), x.amin(dims, True), x.mean(dims), (x * x).sum(dims, True) - x.sum(dims, True)]
-            found += [(x > 0).any(), (x > -9).all(0), x[..., :3].prod(-1)]
+            found += [(x > 0).any(), (x > -9).all(0), x[..., :3].prod(-1), x.any(), x.all(0), (x * 0).any(-1)]
         return found
     agree(every, 30)
 
@@ -131,11 +131,13 @@ def test_rows(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_cross_entropy(reduction: str) -> None:
+@pytest.mark.parametrize(("rows", "classes"), [(37, 11), (12, 3), (8, 2), (9, 1), (1, 5), (64, 10), (3, 100), (100, 7), (20, 17)])
+def test_cross_entropy(reduction: str, rows: int, classes: int) -> None:
     def every() -> list[Any]:
-        x = numbers(1, (37, 11), "float32").requires_grad_()
-        target = rl.arange(37) % 11
-        target[5] = -100
+        x = numbers(1, (rows, classes), "float32").requires_grad_()
+        target = rl.arange(rows) % classes
+        if rows > 5:
+            target[5] = -100
         loss = F.cross_entropy(x * 3, target, reduction=reduction)
         return [loss, *rl.autograd.grad(loss.sum(), x)]
     agree(every, 10)

@@ -210,6 +210,8 @@ class Body:
                 stores += [(a, value) for a in s.store]
             elif j in self.sums:
                 value = self.value(s.refs[0], s)
+                if s.dtype == "bool":
+                    value = w.s.cast(value, s.kind, "bool")  # any, all
                 old = w.b.load(self.sums[j], typ=w.s.vector(s.dtype))
                 if self.mask is not None:
                     value = w.b.select(self.mask, value, w.s.neutral(s.name, s.dtype))

@@ -158,7 +158,9 @@ def _dimensions(group: Group, draft: Draft) -> tuple[list[int], list[int], int]:
     if not choices:
         return [], reduced, kept[-1] if kept else -1
     vector = choices[-1]
-    if group.mode == "map":
+    if any(s.name == "position" for s in draft.body):
+        vector = kept[-1]  # positions count along the last dimension, of whatever size
+    elif group.mode == "map":
         vector = max(choices, key=lambda d: (sum(_weight(p, a, d) for p, a in zip(draft.places, draft.accesses)) * min(group.shape[d], SHORT), d))
     return [d for d in kept if d != vector], reduced, vector
 
