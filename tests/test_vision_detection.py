@@ -191,10 +191,7 @@ def in_order(detections: dict[str, Any]) -> np.ndarray:
     return np.lexsort(columns)
 
 
-WRONG_NATIVELY = pytest.mark.xfail(reason="the native executor gives SSD's backbone a wrong gradient; RUSHLIGHT_EXEC=numpy a right one")
-
-
-@pytest.mark.parametrize("kind", ["FasterRCNN", "MaskRCNN", "KeypointRCNN", "RetinaNet", "FCOS", pytest.param("SSD", marks=WRONG_NATIVELY)])
+@pytest.mark.parametrize("kind", ["FasterRCNN", "MaskRCNN", "KeypointRCNN", "RetinaNet", "FCOS", "SSD"])
 def test_networks_detect_and_learn_alike(kind: str) -> None:
     mine, theirs = both(lambda library, root: build(library, root, kind))
     fill(theirs)
