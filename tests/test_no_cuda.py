@@ -45,6 +45,14 @@ def test_the_error_says_what_to_do() -> None:
 @pytest.mark.parametrize("module", [rushlight, torch], ids=["rushlight", "torch"])
 def test_switches_are_remembered(module: Any) -> None:
     cudnn = module.backends.cudnn
+    if module is torch:  # PyTorch's test utilities freeze the switches for the whole process
+        with torch.backends.__allow_nonbracketed_mutation():
+            _switches(module, cudnn)
+    else:
+        _switches(module, cudnn)
+
+
+def _switches(module: Any, cudnn: Any) -> None:
     cudnn.benchmark = True
     with cudnn.flags(enabled=False, deterministic=True):
         assert (cudnn.enabled, cudnn.benchmark, cudnn.deterministic) == (False, False, True)

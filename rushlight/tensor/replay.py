@@ -15,10 +15,11 @@ from rushlight.ir.graph import Cell, Node
 from rushlight.tensor.core import new_tensor
 from rushlight.tensor.state import settings, state
 from rushlight.tensor.storage import Storage
-from rushlight.tensor.tape import AccumulateGrad, OpFn, accumulating
+from rushlight.tensor.tape import AccumulateGrad, LastingOpFn, OpFn, accumulating
 from rushlight.tensor.views import ViewFn
 
 MOST = 256  # templates
+WALKED = (OpFn, ViewFn, LastingOpFn)  # nodes whose class and contents say all that they record
 
 
 class Template:
@@ -45,7 +46,8 @@ _templates: dict[tuple[Any, ...], Template | None] = {}
 
 def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
     """The form of the graph under a node, or None where it must be walked."""
-    if fn.__class__ not in (OpFn, ViewFn) or state.anomaly or state.lines or state.level is not None or grad._storage.home is not None or not grad._spec.plain:
+    if fn.__class__ not in WALKED or state.anomaly or state.lines or state.level is not None or grad._storage.home is not None \
+            or not grad._spec.plain:
         return None
     order: list[Any] = [fn]
     leaves: list[AccumulateGrad] = []
@@ -60,7 +62,7 @@ def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
                 if kind is AccumulateGrad:
                     seen[after] = ~len(leaves)
                     leaves.append(after)
-                elif kind is OpFn or kind is ViewFn:
+                elif kind in WALKED:
                     seen[after] = len(order)
                     order.append(after)
                 else:
@@ -86,7 +88,7 @@ def _described(order: list[Any], leaves: list[AccumulateGrad], number: int, grad
     cells: list[Cell] = [grad._storage.cell]
     known: dict[int, int] = {id(cells[0]): 0}
     for fn in order:
-        if fn.__class__ is OpFn:
+        if fn.__class__ is not ViewFn:
             key.append(fn.sig.id)
             if fn.saved is FREED or not _saved(fn, key, cells, known):
                 return None
