@@ -76,7 +76,7 @@ def realize(graph: Graph) -> None:
 
 def _settle(cell: Cell, buffer: Buffer, known: set[int]) -> None:
     """Hand a result to its storage; memory shared with the outside receives the numbers in place."""
-    storage = cell.owner and cell.owner()
+    storage = cell.owner() if cell.owner is not None else None
     if storage is not None and storage.home is not None and storage.cell is cell:
         if storage.home is not buffer:
             np.copyto(storage.home, buffer)
@@ -122,7 +122,7 @@ def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list
         mask = 0
         for cell in node.outs:
             mask <<= 1
-            owner = cell.owner and cell.owner()
+            owner = cell.owner() if cell.owner is not None else None
             if owner is not None and owner.cell is cell:
                 mask |= 1
                 live.append(cell)
@@ -150,10 +150,16 @@ def _build(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: list
     return run
 
 
+def _memory(cell: Cell) -> Any:
+    """The type of a realized cell's whole memory."""
+    from rushlight.ir.dtype import of_numpy
+    assert cell.buffer is not None
+    return spec(of_numpy(cell.buffer.dtype), (cell.buffer.size,))
+
+
 def to_program(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: list[int]) -> Program:
     """The recorded nodes as a program."""
-    from rushlight.ir.dtype import of_numpy
-    types: list[Any] = [spec(of_numpy(x.buffer.dtype), (x.buffer.size,)) if type(x) is Cell else SCALARS[type(x)] for x in inputs]
+    types: list[Any] = [_memory(x) if type(x) is Cell else SCALARS[type(x)] for x in inputs]
     program = Program(types, values=len(types), donated=frozenset(donated))
     number = {id(x): i for i, x in enumerate(inputs) if type(x) is Cell}
     next_number = sum(type(x) is Cell for x in inputs)

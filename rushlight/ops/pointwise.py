@@ -14,7 +14,8 @@ LN2, LN10 = log(2), log(10)
 
 def logaddexp(np: Any, x: Any, y: Any) -> Any:
     """log(exp(x) + exp(y)); of complex numbers with the larger real part taken out, since NumPy's is real."""
-    if getattr(x, "dtype", getattr(y, "dtype", None)).kind != "c":
+    dtype = getattr(x, "dtype", getattr(y, "dtype", None))
+    if dtype is None or dtype.kind != "c":
         return np.logaddexp(x, y)
     x, y = np.broadcast_arrays(x, y)
     swap = x.real < y.real

@@ -44,7 +44,7 @@ class Step(NamedTuple):
     """One step: ``count`` rows from ``first`` on. The first ``had`` of its sequences had a step before, with rows from ``before`` on."""
 
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here
     before: int
     had: int
 

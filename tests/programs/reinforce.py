@@ -29,7 +29,7 @@ class CartPole:
 
 class Policy(nn.Module):
     def __init__(self):
-        super(Policy, self).__init__()
+        super().__init__()
         self.affine1 = nn.Linear(4, 32)
         self.affine2 = nn.Linear(32, 2)
         self.saved_log_probs, self.rewards = [], []

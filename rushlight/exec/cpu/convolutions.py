@@ -85,9 +85,9 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[PrimitiveStep] 
             before.append(_reorder(own, primitive.descs[slot], sources[slot], packed, new_value))
             sources[slot] = (packed, 0)
     result, after = instr.results[0], []
-    if out == "diff_weights" and (own := _plain(grouped(original.outs[0].shape, groups))) != primitive.descs[out]:
+    if out == "diff_weights" and (plain := _plain(grouped(original.outs[0].shape, groups))) != primitive.descs[out]:
         packed = new_value(primitive.descs[out].size)
-        after.append(_reorder(primitive.descs[out], own, (packed, 0), result, new_value))
+        after.append(_reorder(primitive.descs[out], plain, (packed, 0), result, new_value))
         result = packed
     _, w, y = _shapes(original)
     work = 2 * prod(y) * prod(w[1:])

@@ -162,7 +162,8 @@ class Writer(Code):
         """A referenced value as the scalar of this row."""
         kind, i = ref
         if kind == "n":
-            return self.s.number(*self.numbers[i], self.operand_kind(s, ref))
+            kind_of, number = self.numbers[i]
+            return self.s.number(kind_of, number, self.operand_kind(s, ref))
         return self.hoisted[i] if kind == "a" else self.rows[i]
 
     def _pick(self, s: Statement) -> Any:
@@ -227,7 +228,8 @@ class Body:
         """A referenced value as a vector."""
         w, (kind, i) = self.w, ref
         if kind == "n":
-            return w.s.splat(w.s.number(*w.numbers[i], w.operand_kind(s, ref)))
+            kind_of, number = w.numbers[i]
+            return w.s.splat(w.s.number(kind_of, number, w.operand_kind(s, ref)))
         found = self.values.get(ref)
         if found is None:
             found = self.values[ref] = self._read(i) if kind == "a" else self._statement(i)

@@ -111,6 +111,7 @@ class Draft:
         level = self.g.levels[result]
         reduces = is_reduction(instr)
         inner = "full" if level == "full" or reduces else "row"
+        refs: tuple[Ref, ...]
         if instr.op.name == "pick":
             refs = (self.read(instr.operands[0], "full"), self.read(instr.operands[1], "row"))
         else:
@@ -223,7 +224,8 @@ def _finish(group: Group, draft: Draft, dims: _Dims, new_value: object) -> list[
         step = 1 if place is None else 0 if level == "row" else min(place.strides.get(dims.vector, 0), 2)
         step = 2 if step < 0 else step
         accesses.append(Access(dtype, use, level, step))
-    body, second = draft.body, []
+    body = draft.body
+    second: list[Loop] = []
     if count > 1 and group.mode != "map":
         body, second = _partials(draft, accesses, new_value, prod(outer) * (size if group.mode == "col" else 1), count)
     kernel = Kernel(group.mode, len(outer), len(mid), chunk_of, vector_bytes() // 4, tuple(accesses), tuple(draft.kinds), tuple(body))

@@ -140,7 +140,8 @@ def _grad(w: _Writer, y: Operand, x: Operand, target: Operand, ignore: Operand, 
 
 
 def _loss_rows(w: _Writer, i: Instr) -> None:
-    _rows(w, *i.operands, out=i.results[0])
+    x, target, ignore = i.operands
+    _rows(w, x, target, ignore, i.results[0])
 
 
 def _loss_mean(w: _Writer, i: Instr) -> None:
@@ -150,7 +151,8 @@ def _loss_mean(w: _Writer, i: Instr) -> None:
 
 
 def _loss_rows_grad(w: _Writer, i: Instr) -> None:
-    _grad(w, *i.operands, out=i.results[0])
+    y, x, target, ignore = i.operands
+    _grad(w, y, x, target, ignore, i.results[0])
 
 
 def _loss_mean_grad(w: _Writer, i: Instr) -> None:

@@ -111,6 +111,7 @@ class Plan:
         loop = step.loop
         index = next(i for i, p in enumerate(loop.places) if p is not None and p.value == value)
         own, access = loop.places[index], loop.kernel.accesses[index]
+        assert own is not None
         for i in self.program.donated:
             if i in taken or self.last.get(i) != at or i in outputs or self._read_beside(i, at):
                 continue

@@ -102,7 +102,7 @@ class _Layer:
 
     def panels(self) -> int:
         wide = self.form.panel if self.kind.adjacent else self.form.lanes
-        return -(-self.hidden // wide)
+        return int(-(-self.hidden // wide))
 
     def pack_gates(self, w: Operand, segment: tuple[int, ...]) -> Address:
         """w (G·H, k) so that a panel has a vector of each gate, or four vectors of units."""

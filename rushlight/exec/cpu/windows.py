@@ -54,9 +54,11 @@ def geometry(instr: Instr) -> Geometry:
     """The window of a pooling instruction."""
     name, attrs, dtype = instr.op.name, instr.attrs, instr.outs[0].dtype.name
     if name == "max_pool":
-        return Geometry(name, *attrs[:4], dtype, positions=instr.outs[1].dtype.name)
+        kernel, stride, padding, dilation = attrs[:4]
+        return Geometry(name, kernel, stride, padding, dilation, dtype, positions=instr.outs[1].dtype.name)
     if name == "max_pool_grad":
-        return Geometry(name, *attrs[1:5], dtype, positions=instr.operands[1].spec.dtype.name)
+        kernel, stride, padding, dilation = attrs[1:5]
+        return Geometry(name, kernel, stride, padding, dilation, dtype, positions=instr.operands[1].spec.dtype.name)
     kernel, stride, padding, _, count_pad, divisor = attrs if name == "avg_pool" else attrs[1:]
     return Geometry(name, kernel, stride, padding, (1,) * len(kernel), dtype, count_pad, divisor)
 

@@ -22,7 +22,7 @@ def _scores(q: Array, k: Array, mask: tuple[Array, ...], scale: float, causal: b
     scores: Array = q @ _repeated(k, q.shape[1]).swapaxes(2, 3)
     scores *= q.dtype.type(scale)
     if causal:
-        scores[..., ~np.tri(*scores.shape[2:], dtype=bool)] = -np.inf
+        scores[..., ~np.tri(*scores.shape[2:], dtype=np.bool_)] = -np.inf
     for m in mask:
         scores += m
     return scores

@@ -58,7 +58,7 @@ def compile_program(program: Program) -> Callable[[list[Any]], tuple[Array, ...]
 
     def run(inputs: list[Any]) -> tuple[Array, ...]:
         with threads, np.errstate(all="ignore"):
-            return plan(*inputs)  # type: ignore[no-any-return]
+            return plan(*inputs)
     run.source = text  # type: ignore[attr-defined]
     return run
 
@@ -140,7 +140,7 @@ def kernel_of(instr: Instr) -> Callable[..., Any]:
     if half and op.kind in WIDEN and op.name not in KEEPS_HALF:
         return _widened(f, {o.spec.dtype.numpy for o in instr.operands if isinstance(o.spec, Spec) and o.spec.dtype in HALF})
     assert op.overwrites is None or op.numpy is None or op.name in OVERWRITING
-    return f  # type: ignore[no-any-return]
+    return f
 
 
 def _widened(f: Callable[..., Any], half: set[np.dtype[Any]]) -> Callable[..., Any]:

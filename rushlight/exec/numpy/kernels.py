@@ -42,7 +42,8 @@ def bitcast(x: Array, dtype: DType) -> Array:
 
 
 def _integer(x: Any, y: Any) -> bool:
-    return getattr(x, "dtype", getattr(y, "dtype", None)).kind in "biu"
+    dtype = getattr(x, "dtype", getattr(y, "dtype", None))
+    return dtype is not None and dtype.kind in "biu"
 
 
 def _zero_check(x: Any, y: Any) -> None:
@@ -196,14 +197,14 @@ def softmax(x: Array, dim: int) -> Array:
     if x.size == 0:
         return x.copy()
     e = np.exp(x - x.max(axis=dim, keepdims=True))
-    return e / e.sum(axis=dim, keepdims=True)  # type: ignore[no-any-return]
+    return e / e.sum(axis=dim, keepdims=True)
 
 
 def log_softmax(x: Array, dim: int) -> Array:
     if x.size == 0:
         return x.copy()
     shifted = x - x.max(axis=dim, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))  # type: ignore[no-any-return]
+    return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
 
 
 def softmax_grad(y: Array, p: Array, dim: int) -> Array:

@@ -50,7 +50,7 @@ def topk(x: Array, k: int, dim: int, largest: bool, ordered: bool) -> Pair:
         chosen = np.sort(parted[..., n - k:] if largest else parted[..., :k], axis=-1)
         places = np.take_along_axis(chosen, order(np.take_along_axis(rows, chosen, -1), -1, largest), -1)
     values = np.take_along_axis(rows, np.concatenate([places, beyond], -1), -1)
-    tied = _same(values[..., 1:], values[..., :-1]).any(-1)
+    tied = np.asarray(_same(values[..., 1:], values[..., :-1]).any(-1))
     turned = (lambda keys: [-v for v in keys]) if largest else (lambda keys: keys)
     places = ties.corrected(rows, places, tied, lambda keys: ties.first_few(turned(keys), k, ordered))
     places = np.ascontiguousarray(np.moveaxis(places, -1, dim))

@@ -16,7 +16,7 @@ from rushlight.exec.cpu.vector_math import (
 from rushlight.exec.cpu.vector_math.lanes import Real
 
 _TABLE: dict[str, Callable[..., Real]] = {
-    **exponential.FUNCTIONS, **logarithm.FUNCTIONS, **trigonometric.FUNCTIONS, **inverse_trigonometric.FUNCTIONS,
+    **exponential.FUNCTIONS, **logarithm.FUNCTIONS, **trigonometric.FUNCTIONS, **inverse_trigonometric.FUNCTIONS,  # type: ignore[dict-item]
     **error_function.FUNCTIONS, **power.FUNCTIONS}
 FUNCTIONS: frozenset[str] = frozenset(_TABLE)
 

@@ -45,8 +45,8 @@ class Format:
 
     def pattern(self, value: float) -> int:
         """The bits of a number."""
-        return struct.unpack("<I", struct.pack("<f", value))[0] if self.bits == 32 else \
-            struct.unpack("<Q", struct.pack("<d", value))[0]
+        number, pattern = ("<f", "<I") if self.bits == 32 else ("<d", "<Q")
+        return int(struct.unpack(pattern, struct.pack(number, value))[0])
 
 
 SINGLE = Format(32, 23, 127)
