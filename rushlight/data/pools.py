@@ -105,19 +105,21 @@ class ProcessPool:
             raise _death(self.processes[worker]) from None
 
     def receive(self, seconds: float | None) -> Answer:
-        """The next answer of any worker; Timeout; RuntimeError as soon as any of them has died."""
+        """The next answer of any worker; Timeout; RuntimeError as soon as any of them has died and no answer is left."""
         ready = wait([*self.connections, *self.sentinels], seconds)
-        dead = [self.sentinels[x] for x in ready if isinstance(x, int)]
-        if dead:
-            raise _death(dead[0])
         if not ready:
             raise Timeout
-        connection: Any = ready[0]
-        try:
-            answer: Answer = connection.recv()
-        except (EOFError, ConnectionResetError):
-            raise _death(self.processes[self.connections.index(connection)]) from None
-        return answer
+        dead = [self.sentinels[x] for x in ready if isinstance(x, int)]
+        for connection in ready:
+            if isinstance(connection, int):
+                continue
+            try:
+                answer: Answer = connection.recv()
+            except (EOFError, ConnectionResetError):
+                dead.append(self.processes[self.connections.index(connection)])
+                continue
+            return answer
+        raise _death(dead[0]) from None
 
     def stop(self, at_once: bool = False) -> None:
         """Let the processes end, all of them by force where ``at_once``."""
