@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -98,11 +99,9 @@ class ProcessPool:
         self.sentinels = {process.sentinel: process for process in self.processes}
 
     def send(self, worker: int, message: Any) -> None:
-        """Put a message into a worker's pipe."""
-        try:
+        """Put a message into a worker's pipe. That a worker has died is told by `receive`, after its last answers."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connections[worker].send(message)
-        except (BrokenPipeError, ConnectionResetError):
-            raise _death(self.processes[worker]) from None
 
     def receive(self, seconds: float | None) -> Answer:
         """The next answer of any worker; Timeout; RuntimeError as soon as any of them has died and no answer is left."""
