@@ -238,3 +238,11 @@ def test_memory_written_through_a_view_of_another_type() -> None:
         pairs.imag.add_(1.0)
         seen.append((x.tolist(), x._version, pairs.tolist(), pairs._version))
     assert seen[0] == seen[1]
+
+
+def test_the_deviation_of_equal_numbers_has_gradient_zero() -> None:
+    for module in (torch, rl):
+        x = module.tensor([[-1.0, 2.0, 3.0], [-2.0, 2.0, 3.0]], requires_grad=True)
+        std, _ = module.std_mean(x, 0)
+        (std + x.std(0)).sum().backward()
+        assert x.grad.tolist()[0] == pytest.approx([2 ** 0.5, 0.0, 0.0])

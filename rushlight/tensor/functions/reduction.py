@@ -221,7 +221,7 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
 
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
     """The square root of the variance."""
-    value = var(wide(input), dim, unbiased, keepdim, correction=correction).sqrt()
+    value = _root(var(wide(input), dim, unbiased, keepdim, correction=correction))
     return give(out, keeps(cast(value, input._spec.dtype.to_real()), input))
 
 
@@ -236,7 +236,16 @@ def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
 def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
     """Standard deviation and mean."""
     v, m = var_mean(input, dim, unbiased, keepdim, correction=correction)
-    return give(out, (v.sqrt(), m))
+    return give(out, (_root(v), m))
+
+
+def _root(variance: Tensor) -> Tensor:
+    """The square root; the gradient of the deviation of equal numbers is 0."""
+    if not variance._rg:
+        return variance.sqrt()
+    from rushlight.tensor.functions.pointwise import where
+    none = variance == 0
+    return where(none, 0, where(none, 1, variance).sqrt())
 
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None) -> Tensor:
