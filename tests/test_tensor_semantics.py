@@ -241,7 +241,7 @@ def test_memory_written_through_a_view_of_another_type() -> None:
 
 
 def test_the_deviation_of_equal_numbers_has_gradient_zero() -> None:
-    for module in (torch, rl):
+    for module in (torch, rushlight):
         x = module.tensor([[-1.0, 2.0, 3.0], [-2.0, 2.0, 3.0]], requires_grad=True)
         std, _ = module.std_mean(x, 0)
         (std + x.std(0)).sum().backward()
