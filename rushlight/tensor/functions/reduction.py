@@ -222,7 +222,7 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
     """The square root of the variance."""
     value = _root(var(wide(input), dim, unbiased, keepdim, correction=correction))
-    return give(out, keeps(cast(value, input._spec.dtype.to_real()), input))
+    return give(out, keeps(cast(value, input._spec.dtype.to_real()), input, result=True))
 
 
 def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
