@@ -221,6 +221,32 @@ def test_an_interrupt_arrives() -> None:
     assert b"KeyboardInterrupt" in errors
 
 
+@pytest.mark.parametrize("executor", ["numpy", "cpu"])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_a_failed_step_leaves_the_model_as_it_was(executor: str, optimizer: str) -> None:
+    """A bad batch raises, and training goes on with the parameters and running statistics of before."""
+    with only(executor):
+        rl.manual_seed(0)
+        model = rl.nn.Sequential(rl.nn.Linear(4, 6), rl.nn.BatchNorm1d(6), rl.nn.Linear(6, 3))
+        opt = getattr(rl.optim, optimizer)(model.parameters(), lr=0.1)
+        x, good = rl.randn(8, 4), rl.arange(8) % 3
+
+        def step(target: rl.Tensor) -> float:
+            opt.zero_grad()
+            loss = F.cross_entropy(model(x), target)
+            loss.backward()
+            opt.step()
+            return loss.item()
+        first = [step(good) for _ in range(3)]
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        assert all(v.isfinite().all() for v in before.values())
+        with pytest.raises(IndexError, match="Target 50 is out of bounds"):
+            step(good * 50)
+        for k, v in model.state_dict().items():
+            assert rl.equal(v, before[k]), k
+        assert step(good) < first[0]
+
+
 def test_numbers_beyond_64_bits_run_elsewhere() -> None:
     with only("cpu"):
         x = rl.ones(4)

@@ -43,6 +43,7 @@ def realize(graph: Graph) -> None:
             return
         live: list[Cell] = []
         count = len(nodes)
+        inputs: list[Any] = []
         try:
             key, inputs, donated = _summary(nodes, live)
             run = _plans.get(key)
@@ -57,10 +58,7 @@ def realize(graph: Graph) -> None:
             given = [x.buffer if type(x) is Cell else x for x in inputs]
             results = run(given) if observer is None else observer(nodes, run, given)
         except BaseException as e:
-            for node in nodes:
-                for cell in node.outs:
-                    cell.error = e
-                    cell.node = None
+            _fail(nodes, e, {id(inputs[i]) for i in getattr(e, "spoiled", ()) if i < len(inputs)})
             raise
         if len(nodes) > count:  # their thread was just about to append them while this one took the list
             graph.nodes[:0] = nodes[count:]
@@ -71,7 +69,28 @@ def realize(graph: Graph) -> None:
         for node in nodes:  # nodes and cells refer to each other: let go, so that memory is freed at once
             node.ins = ()
             for cell in node.outs:
-                cell.node = None
+                cell.node = cell.before = None
+
+
+def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
+    """Nothing of these nodes has a value. Storages that they would have written to in place keep the value that they had,
+    but for memory that was overwritten before the error."""
+    for node in nodes:
+        for cell in node.outs:
+            cell.error = error
+            cell.node = None
+    for node in nodes:
+        for cell in node.outs:
+            storage = cell.owner() if cell.owner is not None else None
+            old = cell.before
+            while old is not None and old.error is not None:
+                old = old.before
+            if storage is not None and storage.cell is cell and old is not None and id(old) not in spoiled:
+                storage.cell = old
+                old.owner = cell.owner
+    for node in nodes:
+        for cell in node.outs:
+            cell.before = None
 
 
 def _settle(cell: Cell, buffer: Buffer, known: set[int]) -> None:
@@ -97,6 +116,7 @@ def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list
     inputs: list[Any] = []
     numbers: list[Any] = []
     uses: list[int] = []  # how many operands each input is
+    kept: dict[int, int] = {}  # how many cells keep another as the value before
     x: Any = None
     for position, node in enumerate(nodes):
         node.position = position
@@ -121,6 +141,8 @@ def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list
             key.append(-1 - slot)
         mask = 0
         for cell in node.outs:
+            if cell.before is not None:
+                kept[id(cell.before)] = kept.get(id(cell.before), 0) + 1
             mask <<= 1
             owner = cell.owner() if cell.owner is not None else None
             if owner is not None and owner.cell is cell:
@@ -132,8 +154,8 @@ def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list
     for i in range(len(inputs)):
         cell = inputs[i]
         key.append(cell.buffer.nbytes)
-        # beside those operands only `inputs`, `cell` and the call's argument refer to it: no node of another thread
-        if not cell.alive() and cell.owner is not None and sys.getrefcount(cell) == uses[i] + 3:
+        # beside those operands only `inputs`, `cell`, the call's argument and later values refer to it: no node of another thread
+        if not cell.alive() and cell.owner is not None and sys.getrefcount(cell) == uses[i] + 3 + kept.get(id(cell), 0):
             donated.append(i)
     key.append(tuple(donated))
     return tuple(key), inputs + numbers, donated

@@ -37,7 +37,7 @@ class Cell:
     gone, or has moved on to another cell, need not be materialised.
     """
 
-    __slots__ = ("node", "index", "buffer", "owner", "error")
+    __slots__ = ("node", "index", "buffer", "owner", "error", "before")
 
     def __init__(self, node: Node | None, index: int, buffer: Buffer | None = None):
         self.node = node
@@ -45,6 +45,7 @@ class Cell:
         self.buffer = buffer
         self.owner: weakref.ref[Any] | None = None
         self.error: BaseException | None = None
+        self.before: Cell | None = None  # while pending: the value that its storage had, for the case that this one fails
 
     def alive(self) -> bool:
         """Whether a storage still shows this value."""

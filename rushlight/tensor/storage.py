@@ -34,6 +34,8 @@ class Storage:
 
     def replace(self, cell: Cell) -> None:
         """Give the storage a new value: what an in-place operation does (it also counts the version of the tensor)."""
+        if cell.node is not None:
+            cell.before = self.cell
         self.cell = cell
         cell.owner = weakref.ref(self)
         if self.home is not None and (cell.buffer is not None or self.exposed()):

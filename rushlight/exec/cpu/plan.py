@@ -81,9 +81,11 @@ class Plan:
             for v in step.reads() | step.writes():
                 last[v] = at
         self.last = last
+        self.checked = max((at for at, step in enumerate(self.steps) if may_fail(step)), default=-1)
         outputs = set(self.program.outputs)
         self.object: dict[int, int] = {i: OBJECTS + i for i in range(self.buffers)}
         self.offset: dict[int, int] = {}
+        self.taken: list[tuple[int, int]] = []  # (step, input whose memory it overwrites)
         self.made: list[tuple[int, int, Any]] = []  # (object, value, Spec) of results that are allocated at each run
         count = OBJECTS + self.buffers
         taken: set[int] = set()
@@ -98,6 +100,7 @@ class Plan:
                 elif v in outputs:
                     self.object[v] = OBJECTS + host - 1
                     taken.add(host - 1)
+                    self.taken.append((at, host - 1))
                 else:
                     spans.append(memory.Span(v, sizes[v], times[at], times[last[v]]))
         self.objects = count
@@ -106,7 +109,7 @@ class Plan:
 
     def _takes_over(self, step: Step, value: int, at: int, taken: set[int], outputs: set[int]) -> int:
         """1 + the input whose memory the result may overwrite in place, or 0."""
-        if not isinstance(step, LoopStep) or step.loop.kernel.phases > 1 or step.loop.kernel.mode != "map":
+        if not isinstance(step, LoopStep) or step.loop.kernel.phases > 1 or step.loop.kernel.mode != "map" or at < self.checked:
             return 0
         loop = step.loop
         index = next(i for i, p in enumerate(loop.places) if p is not None and p.value == value)
@@ -234,23 +237,33 @@ class Plan:
         profiler = profiling.active
         for segment in self.segments:
             if isinstance(segment, PythonCall):
-                if profiler is None:
-                    segment(self, arrays, numbers)
-                else:
-                    profiler.python(segment, self, arrays, numbers)
-            elif profiler is not None:
-                if code := profiler.segment(segment, self):
-                    return self._failed(code, inputs)
-            elif code := segment.run(self):
-                return self._failed(code, inputs)
+                try:
+                    if profiler is None:
+                        segment(self, arrays, numbers)
+                    else:
+                        profiler.python(segment, self, arrays, numbers)
+                except Exception as e:
+                    e.spoiled = self._spoiled(segment.at)  # type: ignore[attr-defined]
+                    raise
+            elif code := segment.run(self) if profiler is None else profiler.segment(segment, self):
+                return self._failed(code, inputs, segment)
         return tuple(arrays[self.object[v]] for v in self.program.outputs)
 
-    def _failed(self, code: int, inputs: list[Any]) -> tuple[Array, ...]:
+    def _failed(self, code: int, inputs: list[Any], segment: Segment) -> tuple[Array, ...]:
         """A kernel met a bad index: NumPy runs the plan again and says which; any other code is a fault of ours."""
         if code % 256 != OUT_OF_RANGE:
             raise RuntimeError(f"step {code // 256} of a compiled plan failed with code {code % 256}")
-        self.fallback()(inputs)
+        spoiled = self._spoiled(segment.parts[min(code // 256, len(segment.parts)) - 1][-1])
+        try:
+            self.fallback()([x.copy() if i in self.program.donated else x for i, x in enumerate(inputs)])
+        except Exception as e:
+            e.spoiled = spoiled  # type: ignore[attr-defined]
+            raise
         raise IndexError("index out of range")
+
+    def _spoiled(self, step: int) -> list[int]:
+        """The inputs that were overwritten when a step fails."""
+        return [i for at, i in self.taken if at <= step]
 
 
 class Segment:
@@ -336,6 +349,13 @@ class Segment:
         return int(self.call(self.address))
 
 
+def may_fail(step: Step) -> bool:
+    """Whether a step checks what it is given: nothing that a program still needs is overwritten before it."""
+    if isinstance(step, LoopStep):
+        return any(s.name == "pick" for s in step.loop.kernel.body)
+    return isinstance(step, PythonStep) and step.instr.op.kind in ("index", "library", "coarse")
+
+
 def together(steps: list[Step]) -> list[int]:
     """A time for each step: neighbouring kernels that do not depend on each other have the same."""
     times: list[int] = []
@@ -364,13 +384,17 @@ class PythonCall:
 
     def __init__(self, plan: Plan, instr: Instr, at: int):
         self.instr = instr
+        self.at = at
         self.kernel = numpy_executor.kernel_of(instr)
         self.lead: list[Any] = [np] if instr.op.numpy is not None else []
         if instr.op.overwrites is not None:
             o = instr.operands[instr.op.overwrites]
             alone = sum(p.value == o.value for p in instr.operands) == 1 and plan.last[o.value] == at and o.value not in plan.program.outputs
             mine = plan.object[o.value] >= OBJECTS + plan.buffers or o.value in plan.program.donated
+            mine = mine and (o.value >= plan.buffers or at >= plan.checked)
             self.lead.append(bool(alone and mine and o.spec.plain and plan.types[o.value].numel == o.spec.numel))
+            if self.lead[-1] and o.value < plan.buffers:
+                plan.taken.append((at, o.value))
         self.operands = [self._operand(plan, o) for o in instr.operands]
         self.results = [plan.object[r] for r in instr.results]
 

@@ -56,9 +56,15 @@ def compile_program(program: Program) -> Callable[[list[Any]], tuple[Array, ...]
     plan = names["plan"]
     threads = blas.Limit(blas.worth(program))
 
+    spoiled = sorted(program.donated) if any(i.op.overwrites is not None for i in program.instrs) else []
+
     def run(inputs: list[Any]) -> tuple[Array, ...]:
         with threads, np.errstate(all="ignore"):
-            return plan(*inputs)
+            try:
+                return plan(*inputs)
+            except Exception as e:
+                e.spoiled = spoiled  # type: ignore[attr-defined]  # inputs that may have been overwritten by then
+                raise
     run.source = text  # type: ignore[attr-defined]
     return run
 
