@@ -170,6 +170,13 @@ def introsort(keys: Keys) -> list[int]:
     return [i for _, i in a]
 
 
+def least(keys: Keys) -> int:
+    """The place of the smallest key, by introselect."""
+    a = _paired(keys)
+    _select(a, 0)
+    return a[0][1]
+
+
 def first_few(keys: Keys, k: int, ordered: bool) -> list[int]:
     """The places of the k smallest keys: by a heap where k is small, else by introselect and a sort of what it leaves."""
     a = _paired(keys)
