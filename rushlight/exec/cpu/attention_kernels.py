@@ -235,10 +235,10 @@ def backward(form: Form, masked: bool, causal: bool, name: str) -> str:
             k.loop(const(0), k.panels(s[width]), 1, write)
 
     def block(u: Any, start: Any) -> None:
-        (q, q_row), (dy, dy_row), (y, y_row), (dq, dq_row) = (k.matrix(n, u) for n in ("q", "dy", "out", "dq"))
+        (q, q_row), (dy, dy_row), (dq, dq_row) = (k.matrix(n, u) for n in ("q", "dy", "dq"))
         count = k.least(b.sub(s["T"], start), const(BLOCK))
         most = k.sees(b.sub(b.add(start, count), const(1)))
-        q, dy, y, dq = (k.at(x, b.mul(start, row)) for x, row in ((q, q_row), (dy, dy_row), (y, y_row), (dq, dq_row)))
+        q, dy, dq = (k.at(x, b.mul(start, row)) for x, row in ((q, q_row), (dy, dy_row), (dq, dq_row)))
         k.pack_rows(q, q_row, count, s["D"], s["queries"])
         k.pack_rows(dy, dy_row, count, s["E"], s["grads"])
 
@@ -249,7 +249,7 @@ def backward(form: Form, masked: bool, causal: bool, name: str) -> str:
                 k.loop(const(0), k.panels(most), 1, lambda p, target=target, source=source, line=line, place=place, row=row, depth=depth, size=size: k.call(
                     parts[height], k.at(s[target], b.add(place, b.mul(p, panel))), s["wide"], k.at(s[source], b.mul(p, size)), line, row, s[depth]))
         k.by_tiles(const(0), count, again)
-        k.loop(const(0), count, 1, lambda r: slopes(u, b.add(start, r), r, k.at(dy, b.mul(r, dy_row)), k.at(y, b.mul(r, y_row)), most))
+        k.loop(const(0), count, 1, lambda r: slopes(u, b.add(start, r), r, most))
 
         def queries(r: Any, height: int) -> None:
             def features(p: Any) -> None:
@@ -267,22 +267,25 @@ def backward(form: Form, masked: bool, causal: bool, name: str) -> str:
                     sums[height], k.at(target, b.mul(j, panel)), form.panel, packed, k.at(s[a], j), s["wide"], count))
             k.loop(const(0), k.panels(s[width]), 1, features)
 
-    def slopes(u: Any, query: Any, r: Any, dy: Any, y: Any, most: Any) -> None:
+    def slopes(u: Any, query: Any, r: Any, most: Any) -> None:
         row, slope = (k.at(s[n], b.mul(r, s["wide"])) for n in ("scores", "slopes"))
         count = k.sees(query)
         product = k.variable(form.vector, k.zero())
-        k.vectors(const(0), s["E"], lambda v, mask: b.store(
-            k.fma(k.load(k.at(dy, v), mask), k.load(k.at(y, v), mask), k.value(product)), product) and None)
-        delta = k.fold(k.value(product), b.fadd)
         total = k.splat(b.load(k.at(s["sums"], b.add(b.mul(u, s["T"]), query)), typ=form.real))
         total = b.select(b.fcmp_ordered("==", total, k.real(float("-inf"))), k.real(float("inf")), total)
 
-        def part(v: Any, x: Any, mask: Any) -> None:
+        def weigh(v: Any, x: Any, mask: Any) -> None:
             weight = k.exp(b.fsub(x, total))
             k.store(weight, k.at(row, v))
-            change = b.fmul(b.fmul(weight, b.fsub(k.load(k.at(slope, v)), delta)), k.scale)
+            term = b.fmul(weight, k.load(k.at(slope, v)))
+            b.store(b.fadd(k.value(product), term if mask is None else b.select(mask, term, k.zero())), product)
+
+        def part(v: Any, mask: Any) -> None:
+            change = b.fmul(b.fmul(k.load(k.at(row, v)), b.fsub(k.load(k.at(slope, v)), delta)), k.scale)
             k.store(change, k.at(slope, v))
-        k.scores(row, u, query, count, part)
+        k.scores(row, u, query, count, weigh)
+        delta = k.fold(k.value(product), b.fadd)  # from the very slopes that it is taken off: equal terms leave zero
+        k.vectors(const(0), count, part)
         k.clear(row, count, most)
         k.clear(slope, count, most)
     k.loop(k.function.args[1], k.function.args[2], 1, unit)

@@ -41,10 +41,11 @@ def sdpa(q: Array, k: Array, v: Array, *rest: Any) -> tuple[Array, Array]:
 
 def sdpa_grad(dy: Array, q: Array, k: Array, v: Array, out: Array, sums: Array, *rest: Any) -> tuple[Array, Array, Array]:
     *mask, scale, causal, inside = rest
-    dy, out = _turned(dy, inside), _turned(out, inside)
+    dy = _turned(dy, inside)
     sums = np.where(np.isneginf(sums), q.dtype.type(np.inf), sums)[..., None]
     weights = np.exp(_scores(q, k, tuple(mask), scale, causal) - sums)
-    ds = weights * (dy @ _repeated(v, q.shape[1]).swapaxes(2, 3) - (dy * out).sum(-1, keepdims=True)) * q.dtype.type(scale)
+    slopes = dy @ _repeated(v, q.shape[1]).swapaxes(2, 3)
+    ds = weights * (slopes - (weights * slopes).sum(-1, keepdims=True)) * q.dtype.type(scale)  # equal terms leave zero
     dq, dk, dv = ds @ _repeated(k, q.shape[1]), ds.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ dy
     if k.shape[1] != q.shape[1]:  # heads of keys and values collect from all heads that read them
         dk, dv = (g.reshape(g.shape[0], k.shape[1], -1, *g.shape[2:]).sum(2) for g in (dk, dv))
