@@ -45,9 +45,9 @@ class _Call:
 
     def fits(self) -> bool:
         """Whether the kernel can run it."""
-        rows = [o.spec for n, o in self.operands.items() if n != "sums"]
-        sums = self.operands["sums"].spec.contiguous if self.back else True
-        return sums and self.D > 0 and all(s.strides[-1] == 1 or s.shape[-1] == 1 for s in rows) \
+        rows = [o.spec for n, o in self.operands.items() if n != "norms"]
+        norms = self.operands["norms"].spec.contiguous if self.back else True
+        return norms and self.D > 0 and all(s.strides[-1] == 1 or s.shape[-1] == 1 for s in rows) \
             and (self.mask is None or self.mask.spec.strides[-1] in (0, 1))
 
     def starts(self, s: Spec, per: int = 1) -> int:
@@ -83,20 +83,19 @@ class _Call:
     def step(self, new_value: Callable[[int], int]) -> KernelStep:
         from rushlight.exec import threads
         o = {n: (x.value, x.spec) for n, x in self.operands.items()}
-        for name in ("out", "dy"):
-            if name in o:
-                o[name] = o[name][0], self.outer(o[name][1])
+        if self.back:
+            o["dy"] = o["dy"][0], self.outer(o["dy"][1])
         values: dict[str, Any] = {
             "heads": self.heads, "groups": self.groups, "T": self.T, "S": self.S, "D": self.D, "E": self.E, "wide": self.panels(self.S),
             "scale": struct.unpack("q", struct.pack("d", self.scale))[0], "causal": int(self.causal)}
         for name, (value, s) in o.items():
-            values |= {"sums": Address(value, s.offset * self.form.size)} if name == "sums" else \
+            values |= {name: Address(value, s.offset * self.form.size)} if name == "norms" else \
                 self.place(name, value, s, self.groups if name in "kv" else 1)
         names = ("dq", "dk", "dv") if self.back else ("out",)
         for name, value, s in zip(names, self.instr.results, self.instr.outs):
             values |= self.place(name, value, self.outer(s))
         if not self.back:
-            values["sums"] = Address(self.instr.results[1])
+            values["norms"] = Address(self.instr.results[1])
         if self.mask is not None:
             s = self.mask.spec
             values |= self.place("mask", self.mask.value, s)

@@ -18,9 +18,9 @@ from rushlight.exec.cpu.tiles import WIDTH, Form, Vectors, const, tiles
 
 SIZES = ("heads", "groups", "T", "S", "D", "E", "scale", "causal", "wide")  # wide: S rounded up to whole panels
 MASK = ("*mask", "mask_start", "mask_row", "mask_column")
-FORWARD_SLOTS = (*SIZES, "*q", "q_start", "q_row", "*k", "k_start", "k_row", "*v", "v_start", "v_row", "*out", "out_start", "out_row", "*sums", *MASK,
+FORWARD_SLOTS = (*SIZES, "*q", "q_start", "q_row", "*k", "k_start", "k_row", "*v", "v_start", "v_row", "*out", "out_start", "out_row", "*norms", *MASK,
                  "*scratch", "scratch_size", "keys", "values", "scores")
-BACKWARD_SLOTS = (*SIZES, "*q", "q_start", "q_row", "*k", "k_start", "k_row", "*v", "v_start", "v_row", "*out", "out_start", "out_row", "*sums", *MASK,
+BACKWARD_SLOTS = (*SIZES, "*q", "q_start", "q_row", "*k", "k_start", "k_row", "*v", "v_start", "v_row", "*norms", *MASK,
                   "*dy", "dy_start", "dy_row", "*dq", "dq_start", "dq_row", "*dk", "dk_start", "dk_row", "*dv", "dv_start", "dv_row",
                   "*scratch", "scratch_size", "keys", "values", "key_rows", "queries", "grads", "scores", "slopes", "key_sums", "value_sums")
 BLOCK = 48  # queries of a block on the way back
@@ -55,6 +55,10 @@ class Frame(Vectors):
 
     def panels(self, width: Any) -> Any:
         return self.b.sdiv(self.b.add(width, const(self.form.panel - 1)), const(self.form.panel))
+
+    def norms(self, unit: Any, query: Any) -> Any:
+        """Where a row's greatest score lies, and after it one over its sum."""
+        return self.at(self.slots["norms"], self.b.mul(self.b.add(self.b.mul(unit, self.slots["T"]), query), const(2)))
 
     def larger(self, x: Any, y: Any) -> Any:
         return self.b.select(self.b.fcmp_ordered(">", x, y), x, y)
@@ -140,7 +144,7 @@ class Frame(Vectors):
 
 
 def forward(form: Form, masked: bool, causal: bool, name: str) -> str:
-    """The outputs and the logarithms of the sums; units are heads of queries."""
+    """The outputs and the norms; units are heads of queries."""
     module = ir.Module(name)
     parts = tiles(module, form)
     k = Frame(module, name, form, FORWARD_SLOTS, masked, causal)
@@ -192,9 +196,11 @@ def forward(form: Form, masked: bool, causal: bool, name: str) -> str:
         k.clear(row, count, most)
         whole = k.fold(k.value(total), b.fadd)
         nothing = b.fcmp_ordered("==", whole, k.zero())
-        k.store(b.select(nothing, k.zero(), b.fdiv(k.real(1.0), whole)), k.at(inverse, b.mul(r, const(form.lanes))))
-        logarithm = b.fadd(highest, vector_math.emit(b, "log", whole))
-        b.store(b.extract_element(logarithm, ir.Constant(ir.IntType(32), 0)), k.at(s["sums"], b.add(b.mul(u, s["T"]), query)))
+        factor = b.select(nothing, k.zero(), b.fdiv(k.real(1.0), whole))
+        k.store(factor, k.at(inverse, b.mul(r, const(form.lanes))))
+        norms = k.norms(u, query)
+        for i, value in enumerate((highest, factor)):
+            b.store(b.extract_element(value, ir.Constant(ir.IntType(32), 0)), k.at(norms, const(i)))
     k.loop(k.function.args[1], k.function.args[2], 1, unit)
     return k.done(module)
 
@@ -271,11 +277,10 @@ def backward(form: Form, masked: bool, causal: bool, name: str) -> str:
         row, slope = (k.at(s[n], b.mul(r, s["wide"])) for n in ("scores", "slopes"))
         count = k.sees(query)
         product = k.variable(form.vector, k.zero())
-        total = k.splat(b.load(k.at(s["sums"], b.add(b.mul(u, s["T"]), query)), typ=form.real))
-        total = b.select(b.fcmp_ordered("==", total, k.real(float("-inf"))), k.real(float("inf")), total)
+        highest, factor = (k.splat(b.load(k.at(k.norms(u, query), const(i)), typ=form.real)) for i in range(2))
 
         def weigh(v: Any, x: Any, mask: Any) -> None:
-            weight = k.exp(b.fsub(x, total))
+            weight = b.fmul(k.exp(b.fsub(x, highest)), factor)
             k.store(weight, k.at(row, v))
             term = b.fmul(weight, k.load(k.at(slope, v)))
             b.store(b.fadd(k.value(product), term if mask is None else b.select(mask, term, k.zero())), product)

@@ -35,15 +35,15 @@ def sdpa(q: Array, k: Array, v: Array, *rest: Any) -> tuple[Array, Array]:
     top[np.isneginf(top)] = 0
     weights = np.exp(scores - top)
     total = weights.sum(-1, keepdims=True)
-    out = weights @ _repeated(v, q.shape[1]) / np.where(total == 0, q.dtype.type(1), total)
-    return _turned(out, inside), (top + np.log(total))[..., 0]
+    one = q.dtype.type(1)
+    inverse = np.where(total == 0, q.dtype.type(0), one / np.where(total == 0, one, total))
+    return _turned(weights @ _repeated(v, q.shape[1]) * inverse, inside), np.concatenate((top, inverse), -1)
 
 
-def sdpa_grad(dy: Array, q: Array, k: Array, v: Array, out: Array, sums: Array, *rest: Any) -> tuple[Array, Array, Array]:
+def sdpa_grad(dy: Array, q: Array, k: Array, v: Array, norms: Array, *rest: Any) -> tuple[Array, Array, Array]:
     *mask, scale, causal, inside = rest
     dy = _turned(dy, inside)
-    sums = np.where(np.isneginf(sums), q.dtype.type(np.inf), sums)[..., None]
-    weights = np.exp(_scores(q, k, tuple(mask), scale, causal) - sums)
+    weights = np.exp(_scores(q, k, tuple(mask), scale, causal) - norms[..., :1]) * norms[..., 1:]
     slopes = dy @ _repeated(v, q.shape[1]).swapaxes(2, 3)
     ds = weights * (slopes - (weights * slopes).sum(-1, keepdims=True)) * q.dtype.type(scale)  # equal terms leave zero
     dq, dk, dv = ds @ _repeated(k, q.shape[1]), ds.swapaxes(2, 3) @ q, weights.swapaxes(2, 3) @ dy

@@ -7,7 +7,7 @@ from typing import Any
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, wrap
 from rushlight.tensor.functions.pointwise import where
-from rushlight.tensor.functions.shape import expand, reshape, transpose
+from rushlight.tensor.functions.shape import cat, expand, reshape, transpose
 from rushlight.tensor.state import state
 
 INFINITY = float("inf")
@@ -49,31 +49,32 @@ def sdpa_parts(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, Ten
     *mask, scale, causal, inside = rest
     scores = _scores(q, k, tuple(mask), scale, causal)
     top = scores.detach().amax(-1, keepdim=True)  # type: ignore[attr-defined]
-    weights = (scores - where(top == -INFINITY, 0.0, top)).exp()
+    top = where(top == -INFINITY, 0.0, top)
+    weights = (scores - top).exp()
     total = weights.sum(-1, keepdim=True)
-    out = weights / where(total == 0, 1.0, total) @ _repeated(v, q._spec.shape[1])
-    return _turned(out, inside), (where(top == -INFINITY, 0.0, top) + total.log()).squeeze(-1)
+    inverse = where(total == 0, 0.0, 1 / where(total == 0, 1.0, total))
+    return _turned(weights @ _repeated(v, q._spec.shape[1]) * inverse, inside), cat((top, inverse), -1)
 
 
-def sdpa_grad_parts(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, sums: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+def sdpa_grad_parts(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, norms: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     *mask, scale, causal, inside = rest
     heads, given = q._spec.shape[1], k._spec.shape[1]
-    dy, out = _turned(dy, inside), _turned(out, inside)
-    sums = where(sums == -INFINITY, INFINITY, sums).unsqueeze(-1)
-    weights = (_scores(q, k, tuple(mask), scale, causal) - sums).exp()
-    ds = weights * (dy @ transpose(_repeated(v, heads), 2, 3) - (dy * out).sum(-1, keepdim=True)) * scale
+    dy = _turned(dy, inside)
+    weights = (_scores(q, k, tuple(mask), scale, causal) - norms[..., :1]).exp() * norms[..., 1:]
+    slopes = dy @ transpose(_repeated(v, heads), 2, 3)
+    ds = weights * (slopes - (weights * slopes).sum(-1, keepdim=True)) * scale  # equal terms leave zero
     dq, dk, dv = ds @ _repeated(k, heads), transpose(ds, 2, 3) @ q, transpose(weights, 2, 3) @ dy
     if given != heads:
         dk, dv = (reshape(g, (g._spec.shape[0], given, heads // given, *g._spec.shape[2:])).sum(2) for g in (dk, dv))
     return _turned(dq, inside), _turned(dk, inside), _turned(dv, inside)
 
 
-def sdpa_vjp(g: Tensor, needs: tuple[bool, ...], q: Tensor, k: Tensor, v: Tensor, mask: tuple[Tensor, ...], out: Tensor, sums: Tensor,
+def sdpa_vjp(g: Tensor, needs: tuple[bool, ...], q: Tensor, k: Tensor, v: Tensor, mask: tuple[Tensor, ...], norms: Tensor,
              scale: float, causal: bool, inside: bool) -> list[Any]:
     """The gradients of q, k and v, and of a mask."""
     if state.grad or any(needs[3:]):
         from rushlight.tensor.tape import differentiate
         found = differentiate(lambda *xs: sdpa_parts(*xs, scale, causal, inside)[:1], (q, k, v, *mask), needs, (g,))
         return found
-    grads = apply(TABLE["sdpa_grad"], (g, q, k, v, out, sums, *mask), (scale, causal, inside))
+    grads = apply(TABLE["sdpa_grad"], (g, q, k, v, norms, *mask), (scale, causal, inside))
     return [*(_turned(d, inside) if need else None for d, need in zip(grads, needs)), *(None for _ in mask)]
