@@ -87,6 +87,10 @@ def one(r: Any, kind: int) -> Any:
         table = tensor(r, m, k).requires_grad_()
         F.embedding(tensor(r, n, dtype=np.int64) % m, table).sum().backward()
         return table.grad,
+    if kind == 7:
+        images, w = tensor(r, 3, c % 4 + 1, n + 4, m + 7).requires_grad_(), tensor(r, k % 9 + 2, c % 4 + 1, 3, 4).requires_grad_()
+        F.conv2d(images, w, padding=(1, 3)).relu().square().sum().backward()
+        return images.grad, w.grad
     q = tensor(r, 2, 2, n, 8).requires_grad_()
     F.scaled_dot_product_attention(q, q, q, is_causal=bool(n % 2)).sum().backward()
     return q.grad,
@@ -96,8 +100,8 @@ def guard_pages() -> None:
     """Nothing is read or written beyond its buffer: else the process dies."""
     plan.np = Empty()
     plan.SCRATCH = Arena()
-    for seed in range(160):
-        for result in one(np.random.default_rng(seed), seed % 8):
+    for seed in range(180):
+        for result in one(np.random.default_rng(seed), seed % 9):
             assert result.detach().numpy() is not None
         kept.clear()
 

@@ -10,7 +10,8 @@ from rushlight.autograd import engine
 
 def _roots(outputs: Any, grads: Any) -> list[Any]:
     from rushlight.tensor import creation
-    from rushlight.tensor.core import Tensor, gradient_edge
+    from rushlight.ops.table import TABLE
+    from rushlight.tensor.core import Tensor, apply, gradient_edge
     outs = [outputs] if isinstance(outputs, (Tensor, *edge_types())) else list(outputs)
     given = [None] * len(outs) if grads is None else [grads] if isinstance(grads, Tensor) else list(grads)
     roots = []
@@ -33,7 +34,7 @@ def _roots(outputs: Any, grads: Any) -> list[Any]:
                                    f"The output has shape {list(o._spec.shape)}; reduce it, for example with .sum(), or pass a gradient.")
             if o._spec.dtype.is_complex:
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {o.dtype}; pass a gradient.")
-            g = creation.ones_like(o)
+            g = apply(TABLE["full"], (1.0,), ((1,) * len(o._spec.shape), o._spec.dtype))
         elif g._spec.shape != o._spec.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a shape of {o.shape}.")
         roots.append((*edge, g))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
+from itertools import count
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
 from rushlight.exec import choose
 from rushlight.exec.stats import stats
-from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node
+from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node, Signature
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import spec
 
@@ -42,7 +43,7 @@ def realize(graph: Graph) -> None:
         if not nodes:
             return
         live: list[Cell] = []
-        count = len(nodes)
+        taken = len(nodes)
         inputs: list[Any] = []
         try:
             key, inputs, donated = _summary(nodes, live)
@@ -60,12 +61,10 @@ def realize(graph: Graph) -> None:
         except BaseException as e:
             _fail(nodes, e, {id(inputs[i]) for i in getattr(e, "spoiled", ()) if i < len(inputs)})
             raise
-        if len(nodes) > count:  # their thread was just about to append them while this one took the list
-            graph.nodes[:0] = nodes[count:]
-            del nodes[count:]
-        known = set(map(id, given))
-        for cell, buffer in zip(live, results):
-            _settle(cell, buffer, known)
+        if len(nodes) > taken:  # their thread was just about to append them while this one took the list
+            graph.nodes[:0] = nodes[taken:]
+            del nodes[taken:]
+        _settle(live, results, given)
         for node in nodes:  # nodes and cells refer to each other: let go, so that memory is freed at once
             node.ins = ()
             for cell in node.outs:
@@ -93,17 +92,18 @@ def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
             cell.before = None
 
 
-def _settle(cell: Cell, buffer: Buffer, known: set[int]) -> None:
-    """Hand a result to its storage; memory shared with the outside receives the numbers in place."""
-    storage = cell.owner() if cell.owner is not None else None
-    if storage is not None and storage.home is not None and storage.cell is cell:
-        if storage.home is not buffer:
-            np.copyto(storage.home, buffer)
-        buffer = storage.home
-    else:
-        if id(buffer) not in known:  # a buffer taken over is counted already
+def _settle(live: list[Cell], results: tuple[Buffer, ...], given: list[Any]) -> None:
+    """Hand results to their storages; memory shared with the outside receives the numbers in place."""
+    known = set(map(id, given))
+    for cell, buffer in zip(live, results):
+        owner = cell.owner
+        if owner is not None and (storage := owner()) is not None and storage.home is not None and storage.cell is cell:
+            if storage.home is not buffer:
+                np.copyto(storage.home, buffer)
+            buffer = storage.home
+        elif id(buffer) not in known:  # a buffer taken over is counted already
             stats.track(buffer, buffer.nbytes)
-    cell.buffer = buffer
+        cell.buffer = buffer
 
 
 def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list[Any], list[int]]:
@@ -112,53 +112,69 @@ def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list
     The key holds topology, operations, types, memory sizes, which results live and which inputs die; never a number.
     """
     key: list[Any] = []
-    slots: dict[int, int] = {}
     inputs: list[Any] = []
     numbers: list[Any] = []
-    uses: list[int] = []  # how many operands each input is
     kept: dict[int, int] = {}  # how many cells keep another as the value before
-    x: Any = None
-    for position, node in enumerate(nodes):
-        node.position = position
+    places: dict[int, int] = {}  # of cells: results count up from 0, inputs down from -1
+    place = places.get
+    made = 0
+    for node in nodes:
+        ins, outs = node.ins, node.outs
         key.append(node.sig.id)
-        for x in node.ins:
-            if type(x) is not Cell:
-                numbers.append(x)
-                continue
-            source = x.node
-            if x.buffer is None and source is not None and source.position >= 0 and source.graph is node.graph \
-                    and source.position < position and nodes[source.position] is source:
-                key.append(source.position << 4 | x.index)
-                continue
-            if x.buffer is None:
-                realize_cell(x)
-            slot = slots.get(id(x))
-            if slot is None:
-                slot = slots[id(x)] = len(inputs)
-                inputs.append(x)
-                uses.append(0)
-            uses[slot] += 1
-            key.append(-1 - slot)
-        mask = 0
-        for cell in node.outs:
-            if cell.before is not None:
-                kept[id(cell.before)] = kept.get(id(cell.before), 0) + 1
-            mask <<= 1
-            owner = cell.owner() if cell.owner is not None else None
-            if owner is not None and owner.cell is cell:
-                mask |= 1
+        operands = [place(id(x)) for x in ins]
+        if None in operands:
+            for i, x in enumerate(ins):
+                if operands[i] is not None:
+                    continue
+                if x.__class__ is not Cell:
+                    numbers.append(x)
+                    continue
+                if x.buffer is None:
+                    realize_cell(x)
+                if id(x) not in places:  # else it is an operand of this node twice
+                    inputs.append(x)
+                    places[id(x)] = -len(inputs)
+                operands[i] = places[id(x)]
+        key += operands
+        for cell in outs:
+            places[id(cell)] = made
+            made += 1
+            before = cell.before
+            if before is not None:
+                kept[id(before)] = kept.get(id(before), 0) + 1
+            owner = cell.owner
+            if owner is not None and (storage := owner()) is not None and storage.cell is cell:
                 live.append(cell)
-        key.append(mask)
+                key.append(True)
+            else:
+                key.append(False)
+    shape = tuple(key)
+    uses = _uses.get(shape)
+    if uses is None:
+        uses = _remember_uses(shape, nodes, inputs)
+    sizes = []
     donated = []
-    x = None
     for i in range(len(inputs)):
         cell = inputs[i]
-        key.append(cell.buffer.nbytes)
-        # beside those operands only `inputs`, `cell`, the call's argument and later values refer to it: no node of another thread
-        if not cell.alive() and cell.owner is not None and sys.getrefcount(cell) == uses[i] + 3 + kept.get(id(cell), 0):
+        sizes.append(cell.buffer.nbytes)
+        owner = cell.owner
+        # beside its operands only `inputs`, `cell`, the call's argument and later values refer to it: no node of another thread
+        if owner is not None and ((storage := owner()) is None or storage.cell is not cell) \
+                and getrefcount(cell) == uses[i] + 3 + kept.get(id(cell), 0):
             donated.append(i)
-    key.append(tuple(donated))
-    return tuple(key), inputs + numbers, donated
+    return (shape, tuple(sizes), tuple(donated)), inputs + numbers, donated
+
+
+_uses: OrderedDict[tuple[Any, ...], list[int]] = OrderedDict()  # by the shape of a graph: how many operands each input is
+
+
+def _remember_uses(shape: tuple[Any, ...], nodes: list[Node], inputs: list[Cell]) -> list[int]:
+    count = Counter(id(x) for node in nodes for x in node.ins)
+    uses = _uses[shape] = [count[id(x)] for x in inputs]
+    with _plans_lock:
+        while len(_uses) > 2 * MAX_PLANS:
+            _uses.popitem(last=False)
+    return uses
 
 
 def _build(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: list[int], key: tuple[Any, ...]) -> Run:
@@ -184,21 +200,26 @@ def to_program(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: 
     types: list[Any] = [_memory(x) if type(x) is Cell else SCALARS[type(x)] for x in inputs]
     program = Program(types, values=len(types), donated=frozenset(donated))
     number = {id(x): i for i, x in enumerate(inputs) if type(x) is Cell}
-    next_number = sum(type(x) is Cell for x in inputs)
+    numbers = count(len(number))
     for node in nodes:
-        operands = []
-        for x, s in zip(node.ins, node.sig.specs):
-            if type(x) is Cell:
-                operands.append(Operand(number[id(x)], s))
-            else:
-                operands.append(Operand(next_number, s))
-                next_number += 1
-        results = tuple(program.new() for _ in node.outs)
-        number.update((id(c), r) for c, r in zip(node.outs, results))
-        program.instrs.append(Instr(node.sig.op, tuple(operands), node.sig.attrs, results, node.sig.outs, node.line))
+        given = [number[id(x)] if type(x) is Cell else next(numbers) for x in node.ins]
+        number.update(zip(map(id, node.outs), _instructions(program, node.sig, given, node.line)))
     program.outputs = tuple(number[id(c)] for c in live)
     program.verify()
     return program
+
+
+def _instructions(program: Program, sig: Signature, given: list[int], line: str | None) -> tuple[int, ...]:
+    """Append what a signature stands for, on these values; its results."""
+    if sig.rows is None:
+        results = tuple(program.new() for _ in sig.outs)
+        operands = tuple(Operand(v, s) for v, s in zip(given, sig.specs))
+        program.instrs.append(Instr(sig.op, operands, sig.attrs, results, sig.outs, line))
+        return results
+    values = list(given)
+    for part, places in sig.rows:
+        values += _instructions(program, part, [values[p] for p in places], line)
+    return tuple(values[p] for p in sig.kept)  # type: ignore[attr-defined]
 
 
 def clear_plans() -> None:

@@ -58,6 +58,7 @@ class Signature:
 
     __slots__ = ("op", "attrs", "asked", "specs", "given", "outs", "results", "id")
     count = 0
+    rows: Any = None  # of a Bundle alone
 
     def __init__(self, op: Any, attrs: tuple[Any, ...], specs: tuple[Any, ...], outs: tuple[Spec, ...]):
         self.op = op
@@ -69,6 +70,21 @@ class Signature:
         self.results = outs  # the results as their tensors show them
         Signature.count += 1
         self.id = Signature.count
+
+
+class Bundle(Signature):
+    """Several operations recorded as one node, which become single ones again in the program.
+
+    ``rows`` holds (signature, places of its operands) of each, a place being a number in the list of the bundle's operands
+    followed by all results so far; ``kept`` the places of the bundle's own results.
+    """
+
+    __slots__ = ("rows", "kept")
+
+    def __init__(self, rows: list[tuple[Signature, tuple[int, ...]]], kept: tuple[int, ...], outs: tuple[Spec, ...]):
+        super().__init__(None, (), (), outs)
+        self.rows = rows
+        self.kept = kept
 
 
 class Node:

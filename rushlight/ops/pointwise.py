@@ -187,7 +187,7 @@ XLOGY = binary("xlogy", None, lambda F, g, x, y: F.where((x == 0) & (y <= 0), 0,
 XLOG1PY = binary("xlog1py", None, lambda F, g, x, y: F.where((x == 0) & (y <= -1), 0, g * y.log1p()), lambda g, x, y: g * x / (y + 1))
 COMPLEX = binary("complex", None, lambda g: g.real, lambda g: g.imag,
                  shape=lambda x, y: ((joint(x, y)[0].to_complex(), joint(x, y)[1]),))
-RELU_GRAD = binary("relu_grad", lambda np, x, y: np.where(y > 0, x, np.zeros((), x.dtype)), lambda F, g, y: F.relu_grad(g, y), zero,
+RELU_GRAD = binary("relu_grad", lambda np, x, y: np.where(y <= 0, np.zeros((), x.dtype), x), lambda F, g, y: F.relu_grad(g, y), zero,
                    shape=same)
 
 # --- three operands, casts ----------------------------------------------------------------------------------------

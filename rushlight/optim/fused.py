@@ -15,15 +15,12 @@ def update(rule: Any, tensors: list[list[Tensor]], grads: list[Tensor], numbers:
 
     `tensors` holds the parameters, then each kind of state, as lists of equal length. Numbers are run-time values.
     """
-    if not grads:
-        return
     kinds, count = len(tensors), len(grads)
     key = (rule, kinds, count, len(numbers))
     joint = _rules.get(key)
     if joint is None:
         joint = _rules[key] = _joint(rule, kinds, count, len(numbers))
-    inputs = [*numbers, *(t for group in tensors for t in group), *grads]
-    coarse.region(rule.__name__, joint, inputs, flags, count, [t for group in tensors for t in group])
+    coarse.region(rule.__name__, joint, numbers, [t for group in tensors for t in group], grads, flags)
 
 
 def _joint(rule: Any, kinds: int, count: int, numbers: int) -> Any:

@@ -138,7 +138,7 @@ class Optimizer:
         with set_grad_enabled(self._recorded):
             for group in self.param_groups:
                 params = [p for p in group["params"] if p.grad is not None]
-                sparse = [p for p in params if p.grad.is_sparse]
+                sparse = [p for p in params if p.grad.__class__ is not Tensor and p.grad.is_sparse]
                 if sparse:
                     self._update_sparse(group, sparse)
                     params = [p for p in params if not p.grad.is_sparse]
@@ -192,8 +192,8 @@ class Optimizer:
                 p.copy_(new)  # type: ignore[attr-defined]
                 state.update(zip(names, kept))
             return
-        groups = [params, *([self.state[p][n] for p in params] for n in names)]
-        fused.update(rule, [list(g) for g in groups], [p.grad for p in params], numbers, flags)
+        states = [self.state[p] for p in params] if names else []
+        fused.update(rule, [params, *[[s[n] for s in states] for n in names]], [p.grad for p in params], numbers, flags)
 
     # --- saving ---------------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:

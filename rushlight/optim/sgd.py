@@ -57,7 +57,10 @@ class SGD(Optimizer):
         new = [p for p in params if self.state[p].get("momentum_buffer") is None]
         for p in new:  # the first step takes the gradient undamped: a zero buffer and no damping give just that
             self.state[p]["momentum_buffer"] = _zeros(p)
-        old = [p for p in params if not any(p is q for q in new)] if new else params
+        old = params
+        if new:
+            made = set(map(id, new))
+            old = [p for p in params if id(p) not in made]
         for some, undamped in ((new, 0.0), (old, damp)):
             if some:
                 rule = sgd_first_step if self._recorded and some is new else sgd_momentum_step

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.ops.table import TABLE
+from rushlight.ir.graph import SCALARS
+from rushlight.ir.spec import spec
+from rushlight.ops.table import TABLE, Op
 from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply, assign, new_tensor, realize_when_large, record
 from rushlight.tensor.functions.common import cast, need_tensor, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import reshape
 from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
+from rushlight.tensor.views import sync_view
 
 _LINEAR, _LINEAR_NO_BIAS = TABLE["linear"], TABLE["linear_no_bias"]
 _CONVOLUTION, _CONVOLUTION_BIAS = TABLE["convolution"], TABLE["convolution_bias"]
@@ -135,31 +138,43 @@ def avg_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: b
     return apply(TABLE["avg_pool"], (input,), (tuple(kernel), tuple(stride), tuple(padding), bool(ceil_mode), bool(count_include_pad), divisor))
 
 
-def region(name: str, rule: Any, inputs: list[Any], attrs: tuple[Any, ...], count: int, outputs: list[Tensor]) -> None:
+def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tensor], others: list[Tensor], attrs: tuple[Any, ...]) -> None:
     """Record ONE node for a whole rule and store its results in place.
 
-    ``rule(F, *inputs, *attrs)`` returns as many results as there are `outputs`, of their types; numbers among the
-    inputs are run-time values (never part of a plan's key). Used by the optimizers: one node per step.
+    ``rule(F, *numbers, *outputs, *others, *attrs)`` returns the new values of `outputs`; numbers are run-time values
+    (never part of a plan's key). Used by the optimizers: one node per step.
     """
-    from rushlight.ops.table import Op
-    op = _regions.get((rule, len(inputs)))
-    if op is None:
-        op = _regions[rule, len(inputs)] = Op(name, "coarse", " ".join(f"x{i}" for i in range(len(inputs))), lambda *a: a[-1],
-                                              attrs="flags types", decompose=lambda F, *a: rule(F, *a[:-2], *a[-2]), differentiable=False)
-    asked = (attrs, tuple([(o._spec.dtype, o._spec.shape) for o in outputs]))
-    node = record(op, inputs, asked)
+    tensors = outputs + others
+    for t in tensors:
+        if t._base is not None:
+            sync_view(t)
+    asked = (attrs, len(numbers), len(outputs))
+    specs = (*[SCALARS[x.__class__] for x in numbers], *[t._spec for t in tensors])
+    op = _regions.get((rule, len(specs))) or _region_op(name, rule, len(specs))
+    node = record(op, (*numbers, *[s.cell if (s := t._storage).home is None else s.read() for t in tensors]), specs, asked)
     held = None
-    if any(t._storage.home is not None for t in outputs):  # writing memory that others map runs the node: all its results must be there
+    if any([t._storage.home is not None for t in outputs]):  # writing memory that others map runs the node: all its results must be there
         held = [Storage(cell, s.numel, s.dtype) for cell, s in zip(node.outs, node.sig.results)]
-    for target, cell, s in zip(outputs, node.outs, node.sig.results):
-        if target._spec.plain and target._storage.size == target._spec.numel:
-            target._storage.replace(cell)
+    for target, cell in zip(outputs, node.outs):
+        storage, s = target._storage, target._spec
+        if s.plain and storage.size == s.numel:
+            storage.replace(cell)
             target._vc.version += 1
         else:
-            _assign(target, new_tensor(Storage(cell, s.numel, s.dtype), s))
-    outputs.clear()
+            _assign(target, new_tensor(Storage(cell, s.numel, s.dtype), spec(s.dtype, s.shape)))
     del held
     realize_when_large(node.graph)
+
+
+def _region_op(name: str, rule: Any, operands: int) -> Op:
+    op = _regions[rule, operands] = Op(name, "coarse", " ".join(f"x{i}" for i in range(operands)), _region_types, attrs="flags numbers outputs",
+                                       decompose=lambda F, *a: rule(F, *a[:-3], *a[-3]), differentiable=False)
+    return op
+
+
+def _region_types(*given: Any) -> Any:
+    *specs, _, numbers, outputs = given
+    return tuple([(s.dtype, s.shape) for s in specs[numbers:numbers + outputs]])
 
 
 def _assign(target: Tensor, value: Tensor) -> None:
@@ -172,4 +187,4 @@ def _assign(target: Tensor, value: Tensor) -> None:
         state.grad = before
 
 
-_regions: dict[tuple[Any, int], Any] = {}
+_regions: dict[tuple[Any, int], Op] = {}

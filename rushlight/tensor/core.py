@@ -226,23 +226,11 @@ def _apply_many(op: Op, args: tuple[Any, ...], sig: Signature, node: Node, needs
     return outs
 
 
-def record(op: Op, args: list[Any], attrs: tuple[Any, ...]) -> Node:
-    """A node without history on tensors and Python numbers, whose result cells nobody shows yet."""
-    specs: list[Any] = []
-    ins: list[Any] = []
-    for a in args:
-        number = SCALARS.get(a.__class__)
-        if number is not None:
-            specs.append(number)
-            ins.append(a)
-            continue
-        if a._base is not None:
-            sync_view(a)
-        specs.append(a._spec)
-        ins.append(a._storage.cell if a._storage.home is None else a._storage.read())
-    sig = op.cache.get((attrs, *specs)) or infer(op, specs, attrs)
+def record(op: Op, ins: tuple[Any, ...], specs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Node:
+    """A node without history on cells and Python numbers of these types, whose result cells nobody shows yet."""
+    sig = op.cache.get((attrs, *specs)) or infer(op, list(specs), attrs)
     graph = state.graph
-    node = Node(sig, tuple(ins), graph)
+    node = Node(sig, ins, graph)
     if state.lines:
         node.line = user_line()
     node.outs = tuple([Cell(node, i) for i in range(len(sig.outs))])

@@ -1,4 +1,4 @@
-"""Backward passes seen before: a pass over a graph of the same form records the same nodes, so they are copied from a template.
+"""Backward passes seen before: a pass over a graph of the same form records the same operations, so they are recorded at once.
 
 The form of a graph is its nodes in order of recording, with their types, attributes, Python numbers, edges, and which saved
 tensors are one and the same. Everything else that could change what is recorded (hooks, anomaly mode, gradients that are
@@ -7,11 +7,15 @@ there already, a graph of the gradient) takes the ordinary way.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from rushlight.autograd.graph import FREED, GradFn, Saved
+from rushlight.exec import realize as realizing
 from rushlight.exec.realize import realize
-from rushlight.ir.graph import Cell, Node
+from rushlight.exec.stats import stats
+from rushlight.ir.graph import Bundle, Cell, Node
+from rushlight.ir.spec import Spec
 from rushlight.tensor.core import new_tensor
 from rushlight.tensor.state import settings, state
 from rushlight.tensor.storage import Storage
@@ -23,13 +27,13 @@ WALKED = (OpFn, ViewFn, LastingOpFn)  # nodes whose class and contents say all t
 
 
 class Template:
-    """``nodes``: (signature, operands, number of results) with operands as places in the list of cells, or ~place in
-    ``numbers``; ``grads``: for each leaf the place of its gradient and its Spec."""
+    """What a pass records: a bundle on those of the form's cells that ``used`` names, and on ``numbers``; its results are the
+    gradients of the leaves, whose types ``grads`` has, None for a leaf without one. ``bytes`` counts what is recorded."""
 
-    __slots__ = ("nodes", "numbers", "grads", "bytes")
+    __slots__ = ("bundle", "used", "numbers", "grads", "bytes")
 
-    def __init__(self, nodes: list[Any], numbers: list[Any], grads: list[Any], size: int):
-        self.nodes, self.numbers, self.grads, self.bytes = nodes, numbers, grads, size
+    def __init__(self, bundle: Bundle, used: tuple[int, ...], numbers: tuple[Any, ...], grads: list[Spec | None], size: int):
+        self.bundle, self.used, self.numbers, self.grads, self.bytes = bundle, used, numbers, grads, size
 
 
 class Form:
@@ -47,59 +51,54 @@ _templates: dict[tuple[Any, ...], Template | None] = {}
 def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
     """The form of the graph under a node, or None where it must be walked."""
     if fn.__class__ not in WALKED or state.anomaly or state.lines or state.level is not None or grad._storage.home is not None \
-            or not grad._spec.plain:
+            or not grad._spec.plain or realizing.observer is not None:
         return None
     order: list[Any] = [fn]
     leaves: list[AccumulateGrad] = []
-    seen: dict[Any, int] = {fn: 0}
+    place: dict[Any, int] = {fn: 0}
     for node in order:  # grows while it runs
         if node.hooks or node.pre_hooks or node.retain:
             return None
         for edge in node.edges:
-            if edge is not None and edge[0] not in seen:
-                after = edge[0]
-                kind = after.__class__
-                if kind is AccumulateGrad:
-                    seen[after] = ~len(leaves)
+            if edge is not None and (after := edge[0]) not in place:
+                if after.__class__ is AccumulateGrad:
+                    variable = after.variable
+                    if after.pre_hooks or after.hooks or after.retain or variable.grad is not None or not variable._rg \
+                            or not variable._spec.contiguous or "_post_accumulate_hooks" in variable.__dict__:
+                        return None
                     leaves.append(after)
-                elif kind in WALKED:
-                    seen[after] = len(order)
+                    place[after] = -len(leaves)
+                elif after.__class__ in WALKED:
+                    place[after] = 0
                     order.append(after)
                 else:
                     return None
-    order.sort(key=_newest)
-    return _described(order, leaves, number, grad)
+    order.sort(key=_sequence, reverse=True)
+    for i, node in enumerate(order):
+        place[node] = i
+    return _described(order, leaves, place, [number, grad._spec, len(leaves)], grad._storage.cell)
 
 
-def _newest(fn: GradFn) -> int:
-    return -fn.seq
+_sequence = attrgetter("seq")
 
 
-def _described(order: list[Any], leaves: list[AccumulateGrad], number: int, grad: Any) -> Form | None:
+def _described(order: list[Any], leaves: list[AccumulateGrad], place: dict[Any, int], key: list[Any], start: Cell) -> Form | None:
     """The form of ordered nodes: its key and cells."""
-    place: dict[Any, int] = {fn: i for i, fn in enumerate(order)}
-    for i, leaf in enumerate(leaves):
-        variable = leaf.variable
-        if leaf.pre_hooks or leaf.hooks or leaf.retain or variable.grad is not None or not variable._rg \
-                or not variable._spec.contiguous or "_post_accumulate_hooks" in variable.__dict__:
-            return None
-        place[leaf] = ~i
-    key: list[Any] = [number, grad._spec, len(leaves)]
-    cells: list[Cell] = [grad._storage.cell]
-    known: dict[int, int] = {id(cells[0]): 0}
+    cells: list[Cell] = [start]
+    known: dict[int, int] = {id(start): 0}
     for fn in order:
-        if fn.__class__ is not ViewFn:
-            key.append(fn.sig.id)
-            if fn.saved is FREED or not _saved(fn, key, cells, known):
+        if fn.__class__ is ViewFn:
+            if not _viewed(fn, key):
                 return None
-        elif not _viewed(fn, key):
-            return None
+        else:
+            key.append(fn.sig.id)
+            if fn.saved is FREED or (fn.saved and not _saved(fn, key, cells, known)):
+                return None
         for edge in fn.edges:
             if edge is None:
                 key.append(None)
             else:
-                key.append(place[edge[0]])
-                key.append(edge[1])
+                key.append(place[edge[0]] + (edge[1] << 32))
     return Form(tuple(key), order, leaves, cells)
 
 
@@ -153,24 +152,22 @@ def run(form: Form) -> bool:
     with accumulating:
         if any(leaf.variable.grad is not None for leaf in form.leaves):
             return False  # another thread was here
-        nodes, numbers = graph.nodes, template.numbers
-        for sig, operands, count in template.nodes:
-            node = Node(sig, tuple([cells[i] if i >= 0 else numbers[~i] for i in operands]), graph)
-            if count == 1:
-                cell = Cell(node, 0)
-                node.outs = (cell,)
-                cells.append(cell)
-            else:
-                node.outs = made = tuple([Cell(node, i) for i in range(count)])
-                cells += made
-            nodes.append(node)
-        for leaf, (at, s) in zip(form.leaves, template.grads):
-            if at is not None:
-                leaf.variable.grad = new_tensor(Storage(cells[at], s.numel, s.dtype), s)
+        bundle = template.bundle
+        node = Node(bundle, (*[cells[i] for i in template.used], *template.numbers), graph)
+        made = []
+        for leaf, s in zip(form.leaves, template.grads):
+            if s is not None:
+                cell = Cell(node, len(made))
+                made.append(cell)
+                leaf.variable.grad = new_tensor(Storage(cell, s.numel, s.dtype), s)
+        node.outs = tuple(made)
+        graph.nodes.append(node)
     for fn in form.order:
         fn.release()
     graph.bytes += template.bytes
-    if len(nodes) >= settings.max_nodes or graph.bytes > settings.max_bytes:
+    more = len(bundle.rows) - 1
+    stats.nodes += more
+    if len(graph.nodes) + more >= settings.max_nodes or graph.bytes > settings.max_bytes:
         realize(graph)
     return True
 
@@ -191,33 +188,37 @@ def learn(form: Form, nodes: list[Node]) -> None:
 
 
 def _template(form: Form, nodes: list[Node]) -> Template | None:
-    place: dict[int, int] = {id(c): i for i, c in enumerate(form.cells)}
-    count, size = len(form.cells), 0
-    numbers: list[Any] = []
+    """What was recorded as a bundle; None where it is not determined by the form."""
+    read = {id(x) for node in nodes for x in node.ins if x.__class__ is Cell}
+    used = tuple([i for i, c in enumerate(form.cells) if id(c) in read])
+    numbers = tuple([x for node in nodes for x in node.ins if x.__class__ is not Cell])
+    place = {id(form.cells[i]): at for at, i in enumerate(used)}
+    next_number, count = len(used), len(used) + len(numbers)
     rows: list[Any] = []
     for node in nodes:
-        operands = []
+        places = []
         for x in node.ins:
             if x.__class__ is not Cell:
-                operands.append(~len(numbers))
-                numbers.append(x)
+                places.append(next_number)
+                next_number += 1
             elif id(x) in place:
-                operands.append(place[id(x)])
+                places.append(place[id(x)])
             else:
                 return None  # something that the form does not hold
-        for cell in node.outs:
-            place[id(cell)] = count
-            count += 1
-        size += sum(s.numel for s in node.sig.outs)
-        rows.append((node.sig, tuple(operands), len(node.outs)))
-    grads: list[Any] = []
+        place.update((id(cell), count + i) for i, cell in enumerate(node.outs))
+        count += len(node.outs)
+        rows.append((node.sig, tuple(places)))
+    kept, grads = [], []
     for leaf in form.leaves:
         g = leaf.variable.grad
-        if g is None:
-            grads.append((None, None))
-            continue
-        at = place.get(id(g._storage.cell), 0)
-        if at < len(form.cells) or g._grad_fn is not None or g._base is not None or g._storage.size != g._spec.numel:
-            return None  # a gradient that shares memory with something else
-        grads.append((at, g._spec))
-    return Template(rows, numbers, grads, size)
+        if g is not None:
+            at = place.get(id(g._storage.cell), 0)
+            if at < len(used) or g._grad_fn is not None or g._base is not None or g._storage.size != g._spec.numel:
+                return None  # a gradient that shares memory with something else
+            kept.append(at)
+        grads.append(None if g is None else g._spec)
+    if len(set(kept)) < len(kept):
+        return None  # two leaves that share a gradient
+    size = sum(s.numel for node in nodes for s in node.sig.outs)
+    outs = tuple([s for s in grads if s is not None])
+    return Template(Bundle(rows, tuple(kept), outs), used, numbers, grads, size)

@@ -92,8 +92,8 @@ def _relu(e: Any, x: Any) -> Any:
 
 def _relu_grad(e: Any, g: Any, y: Any) -> Any:
     zero = e.constant(y.type, 0)
-    positive = e.b.fcmp_ordered(">", y, zero) if e.kind == "f" else e.b.icmp_signed(">", y, zero)
-    return e.b.select(positive, g, e.constant(g.type, 0))
+    cut = e.b.fcmp_ordered("<=", y, zero) if e.kind == "f" else e.b.icmp_signed("<=", y, zero)  # where y is NaN, g stays
+    return e.b.select(cut, e.constant(g.type, 0), g)
 
 
 def _sign(e: Any, x: Any) -> Any:

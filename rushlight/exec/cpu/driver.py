@@ -4,7 +4,7 @@ It fills addresses into argument blocks and into oneDNN's memory objects, then r
 divided among OpenMP's threads, and oneDNN primitives. Written in LLVM IR once for all plans.
 
 ``run(block)`` reads 64-bit words: [0] slot patches, [1] their number, [2] memory patches, [3] their number,
-[4] dnnl_memory_set_data_handle, [5] objects, [6] steps, [7] their number.
+[4] dnnl_memory_set_data_handle, [5] address of a list of objects' address, [6] steps, [7] their number.
 
 - slot patch (3 words): address to fill, number of the object, offset in bytes;
 - memory patch (4 words): dnnl_memory, number of the object, offset, address it has;
@@ -27,6 +27,7 @@ from functools import cache
 from rushlight.exec.cpu.jit import COMPILED
 
 HEADER = object.__basicsize__  # of every Python object; in an array object the data pointer comes next
+SIZED = tuple.__basicsize__  # of an object with a size; in a list the pointer to its items comes next
 
 IR = """
 define internal ptr @rl_data(ptr %objects, i64 %i) {
@@ -231,7 +232,10 @@ entry:
   %q4 = getelementptr i64, ptr %block, i64 4
   %b4 = load ptr, ptr %q4
   %q5 = getelementptr i64, ptr %block, i64 5
-  %b5 = load ptr, ptr %q5
+  %cell = load ptr, ptr %q5
+  %list = load ptr, ptr %cell
+  %items = getelementptr i8, ptr %list, i64 SIZED
+  %b5 = load ptr, ptr %items
   %q6 = getelementptr i64, ptr %block, i64 6
   %steps = load ptr, ptr %q6
   %q7 = getelementptr i64, ptr %block, i64 7
@@ -280,5 +284,5 @@ done:
 @cache
 def run() -> ctypes._CFuncPtr:  # type: ignore[name-defined]
     """The driver as a function of the address of a block; it runs without the interpreter's lock."""
-    address = COMPILED.address("driver", lambda name: IR.replace("NAME", name).replace("HEADER", str(HEADER)))
+    address = COMPILED.address("driver", lambda name: IR.replace("NAME", name).replace("HEADER", str(HEADER)).replace("SIZED", str(SIZED)))
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(address)

@@ -76,9 +76,9 @@ def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[An
 
 def _steps(instr: Instr, new_value: Callable[[int], int]) -> list[Step]:
     """The steps of an instruction that is no generated loop."""
-    from rushlight.exec.cpu import attention, convolutions, products, recurrent, windows
+    from rushlight.exec.cpu import attention, convolutions, direct, products, recurrent, windows
     from rushlight.exec.cpu.steps import PythonStep
-    several = convolutions.steps(instr, new_value) or recurrent.recurrent_steps(instr, new_value) or attention.attention_steps(instr, new_value)
+    several = convolutions.steps(instr, new_value) or direct.steps(instr, new_value) or recurrent.recurrent_steps(instr, new_value) or attention.attention_steps(instr, new_value)
     if several:
         return list(several)
     return [products.primitive_step(instr, new_value) or windows.step(instr) or PythonStep(instr)]

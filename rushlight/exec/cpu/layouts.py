@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from rushlight.exec.cpu import convolutions, windows
+from rushlight.exec.cpu import convolutions, direct, windows
 from rushlight.exec.cpu.groups import generated, is_reduction
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, contiguous_strides, spec
@@ -122,14 +122,21 @@ class _Assignment:
     # --- instructions ---------------------------------------------------------------------------------------------
     def _convolution(self, instr: Instr) -> None:
         images = convolutions.IMAGES[instr.op.name]
-        operands = tuple(self.last(o) if at in images else self._dense(o) for at, o in enumerate(instr.operands))
-        claimed = convolutions.claim(instr, operands)
+        if direct.handles(instr):
+            claimed: Instr | None = direct.claim(instr, tuple(self._readable(o) if at in images else self.view(o) for at, o in enumerate(instr.operands)))
+        else:
+            claimed = convolutions.claim(instr, tuple(self.last(o) if at in images else self._dense(o) for at, o in enumerate(instr.operands)))
         if claimed is None:
             self.out.instrs.append(replace(instr, operands=tuple(self.view(o) for o in instr.operands)))
         elif instr.op.name == "convolution_weight_grad":
             self.out.instrs.append(claimed)
         else:
             self._add(claimed, channels_last(len(instr.outs[0].shape)))
+
+    def _readable(self, o: Operand) -> Operand:
+        """Images as they lie, or a copy where a kernel could not read them."""
+        seen = self.view(o)
+        return seen if direct.readable(seen.spec) else self._dense(o)
 
     def _dense(self, o: Operand) -> Operand:
         """An operand that is contiguous, from wherever in its memory."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from rushlight.exec.cpu import pooled
 from rushlight.exec.cpu.groups import mode_of
 from rushlight.exec.numpy import executor as numpy_executor
 from rushlight.ir.dtype import DType, int32, int64
@@ -39,7 +40,7 @@ def lower(program: Program) -> Program:
     program = pipeline.lower(program, claims)
     program = _losses(program)
     program = _once(program)
-    program = _without_copies(program)
+    program = pooled.rewrite(_without_copies(program))
     program = pipeline.drop_dead(program)
     program.verify()
     return program

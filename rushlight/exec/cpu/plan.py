@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import struct
 import threading
-from array import array
 from collections.abc import Callable
 from math import prod
 from typing import Any
@@ -34,12 +33,13 @@ class Scratch:
     """Arenas that plans lend and give back: as many as run at the same time, grown to the largest need."""
 
     def __init__(self) -> None:
-        self.free: list[Array] = []
-        self.lock = threading.Lock()
+        self.free: list[Array] = []  # taking from a list and adding to it are atomic
 
     def take(self, size: int) -> Array:
-        with self.lock:
-            arena = self.free.pop() if self.free else None
+        try:
+            arena: Array | None = self.free.pop()
+        except IndexError:
+            arena = None
         if arena is None or arena.nbytes < size:
             arena = None  # let the small one go first
             raw = np.empty(size + memory.ALIGN, np.uint8)
@@ -48,8 +48,7 @@ class Scratch:
         return arena
 
     def give(self, arena: Array) -> None:
-        with self.lock:
-            self.free.append(arena)
+        self.free.append(arena)
 
 
 SCRATCH = Scratch()
@@ -69,8 +68,10 @@ class Plan:
         self.threads = threads.count()  # there is scratch memory for as many
         self.buffers = sum(isinstance(s, Spec) for s in program.inputs)
         self._locate(sizes, numbers)
-        self._prelude(numbers)
         self._build()
+        self._prelude(numbers)
+        self.blank = [None] * (self.objects - self.buffers - 1)
+        self.places = [self.object[v] for v in self.program.outputs]
 
     # --- memory ---------------------------------------------------------------------------------------------------
     def _locate(self, sizes: dict[int, int], numbers: set[int]) -> None:
@@ -86,7 +87,7 @@ class Plan:
         self.object: dict[int, int] = {i: OBJECTS + i for i in range(self.buffers)}
         self.offset: dict[int, int] = {}
         self.taken: list[tuple[int, int]] = []  # (step, input whose memory it overwrites)
-        self.made: list[tuple[int, int, Any]] = []  # (object, value, Spec) of results that are allocated at each run
+        self.made: list[tuple[int, int, Any]] = []  # (object, elements, NumPy's dtype) of results that are allocated at each run
         count = OBJECTS + self.buffers
         taken: set[int] = set()
         spans = []
@@ -95,7 +96,7 @@ class Plan:
                 if isinstance(step, PythonStep) or (v in outputs and not (host := self._takes_over(step, v, at, taken, outputs))):
                     self.object[v] = count
                     if not isinstance(step, PythonStep):
-                        self.made.append((count, v, self.types[v]))
+                        self.made.append((count, self.types[v].numel, self.types[v].dtype.numpy))
                     count += 1
                 elif v in outputs:
                     self.object[v] = OBJECTS + host - 1
@@ -135,10 +136,9 @@ class Plan:
 
     # --- numbers --------------------------------------------------------------------------------------------------
     def _prelude(self, numbers: set[int]) -> None:
-        """A function from the plan's numbers to all those that kernels and NumPy steps read."""
+        """A function from the plan's numbers to those that kernels read, in order, and those that NumPy steps read."""
         instrs = [i for i in self.program.instrs if i.results[0] in numbers and i.results[0] >= len(self.program.inputs)]
-        needed = sorted(numbers & ({v for s in self.steps if isinstance(s, LoopStep) for v in s.loop.numbers}
-                                   | {o.value for s in self.steps if isinstance(s, PythonStep) for o in s.instr.operands}))
+        needed = sorted(numbers & {o.value for s in self.steps if isinstance(s, PythonStep) for o in s.instr.operands})
         given = [i for i, s in enumerate(self.program.inputs) if not isinstance(s, Spec)]
         lines = [f"def prelude({', '.join(f'v{i}' for i in given)}):"]
         names: dict[str, Any] = {}
@@ -148,15 +148,15 @@ class Plan:
             else:
                 names[f"k{at}"] = numpy_executor.kernel_of(i)
                 lines.append(f"    v{i.results[0]} = k{at}({', '.join(f'v{o.value}' for o in i.operands)})")
-        lines.append(f"    return {{{', '.join(f'{v}: v{v}' for v in needed)}}}")
+        lines.append(f"    return ({''.join(f'v{v}, ' for v in self.order)}), {{{', '.join(f'{v}: v{v}' for v in needed)}}}")
         exec(compile("\n".join(lines), "<rushlight numbers>", "exec"), names)
-        self.prelude: Callable[..., dict[int, Any]] = names["prelude"]
+        self.prelude: Callable[..., tuple[tuple[Any, ...], dict[int, Any]]] = names["prelude"]
 
     # --- native blocks --------------------------------------------------------------------------------------------
     def _build(self) -> None:
         self.keep: list[Any] = []
         self.segments: list[Segment | PythonCall] = []
-        self.pointers = (ctypes.c_uint64 * self.objects)()
+        self.list = (ctypes.c_uint64 * 1)()  # the address of the list of objects
         layout: list[tuple[str, int]] = []  # (struct letter, value) of the block of numbers
         blocks: dict[tuple[int, ...], int] = {}
         current: Segment | None = None
@@ -224,16 +224,15 @@ class Plan:
 
     def _run(self, inputs: list[Any], arena: Array) -> tuple[Array, ...]:
         n = self.buffers
-        arrays: list[Any] = [arena, *inputs[:n], *[None] * (self.objects - n - 1)]
-        for at, _, s in self.made:
-            arrays[at] = np.empty(s.numel, s.dtype.numpy)
-        numbers = self.prelude(*inputs[n:])
+        arrays: list[Any] = [arena, *inputs[:n], *self.blank]
+        for at, size, dtype in self.made:
+            arrays[at] = np.empty(size, dtype)
+        packed, numbers = self.prelude(*inputs[n:])
         try:
-            self.pack.pack_into(self.numbers, 0, *[numbers[v] for v in self.order])
+            self.pack.pack_into(self.numbers, 0, *packed)
         except struct.error:  # a number beyond 64 bits
             return self.fallback()(inputs)  # type: ignore[no-any-return]
-        objects = array("Q", map(id, arrays))
-        ctypes.memmove(self.pointers, objects.buffer_info()[0], 8 * self.objects)
+        self.list[0] = id(arrays)
         profiler = profiling.active
         for segment in self.segments:
             if isinstance(segment, PythonCall):
@@ -247,7 +246,7 @@ class Plan:
                     raise
             elif code := segment.run(self) if profiler is None else profiler.segment(segment, self):
                 return self._failed(code, inputs, segment)
-        return tuple(arrays[self.object[v]] for v in self.program.outputs)
+        return tuple([arrays[at] for at in self.places])
 
     def _failed(self, code: int, inputs: list[Any], segment: Segment) -> tuple[Array, ...]:
         """A kernel met a bad index: NumPy runs the plan again and says which; any other code is a fault of ours."""
@@ -297,7 +296,7 @@ class Segment:
         tables = [_words(t or [0]) for t in (self.slots, self.memories, self.steps)]
         setter = library.address("dnnl_memory_set_data_handle") if self.memories else 0
         self.block = _words([ctypes.addressof(tables[0]), len(self.slots) // 3, ctypes.addressof(tables[1]), len(self.memories) // 4, setter,
-                             ctypes.addressof(plan.pointers), ctypes.addressof(tables[2]), len(self.steps) // 2])
+                             ctypes.addressof(plan.list), ctypes.addressof(tables[2]), len(self.steps) // 2])
         plan.keep += tables
         self.address = ctypes.addressof(self.block)
         self.call = driver.run()
@@ -423,8 +422,7 @@ class PythonCall:
         if len(self.results) == 1:
             made = (made,)
         for at, result, s in zip(self.results, made, self.instr.outs):
-            arrays[at] = result = numpy_executor.own(numpy_executor.finish(result, s.dtype.numpy))
-            plan.pointers[at] = id(result)
+            arrays[at] = numpy_executor.own(numpy_executor.finish(result, s.dtype.numpy))
 
 
 def flat_size(s: Spec) -> int:

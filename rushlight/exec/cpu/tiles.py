@@ -69,6 +69,11 @@ class Vectors(Code):
         super().__init__(function.name, form.lanes, function)
         self.form = form
 
+    def named(self, names: Sequence[str]) -> dict[str, Any]:
+        """The slots of the argument block by name; those that begin with * are addresses."""
+        words = {n: self.word(self.function.args[0], i) for i, n in enumerate(names)}
+        return {n.lstrip("*"): self.b.inttoptr(w, POINTER) if n[0] == "*" else w for n, w in words.items()}
+
     def array(self, count: int) -> Any:
         """Stack memory for so many vectors."""
         with self.b.goto_entry_block():
@@ -220,8 +225,8 @@ def pack_kernel(form: Form, groups: int, way: str, name: str) -> str:
     module = ir.Module(name)
     function = ir.Function(module, KERNEL, name)
     c = Vectors(function, form)
-    slot = {n.lstrip("*"): c.word(function.args[0], i) for i, n in enumerate(PACK_SLOTS)}
-    target, source = (c.b.inttoptr(slot[n], POINTER) for n in ("target", "source"))
+    slot = c.named(PACK_SLOTS)
+    target, source = slot["target"], slot["source"]
     mul, add = c.b.mul, c.b.add
     line = const(groups * form.lanes)  # elements of a panel for one k
 

@@ -54,16 +54,17 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if not isinstance(target, Tensor):
         raise TypeError(f"cross_entropy_loss(): argument 'target' (position 2) must be Tensor, not {type(target).__name__}")
-    if not input.ndim:
+    x, wanted = input._spec, target._spec
+    if not x.shape:
         raise RuntimeError("cross_entropy expects input with at least one dimension")
-    dim = 0 if input.ndim == 1 else 1
-    if is_float(target):
-        if target.shape == input.shape:
+    dim = 0 if len(x.shape) == 1 else 1
+    if wanted.dtype.kind in "fc":
+        if wanted.shape == x.shape:
             return _with_probabilities(input, target, weight, reduction, label_smoothing, dim)
-        if target.ndim == input.ndim - 1:
+        if len(wanted.shape) == len(x.shape) - 1:
             raise _no_classes(target)
     _check_target(input, target, dim, ignore_index)
-    if weight is None and not label_smoothing and input.ndim == 2 and target.dtype is int64:
+    if weight is None and not label_smoothing and len(x.shape) == 2 and wanted.dtype is int64:
         if reduction == "mean":
             return coarse.cross_entropy_mean(input, target, ignore_index)
         return reduced(coarse.cross_entropy_rows(input, target, ignore_index), reduction)
@@ -82,7 +83,9 @@ def _no_classes(target: Tensor) -> RuntimeError:
 def _check_classes(target: Tensor, classes: int, ignore: int) -> None:
     """IndexError for a class that is known by now and does not exist."""
     values = known(target)
-    if values is None or not values.size or (values.min() >= 0 and values.max() < classes):
+    if values is None or not values.size:
+        return
+    if values.dtype == np.int64 and np.maximum.reduce(values.view(np.uint64), None) < classes:  # negative numbers are large ones
         return
     counted = values != ignore
     bad = np.argwhere(counted & ((values < 0) | (values >= classes)))
@@ -94,6 +97,9 @@ def _check_classes(target: Tensor, classes: int, ignore: int) -> None:
 
 
 def _check_target(input: Tensor, target: Tensor, dim: int, ignore_index: int) -> None:
+    have, want = target._spec.shape, input._spec.shape
+    if have == want[:dim] + want[dim + 1:]:
+        return _check_classes(target, want[dim], ignore_index)
     if target.ndim != max(0, input.ndim - 1):
         if target.ndim == input.ndim and is_float(input):
             raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported. The target has shape {list(target.shape)}; for class "
@@ -101,9 +107,7 @@ def _check_target(input: Tensor, target: Tensor, dim: int, ignore_index: int) ->
         raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0] if target.ndim else 1}).")
     if dim and target.shape[0] != input.shape[0]:
         raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]}).")
-    if tuple(target.shape[1:]) != tuple(input.shape[2:]):
-        raise RuntimeError(f"Expected target size {[input.shape[0], *input.shape[2:]]}, got {list(target.shape)}")
-    _check_classes(target, input.shape[dim], ignore_index)
+    raise RuntimeError(f"Expected target size {[input.shape[0], *input.shape[2:]]}, got {list(target.shape)}")
 
 
 def _with_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float, dim: int) -> Tensor:

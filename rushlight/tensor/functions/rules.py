@@ -34,7 +34,7 @@ def cast_grad(g: Tensor, dtype: Any) -> Tensor:
 
 
 def relu_grad(g: Tensor, out: Tensor) -> Tensor:
-    """g where the result is positive."""
+    """g where the result is positive or NaN."""
     return apply(TABLE["relu_grad"], (g, out))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from rushlight.ir.dtype import DType
 from rushlight.ir.spec import Spec, dense_order, iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned, spread_into, sync_view, view
@@ -84,18 +85,29 @@ def _reshaped(t: Tensor, to: Any, old: tuple[int, ...]) -> Tensor:
 
 def view_method(self: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
     """The same memory in another shape, or as another dtype. RuntimeError where that takes a copy."""
-    from rushlight.ir.dtype import DType
     if dtype is None and len(shape) == 1 and isinstance(shape[0], DType):
         dtype = shape[0]
     if dtype is not None:
         return view_dtype(self, dtype)
     s = self._spec
-    new = wildcard(shape_of(*shape), s.numel)
-    to = s.reshape(new)
+    try:
+        to = _seen_views.get((s, shape))
+    except TypeError:  # a list among the sizes
+        to = None
     if to is None:
-        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous "
-                           f"subspaces). Use .reshape(...) instead. The sizes are {list(s.shape)}, the strides {list(s.strides)}, wanted is {list(new)}.")
+        new = wildcard(shape_of(*shape), s.numel)
+        to = s.reshape(new)
+        if to is None:
+            raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous "
+                               f"subspaces). Use .reshape(...) instead. The sizes are {list(s.shape)}, the strides {list(s.strides)}, wanted is {list(new)}.")
+        if len(_seen_views) > 10_000:
+            _seen_views.clear()
+        if all([type(n) is int for n in shape]):
+            _seen_views[s, shape] = to
     return _reshaped(self, to, s.shape)
+
+
+_seen_views: dict[tuple[Spec, tuple[int, ...]], Spec] = {}  # by the type of a tensor and the shape asked for
 
 
 def view_dtype(t: Tensor, dtype: Any) -> Tensor:
