@@ -58,6 +58,7 @@ _LAZY: dict[str, str] = {
     **dict.fromkeys(("hann_window", "hamming_window", "blackman_window", "bartlett_window", "kaiser_window"), "rushlight.signal.named_windows"),
     **dict.fromkeys(("native_dropout", "feature_dropout", "convolution", "frobenius_norm", "nuclear_norm", "norm_except_dim", "affine_grid_generator",
                      "embedding_renorm_"), "rushlight.nn.functional.aten_layers"),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"), "rushlight.nn.recurrent"),
     **dict.fromkeys(("vmap",), "rushlight.func.vectorize"),
     **dict.fromkeys(("autocast", "clear_autocast_cache", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
                      "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_dtype",
