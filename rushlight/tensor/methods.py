@@ -20,6 +20,7 @@ from rushlight.tensor import method_forms
 from rushlight.tensor.device import CPU, check_device
 from rushlight.tensor.functions import common, indexing, pointwise, shape
 from rushlight.tensor.functions.common import cast, rewrite, shape_of
+from rushlight.tensor.inplace import assign_memory, shows_all, spare_memory
 from rushlight.tensor.state import state
 from rushlight.tensor.stft import istft, stft
 
@@ -658,9 +659,14 @@ def _random_in_place(draw: Any) -> Any:
         s = self._spec
         if draw.__name__ == "normal" and not s.contiguous:
             kw["contiguous"] = False
-        values = draw(creation.engine_of(generator), s.numel, s.dtype, *args, **kw)
         check_in_place(self)
+        whole = shows_all(self)
+        if whole and draw.__name__ in ("uniform", "normal"):
+            kw["spare"] = spare_memory(self)
+        values = draw(creation.engine_of(generator), s.numel, s.dtype, *args, **kw)
         values = np.ascontiguousarray(values).astype(s.dtype.numpy, copy=False)
+        if whole:
+            return assign_memory(self, values if values.ndim == 1 else values.reshape(-1))
         return assign(self, wrap(creation.in_memory_order(values, s)))
     return method
 
@@ -672,20 +678,20 @@ def _draws() -> dict[str, Any]:
         if d.kind not in "fc":
             raise NotImplementedError(f"\"{name}\" not implemented for '{common.scalar_name(d)}'")
 
-    def uniform(e: Any, n: int, d: DType, from_: float = 0.0, to: float = 1.0) -> Any:
+    def uniform(e: Any, n: int, d: DType, from_: float = 0.0, to: float = 1.0, spare: Any = None) -> Any:
         need_float("check_uniform_bounds", d)
         if from_ > to:
             raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}")
-        return rng.uniform(e, n, float(from_), float(to), d.numpy)
+        return rng.uniform(e, n, float(from_), float(to), d.numpy, spare)
 
-    def normal(e: Any, n: int, d: DType, mean: float = 0.0, std: float = 1.0, contiguous: bool = True) -> Any:
+    def normal(e: Any, n: int, d: DType, mean: float = 0.0, std: float = 1.0, contiguous: bool = True, spare: Any = None) -> Any:
         need_float("normal_kernel_cpu", d)
         if std < 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
         if d.is_complex:
             half = std / 2 ** 0.5
             return rng.normal(e, 2 * n, 0.0, half, d.to_real().numpy, contiguous).view(d.numpy) + mean
-        return rng.normal(e, n, float(mean), float(std), d.numpy, contiguous)
+        return rng.normal(e, n, float(mean), float(std), d.numpy, contiguous, spare)
 
     def random(e: Any, n: int, d: DType, from_: Any = None, *to: Any) -> Any:
         from_, to = (from_, *to) if to else (None if from_ is None else 0, from_)  # one number is the upper bound
