@@ -19,6 +19,7 @@ from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_
 from rushlight.tensor import method_forms
 from rushlight.tensor.device import CPU, check_device
 from rushlight.tensor.functions import common, indexing, pointwise, shape
+from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import cast, rewrite, shape_of
 from rushlight.tensor.inplace import assign_memory, shows_all, spare_memory
 from rushlight.tensor.state import state
@@ -616,15 +617,13 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Store one value everywhere."""
-    if isinstance(value, complex) and not self._spec.dtype.is_complex:
-        raise RuntimeError("value cannot be converted to type float without overflow")
     if self._rg and state.grad:  # the old values stay in the history, with the gradient 0
         return assign(self, functions.fill(self, value))
     if isinstance(value, Tensor):
         if value._spec.shape:
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {len(value._spec.shape)} dimensions.")
         return assign(self, value, severs=True)
-    return assign(self, apply(TABLE["full"], (common.fit(common.operand(value), self._spec.dtype),), (self._spec.shape, self._spec.dtype)),
+    return assign(self, apply(TABLE["full"], (checked(value, self._spec.dtype),), (self._spec.shape, self._spec.dtype)),
                   take=True, severs=True)
 
 
