@@ -657,7 +657,7 @@ def scalar_tensor(s: Any, *, dtype: DType | None = None, device: Any = None, lay
                   pin_memory: bool = False) -> Tensor:
     """A 0-d tensor of a number."""
     kind = dtype or settings.default_dtype
-    return ready(wrap(np.array(checked(s.item() if isinstance(s, Tensor) else s, kind), dtype=kind.numpy)), requires_grad, device)
+    return ready(wrap(np.array(checked(s.item() if isinstance(s, Tensor) else s, kind, rounded=True), dtype=kind.numpy)), requires_grad, device)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None, layout: Any = None) -> Tensor:

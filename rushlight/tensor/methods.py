@@ -641,6 +641,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     step = sum(self._spec.strides)
     rows, cols = self._spec.shape[0], min(self._spec.shape[1:])
     n = min(rows, cols)
+    fill_value = creation.scalar_tensor(checked(fill_value, self._spec.dtype, rounded=True), dtype=self._spec.dtype)
     self.as_strided((n,), (step,), self._spec.offset).fill_(fill_value)
     if wrap and len(self._spec.shape) == 2 and rows > cols + 1:
         done = cols + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rushlight.ir.dtype import DType
+from rushlight.ir.dtype import DType, float64
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.common import fit, operand
 
@@ -31,13 +31,13 @@ def overflows(value: Any, dtype: DType) -> bool:
             return not least <= value <= most
         return value > most or value < (-most if dtype.kind == "u" else least)
     most = GREATEST[(dtype.to_real() if dtype.is_complex else dtype).name]
-    return abs(value) > most and not math.isinf(value)
+    return dtype is not float64 and abs(value) > most and not math.isinf(value)
 
 
-def checked(value: Any, dtype: DType) -> Any:
-    """A number as the Python type of a dtype. RuntimeError where it overflows."""
+def checked(value: Any, dtype: DType, rounded: bool = False) -> Any:
+    """A number as the Python type of a dtype. RuntimeError where it overflows; `rounded`: floating types then hold infinity."""
     value = operand(value)
-    if value.__class__.__name__ != "Symbol" and overflows(value, dtype):
+    if value.__class__.__name__ != "Symbol" and overflows(value, float64 if rounded and dtype.kind == "f" else dtype):
         raise RuntimeError(f"value cannot be converted to type {NAMES.get(dtype.name, dtype.name)} without overflow")
     return fit(value.real if value.__class__ is complex and not dtype.is_complex and dtype.kind != "b" else value, dtype)
 

@@ -243,7 +243,7 @@ def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _scalar(value: Any, like: Tensor) -> Tensor:
     from rushlight.tensor.creation import array_of
     if isinstance(value, (bool, int, float, complex)):
-        return apply(TABLE["full"], (checked(value, like._spec.dtype),), ((), like._spec.dtype))
+        return apply(TABLE["full"], (checked(value, like._spec.dtype, rounded=True),), ((), like._spec.dtype))
     return wrap(array_of(value))
 
 
