@@ -35,9 +35,9 @@ def overflows(value: Any, dtype: DType) -> bool:
 
 
 def checked(value: Any, dtype: DType, rounded: bool = False) -> Any:
-    """A number as the Python type of a dtype. RuntimeError where it overflows; `rounded`: floating types then hold infinity."""
+    """A number as the Python type of a dtype. RuntimeError where it overflows; `rounded`: half floats then hold infinity."""
     value = operand(value)
-    if value.__class__.__name__ != "Symbol" and overflows(value, float64 if rounded and dtype.kind == "f" else dtype):
+    if value.__class__.__name__ != "Symbol" and overflows(value, float64 if rounded and dtype.kind == "f" and dtype.itemsize == 2 else dtype):
         raise RuntimeError(f"value cannot be converted to type {NAMES.get(dtype.name, dtype.name)} without overflow")
     return fit(value.real if value.__class__ is complex and not dtype.is_complex and dtype.kind != "b" else value, dtype)
 
