@@ -17,6 +17,8 @@ def update(rule: Any, tensors: list[list[Tensor]], grads: list[Tensor], numbers:
     """
     if not grads:
         return
+    if hasattr(grads[0], "_local_tensor"):  # sharded parameters are updated piece by piece
+        tensors, grads = [[getattr(t, "_local_tensor", t) for t in group] for group in tensors], [getattr(g, "_local_tensor", g) for g in grads]
     kinds, count = len(tensors), len(grads)
     key = (rule, kinds, count, len(numbers))
     joint = _rules.get(key)
