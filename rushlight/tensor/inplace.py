@@ -13,7 +13,7 @@ from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, 
 from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
 from rushlight.tensor.tape import OpFn
-from rushlight.tensor.views import as_spec, forbidden, rebuilt_view, relaid, sync_view, with_history
+from rushlight.tensor.views import as_spec, forbidden, owned, rebuilt_view, relaid, sync_view, with_history
 
 LEAF_IN_PLACE = "a leaf Variable that requires grad is being used in an in-place operation."
 INSTEAD = " Wrap it in torch.no_grad(), or work on x.detach() or x.clone()."
@@ -210,7 +210,7 @@ class CopySlices(GradFn):
         if self.part is None:
             raise RuntimeError(TWICE)
         inside = taken_from(grads[0], self.part, self.whole).clone() if self.edges[1] is not None else None  # type: ignore[attr-defined]
-        outside = emptied(grads[0], self.part, self.whole) if self.edges[0] is not None else None
+        outside = owned(emptied(grads[0], self.part, self.whole)) if self.edges[0] is not None else None
         return [outside, inside]
 
 

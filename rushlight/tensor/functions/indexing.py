@@ -401,8 +401,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     where = np.nonzero(unwrap(m).reshape(-1))[0]
     if where.size > source._spec.numel:
         raise RuntimeError("masked_scatter: expected the number of elements in source to be at least the number of true values in mask")
-    flat = x.reshape(-1)
-    values = source.reshape(-1)[:where.size]
+    flat = within(x, -1)
+    values = within(source, -1)[:where.size]
     return owned(apply(TABLE["index_put"], (flat, values, wrap(where)), ((0,), False)).reshape(x._spec.shape))
 
 
@@ -474,7 +474,7 @@ def _along(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, ac
     if source._spec.shape and d < len(source._spec.shape) and source._spec.shape[d] != index._spec.numel:
         raise RuntimeError(f"{name}(): Number of indices ({index._spec.numel}) should be equal to source.size(dim) ({source._spec.shape[d]})")
     shape = (*input._spec.shape[:d], index._spec.numel, *input._spec.shape[d + 1:])
-    if len(source._spec.shape) != len(shape) and source._spec.shape or source._spec.expand(shape) is None:
+    if source._spec.shape not in ((), shape):
         raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
                            f"{list(input._spec.shape)} source.shape = {list(source._spec.shape)}")
     if source._spec.dtype is not input._spec.dtype:
