@@ -86,8 +86,11 @@ def _indexed_dims(p: Any) -> int:
     return 1
 
 
-def parse(t: Tensor, index: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
-    """The view that numbers, slices and None give, and the index tensors with the dimension of that view each belongs to."""
+def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    """The view that numbers, slices and None give, and the index tensors with the dimension of that view each belongs to.
+
+    Where all of t is meant, the view is t itself or, with `alias`, another tensor on its memory.
+    """
     parts = normalize(index)
     used = sum(_indexed_dims(p) for p in parts)
     ndim = len(t._spec.shape)
@@ -121,7 +124,7 @@ def parse(t: Tensor, index: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
             advanced.append((dim, p))
             dim += 1
             source += 1
-    if out is t:
+    if out is t and alias:
         out = strided_part(t, 0, 0, t._spec.shape[0], 1) if index.__class__ is slice else view(t, t._spec, "AliasBackward0", lambda g: g)
     return out, advanced
 
@@ -197,10 +200,11 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         if index:
             store(self.unsqueeze(0), value)
         return
-    target, advanced = parse(self, index)
+    target, advanced = parse(self, index, alias=False)
     if not advanced:
         store(target, value)
         return
+    check_in_place(target, value)
     dims, indices = _checked(target, advanced)
     shape = TABLE["index"].shape(target._spec, *[i._spec for i in indices], dims)[0][1]
     if value._spec.dtype is not target._spec.dtype and not (value._spec.numel == 1 and _one_mask(index)):
@@ -209,7 +213,6 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
     if value._spec.dtype is not d:
         check_value(value, d)
         value = _as(value, d)
-    check_in_place(target, value)
     check_overlap(target, (value,), expanded=True, same=True)
     assign(target, apply(TABLE["index_put"], (target, _fitted(value, shape), *indices), (dims, False)), take=True)
 
