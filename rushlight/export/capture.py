@@ -8,20 +8,17 @@ not looked at. Nothing is computed unless the program reads a value: tensors are
 from __future__ import annotations
 
 import contextlib
-import importlib
 import operator
-import sys
-import types
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rushlight.export.names import redirect, target
 from rushlight.export.numbers import Traced, plain, traced
 from rushlight.fx.graph import Graph
 from rushlight.fx.node import Node, map_aggregate
 from rushlight.nn import Module
 from rushlight.overrides import TorchFunctionMode
-from rushlight.tensor import protocol
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.storage import Storage
 
@@ -72,8 +69,10 @@ class Capture(TorchFunctionMode):
     ``on_read(text)`` is called where the program turns a tensor into a value of Python.
     """
 
-    def __init__(self, root: Module | None, on_read: Callable[[str], Any]):
-        self.graph, self.root, self.on_read = Graph(), root, on_read
+    def __init__(self, program: Any, on_read: Callable[[str], Any]):
+        owner = getattr(program, "__self__", None)
+        root = program if isinstance(program, Module) else owner if isinstance(owner, Module) else None
+        self.program, self.graph, self.root, self.on_read = program, Graph(), root, on_read
         self.constants: dict[str, Tensor] = {}
         self.guards: list[Any] = []
         self.aliased: list[tuple[Node, str]] = []  # reads of a tensor after its memory was written through another one
@@ -110,7 +109,8 @@ class Capture(TorchFunctionMode):
         if found is None:
             if t._storage in self._born and t._storage not in self._fixed:
                 raise CaptureError(f"a tensor of shape {list(t._spec.shape)} was computed by code that the tracer does not see"
-                                   f"{self.where(' in ')}; compute it with functions of torch")
+                                   f"{self.where(' in ')}; compute it with functions of torch, "
+                                   "called by names that were looked up after torch.fx was imported")
             found = self._attributes[id(t)] = f"_tensor_constant{len(self.constants)}", t
             self.constants[found[0]] = t
         node = self._at_start(found[0])
@@ -150,7 +150,7 @@ class Capture(TorchFunctionMode):
     # --- calls ----------------------------------------------------------------------------------------------------
     def __torch_function__(self, func: Any, kinds: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        kind, name = _target(func)
+        kind, name = target(func)
         given, named = map_aggregate((args, kwargs), plain)
         if kind == "property":
             return self._property(func, name, args[0])
@@ -255,15 +255,14 @@ class Capture(TorchFunctionMode):
         def storage_made(storage: Storage, *args: Any) -> None:
             make(storage, *args)
             capture._born.add(storage)
-        changed = _redirect(self.root)
+        put_back = redirect(self.root, self.program)
         Module.__call__, Storage.__init__ = module_call, storage_made  # type: ignore[method-assign]
         try:
             with self:
                 yield
         finally:
             Module.__call__, Storage.__init__ = call, make  # type: ignore[method-assign]
-            for space, name, before in changed:
-                space[name] = before
+            put_back()
 
     def finish(self, leaves: list[Any]) -> None:
         """The results, and what they do not need goes away."""
@@ -279,48 +278,4 @@ class Capture(TorchFunctionMode):
                 self.graph.erase_node(n)
 
 
-OWN = ("rushlight.tensor", "rushlight.ops", "rushlight.exec", "rushlight.autograd", "rushlight.ir", "rushlight.export")
-
-
-def _redirect(root: Module | None) -> list[tuple[dict[str, Any], str, Any]]:
-    """Let names that programs gave to functions of torch before the protocol was on lead through it; what to put back afterwards.
-
-    Looked at are the globals of modules, and the attributes of the program's own modules (``self.activation = F.relu``).
-    """
-    _index()
-    through = {id(f.__wrapped__): f for f, kind, _ in _targets.values() if kind == "function"}
-    spaces = [vars(m) for n, m in list(sys.modules.items()) if isinstance(m, types.ModuleType) and not n.startswith(OWN)]
-    spaces += [m.__dict__ for m in root.modules()] if root is not None else []
-    changed = []
-    for space in spaces:
-        for name, value in list(space.items()):
-            if type(value) is types.FunctionType and id(value) in through and through[id(value)].__wrapped__ is value:
-                changed.append((space, name, value))
-                space[name] = through[id(value)]
-    return changed
-
-
 SIZES = ("size", "numel", "nelement", "__len__")
-_targets: dict[int, tuple[Any, str, str]] = {}
-
-
-def _target(func: Any) -> tuple[str, str]:
-    """("method" | "property" | "function", name) of what the protocol hands over."""
-    found = _targets.get(id(func))
-    if found is None or found[0] is not func:
-        _index()
-        found = _targets.get(id(func)) or (func, "function", getattr(func, "__name__", "function"))
-    return found[1], found[2]
-
-
-def _index() -> None:
-    """Where each public function and method is found."""
-    for path in protocol.NAMESPACES:
-        for name, f in list(vars(importlib.import_module(path)).items()):
-            if getattr(f, "_overridable", False):
-                _targets.setdefault(id(f), (f, "function", f.__name__))
-    for name, f in list(vars(Tensor).items()):
-        if isinstance(f, property) and f.fget is not None:
-            _targets.setdefault(id(f.fget), (f.fget, "property", name))
-        elif callable(f) and _targets.get(id(f), (None, "method", ""))[1] == "method":
-            _targets.setdefault(id(f), (f, "method", name))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rushlight.export.capture import Capture, CaptureError
+from rushlight.export.names import through
 from rushlight.fx.graph import Graph
 from rushlight.fx.node import Node
 from rushlight.nn import Module
@@ -135,8 +136,8 @@ def capture(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None =
     signature = signature_of(program)
     given = bound(signature, args, kwargs or {})
     with_path, in_tree = tree_flatten_with_path(given)
-    taker = Capture(program if isinstance(program, Module) else getattr(program, "__self__", None) if isinstance(
-        getattr(program, "__self__", None), Module) else None, on_read)
+    program = through().get(id(program), program)
+    taker = Capture(program, on_read)
     leaves, values = [], []
     for path, value in with_path:
         if isinstance(value, Tensor):
