@@ -76,10 +76,13 @@ def relu(x: Q) -> Any:
     return make(core.apply(TABLE["clamp_min"], (x._ints, _one_scale(x, "relu")[1])), x._meaning)
 
 
-def _clamp(name: str) -> Callable[..., Any]:
-    def rule(x: Q, limit: float) -> Any:
-        return make(core.apply(TABLE[name], (x._ints, _integer(x, limit))), x._meaning)
-    return rule
+def clamped(x: Q, low: float | None, high: float | None) -> Any:
+    """x limited to the integers nearest to the limits."""
+    ints = x._ints
+    for name, limit in (("clamp_min", low), ("clamp_max", high)):
+        if limit is not None:
+            ints = core.apply(TABLE[name], (ints, _integer(x, limit)))
+    return make(ints, x._meaning)
 
 
 def _through_reals(name: str, scale: float, zero: int) -> Callable[..., Any]:
@@ -157,10 +160,17 @@ def cat(*args: Any) -> Any:
     return make(core.apply(TABLE["cat"], tuple(own), (dim,)), first._meaning)
 
 
+def cast_(x: Q, dtype: Any) -> Any:
+    """The tensor itself where an operation asks for float32: its numbers are real already."""
+    if dtype is not float32:
+        raise NotImplementedError(NO_KERNEL.format("_to_copy"))
+    return x
+
+
 RULES: dict[str, Callable[..., Any]] = {
     **{name: _same_meaning(name) for name in ("copy", "reorder", "flip", "roll")},
-    **{name: _clamp(name) for name in ("clamp_min", "clamp_max")},
+    "clamp_min": lambda x, limit: clamped(x, limit, None), "clamp_max": lambda x, limit: clamped(x, None, limit),
     **{name: _compared(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
-    "relu": relu, "max_pool": max_pool, "avg_pool": avg_pool, "cat": cat,
+    "cast": cast_, "relu": relu, "max_pool": max_pool, "avg_pool": avg_pool, "cat": cat,
     "sigmoid": _through_reals("sigmoid", 1 / 256, 0), "tanh": _through_reals("tanh", 2 / 256, 128),
 }

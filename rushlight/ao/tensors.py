@@ -219,6 +219,13 @@ class QuantizedTensor(Tensor):
         from rushlight.ao.rules import mean
         return mean(self, dim, keepdim)
 
+    def clamp(self, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+        """Limited to the integers nearest to the limits."""
+        from rushlight.ao.rules import clamped
+        return clamped(self, min, max)
+
+    clip = clamp
+
     def equal(self, other: Any) -> bool:
         """Whether shape, integers and meaning are the same."""
         return isinstance(other, QuantizedTensor) and self._spec.shape == other._spec.shape and self._same(other) \

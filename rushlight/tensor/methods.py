@@ -14,7 +14,7 @@ from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType
 from rushlight.ir.spec import channels_last_order, spec
 from rushlight.ops.table import TABLE
-from rushlight.tensor import creation, formats, functions, sparse_methods
+from rushlight.tensor import creation, formats, functions, quantized_methods, sparse_methods
 from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_overlap, flat_memory, gradient_edge, new_tensor, sync_view, unwrap, wrap)
 from rushlight.tensor import method_forms
 from rushlight.tensor.device import CPU, check_device
@@ -905,7 +905,7 @@ OPERATORS: dict[str, Any] = {
     **{f"__{k}__": _compare(k) for k in ("eq", "ne", "lt", "le", "gt", "ge")},
     "__neg__": pointwise.neg, "__pos__": pointwise.positive, "__abs__": pointwise.abs, "__invert__": pointwise.bitwise_not, "__getitem__": indexing.getitem,
     "__div__": _operator("div"), "__rdiv__": _divided_by, "__rtruediv__": _divided_by, "where": where_method, "polygamma": polygamma_method, "new_tensor": new_tensor_,
-    "stft": stft, "istft": istft, **method_forms.FORMS, **sparse_methods.METHODS, "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,
+    "stft": stft, "istft": istft, **method_forms.FORMS, **sparse_methods.METHODS, **quantized_methods.METHODS, "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,
 }
 
 

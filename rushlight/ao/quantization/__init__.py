@@ -4,9 +4,11 @@ Static: fuse, `prepare`, run data, `convert`. Dynamic: `quantize_dynamic`. Train
 By tracing, without stubs in the network: `quantize_fx.prepare_fx`, `convert_fx`.
 """
 
+# ruff: noqa: F401
 from __future__ import annotations
 
 import importlib
+import types
 from typing import Any
 
 from rushlight.ao.quantization.fake_quantize import *  # noqa: F403
@@ -19,7 +21,8 @@ from rushlight.ao.quantization.quantize import (add_quant_dequant, convert, defa
                                                 quantize_dynamic, quantize_qat, swap_module)
 from rushlight.ao.quantization.stubs import DeQuantStub, QuantStub, QuantWrapper
 
-__all__ = [name for name in globals() if not name.startswith("_") and name not in ("annotations", "Any", "importlib")]  # noqa: PLE0604
+_OTHERS = ("annotations", "Any", "ABC", "OrderedDict", "namedtuple", "abstractmethod")
+__all__ = [name for name, value in globals().items() if name[0] != "_" and name not in _OTHERS and not isinstance(value, types.ModuleType)]
 _PARTS = ("quantize_fx", "histogram")
 
 

@@ -129,7 +129,7 @@ class UniformQuantizationObserverBase(ObserverBase):
             zero = np.full(scale.shape, middle, np.int64)
         else:
             scale = np.maximum((above - below) / steps, eps)
-            zero = np.clip(self.quant_min - np.rint(below / scale).astype(np.int64), self.quant_min, self.quant_max)
+            zero = np.clip(self.quant_min - np.rint(below / scale).astype(np.int32), self.quant_min, self.quant_max)
         return wrap(scale.astype(np.float32)), wrap(zero)
 
     def reset_min_max_vals(self) -> None:
@@ -165,7 +165,7 @@ class MinMaxObserver(_Ranged):
     >>> observer(rl.tensor([0.0, 2.55]))
     tensor([0.0000, 2.5500])
     >>> observer.calculate_qparams()
-    (tensor([0.0100]), tensor([0]))
+    (tensor([0.0100]), tensor([0], dtype=torch.int32))
     """
 
     def __init__(self, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine, reduce_range: bool = False, quant_min: Any = None,

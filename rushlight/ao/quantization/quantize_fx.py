@@ -37,7 +37,7 @@ class _Traced:
 
     def __init__(self, model: Any, mapping: QConfigMapping):
         self.model, self.mapping = model, mapping
-        self.modules = dict(model.named_modules())
+        self.modules = dict(model.named_modules(remove_duplicate=False))
 
     def what(self, node: Any) -> Any:
         """A module's class, a function or a method's name."""
@@ -110,8 +110,9 @@ def _fuse(traced: _Traced, qat: bool) -> None:
     for node in graph.nodes:
         if node.op == "call_module":
             used[node.target] = used.get(node.target, 0) + 1
+    gone: set[Any] = set()
     for node in list(graph.nodes):
-        if node.op != "call_module" or used.get(node.target) != 1:
+        if node in gone or node.op != "call_module" or used.get(node.target) != 1:
             continue
         chain = next((c for p in FUSES if (c := _chain(traced, node, p)) is not None), None)
         if chain is None:
@@ -124,13 +125,14 @@ def _fuse(traced: _Traced, qat: bool) -> None:
         chain[-1].replace_all_uses_with(node)
         for extra in reversed(chain[1:]):
             graph.erase_node(extra)
+            gone.add(extra)
     traced.model.delete_all_unused_submodules()
     traced.model.recompile()
 
 
 def _put(traced: _Traced, name: str, module: Any) -> None:
     traced.model.add_submodule(name, module)
-    traced.modules = dict(traced.model.named_modules())
+    traced.modules = dict(traced.model.named_modules(remove_duplicate=False))
 
 
 # --- preparing --------------------------------------------------------------------------------------------------------

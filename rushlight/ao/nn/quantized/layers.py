@@ -144,6 +144,9 @@ class Linear(_Layer):
         super()._save_to_state_dict(destination, prefix, keep_vars)
         destination[prefix + "_packed_params.dtype"] = rl.qint8
         destination[prefix + "_packed_params._packed_params"] = (self.weight(), self.bias())
+        metadata = getattr(destination, "_metadata", None)
+        if metadata is not None:  # in PyTorch these two belong to a submodule with a version of its own
+            metadata[prefix + "_packed_params"] = {"version": 3}
 
     def _take(self, given: dict[str, Any]) -> None:
         packed = given["_packed_params._packed_params"]
@@ -174,6 +177,7 @@ class _Conv(_Layer):
     """A convolution of quantized images (N, C, *spatial), which lie with channels last."""
 
     _n = 2
+    _version = 3
     _saved = ("weight", "bias", "scale", "zero_point")
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
