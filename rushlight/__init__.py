@@ -10,6 +10,7 @@ from rushlight.autograd.grad_mode import (enable_grad, inference_mode, is_grad_e
                                           set_grad_enabled)
 from rushlight.ir import dtype as _dtypes
 from rushlight.ir.dtype import DType as dtype  # noqa: F401,N813
+from rushlight.ir.dtype import qint8, qint32, quint8  # noqa: F401
 from rushlight.ir.dtype import float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz  # noqa: F401
 from rushlight.ir.dtype import (bfloat16, complex64, complex128, float16, float32, float64, int8, int16, int32, int64, uint8, uint16,  # noqa: F401
                                 uint32, uint64)
@@ -58,6 +59,11 @@ _LAZY: dict[str, str] = {
     **dict.fromkeys(("hann_window", "hamming_window", "blackman_window", "bartlett_window", "kaiser_window"), "rushlight.signal.named_windows"),
     **dict.fromkeys(("native_dropout", "feature_dropout", "convolution", "frobenius_norm", "nuclear_norm", "norm_except_dim", "affine_grid_generator",
                      "embedding_renorm_"), "rushlight.nn.functional.aten_layers"),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"), "rushlight.nn.recurrent"),
+    **dict.fromkeys(("quantize_per_tensor", "quantize_per_channel", "quantize_per_tensor_dynamic", "dequantize"), "rushlight.ao.tensors"),
+    **dict.fromkeys(("qscheme", "per_tensor_affine", "per_tensor_symmetric", "per_channel_affine", "per_channel_symmetric",
+                     "per_channel_affine_float_qparams"), "rushlight.ao.schemes"),
+    **dict.fromkeys(("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"), "rushlight.ao.faking"),
     **dict.fromkeys(("vmap",), "rushlight.func.vectorize"),
     **dict.fromkeys(("autocast", "clear_autocast_cache", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
                      "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_dtype",
@@ -85,7 +91,8 @@ index_put_ is_conj is_inference is_neg is_signed lcm_ ldexp_ log10_ log1p_ log2_
 resolve_conj resolve_neg round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_""".split())
 _SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "serialization", "vision", "data", "cuda", "backends", "xpu", "accelerator",
                "quasirandom", "testing", "amp", "jit", "distributions", "multiprocessing", "hub", "types", "version", "mps", "cpu", "return_types", "storage",
-               "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed", "futures", "compiler", "_dynamo")
+               "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed", "futures", "compiler", "_dynamo", "ao", "quantization",
+               "inspect", "compress")
 
 
 def __getattr__(name: str) -> Any:

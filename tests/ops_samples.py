@@ -133,7 +133,7 @@ BY_NAME.update({n: lambda d: ((d.distinct(2, 3),), ((1,), False)) for n in REDUC
 BY_NAME.update({n: lambda d: ((d.distinct(2, 3),), (1,)) for n in SELECTIONS})
 BY_NAME.update({n: lambda d: ((d.distinct(2, 3),), (1, False)) for n in PICKS})
 # Differentiable rows that have no sample, and why. (Rows without a gradient need none.)
-REASONS: dict[str, str] = {}
+REASONS: dict[str, str] = {"fake_quantize": "rounding counts as the identity: its gradient is not the limit of differences"}
 
 
 def sample(op: Op) -> Sample | None:

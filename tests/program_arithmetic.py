@@ -115,6 +115,8 @@ def binary(b: Builder) -> None:
         left, right = v, u
     if op in ("//", "%", "**", "/") and right[0] == "v" and not bool((b.get(right) != 0).all()):
         return  # integer division by zero raises when the value is computed
+    if op == "**" and right[0] == "v" and str(b.get(right).dtype) == "torch.bool":
+        return  # PyTorch has no gradient here: it subtracts 1 from the bool exponent
     if op in COMPARES and not all(b.exact(x) for x in (left, right) if x[0] == "v"):
         return
     if op in ("//", "%") and any(

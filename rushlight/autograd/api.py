@@ -92,7 +92,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     (tensor(6.),)
     """
     from rushlight.tensor import creation
-    from rushlight.tensor.core import Tensor, owned, zeros
+    from rushlight.tensor.core import Tensor, zeros
     from rushlight.tensor.formats import strided
     from rushlight.tensor.state import state
     if is_grads_batched:
@@ -116,8 +116,6 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
                 raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is "
                                    "the desired behavior.")
             g = (creation.zeros_like(x) if isinstance(x, Tensor) else zeros(x.node.specs[x.output_nr])) if materialize_grads else None
-        if g is not None and g.layout is strided:
-            g = owned(g)  # a gradient is nobody's view
         results.append(x.with_values(g) if g is not None and isinstance(x, Tensor) and x.layout is not strided and g.layout is strided else g)
     return tuple(results)
 

@@ -66,7 +66,8 @@ class Work:
 # --- tensors as bytes ---------------------------------------------------------------------------------------------
 def _array(t: Any) -> Any:
     from rushlight.tensor.core import unwrap
-    return np.ascontiguousarray(unwrap(t.detach()))
+    a = unwrap(t.detach())
+    return np.ascontiguousarray(a).reshape(a.shape)  # NumPy makes a single number one-dimensional
 
 
 def _bytes(a: Any) -> memoryview:

@@ -11,6 +11,9 @@ from typing import Any
 from rushlight.distributed import wire
 from rushlight.distributed.store import Store
 
+REFUSED = 10.0  # seconds; who listens was listening before its address became known, so a refusal soon means that it has ended
+GRACE = 0.5
+
 
 class Mesh:
     """Sends and receives tagged messages. Both sides know ranks only; addresses are in the store."""
@@ -21,6 +24,8 @@ class Mesh:
         self.listener = socket.create_server((host, 0))  # not on every interface: only where the others are
         store.set(f"mesh/{rank}", f"{host}:{self.listener.getsockname()[1]}")
         self.out: dict[int, tuple[socket.socket, threading.Lock]] = {}
+        self.opening = threading.Lock()
+        self.heard: set[int] = set()  # who has connected to this rank
         self.arrived: dict[tuple[int, str], deque[Any]] = defaultdict(deque)
         self.gone: set[int] = set()
         self.news = threading.Condition()
@@ -32,12 +37,7 @@ class Mesh:
         if to == self.rank:
             self._put(self.rank, tag, header, bytearray(payload))
             return
-        if to not in self.out:
-            host, _, port = self.store.get(f"mesh/{to}").decode().rpartition(":")
-            s = wire.connect(host, int(port), self.timeout)
-            wire.send(s, self.rank)
-            self.out[to] = s, threading.Lock()
-        s, lock = self.out[to]
+        s, lock = self.out.get(to) or self._connection(to)
         try:
             with lock:
                 wire.send(s, [tag, header], payload)
@@ -47,6 +47,8 @@ class Mesh:
     def receive(self, source: int | None, tag: str, timeout: float | None = None) -> tuple[int, Any, bytearray]:
         """(source, header, payload) of the next message with this tag, from anybody where source is None."""
         end = time.monotonic() + (self.timeout if timeout is None else timeout)
+        if source is not None and source not in self.out and source != self.rank:
+            self._connection(source)  # so that its end is noticed, whether it has connected to this one or not
         with self.news:
             while True:
                 for rank in range(self.size) if source is None else (source,):
@@ -68,6 +70,36 @@ class Mesh:
         for s, _ in self.out.values():
             s.close()
 
+    def _connection(self, to: int) -> tuple[socket.socket, threading.Lock]:
+        """The connection on which this rank sends, opened now if it is not yet."""
+        with self.opening:
+            if to not in self.out:
+                host, _, port = self.store.get(f"mesh/{to}").decode().rpartition(":")
+                try:
+                    s = wire.connect(host, int(port), min(self.timeout, REFUSED))
+                except RuntimeError as e:
+                    raise RuntimeError(f"Connection closed by peer: rank {to} has ended, or cannot be reached ({e}); its own error says why") from e
+                wire.send(s, self.rank)
+                self.out[to] = s, threading.Lock()
+                threading.Thread(target=self._watch, args=(to, s), daemon=True).start()
+            return self.out[to]
+
+    def _watch(self, to: int, s: socket.socket) -> None:
+        """Wait for the end of a rank to which this one sends: nothing ever arrives on such a connection but its end."""
+        try:
+            s.recv(1)
+        except OSError:
+            pass
+        if not self.closed:
+            time.sleep(GRACE)  # what it sent before may still lie on a connection that is just being accepted
+            if to not in self.heard:
+                self._ended(to)
+
+    def _ended(self, source: int) -> None:
+        with self.news:
+            self.gone.add(source)
+            self.news.notify_all()
+
     def _put(self, source: int, tag: str, header: Any, payload: bytearray) -> None:
         with self.news:
             self.arrived[source, tag].append((header, payload))
@@ -87,14 +119,13 @@ class Mesh:
         with s:
             try:
                 source = wire.receive(s)[0]
+                self.heard.add(source)
                 while True:
                     (tag, header), payload = wire.receive(s)
                     self._put(source, tag, header, payload)
             except (OSError, ValueError):
-                with self.news:
-                    if source is not None:
-                        self.gone.add(source)
-                    self.news.notify_all()
+                if source is not None:
+                    self._ended(source)
 
 
 def _own_address(store: Store) -> str:

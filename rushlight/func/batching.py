@@ -14,6 +14,7 @@ storage holds a `BatchedCell`: the physical tensor (batch, sample…) and the le
 from __future__ import annotations
 
 import gc
+import importlib
 import weakref
 from typing import Any
 
@@ -211,8 +212,8 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     from rushlight.func import batch_rules
     level = max((found for a in args if (found := level_of(a)) is not None), key=lambda found: found.depth, default=None)
     if level is None:  # no samples: the other tensors without memory of their own
-        from rushlight.sparse import rules
-        return rules.apply(op, args, attrs)
+        storage = next(a._storage for a in args if isinstance(a, Tensor) and a._storage.batched)
+        return importlib.import_module(storage.rules).apply(op, args, attrs)  # type: ignore[attr-defined]
     if level.ended:
         raise RuntimeError(ENDED)
     for a in args:

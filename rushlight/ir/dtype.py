@@ -67,9 +67,15 @@ float8_e4m3fnuz = DType("float8_e4m3fnuz", np.dtype(ml_dtypes.float8_e4m3fnuz), 
 float8_e5m2fnuz = DType("float8_e5m2fnuz", np.dtype(ml_dtypes.float8_e5m2fnuz), "f", "f8e5m2z", 18)
 FLOAT8: tuple[DType, ...] = (float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz)
 
+# Integers that stand for real numbers by a scale and a zero point: types of quantized tensors, whose memory has the plain type.
+qint8 = DType("qint8", np.dtype(np.int8), "q", "q8", 19)
+quint8 = DType("quint8", np.dtype(np.uint8), "q", "qu8", 20)
+qint32 = DType("qint32", np.dtype(np.int32), "q", "q32", 21)
+QUANTIZED: tuple[DType, ...] = (qint8, quint8, qint32)
+
 ALL: tuple[DType, ...] = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64, complex64,
                           complex128, uint16, uint32, uint64, *FLOAT8)
-BY_NAME: dict[str, DType] = {d.name: d for d in ALL}
+BY_NAME: dict[str, DType] = {d.name: d for d in (*ALL, *QUANTIZED)}
 BY_NUMPY: dict[np.dtype, DType] = {d.numpy: d for d in ALL}
 REAL_OF: dict[DType, DType] = {complex64: float32, complex128: float64}
 COMPLEX_OF: dict[DType, DType] = {float16: complex64, bfloat16: complex64, float32: complex64, float64: complex128}

@@ -15,7 +15,7 @@ from .parameter import UninitializedBuffer as UninitializedBuffer
 from .parameter import UninitializedParameter as UninitializedParameter
 
 # Submodules that few programs use are imported when they are asked for.
-_ON_USE = ("utils", "attention", "parallel", "recurrent", "common_types", "grad")
+_ON_USE = ("utils", "attention", "parallel", "recurrent", "common_types", "grad", "quantized", "intrinsic", "qat")
 
 
 def factory_kwargs(kwargs: dict[str, Any] | None) -> dict[str, Any]:

@@ -55,7 +55,7 @@ ANY = reduction("any", lambda np, x, dims, keepdim: x.any(axis=dims, keepdims=ke
 ALL = reduction("all", lambda np, x, dims, keepdim: x.all(axis=dims, keepdims=keepdim), shape=boolean)
 ARGMAX = reduction("argmax", None, shape=position)
 ARGMIN = reduction("argmin", None, shape=position)
-CUMSUM = scan("cumsum", lambda F, g, dim: F.flip(F.cumsum(F.flip(g, (dim,)), dim), (dim,)))
+CUMSUM = scan("cumsum", lambda F, g, x_spec, dim: g if x_spec.shape[dim] == 1 else F.flip(F.cumsum(F.flip(g, (dim,)), dim), (dim,)))
 CUMPROD = scan("cumprod", lambda F, g, x, out, dim: F.cumprod_grad(g, x, out, dim))
 LOGCUMSUMEXP = scan("logcumsumexp", lambda F, g, x, out, dim: F.logcumsumexp_grad(g, x, out, dim))
 CUMMAX = row("cummax", "reduce", "x", lambda x, dim: ((x.dtype, x.shape), (int64, x.shape)), attrs="dim",

@@ -88,5 +88,6 @@ def types(*specs: Spec) -> Types:
 
 def load() -> dict[str, Op]:
     """The whole table: imports every family."""
-    from rushlight.ops import attention, coarse, contraction, fft, linalg, movement, pointwise, recurrent, reductions, special  # noqa: F401
+    from rushlight.ops import (attention, coarse, contraction, fft, linalg, movement, pointwise, quantized, recurrent, reductions,  # noqa: F401
+                               special)  # noqa: F401
     return TABLE

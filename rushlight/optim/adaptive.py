@@ -10,7 +10,7 @@ from rushlight.tensor.core import Tensor
 
 
 def _zeros(p: Tensor) -> Tensor:
-    from rushlight.tensor.creation import zeros_like
+    from rushlight import zeros_like  # the public one: parameters may be DTensors
     return zeros_like(p)
 
 
@@ -78,7 +78,7 @@ class Adagrad(Optimizer):
         import numpy as np
 
         from rushlight.tensor.core import wrap
-        from rushlight.tensor.creation import full_like
+        from rushlight import full_like
         check(number(lr) >= 0, "learning rate", lr)
         check(lr_decay >= 0, "lr_decay value", lr_decay)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
@@ -154,7 +154,7 @@ class Rprop(Optimizer):
                                       capturable=capturable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        from rushlight.tensor.creation import full_like
+        from rushlight import full_like
         for p in params:
             if not self.state[p]:
                 self._ready(p, prev=True)["step_size"] = full_like(p, number(group["lr"]))

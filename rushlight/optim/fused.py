@@ -15,6 +15,8 @@ def update(rule: Any, tensors: list[list[Tensor]], grads: list[Tensor], numbers:
 
     `tensors` holds the parameters, then each kind of state, as lists of equal length. Numbers are run-time values.
     """
+    if grads and hasattr(grads[0], "_local_tensor"):  # sharded parameters are updated piece by piece
+        tensors, grads = [[getattr(t, "_local_tensor", t) for t in group] for group in tensors], [getattr(g, "_local_tensor", g) for g in grads]
     kinds, count = len(tensors), len(grads)
     key = (rule, kinds, count, len(numbers))
     joint = _rules.get(key)

@@ -164,7 +164,7 @@ class Optimizer:
         """The state of a parameter, made at its first step: ``step`` and tensors like the parameter."""
         state = self.state[p]
         if not state:
-            from rushlight.tensor.creation import zeros_like
+            from rushlight import zeros_like  # the public one: parameters may be DTensors
             state["step"] = wrap(np.zeros((), np.float32))
             for name, used in zeros.items():
                 if used:

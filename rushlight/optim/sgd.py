@@ -72,5 +72,5 @@ class SGD(Optimizer):
 
 
 def _zeros(p: Tensor) -> Tensor:
-    from rushlight.tensor.creation import zeros_like
+    from rushlight import zeros_like  # the public one: parameters may be DTensors
     return zeros_like(p)

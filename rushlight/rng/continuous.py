@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.rng import compiled
 from rushlight.rng.cephes import log32, sincos32
 from rushlight.rng.engine import Engine
 from rushlight.rng.exact import HALF_TYPES, fma32, fma64, libm, to_dtype
@@ -29,13 +30,15 @@ def unit64(engine: Engine, n: int) -> np.ndarray:
     return (engine.words64(n) & np.uint64((1 << 53) - 1)).astype(np.float64) * 2.0 ** -53
 
 
-def uniform(engine: Engine, n: int, low: float, high: float, dtype: Any) -> np.ndarray:
-    """n numbers in [low, high), low + u·(high - low).
+def uniform(engine: Engine, n: int, low: float, high: float, dtype: Any, spare: np.ndarray | None = None) -> np.ndarray:
+    """n numbers in [low, high), low + u·(high - low). ``spare``: an array that may become the result, its contents being of no use.
 
     >>> uniform(Engine(0), 2, 0.0, 1.0, "float32")
     array([0.4962566, 0.7682218], dtype=float32)
     """
     dtype = np.dtype(dtype)
+    if dtype == np.float32 and compiled.wanted(n):
+        return _compiled_uniform(engine, _room(n, spare), np.float32(low), np.float32(high))
     if dtype == np.float64:
         unit = unit64(engine, n)
         values = unit if (low, high) == (0, 1) else fma64(unit, high - low, low)
@@ -50,13 +53,14 @@ def uniform(engine: Engine, n: int, low: float, high: float, dtype: Any) -> np.n
     return np.where(values == last, first, values)  # rounding may reach the excluded end
 
 
-def normal(engine: Engine, n: int, mean: float, std: float, dtype: Any, contiguous: bool = True) -> np.ndarray:
+def normal(engine: Engine, n: int, mean: float, std: float, dtype: Any, contiguous: bool = True,
+           spare: np.ndarray | None = None) -> np.ndarray:
     """n normal numbers by Box and Muller's transform.
 
     Fewer than 16 are drawn in float64, pair by pair, the second of a pair kept for the next call. From 16 on they come
     in blocks of 16 (8 cosines, then 8 sines), and when n is no multiple of 16 the last 16 are drawn anew.
     With ``contiguous=False`` all are drawn pair by pair, as PyTorch fills a tensor that is not contiguous; the order
-    is then that of its memory.
+    is then that of its memory. ``spare``: an array that may become the result, its contents being of no use.
 
     >>> normal(Engine(0), 2, 0.0, 1.0, "float32")
     array([ 1.5409961, -0.2934289], dtype=float32)
@@ -64,6 +68,8 @@ def normal(engine: Engine, n: int, mean: float, std: float, dtype: Any, contiguo
     dtype = np.dtype(dtype)
     if n < 16 or not contiguous:
         return to_dtype(_scaled64(standard_pairs(engine, n), mean, std), dtype)
+    if dtype == np.float32 and compiled.wanted(n):
+        return _compiled_normal(engine, _room(n, spare), mean, std)
     double, half = dtype == np.float64, dtype.name in HALF_TYPES
     whole = n - n % 16
     with engine.lock:
@@ -78,6 +84,34 @@ def normal(engine: Engine, n: int, mean: float, std: float, dtype: Any, contiguo
     if n % 16:
         out[n - 16:] = transform(tail, mean, std)
     return to_dtype(out, dtype)
+
+
+def _room(n: int, spare: np.ndarray | None) -> np.ndarray:
+    """A flat float32 array of n elements: new memory costs more than the numbers that are put there."""
+    fits = spare is not None and spare.shape == (n,) and spare.dtype == np.float32 and spare.flags.c_contiguous and spare.flags.writeable
+    return spare if fits else np.empty(n, np.float32)
+
+
+def _compiled_uniform(engine: Engine, out: np.ndarray, low: np.float32, high: np.float32) -> np.ndarray:
+    with engine.lock:
+        for piece in compiled.pieces(out):
+            engine.fill(piece)
+            compiled.uniform(piece, low, high)
+    return out
+
+
+def _compiled_normal(engine: Engine, out: np.ndarray, mean: float, std: float) -> np.ndarray:
+    n = out.size
+    whole = n - n % 16
+    with engine.lock:
+        for piece in compiled.pieces(out[:whole]):
+            engine.fill(piece)
+            compiled.normal(piece, mean, std)
+        if n % 16:
+            engine.words(n % 16)  # drawn and dropped
+            engine.fill(out[n - 16:])
+            compiled.normal(out[n - 16:], mean, std)
+    return out
 
 
 def _normal_blocks32(unit: np.ndarray, mean: float, std: float) -> np.ndarray:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.rng import compiled
+
 DEFAULT_SEED = 67280421310721
 
 # The 5,056 bytes of torch.get_rng_state(): x and rho are never used, y is the second half of a pair of normal numbers.
@@ -67,7 +69,18 @@ class Engine:
         with self.lock:
             source = self._source()
             self._untouched = self._untouched and n == 0
+            if compiled.wanted(n):
+                out = np.empty(n, np.uint32)
+                self.fill(out)
+                return out
             return source.integers(0, 0xFFFFFFFF, n, dtype=np.uint32, endpoint=True)
+
+    def fill(self, out: np.ndarray) -> None:
+        """Put the next words into a flat contiguous array of 4-byte elements, by machine code (see `compiled.wanted`)."""
+        with self.lock:
+            self._source()
+            self._untouched = self._untouched and out.size == 0
+            compiled.words(self._bits.ctypes.state_address, out)
 
     def words64(self, n: int) -> np.ndarray:
         """The next n numbers of 64 bits, uint64: of two 32-bit numbers the first is the high half."""

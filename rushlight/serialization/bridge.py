@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.ir.dtype import DType
+from rushlight.ir.dtype import QUANTIZED, DType
 from rushlight.nn.parameter import Parameter
 from rushlight.serialization.errors import Fault
 from rushlight.serialization.records import StorageRecord, TensorRecord
@@ -35,6 +35,13 @@ class TensorBuilder:
                 array = array.view(dtype.numpy)
             record.built = fresh(array, dtype)
         return record.built
+
+    def quantized(self, ints: Any, scale: Any, zero: Any, axis: int | None, scheme: Any) -> Any:
+        from rushlight.ao import tensors
+        dtype = next((d for d in QUANTIZED if d.numpy == ints.dtype.numpy), None)
+        if dtype is None:
+            raise Fault(f"quantized tensors hold integers of 8 or 32 bits, not {ints.dtype}")
+        return tensors.make(ints, tensors.Meaning(dtype, scale, zero, axis, scheme))
 
     def parameter(self, data: Any, requires_grad: bool) -> Parameter:
         if requires_grad and data.dtype.kind not in "fc":

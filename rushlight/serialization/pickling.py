@@ -13,7 +13,7 @@ from rushlight.ir.dtype import DType
 from rushlight.nn.parameter import Parameter, is_lazy
 from rushlight.serialization import bridge
 from rushlight.serialization.names import torch_name
-from rushlight.serialization.records import STORAGE_NAMES, StorageRecord
+from rushlight.serialization.records import QUANTIZED_NAMES, STORAGE_NAMES, StorageRecord
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.device import device
 from rushlight.tensor.functions.shape import Size
@@ -41,6 +41,7 @@ class StorageRef:
 
 REBUILD_V2 = Global("torch._utils", "_rebuild_tensor_v2")
 REBUILD_V3 = Global("torch._utils", "_rebuild_tensor_v3")
+REBUILD_QUANTIZED = Global("torch._utils", "_rebuild_qtensor")
 REBUILD_PARAMETER = Global("torch._utils", "_rebuild_parameter")
 REBUILD_PARAMETER_STATE = Global("torch._utils", "_rebuild_parameter_with_state")
 REBUILD_TYPE = Global("torch._tensor", "_rebuild_from_type_v2")
@@ -79,6 +80,15 @@ class Writer:
         args = (ref, record.offset, record.size, record.stride, record.requires_grad, OrderedDict())
         return (REBUILD_V3, (*args, self.dtype(record.dtype))) if ref.kind is UNTYPED else (REBUILD_V2, args)
 
+    def quantized(self, tensor: Any) -> tuple[Any, ...]:
+        """The call that rebuilds a quantized tensor: its integers and what they stand for."""
+        ints, m = tensor._ints, tensor._meaning
+        ref = self.storage(ints)
+        record = bridge.describe(ints, ref.record)
+        ref = StorageRef(ref.record, Global("torch", QUANTIZED_NAMES[ints.dtype]), ref.count)
+        meaning = (Global("torch", m.scheme.name), m.scale, m.zero, *(() if m.axis is None else (m.axis,)))
+        return REBUILD_QUANTIZED, (ref, record.offset, record.size, record.stride, meaning, False, OrderedDict())
+
     def dtype(self, dtype: DType) -> Global:
         return self.dtypes.setdefault(dtype, Global("torch", dtype.name))
 
@@ -86,6 +96,8 @@ class Writer:
         """How an object of ours is pickled; NotImplemented for everything else."""
         kind = type(obj)
         if isinstance(obj, Tensor):
+            if obj.is_quantized:  # type: ignore[attr-defined]
+                return self.quantized(obj)
             return obj.__reduce_ex__(2) if is_lazy(obj) else self.reduce_tensor(obj, kind)
         if kind is Size:
             return TYPES[Size], (tuple(obj),)

@@ -22,6 +22,9 @@ STORAGE_DTYPES: dict[str, DType] = {
     "ShortStorage": dtypes.int16, "CharStorage": dtypes.int8, "ByteStorage": dtypes.uint8,
     "BoolStorage": dtypes.bool_, "ComplexDoubleStorage": dtypes.complex128, "ComplexFloatStorage": dtypes.complex64,
 }
+# quantized tensors are written as their integers; these types of storage say that they are
+QUANTIZED_DTYPES: dict[str, DType] = {"QInt8Storage": dtypes.int8, "QUInt8Storage": dtypes.uint8, "QInt32Storage": dtypes.int32}
+QUANTIZED_NAMES: dict[DType, str] = {d: name for name, d in QUANTIZED_DTYPES.items()}
 STORAGE_NAMES: dict[DType, str] = {d: name for name, d in STORAGE_DTYPES.items()}
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rushlight.ao import schemes
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType
 from rushlight.serialization import numpy_objects
 from rushlight.serialization.errors import Fault
 from rushlight.serialization.machine import DICT, MEMBER, PAIR, SET, SLOT
-from rushlight.serialization.records import STORAGE_DTYPES, checked_tensor
+from rushlight.serialization.records import QUANTIZED_DTYPES, STORAGE_DTYPES, checked_tensor
 
 TENSOR_COST, DIM_COST = 900, 40  # bytes of Python objects for one tensor, and for each of its dimensions
 
@@ -62,6 +63,22 @@ def rebuild_tensor_v3(w: Any, storage: Any, offset: Any, size: Any, stride: Any,
     record = checked_tensor(storage, dtype, offset, size, stride, requires_grad)
     w.budget.spend(TENSOR_COST + DIM_COST * len(record.size))
     return w.tensor(record)
+
+
+def rebuild_qtensor(w: Any, storage: Any, offset: Any, size: Any, stride: Any, meaning: Any, requires_grad: Any, hooks: Any) -> Any:
+    """A quantized tensor: integers, then (scheme, scale, zero point) or (scheme, scales, zero points, axis)."""
+    ints = rebuild_tensor(w, storage, offset, size, stride)
+    scheme, *numbers = of_type(meaning, tuple, "the scheme of a quantized tensor") or (None,)
+    if scheme is schemes.per_tensor_affine and len(numbers) == 2:
+        scale, zero, axis = float(of_type(numbers[0], float, "a scale")), of_type(numbers[1], int, "a zero point"), None
+    elif scheme in (schemes.per_channel_affine, schemes.per_channel_affine_float_qparams) and len(numbers) == 3:
+        scale, zero, axis = numbers
+        if not (w.is_own(scale) and w.is_own(zero) and type(axis) is int and 0 <= axis < len(size)
+                and tuple(scale.shape) == tuple(zero.shape) == (size[axis],)):
+            raise Fault("a tensor quantized per channel needs a scale and a zero point for each channel")
+    else:
+        raise Fault("a quantized tensor is of torch.per_tensor_affine or torch.per_channel_affine")
+    return w.own_as(ints, w.builder.quantized(ints, scale, zero, axis, scheme))
 
 
 def no_lazy_bits(metadata: Any) -> None:
@@ -205,7 +222,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter_with_state": rebuild_parameter_with_state,
     FROM_TYPE: rebuild_from_type_v2,
     "torch._utils._rebuild_sparse_tensor": absent("a sparse tensor"),
-    "torch._utils._rebuild_qtensor": absent("a quantized tensor"),
+    "torch._utils._rebuild_qtensor": rebuild_qtensor,
     "torch._utils._rebuild_nested_tensor": absent("a nested tensor"),
     "torch._utils._rebuild_wrapper_subclass": absent("a tensor of a wrapper class"),
     "torch._utils._rebuild_meta_tensor_no_storage": absent("a tensor of the meta device"),
@@ -235,11 +252,12 @@ def _table() -> dict[str, Entry]:
     table = {name: Entry(Named(name), call) for name, call in FUNCTIONS.items()}
     table.update(CLASSES)
     for module in ("torch", "torch.cuda"):
-        for storage, d in STORAGE_DTYPES.items():
+        for storage, d in (*STORAGE_DTYPES.items(), *QUANTIZED_DTYPES.items()):
             table[f"{module}.{storage}"] = Entry(Named(f"{module}.{storage}", d))
     table["torch.storage.UntypedStorage"] = table["torch.UntypedStorage"] = Entry(
         Named("torch.storage.UntypedStorage", dtypes.uint8))
-    for d in dtypes.ALL:
+    table.update({f"torch.{name}": Entry(scheme) for name, scheme in schemes.ALL.items()})
+    for d in (*dtypes.ALL, *dtypes.QUANTIZED):
         table[f"torch.{d.name}"] = Entry(d)
     table.update({name: Entry(*row) for name, row in numpy_objects.TABLE.items()})
     return table

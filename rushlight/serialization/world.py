@@ -125,6 +125,14 @@ class TableWorld:
         self.owners[id(tensor)] = tensor, storage
         return tensor
 
+    def is_own(self, value: Any) -> bool:
+        """Whether a value is a tensor that this file made."""
+        return id(value) in self.owners
+
+    def own_as(self, tensor: Any, made: Any) -> Any:
+        """Another tensor on the storage of one."""
+        return self.own(made, self.owners[id(tensor)][1])
+
     def parameter(self, data: Any, requires_grad: bool) -> Any:
         owner = self.owners.get(id(data))
         if owner is None:

@@ -31,6 +31,7 @@ class SparseStorage:
     __slots__ = ("size", "dtype", "version", "__weakref__")
     batched = True
     home = ()
+    rules, views = "rushlight.sparse.rules", "rushlight.sparse.views"  # what operations and views come to
     cell = NoCell()
     forever = False
     owner = None

@@ -17,7 +17,8 @@ from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor, apply, from_flat, new_tensor, unwrap, wrap
 from rushlight.tensor.device import device as Device
 from rushlight.tensor.device import check_device
-from rushlight.tensor.functions.common import fit, give, need_tensor, operand, scalar_name, shape_of
+from rushlight.tensor.functions.checked import checked
+from rushlight.tensor.functions.common import fit, give, need_tensor, scalar_name, shape_of
 from rushlight.tensor.promotion import number_dtype
 from rushlight.tensor.state import settings, state
 from rushlight.tensor.storage import Storage
@@ -244,7 +245,7 @@ def full(size: Any, fill_value: Any, *, out: Any = None, dtype: DType | None = N
     if isinstance(fill_value, Tensor):
         return ready(full(size, 0, dtype=dtype or fill_value.dtype) + fill_value, requires_grad, device)
     d = dtype or number_dtype(fill_value)
-    return give(out, ready(apply(TABLE["full"], (fit(fill_value, d),), (_positive(shape_of(size)), d)), requires_grad, device))
+    return give(out, ready(apply(TABLE["full"], (checked(fill_value, d),), (_positive(shape_of(size)), d)), requires_grad, device))
 
 
 def _positive(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -304,7 +305,7 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, lay
               requires_grad: bool = False, memory_format: Any = None) -> Tensor:
     """One value in the shape and dtype of input."""
     d = dtype or input._spec.dtype
-    t = apply(TABLE["full"], (fit(fill_value, d) if not isinstance(fill_value, Tensor) else fit(fill_value.item(), d),), (input._spec.shape, d))
+    t = apply(TABLE["full"], (checked(fill_value.item() if isinstance(fill_value, Tensor) else fill_value, d),), (input._spec.shape, d))
     return ready(like_layout(t, input), requires_grad, device)
 
 
@@ -656,7 +657,7 @@ def scalar_tensor(s: Any, *, dtype: DType | None = None, device: Any = None, lay
                   pin_memory: bool = False) -> Tensor:
     """A 0-d tensor of a number."""
     kind = dtype or settings.default_dtype
-    return ready(wrap(np.array(fit(operand(s.item() if isinstance(s, Tensor) else s), kind), dtype=kind.numpy)), requires_grad, device)
+    return ready(wrap(np.array(checked(s.item() if isinstance(s, Tensor) else s, kind, rounded=True), dtype=kind.numpy)), requires_grad, device)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None, layout: Any = None) -> Tensor:

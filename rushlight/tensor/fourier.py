@@ -15,6 +15,7 @@ from rushlight.ir.dtype import DType
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, wrap
 from rushlight.tensor.functions.common import cast, give, need_tensor, scalar_name, to_float, wrap_dim
+from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.shape import roll
 from rushlight.tensor.state import settings
 
@@ -313,3 +314,4 @@ def rfftfreq(n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: DType 
 
 __all__ = ["fft", "ifft", "fft2", "ifft2", "fftn", "ifftn", "rfft", "irfft", "rfft2", "irfft2", "rfftn", "irfftn", "hfft", "ihfft", "fftfreq", "rfftfreq",
            "fftshift", "ifftshift", "hfft2", "ihfft2", "hfftn", "ihfftn"]
+take_numpy_names(globals(), __all__)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from typing import Any
 
 from rushlight.autograd.graph import TWICE, GradFn, Saved
+from rushlight.ir.graph import Cell
 from rushlight.ir.spec import Spec, dense_order, spec
 from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, new_tensor, zeros
 from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
 from rushlight.tensor.tape import OpFn
-from rushlight.tensor.views import as_spec, forbidden, rebuilt_view, relaid, sync_view, with_history
+from rushlight.tensor.views import as_spec, forbidden, owned, rebuilt_view, relaid, sync_view, with_history
 
 LEAF_IN_PLACE = "a leaf Variable that requires grad is being used in an in-place operation."
 INSTEAD = " Wrap it in torch.no_grad(), or work on x.detach() or x.clone()."
@@ -99,7 +101,33 @@ def assign(t: Tensor, new: Tensor, take: bool = False, severs: bool = False) -> 
     _store(t._storage, s, new, take)
     t._vc.version += 1
     if tracked:
+        if take:
+            _saved_as(t, new)
         _rebase_history(t, new, severs)
+    return t
+
+
+def shows_all(t: Tensor) -> bool:
+    """Whether t is all of its memory, in whatever order of dimensions, and no gradient flows through it."""
+    s, storage = t._spec, t._storage
+    return (s.offset == 0 and s.numel == storage.size and s.dtype is storage.dtype and not storage.batched
+            and not (state.grad and t._rg) and _whole_order(s) is not None)
+
+
+def spare_memory(t: Tensor) -> Any:
+    """The flat array of a tensor whose values nobody else can need any more, for `assign_memory`; else None."""
+    cell = t._storage.cell
+    flat = cell.buffer
+    if flat is None or t._storage.home is not None or flat.base is not None:
+        return None
+    # the storage and this function hold the cell; the cell, this function and the calls' arguments hold the array
+    return flat if sys.getrefcount(cell) == 3 and sys.getrefcount(flat) == 3 else None
+
+
+def assign_memory(t: Tensor, flat: Any) -> Tensor:
+    """t, of which `shows_all` holds, takes over an array that nobody else refers to: its elements in the order of memory."""
+    t._storage.replace(Cell(None, 0, flat))
+    t._vc.version += 1
     return t
 
 
@@ -182,7 +210,7 @@ class CopySlices(GradFn):
         if self.part is None:
             raise RuntimeError(TWICE)
         inside = taken_from(grads[0], self.part, self.whole).clone() if self.edges[1] is not None else None  # type: ignore[attr-defined]
-        outside = emptied(grads[0], self.part, self.whole) if self.edges[0] is not None else None
+        outside = owned(emptied(grads[0], self.part, self.whole)) if self.edges[0] is not None else None
         return [outside, inside]
 
 
@@ -232,7 +260,6 @@ def write_whole(flat: Tensor, value: Tensor, s: Spec) -> Tensor:
 
 def _rebase_history(t: Tensor, new: Tensor, severs: bool) -> None:
     """Give t, and the base it is a view of, the history of the values just written."""
-    _saved_as(t, new)
     edge = gradient_edge(new) if new._rg else None
     whole = t if t._base is None else t._base
     old = gradient_edge(whole) if whole._rg else None

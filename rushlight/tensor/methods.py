@@ -14,12 +14,14 @@ from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType
 from rushlight.ir.spec import channels_last_order, spec
 from rushlight.ops.table import TABLE
-from rushlight.tensor import creation, formats, functions, sparse_methods
+from rushlight.tensor import creation, formats, functions, quantized_methods, sparse_methods
 from rushlight.tensor.core import (Tensor, apply, assign, check_in_place, check_overlap, flat_memory, gradient_edge, new_tensor, sync_view, unwrap, wrap)
 from rushlight.tensor import method_forms
 from rushlight.tensor.device import CPU, check_device
 from rushlight.tensor.functions import common, indexing, pointwise, shape
+from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import cast, rewrite, shape_of
+from rushlight.tensor.inplace import assign_memory, shows_all, spare_memory
 from rushlight.tensor.state import state
 from rushlight.tensor.stft import istft, stft
 
@@ -615,15 +617,13 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Store one value everywhere."""
-    if isinstance(value, complex) and not self._spec.dtype.is_complex:
-        raise RuntimeError("value cannot be converted to type float without overflow")
     if self._rg and state.grad:  # the old values stay in the history, with the gradient 0
         return assign(self, functions.fill(self, value))
     if isinstance(value, Tensor):
         if value._spec.shape:
             raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {len(value._spec.shape)} dimensions.")
         return assign(self, value, severs=True)
-    return assign(self, apply(TABLE["full"], (common.fit(common.operand(value), self._spec.dtype),), (self._spec.shape, self._spec.dtype)),
+    return assign(self, apply(TABLE["full"], (checked(value, self._spec.dtype),), (self._spec.shape, self._spec.dtype)),
                   take=True, severs=True)
 
 
@@ -641,6 +641,7 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     step = sum(self._spec.strides)
     rows, cols = self._spec.shape[0], min(self._spec.shape[1:])
     n = min(rows, cols)
+    fill_value = creation.scalar_tensor(checked(fill_value, self._spec.dtype, rounded=True), dtype=self._spec.dtype)
     self.as_strided((n,), (step,), self._spec.offset).fill_(fill_value)
     if wrap and len(self._spec.shape) == 2 and rows > cols + 1:
         done = cols + 1
@@ -658,9 +659,14 @@ def _random_in_place(draw: Any) -> Any:
         s = self._spec
         if draw.__name__ == "normal" and not s.contiguous:
             kw["contiguous"] = False
-        values = draw(creation.engine_of(generator), s.numel, s.dtype, *args, **kw)
         check_in_place(self)
+        whole = shows_all(self)
+        if whole and draw.__name__ in ("uniform", "normal"):
+            kw["spare"] = spare_memory(self)
+        values = draw(creation.engine_of(generator), s.numel, s.dtype, *args, **kw)
         values = np.ascontiguousarray(values).astype(s.dtype.numpy, copy=False)
+        if whole:
+            return assign_memory(self, values if values.ndim == 1 else values.reshape(-1))
         return assign(self, wrap(creation.in_memory_order(values, s)))
     return method
 
@@ -672,20 +678,20 @@ def _draws() -> dict[str, Any]:
         if d.kind not in "fc":
             raise NotImplementedError(f"\"{name}\" not implemented for '{common.scalar_name(d)}'")
 
-    def uniform(e: Any, n: int, d: DType, from_: float = 0.0, to: float = 1.0) -> Any:
+    def uniform(e: Any, n: int, d: DType, from_: float = 0.0, to: float = 1.0, spare: Any = None) -> Any:
         need_float("check_uniform_bounds", d)
         if from_ > to:
             raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}")
-        return rng.uniform(e, n, float(from_), float(to), d.numpy)
+        return rng.uniform(e, n, float(from_), float(to), d.numpy, spare)
 
-    def normal(e: Any, n: int, d: DType, mean: float = 0.0, std: float = 1.0, contiguous: bool = True) -> Any:
+    def normal(e: Any, n: int, d: DType, mean: float = 0.0, std: float = 1.0, contiguous: bool = True, spare: Any = None) -> Any:
         need_float("normal_kernel_cpu", d)
         if std < 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
         if d.is_complex:
             half = std / 2 ** 0.5
             return rng.normal(e, 2 * n, 0.0, half, d.to_real().numpy, contiguous).view(d.numpy) + mean
-        return rng.normal(e, n, float(mean), float(std), d.numpy, contiguous)
+        return rng.normal(e, n, float(mean), float(std), d.numpy, contiguous, spare)
 
     def random(e: Any, n: int, d: DType, from_: Any = None, *to: Any) -> Any:
         from_, to = (from_, *to) if to else (None if from_ is None else 0, from_)  # one number is the upper bound
@@ -899,7 +905,7 @@ OPERATORS: dict[str, Any] = {
     **{f"__{k}__": _compare(k) for k in ("eq", "ne", "lt", "le", "gt", "ge")},
     "__neg__": pointwise.neg, "__pos__": pointwise.positive, "__abs__": pointwise.abs, "__invert__": pointwise.bitwise_not, "__getitem__": indexing.getitem,
     "__div__": _operator("div"), "__rdiv__": _divided_by, "__rtruediv__": _divided_by, "where": where_method, "polygamma": polygamma_method, "new_tensor": new_tensor_,
-    "stft": stft, "istft": istft, **method_forms.FORMS, **sparse_methods.METHODS, "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,
+    "stft": stft, "istft": istft, **method_forms.FORMS, **sparse_methods.METHODS, **quantized_methods.METHODS, "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,
 }
 
 

@@ -9,9 +9,9 @@ from typing import Any
 def namespace() -> Any:
     """One namespace with everything that rules may call."""
     from rushlight.tensor import creation, functions, special
-    from rushlight.tensor.functions import attention, common, linalg, matrix_rules, recurrent, rules
+    from rushlight.tensor.functions import attention, common, linalg, matrix_rules, quantized, recurrent, rules
     out = types.SimpleNamespace()
-    for module in (common, creation, functions, linalg, rules, matrix_rules, recurrent, attention):
+    for module in (common, creation, functions, linalg, rules, matrix_rules, recurrent, attention, quantized):
         for name, value in vars(module).items():
             if not name.startswith("__"):
                 setattr(out, name, value)

@@ -83,11 +83,17 @@ def numel(input: Tensor) -> int:  # noqa: A002
     return input.numel()
 
 
+def _dtype(function: str, given: Any) -> DType:
+    if not isinstance(given, DType):
+        raise TypeError(f"{function}(): argument 'type' (position 1) must be torch.dtype, not {type(given).__name__}")
+    return given
+
+
 class finfo:  # noqa: N801
     """Limits of a float dtype: bits, eps, max, min, tiny, smallest_normal, resolution."""
 
     def __init__(self, type: DType | None = None):  # noqa: A002
-        d = type or settings.default_dtype
+        d = settings.default_dtype if type is None else _dtype("finfo", type)
         if d.kind not in "fc":
             raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d}'")
         info: Any = ml_dtypes.finfo(d.to_real().numpy)
@@ -106,7 +112,7 @@ class iinfo:  # noqa: N801
     """Limits of an integer dtype: bits, max, min."""
 
     def __init__(self, type: DType):  # noqa: A002
-        if type.kind not in "iu":
+        if _dtype("iinfo", type).kind not in "iu":
             raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'")
         info = np.iinfo(type.numpy)
         self.bits, self.max, self.min, self.dtype = info.bits, int(info.max), int(info.min), type.name

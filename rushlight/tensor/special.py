@@ -7,6 +7,7 @@ from typing import Any
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.combined import mvlgamma as multigammaln
 from rushlight.tensor.functions.common import give
+from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.pointwise import (binary, digamma, erf, erfc, erfinv, exp2, expm1, i0, log1p, logit, polygamma, round, sinc,  # noqa: A004
                                                   unary, xlogy)
 from rushlight.tensor.functions.pointwise import igamma as gammainc
@@ -117,3 +118,4 @@ __all__ = ["digamma", "erf", "erfc", "erfinv", "exp2", "expm1", "i0", "log1p", "
            "chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w", "shifted_chebyshev_polynomial_t",
            "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v", "shifted_chebyshev_polynomial_w", "hermite_polynomial_h",
            "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p"]
+take_numpy_names(globals(), ("softmax", "log_softmax"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from rushlight.autograd.graph import GradFn
@@ -33,8 +34,7 @@ def view(t: Tensor, s: Spec, title: str, back: Any, differentiable: bool = True,
     `origin` names a function that returns several views: those may not be written where gradients are recorded.
     """
     if t._storage.batched and t._storage.cell.level is None:  # type: ignore[attr-defined]
-        from rushlight.sparse import views
-        return views.view(t, s)  # type: ignore[no-any-return]
+        return importlib.import_module(t._storage.views).view(t, s)  # type: ignore[attr-defined, no-any-return]
     out = new_tensor(t._storage, s)
     out._vc = t._vc
     if t._base is not None:

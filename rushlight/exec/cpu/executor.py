@@ -43,11 +43,11 @@ def compile_program(program: Program, original: Callable[[], Any]) -> Callable[[
 
 
 def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[Any]], tuple[np.ndarray[Any, Any], ...]]:
-    from rushlight.exec.cpu import groups, layouts, lower, products
+    from rushlight.exec.cpu import groups, layouts, lower, products, quantized
     from rushlight.exec.cpu.loops import loops_of
     from rushlight.exec.cpu.plan import Plan, flat_size
     from rushlight.exec.cpu.steps import LoopStep
-    program = layouts.assign(products.join(lower.lower(program)))
+    program = layouts.assign(products.join(lower.lower(quantized.join(program))))
     numbers = {i for i, s in enumerate(program.inputs) if not isinstance(s, Spec)}
     numbers |= {i.results[0] for i in program.instrs if not isinstance(i.outs[0], Spec)}
     sizes = {r: flat_size(s) for i in program.instrs for r, s in zip(i.results, i.outs) if isinstance(s, Spec)}
@@ -76,11 +76,11 @@ def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[An
 
 def _steps(instr: Instr, new_value: Callable[[int], int]) -> list[Step]:
     """The steps of an instruction that is no generated loop."""
-    from rushlight.exec.cpu import attention, convolutions, direct, products, recurrent, windows
+    from rushlight.exec.cpu import attention, convolutions, direct, products, quantized, recurrent, windows
     from rushlight.exec.cpu.steps import PythonStep
-    several = convolutions.steps(instr, new_value) or direct.steps(instr, new_value) or recurrent.recurrent_steps(instr, new_value) or attention.attention_steps(instr, new_value)
-    if several:
-        return list(several)
+    for several in (convolutions.steps, direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps):
+        if found := several(instr, new_value):
+            return list(found)
     return [products.primitive_step(instr, new_value) or windows.step(instr) or PythonStep(instr)]
 
 

@@ -235,6 +235,7 @@ FILES: dict[str, str] = {
     "conv": "convolution convolution_bias convolution_input_grad convolution_weight_grad",
     "linalg_rows": "cholesky inv solve det slogdet qr svd eigh eig matrix_exp fft ifft cholesky_ex inv_ex solve_ex lu_factor lu_order pinv ldl_factor ldl_solve",
     "pool": "max_pool max_pool_grad avg_pool avg_pool_grad",
+    "quantized": "qlinear qconv qpool",
     "attention": "sdpa sdpa_grad",
     "recurrent": "lstm_layer lstm_layer_grad gru_layer gru_layer_grad rnn_layer rnn_layer_grad",
     "scan": "cumsum cumprod cummax cummin logcumsumexp",

@@ -80,7 +80,7 @@ def _avg(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: An
     k, s, p, _ = _prepare(function, n, x, kernel, stride, padding, 1, ceil_mode)
     if divisor == 0:
         raise RuntimeError("divisor must be not zero")
-    if not is_float(x) and x.dtype is not int64:
+    if not is_float(x) and x.dtype is not int64 and not x.is_quantized:
         raise NotImplementedError(f"\"{function}_out_frame\" not implemented for '{scalar_name(x.dtype)}'")
     batched = x.ndim == n + 2
     out = coarse.avg_pool(x if batched else x.unsqueeze(0), k, s, p, ceil_mode, count_include_pad, divisor)

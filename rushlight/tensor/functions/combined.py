@@ -11,7 +11,9 @@ from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, lasting, unwrap, wrap
 from rushlight.tensor.functions import shape as shapes
-from rushlight.tensor.functions.common import cast, fit, give, is_float, operand, scalar_name, to_float, wrap_dim
+from rushlight.tensor.functions.checked import checked
+from rushlight.tensor.functions.common import cast, give, is_float, scalar_name, to_float, wrap_dim
+from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.reduction import indicator, norm_root, result
 from rushlight.tensor.promotion import result_type
@@ -287,7 +289,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
             raise RuntimeError(f"fill only supports 0-dimension value tensor but got tensor with {len(value._spec.shape)} dimensions.")
         value = cast(value, input._spec.dtype)
     else:
-        value = fit(operand(value), input._spec.dtype)
+        value = checked(value, input._spec.dtype)
     return lasting(where(apply(TABLE["full"], (True,), (input._spec.shape, bool_)), value, input))
 
 
@@ -363,8 +365,9 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
         if n + a + b < 0:
             raise RuntimeError(f"The input size {n}, plus negative padding {a} and {b} resulted in a negative output size, which is invalid. Check dimension "
                                "sizes and padding.")
-    return apply(TABLE["constant_pad"], (input, fit(operand(value), input._spec.dtype)), (tuple(widths),))
+    return apply(TABLE["constant_pad"], (input, checked(value, input._spec.dtype)), (tuple(widths),))
 
 
 __all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) in (__name__, shapes.__name__) and not n.startswith("_")
            and n not in ("pdist_rows", "Size")]
+take_numpy_names(globals(), __all__)

@@ -9,6 +9,7 @@ import numpy as np
 from rushlight.ir.dtype import int32, int64
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.functions.common import cast, give, wrap_dim
+from rushlight.tensor.functions.numpy_names import take_numpy_names
 
 
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:  # noqa: A002
@@ -249,3 +250,4 @@ def _quantile(x: Tensor, q: Any, dim: int | None, keepdim: bool, how: str, skip_
 
 __all__ = ["unique", "unique_consecutive", "bincount", "histc", "histogram", "histogramdd", "searchsorted", "bucketize", "isin", "unravel_index",
            "quantile", "nanquantile"]
+take_numpy_names(globals(), __all__)

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.ir.dtype import bool_, int64
+from rushlight.ir.dtype import DType, bool_, int64
 from rushlight.ir.spec import Spec, iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, keeps, lasting, owned, relaid, unwrap, view, wrap
-from rushlight.tensor.functions.common import cast, fit, give, operand, scalar_name, wrap_dim
-from rushlight.tensor.functions.shape import broadcast_shapes, expand, part_gradient, permute, reshape, strided_part
+from rushlight.tensor.functions.checked import check_value, checked
+from rushlight.tensor.functions.common import cast, give, scalar_name, wrap_dim
+from rushlight.tensor.functions.numpy_names import take_numpy_names
+from rushlight.tensor.functions.shape import broadcast_shapes, expand, part_gradient, permute, reshape, strided_part, within
 from rushlight.tensor.known import check_index
 from rushlight.tensor.state import state
 
@@ -84,8 +86,11 @@ def _indexed_dims(p: Any) -> int:
     return 1
 
 
-def parse(t: Tensor, index: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
-    """The view that numbers, slices and None give, and the index tensors with the dimension of that view each belongs to."""
+def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    """The view that numbers, slices and None give, and the index tensors with the dimension of that view each belongs to.
+
+    Where all of t is meant, the view is t itself or, with `alias`, another tensor on its memory.
+    """
     parts = normalize(index)
     used = sum(_indexed_dims(p) for p in parts)
     ndim = len(t._spec.shape)
@@ -119,7 +124,7 @@ def parse(t: Tensor, index: Any) -> tuple[Tensor, list[tuple[int, Tensor]]]:
             advanced.append((dim, p))
             dim += 1
             source += 1
-    if out is t:
+    if out is t and alias:
         out = strided_part(t, 0, 0, t._spec.shape[0], 1) if index.__class__ is slice else view(t, t._spec, "AliasBackward0", lambda g: g)
     return out, advanced
 
@@ -132,6 +137,8 @@ def _slice(t: Tensor, dim: int, s: slice) -> Tensor:
         raise ValueError("step must be greater than zero")
     n = t._spec.shape[dim]
     a, b, c = slice(start, stop, step).indices(n)
+    if a == 0 and b == n and c == 1:
+        return t
     return strided_part(t, dim, a, max(0, -(-(b - a) // c)), c)
 
 
@@ -193,19 +200,21 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         if index:
             store(self.unsqueeze(0), value)
         return
-    target, advanced = parse(self, index)
+    target, advanced = parse(self, index, alias=False)
     if not advanced:
         store(target, value)
         return
+    check_in_place(target, value)
     dims, indices = _checked(target, advanced)
     shape = TABLE["index"].shape(target._spec, *[i._spec for i in indices], dims)[0][1]
     if value._spec.dtype is not target._spec.dtype and not (value._spec.numel == 1 and _one_mask(index)):
         raise _types_differ(target, value)
-    if value._spec.dtype.is_complex and not target._spec.dtype.is_complex:
-        value = _real_number(value, target)
-    check_in_place(target, value)
+    d = target._spec.dtype
+    if value._spec.dtype is not d:
+        check_value(value, d)
+        value = _as(value, d)
     check_overlap(target, (value,), expanded=True, same=True)
-    assign(target, apply(TABLE["index_put"], (target, _fitted(cast(value, target._spec.dtype), shape), *indices), (dims, False)), take=True)
+    assign(target, apply(TABLE["index_put"], (target, _fitted(value, shape), *indices), (dims, False)), take=True)
 
 
 def _one_mask(index: Any) -> bool:
@@ -237,7 +246,7 @@ def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _scalar(value: Any, like: Tensor) -> Tensor:
     from rushlight.tensor.creation import array_of
     if isinstance(value, (bool, int, float, complex)):
-        return apply(TABLE["full"], (fit(operand(value), like._spec.dtype),), ((), like._spec.dtype))
+        return apply(TABLE["full"], (checked(value, like._spec.dtype, rounded=True),), ((), like._spec.dtype))
     return wrap(array_of(value))
 
 
@@ -299,7 +308,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
         if how is None:
             raise RuntimeError(f"reduce argument must be either add or multiply, got {reduce}")
         if not isinstance(source, Tensor):
-            source = apply(TABLE["full"], (fit(source, input._spec.dtype),), (index._spec.shape, input._spec.dtype))
+            source = apply(TABLE["full"], (checked(source, input._spec.dtype),), (index._spec.shape, input._spec.dtype))
         return give(out, scatter_reduce(input, dim, index, source, how))
     d = wrap_dim(dim, len(input._spec.shape))
     index = _checked_index("scatter", index)
@@ -309,7 +318,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
         if source._spec.dtype is not input._spec.dtype:
             raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     else:
-        source = fit(operand(source), input._spec.dtype)
+        source = checked(source, input._spec.dtype)
     return give(out, apply(TABLE["scatter"], (input, index, source), (d,)))
 
 
@@ -367,21 +376,16 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value._spec.shape:
             raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {len(value._spec.shape)} dimension(s).")
-        if value._spec.dtype.is_complex and not input._spec.dtype.is_complex:
-            value = _real_number(value, input)
-        value = cast(value, input._spec.dtype)
-    elif isinstance(value, complex) and not input._spec.dtype.is_complex:
-        raise RuntimeError("value cannot be converted to type float without overflow")
+        check_value(value, input._spec.dtype)
+        value = _as(value, input._spec.dtype)
     else:
-        value = fit(operand(value), input._spec.dtype)
+        value = checked(value, input._spec.dtype)
     return _in_rows(where(mask, value, input))
 
 
-def _real_number(value: Tensor, target: Tensor) -> Tensor:
-    """A complex number without an imaginary part as a real one. RuntimeError where it has one."""
-    if value.reshape(()).item().imag:
-        raise RuntimeError(f"value cannot be converted to type {target._spec.dtype.name.rstrip('3264')} without overflow")
-    return value.real
+def _as(value: Tensor, dtype: DType) -> Tensor:
+    """A value that fits, in another type."""
+    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex else value, dtype)
 
 
 def _in_rows(t: Tensor) -> Tensor:
@@ -400,8 +404,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     where = np.nonzero(unwrap(m).reshape(-1))[0]
     if where.size > source._spec.numel:
         raise RuntimeError("masked_scatter: expected the number of elements in source to be at least the number of true values in mask")
-    flat = x.reshape(-1)
-    values = source.reshape(-1)[:where.size]
+    flat = within(x, -1)
+    values = within(source, -1)[:where.size]
     return owned(apply(TABLE["index_put"], (flat, values, wrap(where)), ((0,), False)).reshape(x._spec.shape))
 
 
@@ -409,7 +413,7 @@ def take(input: Tensor, index: Tensor, *, out: Any = None) -> Tensor:
     """Elements of the flat tensor."""
     if index._spec.dtype is not int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype}")
-    return give(out, keeps(apply(TABLE["index"], (input.reshape(-1), index), ((0,),)), input))
+    return give(out, keeps(apply(TABLE["index"], (within(input, -1), index), ((0,),)), input))
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Any = None) -> Tensor:
@@ -453,7 +457,8 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     if values._spec.dtype is not input._spec.dtype:
         if accumulate or values._spec.numel != 1 or not _one_mask(tuple(indices)):
             raise _types_differ(input, values)
-        values = cast(values, input._spec.dtype)
+        check_value(values, input._spec.dtype)
+        values = _as(values, input._spec.dtype)
     dims = tuple(d for d, _ in advanced)
     index = tuple(cast(i, int64) for _, i in advanced)
     shape = TABLE["index"].shape(target._spec, *[i._spec for i in index], dims)[0][1]
@@ -472,7 +477,7 @@ def _along(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, ac
     if source._spec.shape and d < len(source._spec.shape) and source._spec.shape[d] != index._spec.numel:
         raise RuntimeError(f"{name}(): Number of indices ({index._spec.numel}) should be equal to source.size(dim) ({source._spec.shape[d]})")
     shape = (*input._spec.shape[:d], index._spec.numel, *input._spec.shape[d + 1:])
-    if len(source._spec.shape) != len(shape) and source._spec.shape or source._spec.expand(shape) is None:
+    if source._spec.shape not in ((), shape):
         raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
                            f"{list(input._spec.shape)} source.shape = {list(source._spec.shape)}")
     if source._spec.dtype is not input._spec.dtype:
@@ -499,11 +504,12 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value._spec.shape:
             raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {len(value._spec.shape)} dimension(s).")
-        fill = cast(value, input._spec.dtype)
+        check_value(value, input._spec.dtype)
+        fill = _as(value, input._spec.dtype)
     else:
         if isinstance(value, complex) and not input._spec.dtype.is_complex:
             raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
-        fill = apply(TABLE["full"], (fit(operand(value), input._spec.dtype),), ((), input._spec.dtype))
+        fill = apply(TABLE["full"], (checked(value, input._spec.dtype),), ((), input._spec.dtype))
     d = wrap_dim(dim, len(input._spec.shape))
     if index._spec.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"index_fill_(): Expected dtype int64 for index but got: {index.dtype}")
@@ -652,3 +658,4 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, stora
 __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "index_select", "masked_select", "masked_fill", "masked_scatter", "take",
            "take_along_dim", "put", "index_put", "index_add", "index_copy", "index_fill", "index_reduce", "nonzero", "nonzero_static", "argwhere", "diag", "diag_embed",
            "diagflat", "tril", "triu", "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter"]
+take_numpy_names(globals(), __all__)

@@ -11,6 +11,7 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, unwrap, wrap
 from rushlight.tensor.functions.common import cast, give, is_float, scalar_name, wrap_dim
 from rushlight.tensor.creation import arange, eye
+from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.products import chain_matmul as multi_dot_chain
 from rushlight.tensor.functions.products import cross as _cross
@@ -462,3 +463,4 @@ def old_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Ten
 TORCH_LEVEL = {"vander": old_vander, "cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinverse, "triangular_solve": triangular_solve, "inverse": old_inverse, "det": old_det,
                "slogdet": old_slogdet, "logdet": logdet, "matrix_exp": matrix_exp, "matrix_power": old_matrix_power, "cholesky_solve": old_cholesky_solve,
                "cholesky_inverse": cholesky_inverse, "geqrf": geqrf, "ormqr": ormqr, "orgqr": orgqr}
+take_numpy_names(globals(), ("matrix_norm", "vecdot", "cross"))

@@ -16,6 +16,7 @@ from rushlight.ops.domains import check_domain
 from rushlight.ops.pointwise import joint
 from rushlight.ops.table import TABLE, Op, load
 from rushlight.tensor.core import OpFn, Tensor, apply, edges_of, infer, lasting, relaid
+from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, need_tensor, operand, result_type, rewrite,
                                                settings, stand_in, tensor_of, to_float, unify)
 from rushlight.tensor.state import state
@@ -294,13 +295,15 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     need_tensor("clamp", 1, "input", input)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if input._storage.batched and input.is_quantized:  # type: ignore[attr-defined]
+        return input.clamp(min, max)  # type: ignore[attr-defined]
     dtype = result_type(*[o for o in (input, min, max) if o is not None])
     check_domain("clamp", dtype)
     x = cast(input, dtype)
     if min is not None:
-        x = join(TABLE["clamp_min"], x, cast(min, dtype) if isinstance(min, Tensor) else min)
+        x = join(TABLE["clamp_min"], x, cast(min, dtype) if isinstance(min, Tensor) else checked(min, dtype))
     if max is not None:
-        x = join(TABLE["clamp_max"], x, cast(max, dtype) if isinstance(max, Tensor) else max)
+        x = join(TABLE["clamp_max"], x, cast(max, dtype) if isinstance(max, Tensor) else checked(max, dtype))
     return give(out, x)
 
 
@@ -328,7 +331,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
             raise RuntimeError(f"expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}")
         condition = cast(condition, bool_)
     dtype = result_type(input, other)
-    x, y = (cast(o, dtype) if isinstance(o, Tensor) else fit(operand(o), dtype) for o in (input, other))
+    x, y = (cast(o, dtype) if isinstance(o, Tensor) else checked(o, dtype, rounded=True) for o in (input, other))
     if not isinstance(x, Tensor) and not isinstance(y, Tensor):
         x = tensor_of(x, dtype)
     return give(out, apply(TABLE["where"], (condition, x, y)))

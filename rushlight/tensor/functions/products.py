@@ -8,6 +8,7 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply, keeps, owned
 from rushlight.tensor.functions.common import fit, give, need_tensor
+from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
 
 
@@ -256,3 +257,4 @@ def trace(input: Tensor) -> Tensor:
 
 __all__ = ["matmul", "mm", "bmm", "mv", "dot", "vdot", "inner", "outer", "ger", "addmm", "addmv", "addr", "baddbmm", "addbmm", "chain_matmul",
            "tensordot", "einsum", "kron", "cross", "trace"]
+take_numpy_names(globals(), __all__)

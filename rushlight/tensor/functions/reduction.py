@@ -9,6 +9,8 @@ from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, keeps, lasting
 from rushlight.tensor.functions.common import cast, give, is_float, need_tensor, to_float, wrap_dim, wrap_dims
+from rushlight.tensor.functions.numpy_names import take_numpy_names
+from rushlight.tensor.functions.shape import within
 from rushlight.tensor.result_types import result
 
 
@@ -28,14 +30,14 @@ def accumulated(x: Tensor, dtype: DType | None) -> Tensor:
     return cast(x, int64) if x._spec.dtype.kind in "biu" else x
 
 
-def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None, axis: Any = None) -> Tensor:  # noqa: A001
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:  # noqa: A001
     """The sum over dim (all dimensions where None). Integers sum in int64.
 
     >>> import rushlight as rl
     >>> rl.sum(rl.tensor([[1, 2], [3, 4]]), 0)
     tensor([4, 6])
     """
-    return give(out, reduce("sum", accumulated(input, dtype or (out.dtype if out is not None else None)), dim if axis is None else axis, keepdim))
+    return give(out, reduce("sum", accumulated(input, dtype or (out.dtype if out is not None else None)), dim, keepdim))
 
 
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
@@ -54,9 +56,8 @@ def count(x: Tensor, dims: tuple[int, ...]) -> int:
     return n
 
 
-def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None, axis: Any = None) -> Tensor:
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """The mean over dim (all dimensions where None). RuntimeError for integer tensors."""
-    dim = dim if axis is None else axis
     if dtype is None and not is_float(input):
         raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
                            f"Got: {_long_name(input.dtype)}")
@@ -65,6 +66,8 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     x = input if dtype is None else cast(input, dtype)
     dims = wrap_dims(dim, len(x._spec.shape))
     n = count(x, dims)
+    if n == 1 and x._rg:
+        x = within(x)
     total = apply(TABLE["sum"], (wide(x),), (dims, bool(keepdim)))
     return give(out, cast(lasting(total / n if n else total * float("nan")), x._spec.dtype))
 
@@ -410,7 +413,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The lower median; NaN wherever one occurs."""
     if dim is None:
-        flat = input.reshape(-1)
+        flat = within(input, -1)
         return give(out, _selected("median", flat, (), 0, False).values if flat._spec.numel else flat.sum() * float("nan"))
     return give(out, _selected("median", input, (), dim, keepdim))
 
@@ -418,7 +421,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The lower median of what is not NaN."""
     if dim is None:
-        flat = input.reshape(-1)
+        flat = within(input, -1)
         return give(out, _selected("nanmedian", flat, (), 0, False).values if flat._spec.numel else flat.sum() * float("nan"))
     return give(out, _selected("nanmedian", input, (), dim, keepdim))
 
@@ -470,3 +473,4 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
 
 __all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) == __name__ and not n.startswith("_") and n not in (
     "result", "reduce", "accumulated", "count", "extremum", "argextreme", "norm_root", "vector_norm", "indicator")]
+take_numpy_names(globals(), [*__all__, "vector_norm"])

@@ -10,6 +10,7 @@ from rushlight.ir.spec import Spec, dense_order, iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned, spread_into, sync_view, view
 from rushlight.tensor.functions.common import cast, give, need_tensor, shape_of, wrap_dim, wrap_dims
+from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.promotion import result_type
 from rushlight.tensor.state import state
 
@@ -77,6 +78,15 @@ def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
 
 def view_as_is(t: Tensor) -> Tensor:
     return view(t, t._spec, "ViewBackward0", lambda g: g)
+
+
+def within(t: Tensor, *shape: int) -> Tensor:
+    """t in another shape (its own where none is given), inside an operation whose gradient for t is nobody's view."""
+    s = t._spec
+    to = s.reshape(wildcard(shape, s.numel)) if shape else s
+    if to is None:
+        return reshape(t, shape)
+    return view(t, to, "ViewBackward0", lambda g: owned(reshape(g, s.shape) if shape else g))
 
 
 def _reshaped(t: Tensor, to: Any, old: tuple[int, ...]) -> Tensor:
@@ -249,7 +259,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     kept = [d for d in range(ndim) if d not in gone]
     to = s.at(tuple([s.shape[d] for d in kept]), tuple([s.strides[d] for d in kept]))
     old = s.shape
-    return view(input, to, "SqueezeBackward0", lambda g: reshape(g, old))
+    return view(input, to, "SqueezeBackward0", (lambda g: reshape(g, old)) if gone else lambda g: g)
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
@@ -339,7 +349,7 @@ def sum_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
     dims = tuple([d for d in range(len(have)) if d < lead or (shape[d - lead] == 1 and have[d] != 1)])
     if dims:
         g = apply(TABLE["sum"], (g,), (dims, True))
-    return reshape(g, shape)
+    return reshape(g, shape) if lead else g
 
 
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
@@ -492,7 +502,7 @@ def lying_as(t: Tensor, s: Spec) -> Tensor:
     return t
 
 
-def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Tensor:
+def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Tensor:
     """Tensors joined along a dimension; the other sizes must agree.
 
     >>> import rushlight as rl
@@ -500,7 +510,6 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Ten
     tensor([[1., 1.],
             [0., 0.]])
     """
-    dim = dim if axis is None else axis
     parts = list(tensors)
     if not parts:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
@@ -634,7 +643,7 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     shape = (1,) * (len(times) - len(shape)) + shape
     spread = [v for pair in zip((1,) * len(shape), shape) for v in pair]
     full = [v for pair in zip(times, shape) for v in pair]
-    return owned(apply(TABLE["copy"], (expand(reshape(self, spread), full),)).reshape([a * b for a, b in zip(times, shape)]))
+    return owned(apply(TABLE["copy"], (expand(within(self, *spread), full),)).reshape([a * b for a, b in zip(times, shape)]))
 
 
 def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
@@ -673,7 +682,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     if not input._spec.numel:
         return clone(input)
     if not ds and len(sh) == 1:
-        return owned(apply(TABLE["roll"], (reshape(input, (input._spec.numel,)),), (sh, (0,))).reshape(input._spec.shape))
+        return owned(apply(TABLE["roll"], (within(input, -1),), (sh, (0,))).reshape(input._spec.shape))
     if len(sh) != len(ds):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(sh)}, dims:{len(ds)}")
     if not input._spec.shape:
@@ -847,4 +856,5 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
 
 
 __all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) == __name__ and not n.startswith("_") and n not in (
-    "view_as_is", "view_method", "view_dtype", "part_gradient", "strided_part", "in_order", "ensure_dims", "sum_to", "wildcard")]
+    "view_as_is", "view_method", "view_dtype", "part_gradient", "strided_part", "in_order", "ensure_dims", "sum_to", "wildcard", "within")]
+take_numpy_names(globals(), __all__)

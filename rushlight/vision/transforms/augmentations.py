@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,49 +10,50 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rushlight.tensor.core import Tensor
+from rushlight.tensor.creation import linspace
 from rushlight.vision.transforms import functional as F
 
 STILL: dict[str, Any] = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0]}
-Operation = Callable[[Any, float, Any, Any], Any]
+Operation = Callable[[Any, Any, float, Any, Any], Any]  # functions, picture, magnitude, interpolation, fill
 
 
 def _shear(axis: int) -> Operation:
-    def run(img: Any, magnitude: float, mode: Any, fill: Any) -> Any:
+    def run(f: Any, img: Any, magnitude: float, mode: Any, fill: Any) -> Any:
         shear = [0.0, 0.0]
         shear[axis] = math.degrees(math.atan(magnitude))
-        return F.affine(img, **{**STILL, "shear": shear}, interpolation=mode, fill=fill, center=[0, 0])
+        return f.affine(img, **{**STILL, "shear": shear}, interpolation=mode, fill=fill, center=[0, 0])
     return run
 
 
 def _translate(axis: int) -> Operation:
-    def run(img: Any, magnitude: float, mode: Any, fill: Any) -> Any:
+    def run(f: Any, img: Any, magnitude: float, mode: Any, fill: Any) -> Any:
         moves = [0, 0]
         moves[axis] = int(magnitude)
-        return F.affine(img, **{**STILL, "translate": moves}, interpolation=mode, fill=fill)
+        return f.affine(img, **{**STILL, "translate": moves}, interpolation=mode, fill=fill)
     return run
 
 
 OPERATIONS: dict[str, Operation] = {
-    "Identity": lambda img, m, mode, fill: img,
+    "Identity": lambda f, img, m, mode, fill: img,
     "ShearX": _shear(0), "ShearY": _shear(1), "TranslateX": _translate(0), "TranslateY": _translate(1),
-    "Rotate": lambda img, m, mode, fill: F.rotate(img, m, interpolation=mode, fill=fill),
-    "Brightness": lambda img, m, mode, fill: F.adjust_brightness(img, 1.0 + m),
-    "Color": lambda img, m, mode, fill: F.adjust_saturation(img, 1.0 + m),
-    "Contrast": lambda img, m, mode, fill: F.adjust_contrast(img, 1.0 + m),
-    "Sharpness": lambda img, m, mode, fill: F.adjust_sharpness(img, 1.0 + m),
-    "Posterize": lambda img, m, mode, fill: F.posterize(img, int(m)),
-    "Solarize": lambda img, m, mode, fill: F.solarize(img, m),
-    "AutoContrast": lambda img, m, mode, fill: F.autocontrast(img),
-    "Equalize": lambda img, m, mode, fill: F.equalize(img),
-    "Invert": lambda img, m, mode, fill: F.invert(img),
+    "Rotate": lambda f, img, m, mode, fill: f.rotate(img, m, interpolation=mode, fill=fill),
+    "Brightness": lambda f, img, m, mode, fill: f.adjust_brightness(img, 1.0 + m),
+    "Color": lambda f, img, m, mode, fill: f.adjust_saturation(img, 1.0 + m),
+    "Contrast": lambda f, img, m, mode, fill: f.adjust_contrast(img, 1.0 + m),
+    "Sharpness": lambda f, img, m, mode, fill: f.adjust_sharpness(img, 1.0 + m),
+    "Posterize": lambda f, img, m, mode, fill: f.posterize(img, int(m)),
+    "Solarize": lambda f, img, m, mode, fill: f.solarize(img, m),
+    "AutoContrast": lambda f, img, m, mode, fill: f.autocontrast(img),
+    "Equalize": lambda f, img, m, mode, fill: f.equalize(img),
+    "Invert": lambda f, img, m, mode, fill: f.invert(img),
 }
 
 
-def augmented(img: Any, name: str, magnitude: float, mode: Any, fill: Any) -> Any:
-    """The picture after one operation; ValueError for a name that is none."""
+def augmented(img: Any, name: str, magnitude: float, mode: Any, fill: Any, functions: Any = F) -> Any:
+    """The picture after one operation of v1's or v2's ``functions``; ValueError for a name that is none."""
     if name not in OPERATIONS:
         raise ValueError(f"The provided operator {name} is not recognized. Known are {', '.join(OPERATIONS)}.")
-    return OPERATIONS[name](img, magnitude, mode, fill)
+    return OPERATIONS[name](functions, img, magnitude, mode, fill)
 
 
 class Choice(NamedTuple):
@@ -61,12 +63,10 @@ class Choice(NamedTuple):
     signed: bool
 
 
+@functools.lru_cache(1024)
 def levels(start: float, end: float, bins: int) -> list[float]:
-    """``torch.linspace(start, end, bins)``, which steps from both ends in float32."""
-    step = np.float32((np.float32(end) - np.float32(start)) / np.float32(bins - 1))
-    i = np.arange(bins, dtype=np.float32)
-    up, down = np.float32(start) + i * step, np.float32(end) - (np.float32(bins - 1) - i) * step
-    values: list[float] = np.where(i < bins // 2, up, down).tolist()
+    """Evenly spaced strengths, in float32."""
+    values: list[float] = linspace(start, end, bins).tolist()  # type: ignore[attr-defined]
     return values
 
 

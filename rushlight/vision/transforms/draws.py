@@ -83,28 +83,5 @@ def area_and_ratio(area: int, scale: tuple[float, float], logs: tuple[float, flo
 
 
 def dirichlet(alphas: list[float], rows: int = 1) -> np.ndarray:
-    """``torch._sample_dirichlet``: float32 (rows, len(alphas)), gamma numbers divided by their sum."""
-    gammas = np.array([[_gamma(float(np.float32(a))) for a in alphas] for _ in range(rows)])
-    shares = (gammas / gammas.sum(-1, keepdims=True)).astype(np.float32)
-    return np.clip(shares, np.finfo(np.float32).tiny, np.nextafter(np.float32(1), np.float32(0)))  # type: ignore[no-any-return]
-
-
-def _gamma(alpha: float) -> float:
-    """A gamma number by Marsaglia and Tsang's rejection (2000), in float64."""
-    engine, scale = rng.current(), 1.0
-    if alpha < 1:
-        if alpha == 0:
-            return 0.0
-        scale = (1.0 - float(rng.uniform(engine, 1, 0.0, 1.0, np.float64)[0])) ** (1.0 / alpha)
-        alpha += 1.0
-    d = alpha - 1.0 / 3.0
-    c = 1.0 / math.sqrt(9.0 * d)
-    while True:
-        y = 0.0
-        while y <= 0:
-            x = float(rng.normal(engine, 1, 0.0, 1.0, np.float64)[0])
-            y = 1.0 + c * x
-        v = y * y * y
-        u = 1.0 - float(rng.uniform(engine, 1, 0.0, 1.0, np.float64)[0])
-        if u < 1.0 - 0.0331 * x**4 or math.log(u) < 0.5 * x * x + d * (1.0 - v + math.log(v)):
-            return scale * d * v
+    """``torch._sample_dirichlet``: float32 (rows, len(alphas))."""
+    return rng.dirichlet(rng.current(), np.broadcast_to(np.asarray(alphas, np.float32), (rows, len(alphas))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 
-from rushlight.vision.transforms.compiled.writer import F32, I8, I64, Writer, function
+from rushlight.exec.cpu.writer import F32, I8, I64, Writer, function
 
 SLOTS = ("*source", "stride", "count", "width", "step", "*table", "*red", "*green", "*blue")
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from rushlight.vision.transforms.compiled.writer import I8, I32, I64, Writer, function
+from rushlight.exec.cpu.writer import I8, I32, I64, Writer, function
 from rushlight.vision.transforms.kernels.resize import METHODS
 
 BITS = 22  # after the point, as in Pillow's Resample.c

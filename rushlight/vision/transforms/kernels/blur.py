@@ -50,11 +50,12 @@ def sharpness(pixels: np.ndarray, factor: float) -> np.ndarray:
     if pixels.shape[-1] <= 2 or pixels.shape[-2] <= 2:
         return pixels
     smooth = pixels.copy()
-    smooth[..., 1:-1, 1:-1] = in_floats(_smoothed, pixels, halves=True)
+    smooth[..., 1:-1, 1:-1] = in_floats(smoothed, pixels, halves=True)
     return blend(pixels, smooth, factor)
 
 
-def _smoothed(x: np.ndarray) -> np.ndarray:
+def smoothed(x: np.ndarray) -> np.ndarray:
+    """The inner part of float pictures (..., H, W) after a convolution with (1 1 1, 1 5 1, 1 1 1) / 13."""
     one, five = x.dtype.type(1 / 13), x.dtype.type(5 / 13)
     height, width = x.shape[-2] - 2, x.shape[-1] - 2
     out = x[..., 1:-1, 1:-1] * five

@@ -93,4 +93,4 @@ def posterize(pixels: np.ndarray, bits: int) -> np.ndarray:
 
 def solarize(pixels: np.ndarray, threshold: float) -> np.ndarray:
     """Pixels from the threshold on inverted."""
-    return np.where(pixels >= threshold, invert(pixels), pixels)
+    return np.where(pixels >= working_dtype(pixels.dtype).type(threshold), invert(pixels), pixels)

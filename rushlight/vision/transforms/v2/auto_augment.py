@@ -11,6 +11,7 @@ from rushlight.vision.transforms.augmentations import Choice, augmented, mix_spa
 from rushlight.vision.transforms.auto_augment import BINS, mixed
 from rushlight.vision.transforms.kernels.ranges import maximum
 from rushlight.vision.transforms.policies import AutoAugmentPolicy, policy_steps
+from rushlight.vision.transforms.v2 import functional
 from rushlight.vision.transforms.v2.fills import fill_for, fills
 from rushlight.vision.transforms.v2.functional.dispatch import mode_from
 from rushlight.vision.transforms.v2.transform import PICTURE, Transform, check_type, query_size
@@ -51,8 +52,7 @@ class _Automatic(Transform):
         """One operation; thresholds of solarize are parts of the range."""
         if name == "Solarize":
             magnitude *= maximum(image.dtype.numpy) if isinstance(image, Tensor) else 255.0
-        out = augmented(plain(image), name, magnitude, mode_from(self.interpolation), fill_for(self._fill, image))
-        return as_kind(out, like=image) if isinstance(image, Tensor) else out
+        return augmented(image, name, magnitude, mode_from(self.interpolation), fill_for(self._fill, image), functional)
 
     @staticmethod
     def _signed(choice: Choice, magnitude: float) -> float:

@@ -14,6 +14,7 @@ from rushlight.vision.transforms import draws
 from rushlight.vision.transforms import functional as F1
 from rushlight.vision.transforms.functional.geometry import resize_to
 from rushlight.vision.transforms.functional.warps import perspective_by
+from rushlight.vision.transforms.v2.functional import levels
 from rushlight.vision.transforms.v2.functional.dispatch import PICTURES, mode_from
 from rushlight.vision.transforms.v2.functional.projection import coefficients_of
 
@@ -106,10 +107,10 @@ def _to_dtype(inpt: Any, dtype: DType, scale: bool = False) -> Any:
 PICTURES.update({
     "horizontal_flip": F1.hflip, "vertical_flip": F1.vflip, "resize": _resize, "affine": _affine, "rotate": _rotate, "pad": _pad, "crop": F1.crop,
     "perspective": _perspective, "elastic": _elastic, "center_crop": F1.center_crop, "resized_crop": _resized_crop, "five_crop": F1.five_crop,
-    "ten_crop": F1.ten_crop, "rgb_to_grayscale": F1.rgb_to_grayscale, "grayscale_to_rgb": _grayscale_to_rgb,
-    "adjust_brightness": F1.adjust_brightness, "adjust_contrast": F1.adjust_contrast, "adjust_saturation": F1.adjust_saturation,
-    "adjust_hue": F1.adjust_hue, "adjust_gamma": F1.adjust_gamma, "adjust_sharpness": F1.adjust_sharpness, "invert": F1.invert,
-    "posterize": F1.posterize, "solarize": F1.solarize, "autocontrast": F1.autocontrast, "equalize": F1.equalize,
+    "ten_crop": F1.ten_crop, "rgb_to_grayscale": levels.rgb_to_grayscale, "grayscale_to_rgb": _grayscale_to_rgb,
+    "adjust_brightness": F1.adjust_brightness, "adjust_contrast": levels.adjust_contrast, "adjust_saturation": levels.adjust_saturation,
+    "adjust_hue": F1.adjust_hue, "adjust_gamma": F1.adjust_gamma, "adjust_sharpness": levels.adjust_sharpness, "invert": F1.invert,
+    "posterize": levels.posterize, "solarize": F1.solarize, "autocontrast": levels.autocontrast, "equalize": levels.equalize,
     "gaussian_blur": F1.gaussian_blur, "gaussian_noise": _gaussian_noise, "normalize": F1.normalize, "permute_channels": _permute_channels,
     "jpeg": _jpeg, "to_dtype": _to_dtype,
     "erase": lambda inpt, i, j, h, w, v, inplace=False: _erase(inpt, i, j, h, w, v, inplace),

@@ -1,4 +1,4 @@
-"""LLVM IR for kernels ``void kernel(i64* slots)``: slots, loops and vectors of bytes."""
+"""LLVM IR for kernels ``void kernel(i64* slots)`` that are no part of a plan (random numbers, pictures): slots, loops, vectors."""
 
 from __future__ import annotations
 

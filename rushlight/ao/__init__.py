@@ -1,0 +1,1 @@
+"""torch.ao: quantization of networks, and the layers of quantized networks."""

@@ -1,0 +1,3 @@
+"""torch.export: programs captured as graphs."""
+
+from __future__ import annotations

@@ -1,0 +1,112 @@
+"""The loop over data for prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rushlight.lightning.loops.evaluation import without_gradients
+from rushlight.lightning.loops.fetch import Fetcher
+from rushlight.lightning.loops.progress import BatchProgress
+from rushlight.lightning.utilities.overrides import takes
+from rushlight.tensor.core import realize_pending
+
+
+class PredictionLoop:
+    """``Trainer.predict``."""
+
+    def __init__(self, trainer: Any, inference_mode: bool = True):
+        self.trainer, self.inference_mode = trainer, inference_mode
+        self.batch_progress = BatchProgress()
+        self.return_predictions = True
+        self.loader: Any = None
+        self.limits: list[Any] = []
+        self.fetcher: Fetcher | None = None
+        self.epoch_batch_indices: list[list[Any]] = []  # the places of samples in their data sets, by loader and batch
+        self.current_batch_indices: Any = None
+        self.predictions: Any = []
+
+    @property
+    def num_dataloaders(self) -> int:
+        """How many loaders there are."""
+        return len(self.loader.flattened) if self.loader is not None else 0
+
+    @property
+    def max_batches(self) -> list[Any]:
+        """The most batches of each loader."""
+        return self.limits
+
+    @without_gradients
+    def run(self) -> Any:
+        """Predict; a list of the predictions of each batch, for several loaders a list of these."""
+        trainer, hooks = self.trainer, self.trainer.hooks
+        if trainer.limit_predict_batches == 0:
+            return None
+        self.loader, self.limits = trainer._data.prediction()
+        if not sum(self.limits):
+            return None
+        self.loader.limits = self.limits
+        several = self.num_dataloaders > 1
+        self.fetcher = Fetcher(self.loader)
+        iter(self.fetcher)
+        modes = [(m, m.training) for m in trainer.lightning_module.modules()]
+        hooks.call("on_predict_model_eval")
+        hooks.run("on_predict_start")
+        hooks.run("on_predict_epoch_start")
+        self._with_index = takes(trainer.lightning_module.predict_step, "batch_idx", at_least=2)
+        keep = self.return_predictions or any(getattr(c, "interval", "batch") != "batch" for c in trainer.callbacks)
+        predictions: list[list[Any]] = [[] for _ in range(self.num_dataloaders)]
+        self.predictions = predictions if several else predictions[0]
+        self.epoch_batch_indices = [[] for _ in predictions]
+        orders = [_order(loader) for loader in self.loader.flattened]
+        for batch, batch_idx, which in self._batches():
+            self.current_batch_indices = next(orders[which], None)
+            out = self._step(batch, batch_idx, (which,) if several else ())
+            if keep:
+                predictions[which].append(out)
+                self.epoch_batch_indices[which].append(self.current_batch_indices)
+        hooks.run("on_predict_epoch_end")
+        hooks.run("on_predict_end")
+        for module, mode in modes:
+            module.training = mode
+        out, self.predictions = self.predictions, []
+        return out if self.return_predictions else None
+
+    def _batches(self) -> Any:
+        while True:
+            try:
+                yield next(self.fetcher)  # type: ignore[arg-type]
+            except StopIteration:
+                return
+
+    def _step(self, batch: Any, batch_idx: int, index: tuple[int, ...]) -> Any:
+        trainer, hooks, progress = self.trainer, self.trainer.hooks, self.batch_progress
+        progress.is_last_batch = self.fetcher.done  # type: ignore[union-attr]
+        batch = trainer._to_device(batch, index[0] if index else 0)
+        progress.add("ready")
+        hooks.run("on_predict_batch_start", batch, batch_idx, *index)
+        progress.add("started")
+        with trainer.precision_plugin.forward_context():
+            out = hooks.call("predict_step", batch, *((batch_idx,) if self._with_index else ()), *index)
+        progress.add("processed")
+        hooks.run("on_predict_batch_end", out, batch, batch_idx, *index)
+        progress.add("completed")
+        realize_pending()
+        return out
+
+    def teardown(self) -> None:
+        """Let the workers go."""
+        if self.fetcher is not None:
+            self.fetcher.close()
+        self.fetcher, self.loader = None, None
+
+    def state_dict(self, prefix: str = "") -> dict[str, Any]:
+        """The counters, as Lightning names them."""
+        return {f"{prefix}state_dict": {}, f"{prefix}batch_progress": self.batch_progress.state_dict()}
+
+
+def _order(loader: Any) -> Iterator[Any]:
+    """The places of each batch's samples in the data set, where the loader goes through it in order."""
+    from rushlight.data import SequentialSampler
+    sampler = getattr(loader, "batch_sampler", None)
+    return iter(sampler if sampler is not None and isinstance(getattr(sampler, "sampler", None), SequentialSampler) else ())

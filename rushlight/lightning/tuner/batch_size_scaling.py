@@ -1,0 +1,103 @@
+"""The largest batch that fits, by trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rushlight.lightning.tuner.trial import trial
+from rushlight.lightning.utilities.exceptions import MisconfigurationException
+from rushlight.lightning.utilities.parsing import lightning_getattr, lightning_hasattr, lightning_setattr
+from rushlight.lightning.utilities.rank_zero import rank_zero_info, rank_zero_warn
+
+
+def scale_batch_size(trainer: Any, model: Any, mode: str = "power", steps_per_trial: int = 3, init_val: int = 2, max_trials: int = 25,
+                     batch_arg_name: str = "batch_size") -> int | None:
+    """Try sizes amid a run that has been set up; see Tuner.scale_batch_size."""
+    if trainer.fast_dev_run:
+        rank_zero_warn("Skipping batch size scaler since `fast_dev_run` is enabled.")
+        return None
+    if not lightning_hasattr(model, batch_arg_name):
+        raise MisconfigurationException(f"Field {batch_arg_name} not found in `model`, `datamodule`, nor their `hparams` attributes.")
+    if "train" in trainer._data.given:
+        raise MisconfigurationException("The Batch size finder cannot be used with dataloaders passed directly to `.fit()`. Please disable the"
+                                        " feature or incorporate the dataloader into your LightningModule or LightningDataModule.")
+    at_first = lightning_getattr(model, batch_arg_name)
+    try:
+        with trial(trainer, model, [], steps_per_trial) as prepare:
+            fits = lambda size: _fits(trainer, model, batch_arg_name, size, prepare)
+            found = (_power if mode == "power" else _binary)(fits, init_val, max_trials, lambda: _samples(trainer))
+    except BaseException:
+        lightning_setattr(model, batch_arg_name, at_first)
+        raise
+    trainer.fit_loop.teardown()  # the loaders are made again, with the new size
+    lightning_setattr(model, batch_arg_name, found)
+    rank_zero_info(f"Finished batch size finder, will continue with full run using batch size {found}")
+    return found
+
+
+def _fits(trainer: Any, model: Any, name: str, size: int, prepare: Callable[[], None]) -> bool:
+    """Whether a few steps with this size succeed."""
+    from rushlight.lightning.core.optimizer import LightningOptimizer
+    lightning_setattr(model, name, size)
+    prepare()
+    trainer.hooks.refresh()
+    for optimizer in trainer._lightning_optimizers:
+        assert isinstance(optimizer, LightningOptimizer)
+    try:
+        if trainer.state.fn == "fit":
+            trainer.fit_loop.run()
+    except (MemoryError, RuntimeError) as e:
+        if not isinstance(e, MemoryError) and "memory" not in str(e).lower():
+            raise
+        rank_zero_info(f"Batch size {size} failed, trying batch size {size // 2}")
+        return False
+    finally:
+        _remember(trainer)
+        trainer.fit_loop.teardown()
+        model.zero_grad()
+    rank_zero_info(f"Batch size {size} succeeded, trying batch size {size * 2}")
+    return True
+
+
+def _remember(trainer: Any) -> None:
+    loader = trainer.train_dataloader
+    dataset = getattr(loader, "dataset", None)
+    trainer._samples_seen = len(dataset) if hasattr(dataset, "__len__") else None
+
+
+def _samples(trainer: Any) -> int | None:
+    """How many samples the data set has: a larger batch would be no other."""
+    return getattr(trainer, "_samples_seen", None)
+
+
+def _power(fits: Callable[[int], bool], size: int, trials: int, samples: Callable[[], int | None]) -> int:
+    best = size
+    for _ in range(trials):
+        if not fits(size):
+            return max(1, size // 2)
+        best = size
+        most = samples()
+        if most is not None and size >= most:
+            return most
+        size *= 2
+    return best
+
+
+def _binary(fits: Callable[[int], bool], size: int, trials: int, samples: Callable[[], int | None]) -> int:
+    low, high = 1, None
+    for _ in range(trials):
+        if fits(size):
+            low = size
+            most = samples()
+            if most is not None and size >= most:
+                return most
+            if high is None:
+                size *= 2
+                continue
+        else:
+            high = size
+        if high is not None and high - low <= 1:
+            break
+        size = (low + (high or 2 * low)) // 2
+    return low

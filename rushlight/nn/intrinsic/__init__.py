@@ -1,0 +1,3 @@
+"""torch.nn.intrinsic: the older name of torch.ao.nn.intrinsic."""
+
+from rushlight.ao.nn.intrinsic import *  # noqa: F403

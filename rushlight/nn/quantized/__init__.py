@@ -1,0 +1,3 @@
+"""torch.nn.quantized: the older name of torch.ao.nn.quantized."""
+
+from rushlight.ao.nn.quantized import *  # noqa: F403

@@ -1,0 +1,60 @@
+"""Large fills by machine code: the words of the twister, and the float32 numbers made of them, bit for bit those of NumPy's path.
+
+The kernels work in place: `words` puts 32-bit words into the memory of the result, `uniform` and `normal` turn them into
+numbers, a piece at a time so that it stays in the cache.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+FEW = 1 << 12  # below, a kernel's call costs more than it saves
+MANY = 1 << 18  # from here on it is worth loading llvmlite
+PIECE = 1 << 15
+F32 = np.float32
+
+
+def wanted(n: int) -> bool:
+    """Whether n numbers should be drawn by a kernel."""
+    return n >= FEW and (n >= MANY or "llvmlite.binding" in sys.modules) and _available()
+
+
+def _available() -> bool:
+    from rushlight.exec.cpu import jit
+    return os.environ.get("RUSHLIGHT_EXEC") != "numpy" and sys.byteorder == "little" and jit.available()
+
+
+def words(state: int, out: np.ndarray) -> None:
+    """Fill a contiguous array of 4-byte elements with the next words of the twister whose state (key, position) lies at an address."""
+    _kernel("words")([state, out.ctypes.data, out.size])
+
+
+def uniform(out: np.ndarray, low: np.float32, high: np.float32) -> None:
+    """Turn words into numbers in [low, high), in place."""
+    _kernel("uniform")([out.ctypes.data, out.size, *map(_bits, (low, high - low, high))])
+
+
+def normal(out: np.ndarray, mean: float, std: float) -> None:
+    """Turn words into normal numbers, block by block of 16, in place."""
+    _kernel("normal")([out.ctypes.data, out.size, _bits(F32(mean)), _bits(F32(std))])
+
+
+def pieces(out: np.ndarray) -> list[np.ndarray]:
+    """Parts of a flat array that fit the cache, their lengths multiples of 16 but for the last."""
+    return [out[i:i + PIECE] for i in range(0, out.size, PIECE)]
+
+
+def _bits(x: np.float32) -> int:
+    return int(x.view(np.uint32))
+
+
+@cache
+def _kernel(name: str) -> Callable[[list[int]], None]:
+    from rushlight.exec.cpu import writer
+    from rushlight.rng import kernels
+    return writer.function(f"rng {name} 1", getattr(kernels, name))

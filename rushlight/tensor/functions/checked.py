@@ -1,0 +1,55 @@
+"""Numbers as PyTorch's kernels take them: an error where the kernel's type cannot hold the value."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rushlight.ir.dtype import DType, float64
+from rushlight.tensor.core import Tensor
+from rushlight.tensor.functions.common import fit, operand
+
+GREATEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38, "float64": math.inf}
+NAMES = {"uint8": "uint8_t", "int16": "int16_t", "int8": "int8_t", "int32": "int", "int64": "int64_t", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
+         "float32": "float", "float64": "double", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}
+
+
+def overflows(value: Any, dtype: DType) -> bool:
+    """Whether PyTorch refuses to convert a number: -1 to uint8 wraps around, 256 and -1.5 are errors; infinity is no overflow."""
+    if dtype.kind == "b":
+        return False
+    if value.__class__ is complex:
+        if dtype.is_complex:
+            return overflows(value.real, dtype) or overflows(value.imag, dtype)
+        if value.imag:
+            return True
+        value = value.real
+    if dtype.kind in "iu":
+        bits = dtype.itemsize * 8
+        least, most = (0, (1 << bits) - 1) if dtype.kind == "u" else (-1 << (bits - 1), (1 << (bits - 1)) - 1)
+        if value.__class__ is float:
+            return not least <= value <= most
+        return value > most or value < (-most if dtype.kind == "u" else least)
+    most = GREATEST[(dtype.to_real() if dtype.is_complex else dtype).name]
+    return dtype is not float64 and abs(value) > most and not math.isinf(value)
+
+
+def checked(value: Any, dtype: DType, rounded: bool = False) -> Any:
+    """A number as the Python type of a dtype. RuntimeError where it overflows; `rounded`: half floats then hold infinity."""
+    value = operand(value)
+    if value.__class__.__name__ != "Symbol" and overflows(value, float64 if rounded and dtype.kind == "f" and dtype.itemsize == 2 else dtype):
+        raise RuntimeError(f"value cannot be converted to type {NAMES.get(dtype.name, dtype.name)} without overflow")
+    return fit(value.real if value.__class__ is complex and not dtype.is_complex and dtype.kind != "b" else value, dtype)
+
+
+def check_value(value: Tensor, dtype: DType) -> None:
+    """RuntimeError where the number in a tensor overflows; it is looked at only where its type allows that."""
+    have = value._spec.dtype
+    if have is dtype or dtype.kind == "b" or have.kind == "b" or have.kind in "iu" and dtype.kind in "fc" and dtype.name != "float16":
+        return
+    if have.kind in "iu" and dtype.kind in "iu" and have.itemsize <= dtype.itemsize and have.kind == dtype.kind or have.name == "uint8" and dtype.kind == "i" and dtype.itemsize > 1:
+        return
+    if have.kind in "fc" and dtype.kind in "fc" and have.is_complex <= dtype.is_complex and GREATEST[have.to_real().name if have.is_complex else have.name] <= GREATEST[
+            dtype.to_real().name if dtype.is_complex else dtype.name]:
+        return
+    checked(value.reshape(()).item(), dtype)
