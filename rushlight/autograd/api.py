@@ -5,13 +5,29 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from rushlight.autograd import engine
+from rushlight.autograd import engine, grad_mode
+
+
+def _start(output: Any) -> Any:
+    """The gradient that a pass from a number starts with."""
+    global _apply, _full
+    if _apply is None:
+        from rushlight.ops.table import TABLE
+        from rushlight.tensor.core import apply
+        _apply, _full = apply, TABLE["full"]
+    return _apply(_full, (1.0,), (output._spec.shape, output._spec.dtype))
+
+
+_apply: Any = None  # what stands above this package is found at the first use
+_full: Any = None
 
 
 def _roots(outputs: Any, grads: Any) -> list[Any]:
+    if grads is None and getattr(outputs, "_grad_fn", None) is not None and outputs._base is None and outputs._spec.numel == 1 \
+            and outputs._spec.dtype.kind == "f":
+        return [(outputs._grad_fn, outputs._out, _start(outputs))]
     from rushlight.tensor import creation
-    from rushlight.ops.table import TABLE
-    from rushlight.tensor.core import Tensor, apply, gradient_edge
+    from rushlight.tensor.core import Tensor, gradient_edge
     outs = [outputs] if isinstance(outputs, (Tensor, *edge_types())) else list(outputs)
     given = [None] * len(outs) if grads is None else [grads] if isinstance(grads, Tensor) else list(grads)
     roots = []
@@ -34,7 +50,7 @@ def _roots(outputs: Any, grads: Any) -> list[Any]:
                                    f"The output has shape {list(o._spec.shape)}; reduce it, for example with .sum(), or pass a gradient.")
             if o._spec.dtype.is_complex:
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {o.dtype}; pass a gradient.")
-            g = apply(TABLE["full"], (1.0,), ((1,) * len(o._spec.shape), o._spec.dtype))
+            g = _start(o)
         elif g._spec.shape != o._spec.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a shape of {o.shape}.")
         roots.append((*edge, g))
@@ -59,13 +75,13 @@ def _place(x: Any) -> tuple[Any, int]:
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
              grad_variables: Any = None, inputs: Any = None) -> None:
     """Accumulate the gradients of tensors (weighted by grad_tensors) into the leaves' ``grad``."""
-    from rushlight.tensor.core import Tensor, accumulate
-    from rushlight.tensor.state import state
     keep = create_graph if retain_graph is None else retain_graph
     roots = _roots(tensors, grad_tensors)
+    state = grad_mode._state()
     if inputs is None:
         engine.run(roots, keep, create_graph, None, state)
         return
+    from rushlight.tensor.core import Tensor, accumulate
     leaves = [inputs] if isinstance(inputs, (Tensor, *edge_types())) else list(inputs)
     if not leaves:
         raise RuntimeError("'inputs' argument to backward() cannot be empty.")

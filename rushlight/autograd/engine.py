@@ -51,18 +51,29 @@ def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, ta
     """Send gradients from roots to the leaves, or collect those of `targets` ((id of node, output) -> anything)."""
     form = None
     if targets is None and not keep and not create_graph and len(roots) == 1:
-        from rushlight.tensor import replay
+        replay = _replay or _find_replay()
         form = replay.form_of(*roots[0])
         if form is not None and replay.run(form):
             return {}
-    if form is None or replay.known(form):
+    if form is None or _replay.known(form):
         return _walk(roots, keep, create_graph, targets, state)
     nodes = state.graph.nodes
     first = len(nodes)
     found = _walk(roots, keep, create_graph, targets, state)
     if state.graph.nodes is nodes:  # nothing was realized in between
-        replay.learn(form, nodes[first:])
+        _replay.learn(form, nodes[first:])
     return found
+
+
+_replay: Any = None
+
+
+def _find_replay() -> Any:
+    """The templates of passes, which stand above this package."""
+    global _replay
+    from rushlight.tensor import replay
+    _replay = replay
+    return replay
 
 
 def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, targets: dict[tuple[int, int], Any] | None,

@@ -7,9 +7,16 @@ import inspect
 from typing import Any
 
 
+_found: Any = None
+
+
 def _state() -> Any:
-    from rushlight.tensor.state import state
-    return state
+    """The thread's state, which stands above this package."""
+    global _found
+    if _found is None:
+        from rushlight.tensor.state import state
+        _found = state
+    return _found
 
 
 class Switch:
@@ -20,9 +27,16 @@ class Switch:
 
     def __enter__(self) -> Any:
         s = _state()
-        self.__dict__.setdefault("_before", []).append(getattr(s, self.field))
+        self._keep(getattr(s, self.field))
         setattr(s, self.field, self.value)
         return self
+
+    def _keep(self, before: Any) -> None:
+        """Remember what the block replaces; one switch may be entered several times."""
+        try:
+            self._before.append(before)
+        except AttributeError:
+            self._before = [before]
 
     def __exit__(self, *_: Any) -> None:
         setattr(_state(), self.field, self._before.pop())
@@ -80,12 +94,13 @@ class set_grad_enabled(Switch):  # noqa: N801
     """Switch recording on or off: at once, and back at the end of the block."""
 
     def __init__(self, mode: bool):
+        s = _state()
         self.value = bool(mode)
-        self._first = _state().grad
-        _state().grad = self.value
+        self._first = s.grad
+        s.grad = self.value
 
     def __enter__(self) -> Any:
-        self.__dict__.setdefault("_before", []).append(self._first)
+        self._keep(self._first)
         _state().grad = self.value
         return self
 
@@ -112,7 +127,7 @@ class inference_mode(Switch):  # noqa: N801
 
     def __enter__(self) -> Any:
         s = _state()
-        self.__dict__.setdefault("_before", []).append((s.grad, s.inference))
+        self._keep((s.grad, s.inference))
         if self.mode:
             s.grad = False
         else:

@@ -57,7 +57,12 @@ def realize(graph: Graph) -> None:
                         _plans.move_to_end(key)
             stats.nodes += len(nodes)
             given = [x.buffer if type(x) is Cell else x for x in inputs]
-            results = run(given) if observer is None else observer(nodes, run, given)
+            if observer is not None:
+                results = observer(nodes, run, given)
+            elif getattr(run, "switches", None):  # plans that keep something with their inputs
+                results = run(given, inputs)  # type: ignore[call-arg]
+            else:
+                results = run(given)
         except BaseException as e:
             _fail(nodes, e, {id(inputs[i]) for i in getattr(e, "spoiled", ()) if i < len(inputs)})
             raise

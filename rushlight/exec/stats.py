@@ -15,14 +15,15 @@ class Stats:
         self.bytes_live = 0
         self.bytes_peak = 0
         self._sizes: dict[int, tuple[object, int]] = {}
+        self._forget = self._gone
 
     def track(self, buffer: object, size: int) -> None:
         """Counts `size` bytes until the buffer goes away."""
-        self.bytes_live += size
-        if self.bytes_live > self.bytes_peak:
-            self.bytes_peak = self.bytes_live
-        ref = weakref.ref(buffer, self._gone)
-        self._sizes[id(ref)] = (ref, size)
+        live = self.bytes_live = self.bytes_live + size
+        if live > self.bytes_peak:
+            self.bytes_peak = live
+        ref = weakref.ref(buffer, self._forget)
+        self._sizes[id(ref)] = ref, size
 
     def _gone(self, ref: object) -> None:
         self.bytes_live -= self._sizes.pop(id(ref))[1]

@@ -37,7 +37,7 @@ class Cell:
     gone, or has moved on to another cell, need not be materialised.
     """
 
-    __slots__ = ("node", "index", "buffer", "owner", "error", "before")
+    __slots__ = ("node", "index", "buffer", "owner", "error", "before", "__weakref__")
 
     def __init__(self, node: Node | None, index: int, buffer: Buffer | None = None):
         self.node = node

@@ -13,7 +13,7 @@ import numpy as np
 from rushlight.autograd.grad_mode import enable_grad, is_grad_enabled, set_grad_enabled
 from rushlight.autograd.graph import RemovableHandle
 from rushlight.optim import fused
-from rushlight.tensor.core import Tensor, realize_pending, unwrap, wrap
+from rushlight.tensor.core import Tensor, realize_pending, wrap
 from rushlight.tensor.inplace import old_values
 
 
@@ -175,12 +175,19 @@ class Optimizer:
         """Count one step for each parameter; the parameters by how many they have taken."""
         out: dict[float, list[Tensor]] = {}
         for p in params:
-            counter = self.state[p]["step"]
+            state = self.state[p]
+            counter = state["step"]
             if not isinstance(counter, Tensor):
-                counter = self.state[p]["step"] = wrap(np.array(float(counter), np.float32))
-            memory = unwrap(counter)
-            memory += 1  # the counter's own memory: no node, no pending value
-            out.setdefault(float(memory), []).append(p)
+                counter = state["step"] = wrap(np.array(float(counter), np.float32))
+            memory = counter._storage.memory()
+            at = counter._spec.offset
+            steps = memory.item(at) + 1
+            memory[at] = steps  # the counter's own memory: no node, no pending value
+            some = out.get(steps)
+            if some is None:
+                out[steps] = [p]
+            else:
+                some.append(p)
         return out
 
     def _apply(self, rule: Any, params: list[Tensor], names: tuple[str, ...], numbers: tuple[float, ...], flags: tuple[Any, ...] = ()) -> None:

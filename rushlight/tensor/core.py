@@ -199,8 +199,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
         graph.nodes.append(node)
         graph.bytes += out_spec.numel
         if needs and state.grad and op.differentiable and out_spec.dtype.kind in "fc":
-            out._grad_fn = fn = OpFn(op, sig, args, [out], edges_of(args))
-            fn.line = node.line
+            out._grad_fn = OpFn(op, sig, args, (out,), edges_of(args), node.line)
             out._rg = True
         if len(graph.nodes) >= settings.max_nodes or graph.bytes > settings.max_bytes:
             realize(graph)
@@ -216,8 +215,7 @@ def _apply_many(op: Op, args: tuple[Any, ...], sig: Signature, node: Node, needs
     graph.nodes.append(node)
     graph.bytes += sum(s.numel for s in sig.outs)
     if needs and state.grad and op.differentiable:
-        fn = OpFn(op, sig, args, outs, edges_of(args))
-        fn.line = node.line
+        fn = OpFn(op, sig, args, outs, edges_of(args), node.line)
         for i, o in enumerate(outs):
             if o._spec.dtype.kind in "fc":
                 o._grad_fn, o._out, o._rg = fn, i, True
@@ -254,7 +252,14 @@ def realize_when_large(graph: Any) -> None:
 
 def edges_of(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """The backward edges of operands: None for numbers and for tensors that need no gradient."""
-    return tuple([(gradient_edge(a) if a._rg else None) if isinstance(a, Tensor) else None for a in args])
+    edges: list[Any] = []
+    for a in args:
+        if a.__class__ in SCALARS or not a._rg:
+            edges.append(None)
+        else:
+            fn = a._grad_fn
+            edges.append(gradient_edge(a) if fn is None else (fn, a._out))
+    return tuple(edges)
 
 
 def gradient_edge(t: Tensor) -> Any:

@@ -42,12 +42,12 @@ def flat_memory(storage: Storage) -> np.ndarray:
 
 def unwrap(t: Tensor) -> np.ndarray:
     """The realized values for reading inside the package; not to be written to."""
-    from rushlight.exec.numpy.executor import view as array_view
     s = t._spec
     flat = t._storage.memory()
     size = s.dtype.itemsize
     if s.plain and flat.dtype == s.dtype.numpy and flat.size == s.numel:
         return flat.reshape(s.shape)
+    from rushlight.exec.numpy.executor import view as array_view
     return array_view(flat, s.dtype.numpy, s.shape, tuple(n * size for n in s.strides), s.offset * size)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.autograd.api import backward as run_backward
 from rushlight.autograd.graph import RemovableHandle
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType
@@ -568,8 +569,7 @@ def retain_grad(self: Tensor) -> None:
 
 def backward(self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
     """Accumulate the gradients of the leaves of this tensor's graph in their ``grad``."""
-    from rushlight.autograd.api import backward as run
-    run(self, gradient, retain_graph, create_graph, inputs=inputs)
+    run_backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
 def register_hook(self: Tensor, hook: Any) -> RemovableHandle:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from rushlight.autograd.graph import FREED, TWICE, GradFn, Saved
-from rushlight.ir.graph import Signature
+from rushlight.ir.graph import SCALARS, Signature
 from rushlight.ir.spec import dense_order
 from rushlight.ops.table import Op
 from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, new_tensor, settle, zeros
@@ -94,16 +95,16 @@ class OpFn(GradFn):
 
     __slots__ = ("op", "sig", "saved", "mask", "count")
 
-    def __init__(self, op: Op, sig: Signature, args: tuple[Any, ...], outs: list[Tensor], edges: tuple[Any, ...]):
+    def __init__(self, op: Op, sig: Signature, args: tuple[Any, ...], outs: Sequence[Tensor], edges: tuple[Any, ...], line: str | None = None):
         super().__init__(edges, sig.results)
         self.op = op
         self.sig = sig
+        self.line = line
         self.saved: Any = {}
-        names = needed_names(op, edges)
-        for kind, i, name in names:
+        for kind, i, name in _needed_cache.get((op, *[e is not None for e in edges])) or needed_names(op, edges):
             if kind == "in":
                 a = args[i]
-                self.saved[name] = Saved(a) if isinstance(a, Tensor) else a
+                self.saved[name] = a if a.__class__ in SCALARS else Saved(a)
             elif kind == "rest":
                 self.saved[name] = tuple(Saved(a) if isinstance(a, Tensor) else a for a in args[i:])
             else:
@@ -213,12 +214,12 @@ def edge_key(t: Tensor) -> tuple[int, int]:
     return id(fn), number
 
 
-_needed_cache: dict[tuple[Op, tuple[bool, ...]], list[tuple[str, int, str]]] = {}
+_needed_cache: dict[tuple[Any, ...], list[tuple[str, int, str]]] = {}
 
 
 def needed_names(op: Op, edges: tuple[Any, ...]) -> list[tuple[str, int, str]]:
     """Which inputs and outputs the rules of the inputs that need gradients name."""
-    key = (op, tuple([e is not None for e in edges]))
+    key = (op, *[e is not None for e in edges])
     found = _needed_cache.get(key)
     if found is None:
         found = []

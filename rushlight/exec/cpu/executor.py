@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,7 @@ def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[An
         return value
 
     needed = _readers(program)
+    lasting = set(range(len(program.inputs))) - numbers - program.donated
     real = Program(program.inputs, [i for i in program.instrs if isinstance(i.outs[0], Spec)], program.outputs, program.donated, program.values)
     steps: list[Step] = []
     for item in groups.fuse(real):
@@ -70,18 +72,18 @@ def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[An
                 scratch = [new_value(threads.count() * s[0]) for p, s in zip(loop.places, loop.slots) if p is None]
                 steps.append(LoopStep(loop, scratch))
         else:
-            steps += _steps(item, new_value)
+            steps += _steps(item, new_value, lasting)
     return Plan(program, steps, sizes, numbers, original)
 
 
-def _steps(instr: Instr, new_value: Callable[[int], int]) -> list[Step]:
+def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> list[Step]:
     """The steps of an instruction that is no generated loop."""
     from rushlight.exec.cpu import attention, convolutions, direct, products, quantized, recurrent, windows
     from rushlight.exec.cpu.steps import PythonStep
     for several in (convolutions.steps, direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps):
         if found := several(instr, new_value):
             return list(found)
-    return [products.primitive_step(instr, new_value) or windows.step(instr) or PythonStep(instr)]
+    return [products.primitive_step(instr, new_value, lasting) or windows.step(instr) or PythonStep(instr)]
 
 
 def _readers(program: Program) -> dict[int, list[Any]]:

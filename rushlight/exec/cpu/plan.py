@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec import threads
-from rushlight.exec.cpu import driver, memory
+from rushlight.exec.cpu import driver, memory, packing
 from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED
@@ -155,6 +155,7 @@ class Plan:
     # --- native blocks --------------------------------------------------------------------------------------------
     def _build(self) -> None:
         self.keep: list[Any] = []
+        self.switches: list[packing.Switch] = []  # products whose weights may be packed
         self.segments: list[Segment | PythonCall] = []
         self.list = (ctypes.c_uint64 * 1)()  # the address of the list of objects
         layout: list[tuple[str, int]] = []  # (struct letter, value) of the block of numbers
@@ -208,25 +209,31 @@ class Plan:
 
     def _primitive(self, segment: Segment, step: PrimitiveStep) -> None:
         bound = step.bound
-        places = [(bound.memory(name), self.object[v], self.offset.get(v, 0) + offset)
+        places = [(name, self.object[v], self.offset.get(v, 0) + offset)
                   for part in (step.sources, step.results) for name, (v, offset) in part.items()]
-        segment.kernels.append((bound, places, step.work))
+        segment.kernels.append((bound, [(bound.memory(name), at, offset) for name, at, offset in places], step.work))
         self.keep.append(bound)
+        if step.variant is not None:
+            segment.variants[len(segment.kernels) - 1] = step.variant, packing.addresses(step.variant, self.objects, places)
+            self.objects += 1
 
     # --- running --------------------------------------------------------------------------------------------------
-    def __call__(self, inputs: list[Any]) -> tuple[Array, ...]:
+    def __call__(self, inputs: list[Any], cells: list[Any] | None = None) -> tuple[Array, ...]:
+        """The results of these inputs; `cells` are what holds them, where packed weights may be kept for the next run."""
         arena = SCRATCH.take(self.arena)
         try:
             with self.lock:
-                return self._run(inputs, arena)
+                return self._run(inputs, cells, arena)
         finally:
             SCRATCH.give(arena)
 
-    def _run(self, inputs: list[Any], arena: Array) -> tuple[Array, ...]:
+    def _run(self, inputs: list[Any], cells: list[Any] | None, arena: Array) -> tuple[Array, ...]:
         n = self.buffers
         arrays: list[Any] = [arena, *inputs[:n], *self.blank]
         for at, size, dtype in self.made:
             arrays[at] = np.empty(size, dtype)
+        for switch in self.switches:
+            arrays[switch.at] = switch.choose(None if cells is None else cells[switch.variant.value], arena)
         packed, numbers = self.prelude(*inputs[n:])
         try:
             self.pack.pack_into(self.numbers, 0, *packed)
@@ -272,6 +279,7 @@ class Segment:
         self.first = first
         self.kernels: list[tuple[Any, ...]] = []
         self.times: list[int] = []  # kernels with the same time may run at once
+        self.variants: dict[int, tuple[packing.Variant, list[tuple[int, int, int]]]] = {}  # of products among the kernels
 
     def finish(self, plan: Plan) -> None:
         """Write the driver's tables."""
@@ -286,7 +294,8 @@ class Segment:
             while end < len(self.kernels) and self.times[end] == self.times[at]:
                 end += 1
             if len(self.kernels[at]) == 3:
-                self._primitive(plan, *self.kernels[at])
+                bound, places, work = self.kernels[at]
+                self._primitive(plan, bound, places, work, self.variants.get(at))
             else:
                 self._kernels(plan, self.kernels[at:end])
             steps = len(self.steps) // 2 - len(self.parts)
@@ -301,18 +310,23 @@ class Segment:
         self.address = ctypes.addressof(self.block)
         self.call = driver.run()
 
-    def _step(self, plan: Plan, kind: int, words: list[int]) -> None:
+    def _step(self, plan: Plan, kind: int, words: list[int]) -> Any:
         block = _words(words)
         plan.keep.append(block)
         self.steps += [kind, ctypes.addressof(block)]
+        return block
 
-    def _primitive(self, plan: Plan, bound: Any, places: list[tuple[int, int, int]], work: int) -> None:
-        for handle, at, offset in places:
+    def _primitive(self, plan: Plan, bound: Any, places: list[tuple[int, int, int]], work: int, other: Any) -> None:
+        variant, others = other or (None, [])
+        for handle, at, offset in places + others:
             self.memories += [handle, at, offset, 0]
         limit = self.omp.address("omp_set_num_threads") if self.omp else 0
         count = 1 if work < PARALLEL_FLOPS or threads.single_library else plan.threads
-        self._step(plan, 1, [library.address("dnnl_primitive_execute"), bound.primitive.handle, library.library().stream, bound.count,
-                             bound.args, count, limit])
+        block = self._step(plan, 1, [library.address("dnnl_primitive_execute"), bound.primitive.handle, library.library().stream, bound.count,
+                                     bound.args, count, limit])
+        if variant is not None:
+            at = next(at for handle, at, _ in others if handle == variant.bound.memory("weights"))
+            plan.switches.append(packing.Switch(variant, at, block, bound))
 
     def _kernels(self, plan: Plan, kernels: list[tuple[Any, ...]]) -> None:
         """Kernels that may run at once: a region where that is worth it, else one after the other."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from math import prod
 
-from rushlight.exec.cpu import convolutions
+from rushlight.exec.cpu import convolutions, packing
 from rushlight.exec.cpu.onednn import library, primitives
 from rushlight.exec.cpu.onednn.library import OneDNNError, Unsupported
 from rushlight.exec.cpu.onednn.memory import Desc
 from rushlight.exec.cpu.onednn.primitive import PLAIN, Attributes, Bound, Eltwise
+from rushlight.exec.cpu.packing import Variant
 from rushlight.exec.cpu.steps import PrimitiveStep
 from rushlight.ir.dtype import float32
 from rushlight.ir.program import Instr, Operand, Program
@@ -73,20 +75,20 @@ def _bias(o: Operand, product: Instr) -> Operand | None:
     return Operand(o.value, o.spec.at((shape[1],), (1,)))
 
 
-def primitive_step(instr: Instr, new_value: Callable[[int], int]) -> PrimitiveStep | None:
-    """The product as a step, or None where oneDNN has no fast way."""
+def primitive_step(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int] = frozenset()) -> PrimitiveStep | None:
+    """The product as a step, or None where oneDNN has no fast way. `lasting` are inputs that the plan does not replace."""
     name = RELU_OF.get(instr.op.name, instr.op.name)
     if name not in NAMES or not library.available() or instr.outs[0].dtype is not float32 or not instr.outs[0].numel:
         return None
     if any(not isinstance(o.spec, Spec) or o.spec.dtype is not float32 or not o.spec.numel for o in instr.operands):
         return None
     try:
-        return _linear(instr, new_value) if name != "matmul" else _matmul(instr, new_value)
+        return _linear(instr, new_value, lasting) if name != "matmul" else _matmul(instr, new_value)
     except OneDNNError:
         return None
 
 
-def _linear(instr: Instr, new_value: Callable[[int], int]) -> PrimitiveStep | None:
+def _linear(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> PrimitiveStep | None:
     x, w = instr.operands[0], instr.operands[1]
     k, n = x.spec.shape[-1], w.spec.shape[0]
     rows = prod(x.spec.shape[:-1])
@@ -99,7 +101,22 @@ def _linear(instr: Instr, new_value: Callable[[int], int]) -> PrimitiveStep | No
         if len(operands) > 2 else None
     if bias is not None and not operands[2].spec.contiguous:
         return None
-    return _step(operands[0], operands[1], out, bias, instr, new_value, instr.op.name in RELU_OF)
+    step = _step(operands[0], operands[1], out, bias, instr, new_value, instr.op.name in RELU_OF)
+    if step is not None and w.value in lasting and rows <= packing.MOST_ROWS and w.spec.numel >= packing.SMALLEST and w.spec.strides == (k, 1):
+        step.variant = _packed(step, operands[1])
+    return step
+
+
+def _packed(step: PrimitiveStep, y: Operand) -> Variant | None:
+    """The product on weights in the layout that oneDNN likes best, if it needs no more scratch memory."""
+    plain = step.bound.primitive
+    descs = plain.descs
+    primitive = primitives.matmul(descs["src"], Desc.any(y.spec.shape, float32), descs["dst"], descs.get("bias"), step.attributes)
+    have, need = descs.get("scratchpad"), primitive.descs.get("scratchpad")
+    if primitive.impl != plain.impl or (need is not None and (have is None or need.size > have.size)):
+        return None
+    reorder = Bound(primitives.reorder(descs["weights"], primitive.descs["weights"]))
+    return Variant(y.value, y.spec.offset * 4, Bound(primitive), reorder)
 
 
 def _matmul(instr: Instr, new_value: Callable[[int], int]) -> PrimitiveStep | None:
@@ -146,4 +163,4 @@ def _step(x: Operand, y: Operand, out: Spec, bias: Operand | None, instr: Instr,
     results = {"dst": (instr.results[0], 0)}
     if "scratchpad" in primitive.descs:
         results["scratchpad"] = (new_value(primitive.descs["scratchpad"].size), 0)
-    return PrimitiveStep(Bound(primitive), sources, results, 2 * out.numel * x.spec.shape[-1])
+    return PrimitiveStep(Bound(primitive), sources, results, 2 * out.numel * x.spec.shape[-1], attributes)

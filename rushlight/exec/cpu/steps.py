@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rushlight.exec.cpu.loops import Loop
+from rushlight.exec.cpu.packing import Variant
 from rushlight.ir.program import Instr
 
 
@@ -45,6 +46,8 @@ class PrimitiveStep:
     sources: dict[str, tuple[int, int]]
     results: dict[str, tuple[int, int]]
     work: int = LARGE  # floating-point operations; small ones run in one thread
+    attributes: Any = None
+    variant: Variant | None = None  # the same on weights that are packed already
 
     def reads(self) -> set[int]:
         return {value for value, _ in self.sources.values()}

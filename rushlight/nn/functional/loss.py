@@ -33,7 +33,7 @@ def reduced(loss: Tensor, reduction: str, size_average: Any = None, reduce: Any 
 
 
 def _same_size(input: Tensor, target: Tensor) -> None:
-    if target.shape != input.shape:
+    if target._spec.shape != input._spec.shape:
         warnings.warn(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This will likely lead to incorrect results "
                       "due to broadcasting. Please ensure they have the same size.", stacklevel=3)
 

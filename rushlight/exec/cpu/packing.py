@@ -1,0 +1,107 @@
+"""Weights in the layout that products like best, kept between the runs of plans.
+
+A product with few rows spends up to half its time bringing the weights into blocks. Weights that a plan reads and that do not
+change from run to run (inference) are packed once: on the second run that sees the same value, so that training, where every
+step has new weights, never packs. The packed weights belong to the storage that shows the value and go with it. Both
+primitives of a product add up in the same order: results are the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rushlight.exec.cpu import memory
+from rushlight.exec.cpu.onednn.primitive import Bound
+from rushlight.ir.graph import Cell
+
+Array = np.ndarray[Any, Any]
+MOST_ROWS = 256  # of a product that gains by packed weights
+SMALLEST = 4096  # weights
+
+
+@dataclass(eq=False, slots=True)
+class Variant:
+    """A product on packed weights, beside the one on plain weights: ``value`` is the weights' buffer, ``offset`` in bytes."""
+
+    value: int
+    offset: int
+    bound: Bound
+    reorder: Bound
+
+    @property
+    def key(self) -> str:
+        return f"{self.offset} {self.bound.primitive.descs['weights']}"
+
+    def pack(self, buffer: Array) -> Array:
+        """The weights in the variant's layout."""
+        size = self.bound.primitive.descs["weights"].size
+        raw = np.empty(size + memory.ALIGN, np.uint8)
+        start = -raw.ctypes.data % memory.ALIGN
+        packed = raw[start:start + size]
+        scratch = self.reorder.primitive.descs.get("scratchpad")
+        room = np.empty(scratch.size if scratch is not None else 0, np.uint8)
+        self.reorder.set("src", buffer.ctypes.data + self.offset)
+        self.reorder.set("dst", packed.ctypes.data)
+        if scratch is not None:
+            self.reorder.set("scratchpad", room.ctypes.data)
+        self.reorder.execute()
+        return packed
+
+
+@dataclass(eq=False, slots=True)
+class _Kept:
+    """What is known of a storage's value: that it was seen, and its packed forms."""
+
+    cell: weakref.ref[Cell]
+    arrays: dict[str, Array] = field(default_factory=dict)
+
+
+_kept: weakref.WeakKeyDictionary[Any, _Kept] = weakref.WeakKeyDictionary()  # by storage
+
+
+class Switch:
+    """A step of a driver that runs a product on plain or on packed weights.
+
+    ``block`` holds the step's arguments, in which [1] is the primitive, [3] the number of its arguments and [4] their address.
+    """
+
+    __slots__ = ("variant", "at", "block", "plain", "packed", "active")
+
+    def __init__(self, variant: Variant, at: int, block: Any, plain: Bound):
+        self.variant, self.at, self.block = variant, at, block
+        self.plain, self.packed = plain, variant.bound
+        self.active = False
+
+    def choose(self, cell: Any, arena: Array) -> Array:
+        """Set the step for this value of the weights; what the packed weights' place holds (anything where they are not used)."""
+        found = self._find(cell) if cell is not None else None
+        if (found is not None) is not self.active:
+            self.active = found is not None
+            bound = self.packed if self.active else self.plain
+            self.block[1], self.block[3], self.block[4] = bound.primitive.handle, bound.count, bound.args
+        return arena if found is None else found
+
+    def _find(self, cell: Cell) -> Array | None:
+        storage = cell.owner() if cell.owner is not None else None
+        if storage is None or storage.cell is not cell or storage.home is not None:
+            return None  # memory that others may write to
+        kept = _kept.get(storage)
+        if kept is None or kept.cell() is not cell:
+            _kept[storage] = _Kept(weakref.ref(cell))
+            return None
+        array = kept.arrays.get(self.variant.key)
+        if array is None:
+            assert cell.buffer is not None
+            array = kept.arrays[self.variant.key] = self.variant.pack(cell.buffer)
+        return array
+
+
+def addresses(variant: Variant, at: int, places: list[tuple[str, int, int]]) -> list[tuple[int, int, int]]:
+    """Where the memories of the variant are, from those of the plain product: (dnnl_memory, object, offset)."""
+    return [(variant.bound.memory(name), *((at, 0) if name == "weights" else (where, offset)))
+            for name, where, offset in places if name in variant.bound.memories]
+
