@@ -63,6 +63,11 @@ class FitLoop:
         return self.epoch_loop.accumulating
 
     @property
+    def resumes_amid_epoch(self) -> bool:
+        """Whether the run is going on within an epoch of a checkpoint."""
+        return self.restored is not None and (self.restored["cut"] or self.restored["phase"] not in ("epoch_end", "finished"))
+
+    @property
     def can_stop_early(self) -> bool:
         """Whether the fewest epochs and steps are done."""
         epochs = not self.min_epochs or self.epoch_progress.current.processed >= self.min_epochs

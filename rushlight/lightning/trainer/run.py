@@ -120,7 +120,7 @@ class Runs:
 
     def _sanity_check(self: Any) -> None:
         loop = self.fit_loop.epoch_loop.val_loop
-        if not (self.enable_validation and self.num_sanity_val_steps > 0 and self.fit_loop.restored is None):
+        if not (self.enable_validation and self.num_sanity_val_steps > 0) or self.fit_loop.resumes_amid_epoch:
             return
         stage, self.state.stage = self.state.stage, RunningStage.SANITY_CHECKING
         self._metrics.forget()
