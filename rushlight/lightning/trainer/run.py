@@ -81,12 +81,12 @@ class Runs:
         self.hooks.call("configure_sharded_model")
         self.hooks.call("configure_model")
         self.hooks.refresh()
+        self.precision_plugin.convert_module(model)  # before its parameters are restored, so that none is rounded
         restorer = checkpoint.Restorer(self, ckpt_path)
         restorer.model_and_callbacks()
         self._metrics.forget()
         self._transfers = any(is_overridden(name, holder) for name in _TRANSFER for holder in (model, self.datamodule) if holder is not None)
         self._converts = type(self.precision_plugin).convert_input is not _plain_precision().convert_input
-        self.precision_plugin.convert_module(model)
         self._own_clipping = is_overridden("configure_gradient_clipping", model)
         if fitting:
             self._connect_optimizers()
