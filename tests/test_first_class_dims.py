@@ -260,10 +260,13 @@ PATTERNS = [
 ]
 
 
+REARRANGE = {name: importlib.import_module(name + ".einops").rearrange for name in ("functorch", "rushlight.functorch")}  # PyTorch's is there once
+
+
 def rearranged(name: str, pattern: str, sizes: dict[str, int]) -> object:
     lib = torch if name == "functorch" else rushlight
     try:
-        return importlib.import_module(name + ".einops").rearrange(lib.arange(2 * 12 * 5).reshape(2, 12, 5), pattern, **sizes).tolist()
+        return REARRANGE[name](lib.arange(2 * 12 * 5).reshape(2, 12, 5), pattern, **sizes).tolist()
     except Exception:
         return "an error"  # of PyTorch's parser there are several kinds
 
