@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import io
 import os
 import subprocess
 import sys
@@ -72,12 +73,21 @@ def size_of(name: str) -> tuple[int, dict[str, Any]]:
     return (72 if name.startswith("swin") else max(64, *models.get_model_weights(name).DEFAULT.meta["min_size"])), {}
 
 
+def assert_same_state(found: Any, expected: Any) -> None:
+    assert list(found) == list(expected)
+    for key, value in expected.items():
+        assert found[key].dtype == value.dtype and torch.equal(found[key], value), key
+
+
 @pytest.mark.parametrize("name", COMPARED)
 def test_weights_from_a_real_file_and_outputs(name: str) -> None:
     size, options = size_of(name)
     mine, theirs = pair(name, **options)
     fill(theirs)
     mine.load_state_dict(rl.load(as_file(theirs.state_dict())), strict=True)
+    back = io.BytesIO()
+    rl.save(mine.state_dict(), back)
+    assert_same_state(torch.load(io.BytesIO(back.getbuffer()), weights_only=True), theirs.state_dict())
     x = np.random.default_rng(1).standard_normal((2, 3, size, size)).astype(np.float32)
     with rl.no_grad(), torch.no_grad():
         ours, expected = mine(rl.tensor(x)), theirs(torch.from_numpy(x))
