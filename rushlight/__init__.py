@@ -21,7 +21,7 @@ from rushlight.tensor.core import Tensor  # noqa: F401
 from rushlight.tensor.creation import *  # noqa: F403
 from rushlight.tensor.creation import range_ as range  # noqa: A004,F401
 from rushlight.tensor.device import device  # noqa: F401
-from rushlight.tensor.formats import (channels_last, channels_last_3d, contiguous_format, layout, memory_format, preserve_format,  # noqa: F401
+from rushlight.tensor.formats import (channels_last, channels_last_3d, contiguous_format, jagged, layout, memory_format, preserve_format,  # noqa: F401
                                       sparse_bsc, sparse_bsr, sparse_coo, sparse_csc, sparse_csr, strided)
 from rushlight.tensor.functions import *  # noqa: F403
 from rushlight.tensor.functions.factorizations import TORCH_LEVEL as _factorizations
