@@ -287,7 +287,8 @@ class FitLoop:
             return self._begin_epoch()
         loop._results.load_state_dict(state["results"])
         used = loop.batch_progress.current
-        if state["phase"] == "starting":  # its step had not been taken
+        if state["phase"] == "starting":  # its step had not been taken: the batch comes again
+            loop.batch_progress.is_last_batch = False
             for counts in (loop.batch_progress.total, used):
                 counts.ready = counts.started = counts.processed
         self._pass_over(used.ready, state)
