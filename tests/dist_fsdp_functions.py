@@ -382,3 +382,59 @@ def a_rank_dies(rank: int, size: int, path: str) -> None:
     if rank == 1:
         os._exit(0)
     loss.backward()
+
+
+def checkpoints(rank: int, size: int, path: str) -> None:
+    """distributed.checkpoint of sharded models, read with other placements, by wrapped and plain models."""
+    import rushlight.distributed.checkpoint as dcp
+    from rushlight.distributed.checkpoint.format_utils import dcp_to_torch_save
+    from rushlight.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+    start(rank, size, path)
+    data, folder = batches(size), path + ".checkpoint"
+    plain = Net()
+    reference = train(plain, ADAM, data, None)
+    loss_of(plain, *data[0]).backward()
+    reference.step()
+
+    def sharded(**options: Any) -> Any:
+        net = Net()
+        for layer in net.layers:
+            fully_shard(layer, **options)
+        return fully_shard(net, **options)
+
+    def finish(net: Any, optimizer: Any) -> None:
+        loss_of(net, *[t[rank * 2:rank * 2 + 2] for t in data[0]]).backward()
+        optimizer.step()
+        same(get_state_dict(net, optimizer)[0], plain)
+    net = sharded()
+    optimizer = train(net, ADAM, data, rank)
+    model_state, optim_state = get_state_dict(net, optimizer)
+    dcp.save({"model": model_state, "optim": optim_state, "step": 3}, checkpoint_id=folder)
+    others = [sharded(shard_placement_fn=lambda p: Shard(p.ndim - 1)), FSDP(Net(), auto_wrap_policy=BLOCKS, use_orig_params=True)]
+    for other in others:
+        with rl.no_grad():
+            for p in other.parameters():
+                p.zero_()
+        again = ADAM(other.parameters())
+        model_state, optim_state = get_state_dict(other, again)
+        state = {"model": model_state, "optim": optim_state, "step": 0}
+        dcp.load(state, checkpoint_id=folder)
+        assert state["step"] == 3
+        set_state_dict(other, again, model_state_dict=state["model"], optim_state_dict=state["optim"])
+        finish(other, again)
+    # whole states, by way of rank 0
+    whole = get_state_dict(net, optimizer, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    assert all(len(w) == (0 if rank else len(w)) for w in whole) and (rank or whole[0]["head.weight"].shape == (12, 16))
+    last = sharded()
+    again = ADAM(last.parameters())
+    set_state_dict(last, again, model_state_dict=whole[0], optim_state_dict=whole[1], options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
+    finish(last, again)
+    if rank == 0:
+        dcp_to_torch_save(folder, path + ".pt")
+        found = rl.load(path + ".pt")
+        assert found["model"]["head.weight"].shape == (12, 16) and found["step"] == 3
+        target = {"model": Net().state_dict()}
+        dcp.load(target, checkpoint_id=folder, no_dist=True)
+        close(target["model"]["head.weight"], found["model"]["head.weight"])
+    finish(net, optimizer)
+    dist.destroy_process_group()
