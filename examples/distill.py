@@ -60,9 +60,9 @@ def main():
     example = torch.zeros(1, 1, 28, 28)
 
     def row(name, model):
-        print(f"{name:34}{accuracy(model, test):10.2%}{compress.cost(model, example).parameters:12,}", flush=True)
+        print(f"{name:36}{accuracy(model, test):10.2%}{compress.cost(model, example).parameters:12,}", flush=True)
 
-    print(f"{'network':34}{'accuracy':>10}{'parameters':>12}")
+    print(f"{'network':36}{'accuracy':>10}{'parameters':>12}")
     row("teacher", teacher)
     for name in ("labels", "the teacher's answers", "answers and features"):
         torch.manual_seed(1)
@@ -72,7 +72,8 @@ def main():
         else:
             matching = compress.FeatureMatching(student, teacher, {"8": "8"}) if "features" in name else None
             if matching is not None:  # one pass makes its parameters
-                student(example.expand(2, 1, 28, 28)), teacher(example), matching()
+                pair = example.expand(2, 1, 28, 28)
+                student(pair), teacher(pair), matching()
             parameters = [*student.parameters(), *(matching.parameters() if matching else ())]
             compress.distill(student, teacher, loader, torch.optim.Adam(parameters, lr=3e-3), epochs=args.epochs, temperature=4.0, alpha=0.9, matching=matching)
         row(f"student, from {name}", student)

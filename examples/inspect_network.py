@@ -26,11 +26,13 @@ def network() -> nn.Sequential:
 
 
 def badly_started() -> nn.Sequential:
-    """The same with weights that are far too large, and biases that kill units."""
+    """The same with a tiny layer before a huge one, and biases that kill units."""
     model = network()
     with torch.no_grad():
-        model[3].weight.mul_(40)
-        model[6].bias.fill_(-300)
+        for p in model[0].parameters():
+            p.div_(200)
+        model[3].weight.mul_(200)
+        model[6].bias[:40] = -300
     return model
 
 

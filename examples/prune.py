@@ -69,7 +69,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--root", default="../shared/data", help="the folder that holds MNIST/raw")
     p.add_argument("--epochs", type=int, default=2)
-    p.add_argument("--images", type=int, default=12_000, help="how many training images")
+    p.add_argument("--images", type=int, default=8_000, help="how many training images")
     p.add_argument("--rounds", type=int, default=2, help="how often channels are removed")
     p.add_argument("--amount", type=float, default=0.5, help="the fraction of channels removed each time")
     args = p.parse_args()

@@ -115,7 +115,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--root", default="../shared/data", help="the folder that holds MNIST/raw")
     p.add_argument("--epochs", type=int, default=2)
-    p.add_argument("--images", type=int, default=12_000, help="how many training images")
+    p.add_argument("--images", type=int, default=8_000, help="how many training images")
     args = p.parse_args()
     torch.manual_seed(0)
     digits = datasets.MNIST(args.root, transform=transforms.ToTensor())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 import rushlight as rl
 from rushlight import nn
-from rushlight.inspect.picture import ACCENT, FAINT, INK, WARN, WIDTH, Array, Picture, bare, grid, number
+from rushlight.inspect.picture import ACCENT, FAINT, INK, WARN, WIDTH, Array, Picture, bare, cell, grid, layer_names, number
 from rushlight.tensor.core import unwrap
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -69,20 +69,22 @@ class ActivationMaps(Picture):
 
     maps: dict[str, Array]
     channels: int
+    names: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.order = {name: np.argsort(-m.reshape(m.shape[0], -1).std(1), kind="stable")[:self.channels] for name, m in self.maps.items()}
 
     def _size(self) -> tuple[float, float]:
-        return WIDTH, sum(0.45 + 1.02 * grid(len(self.order[n]))[0] * min(1.15, 8 / grid(len(self.order[n]))[1]) for n in self.maps)
+        grids = [grid(len(self.order[n])) for n in self.maps]
+        return max(c * cell(c) for _, c in grids) + 0.8, sum(0.45 + r * (cell(c) + 0.16) for r, c in grids)
 
     def _draw(self, figure: Any) -> None:
-        heights = [grid(len(self.order[n]))[0] for n in self.maps]
-        parts = figure.subfigures(len(self.maps), 1, height_ratios=[h + 0.4 for h in heights], squeeze=False)[:, 0]
+        grids = [grid(len(self.order[n])) for n in self.maps]
+        parts = figure.subfigures(len(self.maps), 1, height_ratios=[0.45 + r * (cell(c) + 0.16) for r, c in grids], squeeze=False)[:, 0]
         for part, (name, m) in zip(parts, self.maps.items()):
             rows, columns = grid(len(self.order[name]))
             axes = np.atleast_2d(part.subplots(rows, columns, squeeze=False))
-            low, high = min(0.0, float(m.min())), float(m.max())
+            low, high = min(0.0, float(m.min())), float(np.quantile(m[self.order[name]], 0.998)) or 1.0
             shown = None
             for at, ax in enumerate(axes.flat):
                 bare(ax)
@@ -90,8 +92,8 @@ class ActivationMaps(Picture):
                     c = self.order[name][at]
                     shown = ax.imshow(m[c], cmap="magma", vmin=low, vmax=high, interpolation="nearest")
                     ax.set_title(f"{c}", fontsize=7, pad=2)
-            part.suptitle(f"{name}   {m.shape[0]} channels of {m.shape[1]} × {m.shape[2]}", fontsize=10, x=0.01, ha="left", weight="bold")
-            bar = part.colorbar(shown, ax=axes, fraction=0.02, pad=0.01, aspect=14 * rows)
+            part.suptitle(f"{self.names.get(name, name)}   {m.shape[0]} channels of {m.shape[1]} × {m.shape[2]}", fontsize=10, x=0.01, ha="left", weight="bold")
+            bar = part.colorbar(shown, ax=axes, fraction=0.02, pad=0.01, aspect=14 * rows, extend="max" if m.max() > high else "neither")
             bar.outline.set_visible(False)
             bar.ax.tick_params(labelsize=7, length=2)
 
@@ -111,7 +113,7 @@ def activation_maps(model: Any, x: Any, layers: str | Iterable[str] | None = Non
     wrong = [n for n, a in found.items() if a.ndim != 4]
     if wrong or not found:
         raise ValueError(f"activation maps are of layers that give images (N, C, H, W); {wrong or 'this model'} gives none")
-    return ActivationMaps({n: a[image] for n, a in found.items()}, channels)
+    return ActivationMaps({n: a[image] for n, a in found.items()}, channels, layer_names(dict(model.named_modules())))
 
 
 # --- distributions --------------------------------------------------------------------------------------------------------
@@ -120,10 +122,13 @@ FACTS = ("mean", "std", "min", "max", "zeros", "1%", "25%", "50%", "75%", "99%")
 
 @dataclass
 class Distributions(Picture):
-    """``facts[layer]``: mean, std, min, max, quantiles, and ``zeros``, the fraction of exact zeros; ``histograms[layer]``: counts, edges."""
+    """``facts[layer]``: mean, std, min, max, quantiles, and ``zeros``, the fraction of exact zeros; ``histograms[layer]``: counts of the
+    others, and edges, which lie evenly in asinh(x / ``unit``): dense near 0, wide far from it."""
 
     facts: dict[str, dict[str, float]]
     histograms: dict[str, tuple[Array, Array]]
+    unit: float
+    names: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         width = max([5, *map(len, self.facts)])
@@ -139,18 +144,19 @@ class Distributions(Picture):
         names = list(self.facts)
         for at, name in enumerate(names):
             counts, edges = self.histograms[name]
-            middle = (edges[1:] + edges[:-1]) / 2
-            height = 0.85 * np.sqrt(counts / max(1, counts.max()))  # the root keeps tails visible beside a peak at 0
-            left.fill_between(middle, at, at - height, step="mid", color=ACCENT, alpha=0.75, linewidth=0)
+            height = 0.85 * counts / max(1, counts.max())
+            left.fill_between(edges, at, at - np.append(height, height[-1]), step="post", color=ACCENT, alpha=0.75, linewidth=0)
             left.axhline(at, color=FAINT, linewidth=0.6, zorder=0)
             left.plot([self.facts[name]["50%"]] * 2, [at, at - 0.5], color=INK, linewidth=1)
             zeros = self.facts[name]["zeros"]
             right.barh(at - 0.35, zeros, 0.55, color=WARN if zeros > 0.9 else ACCENT)
             right.text(zeros + 0.02, at - 0.35, f"{zeros:.0%}", va="center", fontsize=7)
-        left.set_yticks([i - 0.3 for i in range(len(names))], names)
+        left.set_yticks([i - 0.3 for i in range(len(names))], [self.names.get(n, n) for n in names])
         left.set_ylim(len(names) - 0.7, -1.1)
-        left.set_xscale("symlog", linthresh=self._threshold())
-        left.set_xlabel("activation (linear near 0, logarithmic beyond); bar: median; height: root of density")
+        left.set_xscale("asinh", linear_width=self.unit)
+        left.set_xticks(*_ticks(self.unit, *(f(v[k] for v in self.facts.values()) for f, k in ((min, "min"), (max, "max")))))
+        left.minorticks_off()
+        left.set_xlabel("activation other than 0: linear near 0, logarithmic far from it; dark line: median of all")
         left.set_title("Distribution of activations", loc="left", weight="bold")
         right.set_xlim(0, 1.25)
         right.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
@@ -159,8 +165,14 @@ class Distributions(Picture):
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
 
-    def _threshold(self) -> float:
-        return float(max(1e-6, np.median([v["std"] for v in self.facts.values()])))
+
+def _ticks(unit: float, low: float, high: float) -> tuple[list[float], list[str]]:
+    """0 and the powers of ten beyond the unit, as far as numbers go, at most four on a side."""
+    first = int(np.ceil(np.log10(unit)))
+    last = int(np.floor(np.log10(max(abs(low), abs(high), unit))))
+    powers = [10.0 ** p for p in range(first, last + 1, max(1, (last - first + 1 + 3) // 4))]
+    places = [-p for p in reversed(powers) if -p >= low] + [0.0] + [p for p in powers if p <= high]
+    return places, [f"{p:g}" for p in places]
 
 
 def facts_of(a: Array) -> dict[str, float]:
@@ -169,7 +181,7 @@ def facts_of(a: Array) -> dict[str, float]:
     return dict(zip(FACTS, map(float, (a.mean(), a.std(), a.min(), a.max(), (a == 0).mean(), *quantiles))))
 
 
-def activation_distributions(model: Any, x: Any, layers: str | Iterable[str] | None = None, *, bins: int = 80) -> Distributions:
+def activation_distributions(model: Any, x: Any, layers: str | Iterable[str] | None = None, *, bins: int = 150) -> Distributions:
     """How the outputs of layers are distributed for a batch: numbers, histograms, and a figure with a row per layer.
 
     ValueError for unknown layers.
@@ -181,4 +193,9 @@ def activation_distributions(model: Any, x: Any, layers: str | Iterable[str] | N
     found = record(model, x, layers)
     if not found:
         raise ValueError("no layer gave a tensor: pass layers= with names of modules whose outputs are tensors")
-    return Distributions({n: facts_of(a) for n, a in found.items()}, {n: np.histogram(a, bins) for n, a in found.items()})
+    facts = {n: facts_of(a) for n, a in found.items()}
+    unit = float(max(1e-6, np.median([f["std"] for f in facts.values()])))
+    low, high = (float(np.arcsinh(f([v[k] for v in facts.values()]) / unit)) for f, k in ((min, "min"), (max, "max")))
+    edges = unit * np.sinh(np.linspace(low, max(high, low + 1e-6), bins + 1))
+    edges[0], edges[-1] = min(edges[0], min(v["min"] for v in facts.values())), max(edges[-1], max(v["max"] for v in facts.values()))
+    return Distributions(facts, {n: np.histogram(a[a != 0], edges) for n, a in found.items()}, unit, layer_names(dict(model.named_modules())))

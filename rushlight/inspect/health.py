@@ -10,7 +10,7 @@ import numpy as np
 import rushlight as rl
 from rushlight import nn
 from rushlight.inspect.activations import WORKING, leaves
-from rushlight.inspect.picture import ACCENT, FAINT, WARN, WIDTH, Array, Picture, number
+from rushlight.inspect.picture import ACCENT, FAINT, WARN, WIDTH, Array, Picture, layer_names, number
 from rushlight.tensor.core import unwrap
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Hardtanh, nn.Softplus, nn.Mish)
@@ -27,6 +27,7 @@ class Health(Picture):
     units: dict[str, dict[str, float]]
     gradients: dict[str, dict[str, float]]
     problems: list[str] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         width = max([5, *map(len, self.gradients), *map(len, self.units)])
@@ -51,8 +52,8 @@ class Health(Picture):
         left.barh(range(len(names)), shown, 0.7, color=[WARN if b else ACCENT for b in bad])
         left.axvspan(VANISHES * median, EXPLODES * median, color=FAINT, alpha=0.35, zorder=0, linewidth=0)
         left.set_xscale("log")
-        left.set_xlabel("root mean square of the gradient; shaded: within 100 times of the median")
-        left.set_yticks(range(len(names)), names)
+        left.set_xlabel("rms of the gradient; shaded: within 100 × of the median")
+        left.set_yticks(range(len(names)), [self.names.get(n, n) for n in names])
         left.set_title("Gradients", loc="left", weight="bold")
         kinds = list(self.units)
         dead, full = (np.array([self.units[n][k] for n in kinds]) for k in ("dead", "saturated"))
@@ -65,13 +66,13 @@ class Health(Picture):
         right.set_xlim(0, 1.25)
         right.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
         right.set_xlabel("fraction of units")
-        right.set_yticks(range(len(kinds)), kinds)
+        right.set_yticks(range(len(kinds)), [self.names.get(n, n) for n in kinds])
         right.set_title("Units", loc="left", weight="bold")
         for ax in (left, right):
             ax.invert_yaxis()
             ax.tick_params(axis="y", length=0, labelsize=8)
-        text = "\n".join(self.problems) if self.problems else "no problems found"
-        figure.suptitle(f"loss {number(self.loss)}    {text}", x=0.01, ha="left", fontsize=9, color=WARN if self.problems else ACCENT)
+        text = "\n".join([f"loss {number(self.loss)}", *(self.problems or ["no problems found"])])
+        figure.suptitle(text, x=0.01, ha="left", fontsize=9, color=WARN if self.problems else ACCENT)
 
 
 def health(model: Any, loss_fn: Any, x: Any, target: Any) -> Health:
@@ -105,7 +106,7 @@ def health(model: Any, loss_fn: Any, x: Any, target: Any) -> Health:
     by_id = {id(p): g for p, g in zip(parameters, slopes)}
     units = {n: _units(watched[n], unwrap(t.float())) for n, t in found.items()}
     gradients = {n: _norms(m, by_id) for n, m in leaves(model).items() if isinstance(m, WORKING) and id(m.weight) in by_id}
-    made = Health(float(loss), units, gradients)
+    made = Health(float(loss), units, gradients, names=layer_names(dict(model.named_modules())))
     made.problems = _problems(made, model)
     return made
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from functools import cached_property
-from math import ceil, sqrt
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -50,13 +50,23 @@ class Picture:
 
 
 def grid(count: int, most: int = 8) -> tuple[int, int]:
-    """Rows and columns for so many small pictures.
+    """Rows and columns for so many small pictures, the last row as full as can be.
 
-    >>> grid(16), grid(5), grid(40)
-    ((4, 4), (1, 5), (6, 7))
+    >>> grid(16), grid(5), grid(10)
+    ((2, 8), (1, 5), (2, 5))
     """
-    columns = min(most, count if count <= 6 else ceil(sqrt(count)))
-    return ceil(count / columns), columns
+    rows = ceil(count / most)
+    return rows, ceil(count / rows)
+
+
+def cell(columns: int) -> float:
+    """The inches of one of so many columns of images."""
+    return min(1.6, (WIDTH - 0.8) / columns)
+
+
+def layer_names(modules: dict[str, Any]) -> dict[str, str]:
+    """Names of layers as figures show them: with their type where the name is a number."""
+    return {n: f"{n} {type(m).__name__}" if n.rpartition(".")[2].isdigit() else n for n, m in modules.items()}
 
 
 def bare(axes: Any) -> None:

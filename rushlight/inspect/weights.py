@@ -10,7 +10,7 @@ import numpy as np
 
 from rushlight import nn
 from rushlight.inspect.activations import chosen, facts_of
-from rushlight.inspect.picture import ACCENT, INK, WIDTH, Array, Picture, as_image, bare, grid, number
+from rushlight.inspect.picture import ACCENT, INK, WIDTH, Array, Picture, as_image, bare, cell, grid, layer_names, number
 from rushlight.tensor.core import unwrap
 
 
@@ -79,7 +79,7 @@ class Filters(Picture):
 
     def _size(self) -> tuple[float, float]:
         rows, columns = grid(min(len(self.weight), self.most))
-        return WIDTH, 0.5 + rows * (WIDTH - 1) / columns * (0.95 if columns > 4 else 0.6)
+        return cell(columns) * columns + 0.8, 0.5 + rows * (cell(columns) + 0.16)
 
     def _draw(self, figure: Any) -> None:
         shown = self.weight[:self.most]
@@ -121,4 +121,4 @@ def filters(model: Any, layer: str | None = None, *, most: int = 64) -> Filters:
     weight = values(module.weight)
     if weight.ndim != 4:
         raise ValueError(f"{layer!r} has a weight of shape {weight.shape}; filters are of 2-d convolutions")
-    return Filters(layer or type(module).__name__, weight, most)
+    return Filters(layer_names({layer: module})[layer] if layer else type(module).__name__, weight, most)
