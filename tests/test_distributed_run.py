@@ -57,3 +57,13 @@ def test_options() -> None:
     for wrong, text in ((["--nnodes=1:4", "s.py"], "must be fixed"), (["--nproc_per_node=gpu", "s.py"], "Cuda is not available"), (["--redirects=3", "s.py"], "needs --log_dir")):
         with pytest.raises(ValueError, match=text):
             run.run(run.parse_args(wrong))
+
+
+def test_the_example_of_the_page(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "distributed.md").read_text(encoding="utf8")
+    script = tmp_path / "train.py"
+    script.write_text(page.split("```python\n")[1].split("```")[0])
+    done = launch("--nproc_per_node", "2", str(script), str(tmp_path / "checkpoint"))
+    assert done.returncode == 0, done.stderr
+    assert "rank 0 holds 8385 of 16705 numbers" in done.stdout and "rank 1 holds 8320 of 16705 numbers" in done.stdout, done.stdout
+    assert float(done.stdout.split("loss ")[1]) < 40 and (tmp_path / "checkpoint" / "rank1.pt").exists()
