@@ -1,4 +1,4 @@
-"""The names of torch._C that programs use for the __torch_function__ protocol."""
+"""The names of torch._C that programs use: those of the __torch_function__ protocol, and what torchmetrics calls."""
 
 from __future__ import annotations
 
@@ -7,3 +7,7 @@ from rushlight.tensor.protocol import without_any as DisableTorchFunction  # noq
 from rushlight.tensor.protocol import without_subclasses as DisableTorchFunctionSubclass  # noqa: N812
 
 __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "_disabled_torch_function_impl"]
+
+
+def _log_api_usage_once(event: str) -> None:
+    """PyTorch counts here which of its parts programs use; nothing is counted."""

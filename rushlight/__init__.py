@@ -21,7 +21,7 @@ from rushlight.tensor.core import Tensor  # noqa: F401
 from rushlight.tensor.creation import *  # noqa: F403
 from rushlight.tensor.creation import range_ as range  # noqa: A004,F401
 from rushlight.tensor.device import device  # noqa: F401
-from rushlight.tensor.formats import (channels_last, channels_last_3d, contiguous_format, layout, memory_format, preserve_format,  # noqa: F401
+from rushlight.tensor.formats import (channels_last, channels_last_3d, contiguous_format, jagged, layout, memory_format, preserve_format,  # noqa: F401
                                       sparse_bsc, sparse_bsr, sparse_coo, sparse_csc, sparse_csr, strided)
 from rushlight.tensor.functions import *  # noqa: F403
 from rushlight.tensor.functions.factorizations import TORCH_LEVEL as _factorizations
@@ -89,7 +89,7 @@ _METHODS = frozenset("""abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsin
 clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_ detach detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_ frac_ gcd_ get_device i0_
 index_put_ is_conj is_inference is_neg is_signed lcm_ ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ resize_as_
 resolve_conj resolve_neg round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_""".split())
-_SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "serialization", "vision", "data", "cuda", "backends", "xpu", "accelerator",
+_SUBMODULES = ("nn", "optim", "utils", "autograd", "random", "linalg", "fft", "special", "func", "export", "nested", "_subclasses", "serialization", "vision", "data", "cuda", "backends", "xpu", "accelerator",
                "quasirandom", "testing", "amp", "jit", "distributions", "multiprocessing", "hub", "types", "version", "mps", "cpu", "return_types", "storage",
                "functional", "_C", "_utils", "overrides", "profiler", "signal", "sparse", "masked", "fx", "library", "onnx", "distributed", "futures", "compiler", "_dynamo", "ao", "quantization",
                "inspect", "compress")

@@ -174,3 +174,57 @@ def early_end(rank: int, path: str) -> None:
     if rank == 1:
         os._exit(0)
     dist.all_reduce(rl.ones(2))
+
+
+def hooks_and_uneven_inputs(rank: int, path: str) -> None:
+    """Hooks that compress, and ranks with fewer batches."""
+    from rushlight.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
+    from rushlight.distributed.algorithms.join import Join
+    start(rank, path)
+
+    def make() -> Any:
+        rl.manual_seed(0)
+        return rl.nn.Sequential(rl.nn.Linear(16, 16), rl.nn.Linear(16, 1))
+    rl.manual_seed(5)
+    x = rl.randn(SIZE * 2, 16)
+    plain = make()
+    plain(x).square().mean().backward()
+    power = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=2, start_powerSGD_iter=2, min_compression_rate=1)
+    exact = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=16, start_powerSGD_iter=0, use_error_feedback=False, warm_start=False, min_compression_rate=0.1)
+    cases = [(default_hooks.allreduce_hook, None, 1e-6), (default_hooks.fp16_compress_hook, None, 1e-3), (default_hooks.bf16_compress_hook, None, 1e-2),
+             (default_hooks.fp16_compress_wrapper(default_hooks.allreduce_hook), None, 1e-3), (powerSGD_hook.powerSGD_hook, exact, 1e-5)]
+    for hook, state, tolerance in cases:
+        net = DistributedDataParallel(make())
+        net.register_comm_hook(state, hook)
+        net(x[rank * 2:rank * 2 + 2]).square().mean().backward()
+        for p, q in zip(net.module.parameters(), plain.parameters()):
+            assert rl.allclose(p.grad, q.grad, atol=tolerance, rtol=tolerance), (hook, p.grad, q.grad)
+    net = DistributedDataParallel(make())
+    net.register_comm_hook(power, powerSGD_hook.powerSGD_hook)
+    optimizer, losses = rl.optim.SGD(net.parameters(), lr=0.02), []
+    for _ in range(30):
+        loss = net(x[rank * 2:rank * 2 + 2]).square().mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2 and power.error_dict and power.iter == 30
+    for whole in (True, False):
+        net = DistributedDataParallel(make())
+        optimizer = rl.optim.SGD(net.parameters(), lr=0.1)
+        steps = 2 + rank
+        with Join([net], divide_by_initial_world_size=whole):
+            for i in range(steps):
+                net(x[rank * 2:rank * 2 + 2] + i).square().mean().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        twin = make()
+        optimizer = rl.optim.SGD(twin.parameters(), lr=0.1)
+        for i in range(2 + SIZE - 1):
+            working = [r for r in range(SIZE) if i < 2 + r]
+            sum(twin(x[r * 2:r * 2 + 2] + i).square().mean() for r in working).div(SIZE if whole else len(working)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        for p, q in zip(net.parameters(), twin.parameters()):
+            assert rl.allclose(p, q, atol=1e-5, rtol=1e-4), (whole, p, q)
+    dist.destroy_process_group()

@@ -61,8 +61,10 @@ class Session:
 
     def finish(self) -> None:
         """Everything that the program left behind."""
-        for name, t in self.tensors().items():
-            self.log.append((name, self.facts(name, t), values(t), gradient(t)))
+        tensors = self.tensors()
+        coarse = max((str(t.dtype).removeprefix("torch.") for t in tensors.values()), key=lambda d: TOLERANCE.get(d, 0.0), default="float32")
+        for name, t in tensors.items():
+            self.log.append((name, self.facts(name, t), values(t), gradient(t, coarse)))
         for name, a in self.env.items():
             if isinstance(a, np.ndarray):
                 self.log.append((name, (str(a.dtype), a.copy())))
@@ -80,12 +82,16 @@ def facts(t: Any) -> tuple[Any, ...]:
     return str(t.dtype), tuple(t.shape), strides, offset, t.requires_grad, has_history
 
 
-def gradient(t: Any) -> Any:
-    """What a leaf has accumulated."""
+def gradient(t: Any, coarse: str) -> Any:
+    """What a leaf has accumulated: its dtype, and the numbers with the dtype whose rounding they may show (the coarsest one of the program)."""
     try:
-        return values(t.grad) if t.is_leaf or t.retains_grad else None
+        found = values(t.grad) if t.is_leaf or t.retains_grad else None
     except RuntimeError as e:
         return type(e).__name__
+    if found is None:
+        return None
+    name, numbers = found
+    return name, (max(name, coarse, key=lambda d: TOLERANCE.get(d, 0.0)), numbers)
 
 
 def values(t: Any) -> Any:

@@ -28,6 +28,10 @@ def test_data_parallel_is_training_on_the_whole_batch(tmp_path: Path) -> None:
     together(dist_functions.data_parallel, tmp_path)
 
 
+def test_hooks_and_uneven_inputs(tmp_path: Path) -> None:
+    together(dist_functions.hooks_and_uneven_inputs, tmp_path)
+
+
 def test_parameters_that_are_not_used(tmp_path: Path) -> None:
     together(dist_functions.unused, tmp_path)
 

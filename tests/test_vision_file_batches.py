@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +19,7 @@ from test_vision_transforms_parity import real_pictures
 compiled = pytest.importorskip("rushlight.vision.transforms.compiled.resample", reason="needs llvmlite")
 if not compiled.available():
     pytest.skip("kernels cannot be compiled here", allow_module_level=True)
+from rushlight.vision.datasets.rows import Opened  # noqa: E402
 from rushlight.vision.transforms.compiled.pillow_memory import address  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -117,6 +120,51 @@ def test_resampling_is_pillows(size):
         reference = np.asarray(image.crop((left, top, left + width, top + height)).resize(size[::-1], Image.Resampling.BILINEAR))
         assert np.abs(got.astype(int) - reference).max() <= 1
     del owner
+
+
+JPEGS = {"4:2:0": {"subsampling": 2}, "4:2:2": {"subsampling": 1}, "4:4:4": {"subsampling": 0}, "progressive": {"progressive": True},
+         "restarts": {"restart_marker_rows": 1}, "optimized": {"optimize": True, "quality": 30}}
+
+
+@pytest.mark.parametrize("kind", list(JPEGS))
+def test_upper_rows_are_pillows(tmp_path, kind):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(RNG.integers(0, 256, (203, 171, 3), np.uint8)).resize((310, 407)).save(path, **JPEGS[kind])
+    reference = np.asarray(Image.open(path))
+    for rows in (1, 8, 100, 201, 399, 406, 407):
+        opened = Opened(path)
+        place, owner = opened.pixels(rows)
+        pixels = np.ctypeslib.as_array((ctypes.c_ubyte * (4 * rows * 310)).from_address(place)).reshape(rows, 310, 4)
+        assert np.array_equal(pixels[..., :3], reference[:rows])
+        del owner
+
+
+def test_what_is_not_needed_is_not_decoded(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(RNG.integers(0, 256, (400, 500, 3), np.uint8)).save(path)
+    opened = Opened(path)
+    opened.pixels(40)
+    assert opened.file.tell() < len(opened.file.getvalue()) // 4
+
+
+def test_damage_below_the_window_is_found(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(RNG.integers(0, 256, (400, 500, 3), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(OSError, match="a.jpg.*The picture is damaged"):
+        Opened(path).pixels(40)
+
+
+def test_many_pictures_and_any_number_of_threads(root, monkeypatch):
+    """More than are in memory at a time; the numbers do not depend on the threads."""
+    monkeypatch.setattr(file_batches, "TOGETHER", 5)
+    dataset = datasets.ImageFolder(root, T.Compose(CHAINS["training"]))
+    found = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(file_batches.threads, "count", lambda count=count: count)
+        rl.manual_seed(5)
+        found.append(unwrap(dataset._collated_batch(list(range(12)) * 2)[0]))
+    assert np.array_equal(found[0], found[1]) and np.array_equal(found[0], found[2])
 
 
 def test_memory_of_other_pictures_is_not_taken():

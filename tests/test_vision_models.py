@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import io
 import os
 import subprocess
 import sys
@@ -26,13 +27,13 @@ from rushlight.vision import models
 from rushlight.vision.models import _utils
 
 ALL = [name for name in models.list_models()]
-IMAGE_MODELS = [name for name in ALL if ".detection" not in models.get_model_builder(name).__module__]
+IMAGE_MODELS = [name for name in ALL if models.get_model_builder(name).__module__.split(".")[3] not in ("detection", "video", "optical_flow")]
 SMALL = ["squeezenet1_1", "resnet18", "mobilenet_v3_small", "lraspp_mobilenet_v3_large"]
 COMPARED = IMAGE_MODELS if os.environ.get("RUSHLIGHT_ALL_MODELS") else SMALL
 
 
 def test_the_same_models_are_listed() -> None:
-    absent = ("quantized_", "raft_", "mc3_", "r3d_", "r2plus1d_", "s3d", "swin3d_", "mvit_")
+    absent = ("quantized_",)
     assert ALL == [name for name in torchvision.models.list_models() if not name.startswith(absent)]
     for options in ({"include": "res*"}, {"exclude": ["*1*", "*2*"]}, {"include": ["vgg*", "vit*"], "exclude": "*bn"}):
         theirs = [name for name in torchvision.models.list_models(**options) if not name.startswith(absent)]
@@ -40,7 +41,7 @@ def test_the_same_models_are_listed() -> None:
     assert models.list_models(module=models.segmentation) == torchvision.models.list_models(module=torchvision.models.segmentation)
 
 
-@pytest.mark.parametrize("name", ["", "segmentation", "detection"])
+@pytest.mark.parametrize("name", ["", "segmentation", "detection", "video", "optical_flow"])
 def test_public_names(name: str) -> None:
     mine = getattr(models, name) if name else models
     theirs = getattr(torchvision.models, name) if name else torchvision.models
@@ -72,12 +73,21 @@ def size_of(name: str) -> tuple[int, dict[str, Any]]:
     return (72 if name.startswith("swin") else max(64, *models.get_model_weights(name).DEFAULT.meta["min_size"])), {}
 
 
+def assert_same_state(found: Any, expected: Any) -> None:
+    assert list(found) == list(expected)
+    for key, value in expected.items():
+        assert found[key].dtype == value.dtype and torch.equal(found[key], value), key
+
+
 @pytest.mark.parametrize("name", COMPARED)
 def test_weights_from_a_real_file_and_outputs(name: str) -> None:
     size, options = size_of(name)
     mine, theirs = pair(name, **options)
     fill(theirs)
     mine.load_state_dict(rl.load(as_file(theirs.state_dict())), strict=True)
+    back = io.BytesIO()
+    rl.save(mine.state_dict(), back)
+    assert_same_state(torch.load(io.BytesIO(back.getbuffer()), weights_only=True), theirs.state_dict())
     x = np.random.default_rng(1).standard_normal((2, 3, size, size)).astype(np.float32)
     with rl.no_grad(), torch.no_grad():
         ours, expected = mine(rl.tensor(x)), theirs(torch.from_numpy(x))
@@ -162,7 +172,8 @@ ENUMS = sorted({models.get_model_weights(name).__name__ for name in ALL})
 
 @pytest.mark.parametrize("name", ENUMS)
 def test_weight_enums(name: str) -> None:
-    homes = (torchvision.models, torchvision.models.segmentation, torchvision.models.detection)
+    library = torchvision.models
+    homes = (library, library.segmentation, library.detection, library.video, library.optical_flow)
     theirs = next(getattr(home, name) for home in homes if hasattr(home, name))
     mine = type(models.get_weight(f"{name}.DEFAULT"))
     assert list(mine.__members__) == list(theirs.__members__) and mine.DEFAULT.name == theirs.DEFAULT.name
@@ -194,8 +205,8 @@ def test_unknown_names_say_what_is_near() -> None:
         models.resnet18(weights=models.ResNet34_Weights.DEFAULT)
     with pytest.raises(KeyError, match="IMAGENET1K_V1"):
         models.resnet18(weights="IMAGENET1K_V9")
-    with pytest.raises(AttributeError, match="torchvision.models.video"):
-        models.video  # noqa: B018
+    with pytest.raises(AttributeError, match="torchvision.models.audio"):
+        models.audio  # noqa: B018
 
 
 @pytest.fixture

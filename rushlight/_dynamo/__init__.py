@@ -29,7 +29,7 @@ def graph_break(msg: str = "") -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("config", "eval_frame", "utils"):
+    if name in ("config", "eval_frame", "exc", "utils"):
         return importlib.import_module(f"rushlight._dynamo.{name}")
     if name == "OptimizedModule":
         from rushlight._dynamo.eval_frame import OptimizedModule

@@ -17,6 +17,7 @@ STANDS_FOR = {
     "pytorch_lightning": "rushlight.lightning",
     "lightning": "rushlight.lightning",
     "lightning.pytorch": "rushlight.lightning",
+    "functorch": "rushlight.functorch",
 }
 
 

@@ -48,6 +48,7 @@ class DistributedDataParallel(Module):
         self.gradient_as_bucket_view, self.require_backward_grad_sync = gradient_as_bucket_view, True
         self._chosen, self._waiting, self._missing = chosen, False, []  # type: ignore[var-annotated]
         self._comm_hook: Any = None
+        self.__dict__["_join"], self._working = None, None  # see distributed.algorithms.join
         if init_sync:
             for t in (*module.parameters(), *module.buffers()):
                 self._from_first(t)
@@ -87,7 +88,7 @@ class DistributedDataParallel(Module):
     def _reduce(self, flat: Any) -> Any:
         if self._comm_hook is None:
             all_reduce(flat, ReduceOp.AVG, group=self.process_group)
-            return flat
+            return flat if self._working is None else flat * (self.process_group.size() / self._working)
         state, hook = self._comm_hook
         return hook(state, GradBucket(flat, [p for _, p in self._chosen])).wait()
 
@@ -96,6 +97,63 @@ class DistributedDataParallel(Module):
         if not callable(hook):
             raise TypeError("Communication hook must be callable.")
         self._comm_hook = (state, hook)
+
+    # --- ranks with fewer batches -----------------------------------------------------------------------------------
+    def join(self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False) -> Any:
+        """A context for ranks with different numbers of batches: see `distributed.algorithms.join.Join`.
+
+        Gradients are divided by the number of ranks, or, without ``divide_by_initial_world_size``, of those that still have batches.
+        """
+        from rushlight.distributed.algorithms.join import Join
+        return Join([self], enable, throw_on_early_termination, divide_by_initial_world_size=divide_by_initial_world_size)
+
+    def join_hook(self, divide_by_initial_world_size: bool = True, **kwargs: Any) -> Any:
+        """What this rank does when it has no batches left."""
+        from rushlight.distributed.algorithms.join import JoinHook
+        net, self._divide_by_all = self, divide_by_initial_world_size
+
+        class Hook(JoinHook):
+            """Buffers as in forward, and gradients of 0 as in backward."""
+
+            def main_hook(self) -> None:
+                net._sync_buffers()
+                net._take_part()
+
+            def post_hook(self, is_last_joiner: bool) -> None:
+                net._from_last(is_last_joiner)
+        return Hook()
+
+    @property
+    def join_device(self) -> Any:
+        """The CPU."""
+        from rushlight import device
+        return device("cpu")
+
+    @property
+    def join_process_group(self) -> Any:
+        """The group whose ranks average gradients."""
+        return self.process_group
+
+    def _take_part(self) -> None:
+        from rushlight.tensor.creation import zeros
+        if self.require_backward_grad_sync:
+            self._working = None
+            self._reduce(zeros(sum(p.numel() for _, p in self._chosen), dtype=self._chosen[0][1].dtype))
+
+    def _from_last(self, mine: bool) -> None:
+        """All ranks end with the parameters of the highest one that computed to the end."""
+        import numpy as np
+
+        from rushlight.distributed import exchange
+        said = exchange.gather_arrays(np.array([self.process_group.rank() if mine else -1]), self.process_group)
+        source = max(int(a[0]) for a in said)
+        for t in (*self.module.parameters(), *self.module.buffers()):
+            broadcast(t.detach(), get_global_rank(self.process_group, source), group=self.process_group)
+
+    def _sync_buffers(self) -> None:
+        if self.broadcast_buffers and self.require_backward_grad_sync:
+            for b in self.module.buffers():
+                self._from_first(b)
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
@@ -112,9 +170,12 @@ class DistributedDataParallel(Module):
         if self._missing and state.grad:
             missing, self._missing = self._missing, []
             raise RuntimeError(UNUSED.format(", ".join(missing)))
-        if self.broadcast_buffers and self.require_backward_grad_sync and state.grad:
-            for b in self.module.buffers():
-                self._from_first(b)
+        if self.__dict__["_join"] is not None and state.grad and self.require_backward_grad_sync:
+            from rushlight.distributed.algorithms.join import Join
+            working = Join.notify_join_context(self)
+            self._working = None if self._divide_by_all else working
+        if state.grad:
+            self._sync_buffers()
         return self.module(*inputs, **kwargs)
 
 

@@ -8,6 +8,7 @@ import struct
 import time
 from typing import Any
 
+SMALL = 1 << 16
 _LENGTHS = struct.Struct("<IQ")
 
 
@@ -15,9 +16,12 @@ def send(s: socket.socket, header: Any, payload: bytes | memoryview = b"") -> No
     """One message."""
     text = json.dumps(header).encode()
     view = memoryview(payload).cast("B") if not isinstance(payload, bytes) else payload
-    s.sendall(_LENGTHS.pack(len(text), len(view)) + text)
-    if len(view):
-        s.sendall(view)
+    start = _LENGTHS.pack(len(text), len(view)) + text
+    if len(view) < SMALL:  # one call for both
+        s.sendall(start + bytes(view))
+        return
+    s.sendall(start)
+    s.sendall(view)
 
 
 def receive(s: socket.socket) -> tuple[Any, bytearray]:

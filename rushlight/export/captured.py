@@ -26,6 +26,14 @@ class Captured:
         self.root, self.constants, self.guards, self.aliased = capture.root, capture.constants, capture.guards, capture.aliased
         self.signature, self.in_tree, self.leaves, self.out_tree = signature, in_tree, leaves, out_tree
 
+    @classmethod
+    def of(cls, graph: Graph, root: Any, constants: dict[str, Tensor], signature: Any, in_tree: Any, leaves: list[Any], out_tree: Any) -> Captured:
+        """A captured program from its parts, as a file holds them."""
+        self = cls.__new__(cls)
+        self.graph, self.root, self.constants, self.guards, self.aliased = graph, root, constants, [], []
+        self.signature, self.in_tree, self.leaves, self.out_tree = signature, in_tree, leaves, out_tree
+        return self
+
     @property
     def placeholders(self) -> list[Node]:
         """The inputs."""

@@ -12,6 +12,7 @@ from rushlight.nn import Module
 from rushlight.tensor import protocol
 from rushlight.tensor.core import Tensor
 
+HELPERS = ("where_method", "polygamma_method", "wide", "lying_as")  # not PyTorch's names
 OWN = ("rushlight.tensor", "rushlight.ops", "rushlight.exec", "rushlight.autograd", "rushlight.ir", "rushlight.export")
 _targets: dict[int, tuple[Any, str, str]] = {}
 
@@ -32,6 +33,8 @@ def index() -> None:
             if getattr(f, "_overridable", False):
                 _targets.setdefault(id(f), (f, "function", f.__name__))
     for name, f in list(vars(Tensor).items()):
+        if name in HELPERS:
+            continue
         if isinstance(f, property) and f.fget is not None:
             _targets.setdefault(id(f.fget), (f.fget, "property", name))
         elif callable(f) and _targets.get(id(f), (None, "method", ""))[1] == "method":
@@ -81,3 +84,29 @@ def _spaces(root: Module | None) -> Iterator[Any]:
     for space in first:
         yield space
         yield from [v for k, v in list(space.items()) if type(v) in (dict, list) and v and not k.startswith("__")]
+
+
+# methods that do more than compute
+METHODS_KEPT_OUT = frozenset("""apply_ map_ map2_ numpy tolist register_hook register_post_accumulate_grad_hook backward share_memory_ storage untyped_storage
+data_ptr const_data_ptr module_load set_ reinforce as_subclass cuda xpu new_tensor_ is_shared pin_memory""".split())
+FUNCTIONS_KEPT_OUT = frozenset("from_numpy from_file from_dlpack frombuffer as_tensor_of vmap compile save load".split())
+
+
+def paths() -> dict[str, Any]:
+    """The public functions that files may call, by name: ``torch.nn.functional.relu``."""
+    index()
+    for name in TORCH_LEVEL:  # names that torch itself finds when they are asked for
+        import rushlight
+        getattr(rushlight, name, None)
+    index()
+    out: dict[str, Any] = {}
+    for path in protocol.NAMESPACES:
+        title = {"rushlight.nn.recurrent": "torch"}.get(path, "torch" + path.removeprefix("rushlight"))
+        for name, f in vars(importlib.import_module(path)).items():
+            if getattr(f, "_overridable", False) and name not in FUNCTIONS_KEPT_OUT and not name.startswith("__"):
+                out.setdefault(f"{title}.{name}", f)
+    return out
+
+
+TORCH_LEVEL = ("dropout", "layer_norm", "group_norm", "batch_norm", "instance_norm", "embedding", "embedding_bag", "stft", "istft", "native_layer_norm",
+               "native_group_norm", "native_batch_norm", "convolution", "feature_dropout", "native_dropout")

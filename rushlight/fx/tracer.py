@@ -13,11 +13,12 @@ from rushlight.fx.graph import Graph
 from rushlight.fx.graph_module import GraphModule
 from rushlight.fx.node import map_aggregate
 from rushlight.fx.proxy import Proxy, TracerBase
+from rushlight.leaf_functions import LEAVES
 from rushlight.nn import Module
 from rushlight.nn.parameter import Parameter
 from rushlight.tensor.core import Tensor
 
-_wrapped: list[tuple[dict[str, Any], str]] = []  # functions that stay calls: (globals, name)
+_wrapped = LEAVES  # functions that stay calls: (globals, name)
 
 
 def wrap(fn_or_name: str | Callable[..., Any]) -> Any:

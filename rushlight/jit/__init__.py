@@ -1,7 +1,7 @@
 """torch.jit: programs that script or trace their models get the same behaviour; graphs are compiled by the plan cache anyway.
 
-`script` and `trace` return modules and functions that run as the originals do (with PyTorch's types around them).
-Archives of TorchScript programs are neither written nor run.
+`script` returns modules and functions that run as the originals do (with PyTorch's types around them); `trace` gives the graph of what was called.
+`save` and `load` keep both in files of their own format, which hold no code but checked source; PyTorch's archives are not run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from rushlight.jit.scripted import RecursiveScriptModule, ScriptFunction, ScriptModule, TopLevelTracedModule, TracerWarning
+from rushlight.jit.archive import load, save
+from rushlight.jit.scripted import RecursiveScriptModule, ScriptFunction, ScriptModule, TracerWarning
+from rushlight.jit.traced import LoadedModule, TopLevelTracedModule, Traced, TracedFunction
 
 Attribute = Final
 
@@ -46,33 +48,81 @@ def script(obj: Any, optimize: Any = None, _frames_up: int = 0, _rcb: Any = None
 def trace(func: Any, example_inputs: Any = None, optimize: Any = None, check_trace: bool = True, check_inputs: Any = None, check_tolerance: float = 1e-5,
           strict: bool = True, _force_outplace: bool = False, _module_class: Any = None, _compilation_unit: Any = None, example_kwarg_inputs: Any = None,
           _store_inputs: bool = True) -> Any:
-    """The function or module after one run on the example inputs; with ``check_trace`` a second run must agree (TracerWarning where it does not).
+    """A module or function as the graph of what it calls on the example inputs; it runs on inputs of other sizes, but goes the same way.
 
-    Unlike PyTorch's, the result still follows the Python code for other inputs.
+    Values that the program reads (``if x.sum() > 0``) are fixed, with a TracerWarning. With ``check_trace`` the graph's results must agree with the
+    program's, on ``check_inputs`` too (TracerWarning where they do not). Programs that no graph can hold stay Python functions, and cannot be saved.
+    RuntimeError for results that are no nests of tensors.
+
+    >>> import rushlight as rl
+    >>> trace(lambda x: x * x.shape[0], rl.ones(2))(rl.ones(3))
+    tensor([3., 3., 3.])
     """
     from rushlight.nn import Module
     from rushlight.tensor.core import Tensor
-    from rushlight.testing import assert_close
     if example_inputs is None and example_kwarg_inputs is None:
         raise RuntimeError("example_kwarg_inputs should be a dict when example_inputs is None")
     args = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs or ())
-    kwargs = dict(example_kwarg_inputs or {})
-    for inputs in (args, *(check_inputs or ())):
-        given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        first = func(*given, **kwargs)
-        if check_trace:
-            try:
-                assert_close(func(*given, **kwargs), first, rtol=check_tolerance, atol=check_tolerance, equal_nan=True)
-            except (AssertionError, TypeError) as e:
-                warnings.warn(f"Output of the traced function is not the same when it runs again: {e}", TracerWarning, stacklevel=2)
-    return TopLevelTracedModule(func) if isinstance(func, Module) else ScriptFunction(func)
+    captured, problem = _captured(func, args, dict(example_kwarg_inputs or {}))
+    if captured is None:
+        out = RecursiveScriptModule(func) if isinstance(func, Module) else ScriptFunction(func)
+        out.__dict__["_trace_error"] = problem
+    elif isinstance(func, Module):
+        out = TopLevelTracedModule(func, Traced({"forward": captured}))
+    else:
+        out = TracedFunction(func, captured)
+    if check_trace:
+        _check(func, out, args, dict(example_kwarg_inputs or {}), check_inputs, check_tolerance)
+    return out
 
 
-def trace_module(mod: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-    """`trace` of the methods named in ``inputs``."""
+def _captured(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    from rushlight.export.captured import CaptureError, capture
+    from rushlight.utils._pytree import tree_flatten
+    from rushlight.tensor.core import Tensor
+    try:
+        taken = capture(func, args, kwargs, _read)
+    except CaptureError as e:
+        if str(e).startswith("Only tensors, lists"):
+            raise RuntimeError(str(e)) from None
+        return None, e
+    if not any(isinstance(x, Tensor) for x in tree_flatten((args, kwargs))[0]) or not any(hasattr(x, "op") for x in taken.outputs):
+        raise RuntimeError("Only tensors, lists, tuples of tensors, or dictionary of tensors can be output from traced functions")
+    return taken, None
+
+
+def _read(name: str) -> None:
+    warnings.warn("Converting a tensor to a Python value might cause the trace to be incorrect. We can't record the data flow of Python values, so this value will be "
+                  f"treated as a constant in the future ({name}). This means that the trace might not generalize to other inputs!", TracerWarning, stacklevel=6)
+
+
+def _check(func: Any, traced: Any, args: tuple[Any, ...], kwargs: dict[str, Any], more: Any, tolerance: float) -> None:
+    """Run both on the example inputs and on others, and compare."""
+    from rushlight.random import get_rng_state, set_rng_state
+    from rushlight.tensor.core import Tensor
+    from rushlight.testing import assert_close
+    for given in (args, *(more or ())):
+        inputs = (given,) if isinstance(given, Tensor) else tuple(given)
+        before = get_rng_state()
+        want = func(*inputs, **kwargs)
+        set_rng_state(before)
+        try:
+            assert_close(traced(*inputs, **kwargs), want, rtol=tolerance, atol=tolerance, equal_nan=True)
+        except (AssertionError, TypeError) as e:
+            warnings.warn(f"Output of the traced function does not match the output of the Python function: {e}", TracerWarning, stacklevel=3)
+
+
+def trace_module(mod: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
+    """A module with the methods named in ``inputs`` traced, each on its example inputs."""
+    from rushlight.tensor.core import Tensor
+    methods = {}
     for name, given in inputs.items():
-        trace(getattr(mod, name) if name != "forward" else mod, given, *args, **kwargs)
-    return TopLevelTracedModule(mod)
+        args = (given,) if isinstance(given, Tensor) else tuple(given)
+        captured, problem = _captured(mod if name == "forward" else getattr(mod, name), args, {})
+        if captured is None:
+            raise RuntimeError(f"torch.jit.trace_module: {name} cannot be traced: {problem}")
+        methods[name] = captured
+    return TopLevelTracedModule(mod, Traced(methods))
 
 
 def _same(fn: Any = None, **_: Any) -> Any:
@@ -80,7 +130,13 @@ def _same(fn: Any = None, **_: Any) -> Any:
     return fn
 
 
-unused = export = script_method = interface = _overload = _overload_method = _same
+unused = script_method = interface = _overload = _overload_method = _same
+
+
+def export(fn: Any) -> Any:
+    """The method itself; it is saved along with forward."""
+    fn._exported = True
+    return fn
 
 
 def ignore(drop: Any = False, **kwargs: Any) -> Any:
@@ -118,20 +174,6 @@ def optimize_for_inference(mod: Any, other_methods: Any = None) -> Any:
     return mod
 
 
-def save(m: Any, f: Any, _extra_files: Any = None) -> None:
-    """RuntimeError: TorchScript archives hold compiled programs, which rushlight does not write. Save the state_dict."""
-    raise RuntimeError("torch.jit.save: rushlight writes no TorchScript archives; use torch.save(model.state_dict(), path) and load it into the model's class")
-
-
-def load(f: Any, map_location: Any = None, _extra_files: Any = None, _restore_shapes: bool = False) -> Any:
-    """RuntimeError: programs in TorchScript archives are not run. FileNotFoundError-like ValueError where there is no file."""
-    import os
-    if not hasattr(f, "read") and not os.path.exists(f):
-        raise ValueError(f"The provided filename {f} does not exist")
-    raise RuntimeError("torch.jit.load: rushlight does not run TorchScript programs; build the model's class and load its weights with "
-                       "torch.load(..., weights_only=True)")
-
-
 def enable_onednn_fusion(enabled: bool) -> None:
     """Remembered: graphs are fused whenever plans are built."""
     _fusion[0] = enabled
@@ -144,6 +186,6 @@ def onednn_fusion_enabled() -> bool:
 
 _fusion = [False]
 
-__all__ = ["Attribute", "Final", "RecursiveScriptModule", "ScriptFunction", "ScriptModule", "TopLevelTracedModule", "TracerWarning", "annotate", "export",
+__all__ = ["Attribute", "Final", "LoadedModule", "RecursiveScriptModule", "ScriptFunction", "ScriptModule", "TopLevelTracedModule", "TracerWarning", "annotate", "export",
            "fork", "freeze", "ignore", "is_scripting", "is_tracing", "load", "optimize_for_inference", "save", "script", "script_method", "trace",
            "trace_module", "unused", "wait"]

@@ -38,7 +38,7 @@ class ScriptFunction:
         return _source(self._function)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """RuntimeError: see `torch.jit.save`."""
+        """`torch.jit.save` of this."""
         from rushlight import jit
         jit.save(self, *args, **kwargs)
 
@@ -47,7 +47,7 @@ class ScriptModule(Module):
     """The base of scripted modules; a subclass of its own is an ordinary module."""
 
     def save(self, f: Any, _extra_files: Any = None) -> None:
-        """RuntimeError: see `torch.jit.save`."""
+        """`torch.jit.save` of this."""
         from rushlight import jit
         jit.save(self, f, _extra_files)
 
@@ -103,7 +103,3 @@ class RecursiveScriptModule(ScriptModule):
 
     def extra_repr(self) -> str:
         return f"original_name={self.original_name}"
-
-
-class TopLevelTracedModule(RecursiveScriptModule):
-    """A traced module."""

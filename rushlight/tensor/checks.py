@@ -30,8 +30,13 @@ def _check_is_size(i: Any, message: Callable[[], str] | None = None, *, max: Any
 
 
 def _assert(condition: Any, message: str) -> None:
-    """AssertionError(message) unless the condition holds."""
-    assert condition, message
+    """AssertionError(message) unless the condition holds; of a value that is being traced it becomes part of the graph."""
+    from rushlight.tensor.core import Tensor
+    override = None if isinstance(condition, (bool, Tensor)) else getattr(type(condition), "__torch_function__", None)
+    if override is not None:
+        override(_assert, (type(condition),), (condition, message), {})
+    elif not condition:
+        raise AssertionError(message)
 
 
 def swap_tensors(t1: Any, t2: Any) -> None:

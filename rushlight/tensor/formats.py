@@ -19,7 +19,7 @@ class memory_format:  # noqa: N801
 
 
 class layout:  # noqa: N801
-    """How a tensor is stored; here always strided."""
+    """How a tensor is stored."""
 
     def __init__(self, name: str):
         self.name = name
@@ -32,5 +32,5 @@ contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last", (0, 2, 3, 1))
 channels_last_3d = memory_format("channels_last_3d", (0, 2, 3, 4, 1))
-strided, sparse_coo, sparse_csr, sparse_csc, sparse_bsr, sparse_bsc = (
-    layout(n) for n in ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc"))
+strided, sparse_coo, sparse_csr, sparse_csc, sparse_bsr, sparse_bsc, jagged = (
+    layout(n) for n in ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged"))

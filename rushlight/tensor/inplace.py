@@ -94,6 +94,8 @@ def assign(t: Tensor, new: Tensor, take: bool = False, severs: bool = False) -> 
     check_in_place(t, new)
     s = t._spec
     if new._spec.dtype is not s.dtype:
+        if new._rg and new._spec.shape != s.shape:
+            new = functions().expand(new, s.shape)  # its gradient is cast before it is summed
         new, take = functions().cast(new, s.dtype), True
     if new._spec.shape != s.shape:
         new, take = functions().expand(new, s.shape), False

@@ -632,6 +632,19 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
+def index(self: Tensor, positions: Any, dims: Any) -> Any:
+    """The tensor with the dimensions at these positions indexed by first-class dims: see `functorch.dim`.
+
+    >>> import rushlight as rl
+    >>> from rushlight.functorch.dim import dims
+    >>> i = dims()
+    >>> rl.ones(2, 3).index(0, i).sum(i)
+    tensor([2., 2., 2.])
+    """
+    from rushlight.functorch.dim import indexing
+    return indexing.index(self, positions, dims)
+
+
 def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     """Store one value on the main diagonal; wrap goes on below a tall matrix's square."""
     if len(self._spec.shape) < 2:

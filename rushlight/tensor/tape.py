@@ -27,6 +27,9 @@ class AccumulateGrad(GradFn):
     def backward(self, grads: list[Any]) -> Any:
         leaf = self.variable
         new = grads[0]
+        if leaf._grad_fn is not None:
+            raise RuntimeError("leaf variable has been moved into the graph interior: it was written in place after it had been used. Use x = x + y, or "
+                               "write under torch.no_grad().")
         if new is not None and leaf._rg:
             accumulate(leaf, new)
             post = leaf.__dict__.get("_post_accumulate_hooks")

@@ -118,6 +118,9 @@ def spread_into(part: Spec, whole: Spec) -> Any:
         return _spread_across(part, whole)
 
     def back(g: Tensor) -> Tensor:
+        if not part.numel:
+            from rushlight.tensor.core import zeros
+            return as_spec(zeros(spec(g._spec.dtype, whole.shape)), spec(g._spec.dtype, whole.shape))
         low = min(whole.offset, part.offset)
         size = max(whole.extent(), part.extent()) - low
         d = g._spec.dtype

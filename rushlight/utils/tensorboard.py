@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from typing import Any
 
 try:
     import tensorboardX
+    from tensorboardX.summary import hparams
 except ImportError:
     raise ModuleNotFoundError("torch.utils.tensorboard needs tensorboardX: pip install 'rushlight[tensorboard]'", name="tensorboardX") from None
 
 from rushlight.tensor.core import Tensor
 
 __all__ = ["FileWriter", "SummaryWriter"]
+
+_files = itertools.count()  # part of the names, so that two files made within one second differ
 
 
 def _plain(value: Any) -> Any:
@@ -40,7 +45,7 @@ class SummaryWriter(tensorboardX.SummaryWriter):  # type: ignore[misc]
     def __init__(self, log_dir: Any = None, comment: str = "", purge_step: int | None = None, max_queue: int = 10, flush_secs: int = 120,
                  filename_suffix: str = ""):
         super().__init__(logdir=None if log_dir is None else str(log_dir), comment=comment, purge_step=purge_step, max_queue=max_queue,
-                         flush_secs=flush_secs, filename_suffix=filename_suffix)
+                         flush_secs=flush_secs, filename_suffix=f".{os.getpid()}.{next(_files)}{filename_suffix}")
 
     def get_logdir(self) -> str:
         """The folder."""
@@ -61,11 +66,17 @@ class SummaryWriter(tensorboardX.SummaryWriter):  # type: ignore[misc]
         super().add_scalars(main_tag, {k: _number(v) for k, v in tag_scalar_dict.items()}, global_step, walltime)
 
     def add_hparams(self, hparam_dict: dict[str, Any], metric_dict: dict[str, Any], hparam_domain_discrete: Any = None,
-                    run_name: str | None = None, global_step: Any = None) -> None:
+                    run_name: str | None = None, global_step: Any = None) -> Any:
         """Hyper-parameters and the values they led to. TypeError for anything but two dicts."""
         if not isinstance(hparam_dict, dict) or not isinstance(metric_dict, dict):
             raise TypeError("hparam_dict and metric_dict should be dictionary.")
-        super().add_hparams(_plain(hparam_dict), {k: _number(v) for k, v in metric_dict.items()}, name=run_name, global_step=global_step)
+        parameters, values = _plain(hparam_dict), {k: _number(v) for k, v in metric_dict.items()}
+        if run_name != ".":
+            return super().add_hparams(parameters, values, name=run_name, global_step=global_step)
+        for summary in hparams(parameters, values):  # a second file in this folder could get this one's name
+            self.file_writer.add_summary(summary)
+        for tag, value in values.items():
+            self.add_scalar(tag, value, global_step)
 
     def add_graph(self, model: Any, input_to_model: Any = None, verbose: bool = False, use_strict_trace: bool = True) -> None:
         """Not available: RuntimeError."""

@@ -7,6 +7,9 @@ import os
 import warnings
 from typing import Any
 
+from rushlight.distributed.checkpoint import pieces
+from rushlight.distributed.checkpoint import planner as planners
+
 LIST = "ranks.json"
 
 
@@ -43,8 +46,8 @@ def _barrier() -> None:
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """Objects with a state_dict of their own are saved by it."""
-    return {k: v.state_dict() if hasattr(v, "state_dict") and callable(v.state_dict) else v for k, v in state.items()}
+    """Objects with a state_dict of their own are saved by it, DTensors by this rank's pieces."""
+    return {k: pieces.packed(v.state_dict() if hasattr(v, "state_dict") and callable(v.state_dict) else v) for k, v in state.items()}
 
 
 def save(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_writer: Any = None, planner: Any = None, process_group: Any = None,
@@ -54,8 +57,7 @@ def save(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_write
     ValueError without a folder; CheckpointException where it holds a checkpoint and the writer may not overwrite it.
     """
     from rushlight.serialization import save as write
-    if planner is not None:
-        raise NotImplementedError("torch.distributed.checkpoint.save(planner=…): rushlight writes what each rank holds; leave the planner out")
+    planners.check(planner, "save", "rushlight writes what each rank holds; leave the planner out")
     folder = checkpoint_id if checkpoint_id is not None else getattr(storage_writer, "path", None)
     if folder is None:
         raise ValueError("torch.distributed.checkpoint.save needs a checkpoint_id or a storage_writer")
@@ -88,8 +90,7 @@ def load(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_reade
     A rank beyond those that wrote reads rank 0's file. CheckpointException where the folder, a key or a shape is missing or other.
     """
     from rushlight.serialization import load as read
-    if planner is not None:
-        raise NotImplementedError("torch.distributed.checkpoint.load(planner=…): rushlight reads what each rank wrote; leave the planner out")
+    planners.check(planner, "load", "rushlight reads what each rank wrote; leave the planner out")
     folder = checkpoint_id if checkpoint_id is not None else getattr(storage_reader, "path", None)
     if folder is None:
         raise ValueError("torch.distributed.checkpoint.load needs a checkpoint_id or a storage_reader")
@@ -100,28 +101,38 @@ def load(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_reade
     with open(place, encoding="utf8") as f:
         ranks = json.load(f)["ranks"]
     rank = 0 if no_dist else _rank()[0]
-    _fill(state_dict, read(os.path.join(folder, f"rank{rank if rank < ranks else 0}.pt")), "")
+    mine = rank if rank < ranks else 0
+    files = pieces.Files([os.path.join(folder, f"rank{r}.pt") for r in range(ranks)], read)
+    found = files[mine]
+    if isinstance(planner, planners._EmptyStateDictLoadPlanner):
+        for key in [k for k in found if planner.wants(k)]:
+            state_dict[key] = pieces.unpacked(found[key], None, files, (key,))
+        return
+    _fill(state_dict, found, "", files, (), getattr(planner, "allow_partial_load", False))
 
 
-def _fill(target: dict[str, Any], found: dict[str, Any], path: str) -> None:
+def _fill(target: dict[str, Any], found: dict[str, Any], path: str, files: pieces.Files, keys: tuple[Any, ...], partial: bool) -> None:
     from rushlight.autograd.grad_mode import no_grad
     from rushlight.tensor.core import Tensor
     for key, value in target.items():
         name = f"{path}{key}"
         if key not in found:
+            if partial:
+                continue
             raise CheckpointException(f"Missing key in checkpoint state_dict: {name}.")
-        new = found[key]
+        new, here = found[key], (*keys, key)
         if isinstance(value, Tensor):
+            new = pieces.unpacked(new, value, files, here)
             if not isinstance(new, Tensor) or new.shape != value.shape:
                 raise CheckpointException(f"Size mismatch between saved {getattr(new, 'shape', type(new).__name__)} and current: {value.shape} for {name}")
             with no_grad():
                 value.copy_(new)  # type: ignore[attr-defined]
         elif hasattr(value, "load_state_dict"):
-            value.load_state_dict(new)
+            value.load_state_dict(pieces.unpacked(new, value.state_dict(), files, here))
         elif isinstance(value, dict) and isinstance(new, dict) and value:
-            _fill(value, new, name + ".")
+            _fill(value, new, name + ".", files, here, partial)
         else:
-            target[key] = new
+            target[key] = pieces.unpacked(new, value, files, here)
 
 
 def save_state_dict(state_dict: dict[str, Any], storage_writer: Any, process_group: Any = None, coordinator_rank: int = 0, no_dist: bool = False,

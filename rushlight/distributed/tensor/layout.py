@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.distributed.tensor.placement import Placement, Shard
+from rushlight.distributed.tensor.placement import Placement, Shard, cut_order
 
 
 def chunk(n: int, parts: int, i: int) -> tuple[int, int]:
@@ -20,9 +20,10 @@ def chunk(n: int, parts: int, i: int) -> tuple[int, int]:
 def box(shape: tuple[int, ...], sizes: tuple[int, ...], place: tuple[int, ...], placements: tuple[Placement, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(shape, offset) of the piece at a place of a mesh of these sizes. A dimension cut twice is cut first by the mesh's first dimension."""
     shape_, offset = list(shape), [0] * len(shape)
-    for parts, i, p in zip(sizes, place, placements):
+    for k in cut_order(placements):
+        p = placements[k]
         if isinstance(p, Shard):
-            low, high = chunk(shape_[p.dim], parts, i)
+            low, high = chunk(shape_[p.dim], sizes[k], place[k])
             offset[p.dim] += low
             shape_[p.dim] = high - low
     return tuple(shape_), tuple(offset)

@@ -10,7 +10,7 @@ from typing import Any
 from rushlight.autograd.function import Function
 from rushlight.distributed import exchange
 from rushlight.distributed.tensor.layout import chunk
-from rushlight.distributed.tensor.placement import Partial, Placement, Replicate, Shard
+from rushlight.distributed.tensor.placement import Partial, Placement, Replicate, Shard, cut_order
 
 LINEAR = ("sum", "avg")
 
@@ -38,8 +38,7 @@ class Gather(Function):
 
     @staticmethod
     def forward(ctx: Any, t: Any, g: Any, dim: int) -> Any:
-        ctx.g, ctx.dim = g, dim
-        ctx.sizes = None
+        ctx.dim = dim
         parts = exchange.gather(t, g)
         ctx.low = sum(p.shape[dim] for p in parts[:g.rank()])
         ctx.length = t.shape[dim]
@@ -96,7 +95,6 @@ class Swap(Function):
     @staticmethod
     def forward(ctx: Any, t: Any, g: Any, old: int, new: int) -> Any:
         ctx.g, ctx.old, ctx.new = g, old, new
-        ctx.lengths = [0]
         return join(exchange.exchange(pieces(t, g.size(), new), g), old)
 
     @staticmethod
@@ -165,13 +163,34 @@ def redistribute(t: Any, mesh: Any, old: tuple[Placement, ...], new: tuple[Place
     """
     if old == new:
         return t
-    now = list(old)
-    for d in reversed(range(mesh.ndim)):
-        nested = isinstance(old[d], Shard) and any(old[k] != new[k] and old[d] in (old[k], new[k]) for k in range(d))
-        into = isinstance(new[d], Shard) and old[d] != new[d] and sum(p == new[d] for p in (*old, *new)) > 1
-        if nested or into or (old[d] != new[d] and sum(p == old[d] for p in (*old, *new)) > 1 and isinstance(old[d], Shard)):
-            t = step(t, mesh.get_group(d), now[d], Replicate())
+    now, steady = list(old), _steady(old, new)
+    for d in reversed(cut_order(old)):
+        p = old[d]
+        if isinstance(p, Shard) and not steady[d] and not _alone(old, new, d):
+            t = step(t, mesh.get_group(d), p, Replicate())
             now[d] = Replicate()
-    for d in range(mesh.ndim):
+    for d in cut_order(new):
         t = step(t, mesh.get_group(d), now[d], new[d])
     return t
+
+
+def _steady(old: tuple[Placement, ...], new: tuple[Placement, ...]) -> list[bool]:
+    """Which cuts stay: those that are the same, with the same cuts of the same dimension of the tensor before them."""
+    steady = [a == b for a, b in zip(old, new)]
+    for order in (cut_order(old), cut_order(new)):
+        for placements in (old, new):
+            broken = set()
+            for d in order:
+                p = placements[d]
+                if isinstance(p, Shard):
+                    if p.dim in broken:
+                        steady[d] = False
+                    if not steady[d]:
+                        broken.add(p.dim)
+    return steady
+
+
+def _alone(old: tuple[Placement, ...], new: tuple[Placement, ...], d: int) -> bool:
+    """Whether no other dimension of the mesh cuts what this one cuts, before or after: then one step does it."""
+    mine = {p.dim for p in (old[d], new[d]) if isinstance(p, Shard)}
+    return not any(isinstance(p, Shard) and p.dim in mine for k in range(len(old)) if k != d for p in (old[k], new[k]))

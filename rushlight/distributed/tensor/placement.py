@@ -55,6 +55,30 @@ class Shard(Placement):
         return f"S({self.dim})"
 
 
+class StridedShard(Shard):
+    """A Shard whose cut comes after those of the mesh's later dimensions: how data parallelism cuts what tensor parallelism has cut before."""
+
+    __slots__ = ("split_factor",)
+
+    def __init__(self, dim: int, *, split_factor: int):
+        super().__init__(dim)
+        self.split_factor = split_factor
+
+    def __repr__(self) -> str:
+        return f"_StridedShard(dim={self.dim}, sf={self.split_factor})"
+
+    def __str__(self) -> str:
+        return f"_S({self.dim}, {self.split_factor})"
+
+
+_StridedShard = StridedShard
+
+
+def cut_order(placements: tuple[Placement, ...]) -> list[int]:
+    """The dimensions of the mesh in the order in which they cut."""
+    return sorted(range(len(placements)), key=lambda d: isinstance(placements[d], StridedShard))
+
+
 class Replicate(Placement):
     """Every rank holds the whole."""
 
@@ -120,6 +144,6 @@ def normal(placements: Any, mesh: Any, ndim: int, default: Placement | None = No
         if isinstance(p, Shard):
             if not -ndim <= p.dim < ndim:
                 raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {p.dim}): {p!r} for a tensor of {ndim} dimensions")
-            p = Shard(p.dim % ndim) if p.dim < 0 else p
+            p = Shard(p.dim % ndim) if p.dim < 0 and type(p) is Shard else p
         out.append(p)
     return tuple(out)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rushlight.distributed.tensor.placement import Partial, Placement, Replicate, Shard, _Partial
+from rushlight.distributed.tensor.placement import Partial, Placement, Replicate, Shard, _Partial, _StridedShard
 
-__all__ = ["Partial", "Placement", "Replicate", "Shard", "_Partial"]
+__all__ = ["Partial", "Placement", "Replicate", "Shard", "_Partial", "_StridedShard"]

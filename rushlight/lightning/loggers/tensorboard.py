@@ -80,8 +80,7 @@ class TensorBoardLogger(FolderLogger):
         elif not isinstance(metrics, dict):
             metrics = {"hp_metric": metrics}
         if metrics:
-            self.log_metrics(metrics, 0 if step is None else step)
-            self.experiment.add_hparams(flat, metrics, run_name=".", global_step=step)
+            self.experiment.add_hparams(flat, self._named(metrics), run_name=".", global_step=0 if step is None else step)
 
     @rank_zero_only
     def save(self) -> None:

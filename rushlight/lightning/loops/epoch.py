@@ -202,15 +202,15 @@ class TrainingEpochLoop:
         """Whether validation comes after this batch."""
         trainer = self.trainer
         every, last = trainer.val_check_batch, self.batch_progress.is_last_batch
-        if not self.validation_epoch():
-            return False
-        if (last and every == INFINITE) or (trainer.should_stop and trainer.fit_loop.can_stop_early):
-            return True
-        if every == INFINITE:
+        if trainer.should_stop and trainer.fit_loop.can_stop_early:
+            due = True
+        elif every == INFINITE:
             limit = trainer.limit_train_batches
-            return (self.batch_idx + 1) % limit == 0 if isinstance(limit, int) and not isinstance(limit, bool) else last
-        count = self.total_batch_idx if trainer.check_val_every_n_epoch is None else self.batch_idx
-        return bool((count + 1) % every == 0)
+            due = last or (isinstance(limit, int) and (self.batch_idx + 1) % limit == 0)
+        else:
+            count = self.total_batch_idx if trainer.check_val_every_n_epoch is None else self.batch_idx
+            due = (count + 1) % every == 0
+        return due and self.validation_epoch()
 
     # --- checkpoints -----------------------------------------------------------------------------------------------
     def state_dict(self, prefix: str) -> dict[str, Any]:

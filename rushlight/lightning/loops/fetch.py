@@ -7,6 +7,7 @@ from typing import Any
 
 from rushlight.lightning.utilities.combined_loader import CombinedLoader
 from rushlight.lightning.utilities.data import sized_len
+from rushlight.lightning.utilities.seed import raw_rng_states, set_rng_states
 
 INFINITE = float("inf")
 _NOTHING = object()
@@ -25,6 +26,7 @@ class Fetcher:
         self.done = self.length == 0
         self._iterator: Iterator[Any] | None = None
         self._ahead: Any = _NOTHING
+        self.before_ahead: Any = None  # the random numbers with which the batch ahead was made
 
     def __iter__(self) -> Iterator[Any]:
         single = self.loader.flattened if self.loader._mode != "sequential" and not isinstance(self.loader.iterables, (list, tuple, dict)) else None
@@ -49,14 +51,17 @@ class Fetcher:
         item = next(self._iterator) if self._ahead is _NOTHING else self._ahead
         if item is None:
             raise StopIteration
+        self.before_ahead = raw_rng_states()
         self._ahead = next(self._iterator, None)
         self.fetched += 1
         self.done = self._ahead is None
         return item  # type: ignore[no-any-return]
 
-    def skip(self, batches: int) -> None:
-        """Pass over batches that an interrupted epoch has used."""
-        for _ in range(batches):
+    def skip(self, batches: int, before_ahead: Any = None) -> None:
+        """Pass over batches that an interrupted epoch has used; the batch ahead is made with the same random numbers again."""
+        for i in range(batches):
+            if i == batches - 1 and before_ahead is not None and self._ahead is not _NOTHING:
+                set_rng_states(before_ahead)
             if next(self, None) is None:
                 break
 

@@ -63,6 +63,11 @@ class FitLoop:
         return self.epoch_loop.accumulating
 
     @property
+    def resumes_amid_epoch(self) -> bool:
+        """Whether the run is going on within an epoch of a checkpoint."""
+        return self.restored is not None and (self.restored["cut"] or self.restored["phase"] not in ("epoch_end", "finished"))
+
+    @property
     def can_stop_early(self) -> bool:
         """Whether the fewest epochs and steps are done."""
         epochs = not self.min_epochs or self.epoch_progress.current.processed >= self.min_epochs
@@ -224,6 +229,7 @@ class FitLoop:
         cut = phase in ("epoch_end", "finished") and current.ready > 0 and not loop.last_batch
         return {"phase": phase, "cut": cut, "rng": self.at_epoch_start if self.fetcher_is_fresh else rng_states(),
                 "epoch_rng": self.at_epoch_start,
+                "ahead_rng": rng_states(self.fetcher.before_ahead) if self.fetcher is not None and self.fetcher.before_ahead else None,
                 "callback_metrics": dict(trainer.callback_metrics) if trainer.lr_scheduler_configs else {},
                 "results": loop._results.state_dict() if phase != "finished" else []}
 
@@ -245,7 +251,7 @@ class FitLoop:
             phase = "finished"
         elif batch.completed == batch.processed - 1:
             phase = "batch"
-        return {"phase": phase, "cut": False, "rng": None, "epoch_rng": None, "callback_metrics": {}, "results": []}
+        return {"phase": phase, "cut": False, "rng": None, "epoch_rng": None, "ahead_rng": None, "callback_metrics": {}, "results": []}
 
     def _undo_cut(self) -> None:
         """An epoch that max_steps, or a wish to stop, ended before its last batch is not over."""
@@ -281,16 +287,18 @@ class FitLoop:
             return self._begin_epoch()
         loop._results.load_state_dict(state["results"])
         used = loop.batch_progress.current
-        if state["phase"] == "starting":  # its step had not been taken
+        if state["phase"] == "starting":  # its step had not been taken: the batch comes again
+            loop.batch_progress.is_last_batch = False
             for counts in (loop.batch_progress.total, used):
                 counts.ready = counts.started = counts.processed
         self._pass_over(used.ready, state)
+        self.trainer._metrics.shown["callback"].update(state["callback_metrics"])
+        self.trainer._metrics.amid_epoch = used.ready > 0
         if state["phase"] == "batch":
             for counts in (loop.batch_progress.total, used):
                 counts.completed = counts.processed
             loop.after_batch()
         elif state["phase"] == "validation":
-            self.trainer._metrics.shown["callback"].update(state["callback_metrics"])
             loop.after_validation()
 
     def _pass_over(self, batches: int, state: dict[str, Any]) -> None:
@@ -305,7 +313,7 @@ class FitLoop:
             self.fetcher.fetched = batches  # type: ignore[union-attr]
         elif not self.epoch_loop.batch_progress.is_last_batch:
             self._new_iterator()
-            self.fetcher.skip(batches)  # type: ignore[union-attr]
+            self.fetcher.skip(batches, state["ahead_rng"])  # type: ignore[union-attr]
         else:
             self.at_epoch_start = rng_states()
         if state["rng"] is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rushlight.lightning.loops.evaluation import without_gradients
 from rushlight.lightning.loops.fetch import Fetcher
-from rushlight.lightning.loops.progress import BatchProgress
+from rushlight.lightning.loops.progress import Progress
 from rushlight.lightning.utilities.overrides import takes
 from rushlight.tensor.core import realize_pending
 
@@ -17,7 +17,8 @@ class PredictionLoop:
 
     def __init__(self, trainer: Any, inference_mode: bool = True):
         self.trainer, self.inference_mode = trainer, inference_mode
-        self.batch_progress = BatchProgress()
+        self.batch_progress = Progress()
+        self.is_last_batch = False
         self.return_predictions = True
         self.loader: Any = None
         self.limits: list[Any] = []
@@ -81,7 +82,7 @@ class PredictionLoop:
 
     def _step(self, batch: Any, batch_idx: int, index: tuple[int, ...]) -> Any:
         trainer, hooks, progress = self.trainer, self.trainer.hooks, self.batch_progress
-        progress.is_last_batch = self.fetcher.done  # type: ignore[union-attr]
+        self.is_last_batch = self.fetcher.done  # type: ignore[union-attr]
         batch = trainer._to_device(batch, index[0] if index else 0)
         progress.add("ready")
         hooks.run("on_predict_batch_start", batch, batch_idx, *index)

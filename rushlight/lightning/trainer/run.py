@@ -81,12 +81,12 @@ class Runs:
         self.hooks.call("configure_sharded_model")
         self.hooks.call("configure_model")
         self.hooks.refresh()
+        self.precision_plugin.convert_module(model)  # before its parameters are restored, so that none is rounded
         restorer = checkpoint.Restorer(self, ckpt_path)
         restorer.model_and_callbacks()
         self._metrics.forget()
         self._transfers = any(is_overridden(name, holder) for name in _TRANSFER for holder in (model, self.datamodule) if holder is not None)
         self._converts = type(self.precision_plugin).convert_input is not _plain_precision().convert_input
-        self.precision_plugin.convert_module(model)
         self._own_clipping = is_overridden("configure_gradient_clipping", model)
         if fitting:
             self._connect_optimizers()
@@ -120,7 +120,7 @@ class Runs:
 
     def _sanity_check(self: Any) -> None:
         loop = self.fit_loop.epoch_loop.val_loop
-        if not (self.enable_validation and self.num_sanity_val_steps > 0 and self.fit_loop.restored is None):
+        if not (self.enable_validation and self.num_sanity_val_steps > 0) or self.fit_loop.resumes_amid_epoch:
             return
         stage, self.state.stage = self.state.stage, RunningStage.SANITY_CHECKING
         self._metrics.forget()

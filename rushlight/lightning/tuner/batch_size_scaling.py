@@ -73,7 +73,7 @@ def _samples(trainer: Any) -> int | None:
 
 def _power(fits: Callable[[int], bool], size: int, trials: int, samples: Callable[[], int | None]) -> int:
     best = size
-    for _ in range(trials):
+    for _ in range(trials + 1):  # so many doublings; the last size is tried, too
         if not fits(size):
             return max(1, size // 2)
         best = size

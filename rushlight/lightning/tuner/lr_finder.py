@@ -30,14 +30,13 @@ class _LRFinder:
     def suggestion(self, skip_begin: int = 10, skip_end: int = 1) -> float | None:
         """The rate where the loss falls steepest; None where too few steps were run."""
         losses = np.array(self.results["loss"][skip_begin:-skip_end])
-        losses = losses[np.isfinite(losses)]
-        if len(losses) < 2:
+        places = np.flatnonzero(np.isfinite(losses))
+        if len(places) < 2:
             rank_zero_warn("Failed to compute suggestion for learning rate because there are not enough points. Increase the loop iteration limits"
                            " or the size of your dataset/dataloader.")
             self._optimal_idx = None
             return None
-        steepest = int(np.gradient(losses).argmin())
-        self._optimal_idx = steepest + skip_begin
+        self._optimal_idx = int(places[np.gradient(losses[places]).argmin()]) + skip_begin
         return self.results["lr"][self._optimal_idx]
 
     def plot(self, suggest: bool = False, show: bool = False, ax: Any = None) -> Any:
@@ -63,7 +62,7 @@ class _LRFinder:
 
     def rate(self, step: int) -> float:
         """The rate of a step."""
-        share = step / self.num_training
+        share = (step + 1) / self.num_training if step else 0.0  # from lr_min at the first step to lr_max at the last
         if self.mode == "linear":
             return self.lr_min + share * (self.lr_max - self.lr_min)
         return self.lr_min * (self.lr_max / self.lr_min) ** share
@@ -91,9 +90,10 @@ class _Recorder(Callback):
         self.finder.results["lr"].append(self.finder.rate(step - 1))
         loss = outputs.get("loss") if isinstance(outputs, dict) else None
         if loss is None:
+            self.finder.results["loss"].append(float("nan"))
             return
         self.average = SMOOTH * self.average + (1 - SMOOTH) * float(loss)
-        smooth = self.average / (1 - SMOOTH ** step)
+        smooth = self.average / (1 - SMOOTH ** (step + 1))
         if self.threshold is not None and step > EARLIEST and not smooth <= self.threshold * self.best:
             trainer.should_stop = True
         if smooth < self.best or step == 1:

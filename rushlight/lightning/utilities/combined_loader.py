@@ -16,8 +16,8 @@ class CombinedLoader:
     Modes: "min_size" ends with the shortest loader, "max_size_cycle" begins shorter ones again until the longest ends,
     "max_size" gives None for those that have ended, "sequential" reads one after the other. ValueError for another mode.
 
-    >>> [batch for batch, i, loader in CombinedLoader({"a": [1, 2], "b": [3]}, "max_size_cycle")]
-    [{'a': 1, 'b': 3}, {'a': 2, 'b': 3}]
+    >>> [batch for batch, i, loader in CombinedLoader({"a": range(2), "b": range(8, 9)}, "max_size_cycle")]
+    [{'a': 0, 'b': 8}, {'a': 1, 'b': 8}]
     """
 
     def __init__(self, iterables: Any, mode: str = "min_size"):

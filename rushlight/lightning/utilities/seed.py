@@ -65,11 +65,17 @@ def pl_worker_init_function(worker_id: int, rank: int | None = None) -> None:
     _seed((base + (rank or 0) * 7919) % (LARGEST + 1))
 
 
-def rng_states() -> dict[str, Any]:
-    """The states of the three generators, in a form that checkpoints can hold."""
-    kind, keys, place, has_gauss, gauss = np.random.get_state()
-    version, numbers, extra = random.getstate()
-    return {"torch": get_rng_state(), "numpy": [kind, np.asarray(keys).tolist(), int(place), int(has_gauss), float(gauss)],
+def raw_rng_states() -> tuple[Any, Any, Any]:
+    """The states of the three generators, quickly."""
+    return get_rng_state(), np.random.get_state(), random.getstate()
+
+
+def rng_states(raw: tuple[Any, Any, Any] | None = None) -> dict[str, Any]:
+    """The states of the three generators (or those of `raw_rng_states`) in a form that checkpoints can hold."""
+    torchs, numpys, pythons = raw or raw_rng_states()
+    kind, keys, place, has_gauss, gauss = numpys
+    version, numbers, extra = pythons
+    return {"torch": torchs, "numpy": [kind, np.asarray(keys).tolist(), int(place), int(has_gauss), float(gauss)],
             "python": [version, list(numbers), extra]}
 
 

@@ -16,4 +16,7 @@ def __getattr__(name: str):
                 "DistributedDataParallel needs rushlight.distributed, which is not there yet"
             ) from None
         return DistributedDataParallel
+    if name == "distributed":
+        import importlib
+        return importlib.import_module("rushlight.nn.parallel.distributed")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

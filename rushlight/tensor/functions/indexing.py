@@ -163,7 +163,7 @@ def gather_at(t: Tensor, advanced: list[tuple[int, Tensor]]) -> Tensor:
     """Advanced indexing of a view."""
     dims, indices = _checked(t, advanced)
     out = apply(TABLE["index"], (t, *indices), (dims,))
-    order = None if t._spec.contiguous and all(i._spec.contiguous for i in indices) else _index_order(t._spec, dims, indices, out._spec.shape)
+    order = None if t._spec.plain and 1 not in t._spec.shape and all(i._spec.plain for i in indices) else _index_order(t._spec, dims, indices, out._spec.shape)
     return out if order is None else relaid(out, order)
 
 

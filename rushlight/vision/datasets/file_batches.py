@@ -1,4 +1,6 @@
-"""Batches of pictures from files: decoded, cropped and resized one by one, written as floats into one array.
+"""Batches of pictures from files: decoded as far as their windows reach, resized, written as floats into one array.
+
+The sizes of the pictures are read first, and all random numbers drawn in the order of the samples; then threads decode.
 
 Only chains of transforms that are known here take this path: windows and flips of RGB pictures, then what changes each byte
 by itself (ToTensor, Normalize, ConvertImageDtype), which becomes a table of 256 numbers per channel. Everything else goes sample by sample.
@@ -6,14 +8,17 @@ by itself (ToTensor, Normalize, ConvertImageDtype), which becomes a table of 256
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rushlight.data.worker import get_worker_info
+from rushlight.exec import threads
 from rushlight.tensor.core import Tensor, wrap
-from rushlight.vision.datasets.image_files import pil_loader
+from rushlight.vision.datasets.rows import Opened
 from rushlight.vision.transforms import draws, whole_batch
 from rushlight.vision.transforms.compose import Compose
 from rushlight.vision.transforms.conversion import ConvertImageDtype, PILToTensor, ToTensor
@@ -25,28 +30,50 @@ from rushlight.vision.transforms.random_crops import RandomCrop, RandomResizedCr
 from rushlight.vision.transforms.random_switches import RandomHorizontalFlip
 
 
-class Picture(NamedTuple):
-    """Four bytes per pixel at an address, rows ``stride`` bytes apart, perhaps to be mirrored; ``owner`` keeps the memory."""
+TOGETHER = 64  # files that are in memory at a time
 
-    address: int
-    stride: int
+
+class Picture(NamedTuple):
+    """A picture that is still to be made: its size, whether it is mirrored, and the windows and sizes it goes through."""
+
     height: int
     width: int
-    mirrored: bool
-    owner: Any
+    mirrored: bool = False
+    ways: tuple[tuple[int, ...], ...] = ()  # (height, width), or (top, left, height, width) of a window
 
     def window(self, top: int, left: int, height: int, width: int) -> Picture:
         """A part of it."""
         left = self.width - left - width if self.mirrored else left
-        return self._replace(address=self.address + top * self.stride + 4 * left, height=height, width=width)
+        return self._replace(height=height, width=width, ways=(*self.ways, (top, left, height, width)))
 
     def resized(self, height: int, width: int) -> Picture:
         """Another size."""
         if (height, width) == (self.height, self.width):
             return self
+        return self._replace(height=height, width=width, ways=(*self.ways, (height, width)))
+
+    def rows(self, height: int) -> int:
+        """How many of the file's rows are needed."""
+        first = self.ways[0] if self.ways else ()
+        return first[0] + first[2] if len(first) == 4 else height
+
+    def make(self, opened: Opened, table: np.ndarray, out: np.ndarray) -> None:
+        """Fill out (3, H, W) from the file."""
+        from rushlight.vision.transforms.compiled.finish import finish
         from rushlight.vision.transforms.compiled.resample import resample
-        pixels = resample(self.address, self.stride, self.height, self.width, height, width)
-        return Picture(pixels.ctypes.data, 4 * width, height, width, self.mirrored, pixels)
+        memory = opened.pixels(self.rows(opened.height))
+        if memory is None:
+            raise Unfit
+        (place, owner), stride, height, width = memory, 4 * opened.width, opened.height, opened.width
+        for way in self.ways:
+            if len(way) == 4:
+                place += way[0] * stride + 4 * way[1]
+            else:
+                owner = resample(place, stride, height, width, *way)
+                place, stride = owner.ctypes.data, 4 * way[1]
+            height, width = way[-2:]
+        finish(place, stride, height, width, table, self.mirrored, out)
+        del owner  # kept until here
 
 
 Step = Callable[[Any, Picture], Picture]
@@ -108,23 +135,12 @@ class Chain:
     def __init__(self, steps: list[Any], table: np.ndarray):
         self.steps, self.table = steps, table
 
-    def write(self, path: Any, out: np.ndarray | None, shape: tuple[int, int, int]) -> np.ndarray:
-        """One picture from its file into ``out[i]`` of that shape, which is made for the first."""
-        from rushlight.vision.transforms.compiled.finish import finish
-        from rushlight.vision.transforms.compiled.pillow_memory import address
-        image = pil_loader(path)
-        memory = address(image)
-        if memory is None:
-            raise Unfit
-        picture = Picture(memory[0], 4 * image.width, image.height, image.width, False, memory[1])
+    def plan(self, opened: Opened) -> Picture:
+        """What a picture goes through; draws its random numbers."""
+        picture = Picture(opened.height, opened.width)
         for step in self.steps:
             picture = STEPS[type(step)](step, picture)
-        if out is None:
-            out = np.empty((shape[0], 3, picture.height, picture.width), np.float32)
-        if out.shape[2:] != (picture.height, picture.width):
-            raise Unfit
-        finish(picture.address, picture.stride, picture.height, picture.width, self.table, picture.mirrored, out[shape[1]])
-        return out
+        return picture
 
 
 def chain_of(transform: Any) -> Chain | None:
@@ -164,12 +180,42 @@ def collated(transform: Any, paths: Sequence[Any], targets: Sequence[int], befor
     state = rng.current().get_state()
     out: np.ndarray | None = None
     try:
-        for i, path in enumerate(paths):
-            if i and before is not None:
-                before(i)
-            out = chain.write(path, out, (len(paths), i, 0))
+        for first in range(0, len(paths), TOGETHER):
+            part = paths[first:first + TOGETHER]
+            work = []
+            for i, path in enumerate(part, first):
+                if i and before is not None:
+                    before(i)
+                opened = Opened(path)
+                work.append((chain.plan(opened), opened))
+            if out is None:
+                out = np.empty((len(paths), 3, work[0][0].height, work[0][0].width), np.float32)
+            if any((picture.height, picture.width) != out.shape[2:] for picture, _ in work):
+                raise Unfit
+            _make(chain.table, work, out[first:])
     except Unfit:
         rng.current().set_state(state)
         return None
     assert out is not None
     return [wrap(out), wrap(np.array(targets, np.int64))]
+
+
+def _make(table: np.ndarray, work: list[tuple[Picture, Opened]], out: np.ndarray) -> None:
+    """Decode and finish pictures: in a worker one after the other, else in threads, as decoders and kernels let others run."""
+    def one(i: int) -> None:
+        picture, opened = work[i]
+        picture.make(opened, table, out[i])
+    count = threads.count() if get_worker_info() is None else 1
+    if count == 1 or len(work) < 2 * count:
+        for i in range(len(work)):
+            one(i)
+    else:
+        for _ in _pool(count, os.getpid()).map(one, range(len(work))):
+            pass
+
+
+@lru_cache(1)
+def _pool(count: int, process: int) -> Any:
+    """Threads, which a forked process needs anew."""
+    from concurrent.futures import ThreadPoolExecutor
+    return ThreadPoolExecutor(count, "rushlight-pictures")

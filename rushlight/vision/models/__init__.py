@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.vision.models import detection, segmentation
+from rushlight.vision.models import detection, optical_flow, segmentation, video
 from rushlight.vision.models._api import (Weights, WeightsEnum, get_model, get_model_builder, get_model_weights, get_weight,
                                           list_models)
 from rushlight.vision.models.alexnet import AlexNet, AlexNet_Weights, alexnet
@@ -99,7 +99,7 @@ __all__ = ["AlexNet", "AlexNet_Weights", "ConvNeXt", "ConvNeXt_Base_Weights", "C
            "shufflenet_v2_x1_5", "shufflenet_v2_x2_0", "squeezenet1_0", "squeezenet1_1", "swin_b", "swin_s", "swin_t",
            "swin_v2_b", "swin_v2_s", "swin_v2_t", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn",
            "vgg19", "vgg19_bn", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32", "wide_resnet101_2",
-           "wide_resnet50_2", "detection", "segmentation"]
+           "wide_resnet50_2", "detection", "optical_flow", "segmentation", "video"]
 
 
 def __getattr__(name: str) -> Any:

@@ -83,7 +83,7 @@ def _table(name: str) -> dict[str, Any]:
 
 
 def categories(name: str) -> list[str]:
-    """A list of class names: imagenet, coco, voc, coco_person or coco_keypoints.
+    """A list of class names: imagenet, coco, voc, coco_person, coco_keypoints or kinetics400.
 
     >>> categories("imagenet")[:2], len(categories("coco"))
     (['tench', 'goldfish'], 91)
@@ -96,9 +96,16 @@ def _preset(name: str, **settings: Any) -> Any:
 
 
 def _weights(file: str, preset: str, settings: dict[str, Any], meta: dict[str, Any]) -> Weights:
-    kinds = {"categories": categories, "keypoint_names": categories, "min_size": tuple}
+    kinds: dict[str, Callable[[Any], Any]] = {"categories": categories, "keypoint_names": categories, "min_size": tuple,
+                                               "unquantized": _member}
     facts = {key: kinds[key](value) if key in kinds and value is not None else value for key, value in meta.items()}
     return Weights(BASE_URL + file, partial(_preset, preset, **settings), facts)
+
+
+def _member(name: str) -> WeightsEnum:
+    """The member of an enum of `rushlight.vision.models` that a table names."""
+    enum, _, member = name.partition(".")
+    return getattr(import_module("rushlight.vision.models"), enum)[member]
 
 
 def weights_enum(name: str, module: str) -> type[WeightsEnum]:

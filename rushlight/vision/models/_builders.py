@@ -15,7 +15,7 @@ Adjust = Callable[[WeightsEnum | None, dict[str, Any]], None]
 
 def classifier(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum], *, legacy: str | None = "IMAGENET1K_V1",
                adjust: Adjust | None = None, renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-               defaults: dict[str, Any] | None = None, **fixed: Any) -> Callable[..., Any]:
+               defaults: dict[str, Any] | None = None, takes: str = "images ``[N, 3, H, W]``", **fixed: Any) -> Callable[..., Any]:
     """The function ``name(*, weights=None, progress=True, **kwargs)`` that builds one variant of a network.
 
     Args:
@@ -24,6 +24,7 @@ def classifier(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum
         adjust: changes the keyword arguments for given weights (or None) before ``make`` sees them.
         renamed: turns the names in an old weight file into today's.
         defaults: arguments that the caller may change.
+        takes: what the network is for, in the words of its documentation.
         fixed: arguments that make the variant.
     """
 
@@ -42,7 +43,7 @@ def classifier(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum
 
     build.__name__ = build.__qualname__ = name
     build.__module__ = make.__module__
-    build.__doc__ = _text(name, make, enum, {**fixed, **(defaults or {})})
+    build.__doc__ = _text(name, make, enum, takes, {**fixed, **(defaults or {})})
     keyword = inspect.Parameter.KEYWORD_ONLY
     build.__signature__ = inspect.Signature([  # type: ignore[attr-defined]
         inspect.Parameter("weights", keyword, default=None, annotation=enum | None),
@@ -51,7 +52,7 @@ def classifier(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum
     return register_model()(handle_legacy_interface(weights=("pretrained", enum[legacy] if legacy else None))(build))
 
 
-def _text(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum], settings: dict[str, Any]) -> str:
+def _text(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum], takes: str, settings: dict[str, Any]) -> str:
     listed = ", ".join(f"{key}={value.__name__ if isinstance(value, type) else value!r}" for key, value in settings.items())
     best = enum["DEFAULT"]
     return f"""{name}: {make.__name__}({listed}).
@@ -61,6 +62,6 @@ def _text(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum], se
         progress: show how far a download is.
         kwargs: further arguments of {make.__name__}.
 
-    Gives a module for images ``[N, 3, H, W]`` of at least {" x ".join(map(str, best.meta["min_size"]))} pixels; with
+    Gives a module for {takes} of at least {" x ".join(map(str, best.meta["min_size"]))} pixels; with
     {best.meta["num_params"]:,} parameters for {len(best.meta["categories"])} classes.
     """

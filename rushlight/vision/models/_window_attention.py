@@ -8,6 +8,7 @@ import numpy as np
 
 import rushlight as rl
 from rushlight import Tensor, nn
+from rushlight.leaf_functions import leaf_functions
 from rushlight.nn import functional as F
 
 FAR = -100.0  # added to the scores of pixels that are neighbours only because the picture was rolled
@@ -86,6 +87,15 @@ def shifted_window_attention(input: Tensor, qkv_weight: Tensor, proj_weight: Ten
     return x[:, :height, :width, :].contiguous()
 
 
+def _get_relative_position_bias(table: Tensor, index: Tensor, window_size: list[int]) -> Tensor:
+    """The rows of a table for all pairs of pixels, ``[1, heads, pixels, pixels]``."""
+    pixels = window_size[0] * window_size[1]
+    return table[index].view(pixels, pixels, -1).permute(2, 0, 1).unsqueeze(0)
+
+
+leaf_functions("shifted_window_attention", "_get_relative_position_bias")
+
+
 class ShiftedWindowAttention(nn.Module):
     """:func:`shifted_window_attention` with its weights and a table of relative positions."""
 
@@ -111,17 +121,14 @@ class ShiftedWindowAttention(nn.Module):
         """The row of the table for every pair of pixels."""
         self.register_buffer("relative_position_index", rl.from_numpy(relative_positions(*self.window_size).reshape(-1)))
 
-    def _spread(self, table: Tensor) -> Tensor:
-        pixels = self.window_size[0] * self.window_size[1]
-        return table[self.relative_position_index].view(pixels, pixels, -1).permute(2, 0, 1).unsqueeze(0)
-
     def get_relative_position_bias(self) -> Tensor:
         """``[1, heads, pixels, pixels]``."""
-        return self._spread(self.relative_position_bias_table)
+        return _get_relative_position_bias(self.relative_position_bias_table, self.relative_position_index, self.window_size)
 
     def forward(self, x: Tensor) -> Tensor:
+        bias = self.get_relative_position_bias()
         return shifted_window_attention(
-            x, self.qkv.weight, self.proj.weight, self.get_relative_position_bias(), self.window_size, self.num_heads,
+            x, self.qkv.weight, self.proj.weight, bias, self.window_size, self.num_heads,
             shift_size=self.shift_size, attention_dropout=self.attention_dropout, dropout=self.dropout, qkv_bias=self.qkv.bias,
             proj_bias=self.proj.bias, logit_scale=getattr(self, "logit_scale", None), training=self.training)
 
@@ -147,4 +154,5 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
 
     def get_relative_position_bias(self) -> Tensor:
         """``[1, heads, pixels, pixels]``, from 0 to 16."""
-        return 16 * rl.sigmoid(self._spread(self.cpb_mlp(self.relative_coords_table).view(-1, self.num_heads)))
+        table = self.cpb_mlp(self.relative_coords_table).view(-1, self.num_heads)
+        return 16 * rl.sigmoid(_get_relative_position_bias(table, self.relative_position_index, self.window_size))

@@ -17,8 +17,9 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     >>> channel_shuffle(rl.arange(4.).reshape(1, 4, 1, 1), 2).flatten()
     tensor([0., 2., 1., 3.])
     """
-    batch, channels, height, width = x.shape
-    return x.view(batch, groups, channels // groups, height, width).transpose(1, 2).reshape(batch, channels, height, width)
+    batch, channels, height, width = x.size()
+    parts = x.view(batch, groups, channels // groups, height, width)
+    return rl.transpose(parts, 1, 2).contiguous().view(batch, channels, height, width)
 
 
 def _depthwise(channels: int, stride: int) -> list[nn.Module]:
@@ -45,7 +46,10 @@ class InvertedResidual(nn.Module):
         self.branch2 = nn.Sequential(*_pointwise(inp if stride > 1 else half, half), *_depthwise(half, stride), *_pointwise(half, half))
 
     def forward(self, x: Tensor) -> Tensor:
-        passed, changed = x.chunk(2, dim=1) if self.stride == 1 else (self.branch1(x), x)
+        if self.stride == 1:
+            passed, changed = x.chunk(2, dim=1)
+        else:
+            passed, changed = self.branch1(x), x
         return channel_shuffle(rl.cat((passed, self.branch2(changed)), dim=1), 2)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import rushlight as rl
 from rushlight import Tensor, nn
+from rushlight.leaf_functions import leaf_functions
 from rushlight.nn import functional as F
 from rushlight.vision.models._api import weights_enum
 from rushlight.vision.models._builders import classifier
@@ -24,6 +25,9 @@ def _patch_merging_pad(x: Tensor) -> Tensor:
     height, width, _ = x.shape[-3:]
     x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2))
     return rl.cat([x[..., 0::2, 0::2, :], x[..., 1::2, 0::2, :], x[..., 0::2, 1::2, :], x[..., 1::2, 1::2, :]], -1)
+
+
+leaf_functions("_patch_merging_pad")
 
 
 class PatchMerging(nn.Module):

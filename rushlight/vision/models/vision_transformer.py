@@ -51,8 +51,7 @@ class MLPBlock(MLP):
 
 
 def _check_sequence(input: Tensor) -> None:
-    if input.dim() != 3:
-        raise AssertionError(f"Expected (batch_size, seq_length, hidden_dim) got {input.shape}")
+    rl._assert(input.dim() == 3, f"Expected (batch_size, seq_length, hidden_dim) got {input.shape}")
 
 
 class EncoderBlock(nn.Module):
@@ -156,14 +155,16 @@ class VisionTransformer(nn.Module):
         nn.init.zeros_(self.heads.head.bias)
 
     def _process_input(self, x: Tensor) -> Tensor:
-        for side, name in zip(x.shape[2:], ("height", "width")):
-            if side != self.image_size:
-                raise AssertionError(f"Wrong image {name}! Expected {self.image_size} but got {side}!")
-        return self.conv_proj(x).flatten(2).permute(0, 2, 1)
+        batch, _, height, width = x.shape
+        rl._assert(height == self.image_size, f"Wrong image height! Expected {self.image_size} but got {height}!")
+        rl._assert(width == self.image_size, f"Wrong image width! Expected {self.image_size} but got {width}!")
+        rows, columns = height // self.patch_size, width // self.patch_size
+        return self.conv_proj(x).reshape(batch, self.hidden_dim, rows * columns).permute(0, 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self._process_input(x)
-        x = rl.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1)
+        batch = x.shape[0]
+        x = rl.cat([self.class_token.expand(batch, -1, -1), x], dim=1)
         return self.heads(self.encoder(x)[:, 0])
 
 

@@ -86,3 +86,41 @@ class ObjectDetection(_Preset):
     def describe(self) -> str:
         """In one sentence or two."""
         return f"{TAKES} Scaled to [0, 1]."
+
+
+class VideoClassification(_Preset):
+    """Frames resized without antialiasing, the middle cut out, values to [0, 1], ``(x - mean) / std``; time comes behind channels."""
+
+    shown = ("crop_size", "resize_size", "mean", "std", "interpolation")
+
+    def __init__(self, *, crop_size: Sequence[int], resize_size: Sequence[int], mean: Sequence[float] = (0.43216, 0.394666, 0.37645),
+                 std: Sequence[float] = (0.22803, 0.22145, 0.216989), interpolation: InterpolationMode = InterpolationMode.BILINEAR) -> None:
+        super().__init__()
+        self.crop_size, self.resize_size = list(crop_size), list(resize_size)
+        self.mean, self.std = list(mean), list(std)
+        self.interpolation = InterpolationMode(interpolation)
+
+    def forward(self, vid: Tensor) -> Tensor:
+        clips = vid if vid.ndim == 5 else vid.unsqueeze(0)
+        frames = F.resize(clips.flatten(0, 1), self.resize_size, interpolation=self.interpolation, antialias=False)
+        frames = F.normalize(_as_floats(F.center_crop(frames, self.crop_size)), mean=self.mean, std=self.std)
+        done = frames.unflatten(0, tuple(clips.shape[:2])).permute(0, 2, 1, 3, 4)
+        return done if vid.ndim == 5 else done.squeeze(0)
+
+    def describe(self) -> str:
+        """In one sentence or two."""
+        return (f"Accepts clips [T, C, H, W] or [B, T, C, H, W]. Frames resized to {self.resize_size} ({self.interpolation}), the middle "
+                f"{self.crop_size} cut out, scaled to [0, 1], normalized with mean {self.mean} and std {self.std}; gives [..., C, T, H, W].")
+
+
+class OpticalFlow(_Preset):
+    """Values of both pictures to [-1, 1]."""
+
+    def forward(self, img1: Any, img2: Any) -> tuple[Tensor, Tensor]:
+        half = [0.5] * 3
+        first, second = (F.normalize(_as_floats(img), mean=half, std=half).contiguous() for img in (img1, img2))
+        return first, second
+
+    def describe(self) -> str:
+        """In one sentence or two."""
+        return f"{TAKES} Scaled to [-1, 1]."

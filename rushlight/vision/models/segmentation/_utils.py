@@ -13,9 +13,9 @@ from rushlight.vision.models.mobilenetv3 import MobileNetV3
 from rushlight.vision.models.resnet import ResNet
 
 
-def resized(x: Tensor, like: Tensor) -> Tensor:
-    """To height and width of another tensor."""
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+def resized(x: Tensor, size: Any) -> Tensor:
+    """To a height and width."""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 class _SimpleSegmentationModel(nn.Module):
@@ -31,10 +31,11 @@ class _SimpleSegmentationModel(nn.Module):
         self.aux_classifier = aux_classifier
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
+        size = x.shape[-2:]
         features = self.backbone(x)
-        result = OrderedDict(out=resized(self.classifier(features["out"]), x))
+        result = OrderedDict(out=resized(self.classifier(features["out"]), size))
         if self.aux_classifier is not None:
-            result["aux"] = resized(self.aux_classifier(features["aux"]), x)
+            result["aux"] = resized(self.aux_classifier(features["aux"]), size)
         return result
 
 

@@ -39,7 +39,8 @@ class ASPPPooling(nn.Sequential):
                          nn.BatchNorm2d(out_channels), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        return resized(super().forward(x), x)
+        size = x.shape[-2:]
+        return resized(super().forward(x), size)
 
 
 class ASPP(nn.Module):

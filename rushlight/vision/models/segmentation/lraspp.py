@@ -26,7 +26,7 @@ class LRASPP(nn.Module):
         self.classifier = LRASPPHead(low_channels, high_channels, num_classes, inter_channels)
 
     def forward(self, input: Tensor) -> dict[str, Tensor]:
-        return OrderedDict(out=resized(self.classifier(self.backbone(input)), input))
+        return OrderedDict(out=resized(self.classifier(self.backbone(input)), input.shape[-2:]))
 
 
 class LRASPPHead(nn.Module):
@@ -42,7 +42,7 @@ class LRASPPHead(nn.Module):
 
     def forward(self, input: dict[str, Tensor]) -> Tensor:
         low, high = input["low"], input["high"]
-        x = resized(self.cbr(high) * self.scale(high), low)
+        x = resized(self.cbr(high) * self.scale(high), low.shape[-2:])
         return self.low_classifier(low) + self.high_classifier(x)
 
 

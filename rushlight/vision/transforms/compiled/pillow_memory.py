@@ -21,17 +21,24 @@ _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes
 
 def address(image: Any) -> tuple[int, Any] | None:
     """(address of four bytes per pixel, row after row; what keeps it alive) of an RGB image, None where Pillow does not give it."""
-    export = getattr(image, "__arrow_c_array__", None)
-    if export is None or image.mode != "RGB":
+    if image.mode != "RGB":
+        return None
+    image.load()
+    return address_of_core(image.im, image.width * image.height)
+
+
+def address_of_core(core: Any, count: int) -> tuple[int, Any] | None:
+    """The same of the RGB memory of so many pixels within an image, decoded or not."""
+    if not hasattr(core, "__arrow_c_array__"):
         return None
     try:
-        schema, capsule = export()
+        schema, capsule = core.__arrow_c_schema__(), core.__arrow_c_array__()
     except (ValueError, MemoryError):  # spread over several blocks of memory
         return None
     array = ctypes.cast(_pointer(capsule, b"arrow_array"), ctypes.POINTER(ArrowArray)).contents
-    if array.n_children != 1 or array.length != image.width * image.height or array.offset:
+    if array.n_children != 1 or array.length != count or array.offset:
         return None
     pixels = array.children[0].contents
     if pixels.length != 4 * array.length or pixels.n_buffers != 2 or pixels.offset:
         return None
-    return int(pixels.buffers[1]), (image, schema, capsule)
+    return int(pixels.buffers[1]), (core, schema, capsule)

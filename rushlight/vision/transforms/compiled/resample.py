@@ -42,7 +42,7 @@ def weights(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
 
 def resample(address: int, stride: int, height: int, width: int, out_height: int, out_width: int) -> np.ndarray:
     """A picture of four bytes per pixel in memory, resized: uint8 (out_height, out_width, 4)."""
-    x_first, x_weights = weights(width, out_width)
+    x_first, x_weights = weights_within(width, out_width)
     y_first, y_weights = weights(height, out_height)
     y_taps = y_weights.shape[1]
     low, high = int(y_first[0]), min(int(y_first[-1]) + y_taps, height)  # the rows that are needed
@@ -50,9 +50,6 @@ def resample(address: int, stride: int, height: int, width: int, out_height: int
     middle = np.empty((max(high - low + ROWS, int(last) + 1), out_width + PIXELS, 4), np.uint8)
     middle[high - low:] = 0
     out = np.empty((out_height * out_width + PIXELS, 4), np.uint8)
-    reach = int(x_first[-1]) + x_weights.shape[1] - width
-    if reach > 0:  # the last weights are zero there, but the memory is not ours to read
-        x_first, x_weights = _within(x_first, x_weights, width)
     function("resample 1", _write)([
         address + low * stride, stride, high - low, low, x_first.ctypes.data, x_weights.ctypes.data, x_weights.shape[1], middle.ctypes.data, out_width,
         y_first.ctypes.data, y_weights.ctypes.data, y_taps, out.ctypes.data, out_height])
@@ -68,9 +65,13 @@ def available() -> bool:
     return os.environ.get("RUSHLIGHT_EXEC") != "numpy" and jit.available()
 
 
-def _within(first: np.ndarray, fixed: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same sums with first inputs so early that no tap lies beyond the end."""
+@functools.lru_cache(4096)
+def weights_within(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same sums with first inputs so early that no tap lies beyond the end: its weight is zero, but the memory is not ours to read."""
+    first, fixed = weights(size, wanted)
     taps = fixed.shape[1]
+    if int(first[-1]) + taps <= size:
+        return first, fixed
     if taps > size:
         fixed, taps = np.ascontiguousarray(fixed[:, :size]), size
     shift = np.maximum(first + taps - size, 0)

@@ -1,0 +1,410 @@
+"""torch.jit: traces, and files of traced and scripted modules."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import typing
+import warnings
+import zipfile
+from typing import Any
+
+import pytest
+
+import rushlight as rl
+import rushlight.nn as nn
+import rushlight.nn.functional as F
+from rushlight.jit.language import LanguageError, functions
+from rushlight.utils._pytree import tree_flatten
+from rushlight.vision import models
+
+R = rl.randn
+SCALE = 2.5
+NAMES = ["a", "b"]
+
+
+def round_trip(m: Any, **options: Any) -> Any:
+    """Saved and loaded."""
+    f = io.BytesIO()
+    rl.jit.save(m, f, **options)
+    f.seek(0)
+    return rl.jit.load(f)
+
+
+def same(a: Any, b: Any) -> None:
+    """Bitwise equal nests."""
+    (x, s), (y, t) = tree_flatten(a), tree_flatten(b)
+    assert s == t and len(x) == len(y)
+    for p, q in zip(x, y):
+        assert rl.equal(p, q) and p.dtype == q.dtype if isinstance(p, rl.Tensor) else p == q
+
+
+def check(m: Any, *inputs: Any) -> Any:
+    """A file of it, and a file of that, give the same bits; the loaded module."""
+    once = round_trip(m)
+    again = round_trip(once)
+    for args in inputs:
+        want = m(*args)
+        same(once(*args), want)
+        same(again(*args), want)
+    return once
+
+
+# --- traces -------------------------------------------------------------------------------------------------------
+class States(nn.Module):
+    """Nested arguments and results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.head = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 2)
+        self.register_buffer("scale", rl.ones(2), persistent=False)
+
+    def forward(self, x: Any, state: Any) -> Any:
+        y, state = self.rnn(x, state)
+        return {"y": self.head(y) * self.scale, "state": state}
+
+
+TRACED: dict[str, tuple[Any, list[tuple[Any, ...]]]] = {
+    "resnet": (models.resnet18, [(R(1, 3, 64, 64),), (R(2, 3, 64, 64),)]),
+    "encoder": (lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2), [(R(2, 3, 8),), (R(1, 5, 8),)]),
+    "states": (States, [(R(2, 3, 3), (R(1, 2, 4), R(1, 2, 4))), (R(4, 2, 3), (R(1, 4, 4), R(1, 4, 4)))]),
+    "embedding": (lambda: nn.Sequential(nn.Embedding(5, 4), nn.LayerNorm(4), nn.GELU(), nn.Flatten()), [(rl.tensor([[1, 2]]),), (rl.tensor([[0, 4], [3, 3]]),)]),
+}
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_traced_modules(name: str) -> None:
+    make, inputs = TRACED[name]
+    model = make().eval()
+    traced = rl.jit.trace(model, inputs[0])
+    for args in inputs:
+        same(traced(*args), model(*args))
+    loaded = check(traced, *inputs)
+    assert isinstance(loaded, rl.jit.ScriptModule) and loaded.original_name == type(model).__name__
+    assert list(loaded.state_dict()) == list(model.state_dict()) and [n for n, _ in loaded.named_parameters()] == [n for n, _ in model.named_parameters()]
+    assert "def forward(self" in loaded.code and str(loaded.graph)
+
+
+def test_a_traced_module_follows_its_parameters_and_trains() -> None:
+    model = nn.Linear(2, 1)
+    traced = rl.jit.trace(model, R(1, 2))
+    with rl.no_grad():
+        model.weight.fill_(3.0)
+    assert traced(rl.ones(1, 2)).item() == pytest.approx(6 + model.bias.item())
+    loaded = round_trip(traced)
+    loaded(rl.ones(1, 2)).sum().backward()
+    assert loaded.weight.grad.tolist() == [[1.0, 1.0]]
+    loaded.load_state_dict({"weight": rl.zeros(1, 2), "bias": rl.ones(1)})
+    assert loaded(rl.ones(1, 2)).item() == 1.0
+
+
+def test_traces_are_fixed_with_a_warning() -> None:
+    def way(x: Any) -> Any:
+        return x + 1 if x.sum() > 0 else x - 1
+    with pytest.warns(rl.jit.TracerWarning, match="treated as a constant"):
+        traced = rl.jit.trace(way, rl.ones(2))
+    assert traced(-rl.ones(2)).tolist() == [0.0, 0.0]
+    same(round_trip(traced)(-rl.ones(2)), rl.zeros(2))
+
+
+def test_functions_and_methods() -> None:
+    traced = rl.jit.trace(lambda a, b: {"s": a + b.shape[0], "t": (a, [b])}, (rl.ones(2), rl.ones(2)))
+    assert isinstance(traced, rl.jit.ScriptFunction)
+    check(traced, (R(3), R(3)))
+
+    class Two(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * 2
+
+        def third(self, x: Any) -> Any:
+            return x / 3
+    both = rl.jit.trace_module(Two(), {"forward": R(2), "third": (R(2),)})
+    loaded = round_trip(both)
+    x = R(4)
+    same((both(x), both.third(x)), (loaded(x), loaded.third(x)))
+    same(loaded.third(x), x / 3)
+
+
+def test_shared_parameters_stay_shared() -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Embedding(4, 3), nn.Linear(3, 4, bias=False)
+            self.b.weight = self.a.weight
+
+        def forward(self, i: Any) -> Any:
+            return self.b(self.a(i))
+    i = rl.tensor([1, 2])
+    loaded = check(rl.jit.trace(Tied(), i), (i,))
+    assert loaded.a.weight is loaded.b.weight
+
+
+def test_names_of_functions_from_before() -> None:
+    """Functions that a program put away before tracing are seen all the same."""
+    table = {"relu": getattr(F.relu, "__wrapped__", F.relu)}
+
+    class Kept(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act, self.acts = table["relu"], [table["relu"]]
+
+        def forward(self, x: Any) -> Any:
+            return self.acts[0](self.act(x) - 1)
+    traced = rl.jit.trace(Kept(), R(3))
+    assert traced.code.count("relu") >= 2
+    check(traced, (R(5),))
+
+
+def test_errors_of_trace() -> None:
+    with pytest.raises(RuntimeError, match="Only tensors, lists, tuples of tensors"):
+        rl.jit.trace(lambda x: {1, 2}, R(1))
+    with pytest.raises(RuntimeError, match="Only tensors, lists, tuples of tensors"):
+        rl.jit.trace(lambda x: 3, R(1))
+    with pytest.raises(TypeError):
+        rl.jit.trace(lambda x: x, 3)
+    traced = rl.jit.trace(nn.Linear(2, 2), R(1, 2))
+    with pytest.raises(RuntimeError, match="Declaration: forward"):
+        traced(R(1, 2), 2)
+
+
+# --- scripts ------------------------------------------------------------------------------------------------------
+def helper(x: Any, k: int = 2) -> Any:
+    """Used by Gate."""
+    return x * k + SCALE
+
+
+class Gate(nn.Module):
+    """Control flow by values, other methods, helpers, state."""
+
+    limit: typing.Final[int]
+    kind = "gate"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 4) for _ in range(3)])
+        self.limit, self.act, self.options = 3, F.relu, {"p": 0.5}
+        self.register_buffer("calls", rl.zeros(1))
+
+    def forward(self, x: rl.Tensor, flag: typing.Optional[bool] = None) -> typing.Any:
+        count: int = 0
+        for i, layer in enumerate(self.layers):
+            if x.sum() > 0 and flag is not False:
+                x = self.act(layer(x)) - 0.5
+                count += 1
+            else:
+                x = self.other(x, i)
+        while count < self.limit:
+            count += 1
+        if x.shape[-1] != 4:
+            raise ValueError("bad {} {}".format(x.shape, NAMES))
+        self.calls += 1
+        x = F.dropout(x, self.options["p"], self.training)
+        return x * math.sqrt(x.size(0)), count, f"{self.kind}{count:03d}"
+
+    def other(self, x: Any, i: int) -> Any:
+        """A method that forward calls."""
+        return rl.stack([helper(v) for v in x.unbind(0)]) + i
+
+    @rl.jit.export
+    def twice(self, x: Any) -> Any:
+        """Saved because it is exported."""
+        return self.act(x) * 2
+
+
+def test_scripted_modules_keep_their_control_flow() -> None:
+    scripted = rl.jit.script(Gate().eval())
+    loaded = round_trip(scripted)
+    again = round_trip(loaded)
+    for _ in range(4):
+        x = R(2, 4)
+        for flag in (None, False):
+            same(scripted(x, flag), loaded(x, flag))
+            same(again(x, flag)[0], scripted(x, flag)[0])
+    assert loaded.calls.item() == 8 and loaded.original_name == "Gate" and "while count < self.limit" in loaded.code
+    same(loaded.twice(-rl.ones(2)), rl.zeros(2))
+    with pytest.raises(ValueError, match=r"bad torch.Size\(\[2, 3\]\) \['a', 'b'\]"):
+        round_trip(rl.jit.script(Wrong()))(R(2, 3))
+    loaded.train()
+    rl.manual_seed(0)
+    a = loaded(rl.ones(2, 4))[0]
+    scripted.train()
+    rl.manual_seed(0)
+    same(scripted(rl.ones(2, 4))[0], a)
+
+
+class Wrong(nn.Module):
+    """Raises."""
+
+    def forward(self, x: Any) -> Any:
+        raise ValueError("bad {} {}".format(x.shape, NAMES))
+
+
+def test_scripted_library_modules_and_functions() -> None:
+    check(rl.jit.script(models.resnet18().eval()), (R(1, 3, 64, 64),))
+    check(rl.jit.script(nn.Sequential(nn.Linear(4, 4), nn.TransformerEncoderLayer(4, 2, 8).eval())), (R(2, 3, 4),))
+    check(rl.jit.script(helper), (R(3),), (R(2), 5))
+
+
+def test_without_the_defining_class(tmp_path: Any) -> None:
+    """Another interpreter, which has never seen the class, gives the same bits."""
+    x = R(2, 4)
+    model = Gate().eval()
+    rl.jit.script(model).save(str(tmp_path / "scripted.pt"))
+    rl.jit.save(rl.jit.trace(nn.Sequential(model.layers[0], nn.ReLU()), x), tmp_path / "traced.pt")
+    rl.save(x, tmp_path / "x.pt")
+    code = ("import sys, rushlight as rl; d = sys.argv[1]; x = rl.load(d + '/x.pt')\n"
+            "rl.save([rl.jit.load(d + '/scripted.pt')(x)[0], rl.jit.load(d + '/traced.pt')(x)], d + '/y.pt')")
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(rl.__file__)))}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=environment, cwd=tmp_path)
+    a, b = rl.load(tmp_path / "y.pt")
+    same(a, model(x)[0])
+    same(b, model.layers[0](x).relu())
+
+
+def test_extra_files_and_places(tmp_path: Any) -> None:
+    traced = rl.jit.trace(nn.ReLU(), R(2))
+    path = tmp_path / "m.pt"
+    traced.save(path, _extra_files={"note.txt": "hello", "raw": b"\x00\x01"})
+    extra = {"note.txt": "", "raw": "", "none": ""}
+    loaded = rl.jit.load(str(path), map_location="cpu", _extra_files=extra)
+    assert extra == {"note.txt": b"hello", "raw": b"\x00\x01", "none": ""} and loaded(-rl.ones(1)).item() == 0
+    with open(path, "rb") as f:
+        assert rl.jit.load(f)(rl.ones(1)).item() == 1
+
+
+class Super(nn.Linear):
+    """super() has no place in a file."""
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x) + 1
+
+
+class Opens(nn.Module):
+    """Builtins that reach out."""
+
+    def forward(self, x: Any) -> Any:
+        open("/etc/passwd")
+        return x
+
+
+class Property(nn.Module):
+    """Properties."""
+
+    @property
+    def k(self) -> int:
+        """Two."""
+        return 2
+
+    def forward(self, x: Any) -> Any:
+        return x * self.k
+
+
+class Holds(nn.Module):
+    """An attribute that is no plain value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thing = object()
+
+    def forward(self, x: Any) -> Any:
+        return x if self.thing else x
+
+
+@pytest.mark.parametrize(("cls", "text"), [(lambda: Super(2, 2), "super"), (Opens, "open"), (Property, "property"), (Holds, "thing")])
+def test_what_cannot_be_saved_is_said(cls: Any, text: str) -> None:
+    with pytest.raises(RuntimeError, match=text):
+        round_trip(rl.jit.script(cls()))
+
+
+def test_files_that_are_none(tmp_path: Any) -> None:
+    with pytest.raises(ValueError, match="The provided filename /no/such does not exist"):
+        rl.jit.load("/no/such")
+    with pytest.raises(RuntimeError, match="TorchScript"):
+        rl.jit.load(io.BytesIO(b"abc"))
+    with pytest.raises(AttributeError, match="save_to_buffer"):
+        rl.jit.save(nn.ReLU(), io.BytesIO())
+    f = io.BytesIO()
+    rl.save({"a": 1}, f)
+    f.seek(0)
+    with pytest.raises(RuntimeError, match="TorchScript"):
+        rl.jit.load(f)
+
+
+def test_pytorchs_archives_are_refused() -> None:
+    torch = pytest.importorskip("torch")
+    f = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.ones(2)), f)
+    f.seek(0)
+    with pytest.raises(RuntimeError, match="does not run PyTorch's TorchScript archives"):
+        rl.jit.load(f)
+
+
+# --- nothing in a file runs but what it may -----------------------------------------------------------------------
+BAD = [
+    "import os", "def forward(self, x):\n    import os", "def forward(self, x):\n    return x.__class__", "def forward(self, x):\n    return ().__class__.__bases__",
+    "def forward(self, x):\n    return __builtins__", "x = 1", "def forward(self, x):\n    return lambda: 1", "def forward(self, x, y=open('/tmp/x')):\n    return x",
+    "def forward(self, x):\n    try:\n        pass\n    except Exception:\n        pass", "class A: pass", "def forward(self, x):\n    x.a, x.b = 1, 2", "def forward(self, _rl_get):\n    return 1",
+    "def forward(self, x):\n    return (y := x)", "def forward(self, x):\n    global z\n    z = 1", "def forward(self, x):\n    del x", "async def f(): pass", "def forward(",
+]
+REACHES = ["x.numpy()", "x.apply_(print)", "self._parameters", "self.__dict__", "self.load_state_dict({})", "self.register_forward_hook(print)", "torch.save(x, 'f')", "torch.load('f')",
+           "torch.hub", "torch.from_file('f')", "'{0.__class__}'.format(x)", "'{0[a]}'.format(x)", "getattr(x, '__class__')", "eval('1')", "open('f')", "[].__class__", "print.__self__",
+           "f'{x.__class__}'", "torch.jit.load('f')", "x.storage()", "x.backward()", "globals()", "type(x)", "str.format", "(1).__add__", "vars(self)", "math.__loader__", "torch.nn.Module",
+           "torch.vmap", "x.tolist().__len__()"]
+
+
+@pytest.mark.parametrize("source", BAD)
+def test_source_outside_the_language(source: str) -> None:
+    with pytest.raises((LanguageError, NameError)):
+        out = functions(source, {})
+        out["forward"](nn.ReLU(), rl.ones(1))
+
+
+@pytest.mark.parametrize("expression", REACHES)
+def test_code_reaches_nothing_else(expression: str) -> None:
+    from rushlight.jit.language import Namespace
+    with pytest.raises((LanguageError, NameError)):
+        made = functions(f"def forward(self, x):\n    return {expression}", {"torch": Namespace("torch"), "math": Namespace("math")})
+        made["forward"](nn.Linear(2, 2), rl.ones(2))
+
+
+def _changed(change: Any) -> io.BytesIO:
+    """A good file with its model changed."""
+    f = io.BytesIO()
+    rl.jit.save(rl.jit.trace(nn.Linear(2, 2), R(1, 2)), f)
+    out = io.BytesIO()
+    with zipfile.ZipFile(f) as a, zipfile.ZipFile(out, "w") as b:
+        for name in a.namelist():
+            data = a.read(name)
+            if name == "model.json":
+                model = json.loads(data)
+                change(model)
+                data = json.dumps(model).encode()
+            b.writestr(name, data)
+    out.seek(0)
+    return out
+
+
+def _row(model: Any) -> Any:
+    return next(r for r in model["traced"]["forward"]["graph"] if r["op"] == "call_function")
+
+
+CHANGES: list[Any] = [
+    lambda m: _row(m).update(target="os.system"), lambda m: _row(m).update(target="builtins.eval"), lambda m: _row(m).update(target="torch.save"),
+    lambda m: _row(m).update(op="call_method", target="__class__"), lambda m: _row(m).update(op="call_method", target="numpy"), lambda m: _row(m).update(name="x); import os; (y"),
+    lambda m: _row(m).update(op="call_module"), lambda m: _row(m)["kwargs"].update({"a=1, b": 2}), lambda m: _row(m).update(target="builtins.getattr", args=[{"node": "input_1"}, "__class__"]),
+    lambda m: m["traced"]["forward"]["graph"][-1].update(args=[{"node": "nothing"}]), lambda m: m.pop("root"), lambda m: m["root"].update(library="os:system"),
+    lambda m: m["root"].update(library="rushlight.nn.init:uniform_"), lambda m: m["root"].update(attributes={"__class__": {"value": 1}}), lambda m: m["root"]["parameters"][0].__setitem__(1, 99),
+    lambda m: m["traced"]["forward"].update(out_tree={"kind": "system", "keys": None, "children": []}),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_files_are_refused(change: Any) -> None:
+    with pytest.raises(RuntimeError):
+        rl.jit.load(_changed(change))
