@@ -100,6 +100,8 @@ class Runs:
         self._setup_hooks("teardown")
         for logger in self.loggers:
             logger.finalize("success")
+        if self.profiler is not None:
+            self.profiler.describe()
         self.state.status, self.state.stage = TrainerStatus.FINISHED, None
         return out
 
