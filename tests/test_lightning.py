@@ -111,6 +111,8 @@ def test_load_from_checkpoint(tmp_path: Path) -> None:
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
             self.head = nn.Linear(1, 1)
+    with pytest.raises(TypeError, match="cannot be called on an instance"):
+        model.load_from_checkpoint(tmp_path / "m.ckpt")
     with pytest.raises(RuntimeError, match="head.weight"):
         More.load_from_checkpoint(tmp_path / "m.ckpt")
     with pytest.warns(UserWarning, match="not in the checkpoint"):
@@ -589,6 +591,70 @@ def test_logging_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     run.fit(Logs(rate=1e-9), loader(200, 1))
     assert run.global_step == 200 and 0 < len(read) < 30
     assert run.callback_metrics["both_epoch"].item() == pytest.approx(run.callback_metrics["sum"].item() / 200, rel=1e-5)
+
+
+class Sized(Line):
+    """Memory for batches of at most 11."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_size, self.tried = 2, []
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self.tried.append(len(batch[0]))
+        if len(batch[0]) > 11:
+            raise RuntimeError("out of memory")
+        return super().training_step(batch, batch_idx)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.training_step(batch, batch_idx)
+
+    def train_dataloader(self) -> Any:
+        return loader(80, self.batch_size)
+
+    val_dataloader = predict_dataloader = train_dataloader
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.parameters(), lr=1e-9)
+
+
+@pytest.mark.parametrize("method", ["fit", "validate", "predict"])
+@pytest.mark.parametrize(("mode", "found"), [("power", 8), ("binsearch", 11)])
+def test_batch_sizes_that_fit(method: str, mode: str, found: int) -> None:
+    from rushlight.lightning.tuner import Tuner
+    model = Sized()
+    assert Tuner(trainer()).scale_batch_size(model, method=method, mode=mode) == found == model.batch_size
+    model = Sized()
+    run = trainer(callbacks=[cb.BatchSizeFinder(mode=mode)], num_sanity_val_steps=0)
+    getattr(run, method)(model)
+    assert model.batch_size == found and model.tried[-1] == (80 % found or found)
+    if method == "fit":
+        assert run.global_step == -(-80 // found) and int(run.optimizers[0].state[model.layer.weight]["step"]) == run.global_step
+    with pytest.raises(MisconfigurationException, match="Field no not found"):
+        Tuner(trainer()).scale_batch_size(model, method=method, batch_arg_name="no")
+
+
+def test_sizes_and_rates_are_searched_amid_training() -> None:
+    """Subclasses search at the beginning of epochs; the optimizer's state, weights and counters are then as before."""
+    class Again(cb.BatchSizeFinder):
+        def on_fit_start(self, *args: Any) -> None:
+            pass
+
+        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+            if trainer.current_epoch == 1:
+                before = [pl_module.layer.weight.detach().clone(), trainer.global_step]
+                self.scale_batch_size(trainer, pl_module)
+                assert torch.equal(before[0], pl_module.layer.weight) and before[1] == trainer.global_step == 40
+    model = Sized()
+    run = trainer(max_epochs=2, callbacks=[Again()])
+    run.fit(model)
+    assert run.global_step == 40 + 10 and int(run.optimizers[0].state[model.layer.weight]["step"]) == 50
+    rated = Line()
+    run = trainer(callbacks=[cb.LearningRateFinder(num_training_steps=40, early_stop_threshold=None, attr_name="rate")])
+    run.fit(rated, loader(80))
+    assert rated.hparams.rate == run.optimizers[0].param_groups[0]["lr"] != 0.01
+    with pytest.raises(AttributeError, match="one of these fields"):
+        trainer(callbacks=[cb.LearningRateFinder()]).fit(Line(), loader())
 
 
 # --- loggers -------------------------------------------------------------------------------------------------------
