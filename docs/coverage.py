@@ -37,10 +37,10 @@ Everything else of the API is an ordinary function composed of these operations:
 
 def cpu_column(op: Op) -> str:
     """What the CPU executor does with an operation."""
-    from rushlight.exec.cpu import attention, cells, convolutions, groups, lower, products, recurrent, windows
+    from rushlight.exec.cpu import attention, cells, convolutions, groups, lower, products, quantized, recurrent, windows
     name = op.name
     loops = cells.CELLS.keys() | cells.REDUCTIONS.keys() | lower.WRITTEN_OUT | lower.ROWS | lower.LOSSES.keys() | groups.SPECIAL
-    if name in {*products.NAMES, *convolutions.IMAGES, *windows.NAMES, *recurrent.NAMES, *attention.NAMES}:
+    if name in {*products.NAMES, *convolutions.IMAGES, *windows.NAMES, *recurrent.NAMES, *attention.NAMES, *quantized.NAMES}:
         return "oneDNN"
     if name in loops:
         return "loop"

@@ -252,8 +252,8 @@ two: scatter_reduce_
 two two_out: scatter_reduce
 using_ints: flatten
 value src reduce value_reduce src_out value_out reduce_out value_reduce_out: scatter
-default out vec vec_out: upsample_linear1d upsample_nearest1d upsample_nearest2d
-  upsample_nearest3d upsample_bicubic2d upsample_bilinear2d upsample_trilinear3d
+default out vec vec_out: upsample_nearest2d upsample_bilinear2d
+default out vec: upsample_linear1d upsample_nearest1d upsample_nearest3d upsample_bicubic2d upsample_trilinear3d
 """
 OVERLOADS: dict[str, tuple[str, ...]] = {}
 for _line in TABLE.strip().replace("\n  ", " ").splitlines():

@@ -212,8 +212,6 @@ def change_shape(b: Builder) -> None:
     elif kind == 3 and t.dim() > 1:
         b.add(f"{v}.transpose_(0, -1)")
     elif kind == 4:
-        if not t.is_leaf:
-            return  # which gradients then silently use the new values is an accident of what each kernel keeps
         u = b.some(lambda u: u.dtype == t.dtype and u.shape == t.shape)
         if u and u != v:
             b.add(f"{v}.data = {u}{b.c.pick(('', '.detach()', '.clone()'))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import pickle
 import subprocess
 import sys
@@ -110,6 +111,8 @@ def test_load_from_checkpoint(tmp_path: Path) -> None:
         def __init__(self, **arguments: Any) -> None:
             super().__init__(**arguments)
             self.head = nn.Linear(1, 1)
+    with pytest.raises(TypeError, match="cannot be called on an instance"):
+        model.load_from_checkpoint(tmp_path / "m.ckpt")
     with pytest.raises(RuntimeError, match="head.weight"):
         More.load_from_checkpoint(tmp_path / "m.ckpt")
     with pytest.warns(UserWarning, match="not in the checkpoint"):
@@ -446,6 +449,19 @@ def test_anomalies_are_named() -> None:
         trainer(detect_anomaly=True).fit(Bad(), loader())
 
 
+def test_profiles(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from rushlight.lightning.profilers import AdvancedProfiler, SimpleProfiler
+    simple = SimpleProfiler(tmp_path, "simple")
+    note = cb.LambdaCallback(on_train_batch_end=lambda *args: None)
+    trainer(profiler=simple, callbacks=[note]).fit(Line(), loader())
+    text = (tmp_path / "simple.txt").read_text()
+    assert len(simple.recorded_durations["[LightningModule]Line.training_step"]) == 2 and "Line.training_step" in text
+    assert len(simple.recorded_durations["[Callback]LambdaCallback.on_train_batch_end"]) == 2
+    assert len(simple.recorded_durations["[_TrainingEpochLoop].train_dataloader_next"]) == 2
+    trainer(profiler=AdvancedProfiler(tmp_path, "advanced", line_count_restriction=3)).fit(Line(), loader())
+    assert "Profile stats for: [LightningModule]Line.training_step" in (tmp_path / "advanced.txt").read_text()
+
+
 # --- callbacks -----------------------------------------------------------------------------------------------------
 def test_predictions_are_written_with_their_places() -> None:
     class Writer(cb.BasePredictionWriter):
@@ -528,6 +544,117 @@ def test_summary() -> None:
     assert (summary.total_parameters, summary.trainable_parameters) == (26, 21)
     assert "other params" in str(summary) and "Non-trainable params" in str(summary)
     assert [get_human_readable_count(n) for n in (0, 1500, 2_000_000_000)] == ["0  ", "1.5 K", "2.0 B"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_a_bar_on_a_terminal(leave: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shows(Line):
+        def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+            self.log("shown", outputs["loss"], prog_bar=True)
+
+        def on_train_epoch_start(self) -> None:
+            self.print("a word")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    trainer(max_epochs=3, enable_progress_bar=True, callbacks=[cb.TQDMProgressBar(leave=leave)]).fit(Shows(), loader())
+    text = screen.getvalue()
+    assert "Epoch 2" in text and "2/2" in text and "shown=" in text and text.count("a word") == 3
+    assert text.count("\x1b[?25h") == (3 if leave else 1), "how many bars were finished"
+
+
+def test_plain_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer(max_epochs=5, enable_progress_bar=True).fit(Line(), loader())
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("Epoch")][-1] == "Epoch 4 2/2" and len(lines) < 5
+    trainer(max_epochs=1, callbacks=[cb.TQDMProgressBar(refresh_rate=0)], enable_progress_bar=True).fit(Line(), loader())
+    assert "Epoch" not in capsys.readouterr().err
+
+
+def test_logging_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No number is read in 200 steps whose values are logged in every way, but those that the loggers are due and the bar shows."""
+    class Logs(Line):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            loss = super().training_step(batch, batch_idx)
+            self.log("both", loss, on_step=True, on_epoch=True, prog_bar=True)
+            self.log("sum", loss, on_step=False, on_epoch=True, reduce_fx="sum")
+            self.log("batch", loss, on_step=False, on_epoch=True, batch_size=3)
+            return loss
+    read: list[int] = []
+    item = torch.Tensor.item
+    monkeypatch.setattr(torch.Tensor, "item", lambda self: (read.append(1), item(self))[1])
+    run = trainer(enable_progress_bar=True)
+    run.fit(Logs(rate=1e-9), loader(200, 1))
+    assert run.global_step == 200 and 0 < len(read) < 30
+    assert run.callback_metrics["both_epoch"].item() == pytest.approx(run.callback_metrics["sum"].item() / 200, rel=1e-5)
+
+
+class Sized(Line):
+    """Memory for batches of at most 11."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_size, self.tried = 2, []
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self.tried.append(len(batch[0]))
+        if len(batch[0]) > 11:
+            raise RuntimeError("out of memory")
+        return super().training_step(batch, batch_idx)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.training_step(batch, batch_idx)
+
+    def train_dataloader(self) -> Any:
+        return loader(80, self.batch_size)
+
+    val_dataloader = predict_dataloader = train_dataloader
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.parameters(), lr=1e-9)
+
+
+@pytest.mark.parametrize("method", ["fit", "validate", "predict"])
+@pytest.mark.parametrize(("mode", "found"), [("power", 8), ("binsearch", 11)])
+def test_batch_sizes_that_fit(method: str, mode: str, found: int) -> None:
+    from rushlight.lightning.tuner import Tuner
+    model = Sized()
+    assert Tuner(trainer()).scale_batch_size(model, method=method, mode=mode) == found == model.batch_size
+    model = Sized()
+    run = trainer(callbacks=[cb.BatchSizeFinder(mode=mode)], num_sanity_val_steps=0)
+    getattr(run, method)(model)
+    assert model.batch_size == found and model.tried[-1] == (80 % found or found)
+    if method == "fit":
+        assert run.global_step == -(-80 // found) and int(run.optimizers[0].state[model.layer.weight]["step"]) == run.global_step
+    with pytest.raises(MisconfigurationException, match="Field no not found"):
+        Tuner(trainer()).scale_batch_size(model, method=method, batch_arg_name="no")
+
+
+def test_sizes_and_rates_are_searched_amid_training() -> None:
+    """Subclasses search at the beginning of epochs; the optimizer's state, weights and counters are then as before."""
+    class Again(cb.BatchSizeFinder):
+        def on_fit_start(self, *args: Any) -> None:
+            pass
+
+        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+            if trainer.current_epoch == 1:
+                before = [pl_module.layer.weight.detach().clone(), trainer.global_step]
+                self.scale_batch_size(trainer, pl_module)
+                assert torch.equal(before[0], pl_module.layer.weight) and before[1] == trainer.global_step == 40
+    model = Sized()
+    run = trainer(max_epochs=2, callbacks=[Again()])
+    run.fit(model)
+    assert run.global_step == 40 + 10 and int(run.optimizers[0].state[model.layer.weight]["step"]) == 50
+    rated = Line()
+    run = trainer(callbacks=[cb.LearningRateFinder(num_training_steps=40, early_stop_threshold=None, attr_name="rate")])
+    run.fit(rated, loader(80))
+    assert rated.hparams.rate == run.optimizers[0].param_groups[0]["lr"] != 0.01
+    with pytest.raises(AttributeError, match="one of these fields"):
+        trainer(callbacks=[cb.LearningRateFinder()]).fit(Line(), loader())
 
 
 # --- loggers -------------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, 
     counts = _dependencies([r[0] for r in roots], needed)
     for fn, number, grad in roots:
         _add(waiting, fn, number, grad)
-    heap = [(-fn.seq, i, fn) for i, fn in enumerate(waiting) if counts.get(fn, 0) == 0]
+    heap = [(_turn(fn), i, fn) for i, fn in enumerate(waiting) if counts.get(fn, 0) == 0]
     heapq.heapify(heap)
     pushed = {fn for _, _, fn in heap}
     found: dict[tuple[int, int], Any] = {}
@@ -115,7 +115,7 @@ def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, 
                 if counts[after] == 0 and after not in pushed:
                     pushed.add(after)
                     tick += 1
-                    heapq.heappush(heap, (-after.seq, tick, after))
+                    heapq.heappush(heap, (_turn(after), tick, after))
     finally:
         state.grad, state.autocast = before, casting
         _thread.running.remove(task)
@@ -123,6 +123,11 @@ def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, 
     for call in task.at_end:
         call()
     return found
+
+
+def _turn(fn: GradFn) -> int:
+    """What is ready runs in this order: leaves accumulate at once, then the node recorded last."""
+    return -fn.seq if fn.edges else -1 << 62
 
 
 def _watched_step(fn: GradFn, grads: list[Any], keep: bool, found: Any, targets: Any, needed: Any, state: Any) -> Any:

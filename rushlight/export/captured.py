@@ -126,6 +126,8 @@ def bound(signature: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
 
 def signature_of(program: Any) -> inspect.Signature | None:
     """The signature of a module's forward or of a function, None where it has none."""
+    if "_program" in getattr(program, "__dict__", {}):  # an exported program takes what the exported module took
+        return program._program._signature  # type: ignore[no-any-return]
     try:
         return inspect.signature(program.forward if isinstance(program, Module) else program)
     except (TypeError, ValueError):

@@ -272,7 +272,7 @@ def unsqueeze(input: NestedTensor, dim: int) -> Any:  # noqa: A002
 @entry("squeeze")
 def squeeze(input: NestedTensor, dim: Any = None) -> Any:  # noqa: A002
     if dim is None:
-        raise RuntimeError("For nested tensors, squeeze without the dim argument is not supported at the moment, however you can use squeeze(Tensor self, int dim) instead")
+        raise RuntimeError("squeeze(): For nested tensors, squeeze without the dim argument is not supported at the moment, however you can use squeeze(Tensor self, int dim) instead")
     at = inner(input, dim, "For nested tensors, squeezing dimension 0 is not supported at the moment")
     return by_parts(input, lambda p: p.squeeze(at), input._ragged - (at < input._ragged - 1))  # type: ignore[attr-defined]
 

@@ -12,6 +12,7 @@ from typing import Any
 from rushlight.export.capture import CaptureError
 from rushlight.export.captured import Captured, bound, signature_of
 from rushlight.export.dynamic import Size, Sizes, capture_dynamic
+from rushlight.export.exported_program import ExportedProgram
 from rushlight.nn import Module
 from rushlight.onnx.errors import OnnxExporterError
 from rushlight.onnx.program import ONNXProgram
@@ -70,7 +71,8 @@ def select_model_mode_for_export(model: Any, mode: TrainingMode) -> Iterator[Non
     """In the block the model is in evaluation or training mode as asked."""
     before = [(m, m.training) for m in model.modules()] if isinstance(model, Module) else []
     if before and mode != TrainingMode.PRESERVE:
-        model.train(mode == TrainingMode.TRAINING)
+        for m in model.modules():
+            m.training = mode == TrainingMode.TRAINING
     _exporting[0] = True
     try:
         yield
@@ -106,9 +108,11 @@ def export(model: Any, args: Any = (), f: Any = None, *, kwargs: dict[str, Any] 
         raise OnnxExporterError(f"operator_export_type {operator_export_type.name}: operations of ATen cannot stand in files; write a rule with "
                                 "torch.onnx.register_custom_op_symbolic")
     positional, named = _arguments(args, kwargs)
+    exported = model if isinstance(model, ExportedProgram) else None
+    model = model.module(check_guards=False) if exported is not None else model
     sizes = _sizes(model, positional, named, input_names, dynamic_axes, dynamic_shapes)
     with select_model_mode_for_export(model, TrainingMode(training)):
-        captured, exported = _captured(model, positional, named, sizes)
+        captured = _captured(model, positional, named, sizes)
     rules = {**_custom, **{getattr(k, "__name__", str(k)): v for k, v in (custom_translation_table or {}).items()}}
     proto = _convert(captured, opset, rules, input_names, output_names, dynamic_axes, export_params, keep_initializers_as_inputs, dict(custom_opsets or {}),
                      "main_graph")
@@ -128,15 +132,11 @@ def _arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]
     return args, dict(kwargs or {})
 
 
-def _captured(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: Sizes) -> tuple[Captured, Any]:
+def _captured(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: Sizes) -> Captured:
     from rushlight.autograd.grad_mode import no_grad
-    from rushlight.export.exported_program import ExportedProgram
-    exported = model if isinstance(model, ExportedProgram) else None
-    if exported is not None:
-        model = exported.module()
     try:
         with no_grad():
-            return capture_dynamic(model, args, kwargs, sizes, _read), exported
+            return capture_dynamic(model, args, kwargs, sizes, _read)
     except CaptureError as e:
         raise OnnxExporterError(f"Failed to export the model: {e}") from e
 

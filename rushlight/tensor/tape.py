@@ -202,6 +202,27 @@ def differentiate(function: Any, inputs: Any, needs: Any, grads: Any) -> list[An
     return [found.get(edge_key(x)) if need else None for x, need in zip(leaves, needs)]
 
 
+class EvenOpFn(OpFn):
+    """The node of the largest or smallest of all elements: those equal to it (or NaN, as it is) share the gradient, else it goes nowhere."""
+
+    __slots__ = ()
+
+    def backward(self, grads: list[Any]) -> Any:
+        if self.saved is FREED:
+            raise RuntimeError(TWICE)
+        F = functions()  # noqa: N806
+        x, out = self.saved["x"].unpack(self), self.saved["out"].unpack(self)
+        hit = (x == out) | (x != x) & (out != out)
+        return [F.where(hit, grads[0] / hit.sum(), 0)]
+
+
+def shared_evenly(out: Tensor) -> Tensor:
+    """out, the extremum of all elements, with the gradient of `max()` and `min()`."""
+    if type(out._grad_fn) is OpFn and out._grad_fn.edges[0] is not None:
+        out._grad_fn.__class__ = EvenOpFn
+    return out
+
+
 class LastingOpFn(OpFn):
     """The node of an operation whose gradient in PyTorch keeps no tensor: nothing is let go after the backward pass."""
 

@@ -29,6 +29,7 @@ from rushlight.ops.table import TABLE, Op
 
 Ints = tuple[int, ...]
 ALIGN = 64
+NAMES = frozenset(("qconv", "qlinear", "qpool"))
 
 
 def _definition(np: Any, *args: Any) -> Any:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.lightning.callbacks.callback import Callback
-from rushlight.lightning.utilities.exceptions import ExitTuning, MisconfigurationException
+from rushlight.lightning.utilities.exceptions import ExitTuning
 
 
 class BatchSizeFinder(Callback):
     """Before fitting (or evaluating), double the module's ``batch_size`` until memory runs out, or the data; see Tuner.scale_batch_size."""
 
-    def __init__(self, mode: str = "power", steps_per_trial: int = 3, init_val: int = 2, max_trials: int = 25, batch_arg_name: str = "batch_size",
-                 margin: float = 0.05, max_val: int = 8192) -> None:
+    def __init__(self, mode: str = "power", steps_per_trial: int = 3, init_val: int = 2, max_trials: int = 25,
+                 batch_arg_name: str = "batch_size") -> None:
         if mode not in ("power", "binsearch"):
             raise ValueError(f"`mode` should be either 'power' or 'binsearch' but got {mode}")
         self._mode, self._steps_per_trial, self._init_val, self._max_trials = mode, steps_per_trial, init_val, max_trials
-        self._batch_arg_name, self._margin, self._max_val = batch_arg_name, margin, max_val
+        self._batch_arg_name = batch_arg_name
         self.optimal_batch_size: int | None = init_val
         self._early_exit = False
 
@@ -28,15 +28,8 @@ class BatchSizeFinder(Callback):
         if self._early_exit:
             raise ExitTuning
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        if trainer.fast_dev_run or trainer._tuning:
-            return
-        if isinstance(trainer._data.source({"fit": "train"}.get(stage, stage)), (list, dict)) and stage != "fit":
-            raise MisconfigurationException("The Batch size finder cannot be used with dataloaders passed directly to `.fit()`. Please disable the"
-                                            " feature or incorporate the dataloader into your LightningModule or LightningDataModule.")
-
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        if not trainer.fast_dev_run and not trainer._tuning:
+        if not trainer._tuning:
             self.scale_batch_size(trainer, pl_module)
 
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
@@ -49,5 +42,5 @@ class BatchSizeFinder(Callback):
         self._evaluation(trainer, pl_module)
 
     def _evaluation(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.state.fn != "fit" and not trainer.sanity_checking and not trainer.fast_dev_run and not trainer._tuning:
+        if trainer.state.fn != "fit" and not trainer._tuning:
             self.scale_batch_size(trainer, pl_module)

@@ -61,6 +61,8 @@ class StochasticWeightAveraging(Callback):
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         if stage == "fit" and self._average_model is None:
             self._average_model = copy.deepcopy(pl_module)
+            if self._device is not None:
+                self._average_model.to(self._device)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         if len(trainer.optimizers) != 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rushlight.lightning.core.hooks import DataHooks
 from rushlight.lightning.core.hparams import HyperparametersMixin
-from rushlight.lightning.core.saving import load_from_checkpoint
+from rushlight.lightning.core.saving import load_from_checkpoint, of_class_only
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
 
 
@@ -65,12 +65,10 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
     def on_exception(self, exception: BaseException) -> None:
         """The run is interrupted by an exception."""
 
-    @classmethod
+    @of_class_only
     def load_from_checkpoint(cls, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None, weights_only: bool | None = None,
                              **kwargs: Any) -> Any:
         """A data module made with the hyper-parameters that a checkpoint holds; kwargs take their places."""
-        if not isinstance(cls, type):
-            raise TypeError("The classmethod `load_from_checkpoint` cannot be called on an instance. Please call it on the class type.")
         return load_from_checkpoint(cls, checkpoint_path, map_location, hparams_file, None, weights_only, **kwargs)
 
     def __str__(self) -> str:

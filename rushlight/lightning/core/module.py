@@ -9,7 +9,7 @@ from typing import Any
 from rushlight.lightning.core.hooks import CheckpointHooks, DataHooks, ModelHooks
 from rushlight.lightning.core.hparams import HyperparametersMixin
 from rushlight.lightning.core.logging import LoggingMethods
-from rushlight.lightning.core.saving import load_from_checkpoint
+from rushlight.lightning.core.saving import load_from_checkpoint, of_class_only
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
 from rushlight.nn import Module
 
@@ -281,7 +281,7 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
         self.train()
 
     # --- files -----------------------------------------------------------------------------------------------------
-    @classmethod
+    @of_class_only
     def load_from_checkpoint(cls, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None, strict: bool | None = None,
                              weights_only: bool | None = None, **kwargs: Any) -> Any:
         """A module made with the hyper-parameters and parameters of a checkpoint.

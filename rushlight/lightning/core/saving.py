@@ -14,8 +14,22 @@ from rushlight.lightning.utilities.hparams_files import (
 from rushlight.lightning.utilities.parsing import AttributeDict
 from rushlight.lightning.utilities.rank_zero import rank_zero_warn
 
-__all__ = ["load_from_checkpoint", "load_hparams_from_tags_csv", "load_hparams_from_yaml", "read_checkpoint", "save_hparams_to_tags_csv",
+__all__ = ["of_class_only", "load_from_checkpoint", "load_hparams_from_tags_csv", "load_hparams_from_yaml", "read_checkpoint", "save_hparams_to_tags_csv",
            "save_hparams_to_yaml"]
+
+
+class of_class_only(classmethod):  # noqa: N801 - a decorator  # type: ignore[type-arg]
+    """A classmethod that says so when it is called on an object, whose own values it would not change."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return super().__get__(instance, owner)
+        name = self.__func__.__name__
+
+        def refuse(*args: Any, **kwargs: Any) -> Any:
+            raise TypeError(f"The classmethod `{type(instance).__name__}.{name}` cannot be called on an instance. Please call it on the class type"
+                            " and make sure the return value is used.")
+        return refuse
 
 
 def read_checkpoint(path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from rushlight.lightning.loops.evaluation import EvaluationLoop
@@ -90,9 +91,11 @@ class TrainingEpochLoop:
     def run(self, fetcher: Any) -> None:
         """All batches that are left."""
         self._with_index = takes(self.trainer.lightning_module.training_step, "batch_idx", at_least=2)
+        profiler = self.trainer.profiler
         while not self.done:
             try:
-                batch, _, _ = next(fetcher)
+                with nullcontext() if profiler is None else profiler.profile("[_TrainingEpochLoop].train_dataloader_next"):
+                    batch, _, _ = next(fetcher)
                 self.train_batch(batch, fetcher.done)
             except StopIteration:
                 break

@@ -87,6 +87,9 @@ class EvaluationLoop:
         modes = [(m, m.training) for m in trainer.lightning_module.modules()]
         hooks.call(self.names["eval"])
         hooks.run(self.names["start"])
+        if self.loader is None:  # a search for the batch size has run
+            self.prepare_data()
+            self._begin()
         hooks.run(self.names["epoch_start"])
         logged: list[dict[str, Any]] = []
         previous = 0

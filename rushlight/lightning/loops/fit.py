@@ -138,6 +138,7 @@ class FitLoop:
         loop.phase = "epoch_start"
         progress.add("ready")
         self.trainer.hooks.run("on_train_epoch_start")
+        self.prepare_data()  # once more, where a search for the batch size has run
         progress.add("started")
         self._new_iterator()
         loop.phase = "between"

@@ -43,16 +43,15 @@ class PredictionLoop:
         trainer, hooks = self.trainer, self.trainer.hooks
         if trainer.limit_predict_batches == 0:
             return None
-        self.loader, self.limits = trainer._data.prediction()
+        self._prepare()
         if not sum(self.limits):
             return None
-        self.loader.limits = self.limits
         several = self.num_dataloaders > 1
-        self.fetcher = Fetcher(self.loader)
-        iter(self.fetcher)
         modes = [(m, m.training) for m in trainer.lightning_module.modules()]
         hooks.call("on_predict_model_eval")
         hooks.run("on_predict_start")
+        if self.loader is None:  # a search for the batch size has run
+            self._prepare()
         hooks.run("on_predict_epoch_start")
         self._with_index = takes(trainer.lightning_module.predict_step, "batch_idx", at_least=2)
         keep = self.return_predictions or any(getattr(c, "interval", "batch") != "batch" for c in trainer.callbacks)
@@ -72,6 +71,12 @@ class PredictionLoop:
             module.training = mode
         out, self.predictions = self.predictions, []
         return out if self.return_predictions else None
+
+    def _prepare(self) -> None:
+        self.loader, self.limits = self.trainer._data.prediction()
+        self.loader.limits = self.limits
+        self.fetcher = Fetcher(self.loader)
+        iter(self.fetcher)
 
     def _batches(self) -> Any:
         while True:

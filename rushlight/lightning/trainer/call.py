@@ -29,10 +29,20 @@ class Hooks:
         self.own = {}
         self.table = {}
         for name in BOTH:
-            listeners = [getattr(callback, name) for callback in trainer.callbacks if is_overridden(name, callback, Callback)]
+            listeners = [self._listener(callback, name) for callback in trainer.callbacks if is_overridden(name, callback, Callback)]
             own = getattr(module, name, None) if is_overridden(name, module, ModelHooks) else None
             if listeners or own is not None:
                 self.table[name] = (listeners, own)
+
+    def _listener(self, callback: Any, name: str) -> Callable[..., Any]:
+        method, profiler = getattr(callback, name), self.trainer.profiler
+        if profiler is None:
+            return method  # type: ignore[no-any-return]
+
+        def profiled(*args: Any) -> Any:
+            with profiler.profile(f"[Callback]{callback.state_key}.{name}"):
+                return method(*args)
+        return profiled
 
     def run(self, name: str, *args: Any) -> Any:
         """A hook of the callbacks, then of the module; what the module's returned."""

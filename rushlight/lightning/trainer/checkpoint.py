@@ -63,12 +63,12 @@ def save(trainer: Any, path: Any, weights_only: bool = False) -> None:
 class Restorer:
     """A run that goes on from a checkpoint: its parts, restored at their times."""
 
-    def __init__(self, trainer: Any, path: Any):
+    def __init__(self, trainer: Any, path: Any, weights_only: bool | None = None):
         self.trainer, self.path = trainer, path
         self.checkpoint: dict[str, Any] = {}
         if path:
             rank_zero_info(f"Restoring states from the checkpoint path at {path}")
-            self.checkpoint = read_checkpoint(path)
+            self.checkpoint = read_checkpoint(path, weights_only=weights_only)
             if "state_dict" not in self.checkpoint:
                 raise MisconfigurationException(f"{path} holds no 'state_dict': it is not a checkpoint of a Trainer (its keys: {list(self.checkpoint)})."
                                                 " Load a plain state dict with `model.load_state_dict(torch.load(path))`.")

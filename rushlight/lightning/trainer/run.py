@@ -30,11 +30,11 @@ class Runs:
         self._model = model
         self.state.fn, self.state.status, self.state.stage = TrainerFn(fn), TrainerStatus.RUNNING, RunningStage(stage)
 
-    def _guarded(self: Any, ckpt_path: Any, model_given: bool) -> Any:
+    def _guarded(self: Any, ckpt_path: Any, model_given: bool, weights_only: bool | None = None) -> Any:
         """Run, and leave all in order where an exception ends it."""
         try:
             with self._watching_sigterm():
-                return self._run(checkpoint.choose(self, ckpt_path, model_given))
+                return self._run(checkpoint.choose(self, ckpt_path, model_given), weights_only)
         except ExitTuning:
             self._leave()
             self.state.status, self.state.stage = TrainerStatus.FINISHED, None
@@ -66,7 +66,7 @@ class Runs:
         for loop in (self.fit_loop, self.validate_loop, self.test_loop, self.predict_loop):
             loop.teardown()
 
-    def _run(self: Any, ckpt_path: Any) -> Any:
+    def _run(self: Any, ckpt_path: Any, weights_only: bool | None) -> Any:
         model, fitting = self.lightning_module, self.state.fn == TrainerFn.FITTING
         if fitting:
             loop = self.fit_loop
@@ -82,7 +82,7 @@ class Runs:
         self.hooks.call("configure_model")
         self.hooks.refresh()
         self.precision_plugin.convert_module(model)  # before its parameters are restored, so that none is rounded
-        restorer = checkpoint.Restorer(self, ckpt_path)
+        restorer = checkpoint.Restorer(self, ckpt_path, weights_only)
         restorer.model_and_callbacks()
         self._metrics.forget()
         self._transfers = any(is_overridden(name, holder) for name in _TRANSFER for holder in (model, self.datamodule) if holder is not None)
@@ -100,6 +100,8 @@ class Runs:
         self._setup_hooks("teardown")
         for logger in self.loggers:
             logger.finalize("success")
+        if self.profiler is not None:
+            self.profiler.describe()
         self.state.status, self.state.stage = TrainerStatus.FINISHED, None
         return out
 

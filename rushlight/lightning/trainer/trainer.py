@@ -164,6 +164,7 @@ class Trainer(TrainerProperties, Runs):
             val_dataloaders: a loader or a list of them.
             datamodule: a LightningDataModule.
             ckpt_path: a checkpoint to go on from: a path, "last" or "best".
+            weights_only: True reads the checkpoint without running any code of it.
         """
         if _is_datamodule(train_dataloaders):
             datamodule, train_dataloaders = train_dataloaders, None
@@ -172,7 +173,7 @@ class Trainer(TrainerProperties, Runs):
         self._start("fit", "train", model)
         self._data.attach(model, datamodule, train=train_dataloaders, validate=val_dataloaders)
         self.should_stop = False
-        self._guarded(ckpt_path, True)
+        self._guarded(ckpt_path, True, weights_only)
 
     def validate(self, model: Any = None, dataloaders: Any = None, ckpt_path: Any = None, verbose: bool = True,
                  datamodule: Any = None, weights_only: bool | None = None) -> list[dict[str, float]]:
@@ -180,19 +181,20 @@ class Trainer(TrainerProperties, Runs):
 
         `ckpt_path` ("best", "last" or a path) says whose parameters; without a model it is "best", with one the model's own.
         """
-        return self._evaluate("validate", model, dataloaders, ckpt_path, verbose, datamodule)
+        return self._evaluate("validate", model, dataloaders, ckpt_path, verbose, datamodule, weights_only)
 
     def test(self, model: Any = None, dataloaders: Any = None, ckpt_path: Any = None, verbose: bool = True,
              datamodule: Any = None, weights_only: bool | None = None) -> list[dict[str, float]]:
         """One pass over test data; as `validate`."""
-        return self._evaluate("test", model, dataloaders, ckpt_path, verbose, datamodule)
+        return self._evaluate("test", model, dataloaders, ckpt_path, verbose, datamodule, weights_only)
 
-    def _evaluate(self, fn: str, model: Any, dataloaders: Any, ckpt_path: Any, verbose: bool, datamodule: Any) -> list[dict[str, float]]:
+    def _evaluate(self, fn: str, model: Any, dataloaders: Any, ckpt_path: Any, verbose: bool, datamodule: Any,
+                  weights_only: bool | None) -> list[dict[str, float]]:
         model, given, dataloaders, datamodule = self._inputs(fn, model, dataloaders, datamodule)
         self._start(fn, fn, model)
         self._data.attach(model, datamodule, **{fn: dataloaders})
         (self.validate_loop if fn == "validate" else self.test_loop).verbose = verbose
-        return self._guarded(ckpt_path, given)  # type: ignore[no-any-return]
+        return self._guarded(ckpt_path, given, weights_only)  # type: ignore[no-any-return]
 
     def predict(self, model: Any = None, dataloaders: Any = None, datamodule: Any = None, return_predictions: bool | None = None,
                 ckpt_path: Any = None, weights_only: bool | None = None) -> Any:
@@ -201,7 +203,7 @@ class Trainer(TrainerProperties, Runs):
         self._start("predict", "predict", model)
         self._data.attach(model, datamodule, predict=dataloaders)
         self.predict_loop.return_predictions = return_predictions is not False
-        return self._guarded(ckpt_path, given)
+        return self._guarded(ckpt_path, given, weights_only)
 
     def _inputs(self, fn: str, model: Any, dataloaders: Any, datamodule: Any) -> tuple[Any, bool, Any, Any]:
         if _is_datamodule(dataloaders):

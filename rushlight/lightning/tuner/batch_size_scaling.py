@@ -19,79 +19,62 @@ def scale_batch_size(trainer: Any, model: Any, mode: str = "power", steps_per_tr
         return None
     if not lightning_hasattr(model, batch_arg_name):
         raise MisconfigurationException(f"Field {batch_arg_name} not found in `model`, `datamodule`, nor their `hparams` attributes.")
-    if "train" in trainer._data.given:
-        raise MisconfigurationException("The Batch size finder cannot be used with dataloaders passed directly to `.fit()`. Please disable the"
+    fn = trainer.state.fn.value
+    if {"fit": "train"}.get(fn, fn) in trainer._data.given:
+        raise MisconfigurationException(f"The Batch size finder cannot be used with dataloaders passed directly to `.{fn}()`. Please disable the"
                                         " feature or incorporate the dataloader into your LightningModule or LightningDataModule.")
     at_first = lightning_getattr(model, batch_arg_name)
+    most: list[int] = []  # how many samples there are: a larger batch would be no other
     try:
         with trial(trainer, model, [], steps_per_trial) as prepare:
-            fits = lambda size: _fits(trainer, model, batch_arg_name, size, prepare)
-            found = (_power if mode == "power" else _binary)(fits, init_val, max_trials, lambda: _samples(trainer))
+            found = SEARCHES[mode](lambda size: _fits(model, batch_arg_name, size, prepare(), most), init_val, max_trials, most)
     except BaseException:
         lightning_setattr(model, batch_arg_name, at_first)
         raise
-    trainer.fit_loop.teardown()  # the loaders are made again, with the new size
+    getattr(trainer, f"{fn}_loop").teardown()  # the loaders are made again, with the new size
     lightning_setattr(model, batch_arg_name, found)
     rank_zero_info(f"Finished batch size finder, will continue with full run using batch size {found}")
     return found
 
 
-def _fits(trainer: Any, model: Any, name: str, size: int, prepare: Callable[[], None]) -> bool:
+def _fits(model: Any, name: str, size: int, loop: Any, most: list[int]) -> bool:
     """Whether a few steps with this size succeed."""
-    from rushlight.lightning.core.optimizer import LightningOptimizer
     lightning_setattr(model, name, size)
-    prepare()
-    trainer.hooks.refresh()
-    for optimizer in trainer._lightning_optimizers:
-        assert isinstance(optimizer, LightningOptimizer)
     try:
-        if trainer.state.fn == "fit":
-            trainer.fit_loop.run()
+        loop.run()
+        dataset = getattr(loop.loader.flattened[0], "dataset", None)
+        most[:] = [len(dataset)] if hasattr(dataset, "__len__") else []
     except (MemoryError, RuntimeError) as e:
         if not isinstance(e, MemoryError) and "memory" not in str(e).lower():
             raise
         rank_zero_info(f"Batch size {size} failed, trying batch size {size // 2}")
         return False
     finally:
-        _remember(trainer)
-        trainer.fit_loop.teardown()
+        loop.teardown()
         model.zero_grad()
     rank_zero_info(f"Batch size {size} succeeded, trying batch size {size * 2}")
     return True
 
 
-def _remember(trainer: Any) -> None:
-    loader = trainer.train_dataloader
-    dataset = getattr(loader, "dataset", None)
-    trainer._samples_seen = len(dataset) if hasattr(dataset, "__len__") else None
-
-
-def _samples(trainer: Any) -> int | None:
-    """How many samples the data set has: a larger batch would be no other."""
-    return getattr(trainer, "_samples_seen", None)
-
-
-def _power(fits: Callable[[int], bool], size: int, trials: int, samples: Callable[[], int | None]) -> int:
+def _power(fits: Callable[[int], bool], size: int, trials: int, most: list[int]) -> int:
     best = size
     for _ in range(trials + 1):  # so many doublings; the last size is tried, too
         if not fits(size):
             return max(1, size // 2)
         best = size
-        most = samples()
-        if most is not None and size >= most:
-            return most
+        if most and size >= most[0]:
+            return most[0]
         size *= 2
     return best
 
 
-def _binary(fits: Callable[[int], bool], size: int, trials: int, samples: Callable[[], int | None]) -> int:
+def _binary(fits: Callable[[int], bool], size: int, trials: int, most: list[int]) -> int:
     low, high = 1, None
     for _ in range(trials):
         if fits(size):
             low = size
-            most = samples()
-            if most is not None and size >= most:
-                return most
+            if most and size >= most[0]:
+                return most[0]
             if high is None:
                 size *= 2
                 continue
@@ -101,3 +84,6 @@ def _binary(fits: Callable[[int], bool], size: int, trials: int, samples: Callab
             break
         size = (low + (high or 2 * low)) // 2
     return low
+
+
+SEARCHES = {"power": _power, "binsearch": _binary}

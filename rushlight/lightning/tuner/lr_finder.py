@@ -112,7 +112,7 @@ def lr_find(trainer: Any, model: Any, min_lr: float = 1e-8, max_lr: float = 1, n
     from rushlight.lightning.tuner.trial import trial
     finder = _LRFinder(mode, min_lr, max_lr, num_training)
     with trial(trainer, model, [_Recorder(finder, early_stop_threshold)], num_training) as prepare:
-        prepare()
+        loop = prepare()
         trainer.limit_val_batches = 0
         optimizers, _ = optimizers_of(model, model.configure_optimizers())
         if len(optimizers) != 1:
@@ -121,10 +121,9 @@ def lr_find(trainer: Any, model: Any, min_lr: float = 1e-8, max_lr: float = 1, n
         wrapped = LightningOptimizer(optimizers[0])
         wrapped.__dict__["_trainer"] = trainer
         trainer.optimizers, trainer._lightning_optimizers, trainer.lr_scheduler_configs = optimizers, [wrapped], []
-        trainer.hooks.refresh()
-        trainer.fit_loop.run()
-        finder._total_batch_idx = trainer.fit_loop.total_batch_idx
-        trainer.fit_loop.teardown()
+        loop.run()
+        finder._total_batch_idx = loop.total_batch_idx
+        loop.teardown()
     if name is not None:
         found = finder.suggestion()
         if found is not None:

@@ -40,7 +40,7 @@ class Tuner:
 
     def scale_batch_size(self, model: Any, train_dataloaders: Any = None, val_dataloaders: Any = None, dataloaders: Any = None,
                          datamodule: Any = None, method: str = "fit", mode: str = "power", steps_per_trial: int = 3, init_val: int = 2,
-                         max_trials: int = 25, batch_arg_name: str = "batch_size", margin: float = 0.05, max_val: int = 8192) -> int | None:
+                         max_trials: int = 25, batch_arg_name: str = "batch_size") -> int | None:
         """The largest batch with which `steps_per_trial` steps succeed: doubling from `init_val` ("power"), then halving the gap ("binsearch").
 
         The module's (or data module's, or hparams') attribute `batch_arg_name` is set to it; loaders must be made from it.
@@ -51,7 +51,7 @@ class Tuner:
                                             " feature or incorporate the dataloader into your LightningModule or LightningDataModule.")
         if any(isinstance(c, BatchSizeFinder) for c in self._trainer.callbacks):
             raise ValueError("Trainer is already configured with a `BatchSizeFinder` callback.")
-        finder = BatchSizeFinder(mode, steps_per_trial, init_val, max_trials, batch_arg_name, margin, max_val)
+        finder = BatchSizeFinder(mode, steps_per_trial, init_val, max_trials, batch_arg_name)
         return self._run(finder, method, model, train_dataloaders, val_dataloaders, dataloaders,  # type: ignore[no-any-return]
                          datamodule).optimal_batch_size
 

@@ -482,6 +482,8 @@ def _along(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, ac
                            f"{list(input._spec.shape)} source.shape = {list(source._spec.shape)}")
     if source._spec.dtype is not input._spec.dtype:
         raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {input.dtype} and (source) {source.dtype}")
+    if source._rg and source._spec.shape:  # as in PyTorch, its gradient is a view of what was selected
+        source = view(source, source._spec, "ExpandBackward0", lambda g: expand(g, shape))
     return keeps(apply(TABLE["index_put"], (input, expand(source, shape), index), ((d,), accumulate)), *_that_need(source))
 
 

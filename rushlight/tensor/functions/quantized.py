@@ -22,14 +22,15 @@ def to_integers(x: Any, inverse: Any, zero: Any, dtype: DType, limits: tuple[int
 def to_reals(q: Any, scale: Any, zero: Any) -> Tensor:
     """(q - zero) · scale in float32."""
     wide = cast(q, float32)
-    return (wide if isinstance(zero, int) and not zero else wide - zero) * scale  # type: ignore[operator, no-any-return]
+    return (wide if isinstance(zero, int) and not zero else wide - zero) * scale  # type: ignore[no-any-return]
 
 
 def qadd_parts(x: Any, y: Any, x_scale: Any, y_scale: Any, out_scale: Any, zero_x: int, zero_y: int, zero_out: int, relu: bool,
                dtype: DType) -> Tensor:
     """The row `qadd` written out: one fused loop."""
-    total = to_reals(x, x_scale, zero_x) + to_reals(y, y_scale, zero_y)
-    return to_integers(total.relu() if relu else total, 1.0 / out_scale, zero_out, dtype)  # type: ignore[attr-defined]
+    first: Any = to_reals(x, x_scale, zero_x)
+    total = first + to_reals(y, y_scale, zero_y)
+    return to_integers(total.relu() if relu else total, 1.0 / out_scale, zero_out, dtype)
 
 
 def _rounded(x: Tensor, scale: Any, zero: Any) -> Any:

@@ -149,7 +149,8 @@ def extremum(name: str, input: Tensor, dim: Any, keepdim: Any, out: Any) -> Any:
         if input._spec.numel == 0:
             raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
         check_domain(name, input._spec.dtype)
-        return give(out, reduce("a" + name, input, None, keepdim))
+        from rushlight.tensor.tape import shared_evenly
+        return give(out, shared_evenly(reduce("a" + name, input, None, keepdim)))
     if input._spec.dtype.is_complex:
         raise RuntimeError(f"{name}(): does not support complex input")
     d = wrap_dim(dim, len(input._spec.shape))

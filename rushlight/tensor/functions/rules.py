@@ -107,7 +107,7 @@ def expand_reduced(g: Tensor, shape: tuple[int, ...], dims: tuple[int, ...], kee
 def extreme_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     """amax/amin: shared evenly by the elements equal to the result."""
     hit = cast(x == expand_reduced(out, x._spec.shape, dims, keepdim), g._spec.dtype)
-    return hit / hit.sum(dims, keepdim=True) * expand_reduced(g, x._spec.shape, dims, keepdim) if dims else g
+    return hit / hit.sum(dims, keepdim=True) * expand_reduced(g, x._spec.shape, dims, keepdim) if dims else hit / hit * g
 
 
 def prod_grad(g: Tensor, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:

@@ -46,13 +46,18 @@ class TQDMProgressBar(ProgressBar):
         return {**self.__dict__, "_progress": None, "_trainer": None}
 
     # --- drawing ---------------------------------------------------------------------------------------------------
-    def _begin(self, title: str, total: float, done: int = 0) -> None:
-        self._finish()
-        if not self.is_enabled:
+    def _begin(self, title: str, total: float) -> None:
+        size = None if total == float("inf") else int(total)
+        if self._progress is not None and self._progress.bar is not None and self.is_enabled:  # the same bar again
+            rich, task = self._progress.bar
+            self._progress.title, self._progress.total = title, size
+            rich.reset(task, description=title, total=size, note="")
             return
-        self._progress = Progress(title, None if total == float("inf") else int(total), file=sys.stderr)
-        self._progress.__enter__()
-        self._show(done, "")
+        self._finish()
+        if self.is_enabled:
+            self._progress = Progress(title, size, file=sys.stderr)
+            self._progress.__enter__()
+            self._show(0, "")
 
     def _show(self, done: int, note: str) -> None:
         if self._progress is None:
@@ -109,7 +114,8 @@ class TQDMProgressBar(ProgressBar):
         if self._progress.bar is not None or last or now - self._ended >= ENDED:
             self._ended = now
             self._show(done, self._note())
-        self._finish()
+        if self._leave or self._progress.bar is None:
+            self._finish()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._finish()
