@@ -121,7 +121,7 @@ def placements_and_moves(rank: int, size: int, path: str) -> None:
     raises(ValueError, "do you want to call `redistribute` instead", lambda: distribute_tensor(a, mesh, [Replicate()]))
     raises(RuntimeError, "redistributing to Partial is for internal use only", lambda: a.redistribute(placements=[Partial()]))
     raises(RuntimeError, "is not supported for tensor subclasses", lambda: a.numpy())
-    raises(RuntimeError, "torch.distributed.checkpoint saves it", lambda: rl.save(a, path + ".pt"))
+    raises(RuntimeError, "torch.distributed.checkpoint saves DTensors", lambda: rl.save(a, path + ".pt"))
     dist.destroy_process_group()
 
 
@@ -267,8 +267,21 @@ def modules_and_optimizers(rank: int, size: int, path: str) -> None:
     x.add_(1).mul_(2)
     x += x
     assert x.full_tensor()[:2].tolist() == [[8.0] * 3, [24.0] * 3] and x.placements == (Shard(0),)
+    autograd_functions(mesh)
     raises(NotImplementedError, "Muon", lambda: _step(rl.optim.Muon, net))
     dist.destroy_process_group()
+
+
+def autograd_functions(mesh: Any) -> None:
+    """torch.autograd.grad and backward."""
+    rl.manual_seed(1)
+    a, b = rl.randn(4, 3), rl.randn(4, 3)
+    x, y = distribute_tensor(a, mesh, [Shard(0)]).requires_grad_(), distribute_tensor(b, mesh, [Shard(1)]).requires_grad_()
+    g, none = rl.autograd.grad((x * y).sum(), [x, rl.ones(1, requires_grad=True)], allow_unused=True)
+    assert none is None and g.placements == (Shard(0),)
+    close(g, b)
+    rl.autograd.backward([x * y], [distribute_tensor(rl.full((4, 3), 2.0), mesh, [Replicate()])])
+    close(y.grad, 2 * a)
 
 
 def _step(kind: Any, net: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import json
 import math
@@ -157,6 +158,20 @@ def test_names_of_functions_from_before() -> None:
     traced = rl.jit.trace(Kept(), R(3))
     assert traced.code.count("relu") >= 2
     check(traced, (R(5),))
+
+
+def test_programs_know_that_they_are_traced() -> None:
+    traced = rl.jit.trace(lambda x: x + 1 if rl.jit.is_tracing() else x - 1, R(2), check_trace=False)
+    assert traced(rl.zeros(1)).item() == 1 and not rl.jit.is_tracing()
+
+
+def test_doctests() -> None:
+    import rushlight.onnx.exporting
+    import rushlight.onnx.operators
+    from rushlight import _subclasses, export, jit, nested, onnx
+    modules = [export, export.dynamic_shapes, export.exporting, jit, nested, nested.creation, onnx.exporting, onnx.operators, _subclasses.fake_tensor]
+    results = [doctest.testmod(m) for m in modules]
+    assert sum(r.failed for r in results) == 0 and sum(r.attempted for r in results) > 20
 
 
 def test_errors_of_trace() -> None:

@@ -75,6 +75,9 @@ def _place(x: Any) -> tuple[Any, int]:
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
              grad_variables: Any = None, inputs: Any = None) -> None:
     """Accumulate the gradients of tensors (weighted by grad_tensors) into the leaves' ``grad``."""
+    spread = sys.modules.get("rushlight.distributed.tensor.gradients")
+    if spread is not None and spread.among(tensors, inputs):  # DTensors: their pieces
+        return backward(spread.local(tensors), spread.local_gradients(tensors, grad_tensors), retain_graph, create_graph, None, spread.local(inputs))
     keep = create_graph if retain_graph is None else retain_graph
     roots = _roots(tensors, grad_tensors)
     state = grad_mode._state()
@@ -111,6 +114,11 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     from rushlight.tensor.core import Tensor, zeros
     from rushlight.tensor.formats import strided
     from rushlight.tensor.state import state
+    spread = sys.modules.get("rushlight.distributed.tensor.gradients")
+    if spread is not None and spread.among(outputs, inputs):  # DTensors: their pieces
+        found = grad(spread.local(outputs), spread.local(inputs), spread.local_gradients(outputs, grad_outputs), retain_graph, create_graph, only_inputs,
+                     allow_unused, is_grads_batched, materialize_grads)
+        return spread.distributed(inputs, found)  # type: ignore[no-any-return]
     if is_grads_batched:
         return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     if allow_unused is None:

@@ -82,6 +82,7 @@ class Capture(TorchFunctionMode):
         self._fixed: Any = weakref.WeakSet()  # storages made by the program without operands of the graph
         self._attributes: dict[int, tuple[str, Tensor]] = {}
         self._sizes: dict[tuple[Node, int], Node] = {}
+        self._start: Node | None = None  # the last of the nodes that read parameters, behind the inputs
         if root is not None:
             self._names = {id(m): n for n, m in root.named_modules()}
             for name, t in (*root.named_parameters(remove_duplicate=False), *root.named_buffers(remove_duplicate=False)):
@@ -119,9 +120,11 @@ class Capture(TorchFunctionMode):
 
     def _at_start(self, name: str) -> Node:
         """A get_attr node behind the inputs, so that it stands before every reader."""
-        last = [n for n in self.graph.nodes if n.op in ("placeholder", "get_attr")][-1:]
-        with self.graph.inserting_after(last[0]) if last else self.graph.inserting_before(None):
-            return self.graph.get_attr(name)
+        if self._start is None:
+            self._start = next((n for n in reversed(self.graph.nodes) if n.op == "placeholder"), None)
+        with self.graph.inserting_after(self._start) if self._start is not None else self.graph.inserting_before(None):
+            self._start = self.graph.get_attr(name)
+        return self._start
 
     def where(self, before: str = "") -> str:
         """The module that runs: ``layer1.0.conv1 (Conv2d)``."""
@@ -257,10 +260,12 @@ class Capture(TorchFunctionMode):
             capture._born.add(storage)
         put_back = redirect(self.root, self.program)
         Module.__call__, Storage.__init__ = module_call, storage_made  # type: ignore[method-assign]
+        RUNNING.append(self)
         try:
             with self:
                 yield
         finally:
+            RUNNING.remove(self)
             Module.__call__, Storage.__init__ = call, make  # type: ignore[method-assign]
             put_back()
 
@@ -278,4 +283,5 @@ class Capture(TorchFunctionMode):
                 self.graph.erase_node(n)
 
 
+RUNNING: list[Capture] = []  # the captures that are at work
 SIZES = ("size", "numel", "nelement", "__len__")

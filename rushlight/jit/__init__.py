@@ -23,7 +23,15 @@ def is_scripting() -> bool:
     return False
 
 
-is_tracing = is_scripting
+def is_tracing() -> bool:
+    """Whether a program runs to be traced (by `trace` or torch.onnx.export).
+
+    >>> is_tracing()
+    False
+    """
+    import sys
+    capture = sys.modules.get("rushlight.export.capture")
+    return capture is not None and bool(capture.RUNNING)
 
 
 def script(obj: Any, optimize: Any = None, _frames_up: int = 0, _rcb: Any = None, example_inputs: Any = None) -> Any:

@@ -22,7 +22,7 @@ def to_padded_tensor(input: Tensor, padding: float, output_size: tuple[int, ...]
         raise NotImplementedError("Could not run 'aten::to_padded_tensor' with arguments from the 'CPU' backend: the tensor is not nested")
     from rushlight.tensor import protocol
     with protocol.without_subclasses():
-        return _padded(input, padding, output_size)  # type: ignore[no-any-return]
+        return _padded(input, padding, output_size)
 
 
 __all__ = ["as_nested_tensor", "masked_select", "narrow", "nested_tensor", "nested_tensor_from_jagged", "to_padded_tensor"]

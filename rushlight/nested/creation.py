@@ -20,7 +20,7 @@ def _layout(layout: Any) -> Any:
     raise RuntimeError(f"Specified layout is unsupported for nested tensors: {layout}")
 
 
-def _tensors(given: Any, dtype: Any) -> list[Tensor]:
+def _tensors(given: Any, dtype: Any) -> list[Any]:
     """The elements as tensors of one dtype and number of dimensions."""
     import rushlight as rl
     out = [x if isinstance(x, Tensor) else rl.tensor(x) for x in given]
@@ -28,18 +28,18 @@ def _tensors(given: Any, dtype: Any) -> list[Tensor]:
         return out
     kind = dtype or out[0].dtype
     for i, t in enumerate(out):
-        if t.dim() != out[0].dim():  # type: ignore[attr-defined]
-            raise RuntimeError(f"All Tensors given to nested_tensor must have the same dimension. Found dimension {t.dim()} for Tensor at index {i} and dimension "  # type: ignore[attr-defined]
-                               f"{out[0].dim()} for Tensor at index 0.")  # type: ignore[attr-defined]
-    return [t.to(kind) for t in out]  # type: ignore[attr-defined]
+        if t.dim() != out[0].dim():
+            raise RuntimeError(f"All Tensors given to nested_tensor must have the same dimension. Found dimension {t.dim()} for Tensor at index {i} and dimension "
+                               f"{out[0].dim()} for Tensor at index 0.")
+    return [t.to(kind) for t in out]
 
 
-def _made(parts: list[Tensor], layout: Any) -> NestedTensor:
+def _made(parts: list[Any], layout: Any) -> NestedTensor:
     if layout is not formats.jagged:
         return NestedTensor.of(parts, layout)
     if not parts:
         raise RuntimeError("Cannot construct a nested tensor with the jagged layout from an empty list")
-    rank = parts[0].dim()  # type: ignore[attr-defined]
+    rank = parts[0].dim()
     if rank == 0:
         raise RuntimeError(SEVERAL)
     ragged = [d for d in range(rank) if len({p.shape[d] for p in parts}) > 1]
@@ -63,11 +63,11 @@ def nested_tensor(tensor_list: Any, *, dtype: Any = None, layout: Any = None, de
         raise TypeError("Only lists (List[Tensor] and List[List...[Scalar]]) are accepted in nested_tensor")
     if device is not None:
         check_device(device)
-    out = _made([t.detach().clone() for t in _tensors(tensor_list, dtype)], _layout(layout))  # type: ignore[attr-defined]
+    out = _made([t.detach().clone() for t in _tensors(tensor_list, dtype)], _layout(layout))
     if requires_grad:
         packed = out.packed
         if packed is not None:
-            out._packed, out._parts = packed.detach().clone(), None  # type: ignore[attr-defined]
+            out._packed, out._parts = packed.detach().clone(), None
         out.requires_grad_()
     return out
 
@@ -84,11 +84,11 @@ def as_nested_tensor(ts: Any, dtype: Any = None, device: Any = None, layout: Any
         check_device(device)
     if isinstance(ts, NestedTensor):
         same = (layout is None or ts._layout is layout) and dtype in (None, ts.dtype)
-        return ts if same else _made([p if dtype is None else p.to(dtype) for p in ts.parts], ts._layout if layout is None else _layout(layout))  # type: ignore[attr-defined]
+        return ts if same else _made([p if dtype is None else p.to(dtype) for p in ts.parts], ts._layout if layout is None else _layout(layout))
     if isinstance(ts, Tensor):
-        if ts.dim() == 0:  # type: ignore[attr-defined]
+        if ts.dim() == 0:
             raise RuntimeError("Expected tensor argument to have dim() > 0")
-        ts = list(ts.unbind(0))  # type: ignore[attr-defined]
+        ts = list(ts.unbind(0))
     if not isinstance(ts, (list, tuple)) or not all(isinstance(t, Tensor) for t in ts):
         raise TypeError("as_nested_tensor(): Expected first argument to be a tensor or a list / tuple of tensors ")
     return _made(_tensors(ts, dtype), _layout(layout))
@@ -106,16 +106,16 @@ def nested_tensor_from_jagged(values: Tensor, offsets: Tensor | None = None, len
         raise RuntimeError("nested_tensor_from_jagged(): At least one of offsets or lengths is required.")
     dim = 1 if jagged_dim is None else jagged_dim
     if offsets is None:
-        counts = [int(n) for n in lengths.tolist()]  # type: ignore[union-attr]
+        counts = [int(n) for n in lengths.tolist()]
         starts = [sum(counts[:i]) for i in range(len(counts))]
     else:
-        at = [int(n) for n in offsets.tolist()]  # type: ignore[attr-defined]
+        at = [int(n) for n in offsets.tolist()]
         starts = at[:-1]
-        counts = [b - a for a, b in zip(at, at[1:])] if lengths is None else [int(n) for n in lengths.tolist()]  # type: ignore[attr-defined]
+        counts = [b - a for a, b in zip(at, at[1:])] if lengths is None else [int(n) for n in lengths.tolist()]
     packed = dim == 1 and starts == [sum(counts[:i]) for i in range(len(counts))] and sum(counts) == values.shape[0]
     if packed:
         return NestedTensor.of(None, formats.jagged, packed=values, lengths=counts)
-    return NestedTensor.of([values.narrow(dim - 1, s, n) for s, n in zip(starts, counts)], formats.jagged, ragged=dim)  # type: ignore[attr-defined]
+    return NestedTensor.of([values.narrow(dim - 1, s, n) for s, n in zip(starts, counts)], formats.jagged, ragged=dim)
 
 
 def narrow(tensor: Tensor, dim: int, start: Any, length: Any, layout: Any = None) -> Tensor:
@@ -130,8 +130,8 @@ def narrow(tensor: Tensor, dim: int, start: Any, length: Any, layout: Any = None
     if dim != 1:
         raise RuntimeError("jagged layout only supports dim=1")
     n = tensor.shape[0]
-    starts, counts = ([int(v)] * n if not isinstance(v, Tensor) else [int(k) for k in v.tolist()] for v in (start, length))  # type: ignore[attr-defined]
-    return NestedTensor.of([tensor[i].narrow(0, s, m) for i, (s, m) in enumerate(zip(starts, counts))], formats.jagged)  # type: ignore[index]
+    starts, counts = ([int(v)] * n if not isinstance(v, Tensor) else [int(k) for k in v.tolist()] for v in (start, length))
+    return NestedTensor.of([tensor[i].narrow(0, s, m) for i, (s, m) in enumerate(zip(starts, counts))], formats.jagged)
 
 
 def masked_select(tensor: Tensor, mask: Tensor) -> Tensor:
@@ -143,8 +143,8 @@ def masked_select(tensor: Tensor, mask: Tensor) -> Tensor:
     """
     if tensor._layout is formats.jagged if isinstance(tensor, NestedTensor) else False:
         raise RuntimeError("torch.nested.masked_select requires a strided tensor")
-    wide = mask.expand(tensor.shape)  # type: ignore[attr-defined]
-    return NestedTensor.of([t[m] for t, m in zip(tensor.unbind(0), wide.unbind(0))], formats.jagged)  # type: ignore[attr-defined]
+    wide = mask.expand(tensor.shape)
+    return NestedTensor.of([t[m] for t, m in zip(tensor.unbind(0), wide.unbind(0))], formats.jagged)
 
 
 __all__ = ["as_nested_tensor", "masked_select", "narrow", "nested_tensor", "nested_tensor_from_jagged"]

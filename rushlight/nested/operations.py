@@ -66,10 +66,10 @@ def elementwise(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, A
     model = found[0]
     for other in found[1:]:
         _check_same(name, model, other)
-    dense = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and not isinstance(x, NestedTensor) and x.dim() > 0]  # type: ignore[attr-defined]
+    dense = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor) and not isinstance(x, NestedTensor) and x.dim() > 0]
     for d in dense:
         _check_dense(name, model, d)
-    if all(x.packed is not None for x in found) and all(d.dim() < model.dim() for d in dense):  # type: ignore[attr-defined]
+    if all(x.packed is not None for x in found) and all(d.dim() < model.dim() for d in dense):
         for x in found:
             x._lengths = model._lengths if x._layout is formats.jagged else x._lengths
         out = func(*[_row_form(a) for a in args], **{k: _row_form(v) for k, v in kwargs.items()})
@@ -91,8 +91,8 @@ def _part(x: Any, i: int, model: NestedTensor) -> Any:
     """What the i-th part meets: the part itself, or a sample of a dense batch."""
     if isinstance(x, NestedTensor):
         return x.parts[i]
-    if isinstance(x, Tensor) and x.dim() == model.dim():  # type: ignore[attr-defined]
-        return x[i if x.shape[0] > 1 else 0]  # type: ignore[index]
+    if isinstance(x, Tensor) and x.dim() == model.dim():
+        return x[i if x.shape[0] > 1 else 0]
     return x
 
 
@@ -188,7 +188,7 @@ def select(input: NestedTensor, dim: int, index: int) -> Any:  # noqa: A002
     at = inner(input, dim, "")
     if at == input._ragged - 1 and input._symbol is not None:
         raise RuntimeError("select(): not supported for NestedTensor on the ragged dimension")
-    return by_parts(input, lambda p: p.select(at, index), input._ragged - (at < input._ragged - 1))  # type: ignore[attr-defined]
+    return by_parts(input, lambda p: p.select(at, index), input._ragged - (at < input._ragged - 1))
 
 
 @entry("__getitem__")
@@ -204,7 +204,7 @@ def getitem(input: NestedTensor, index: Any) -> Any:  # noqa: A002
         raise RuntimeError("slice(): not supported for NestedTensor on dim=0; use unbind()")
     if rest and input._symbol is not None and rest[0] != slice(None) and input._ragged == 1:
         raise RuntimeError("slice(): not supported for NestedTensor on the ragged dimension")
-    return by_parts(input, lambda p: p[rest]) if rest else input  # type: ignore[index]
+    return by_parts(input, lambda p: p[rest]) if rest else input
 
 
 @entry("transpose", "swapaxes", "swapdims")
@@ -213,7 +213,7 @@ def transpose(input: NestedTensor, dim0: int, dim1: int) -> Any:  # noqa: A002
         raise ValueError("Transpose is not supported on the batch dimension for jagged NT")
     a, b = (inner(input, d, "Nested tensor dimension 0 cannot be transposed") for d in (dim0, dim1))
     at = {a: b, b: a}.get(input._ragged - 1, input._ragged - 1)
-    return by_parts(input, lambda p: p.transpose(a, b), at + 1)  # type: ignore[attr-defined]
+    return by_parts(input, lambda p: p.transpose(a, b), at + 1)
 
 
 @entry("permute")
@@ -222,7 +222,7 @@ def permute(input: NestedTensor, *args: Any, dims: Any = None) -> Any:  # noqa: 
     order = [d % input.dim() for d in order]
     if order[0] != 0:
         raise ValueError("Permute is not supported on the batch dimension for jagged NT")
-    return by_parts(input, lambda p: p.permute([d - 1 for d in order[1:]]), order.index(input._ragged))  # type: ignore[attr-defined]
+    return by_parts(input, lambda p: p.permute([d - 1 for d in order[1:]]), order.index(input._ragged))
 
 
 @entry("view", "reshape")
@@ -240,16 +240,16 @@ def reshape(input: NestedTensor, *shape: Any) -> Any:  # noqa: A002
         ragged = next((i for i, n in enumerate(given) if n is input._symbol or n == -1), ragged)
         lengths = input._lengths
         assert before is not None
-        return input.like([p.reshape([n if i != ragged else m for i, n in enumerate(given)]) for p, m in zip(input.parts, lengths)], ragged=ragged + 1)  # type: ignore[attr-defined]
+        return input.like([p.reshape([n if i != ragged else m for i, n in enumerate(given)]) for p, m in zip(input.parts, lengths)], ragged=ragged + 1)
     if input.dim() > 1 and given[ragged] == -1 and len({tuple(p.shape[1:]) for p in input.parts}) == 1 and ragged == 0:
-        return input.like([p.reshape([p.shape[0], *given[1:]]) for p in input.parts])  # type: ignore[attr-defined]
-    return input.like([p.reshape([n for n in given]) for p in input.parts])  # type: ignore[attr-defined]
+        return input.like([p.reshape([p.shape[0], *given[1:]]) for p in input.parts])
+    return input.like([p.reshape([n for n in given]) for p in input.parts])
 
 
 @entry("unflatten")
 def unflatten(input: NestedTensor, dim: int, sizes: Any) -> Any:  # noqa: A002
     at = inner(input, dim, "unflatten(): not supported for NestedTensor on dim=0")
-    return by_parts(input, lambda p: p.unflatten(at, sizes))  # type: ignore[attr-defined]
+    return by_parts(input, lambda p: p.unflatten(at, sizes))
 
 
 @entry("flatten")
@@ -257,7 +257,7 @@ def flatten(input: NestedTensor, start_dim: int = 0, end_dim: int = -1) -> Any: 
     a, b = inner(input, start_dim, "flatten(): not supported for NestedTensor on dim=0"), inner(input, end_dim, "flatten(): not supported for NestedTensor on dim=0")
     if a <= input._ragged - 1 <= b and input._symbol is not None:
         raise RuntimeError("flatten(): not supported for NestedTensor over the ragged dimension")
-    return by_parts(input, lambda p: p.flatten(a, b))  # type: ignore[attr-defined]
+    return by_parts(input, lambda p: p.flatten(a, b))
 
 
 @entry("unsqueeze")
@@ -266,7 +266,7 @@ def unsqueeze(input: NestedTensor, dim: int) -> Any:  # noqa: A002
     if at == 0:
         raise RuntimeError("unsqueeze(): For nested tensors, unsqueezing dimension 0 is not supported at the moment if you need this feature please open an issue on github "
                            "describing your use case.")
-    return by_parts(input, lambda p: p.unsqueeze(at - 1), input._ragged + (at <= input._ragged))  # type: ignore[attr-defined]
+    return by_parts(input, lambda p: p.unsqueeze(at - 1), input._ragged + (at <= input._ragged))
 
 
 @entry("squeeze")
@@ -274,7 +274,7 @@ def squeeze(input: NestedTensor, dim: Any = None) -> Any:  # noqa: A002
     if dim is None:
         raise RuntimeError("squeeze(): For nested tensors, squeeze without the dim argument is not supported at the moment, however you can use squeeze(Tensor self, int dim) instead")
     at = inner(input, dim, "For nested tensors, squeezing dimension 0 is not supported at the moment")
-    return by_parts(input, lambda p: p.squeeze(at), input._ragged - (at < input._ragged - 1))  # type: ignore[attr-defined]
+    return by_parts(input, lambda p: p.squeeze(at), input._ragged - (at < input._ragged - 1))
 
 
 def _cuts(name: str) -> None:
@@ -297,7 +297,7 @@ TABLE["split_with_sizes"] = TABLE["split"]
 @entry("narrow")
 def narrow(input: NestedTensor, dim: int, start: int, length: int) -> Any:  # noqa: A002
     at = inner(input, dim, "narrow(): not supported for NestedTensor on dim=0")
-    return by_parts(input, lambda p: p.narrow(at, start, length))  # type: ignore[attr-defined]
+    return by_parts(input, lambda p: p.narrow(at, start, length))
 
 
 @entry("cat", "concat", "concatenate")
@@ -320,7 +320,7 @@ def matmul(input: Any, other: Any) -> Any:  # noqa: A002
     if isinstance(input, NestedTensor) and isinstance(other, NestedTensor):
         if len(input) != len(other):
             raise RuntimeError(f"matmul: Expected size for the 1st dimension of 2nd input tensor to be: {len(input)} but got: {len(other)}.")
-        outs = [p @ q for p, q in zip(input.parts, other.parts)]  # type: ignore[operator]
+        outs = [p @ q for p, q in zip(input.parts, other.parts)]
         free = [d for d in range(1, input.dim()) if len({o.shape[d - 1] for o in outs}) > 1]
         if input._layout is formats.jagged and len(free) > 1:
             raise RuntimeError(f"matmul(): not supported between inputs of shapes {_shown(input)} and {_shown(other)}")
@@ -337,7 +337,7 @@ def by_parts_with(input: NestedTensor, other: Any) -> Any:  # noqa: A002
     """Each part times its matrix of a dense batch."""
     if other.shape[0] != len(input):
         raise RuntimeError(f"matmul(): not supported between inputs of shapes {_shown(input)} and {_shown(other)}")
-    return input.like([p @ other[i] for i, p in enumerate(input.parts)], ragged=input._ragged)  # type: ignore[operator]
+    return input.like([p @ other[i] for i, p in enumerate(input.parts)], ragged=input._ragged)
 
 
 @entry("scaled_dot_product_attention")
@@ -348,7 +348,7 @@ def attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p
         raise ValueError("scaled_dot_product_attention(): expected query, key, and value to all be nested tensors")
     if attn_mask is not None:
         raise RuntimeError("scaled_dot_product_attention(): a mask is not supported for nested tensors; their sizes say what belongs together")
-    outs = [F.scaled_dot_product_attention(q[None], k[None], v[None], None, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)[0]  # type: ignore[index]
+    outs = [F.scaled_dot_product_attention(q[None], k[None], v[None], None, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)[0]
             for q, k, v in zip(query.parts, key.parts, value.parts)]
     return query.like(outs, ragged=query._ragged)
 
@@ -359,7 +359,7 @@ def _reduction(name: str) -> None:
         options = {} if dtype is None else {"dtype": dtype}
         if dim is None:
             from rushlight.tensor.functions.shape import cat as join
-            return getattr(join([p.reshape(-1) for p in input.parts]), name)(**options)  # type: ignore[attr-defined]
+            return getattr(join([p.reshape(-1) for p in input.parts]), name)(**options)
         dims = list(dim) if isinstance(dim, (tuple, list)) else [dim]
         if input._layout is not formats.jagged:
             if [d % input.dim() for d in dims] != [input.dim() - 1]:
@@ -416,7 +416,7 @@ def to_padded_tensor(input: NestedTensor, padding: float, output_size: Any = Non
 def item(input: NestedTensor) -> Any:  # noqa: A002
     if input.numel() != 1:
         raise RuntimeError(f"a Tensor with {input.numel()} elements cannot be converted to Scalar")
-    return input.values().item()  # type: ignore[attr-defined]
+    return input.values().item()
 
 
 @entry("numpy", "tolist", "__array__")

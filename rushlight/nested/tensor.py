@@ -25,11 +25,11 @@ class RaggedSize(SymInt):
 
     def __new__(cls, lengths: Sequence[int]) -> Any:
         self = object.__new__(cls)
-        self.lengths, self.name = tuple(lengths), f"j{next(_symbols)}"  # type: ignore[attr-defined]
+        self.lengths, self.name = tuple(lengths), f"j{next(_symbols)}"
         return self
 
     def __repr__(self) -> str:
-        return str(self.name)  # type: ignore[attr-defined]
+        return str(self.name)
 
     __hash__ = object.__hash__
 
@@ -40,7 +40,7 @@ class NestedTensor(Tensor):
     is_nested = True
     _leaf = False  # whether gradients are kept for it
     _packed: Tensor | None
-    _parts: tuple[Tensor, ...] | None
+    _parts: tuple[Any, ...] | None
 
     @classmethod
     def of(cls, parts: Sequence[Tensor] | None, layout: Any, *, packed: Tensor | None = None, lengths: Sequence[int] | None = None,
@@ -61,11 +61,11 @@ class NestedTensor(Tensor):
 
     # --- forms ----------------------------------------------------------------------------------------------------
     @property
-    def parts(self) -> tuple[Tensor, ...]:
+    def parts(self) -> tuple[Any, ...]:
         """One tensor for each sample."""
         if self._parts is None:
             assert self._packed is not None
-            self._parts = tuple(self._packed.split(list(self._lengths), 0)) if self._lengths else ()  # type: ignore[attr-defined]
+            self._parts = tuple(self._packed.split(list(self._lengths), 0)) if self._lengths else ()
         return self._parts
 
     @property
@@ -86,7 +86,7 @@ class NestedTensor(Tensor):
         if self._parts:
             return self._parts[0]
         import rushlight as rl
-        return rl.empty(0)  # type: ignore[no-any-return]
+        return rl.empty(0)
 
     @property
     def dtype(self) -> Any:
@@ -107,7 +107,7 @@ class NestedTensor(Tensor):
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         for t in [self._packed] if self._packed is not None else self.parts:
-            t.requires_grad_(value)  # type: ignore[union-attr]
+            t.requires_grad_(value)
         if self._packed is not None:
             self._parts = None
 
@@ -138,13 +138,13 @@ class NestedTensor(Tensor):
     @grad.setter
     def grad(self, value: Any) -> None:
         for t, g in zip([self._packed] if self._packed is not None else self.parts, [None] * len(self._lengths)):
-            t.grad = g  # type: ignore[union-attr]
+            t.grad = g
         if value is not None:
             raise RuntimeError("the gradient of a nested tensor can be set to None only")
 
     def dim(self) -> int:
         """The number of dimensions, the batch among them."""
-        return 1 + self.first.dim() if self._parts or self._packed is not None else 1  # type: ignore[attr-defined]
+        return 1 + self.first.dim() if self._parts or self._packed is not None else 1
 
     @property
     def ndim(self) -> int:
@@ -188,14 +188,14 @@ class NestedTensor(Tensor):
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the parts lie as new ones would."""
-        return self._packed is not None and self._packed.is_contiguous() or all(p.is_contiguous() for p in self.parts)  # type: ignore[attr-defined]
+        return self._packed is not None and self._packed.is_contiguous() or all(p.is_contiguous() for p in self.parts)
 
     def values(self) -> Tensor:
         """The packed rows; of a strided one, all elements in one dimension."""
         from rushlight.tensor.functions.shape import cat
         if self._layout is formats.jagged:
             return _rows(self)
-        return cat([p.reshape(-1) for p in self.parts])  # type: ignore[attr-defined, no-any-return]
+        return cat([p.reshape(-1) for p in self.parts])
 
     def offsets(self) -> Tensor:
         """Where each part begins among the rows, and the end (jagged layout)."""
@@ -205,7 +205,7 @@ class NestedTensor(Tensor):
         at = [0]
         for n in self._lengths:
             at.append(at[-1] + n)
-        return rl.tensor(at)  # type: ignore[no-any-return]
+        return rl.tensor(at)
 
     def to_padded_tensor(self, padding: float, output_size: Any = None) -> Tensor:
         """`torch.nested.to_padded_tensor` of this."""
@@ -218,7 +218,7 @@ class NestedTensor(Tensor):
 
     def _nested_tensor_size(self) -> Tensor:
         import rushlight as rl
-        return rl.tensor([list(p.shape) for p in self.parts])  # type: ignore[no-any-return]
+        return rl.tensor([list(p.shape) for p in self.parts])
 
     def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
         """Gradients of the sum of the parts times ``gradient``, a nested tensor. RuntimeError without one."""
@@ -233,7 +233,7 @@ class NestedTensor(Tensor):
             extra = f", grad_fn=<{self.grad_fn.name()}>" if self.grad_fn is not None else ", requires_grad=True" if self.requires_grad else ""
             sizes = ", ".join(map(str, self.size()))
             return f"NestedTensor(size=({sizes}), offsets={self.offsets()!r}{extra}, contiguous={self.is_contiguous()})"
-        inner = ",\n".join("  " + repr(p.detach()).replace("\n", "\n  ") for p in self.parts)  # type: ignore[attr-defined]
+        inner = ",\n".join("  " + repr(p.detach()).replace("\n", "\n  ") for p in self.parts)
         extra = f", grad_fn=<{self.grad_fn.name()}>" if self.grad_fn is not None else ", requires_grad=True" if self.requires_grad else ""
         return f"nested_tensor([\n{inner}\n]{extra})"
 
@@ -244,7 +244,7 @@ class NestedTensor(Tensor):
         raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
 
     def __deepcopy__(self, memo: Any) -> NestedTensor:
-        out = self.like([p.detach().clone() for p in self.parts]) if self._packed is None else self.like(packed=self._packed.detach().clone())  # type: ignore[attr-defined]
+        out = self.like([p.detach().clone() for p in self.parts]) if self._packed is None else self.like(packed=self._packed.detach().clone())
         return out.requires_grad_(self.requires_grad)
 
     @classmethod
@@ -260,7 +260,7 @@ def _rows(t: NestedTensor) -> Tensor:
     from rushlight.tensor.functions.shape import cat
     if not t.parts:
         import rushlight as rl
-        return rl.empty(0)  # type: ignore[no-any-return]
+        return rl.empty(0)
     return cat(list(t.parts), t._ragged - 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rushlight.onnx import errors
+from rushlight.onnx import errors, operators
 from rushlight.onnx.errors import OnnxExporterError
 from rushlight.onnx.exporting import (OperatorExportTypes, TrainingMode, export, is_in_onnx_export, register_custom_op_symbolic, select_model_mode_for_export,
                                       unregister_custom_op_symbolic)
@@ -10,5 +10,5 @@ from rushlight.onnx.program import ONNXProgram
 
 producer_name = "rushlight"
 
-__all__ = ["ONNXProgram", "OnnxExporterError", "OperatorExportTypes", "TrainingMode", "errors", "export", "is_in_onnx_export", "producer_name",
+__all__ = ["ONNXProgram", "OnnxExporterError", "OperatorExportTypes", "TrainingMode", "errors", "export", "is_in_onnx_export", "operators", "producer_name",
            "register_custom_op_symbolic", "select_model_mode_for_export", "unregister_custom_op_symbolic"]

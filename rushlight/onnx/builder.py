@@ -23,6 +23,16 @@ def element(dtype: DType) -> int:
     return ELEMENT[dtype]
 
 
+def _binary(kind: str, swapped: bool = False, boolean: bool = False) -> Any:
+    """An operator of Python as a node of that kind; a number takes the value's dtype."""
+    def method(self: Value, other: Any) -> Any:
+        g = self.g
+        other = other if isinstance(other, Value) else g.const(other, self.dtype)
+        a, b = (other, self) if swapped else (self, other)
+        return g.op(kind, a, b, dtype=dtypes.bool_ if boolean else self.dtype, shape=joined(a.shape, b.shape))
+    return method
+
+
 class Value:
     """An edge of the graph. ``shape`` has None where a size is known only at run time; ``array`` is set for constants.
 
@@ -44,31 +54,24 @@ class Value:
         """dim counted from the front."""
         return dim + max(self.rank, 1) if dim < 0 else dim
 
-    def cast(self, dtype: DType) -> Value:
+    def cast(self, dtype: DType) -> Any:
         """The value in another dtype."""
         return self if self.dtype is dtype else self.g.op("Cast", self, to=element(dtype), dtype=dtype, shape=self.shape)
 
     def __repr__(self) -> str:
         return f"%{self.name}: {self.dtype}{self.shape}"
 
-    def __neg__(self) -> Value:
+    def __neg__(self) -> Any:
         return self.g.op("Neg", self, dtype=self.dtype, shape=self.shape)
 
-
-def _binary(kind: str, swapped: bool = False, boolean: bool = False) -> Any:
-    def method(self: Value, other: Any) -> Value:
-        g = self.g
-        other = other if isinstance(other, Value) else g.const(other, self.dtype)
-        a, b = (other, self) if swapped else (self, other)
-        return g.op(kind, a, b, dtype=dtypes.bool_ if boolean else self.dtype, shape=joined(a.shape, b.shape))
-    return method
-
-
-for _name, _kind in (("add", "Add"), ("sub", "Sub"), ("mul", "Mul"), ("truediv", "Div"), ("pow", "Pow"), ("matmul", "MatMul")):
-    setattr(Value, f"__{_name}__", _binary(_kind))
-    setattr(Value, f"__r{_name}__", _binary(_kind, True))
-for _name, _kind in (("lt", "Less"), ("le", "LessOrEqual"), ("gt", "Greater"), ("ge", "GreaterOrEqual")):
-    setattr(Value, f"__{_name}__", _binary(_kind, boolean=True))
+    __add__, __radd__ = _binary("Add"), _binary("Add", True)
+    __sub__, __rsub__ = _binary("Sub"), _binary("Sub", True)
+    __mul__, __rmul__ = _binary("Mul"), _binary("Mul", True)
+    __truediv__, __rtruediv__ = _binary("Div"), _binary("Div", True)
+    __pow__, __rpow__ = _binary("Pow"), _binary("Pow", True)
+    __matmul__ = _binary("MatMul")
+    __lt__, __le__ = _binary("Less", boolean=True), _binary("LessOrEqual", boolean=True)
+    __gt__, __ge__ = _binary("Greater", boolean=True), _binary("GreaterOrEqual", boolean=True)
 
 
 def joined(a: Any, b: Any) -> Any:

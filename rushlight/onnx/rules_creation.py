@@ -89,17 +89,18 @@ RANDOM = {"rand": ("RandomUniform", ("low", 0.0), ("high", 1.0)), "randn": ("Ran
 
 
 def _random(name: str) -> None:
-    kind, *options = RANDOM[name]
+    kind, *pairs = RANDOM[name]
+    options: dict[str, Any] = dict(pairs)
 
     def of_sizes(g: Builder, *size: Any, **named: Any) -> Any:
         sizes = spread(size, named.get("size"))
-        number = {"dtype_": element(g.outs[0].dtype), **dict(options)}
+        number = {"dtype_": element(g.outs[0].dtype), **options}
         if not any(isinstance(n, Value) for n in sizes):
             return g.op(kind, shape_=sizes, **number)
         return g.op(f"{kind}Like", expand_to(g, g.const(0, g.outs[0].dtype), sizes), **number)
 
     def like(g: Builder, input: Value, **_: Any) -> Any:  # noqa: A002
-        return g.op(f"{kind}Like", input, dtype_=element(g.outs[0].dtype), **dict(options))
+        return g.op(f"{kind}Like", input, dtype_=element(g.outs[0].dtype), **options)
     RULES[name], RULES[f"{name}_like"] = of_sizes, like
 
 

@@ -118,7 +118,10 @@ def _basic(g: Builder, x: Value, entries: list[Any]) -> tuple[Value, list[Any]]:
     """Slices and integers applied; what is left of each remaining dimension: None, or an index tensor."""
     starts: list[Any] = []
     stops: list[Any] = []
-    axes, steps, gone, rest = [], [], [], []
+    axes: list[int] = []
+    steps: list[int] = []
+    gone: list[int] = []
+    rest: list[Any] = []
     shape = list(x.shape)
     dim = 0
     for e in entries:
@@ -141,7 +144,7 @@ def _basic(g: Builder, x: Value, entries: list[Any]) -> tuple[Value, list[Any]]:
             rest.append(e)
             dim += e.rank - 1 if e.dtype is dtypes.bool_ else 0
         elif isinstance(e, (int, Value)) and not isinstance(e, bool):
-            stop = e + 1 if isinstance(e, Value) or e != -1 else END
+            stop: Any = e + 1 if isinstance(e, Value) or e != -1 else END
             starts.append(e)
             stops.append(stop)
             axes.append(dim)

@@ -113,7 +113,7 @@ def interpolate(g: Builder, input: Value, size: Any = None, scale_factor: Any = 
     place = place or ("align_corners" if align_corners else "half_pixel" if kind == "cubic" else "pytorch_half_pixel")
     if place == "pytorch_half_pixel" and None not in g.outs[0].shape[2:] and 1 not in g.outs[0].shape[2:]:
         place = "half_pixel"
-    options = {"mode": kind, "coordinate_transformation_mode": place, "nearest_mode": nearest, "cubic_coeff_a": -0.75 if kind == "cubic" else None,
+    options: dict[str, Any] = {"mode": kind, "coordinate_transformation_mode": place, "nearest_mode": nearest, "cubic_coeff_a": -0.75 if kind == "cubic" else None,
                "antialias": 1 if antialias else None}
     if size is None and not recompute_scale_factor:
         scales = g.const([1.0, 1.0, *tupled(scale_factor, input.rank - 2)], dtypes.float32)
@@ -122,8 +122,8 @@ def interpolate(g: Builder, input: Value, size: Any = None, scale_factor: Any = 
         size = list(g.outs[0].shape[2:])
         if None in size:
             raise NoRule("recompute_scale_factor needs known sizes")
-    target = g.vector([g.size(input, 0), g.size(input, 1), *tupled(size, input.rank - 2)])
-    return g.op("Resize", input, None, None, target, **options)
+    whole = g.vector([g.size(input, 0), g.size(input, 1), *tupled(size, input.rank - 2)])
+    return g.op("Resize", input, None, None, whole, **options)
 
 
 @rule("grid_sample", "grid_sampler")

@@ -23,7 +23,7 @@ def _max_pool(dims: int) -> Any:
               return_indices: bool = False) -> Any:
         x, single = batched(g, input, dims)
         kernel = tupled(kernel_size, dims)
-        options = {"kernel_shape": kernel, "strides": kernel if stride in (None, [], ()) else tupled(stride, dims), "pads": tupled(padding, dims) * 2,
+        options: dict[str, Any] = {"kernel_shape": kernel, "strides": kernel if stride in (None, [], ()) else tupled(stride, dims), "pads": tupled(padding, dims) * 2,
                    "dilations": tupled(dilation, dims), "ceil_mode": int(ceil_mode)}
         if len(g.outs) == 1:
             return _single(g, g.op("MaxPool", x, **options), single, dims)

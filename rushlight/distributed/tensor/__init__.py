@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from rushlight.distributed.device_mesh import DeviceMesh, init_device_mesh
+from rushlight.distributed.tensor import gradients as _gradients  # noqa: F401
 from rushlight.distributed.tensor import optimizers as _optimizers  # noqa: F401
 from rushlight.distributed.tensor.dtensor import DTensor, distribute_module, distribute_tensor
 from rushlight.distributed.tensor.factories import empty, full, ones, rand, randn, zeros

@@ -14,9 +14,9 @@ from rushlight.distributed.tensor.placement import Partial, Placement, Replicate
 from rushlight.tensor import protocol
 from rushlight.tensor.core import Tensor
 
-UNREACHABLE = ("an operation inside rushlight was about to work on a DTensor's piece as if it were the whole tensor. It has no rule for DTensor: call it on "
-               "x.full_tensor() (the whole) or "
-               "x.to_local() (this rank's piece); torch.distributed.checkpoint saves it")
+UNREACHABLE = ("an operation was about to work on a DTensor's piece as if it were the whole tensor. Either it has no rule for DTensors: then call it on "
+               "x.full_tensor() (the whole) or x.to_local() (this rank's piece); or a function of torch was imported by its own name (from torch.nn.functional import …) "
+               "before the first import of torch.distributed.tensor: then import that first, or call it as F.…. torch.distributed.checkpoint saves DTensors")
 AS_LOCAL = ("dtype", "device", "layout", "itemsize", "is_cuda", "is_cpu", "is_mps", "is_xla", "is_xpu", "is_meta", "is_sparse", "is_sparse_csr", "is_quantized",
             "is_nested", "is_mkldnn", "is_leaf", "grad_fn", "names", "_version")
 

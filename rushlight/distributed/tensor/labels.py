@@ -144,4 +144,4 @@ def _cost(old: Placement, new: Placement, n: int) -> float:
         return 0
     if isinstance(old, Partial):
         return 2 * n if not isinstance(new, Shard) else n
-    return n / 2 if isinstance(new, Shard) else n if isinstance(new, Replicate) else 3 * n
+    return 3 * n if isinstance(new, Partial) else n

@@ -46,6 +46,9 @@ def _get_clones(module: Module, n: int) -> ModuleList:
     return ModuleList(copy.deepcopy(module) for _ in range(n))
 
 
+_DEFAULTS = {F.relu: "relu", F.gelu: "gelu"}  # as they are at import: behind dispatchers later, see rushlight.tensor.protocol
+
+
 def _get_activation_fn(activation: str) -> Callable[[Tensor], Tensor]:
     known = {"relu": F.relu, "gelu": F.gelu}
     if activation not in known:
@@ -273,6 +276,7 @@ class TransformerEncoderLayer(Module):
         self.norm2 = LayerNorm(d_model, eps=layer_norm_eps, bias=bias, **factory)
         self.dropout1 = Dropout(dropout)
         self.dropout2 = Dropout(dropout)
+        activation = _DEFAULTS.get(activation, activation)
         if isinstance(activation, str):
             activation = _get_activation_fn(activation)
         is_relu = activation is F.relu or isinstance(activation, ReLU)
@@ -350,6 +354,7 @@ class TransformerDecoderLayer(Module):
         self.dropout1 = Dropout(dropout)
         self.dropout2 = Dropout(dropout)
         self.dropout3 = Dropout(dropout)
+        activation = _DEFAULTS.get(activation, activation)
         self.activation = _get_activation_fn(activation) if isinstance(activation, str) else activation
 
     def __setstate__(self, state: dict) -> None:
