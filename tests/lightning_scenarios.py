@@ -452,8 +452,57 @@ def tuning(torch: Any, pl: Any, folder: str) -> Any:
     return out
 
 
+def streams(torch: Any, pl: Any, folder: str) -> Any:
+    """Loaders without a length: weights, times of validation and counters."""
+    class Stream(torch.utils.data.IterableDataset):  # type: ignore[misc]
+        def __iter__(self) -> Any:
+            return iter(data(torch, 22).dataset)
+    variants: dict[str, dict[str, Any]] = {
+        "plain": {}, "limit": {"limit_train_batches": 3}, "interval": {"val_check_interval": 2}, "steps": {"max_steps": 7, "max_epochs": -1},
+        "accumulate": {"accumulate_grad_batches": 4}, "validation limit": {"limit_val_batches": 1},
+        "over epochs": {"check_val_every_n_epoch": None, "val_check_interval": 4, "max_epochs": 3},
+    }
+    out = {}
+    for name, arguments in variants.items():
+        times: list[Any] = []
+
+        def start(self: Any, times: Any = times) -> None:
+            times.append([self.trainer.global_step, 0])
+
+        def each(self: Any, batch: Any, i: int, times: Any = times) -> None:
+            times[-1][1] += 1
+        model = line(torch, pl, on_validation_epoch_start=start, on_validation_batch_start=each)
+        trainer = quiet(pl, folder, **arguments)
+        loader = torch.utils.data.DataLoader(Stream(), batch_size=4)
+        trainer.fit(model, loader, torch.utils.data.DataLoader(Stream(), batch_size=8))
+        out[name] = [times, trainer.global_step, trainer.current_epoch, trainer.fit_loop.total_batch_idx, weights(model),
+                     len(trainer.predict(model, loader))]
+    return out
+
+
+def stops(torch: Any, pl: Any, folder: str) -> Any:
+    """Where should_stop ends training, with fewest epochs and steps, and what on_train_batch_start's -1 skips."""
+    def stop(self: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.trainer.global_step == 4:
+            self.trainer.should_stop = True
+
+    def skip(self: Any, batch: Any, batch_idx: int) -> Any:
+        return -1 if batch_idx == 2 else None
+    out = {}
+    for name, arguments, methods in (
+            ("at once", {}, {"on_train_batch_end": stop}), ("epochs", {"min_epochs": 2}, {"on_train_batch_end": stop}),
+            ("steps", {"min_steps": 9}, {"on_train_batch_end": stop}), ("skip", {}, {"on_train_batch_start": skip}),
+            ("validation amid", {"val_check_interval": 3}, {"on_train_batch_end": stop})):
+        runs: list[Any] = []
+        model = line(torch, pl, on_validation_start=lambda self, runs=runs: runs.append(self.trainer.global_step), **methods)
+        trainer = quiet(pl, folder, **{"max_epochs": 4, **arguments})
+        trainer.fit(model, data(torch), data(torch, 8))
+        out[name] = [trainer.global_step, trainer.current_epoch, trainer.fit_loop.total_batch_idx, runs, weights(model)]
+    return out
+
+
 SCENARIOS = {f.__name__: f for f in (hooks, optimizers, steps, validation_times, logged, several_loaders, checkpoints, layout, stopping, manual,
-                                     rates, averaging, tuning)}
+                                     rates, averaging, tuning, streams, stops)}
 
 
 def run(name: str, torch: Any, pl: Any) -> Any:

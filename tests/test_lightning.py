@@ -20,6 +20,7 @@ import rushlight.lightning as pl
 from rushlight import nn
 from rushlight.lightning import callbacks as cb
 from rushlight.lightning.loggers import CSVLogger, Logger
+from rushlight.lightning.strategies import FSDPStrategy, SingleDeviceStrategy
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
 from rushlight.utils.data import DataLoader, TensorDataset
 
@@ -301,6 +302,7 @@ def test_loaders_are_asked_for_again() -> None:
     ({"callbacks": cb.ModelCheckpoint(), "enable_checkpointing": False}, "`enable_checkpointing=False` but found `ModelCheckpoint`"),
     ({"callbacks": cb.TQDMProgressBar(), "enable_progress_bar": False}, "`enable_progress_bar=False` but found"),
     ({"callbacks": cb.GradientAccumulationScheduler({0: 2}), "accumulate_grad_batches": 2}, "You have set both"),
+    ({"strategy": FSDPStrategy()}, "needs several accelerators"), ({"strategy": SingleDeviceStrategy("cuda:0")}, "trains on its CPU"),
     ({"deterministic": 3}, "should be True, False or 'warn'"), ({"barebones": True, "fast_dev_run": True}, "barebones=True, fast_dev_run"),
     ({"reload_dataloaders_every_n_epochs": -1}, "should be an int >= 0"), ({"fast_dev_run": -1}, "should be >= 0"),
     ({"model_registry": "x"}, "model registry"), ({"plugins": ["x"]}, "Found invalid type for plugin x"),
@@ -565,6 +567,14 @@ def test_a_bar_on_a_terminal(leave: bool, monkeypatch: pytest.MonkeyPatch) -> No
     text = screen.getvalue()
     assert "Epoch 2" in text and "2/2" in text and "shown=" in text and text.count("a word") == 3
     assert text.count("\x1b[?25h") == (3 if leave else 1), "how many bars were finished"
+
+
+def test_a_bar_made_for_tqdm_is_named() -> None:
+    class Mine(cb.TQDMProgressBar):
+        def init_train_tqdm(self) -> Any:
+            return None
+    with pytest.warns(UserWarning, match="`Mine.init_train_tqdm` is not called"):
+        trainer(enable_progress_bar=True, callbacks=[Mine()]).fit(Line(), loader())
 
 
 def test_plain_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,6 +138,8 @@ def strategy_of(value: Any) -> Strategy:
     if isinstance(value, _Absent):
         value = value.strategy_name
     if isinstance(value, Strategy):
+        if value.root_device.type != "cpu":
+            raise MisconfigurationException(f"{type(value).__name__} on {value.root_device} cannot run here: this machine trains on its CPU")
         return value
     name = str(value)
     if name in ONE_PROCESS or name.startswith("ddp_find_unused_parameters"):

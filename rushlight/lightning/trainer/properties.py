@@ -47,6 +47,8 @@ class TrainerProperties:
     world_size = num_devices = 1
     device_ids = property(lambda self: [0])
     is_global_zero = True
+    scaler = None  # losses are scaled for float16, which no CPU trains in
+    interrupted = property(lambda self: self.state.status == "interrupted")
     received_sigterm = property(lambda self: self._received_sigterm)
 
     @property

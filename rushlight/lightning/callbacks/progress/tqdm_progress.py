@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from rushlight.lightning.callbacks.progress.progress_bar import ProgressBar
+from rushlight.lightning.utilities.rank_zero import rank_zero_warn
 from rushlight.progress import Progress
 
 DRAWN = 0.1  # seconds between two readings of the values beside a bar on a terminal
@@ -44,6 +45,13 @@ class TQDMProgressBar(ProgressBar):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_progress": None, "_trainer": None}
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        unused = [name for name in dir(type(self)) if name.startswith("init_") and name.endswith("_tqdm")]
+        if unused:
+            rank_zero_warn(f"`{type(self).__name__}.{unused[0]}` is not called: the bars are not tqdm's. Override `get_metrics`, or derive from"
+                           " `ProgressBar`.")
 
     # --- drawing ---------------------------------------------------------------------------------------------------
     def _begin(self, title: str, total: float) -> None:
