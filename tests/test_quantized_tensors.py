@@ -207,3 +207,16 @@ def test_fake_quantization_and_its_gradient(rng):
         assert np.allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-5)
     with pytest.raises(RuntimeError, match="`quant_min` should be less"):
         rl.fake_quantize_per_tensor_affine(b, 0.1, 0, 9, 3)
+
+
+def test_layers_that_write_in_place_and_move(rng):
+    theirs, mine = both(rng.standard_normal((2, 4, 6, 6)).astype(np.float32), 0.05, 60)
+    T, M = torch.nn, rl.nn
+    for name, options in (("ReLU", {"inplace": True}), ("ReLU6", {"inplace": True}), ("Hardtanh", {"min_val": -1, "max_val": 1, "inplace": True})):
+        a, b = theirs.clone(), mine.clone()
+        other = b
+        assert steps(getattr(T, name)(**options)(a), getattr(M, name)(**options)(b)) <= 1 and steps(a, other) <= 1, name
+    assert steps(T.Upsample(scale_factor=2)(theirs), M.Upsample(scale_factor=2)(mine)) == 0
+    assert steps(torch.nn.functional.pad(theirs, (1, 1)), F.pad(mine, (1, 1))) == 0
+    assert steps(theirs.mean([2, 3]), rl.mean(mine, [2, 3])) <= 1
+    assert mine.argmax(1).shape == (2, 6, 6) and mine.max().dequantize().item() == pytest.approx(float(theirs.dequantize().max()))

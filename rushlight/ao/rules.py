@@ -71,6 +71,22 @@ def _integer(x: Q, value: float) -> int:
     return int(min(max(round(value / scale + zero), low), high))
 
 
+def _of_first(name: str, quantized: bool = True) -> Callable[..., Any]:
+    """An operation on the integers whose other operands are positions; the result is quantized too, or plain."""
+    def rule(x: Q, *rest: Any) -> Any:
+        _one_scale(x, name)
+        op = TABLE[name]
+        count = len(rest) - len(op.attrs)
+        out = core.apply(op, (x._ints, *rest[:count]), tuple(rest[count:]))
+        return make(out, x._meaning) if quantized else out
+    return rule
+
+
+def pad(x: Q, value: Any, pads: Any) -> Any:
+    """Padded with the integer nearest to a number."""
+    return make(core.apply(TABLE["constant_pad"], (x._ints, _integer(x, float(value))), (pads,)), x._meaning)
+
+
 def relu(x: Q) -> Any:
     """max(q, zero)."""
     return make(core.apply(TABLE["clamp_min"], (x._ints, _one_scale(x, "relu")[1])), x._meaning)
@@ -171,6 +187,8 @@ RULES: dict[str, Callable[..., Any]] = {
     **{name: _same_meaning(name) for name in ("copy", "reorder", "flip", "roll")},
     "clamp_min": lambda x, limit: clamped(x, limit, None), "clamp_max": lambda x, limit: clamped(x, None, limit),
     **{name: _compared(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
-    "cast": cast_, "relu": relu, "max_pool": max_pool, "avg_pool": avg_pool, "cat": cat,
+    **{name: _of_first(name) for name in ("index", "gather", "amax", "amin")},
+    **{name: _of_first(name, False) for name in ("argmax", "argmin")},
+    "constant_pad": pad, "cast": cast_, "relu": relu, "max_pool": max_pool, "avg_pool": avg_pool, "cat": cat,
     "sigmoid": _through_reals("sigmoid", 1 / 256, 0), "tanh": _through_reals("tanh", 2 / 256, 128),
 }

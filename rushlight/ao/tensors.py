@@ -226,6 +226,14 @@ class QuantizedTensor(Tensor):
 
     clip = clamp
 
+    def _become(self, other: Any) -> Any:
+        """Take over what another quantized tensor of this shape holds: what writing in place does."""
+        if not isinstance(other, QuantizedTensor):
+            return self.copy_(other)
+        self._ints, self._meaning = other._ints.expand(self._spec.shape), other._meaning  # type: ignore[attr-defined]
+        self._vc.version += 1
+        return self
+
     def equal(self, other: Any) -> bool:
         """Whether shape, integers and meaning are the same."""
         return isinstance(other, QuantizedTensor) and self._spec.shape == other._spec.shape and self._same(other) \

@@ -91,6 +91,8 @@ def assign(t: Tensor, new: Tensor, take: bool = False, severs: bool = False) -> 
     `take`: nobody else knows the memory of `new`, so that t may have it without a copy. `severs`: the values do not
     depend on what t was, so that no gradient flows to it.
     """
+    if t._storage.batched and t.is_quantized:  # type: ignore[attr-defined]
+        return t._become(new)  # type: ignore[attr-defined, no-any-return]
     check_in_place(t, new)
     s = t._spec
     if new._spec.dtype is not s.dtype:

@@ -39,8 +39,10 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         raise ValueError("min_val cannot be greater than max_val")
     if input.dtype.kind == "b":
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    if input.dtype.kind == "u" and (min_val < 0 or max_val < 0):
+    if input.dtype.kind == "u" and not input.is_quantized and (min_val < 0 or max_val < 0):
         raise RuntimeError(f"Cannot do hardtanh on an unsigned type with negative limits: min_val={min_val}, max_val={max_val}")
+    if input.is_quantized:
+        return done(input, input.clamp(min_val, max_val), inplace)
     low, high = (min_val, max_val) if is_float(input) else (int(min_val), int(max_val))
     return done(input, P.where(input <= low, low, P.where(input >= high, high, input)), inplace)
 
@@ -133,7 +135,10 @@ def logsigmoid(input: Tensor) -> Tensor:
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """min(max(x + 3, 0), 6) / 6; the gradient at the corners is 0."""
+    """min(max(x + 3, 0), 6) / 6; the gradient at the corners is 0. Quantized numbers give ones of scale 1/256."""
+    if input.is_quantized:
+        from rushlight import qint8, quantize_per_tensor
+        return done(input, quantize_per_tensor(hardsigmoid(input.dequantize()), 1 / 256, -128 if input.dtype is qint8 else 0, input.dtype), inplace)
     floating("hardsigmoid_cpu", input)
     return done(input, hardtanh(input + 3, 0.0, 6.0) / 6, inplace)
 

@@ -58,6 +58,8 @@ def count(x: Tensor, dims: tuple[int, ...]) -> int:
 
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """The mean over dim (all dimensions where None). RuntimeError for integer tensors."""
+    if input._storage.batched and input.is_quantized:  # type: ignore[attr-defined]
+        return input.mean(dim, keepdim)  # type: ignore[attr-defined, no-any-return]
     if dtype is None and not is_float(input):
         raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
                            f"Got: {_long_name(input.dtype)}")
