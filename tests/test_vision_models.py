@@ -27,21 +27,19 @@ from rushlight.vision import models
 from rushlight.vision.models import _utils
 
 ALL = [name for name in models.list_models()]
-IMAGE_MODELS = [name for name in ALL if models.get_model_builder(name).__module__.split(".")[3] not in ("detection", "video", "optical_flow")]
+IMAGE_MODELS = [name for name in ALL if models.get_model_builder(name).__module__.split(".")[3] not in ("detection", "video", "optical_flow", "quantization")]
 SMALL = ["squeezenet1_1", "resnet18", "mobilenet_v3_small", "lraspp_mobilenet_v3_large"]
 COMPARED = IMAGE_MODELS if os.environ.get("RUSHLIGHT_ALL_MODELS") else SMALL
 
 
 def test_the_same_models_are_listed() -> None:
-    absent = ("quantized_",)
-    assert ALL == [name for name in torchvision.models.list_models() if not name.startswith(absent)]
+    assert ALL == torchvision.models.list_models()
     for options in ({"include": "res*"}, {"exclude": ["*1*", "*2*"]}, {"include": ["vgg*", "vit*"], "exclude": "*bn"}):
-        theirs = [name for name in torchvision.models.list_models(**options) if not name.startswith(absent)]
-        assert models.list_models(**options) == theirs
+        assert models.list_models(**options) == torchvision.models.list_models(**options)
     assert models.list_models(module=models.segmentation) == torchvision.models.list_models(module=torchvision.models.segmentation)
 
 
-@pytest.mark.parametrize("name", ["", "segmentation", "detection", "video", "optical_flow"])
+@pytest.mark.parametrize("name", ["", "segmentation", "detection", "video", "optical_flow", "quantization"])
 def test_public_names(name: str) -> None:
     mine = getattr(models, name) if name else models
     theirs = getattr(torchvision.models, name) if name else torchvision.models
@@ -173,14 +171,17 @@ ENUMS = sorted({models.get_model_weights(name).__name__ for name in ALL})
 @pytest.mark.parametrize("name", ENUMS)
 def test_weight_enums(name: str) -> None:
     library = torchvision.models
-    homes = (library, library.segmentation, library.detection, library.video, library.optical_flow)
+    homes = (library, library.segmentation, library.detection, library.video, library.optical_flow, library.quantization)
     theirs = next(getattr(home, name) for home in homes if hasattr(home, name))
     mine = type(models.get_weight(f"{name}.DEFAULT"))
     assert list(mine.__members__) == list(theirs.__members__) and mine.DEFAULT.name == theirs.DEFAULT.name
     for member, weights in theirs.__members__.items():
         assert mine[member].url == weights.url and repr(mine[member]) == repr(weights)
         public = {key: value for key, value in weights.meta.items() if key != "_docs"}
-        np.testing.assert_equal(mine[member].meta, public)
+        found = dict(mine[member].meta)
+        for facts in (found, public):
+            facts["unquantized"] = str(facts.get("unquantized"))
+        np.testing.assert_equal(found, public)
         assert repr(mine[member].transforms()) == repr(weights.transforms())
     assert mine.verify(f"{name}.DEFAULT") is mine.DEFAULT and mine.verify("DEFAULT") is mine.DEFAULT and mine.verify(None) is None
 

@@ -21,7 +21,7 @@ QUIET: dict[str, dict[str, Any]] = {"googlenet": {"init_weights": False}, "incep
 
 def arguments(name: str) -> dict[str, Any]:
     """What a builder is called with."""
-    fixed = dict(QUIET.get(name, {}))
+    fixed = dict(QUIET.get(name.removeprefix("quantized_"), {}))
     if any(f".{package}." in models.get_model_builder(name).__module__ for package in ("detection", "segmentation")):
         fixed["weights_backbone"] = None
     return fixed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from rushlight.vision.models import detection, optical_flow, segmentation, video
@@ -99,8 +100,10 @@ __all__ = ["AlexNet", "AlexNet_Weights", "ConvNeXt", "ConvNeXt_Base_Weights", "C
            "shufflenet_v2_x1_5", "shufflenet_v2_x2_0", "squeezenet1_0", "squeezenet1_1", "swin_b", "swin_s", "swin_t",
            "swin_v2_b", "swin_v2_s", "swin_v2_t", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn",
            "vgg19", "vgg19_bn", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32", "wide_resnet101_2",
-           "wide_resnet50_2", "detection", "optical_flow", "segmentation", "video"]
+           "wide_resnet50_2", "detection", "optical_flow", "quantization", "segmentation", "video"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("quantization", "feature_extraction"):  # with what they stand on, which few programs need
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; rushlight does not provide torchvision.models.{name}")

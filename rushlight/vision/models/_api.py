@@ -135,7 +135,7 @@ def register_model(name: str | None = None) -> Callable[[Callable[..., Any]], Ca
 
 def _every_model() -> dict[str, Callable[..., nn.Module]]:
     """The register, once everything that registers is imported."""
-    import_module("rushlight.vision.models")
+    import_module("rushlight.vision.models.quantization")
     return BUILTIN_MODELS
 
 

@@ -129,7 +129,7 @@ def load_weights(model: nn.Module, weights: WeightsEnum, progress: bool,
     path = checkpoint_path(weights.url)
     try:
         model.load_state_dict(state if renamed is None else renamed(state))
-    except (RuntimeError, TypeError, AttributeError) as e:
+    except (RuntimeError, TypeError, AttributeError, KeyError) as e:
         raise RuntimeError(f"{e}\n{path} does not hold the weights {weights!r} of {type(model).__name__}. Remove the file, and it "
                            "is downloaded again; or put the right one in its place; or build the model with weights=None and "
                            "load what you have with load_state_dict.") from e

@@ -64,8 +64,11 @@ class GoogLeNet(nn.Module):
             truncated_init(self, 0.01)
 
     def forward(self, x: Tensor) -> Any:
-        if self.transform_input:
-            x = transform_input(x)
+        x, aux1, aux2 = self._forward(transform_input(x) if self.transform_input else x)
+        return GoogLeNetOutputs(x, aux2, aux1) if self.training and self.aux_logits else x
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Logits, and those of the auxiliary classifiers in training."""
         x = self.maxpool1(self.conv1(x))
         x = self.maxpool2(self.conv3(self.conv2(x)))
         x = self.maxpool3(self.inception3b(self.inception3a(x)))
@@ -75,8 +78,7 @@ class GoogLeNet(nn.Module):
         aux2 = self.aux2(x) if self.aux2 is not None and self.training else None
         x = self.maxpool4(self.inception4e(x))
         x = self.inception5b(self.inception5a(x))
-        x = self.fc(self.dropout(self.avgpool(x).flatten(1)))
-        return GoogLeNetOutputs(x, aux2, aux1) if self.training and self.aux_logits else x
+        return self.fc(self.dropout(self.avgpool(x).flatten(1))), aux1, aux2
 
 
 class Inception(nn.Module):
@@ -93,7 +95,11 @@ class Inception(nn.Module):
                                      conv(in_channels, pool_proj, kernel_size=1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return rl.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], 1)
+        return rl.cat(self._forward(x), 1)
+
+    def _forward(self, x: Tensor) -> list[Tensor]:
+        """What the branches give."""
+        return [self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)]
 
 
 class InceptionAux(nn.Module):
@@ -109,7 +115,10 @@ class InceptionAux(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(F.adaptive_avg_pool2d(x, (4, 4))).flatten(1)
-        return self.fc2(self.dropout(F.relu(self.fc1(x), inplace=True)))
+        return self.fc2(self.dropout(self._rectified(self.fc1(x))))
+
+    def _rectified(self, x: Tensor) -> Tensor:
+        return F.relu(x, inplace=True)
 
 
 GoogLeNet_Weights = weights_enum("GoogLeNet_Weights", __name__)

@@ -34,19 +34,23 @@ class _Branches(nn.Module):
             self.add_module(name, (conv_block or BasicConv2d)(before, after, **how))
         self.branches = branches
 
-    def _step(self, step: Any, x: Tensor) -> Tensor:
+    def _join(self, parts: list[Tensor], branch: int) -> Tensor:
+        """The results of a fork in a branch, or (-1) of all branches."""
+        return rl.cat(parts, 1)
+
+    def _step(self, step: Any, x: Tensor, branch: int) -> Tensor:
         if isinstance(step, tuple):
-            return rl.cat([self._step(part, x) for part in step], 1)
+            return self._join([self._step(part, x, branch) for part in step], branch)
         return step(x) if callable(step) else self._modules[step](x)
 
     def forward(self, x: Tensor) -> Tensor:
         results = []
-        for branch in self.branches:
+        for i, branch in enumerate(self.branches):
             out = x
             for step in branch:
-                out = self._step(step, out)
+                out = self._step(step, out, i)
             results.append(out)
-        return rl.cat(results, 1)
+        return self._join(results, -1)
 
 
 def _mean3(x: Tensor) -> Tensor:
@@ -183,8 +187,11 @@ class Inception3(nn.Module):
             truncated_init(self, 0.1)
 
     def forward(self, x: Tensor) -> Any:
-        if self.transform_input:
-            x = transform_input(x)
+        x, aux = self._forward(transform_input(x) if self.transform_input else x)
+        return InceptionOutputs(x, aux) if self.training and self.aux_logits else x
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits, and those of the auxiliary classifier in training."""
         x = self.maxpool1(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
         x = self.maxpool2(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))
         aux = None
@@ -193,8 +200,7 @@ class Inception3(nn.Module):
                 x = self._modules[name](x)
             elif self.AuxLogits is not None and self.training:
                 aux = self.AuxLogits(x)
-        x = self.fc(self.dropout(self.avgpool(x)).flatten(1))
-        return InceptionOutputs(x, aux) if self.training and self.aux_logits else x
+        return self.fc(self.dropout(self.avgpool(x)).flatten(1)), aux
 
 
 Inception_V3_Weights = weights_enum("Inception_V3_Weights", __name__)
