@@ -216,12 +216,8 @@ def modules_and_optimizers(rank: int, size: int, path: str) -> None:
         rl.manual_seed(2)
         return rl.nn.Sequential(rl.nn.Embedding(10, 8), rl.nn.Linear(8, 12), rl.nn.GELU(), rl.nn.Dropout(0.3), rl.nn.LayerNorm(12), rl.nn.Linear(12, 10))
 
-    def cut(name: str, m: Any, mesh: Any) -> None:
-        for key, p in list(m._parameters.items()):
-            if p is not None:
-                m.register_parameter(key, distribute_tensor(p, mesh, [Shard(0)]))
     plain = make()
-    net = distribute_module(make(), mesh, cut, lambda m, inputs, mesh: (distribute_tensor(inputs[0], mesh, [Shard(0)]),))
+    net = distribute_module(make(), mesh, shard_all, lambda m, inputs, mesh: (distribute_tensor(inputs[0], mesh, [Shard(0)]),))
     for p in net.parameters():
         assert isinstance(p, DTensor) and isinstance(p, rl.nn.Parameter) and p.is_leaf and p.to_local().shape[0] <= -(-p.shape[0] // size)
     for kind, options in ((rl.optim.SGD, dict(lr=0.1, momentum=0.9)), (rl.optim.AdamW, dict(lr=0.01)),
@@ -268,8 +264,38 @@ def modules_and_optimizers(rank: int, size: int, path: str) -> None:
     x += x
     assert x.full_tensor()[:2].tolist() == [[8.0] * 3, [24.0] * 3] and x.placements == (Shard(0),)
     autograd_functions(mesh)
+    layers(mesh)
     raises(NotImplementedError, "Muon", lambda: _step(rl.optim.Muon, net))
     dist.destroy_process_group()
+
+
+def layers(mesh: Any) -> None:
+    """Modules with sharded parameters compute what plain ones do."""
+    import copy
+    rl.manual_seed(1)
+    x, pictures = rl.randn(4, 4), rl.randn(2, 2, 5, 5)
+    cases = [(rl.nn.BatchNorm1d(4), (x,)), (rl.nn.Conv2d(2, 4, 3), (pictures,)), (rl.nn.MultiheadAttention(4, 2), (x, x, x)), (rl.nn.LSTM(4, 4), (x.view(2, 2, 4),)),
+             (rl.nn.TransformerEncoderLayer(4, 2, 8), (x.view(2, 2, 4),)), (rl.nn.GroupNorm(2, 4), (x,)), (rl.nn.MaxPool2d(2), (pictures,)), (rl.nn.Upsample(scale_factor=2), (pictures,))]
+    for plain, args in cases:
+        net = distribute_module(copy.deepcopy(plain), mesh, shard_all)
+        rl.manual_seed(2)
+        want = plain(*args)
+        rl.manual_seed(2)
+        found = net(*[distribute_tensor(a, mesh, [Shard(0)]) for a in args])
+        want, found = (v[0] if isinstance(v, tuple) else v for v in (want, found))
+        close(found, want, plain)
+        found.square().sum().backward() if found.requires_grad else None
+        want.square().sum().backward() if want.requires_grad else None
+        for p, q in zip(net.parameters(), plain.parameters()):
+            close(p.grad, q.grad, plain)
+    with rl.autocast("cpu", dtype=rl.bfloat16):
+        assert distribute_module(rl.nn.Linear(4, 4), mesh, shard_all)(distribute_tensor(x, mesh, [Shard(0)])).dtype is rl.bfloat16
+
+
+def shard_all(name: str, m: Any, mesh: Any) -> None:
+    for key, p in list(m._parameters.items()):
+        if p is not None:
+            m.register_parameter(key, distribute_tensor(p, mesh, [Shard(0)]))
 
 
 def autograd_functions(mesh: Any) -> None:

@@ -20,6 +20,7 @@ RULES: dict[str, Callable[..., Any]] = {}  # name of a function -> rule(name, fu
 ONLY_LOCAL = {"numpy": "its values are spread over several processes", "data_ptr": "it has no memory of its own", "storage": "it has no storage of its own",
               "untyped_storage": "it has no storage of its own", "share_memory_": "it is shared by processes already", "set_": "it has no storage of its own",
               "resize_": "its shape is that of all pieces together", "as_strided": "it has no memory of its own", "pin_memory": "there are no devices to copy to"}
+TAKES_PLAIN = ("copy_", "backward", "lstm", "gru", "rnn_tanh", "rnn_relu")  # whole values to cut, weights of a gradient, states that modules make
 
 
 class _Local(threading.local):
@@ -114,7 +115,7 @@ def plain_to_distributed(name: str, args: tuple[Any, ...], kwargs: dict[str, Any
 
     def change(v: Any, where: str) -> Any:
         if isinstance(v, Tensor) and not isinstance(v, DTensor):
-            if v.ndim and not _local.replicate and name not in ("copy_", "backward"):  # type: ignore[attr-defined]
+            if v.ndim and not _local.replicate and name not in TAKES_PLAIN:  # type: ignore[attr-defined]
                 raise RuntimeError(MIXED.format(name))
             mesh = common_mesh(known)
             return make(v, mesh, (Replicate(),) * mesh.ndim, tuple(v.shape))

@@ -83,7 +83,7 @@ def convolution(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
     places, one = (None,) * spatial, given["groups"] == 1
     out = execute(Plan([x, w], [(0, "i" if one else None, *places), ("o" if one else None, "i" if one else None, *places)], [(0, "o" if one else None, *places)],
                        _by_name(func, given, "input", "weight"), contract={"i": "sum"} if one else {}, linear=frozenset({0, 1})))
-    return out if b is None else out + b.reshape(-1, *[1] * spatial)
+    return out if b is None else out + b.reshape(-1, *[1] * spatial).to(out.dtype)
 
 
 @rule(*[f"{kind}_pool{n}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for n in (1, 2, 3)], "interpolate", "pixel_shuffle", "pixel_unshuffle")
