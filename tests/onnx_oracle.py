@@ -1,4 +1,5 @@
-"""Runs exported models with onnxruntime, or with onnx's own evaluator where that is missing, and compares them with rushlight."""
+"""Runs exported models with onnxruntime, or with onnx's own evaluator where that is missing, and compares them with
+rushlight."""
 
 from __future__ import annotations
 
@@ -18,21 +19,32 @@ def results(model: Any, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
     """The outputs of a model."""
     try:
         import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
-        session: Any = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session: Any = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
     except ModuleNotFoundError:
         from onnx.reference import ReferenceEvaluator
+
         session = ReferenceEvaluator(model)
     return session.run(None, feeds)
 
 
 def same(model: Any, program: Any, args: tuple[Any, ...], tol: float) -> None:
     """The exported model gives what the program gives."""
-    feeds = {i.name: t.detach().numpy() for i, t in zip(model.graph.input, [x for x in tree_flatten(args)[0] if isinstance(x, rl.Tensor)])}
+    feeds = {
+        i.name: t.detach().numpy()
+        for i, t in zip(model.graph.input, [x for x in tree_flatten(args)[0] if isinstance(x, rl.Tensor)])
+    }
     have = results(model, feeds)
     with rl.no_grad():
-        want = [t for t in tree_flatten(program(*[a.clone() if isinstance(a, rl.Tensor) else a for a in args]))[0] if isinstance(t, rl.Tensor)]
+        want = [
+            t
+            for t in tree_flatten(program(*[a.clone() if isinstance(a, rl.Tensor) else a for a in args]))[0]
+            if isinstance(t, rl.Tensor)
+        ]
     assert len(have) == len(want)
     for h, w in zip(have, want):
         w = w.detach().numpy()
@@ -40,7 +52,9 @@ def same(model: Any, program: Any, args: tuple[Any, ...], tol: float) -> None:
         np.testing.assert_allclose(h, w, rtol=tol, atol=tol)
 
 
-def check(program: Any, args: tuple[Any, ...], *, dynamic: Any = None, other: Any = None, tol: float = 1e-4, **options: Any) -> Any:
+def check(
+    program: Any, args: tuple[Any, ...], *, dynamic: Any = None, other: Any = None, tol: float = 1e-4, **options: Any
+) -> Any:
     """Export a program, check the model, and compare its results for the example inputs and for others; the model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -32,7 +32,8 @@ class Session:
 
     def read(self, value: Any) -> None:
         """A point of the program where values are needed."""
-        self.log.append(("read", values(value)))
+        tensors = self.tensors().values()
+        self.log.append(("read", rough(values(value), coarsest(tensors)) if any(suits(t, lambda t: t.grad is value) for t in tensors) else values(value)))
 
     def tensors(self) -> dict[str, Any]:
         return {k: v for k, v in self.env.items() if k[0] == "v" and isinstance(v, self.lib.Tensor)}
@@ -62,7 +63,7 @@ class Session:
     def finish(self) -> None:
         """Everything that the program left behind."""
         tensors = self.tensors()
-        coarse = max((str(t.dtype).removeprefix("torch.") for t in tensors.values()), key=lambda d: TOLERANCE.get(d, 0.0), default="float32")
+        coarse = coarsest(tensors.values())
         for name, t in tensors.items():
             self.log.append((name, self.facts(name, t), values(t), gradient(t, coarse)))
         for name, a in self.env.items():
@@ -83,15 +84,24 @@ def facts(t: Any) -> tuple[Any, ...]:
 
 
 def gradient(t: Any, coarse: str) -> Any:
-    """What a leaf has accumulated: its dtype, and the numbers with the dtype whose rounding they may show (the coarsest one of the program)."""
+    """What a leaf has accumulated."""
     try:
         found = values(t.grad) if t.is_leaf or t.retains_grad else None
     except RuntimeError as e:
         return type(e).__name__
-    if found is None:
-        return None
-    name, numbers = found
-    return name, (max(name, coarse, key=lambda d: TOLERANCE.get(d, 0.0)), numbers)
+    return rough(found, coarse)
+
+
+def coarsest(tensors: Any) -> str:
+    """The dtype among tensors that rounds most: gradients may show its rounding, of whatever dtype they are themselves."""
+    return max((str(t.dtype).removeprefix("torch.") for t in tensors), key=lambda d: TOLERANCE.get(d, 0.0), default="bool")
+
+
+def rough(found: Any, coarse: str) -> Any:
+    """Numbers of a floating dtype: the dtype, and the numbers with the dtype whose rounding they may show."""
+    if not isinstance(found, tuple) or found[0] not in TOLERANCE:
+        return found
+    return found[0], (max(found[0], coarse, key=lambda d: TOLERANCE.get(d, 0.0)), found[1])
 
 
 def values(t: Any) -> Any:

@@ -63,9 +63,21 @@ def reloaded(program: Any) -> Any:
 MODELS: dict[str, Any] = {
     "resnet18": (models.resnet18, (R(1, 3, 64, 64),), {"x": {0: Dim("n")}}, (R(3, 3, 64, 64),)),
     "mobilenet": (models.mobilenet_v2, (R(2, 3, 32, 32),), None, (R(2, 3, 32, 32),)),
-    "encoder": (lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2), (R(3, 4, 8),), {"src": {0: Dim("n"), 1: Dim("t")}, }, (R(2, 6, 8),)),
+    "encoder": (
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2),
+        (R(3, 4, 8),),
+        {
+            "src": {0: Dim("n"), 1: Dim("t")},
+        },
+        (R(2, 6, 8),),
+    ),
     "lstm": (lambda: nn.LSTM(3, 4, 2), (R(5, 2, 3),), {"input": {0: Dim("t"), 1: Dim("n")}}, (R(7, 3, 3),)),
-    "pair": (lambda: nn.Bilinear(3, 4, 2), (R(5, 3), R(5, 4)), {"input1": {0: Dim("n")}, "input2": {0: Dim("n")}}, (R(2, 3), R(2, 4))),
+    "pair": (
+        lambda: nn.Bilinear(3, 4, 2),
+        (R(5, 3), R(5, 4)),
+        {"input1": {0: Dim("n")}, "input2": {0: Dim("n")}},
+        (R(2, 3), R(2, 4)),
+    ),
 }
 
 
@@ -103,11 +115,26 @@ def test_signature_is_pytorchs() -> None:
         def forward(self, x: Any, d: Any, *, k: Any = None) -> Any:
             self.count.add_(1)
             return {"y": self.l(x) + self.count * self.scale + d["z"][0]}
-    Ours.__init__ = lambda self: (nn.Module.__init__(self), setattr(self, "l", nn.Linear(3, 2)), self.register_buffer("count", rl.zeros(2)),  # type: ignore[method-assign]
-                                  self.register_buffer("scale", rl.ones(2), persistent=False), None)[-1]
-    mine = rl.export.export(Ours(), (R(4, 3), {"z": [rl.ones(2)]}), dynamic_shapes={"x": {0: Dim("n", min=2, max=10)}, "d": None})
-    theirs = torch.export.export(Theirs(), (torch.randn(4, 3), {"z": [torch.ones(2)]}), dynamic_shapes={"x": {0: torch.export.Dim("n", min=2, max=10)}, "d": {"z": [None]}})
-    rows = [[(s.kind.name, s.arg.name, s.target, s.persistent) for s in p.graph_signature.input_specs] for p in (mine, theirs)]
+
+    Ours.__init__ = lambda self: (
+        nn.Module.__init__(self),
+        setattr(self, "l", nn.Linear(3, 2)),
+        self.register_buffer("count", rl.zeros(2)),  # type: ignore[method-assign]
+        self.register_buffer("scale", rl.ones(2), persistent=False),
+        None,
+    )[-1]
+    mine = rl.export.export(
+        Ours(), (R(4, 3), {"z": [rl.ones(2)]}), dynamic_shapes={"x": {0: Dim("n", min=2, max=10)}, "d": None}
+    )
+    theirs = torch.export.export(
+        Theirs(),
+        (torch.randn(4, 3), {"z": [torch.ones(2)]}),
+        dynamic_shapes={"x": {0: torch.export.Dim("n", min=2, max=10)}, "d": {"z": [None]}},
+    )
+    rows = [
+        [(s.kind.name, s.arg.name, s.target, s.persistent) for s in p.graph_signature.input_specs]
+        for p in (mine, theirs)
+    ]
     assert rows[0] == rows[1]
     for name in ("parameters", "buffers", "non_persistent_buffers", "user_inputs", "lifted_tensor_constants"):
         assert tuple(getattr(mine.graph_signature, name)) == tuple(getattr(theirs.graph_signature, name)), name
@@ -115,7 +142,9 @@ def test_signature_is_pytorchs() -> None:
         assert dict(getattr(mine.graph_signature, name)) == dict(getattr(theirs.graph_signature, name))
     assert [repr(v) for v in mine.range_constraints.values()] == [repr(v) for v in theirs.range_constraints.values()]
     assert set(mine.constants) == set(theirs.constants) and set(mine.state_dict) == set(theirs.state_dict)
-    assert [n.name for n in mine.graph.nodes if n.op == "placeholder"] == [n.name for n in theirs.graph.nodes if n.op == "placeholder"]
+    assert [n.name for n in mine.graph.nodes if n.op == "placeholder"] == [
+        n.name for n in theirs.graph.nodes if n.op == "placeholder"
+    ]
     assert [n for n, _ in mine.named_buffers()] == [n for n, _ in theirs.named_buffers()]
 
 
@@ -126,7 +155,11 @@ def test_the_program_and_its_state() -> None:
     out = module(*args)
     assert out["n"] == 8 and m.count.tolist() == [1.0, 1.0]  # the program's buffers are the module's
     same(module(R(7, 3), {"z": [rl.zeros(2)]})["n"], 14)
-    assert "torch.nn.functional.linear" in program.graph_module.code and "n: VR" not in str(program) and "VR[2, 10]" in str(program)
+    assert (
+        "torch.nn.functional.linear" in program.graph_module.code
+        and "n: VR" not in str(program)
+        and "VR[2, 10]" in str(program)
+    )
     module(*args)["y"].sum().backward()
     assert m.l.weight.grad is not None and program.state_dict["l.weight"] is m.l.weight
     assert set(module.state_dict()) >= {"l.weight", "l.bias", "count"}
@@ -135,7 +168,13 @@ def test_the_program_and_its_state() -> None:
 def test_arguments_are_checked() -> None:
     _, args, program = mixed(dynamic_shapes={"x": {0: Dim("n", min=2, max=10)}, "d": None})
     module, z = program.module(), args[1]
-    for wrong, text in ((R(1, 3), ">= 2"), (R(11, 3), "<= 10"), (R(5, 4), r"x\.size\(\)\[1\] == 3"), (R(3), "dim"), (R(4, 3).double(), "dtype")):
+    for wrong, text in (
+        (R(1, 3), ">= 2"),
+        (R(11, 3), "<= 10"),
+        (R(5, 4), r"x\.size\(\)\[1\] == 3"),
+        (R(3), "dim"),
+        (R(4, 3).double(), "dtype"),
+    ):
         with pytest.raises(AssertionError, match=f"Guard failed: .*{text}"):
             module(wrong, z)
     for given in ((R(4, 3), {"z": rl.ones(2)}), (R(4, 3),), (R(4, 3), z, 1), (R(4, 3), {"y": [rl.ones(2)]})):
@@ -164,6 +203,7 @@ def test_sizes_that_follow_from_others() -> None:
     class Half(nn.Module):
         def forward(self, x: Any, y: Any) -> Any:
             return x.view(-1, 2).sum(1) + y
+
     n = Dim("n", max=8)
     program = rl.export.export(Half(), (R(6), R(3)), dynamic_shapes=({0: 2 * n}, {0: n}))
     assert program.module()(rl.ones(10), rl.ones(5)).tolist() == [3.0] * 5
@@ -185,6 +225,7 @@ def test_what_cannot_be_exported() -> None:
 
         def forward(self, x: Any) -> Any:
             return self.f(x)
+
     n = {"x": {0: Dim("n")}}
     with pytest.raises(RuntimeError, match="data-dependent"):
         rl.export.export(By(lambda x: x if x.sum() > 0 else x + 1), (R(2),))
@@ -195,7 +236,9 @@ def test_what_cannot_be_exported() -> None:
     with pytest.raises(UserError, match="plain number"):
         rl.export.export(By(lambda x: x * float(x.shape[0])), (R(4, 3),), dynamic_shapes=n)
     with pytest.raises(UserError, match="in a way that the graph does not see"):
-        rl.export.export(By(lambda x: x + rl.from_numpy(np.ones((int(x.shape[0]), 3), np.float32))), (R(4, 3),), dynamic_shapes=n)
+        rl.export.export(
+            By(lambda x: x + rl.from_numpy(np.ones((int(x.shape[0]), 3), np.float32))), (R(4, 3),), dynamic_shapes=n
+        )
     with pytest.raises(ValueError, match="Expected `mod` to be an instance of `torch.nn.Module`"):
         rl.export.export(lambda x: x, (R(2),))
     with pytest.raises(UserError, match="Expecting `args` to be a tuple"):
@@ -222,11 +265,13 @@ def test_dataclasses() -> None:
     class Out:
         a: Any
         b: Any
+
     rl.export.register_dataclass(Out)
 
     class Makes(nn.Module):
         def forward(self, x: Any) -> Any:
             return Out(x + 1, [x * 2])
+
     program = rl.export.export(Makes(), (R(2),))
     out = program.module()(rl.ones(2))
     assert isinstance(out, Out) and out.b[0].tolist() == [2.0, 2.0]
@@ -240,8 +285,14 @@ def test_files(tmp_path: Any) -> None:
     rl.export.save(program, path, extra_files={"note.txt": "hello"})
     extra = {"note.txt": "", "none": ""}
     loaded = rl.export.load(path, extra_files=extra)
-    assert extra == {"note.txt": "hello", "none": ""} and str(loaded) == str(program) and loaded.range_constraints == program.range_constraints
-    assert {k: v.requires_grad for k, v in loaded.state_dict.items()} == {k: v.requires_grad for k, v in program.state_dict.items()}
+    assert (
+        extra == {"note.txt": "hello", "none": ""}
+        and str(loaded) == str(program)
+        and loaded.range_constraints == program.range_constraints
+    )
+    assert {k: v.requires_grad for k, v in loaded.state_dict.items()} == {
+        k: v.requires_grad for k, v in program.state_dict.items()
+    }
     same(loaded.example_inputs, program.example_inputs)
     same(loaded.module()(*args), program.module()(*args))
     assert [str(s) for s in loaded.graph_signature.input_specs] == [str(s) for s in program.graph_signature.input_specs]
@@ -292,4 +343,8 @@ def test_functions_stay_what_they_are() -> None:
             n.args, n.kwargs = n.args[:1], {}
     module.recompile()
     x = R(2, 3)
-    same(module(x), -program.module().get_submodule("0").weight.new_zeros(0).sum() - F.linear(x, program.state_dict["0.weight"], program.state_dict["0.bias"]))
+    same(
+        module(x),
+        -program.module().get_submodule("0").weight.new_zeros(0).sum()
+        - F.linear(x, program.state_dict["0.weight"], program.state_dict["0.bias"]),
+    )

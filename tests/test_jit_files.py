@@ -71,9 +71,15 @@ class States(nn.Module):
 
 TRACED: dict[str, tuple[Any, list[tuple[Any, ...]]]] = {
     "resnet": (models.resnet18, [(R(1, 3, 64, 64),), (R(2, 3, 64, 64),)]),
-    "encoder": (lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2), [(R(2, 3, 8),), (R(1, 5, 8),)]),
+    "encoder": (
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2),
+        [(R(2, 3, 8),), (R(1, 5, 8),)],
+    ),
     "states": (States, [(R(2, 3, 3), (R(1, 2, 4), R(1, 2, 4))), (R(4, 2, 3), (R(1, 4, 4), R(1, 4, 4)))]),
-    "embedding": (lambda: nn.Sequential(nn.Embedding(5, 4), nn.LayerNorm(4), nn.GELU(), nn.Flatten()), [(rl.tensor([[1, 2]]),), (rl.tensor([[0, 4], [3, 3]]),)]),
+    "embedding": (
+        lambda: nn.Sequential(nn.Embedding(5, 4), nn.LayerNorm(4), nn.GELU(), nn.Flatten()),
+        [(rl.tensor([[1, 2]]),), (rl.tensor([[0, 4], [3, 3]]),)],
+    ),
 }
 
 
@@ -86,7 +92,9 @@ def test_traced_modules(name: str) -> None:
         same(traced(*args), model(*args))
     loaded = check(traced, *inputs)
     assert isinstance(loaded, rl.jit.ScriptModule) and loaded.original_name == type(model).__name__
-    assert list(loaded.state_dict()) == list(model.state_dict()) and [n for n, _ in loaded.named_parameters()] == [n for n, _ in model.named_parameters()]
+    assert list(loaded.state_dict()) == list(model.state_dict()) and [n for n, _ in loaded.named_parameters()] == [
+        n for n, _ in model.named_parameters()
+    ]
     assert "def forward(self" in loaded.code and str(loaded.graph)
 
 
@@ -106,6 +114,7 @@ def test_a_traced_module_follows_its_parameters_and_trains() -> None:
 def test_traces_are_fixed_with_a_warning() -> None:
     def way(x: Any) -> Any:
         return x + 1 if x.sum() > 0 else x - 1
+
     with pytest.warns(rl.jit.TracerWarning, match="treated as a constant"):
         traced = rl.jit.trace(way, rl.ones(2))
     assert traced(-rl.ones(2)).tolist() == [0.0, 0.0]
@@ -123,6 +132,7 @@ def test_functions_and_methods() -> None:
 
         def third(self, x: Any) -> Any:
             return x / 3
+
     both = rl.jit.trace_module(Two(), {"forward": R(2), "third": (R(2),)})
     loaded = round_trip(both)
     x = R(4)
@@ -139,6 +149,7 @@ def test_shared_parameters_stay_shared() -> None:
 
         def forward(self, i: Any) -> Any:
             return self.b(self.a(i))
+
     i = rl.tensor([1, 2])
     loaded = check(rl.jit.trace(Tied(), i), (i,))
     assert loaded.a.weight is loaded.b.weight
@@ -155,6 +166,7 @@ def test_names_of_functions_from_before() -> None:
 
         def forward(self, x: Any) -> Any:
             return self.acts[0](self.act(x) - 1)
+
     traced = rl.jit.trace(Kept(), R(3))
     assert traced.code.count("relu") >= 2
     check(traced, (R(5),))
@@ -166,10 +178,19 @@ def test_programs_know_that_they_are_traced() -> None:
 
 
 def test_doctests() -> None:
-    import rushlight.onnx.exporting
-    import rushlight.onnx.operators
     from rushlight import _subclasses, export, jit, nested, onnx
-    modules = [export, export.dynamic_shapes, export.exporting, jit, nested, nested.creation, onnx.exporting, onnx.operators, _subclasses.fake_tensor]
+
+    modules = [
+        export,
+        export.dynamic_shapes,
+        export.exporting,
+        jit,
+        nested,
+        nested.creation,
+        onnx.exporting,
+        onnx.operators,
+        _subclasses.fake_tensor,
+    ]
     results = [doctest.testmod(m) for m in modules]
     assert sum(r.failed for r in results) == 0 and sum(r.attempted for r in results) > 20
 
@@ -204,7 +225,7 @@ class Gate(nn.Module):
         self.limit, self.act, self.options = 3, F.relu, {"p": 0.5}
         self.register_buffer("calls", rl.zeros(1))
 
-    def forward(self, x: rl.Tensor, flag: typing.Optional[bool] = None) -> typing.Any:
+    def forward(self, x: rl.Tensor, flag: typing.Optional[bool] = None) -> typing.Any:  # noqa: UP045
         count: int = 0
         for i, layer in enumerate(self.layers):
             if x.sum() > 0 and flag is not False:
@@ -215,7 +236,7 @@ class Gate(nn.Module):
         while count < self.limit:
             count += 1
         if x.shape[-1] != 4:
-            raise ValueError("bad {} {}".format(x.shape, NAMES))
+            raise ValueError("bad {} {}".format(x.shape, NAMES))  # noqa: UP032
         self.calls += 1
         x = F.dropout(x, self.options["p"], self.training)
         return x * math.sqrt(x.size(0)), count, f"{self.kind}{count:03d}"
@@ -255,7 +276,7 @@ class Wrong(nn.Module):
     """Raises."""
 
     def forward(self, x: Any) -> Any:
-        raise ValueError("bad {} {}".format(x.shape, NAMES))
+        raise ValueError("bad {} {}".format(x.shape, NAMES))  # noqa: UP032
 
 
 def test_scripted_library_modules_and_functions() -> None:
@@ -271,8 +292,10 @@ def test_without_the_defining_class(tmp_path: Any) -> None:
     rl.jit.script(model).save(str(tmp_path / "scripted.pt"))
     rl.jit.save(rl.jit.trace(nn.Sequential(model.layers[0], nn.ReLU()), x), tmp_path / "traced.pt")
     rl.save(x, tmp_path / "x.pt")
-    code = ("import sys, rushlight as rl; d = sys.argv[1]; x = rl.load(d + '/x.pt')\n"
-            "rl.save([rl.jit.load(d + '/scripted.pt')(x)[0], rl.jit.load(d + '/traced.pt')(x)], d + '/y.pt')")
+    code = (
+        "import sys, rushlight as rl; d = sys.argv[1]; x = rl.load(d + '/x.pt')\n"
+        "rl.save([rl.jit.load(d + '/scripted.pt')(x)[0], rl.jit.load(d + '/traced.pt')(x)], d + '/y.pt')"
+    )
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(rl.__file__)))}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=environment, cwd=tmp_path)
     a, b = rl.load(tmp_path / "y.pt")
@@ -329,7 +352,9 @@ class Holds(nn.Module):
         return x if self.thing else x
 
 
-@pytest.mark.parametrize(("cls", "text"), [(lambda: Super(2, 2), "super"), (Opens, "open"), (Property, "property"), (Holds, "thing")])
+@pytest.mark.parametrize(
+    ("cls", "text"), [(lambda: Super(2, 2), "super"), (Opens, "open"), (Property, "property"), (Holds, "thing")]
+)
 def test_what_cannot_be_saved_is_said(cls: Any, text: str) -> None:
     with pytest.raises(RuntimeError, match=text):
         round_trip(rl.jit.script(cls()))
@@ -362,15 +387,56 @@ def test_pytorchs_archives_are_refused() -> None:
 
 # --- nothing in a file runs but what it may -----------------------------------------------------------------------
 BAD = [
-    "import os", "def forward(self, x):\n    import os", "def forward(self, x):\n    return x.__class__", "def forward(self, x):\n    return ().__class__.__bases__",
-    "def forward(self, x):\n    return __builtins__", "x = 1", "def forward(self, x):\n    return lambda: 1", "def forward(self, x, y=open('/tmp/x')):\n    return x",
-    "def forward(self, x):\n    try:\n        pass\n    except Exception:\n        pass", "class A: pass", "def forward(self, x):\n    x.a, x.b = 1, 2", "def forward(self, _rl_get):\n    return 1",
-    "def forward(self, x):\n    return (y := x)", "def forward(self, x):\n    global z\n    z = 1", "def forward(self, x):\n    del x", "async def f(): pass", "def forward(",
+    "import os",
+    "def forward(self, x):\n    import os",
+    "def forward(self, x):\n    return x.__class__",
+    "def forward(self, x):\n    return ().__class__.__bases__",
+    "def forward(self, x):\n    return __builtins__",
+    "x = 1",
+    "def forward(self, x):\n    return lambda: 1",
+    "def forward(self, x, y=open('/tmp/x')):\n    return x",
+    "def forward(self, x):\n    try:\n        pass\n    except Exception:\n        pass",
+    "class A: pass",
+    "def forward(self, x):\n    x.a, x.b = 1, 2",
+    "def forward(self, _rl_get):\n    return 1",
+    "def forward(self, x):\n    return (y := x)",
+    "def forward(self, x):\n    global z\n    z = 1",
+    "def forward(self, x):\n    del x",
+    "async def f(): pass",
+    "def forward(",
 ]
-REACHES = ["x.numpy()", "x.apply_(print)", "self._parameters", "self.__dict__", "self.load_state_dict({})", "self.register_forward_hook(print)", "torch.save(x, 'f')", "torch.load('f')",
-           "torch.hub", "torch.from_file('f')", "'{0.__class__}'.format(x)", "'{0[a]}'.format(x)", "getattr(x, '__class__')", "eval('1')", "open('f')", "[].__class__", "print.__self__",
-           "f'{x.__class__}'", "torch.jit.load('f')", "x.storage()", "x.backward()", "globals()", "type(x)", "str.format", "(1).__add__", "vars(self)", "math.__loader__", "torch.nn.Module",
-           "torch.vmap", "x.tolist().__len__()"]
+REACHES = [
+    "x.numpy()",
+    "x.apply_(print)",
+    "self._parameters",
+    "self.__dict__",
+    "self.load_state_dict({})",
+    "self.register_forward_hook(print)",
+    "torch.save(x, 'f')",
+    "torch.load('f')",
+    "torch.hub",
+    "torch.from_file('f')",
+    "'{0.__class__}'.format(x)",
+    "'{0[a]}'.format(x)",
+    "getattr(x, '__class__')",
+    "eval('1')",
+    "open('f')",
+    "[].__class__",
+    "print.__self__",
+    "f'{x.__class__}'",
+    "torch.jit.load('f')",
+    "x.storage()",
+    "x.backward()",
+    "globals()",
+    "type(x)",
+    "str.format",
+    "(1).__add__",
+    "vars(self)",
+    "math.__loader__",
+    "torch.nn.Module",
+    "torch.vmap",
+    "x.tolist().__len__()",
+]
 
 
 @pytest.mark.parametrize("source", BAD)
@@ -383,8 +449,11 @@ def test_source_outside_the_language(source: str) -> None:
 @pytest.mark.parametrize("expression", REACHES)
 def test_code_reaches_nothing_else(expression: str) -> None:
     from rushlight.jit.language import Namespace
+
     with pytest.raises((LanguageError, NameError)):
-        made = functions(f"def forward(self, x):\n    return {expression}", {"torch": Namespace("torch"), "math": Namespace("math")})
+        made = functions(
+            f"def forward(self, x):\n    return {expression}", {"torch": Namespace("torch"), "math": Namespace("math")}
+        )
         made["forward"](nn.Linear(2, 2), rl.ones(2))
 
 
@@ -410,11 +479,21 @@ def _row(model: Any) -> Any:
 
 
 CHANGES: list[Any] = [
-    lambda m: _row(m).update(target="os.system"), lambda m: _row(m).update(target="builtins.eval"), lambda m: _row(m).update(target="torch.save"),
-    lambda m: _row(m).update(op="call_method", target="__class__"), lambda m: _row(m).update(op="call_method", target="numpy"), lambda m: _row(m).update(name="x); import os; (y"),
-    lambda m: _row(m).update(op="call_module"), lambda m: _row(m)["kwargs"].update({"a=1, b": 2}), lambda m: _row(m).update(target="builtins.getattr", args=[{"node": "input_1"}, "__class__"]),
-    lambda m: m["traced"]["forward"]["graph"][-1].update(args=[{"node": "nothing"}]), lambda m: m.pop("root"), lambda m: m["root"].update(library="os:system"),
-    lambda m: m["root"].update(library="rushlight.nn.init:uniform_"), lambda m: m["root"].update(attributes={"__class__": {"value": 1}}), lambda m: m["root"]["parameters"][0].__setitem__(1, 99),
+    lambda m: _row(m).update(target="os.system"),
+    lambda m: _row(m).update(target="builtins.eval"),
+    lambda m: _row(m).update(target="torch.save"),
+    lambda m: _row(m).update(op="call_method", target="__class__"),
+    lambda m: _row(m).update(op="call_method", target="numpy"),
+    lambda m: _row(m).update(name="x); import os; (y"),
+    lambda m: _row(m).update(op="call_module"),
+    lambda m: _row(m)["kwargs"].update({"a=1, b": 2}),
+    lambda m: _row(m).update(target="builtins.getattr", args=[{"node": "input_1"}, "__class__"]),
+    lambda m: m["traced"]["forward"]["graph"][-1].update(args=[{"node": "nothing"}]),
+    lambda m: m.pop("root"),
+    lambda m: m["root"].update(library="os:system"),
+    lambda m: m["root"].update(library="rushlight.nn.init:uniform_"),
+    lambda m: m["root"].update(attributes={"__class__": {"value": 1}}),
+    lambda m: m["root"]["parameters"][0].__setitem__(1, 99),
     lambda m: m["traced"]["forward"].update(out_tree={"kind": "system", "keys": None, "children": []}),
 ]
 

@@ -25,8 +25,12 @@ class Autoencoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.LeakyReLU(0.1, True), nn.Flatten(), nn.Linear(64, 6))
-        self.decoder = nn.Sequential(nn.Linear(6, 64), nn.Unflatten(1, (4, 4, 4)), nn.ConvTranspose2d(4, 1, 4, 2, 1), nn.Sigmoid())
+        self.encoder = nn.Sequential(
+            nn.Conv2d(1, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.LeakyReLU(0.1, True), nn.Flatten(), nn.Linear(64, 6)
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(6, 64), nn.Unflatten(1, (4, 4, 4)), nn.ConvTranspose2d(4, 1, 4, 2, 1), nn.Sigmoid()
+        )
 
     def forward(self, x: Any) -> Any:
         z = self.encoder(x)
@@ -41,7 +45,9 @@ class Block(nn.Module):
         self.heads = heads
         self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attn, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width), nn.Dropout(0.1))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width), nn.Dropout(0.1)
+        )
 
     def forward(self, x: Any) -> Any:
         b, t, c = x.size()
@@ -74,7 +80,11 @@ class CharLSTM(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.embed, self.rnn, self.head = nn.Embedding(9, 5), nn.LSTM(5, 7, 2, batch_first=True, dropout=0.2), nn.Linear(7, 9)
+        self.embed, self.rnn, self.head = (
+            nn.Embedding(9, 5),
+            nn.LSTM(5, 7, 2, batch_first=True, dropout=0.2),
+            nn.Linear(7, 9),
+        )
 
     def forward(self, x: Any, state: Any = None) -> Any:
         y, state = self.rnn(self.embed(x), state)
@@ -97,8 +107,19 @@ class UNet(nn.Module):
 
 
 def _lenet() -> Any:
-    return nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.Tanh(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(256, 20),
-                         nn.ReLU(True), nn.Linear(20, 10), nn.LogSoftmax(1))
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.Tanh(),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(256, 20),
+        nn.ReLU(True),
+        nn.Linear(20, 10),
+        nn.LogSoftmax(1),
+    )
 
 
 def _tokens(*shape: int) -> Any:
@@ -113,19 +134,39 @@ MODELS: dict[str, tuple[Any, Any, Any, Any]] = {
     "vgg11": (models.vgg11, (R(1, 3, 32, 32),), None, None),
     "squeezenet": (models.squeezenet1_1, (R(1, 3, 64, 64),), {"x": {0: "n", 2: "h", 3: "w"}}, (R(2, 3, 96, 80),)),
     "shufflenet": (models.shufflenet_v2_x0_5, (R(1, 3, 32, 32),), {"x": {0: "n"}}, (R(2, 3, 32, 32),)),
-    "vit": (lambda: models.VisionTransformer(32, 16, 2, 2, 32, 64), (R(2, 3, 32, 32),), {"x": {0: "n"}}, (R(3, 3, 32, 32),)),
+    "vit": (
+        lambda: models.VisionTransformer(32, 16, 2, 2, 32, 64),
+        (R(2, 3, 32, 32),),
+        {"x": {0: "n"}},
+        (R(3, 3, 32, 32),),
+    ),
     "autoencoder": (Autoencoder, (R(2, 1, 8, 8),), {"x": {0: "n"}}, (R(4, 1, 8, 8),)),
     "gpt": (GPT, (_tokens(2, 5),), {"idx": {0: "n", 1: "t"}}, (_tokens(3, 9),)),
     "char lstm": (CharLSTM, (_tokens(2, 6),), {"x": {0: "n", 1: "t"}}, (_tokens(3, 4),)),
     "char lstm with a state": (CharLSTM, (_tokens(2, 6), (R(2, 2, 7), R(2, 2, 7))), None, None),
     "unet": (UNet, (R(1, 1, 9, 7),), {"x": {0: "n"}}, (R(2, 1, 9, 7),)),
-    "bidirectional gru": (lambda: nn.GRU(4, 5, 2, bidirectional=True), (R(3, 2, 4),), {"input": {0: "t", 1: "n"}}, (R(6, 3, 4),)),
+    "bidirectional gru": (
+        lambda: nn.GRU(4, 5, 2, bidirectional=True),
+        (R(3, 2, 4),),
+        {"input": {0: "t", 1: "n"}},
+        (R(6, 3, 4),),
+    ),
     "rnn": (lambda: nn.RNN(4, 5, nonlinearity="relu", bias=False), (R(3, 2, 4),), None, None),
     "lstm cell": (lambda: nn.LSTMCell(4, 5), (R(3, 4),), {"input": {0: "n"}}, (R(2, 4),)),
     "gru cell": (lambda: nn.GRUCell(4, 5), (R(3, 4),), None, None),
-    "encoder": (lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2), (R(3, 4, 8),), {"src": {0: "n", 1: "t"}}, (R(2, 6, 8),)),
+    "encoder": (
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2),
+        (R(3, 4, 8),),
+        {"src": {0: "n", 1: "t"}},
+        (R(2, 6, 8),),
+    ),
     "transformer": (lambda: nn.Transformer(8, 2, 1, 1, 16), (R(3, 2, 8), R(4, 2, 8)), None, None),
-    "attention with weights": (lambda: nn.MultiheadAttention(8, 2, batch_first=True), (R(3, 4, 8), R(3, 5, 8), R(3, 5, 8)), None, None),
+    "attention with weights": (
+        lambda: nn.MultiheadAttention(8, 2, batch_first=True),
+        (R(3, 4, 8), R(3, 5, 8), R(3, 5, 8)),
+        None,
+        None,
+    ),
 }
 
 
@@ -139,7 +180,9 @@ def test_model(name: str) -> None:
     assert held and set(held) <= set(state)
     for key, array in held.items():
         assert np.array_equal(array, state[key].numpy()), key
-    unread = {k for k in state if k not in held} - {k for k in state if k.endswith("num_batches_tracked")} - {"head.weight"}
+    unread = (
+        {k for k in state if k not in held} - {k for k in state if k.endswith("num_batches_tracked")} - {"head.weight"}
+    )
     assert not unread
 
 
@@ -147,19 +190,32 @@ def test_names_and_file(tmp_path: Any) -> None:
     model = _lenet().eval()
     path, memory = tmp_path / "lenet.onnx", io.BytesIO()
     for f in (path, str(path), memory):
-        rl.onnx.export(model, R(2, 1, 28, 28), f, input_names=["image"], output_names=["scores"], dynamic_axes={"image": {0: "batch"}, "scores": {0: "batch"}})
+        rl.onnx.export(
+            model,
+            R(2, 1, 28, 28),
+            f,
+            input_names=["image"],
+            output_names=["scores"],
+            dynamic_axes={"image": {0: "batch"}, "scores": {0: "batch"}},
+        )
     loaded = onnx.load(path)
     assert loaded == onnx.load_from_string(memory.getvalue())
     assert [i.name for i in loaded.graph.input] == ["image"] and [o.name for o in loaded.graph.output] == ["scores"]
-    shapes = [[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*loaded.graph.input, *loaded.graph.output)]
+    shapes = [
+        [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim]
+        for v in (*loaded.graph.input, *loaded.graph.output)
+    ]
     assert shapes == [["batch", 1, 28, 28], ["batch", 10]]
     x = R(3, 1, 28, 28)
-    np.testing.assert_allclose(results(loaded, {"image": x.numpy()})[0], model(x).detach().numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        results(loaded, {"image": x.numpy()})[0], model(x).detach().numpy(), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_old_form_of_arguments() -> None:
     def program(x: Any, scale: Any = None, shift: Any = 0.0) -> Any:
         return x * scale + shift
+
     a = rl.onnx.export(program, (R(2), {"scale": R(2)}))
     b = rl.onnx.export(program, (R(2),), kwargs={"scale": R(2), "shift": 2.0}, dynamo=False)
     assert [len(p.model_proto.graph.input) for p in (a, b)] == [2, 2]
@@ -184,7 +240,9 @@ def test_parameters_may_stay_outside() -> None:
     both = rl.onnx.export(model, R(1, 3), keep_initializers_as_inputs=True).model_proto
     assert len(both.graph.initializer) == 2 and len(both.graph.input) == 3
     x = R(1, 3)
-    have = results(bare, {"input": x.numpy(), "weight": model.weight.detach().numpy(), "bias": model.bias.detach().numpy()})
+    have = results(
+        bare, {"input": x.numpy(), "weight": model.weight.detach().numpy(), "bias": model.bias.detach().numpy()}
+    )
     np.testing.assert_allclose(have[0], model(x).detach().numpy(), rtol=1e-5, atol=1e-6)
 
 
@@ -192,7 +250,12 @@ def test_unsupported_operations_are_named() -> None:
     class Inner(nn.Module):
         def forward(self, x: Any) -> Any:
             return rl.linalg.inv(x)
-    with pytest.raises(rl.onnx.errors.UnsupportedOperatorError, match=r"aten::linalg_inv.*opset version 20.*0\.part \(Inner\)|aten::inv") as e:
+
+    with pytest.raises(
+        rl.onnx.errors.UnsupportedOperatorError,
+        match=r"aten::linalg_inv.*opset version 20.*0\.part \(Inner\)|aten::inv",
+    ) as e:
+
         class Outer(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -200,6 +263,7 @@ def test_unsupported_operations_are_named() -> None:
 
             def forward(self, x: Any) -> Any:
                 return self.part(x)
+
         rl.onnx.export(nn.Sequential(Outer()), rl.eye(3))
     assert "0.part (Inner)" in str(e.value) and isinstance(e.value, rl.onnx.OnnxExporterError)
 
@@ -214,6 +278,7 @@ def test_what_a_rule_does_not_cover_is_said() -> None:
 def test_programs_that_depend_on_a_size() -> None:
     def by_size(x: Any) -> Any:
         return x * 2 if x.shape[0] > 3 else x + 1
+
     with pytest.raises(rl.onnx.OnnxExporterError, match="another way when sizes change"):
         rl.onnx.export(by_size, R(3, 2), dynamic_axes={"x": {0: "n"}})
     with pytest.raises(rl.onnx.OnnxExporterError, match="plain number"):
@@ -227,6 +292,7 @@ def test_views_written_in_place_are_refused() -> None:
         y = x * 1
         y[0].add_(1)
         return y
+
     with pytest.raises(rl.onnx.OnnxExporterError, match="view"):
         rl.onnx.export(program, R(2, 3))
 
@@ -261,6 +327,7 @@ def test_random_numbers_stay_random() -> None:
     class VAE(nn.Module):
         def forward(self, m: Any, s: Any) -> Any:
             return m + rl.randn_like(s) * s.exp()
+
     model = rl.onnx.export(VAE(), (R(50), R(50))).model_proto
     assert "RandomNormalLike" in [n.op_type for n in model.graph.node]
     drawn = results(model, {"m": np.zeros(50, np.float32), "s": np.zeros(50, np.float32)})[0]

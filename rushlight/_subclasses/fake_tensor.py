@@ -1,6 +1,7 @@
 """FakeTensorMode: programs run on shapes and dtypes only.
 
-Recording an operation computes no number here anyway: under the mode the pending graph forgets every node at once, and a
+Recording an operation computes no number here anyway: under the mode the pending graph forgets every node at once, and
+a
 storage that was made has no memory. What is left of a program are its shapes, dtypes, histories and errors.
 """
 
@@ -19,15 +20,15 @@ from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
 
 
-class UnsupportedFakeTensorException(RuntimeError):  # noqa: N818
+class UnsupportedFakeTensorException(RuntimeError):
     """A tensor has no fake form."""
 
 
-class UnsupportedOperatorException(RuntimeError):  # noqa: N818
+class UnsupportedOperatorException(RuntimeError):
     """An operation has no fake form."""
 
 
-class DynamicOutputShapeException(RuntimeError):  # noqa: N818
+class DynamicOutputShapeException(RuntimeError):
     """The shape of a result depends on values."""
 
     def __init__(self, func: Any):
@@ -35,7 +36,7 @@ class DynamicOutputShapeException(RuntimeError):  # noqa: N818
         self.func = func
 
 
-class DataDependentOutputException(RuntimeError):  # noqa: N818
+class DataDependentOutputException(RuntimeError):
     """A program reads values that are not there."""
 
     def __init__(self, func: Any):
@@ -65,7 +66,9 @@ class FakeStorage(Storage):
 
     def memory(self) -> Any:
         """DataDependentOutputException: there are no values."""
-        raise DataDependentOutputException("aten._local_scalar_dense.default: the values of a FakeTensor do not exist, only its shape and dtype")
+        raise DataDependentOutputException(
+            "aten._local_scalar_dense.default: the values of a FakeTensor do not exist, only its shape and dtype"
+        )
 
     def share(self) -> Any:
         """RuntimeError: there is nothing to share."""
@@ -78,7 +81,11 @@ class FakeStorage(Storage):
 
 class _FakeMeta(TensorMeta):
     def __instancecheck__(cls, x: Any) -> bool:
-        return type.__instancecheck__(cls, x) or isinstance(x, Tensor) and isinstance(x.__dict__.get("_storage"), FakeStorage)
+        return (
+            type.__instancecheck__(cls, x)
+            or isinstance(x, Tensor)
+            and isinstance(x.__dict__.get("_storage"), FakeStorage)
+        )
 
 
 class FakeTensor(Tensor, metaclass=_FakeMeta):
@@ -110,7 +117,9 @@ class FakeTensor(Tensor, metaclass=_FakeMeta):
         return self._fake_mode.from_tensor(self)
 
     @classmethod
-    def __torch_function__(cls, func: Any, kinds: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        cls, func: Any, kinds: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         mode = next(t._fake_mode for t in _tensors((args, kwargs or {})) if getattr(t, "_fake_mode", None) is not None)
         with mode:
             return mode.run(func, args, kwargs or {})
@@ -134,6 +143,7 @@ class FakeParameter(Parameter):
 
 def _text(t: Any) -> str:
     from rushlight.tensor.settings import get_default_dtype
+
     parts = [f"size=({', '.join(map(str, t._spec.shape))}{',' if len(t._spec.shape) == 1 else ''})"]
     if t._fake_device.type != "cpu":
         parts.append(f"device='{t._fake_device}'")
@@ -163,46 +173,68 @@ DYNAMIC = frozenset("nonzero masked_select unique unique_consecutive argwhere bi
 
 def _zeros(*size: Any, **options: Any) -> Any:
     import rushlight as rl
+
     options.pop("generator", None)
     return rl.zeros(*size, **options)
 
 
 def _zeros_like(x: Any, *_: Any, **options: Any) -> Any:
     import rushlight as rl
+
     return rl.zeros_like(x, **{k: v for k, v in options.items() if k in ("dtype", "requires_grad")})
 
 
 def _integers(*args: Any, size: Any = None, dtype: Any = None, **_: Any) -> Any:
     import rushlight as rl
+
     shape = size if size is not None else next(a for a in args if isinstance(a, (tuple, list)))
     return rl.zeros(shape, dtype=dtype or rl.int64)
 
 
 def _normal(mean: Any, std: Any = 1.0, size: Any = None, **_: Any) -> Any:
     import rushlight as rl
+
     return rl.zeros(size) if size is not None else rl.zeros_like(mean if isinstance(mean, Tensor) else std)
 
 
 def _permutation(n: int, *, dtype: Any = None, **_: Any) -> Any:
     import rushlight as rl
+
     return rl.zeros(n, dtype=dtype or rl.int64)
 
 
 def _drawn(x: Any, num_samples: int, *_: Any, **__: Any) -> Any:
     import rushlight as rl
+
     return rl.zeros((*x.shape[:-1], num_samples), dtype=rl.int64)
 
 
-INSTEAD: dict[str, Any] = {"empty": _zeros, "rand": _zeros, "randn": _zeros, "rand_like": _zeros_like, "randn_like": _zeros_like, "empty_like": _zeros_like,
-                           "randint_like": _zeros_like, "bernoulli": _zeros_like, "poisson": _zeros_like, "randint": _integers, "normal": _normal,
-                           "randperm": _permutation, "multinomial": _drawn}
-MAKES = frozenset("empty rand randn zeros ones full arange eye linspace tensor as_tensor randint randperm empty_strided from_numpy scalar_tensor".split())
+INSTEAD: dict[str, Any] = {
+    "empty": _zeros,
+    "rand": _zeros,
+    "randn": _zeros,
+    "rand_like": _zeros_like,
+    "randn_like": _zeros_like,
+    "empty_like": _zeros_like,
+    "randint_like": _zeros_like,
+    "bernoulli": _zeros_like,
+    "poisson": _zeros_like,
+    "randint": _integers,
+    "normal": _normal,
+    "randperm": _permutation,
+    "multinomial": _drawn,
+}
+MAKES = frozenset(
+    """empty rand randn zeros ones full arange eye linspace tensor as_tensor randint randperm empty_strided from_numpy
+    scalar_tensor""".split()
+)
 
 
 class FakeTensorMode(TorchFunctionMode):
     """In the block, tensors and modules are made without memory, and operations give shapes and dtypes.
 
-    Real tensors are refused (AssertionError) unless ``allow_non_fake_inputs``; `from_tensor` gives the fake form of one. Reading values raises
+    Real tensors are refused (AssertionError) unless ``allow_non_fake_inputs``; `from_tensor` gives the fake form of
+    one. Reading values raises
     DataDependentOutputException, shapes that depend on values DynamicOutputShapeException.
 
     >>> import rushlight as rl
@@ -213,11 +245,26 @@ class FakeTensorMode(TorchFunctionMode):
     (torch.Size([8, 1000000]), True)
     """
 
-    def __init__(self, *, allow_fallback_kernels: bool = True, allow_non_fake_inputs: bool = False, shape_env: Any = None, static_shapes: bool | None = None,
-                 export: bool = False):
+    def __init__(
+        self,
+        *,
+        allow_fallback_kernels: bool = True,
+        allow_non_fake_inputs: bool = False,
+        shape_env: Any = None,
+        static_shapes: bool | None = None,
+        export: bool = False,
+    ):
         if shape_env is not None:
-            raise NotImplementedError("FakeTensorMode(shape_env=...): sizes are numbers here; torch.export.export finds dynamic sizes by itself")
-        self.allow_fallback_kernels, self.allow_non_fake_inputs, self.shape_env, self.static_shapes = allow_fallback_kernels, allow_non_fake_inputs, None, static_shapes
+            raise NotImplementedError(
+                "FakeTensorMode(shape_env=...): sizes are numbers here; torch.export.export finds dynamic sizes by "
+                "itself"
+            )
+        self.allow_fallback_kernels, self.allow_non_fake_inputs, self.shape_env, self.static_shapes = (
+            allow_fallback_kernels,
+            allow_non_fake_inputs,
+            None,
+            static_shapes,
+        )
         self.graph = Forgetting()
         self._before: list[Any] = []
         self._given: dict[int, tuple[Any, Any]] = {}
@@ -230,6 +277,7 @@ class FakeTensorMode(TorchFunctionMode):
             make(storage, cell, *rest)
             if cell.node is not None and isinstance(state.graph, Forgetting) and type(storage) is Storage:
                 storage.__class__ = FakeStorage
+
         state.graph, state.lines = self.graph, True  # with lines, backward passes are walked, not copied from templates
         Storage.__init__ = made  # type: ignore[method-assign]
         super().__enter__()
@@ -239,13 +287,16 @@ class FakeTensorMode(TorchFunctionMode):
         super().__exit__(*error)
         state.graph, state.lines, Storage.__init__ = self._before.pop()  # type: ignore[method-assign]
 
-    def __torch_function__(self, func: Any, kinds: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, func: Any, kinds: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         return self.run(func, args, kwargs or {})
 
     # --- one call -------------------------------------------------------------------------------------------------
     def run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A function's result without values."""
         from rushlight.tensor import protocol
+
         kind, name = target(func)
         given = list(_tensors((args, kwargs)))
         for t in given:
@@ -260,7 +311,10 @@ class FakeTensorMode(TorchFunctionMode):
                 out = INSTEAD.get(name, func)(*args, **kwargs) if kind != "property" else func(*args)
             except DataDependentOutputException as e:
                 if name in DYNAMIC:
-                    raise DynamicOutputShapeException(f"aten.{name.strip('_')}.default: the shape of its result depends on values, which a FakeTensor has not") from None
+                    raise DynamicOutputShapeException(
+                        f"aten.{name.strip('_')}.default: the shape of its result depends on values, which a "
+                        "FakeTensor has not"
+                    ) from None
                 raise e
         if name == "to" and out is args[0] and where != getattr(out, "_fake_device", CPU):
             out = self._elsewhere(out)
@@ -271,6 +325,7 @@ class FakeTensorMode(TorchFunctionMode):
     def _elsewhere(self, t: Any) -> Any:
         """Another tensor of the same values, for another device."""
         from rushlight.tensor import protocol
+
         with protocol.without_subclasses():
             return t.clone()
 
@@ -282,8 +337,11 @@ class FakeTensorMode(TorchFunctionMode):
         elif storage.cell.node is not None and isinstance(storage.cell.node.graph, Forgetting):
             self._fake(t, CPU)
         elif not self.allow_non_fake_inputs and name not in ("__repr__", "__get__", "as_tensor", "tensor", "detach"):
-            raise AssertionError(f"Please convert all Tensors to FakeTensors first or instantiate FakeTensorMode with 'allow_non_fake_inputs'. Found in aten.{name}, a real "
-                                 f"tensor of shape {list(t._spec.shape)}")
+            raise AssertionError(
+                "Please convert all Tensors to FakeTensors first or instantiate FakeTensorMode with "
+                f"'allow_non_fake_inputs'. Found in aten.{name}, a real "
+                f"tensor of shape {list(t._spec.shape)}"
+            )
 
     def _place(self, name: str, given: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The device that the results stand for, and the arguments without it."""
@@ -311,9 +369,12 @@ class FakeTensorMode(TorchFunctionMode):
             t.__dict__["_fake_mode"] = self
             t.__dict__["_fake_device"] = where
 
-    def from_tensor(self, tensor: Tensor, *, static_shapes: bool | None = None, source: Any = None, symbolic_context: Any = None) -> Any:
+    def from_tensor(
+        self, tensor: Tensor, *, static_shapes: bool | None = None, source: Any = None, symbolic_context: Any = None
+    ) -> Any:
         """The fake form of a tensor: the same for the same tensor."""
         import weakref
+
         known = self._given.get(id(tensor))
         if known is not None and known[0]() is tensor:
             return known[1]
@@ -355,8 +416,17 @@ def unset_fake_temporarily() -> Any:
             yield
         finally:
             protocol.local.modes[:], state.graph = modes, graph
+
     return block()
 
 
-__all__ = ["DataDependentOutputException", "DynamicOutputShapeException", "FakeTensor", "FakeTensorMode", "UnsupportedFakeTensorException", "UnsupportedOperatorException",
-           "is_fake", "unset_fake_temporarily"]
+__all__ = [
+    "DataDependentOutputException",
+    "DynamicOutputShapeException",
+    "FakeTensor",
+    "FakeTensorMode",
+    "UnsupportedFakeTensorException",
+    "UnsupportedOperatorException",
+    "is_fake",
+    "unset_fake_temporarily",
+]

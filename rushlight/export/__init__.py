@@ -1,4 +1,5 @@
-"""torch.export: modules as graphs with their state, which can be saved, loaded and run without the classes that defined them."""
+"""torch.export: modules as graphs with their state, which can be saved, loaded and run without the classes that defined
+them."""
 
 from __future__ import annotations
 
@@ -25,11 +26,25 @@ def register_dataclass(cls: type[Any], *, serialized_type_name: str | None = Non
     import dataclasses
 
     from rushlight.utils._pytree import register_pytree_node
+
     if not dataclasses.is_dataclass(cls):
         raise AssertionError(f"Only dataclasses can be registered with this function: {cls}")
     names = [f.name for f in dataclasses.fields(cls)]
-    register_pytree_node(cls, lambda x: ([getattr(x, n) for n in names], None), lambda values, _: cls(**dict(zip(names, values))))
+    register_pytree_node(
+        cls, lambda x: ([getattr(x, n) for n in names], None), lambda values, _: cls(**dict(zip(names, values)))
+    )
 
 
-__all__ = ["Dim", "ExportGraphSignature", "ExportedProgram", "dims", "dynamic_shapes", "export", "exported_program", "graph_signature", "load",
-           "register_dataclass", "save"]
+__all__ = [
+    "Dim",
+    "ExportGraphSignature",
+    "ExportedProgram",
+    "dims",
+    "dynamic_shapes",
+    "export",
+    "exported_program",
+    "graph_signature",
+    "load",
+    "register_dataclass",
+    "save",
+]

@@ -1,7 +1,8 @@
 """Capture: runs a program on real tensors and writes its calls of torch's functions down as an fx graph.
 
 Every public function and method passes the __torch_function__ protocol, so the graph holds what the program called
-(`conv2d`, `batch_norm`, `view`), in order, with sizes that were read as nodes of their own. What the functions do inside is
+(`conv2d`, `batch_norm`, `view`), in order, with sizes that were read as nodes of their own. What the functions do
+inside is
 not looked at. Nothing is computed unless the program reads a value: tensors are lazy.
 """
 
@@ -22,13 +23,38 @@ from rushlight.overrides import TorchFunctionMode
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.storage import Storage
 
-OPERATORS = {"__getitem__": operator.getitem, "__setitem__": operator.setitem, "__floordiv__": operator.floordiv, "__mod__": operator.mod,
-             "__and__": operator.and_, "__or__": operator.or_, "__xor__": operator.xor, "__invert__": operator.invert,
-             "__lshift__": operator.lshift, "__rshift__": operator.rshift}
-SWAPPED = {f"__r{n}__": getattr(operator, n) for n in ("sub", "truediv", "matmul", "pow", "floordiv", "mod", "lshift", "rshift")}
+OPERATORS = {
+    "__getitem__": operator.getitem,
+    "__setitem__": operator.setitem,
+    "__floordiv__": operator.floordiv,
+    "__mod__": operator.mod,
+    "__and__": operator.and_,
+    "__or__": operator.or_,
+    "__xor__": operator.xor,
+    "__invert__": operator.invert,
+    "__lshift__": operator.lshift,
+    "__rshift__": operator.rshift,
+}
+SWAPPED = {
+    f"__r{n}__": getattr(operator, n)
+    for n in ("sub", "truediv", "matmul", "pow", "floordiv", "mod", "lshift", "rshift")
+}
 SWAPPED.update({"__rand__": operator.and_, "__ror__": operator.or_, "__rxor__": operator.xor})
-READS = ("__bool__", "__int__", "__float__", "__complex__", "__index__", "__contains__", "tolist", "numpy", "__array__", "equal", "allclose", "is_nonzero",
-         "__format__")
+READS = (
+    "__bool__",
+    "__int__",
+    "__float__",
+    "__complex__",
+    "__index__",
+    "__contains__",
+    "tolist",
+    "numpy",
+    "__array__",
+    "equal",
+    "allclose",
+    "is_nonzero",
+    "__format__",
+)
 SILENT = ("__repr__", "__hash__", "__deepcopy__", "__reduce_ex__", "__reversed__")
 
 
@@ -85,7 +111,10 @@ class Capture(TorchFunctionMode):
         self._start: Node | None = None  # the last of the nodes that read parameters, behind the inputs
         if root is not None:
             self._names = {id(m): n for n, m in root.named_modules()}
-            for name, t in (*root.named_parameters(remove_duplicate=False), *root.named_buffers(remove_duplicate=False)):
+            for name, t in (
+                *root.named_parameters(remove_duplicate=False),
+                *root.named_buffers(remove_duplicate=False),
+            ):
                 self._attributes.setdefault(id(t), (name, t))
         else:
             self._names = {}
@@ -109,9 +138,11 @@ class Capture(TorchFunctionMode):
         found = self._attributes.get(id(t))
         if found is None:
             if t._storage in self._born and t._storage not in self._fixed:
-                raise CaptureError(f"a tensor of shape {list(t._spec.shape)} was computed by code that the tracer does not see"
-                                   f"{self.where(' in ')}; compute it with functions of torch, "
-                                   "called by names that were looked up after torch.fx was imported")
+                raise CaptureError(
+                    f"a tensor of shape {list(t._spec.shape)} was computed by code that the tracer does not see"
+                    f"{self.where(' in ')}; compute it with functions of torch, "
+                    "called by names that were looked up after torch.fx was imported"
+                )
             found = self._attributes[id(t)] = f"_tensor_constant{len(self.constants)}", t
             self.constants[found[0]] = t
         node = self._at_start(found[0])
@@ -138,11 +169,16 @@ class Capture(TorchFunctionMode):
         from rushlight.ir.dtype import DType
         from rushlight.tensor.device import device
         from rushlight.tensor.formats import layout, memory_format
+
         if isinstance(x, Tensor):
             return self.node_of(x)
         if isinstance(x, Traced):
             return x.node
-        if x is None or x is ... or isinstance(x, (str, int, float, bool, complex, DType, device, layout, memory_format)):
+        if (
+            x is None
+            or x is ...
+            or isinstance(x, (str, int, float, bool, complex, DType, device, layout, memory_format))
+        ):
             return x
         if isinstance(x, range):
             return list(x)
@@ -151,7 +187,9 @@ class Capture(TorchFunctionMode):
         raise _Foreign(type(x).__name__)
 
     # --- calls ----------------------------------------------------------------------------------------------------
-    def __torch_function__(self, func: Any, kinds: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, func: Any, kinds: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         kind, name = target(func)
         given, named = map_aggregate((args, kwargs), plain)
@@ -199,6 +237,7 @@ class Capture(TorchFunctionMode):
             if (node, d) not in self._sizes:
                 self._sizes[(node, d)] = self.graph.call_method("size", (node, d))
             return self._sizes[(node, d)]
+
         return traced(n, self, make)
 
     def _call(self, kind: str, name: str, func: Any, args: Any, kwargs: Any, given: Any, named: Any) -> Any:
@@ -207,7 +246,9 @@ class Capture(TorchFunctionMode):
             inputs, options = self.operands(args), self.operands(kwargs)
         except _Foreign as e:
             if tensors:
-                raise CaptureError(f"{name}: an operand of type {e} has no place in a graph{self.where('; it is called in ')}") from None
+                raise CaptureError(
+                    f"{name}: an operand of type {e} has no place in a graph{self.where('; it is called in ')}"
+                ) from None
             value = func(*given, **named)
             for t in tensors_in(value):
                 self._fixed.add(t._storage)
@@ -258,6 +299,7 @@ class Capture(TorchFunctionMode):
         def storage_made(storage: Storage, *args: Any) -> None:
             make(storage, *args)
             capture._born.add(storage)
+
         put_back = redirect(self.root, self.program)
         Module.__call__, Storage.__init__ = module_call, storage_made  # type: ignore[method-assign]
         RUNNING.append(self)
@@ -271,12 +313,17 @@ class Capture(TorchFunctionMode):
 
     def finish(self, leaves: list[Any]) -> None:
         """The results, and what they do not need goes away."""
+
         def leaf(x: Any) -> Any:
             try:
                 return self._leaf(x)
             except _Foreign:
-                raise CaptureError("Only tensors, lists, tuples of tensors, or dictionary of tensors can be output from traced functions, got a value of "
-                                   f"type {type(x).__name__}") from None
+                raise CaptureError(
+                    "Only tensors, lists, tuples of tensors, or dictionary of tensors can be output from traced "
+                    "functions, got a value of "
+                    f"type {type(x).__name__}"
+                ) from None
+
         self.graph.output(tuple(leaf(x) for x in leaves))
         for n in reversed(self.graph.nodes):
             if not n.users and n.op not in ("placeholder", "output") and not n.meta.get("mutates"):

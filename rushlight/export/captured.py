@@ -16,18 +16,35 @@ from rushlight.utils._pytree import keystr, tree_flatten, tree_flatten_with_path
 
 
 class Captured:
-    """A program as a graph whose inputs are the leaves of the arguments that are tensors, and whose result is a tuple of leaves.
+    """A program as a graph whose inputs are the leaves of the arguments that are tensors, and whose result is a tuple
+    of leaves.
 
     ``attributes`` are the tensors that the graph reads by name: parameters, buffers and constants.
     """
 
-    def __init__(self, capture: Capture, signature: inspect.Signature | None, in_tree: Any, leaves: list[Any], out_tree: Any):
+    def __init__(
+        self, capture: Capture, signature: inspect.Signature | None, in_tree: Any, leaves: list[Any], out_tree: Any
+    ):
         self.graph: Graph = capture.graph
-        self.root, self.constants, self.guards, self.aliased = capture.root, capture.constants, capture.guards, capture.aliased
+        self.root, self.constants, self.guards, self.aliased = (
+            capture.root,
+            capture.constants,
+            capture.guards,
+            capture.aliased,
+        )
         self.signature, self.in_tree, self.leaves, self.out_tree = signature, in_tree, leaves, out_tree
 
     @classmethod
-    def of(cls, graph: Graph, root: Any, constants: dict[str, Tensor], signature: Any, in_tree: Any, leaves: list[Any], out_tree: Any) -> Captured:
+    def of(
+        cls,
+        graph: Graph,
+        root: Any,
+        constants: dict[str, Tensor],
+        signature: Any,
+        in_tree: Any,
+        leaves: list[Any],
+        out_tree: Any,
+    ) -> Captured:
         """A captured program from its parts, as a file holds them."""
         self = cls.__new__(cls)
         self.graph, self.root, self.constants, self.guards, self.aliased = graph, root, constants, [], []
@@ -65,15 +82,20 @@ class Captured:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             return tree_unflatten(list(run(look, *self.flat(args, kwargs))), self.out_tree)
+
         return call
 
     def flat(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-        """The tensors among the arguments, which must have the form of the example inputs. TypeError or RuntimeError where they have not."""
+        """The tensors among the arguments, which must have the form of the example inputs. TypeError or RuntimeError
+        where they have not."""
         return flat_inputs(self.signature, self.in_tree, self.leaves, args, kwargs)
 
 
-def flat_inputs(signature: Any, in_tree: Any, leaves: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-    """The tensors among arguments of a known form; ``leaves`` holds the values that are no tensors, None for those that are."""
+def flat_inputs(
+    signature: Any, in_tree: Any, leaves: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> list[Tensor]:
+    """The tensors among arguments of a known form; ``leaves`` holds the values that are no tensors, None for those that
+    are."""
     given = bound(signature, args, kwargs)
     flat, tree = tree_flatten(given)
     if tree != in_tree:
@@ -82,10 +104,16 @@ def flat_inputs(signature: Any, in_tree: Any, leaves: list[Any], args: tuple[Any
     for have, want in zip(flat, leaves):
         if isinstance(want, Placeholder):
             if not isinstance(have, Tensor):
-                raise RuntimeError(f"forward() Expected a value of type 'Tensor' for argument '{want.name}' but instead found type '{type(have).__name__}'.")
+                raise RuntimeError(
+                    f"forward() Expected a value of type 'Tensor' for argument '{want.name}' but instead found type "
+                    f"'{type(have).__name__}'."
+                )
             out.append(have)
         elif type(have) is not type(want) or have != want:
-            raise RuntimeError(f"the program was captured for the value {want!r} of an argument, and cannot run with {have!r}; capture it again")
+            raise RuntimeError(
+                f"the program was captured for the value {want!r} of an argument, and cannot run with {have!r}; "
+                "capture it again"
+            )
     return out
 
 
@@ -140,9 +168,16 @@ def _name(path: Any) -> str:
     return "_".join(str(p) for p in parts) or keystr(path)
 
 
-def capture(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None, on_read: Callable[[str], Any] = lambda name: None) -> Captured:
-    """Run a module or function on example arguments and give its graph; CaptureError where it does what a graph cannot hold."""
+def capture(
+    program: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    on_read: Callable[[str], Any] = lambda name: None,
+) -> Captured:
+    """Run a module or function on example arguments and give its graph; CaptureError where it does what a graph cannot
+    hold."""
     from rushlight.tensor.core import new_tensor
+
     signature = signature_of(program)
     given = bound(signature, args, kwargs or {})
     with_path, in_tree = tree_flatten_with_path(given)

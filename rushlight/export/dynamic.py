@@ -1,6 +1,7 @@
 """Sizes that may change: a program is captured twice, with other sizes the second time, and the graphs are compared.
 
-What differs between the two (sizes of results, numbers that were computed from sizes) depends on the dynamic sizes. Where the
+What differs between the two (sizes of results, numbers that were computed from sizes) depends on the dynamic sizes.
+Where the
 graphs themselves differ, the program goes another way for another size, or has turned a size into a plain number.
 """
 
@@ -19,7 +20,8 @@ from rushlight.utils._pytree import tree_flatten, tree_unflatten
 
 @dataclass
 class Size:
-    """A dynamic size: ``root`` names the number it follows from, by ``of``; at least ``low`` and at most ``high`` (of the root)."""
+    """A dynamic size: ``root`` names the number it follows from, by ``of``; at least ``low`` and at most ``high`` (of
+    the root)."""
 
     name: str
     root: str = ""
@@ -38,8 +40,15 @@ class SizeError(CaptureError):
     """A size that was said to be dynamic is not."""
 
 
-def capture_dynamic(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: Sizes, on_read: Callable[[str], Any] = lambda name: None) -> Captured:
-    """`capture`; every node's ``meta["sizes"]`` is its shape with names for sizes that depend on dynamic ones (texts, "?" for unknown sums),
+def capture_dynamic(
+    program: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    sizes: Sizes,
+    on_read: Callable[[str], Any] = lambda name: None,
+) -> Captured:
+    """`capture`; every node's ``meta["sizes"]`` is its shape with names for sizes that depend on dynamic ones (texts,
+    "?" for unknown sums),
     and ``meta["dynamic"]`` says whether a number does. SizeError where the program does not work for other sizes."""
     taken = capture(program, args, kwargs, on_read)
     other = None
@@ -49,14 +58,22 @@ def capture_dynamic(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     return taken
 
 
-def _again(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: Sizes, taken: Captured, on_read: Any) -> Captured:
+def _again(
+    program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: Sizes, taken: Captured, on_read: Any
+) -> Captured:
     """The capture with other sizes: a few are tried, since a program may want even ones."""
     signature = signature_of(program)
     flat, tree = tree_flatten(bound(signature, args, kwargs))
     roots = _roots(flat, sizes)
     problem: Exception | None = None
     tried: list[dict[str, int]] = []
-    for pick in (lambda n, i: n + 1 + i, lambda n, i: 2 * n + 2 * i * n, lambda n, i: n - 1 - i, lambda n, i: n + 2 + 2 * i, lambda n, i: 4 * n * (i + 1)):
+    for pick in (
+        lambda n, i: n + 1 + i,
+        lambda n, i: 2 * n + 2 * i * n,
+        lambda n, i: n - 1 - i,
+        lambda n, i: n + 2 + 2 * i,
+        lambda n, i: 4 * n * (i + 1),
+    ):
         now = {}
         for i, (root, (n, size)) in enumerate(roots.items()):
             m = max(pick(n, i), size.low, 1)
@@ -66,6 +83,7 @@ def _again(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: S
         tried.append(now)
         leaves = [_resized(x, sizes.get(i, {}), now) if isinstance(x, Tensor) else x for i, x in enumerate(flat)]
         from rushlight.export.captured import _call_form
+
         positional, named = _call_form(signature, tree_unflatten(leaves, tree))
         try:
             other = capture(program, positional, named, on_read)
@@ -73,12 +91,14 @@ def _again(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: S
             return other
         except SizeError:
             raise
-        except Exception as e:  # noqa: BLE001 - whatever the program raises for that size
+        except Exception as e:
             problem = problem or e
     if problem is None:
         raise SizeError(f"no other sizes lie within the bounds of {', '.join(roots)}")
     text = ", ".join(f"{r} = {n}" for r, n in tried[0].items())
-    raise SizeError(f"the program does not run with other sizes ({text}): {type(problem).__name__}: {problem}") from problem
+    raise SizeError(
+        f"the program does not run with other sizes ({text}): {type(problem).__name__}: {problem}"
+    ) from problem
 
 
 def _roots(flat: list[Any], sizes: Sizes) -> dict[str, tuple[int, Size]]:
@@ -97,14 +117,18 @@ def _roots(flat: list[Any], sizes: Sizes) -> dict[str, tuple[int, Size]]:
             if size.root not in out:
                 out[size.root] = (next((r for r in range(1, n + 1) if size.of(r) == n), n), size)
             if size.of(out[size.root][0]) != n:
-                raise SizeError(f"Constraints violated ({size.root})! {size.name} should be {size.of(out[size.root][0])} where {size.root} is "
-                                f"{out[size.root][0]}, but dimension {d} of the example input has size {n}")
+                raise SizeError(
+                    f"Constraints violated ({size.root})! {size.name} should be {size.of(out[size.root][0])} where "
+                    f"{size.root} is "
+                    f"{out[size.root][0]}, but dimension {d} of the example input has size {n}"
+                )
     return out
 
 
 def _resized(t: Tensor, dims: dict[int, Size], now: dict[str, int]) -> Tensor:
     """The tensor with other sizes: its last elements again, or fewer of them."""
     import rushlight as rl
+
     for d, size in dims.items():
         n, m = t.shape[d], size.of(now[size.root])
         t = t.detach().index_select(d, rl.arange(m).clamp(max=n - 1))
@@ -118,20 +142,31 @@ def _compare(a: Captured, b: Captured) -> None:
     other = {n: i for i, n in enumerate(two)}
     for p, q in zip(one, two):
         if p.op != q.op or p.target != q.target:
-            raise SizeError(f"the program goes another way when sizes change: it calls {_called(p)} for one size and {_called(q)} for another")
+            raise SizeError(
+                f"the program goes another way when sizes change: it calls {_called(p)} for one size and {_called(q)} "
+                "for another"
+            )
         x, y = ([_plain(v, at) for v in tree_flatten((n.args, n.kwargs))[0]] for n, at in ((p, place), (q, other)))
         if x != y:
             differ = next(((v, w) for v, w in zip(x, y) if v != w), (len(x), len(y)))
-            raise SizeError(f"{_called(p)} has an operand that is {differ[0]!r} for one size and {differ[1]!r} for another, without the graph seeing how it is "
-                            "computed: the program turns a size into a plain number (int(), float(), math), or goes by it")
+            raise SizeError(
+                f"{_called(p)} has an operand that is {differ[0]!r} for one size and {differ[1]!r} for another, "
+                "without the graph seeing how it is "
+                "computed: the program turns a size into a plain number (int(), float(), math), or goes by it"
+            )
         if p.op == "get_attr" and p.target in a.constants and not _alike(a.constants[p.target], b.constants[q.target]):
-            raise SizeError("the program makes a tensor from a size in a way that the graph does not see; use functions of torch")
+            raise SizeError(
+                "the program makes a tensor from a size in a way that the graph does not see; use functions of torch"
+            )
     if len(one) != len(two):
-        raise SizeError("the program goes another way when sizes change: it has more operations for one size than for another")
+        raise SizeError(
+            "the program goes another way when sizes change: it has more operations for one size than for another"
+        )
 
 
 def _called(n: Node) -> str:
-    return f"{n.target if isinstance(n.target, str) else getattr(n.target, '__name__', n.target)}{n.meta.get('path') and ' in ' + n.meta['path'] or ''}"
+    name = n.target if isinstance(n.target, str) else getattr(n.target, "__name__", n.target)
+    return f"{name} in {n.meta['path']}" if n.meta.get("path") else str(name)
 
 
 def _plain(v: Any, place: dict[Node, int]) -> Any:
@@ -144,6 +179,7 @@ def _plain(v: Any, place: dict[Node, int]) -> Any:
 
 def _alike(x: Tensor, y: Tensor) -> bool:
     import rushlight as rl
+
     return x.shape == y.shape and x.dtype == y.dtype and bool(rl.equal(x, y))
 
 

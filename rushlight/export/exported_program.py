@@ -8,8 +8,16 @@ from typing import Any
 
 from rushlight.export.capture import Facts
 from rushlight.export.captured import Placeholder, flat_inputs
-from rushlight.export.graph_signature import (ConstantArgument, ExportGraphSignature, InputKind, InputSpec, OutputKind, OutputSpec, SymIntArgument,
-                                              TensorArgument)
+from rushlight.export.graph_signature import (
+    ConstantArgument,
+    ExportGraphSignature,
+    InputKind,
+    InputSpec,
+    OutputKind,
+    OutputSpec,
+    SymIntArgument,
+    TensorArgument,
+)
 from rushlight.fx.graph import Graph
 from rushlight.fx.graph_module import GraphModule
 from rushlight.fx.node import Node
@@ -42,13 +50,27 @@ class ValueRanges:
 class ExportedProgram:
     """A graph whose inputs are parameters, buffers, constants and the tensors among the arguments, in that order.
 
-    ``module()`` gives a module that can be called; ``state_dict`` holds parameters and buffers, ``constants`` other tensors;
+    ``module()`` gives a module that can be called; ``state_dict`` holds parameters and buffers, ``constants`` other
+    tensors;
     ``range_constraints`` are the sizes that may change with their bounds.
     """
 
-    def __init__(self, graph: Graph, signature: ExportGraphSignature, state: dict[str, Tensor], constants: dict[str, Tensor], form: tuple[Any, Any, list[Any], Any],
-                 ranges: dict[str, ValueRanges], example_inputs: Any):
-        self.graph_signature, self.state_dict, self.constants, self.range_constraints = signature, state, constants, ranges
+    def __init__(
+        self,
+        graph: Graph,
+        signature: ExportGraphSignature,
+        state: dict[str, Tensor],
+        constants: dict[str, Tensor],
+        form: tuple[Any, Any, list[Any], Any],
+        ranges: dict[str, ValueRanges],
+        example_inputs: Any,
+    ):
+        self.graph_signature, self.state_dict, self.constants, self.range_constraints = (
+            signature,
+            state,
+            constants,
+            ranges,
+        )
         self._signature, self._in_tree, self._leaves, self._out_tree = form
         self.example_inputs = example_inputs
         self.graph_module = GraphModule(Module(), graph)
@@ -94,7 +116,9 @@ class ExportedProgram:
 
     # --- running --------------------------------------------------------------------------------------------------
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("Unable to call ExportedProgram directly. You should use `exported_program.module()` instead.")
+        raise RuntimeError(
+            "Unable to call ExportedProgram directly. You should use `exported_program.module()` instead."
+        )
 
     def module(self, check_guards: bool = True) -> ExportedModule:
         """A module with the parameters under their own names, which takes the arguments that the program took."""
@@ -109,17 +133,27 @@ class ExportedProgram:
         graph.output(graph.graph_copy(self.graph, seen))
         return ExportedModule(self, graph, check_guards)
 
-    def run_decompositions(self, decomp_table: Any = None, decompose_custom_triton_ops: bool = False) -> ExportedProgram:
-        """A copy: the graph's operations are those of the public API, and stay. NotImplementedError for graphs that write in place, and for tables."""
+    def run_decompositions(
+        self, decomp_table: Any = None, decompose_custom_triton_ops: bool = False
+    ) -> ExportedProgram:
+        """A copy: the graph's operations are those of the public API, and stay. NotImplementedError for graphs that
+        write in place, and for tables."""
         if decomp_table:
-            raise NotImplementedError("run_decompositions: rushlight's graphs hold calls of public functions, which no table of ATen operations takes apart")
+            raise NotImplementedError(
+                "run_decompositions: rushlight's graphs hold calls of public functions, which no table of ATen "
+                "operations takes apart"
+            )
         writes = [n.name for n in self.graph.nodes if n.meta.get("mutates")]
         if writes:
-            raise NotImplementedError(f"run_decompositions: the graph writes in place ({', '.join(writes)}); rushlight does not make such graphs functional")
+            raise NotImplementedError(
+                f"run_decompositions: the graph writes in place ({', '.join(writes)}); rushlight does not make such "
+                "graphs functional"
+            )
         return copy.copy(self)
 
     def check(self, flat: list[Tensor]) -> None:
-        """AssertionError where sizes of inputs are not those that the program was captured for, or lie outside their bounds."""
+        """AssertionError where sizes of inputs are not those that the program was captured for, or lie outside their
+        bounds."""
         inputs = [n for n in self.graph.nodes if n.op == "placeholder" and n.name in self._names]
         found: dict[str, tuple[int, str]] = {}
         for n, t in zip(inputs, flat):
@@ -137,8 +171,11 @@ class ExportedProgram:
 
     def __str__(self) -> str:
         code = "".join(f"    {line}\n" for line in self.graph_module.code.strip().splitlines())
-        return f"ExportedProgram:\n    class GraphModule(torch.nn.Module):\n    {code.replace(chr(10), chr(10) + '    ').rstrip()}\n\n" \
-               f"Graph signature: {self.graph_signature}\nRange constraints: {self.range_constraints}\n"
+        return (
+            "ExportedProgram:\n    class GraphModule(torch.nn.Module):\n    "
+            f"{code.replace(chr(10), chr(10) + '    ').rstrip()}\n\n"
+            f"Graph signature: {self.graph_signature}\nRange constraints: {self.range_constraints}\n"
+        )
 
     __repr__ = __str__
 
@@ -164,7 +201,9 @@ class ExportedModule(GraphModule):
         root: dict[str, Any] = {}
         for s in program.graph_signature.input_specs:
             if s.target is not None:
-                root[s.target] = program.state_dict[s.target] if s.target in program.state_dict else program.constants[s.target]
+                root[s.target] = (
+                    program.state_dict[s.target] if s.target in program.state_dict else program.constants[s.target]
+                )
         super().__init__(root, graph)
         for s in program.graph_signature.input_specs:
             if s.target is not None and (s.kind is InputKind.CONSTANT_TENSOR or s.persistent is False):
@@ -181,9 +220,13 @@ class ExportedModule(GraphModule):
         try:
             flat = flat_inputs(program._signature, program._in_tree, program._leaves, args, kwargs)
         except TypeError as e:
-            raise ValueError(f"Trying to flatten user inputs with exported input tree spec: \n{program._in_tree}\nbut {e}") from None
+            raise ValueError(
+                f"Trying to flatten user inputs with exported input tree spec: \n{program._in_tree}\nbut {e}"
+            ) from None
         except RuntimeError as e:
-            raise ValueError(f"Trying to flatten user inputs with exported input tree spec: \n{program._in_tree}\n{e}") from None
+            raise ValueError(
+                f"Trying to flatten user inputs with exported input tree spec: \n{program._in_tree}\n{e}"
+            ) from None
         if self._check:
             program.check(flat)
         return tree_unflatten(list(super().__call__(*flat)), program._out_tree)
@@ -207,7 +250,11 @@ def lift(captured: Any, ranges: dict[str, ValueRanges], example_inputs: Any) -> 
     state = root.state_dict(keep_vars=True) if root is not None else {}
     graph, seen, specs, constants = Graph(), {}, [], {}
     reads = [n for n in captured.graph.nodes if n.op == "get_attr"]
-    for kind, homes in ((InputKind.PARAMETER, parameters), (InputKind.BUFFER, buffers), (InputKind.CONSTANT_TENSOR, captured.constants)):
+    for kind, homes in (
+        (InputKind.PARAMETER, parameters),
+        (InputKind.BUFFER, buffers),
+        (InputKind.CONSTANT_TENSOR, captured.constants),
+    ):
         for n in reads:
             if n.target in homes:
                 made = seen[n] = graph.placeholder(f"{KINDS[kind.name]}_{n.target.replace('.', '_')}")
@@ -221,7 +268,12 @@ def lift(captured: Any, ranges: dict[str, ValueRanges], example_inputs: Any) -> 
     leaves: list[Any] = []
     for leaf in captured.leaves:
         name = names[leaf.name] if isinstance(leaf, Placeholder) else "arg"
-        specs.append(InputSpec(InputKind.USER_INPUT, TensorArgument(name) if isinstance(leaf, Placeholder) else ConstantArgument(name, leaf)))
+        specs.append(
+            InputSpec(
+                InputKind.USER_INPUT,
+                TensorArgument(name) if isinstance(leaf, Placeholder) else ConstantArgument(name, leaf),
+            )
+        )
         leaves.append(Placeholder(name) if isinstance(leaf, Placeholder) else leaf)
     results = [OutputSpec(OutputKind.USER_OUTPUT, _argument(x)) for x in fixed]
     kept = {k: v for k, v in state.items()}
@@ -232,7 +284,11 @@ def lift(captured: Any, ranges: dict[str, ValueRanges], example_inputs: Any) -> 
 def _argument(x: Any) -> Any:
     if not isinstance(x, Node):
         return ConstantArgument("", x)
-    return TensorArgument(x.name) if isinstance(x.meta.get("val"), Facts) or x.meta.get("val") is None else SymIntArgument(x.name)
+    return (
+        TensorArgument(x.name)
+        if isinstance(x.meta.get("val"), Facts) or x.meta.get("val") is None
+        else SymIntArgument(x.name)
+    )
 
 
 def _copy(old: Graph, new: Graph, seen: dict[Node, Node]) -> tuple[Any, ...]:

@@ -1,6 +1,8 @@
-"""Graphs and values as plain data, for files: reading them makes tensors, numbers and calls of public functions, never anything else.
+"""Graphs and values as plain data, for files: reading them makes tensors, numbers and calls of public functions, never
+anything else.
 
-Values are JSON: what JSON has not is a dictionary with one key that names its kind. Functions and methods stand by name and
+Values are JSON: what JSON has not is a dictionary with one key that names its kind. Functions and methods stand by name
+and
 are looked up in a table of those that compute.
 """
 
@@ -24,9 +26,21 @@ from rushlight.fx.graph import Graph
 from rushlight.fx.node import Node, map_arg
 from rushlight.tensor.core import Tensor
 
-PLAIN = {f"operator.{n}": getattr(operator, n) for n in
-         "add sub mul truediv floordiv mod pow matmul neg pos and_ or_ xor invert lshift rshift eq ne lt le gt ge getitem setitem".split()}
-PLAIN.update({"math.ceil": math.ceil, "math.floor": math.floor, "math.trunc": math.trunc, "builtins.abs": abs, "builtins.round": round, "builtins.getattr": getattr})
+PLAIN = {
+    f"operator.{n}": getattr(operator, n)
+    for n in """add sub mul truediv floordiv mod pow matmul neg pos and_ or_ xor invert lshift rshift eq ne lt le gt ge
+    getitem setitem""".split()
+}
+PLAIN.update(
+    {
+        "math.ceil": math.ceil,
+        "math.floor": math.floor,
+        "math.trunc": math.trunc,
+        "builtins.abs": abs,
+        "builtins.round": round,
+        "builtins.getattr": getattr,
+    }
+)
 PROPERTIES = ("T", "mT", "H", "mH", "real", "imag", "data")
 STRUCTURES: dict[str, Any] = {"tuple": tuple, "list": list, "dict": dict, "OrderedDict": OrderedDict}
 
@@ -41,6 +55,7 @@ def encode(x: Any) -> Any:
     from rushlight.ir.dtype import DType
     from rushlight.tensor.device import device
     from rushlight.tensor.formats import layout, memory_format
+
     if x is None or isinstance(x, (bool, int, str)) and type(x) in (bool, int, str):
         return x
     if isinstance(x, float):
@@ -85,6 +100,7 @@ def _node(name: str, nodes: dict[str, Node]) -> Node:
 
 def _named(name: str, kinds: Any) -> Any:
     import rushlight
+
     found = getattr(rushlight, str(name), None)
     if not isinstance(found, kinds):
         raise FormatError(f"{name!r} is no name of a {kinds}")
@@ -93,23 +109,32 @@ def _named(name: str, kinds: Any) -> Any:
 
 def _dtype(name: str, nodes: Any) -> Any:
     from rushlight.ir.dtype import DType
+
     return _named({"bool_": "bool"}.get(name, name), DType)
 
 
 def _format(name: str, nodes: Any) -> Any:
     from rushlight.tensor.formats import layout, memory_format
+
     return _named(name, (layout, memory_format))
 
 
 def _device(name: str, nodes: Any) -> Any:
     from rushlight.tensor.device import device
+
     return device(str(name))
 
 
 _DECODE: dict[str, Any] = {
-    "float": lambda v, _: float(v), "complex": lambda v, _: complex(float(v[0]), float(v[1])), "node": _node, "ellipsis": lambda v, _: ...,
-    "dict": lambda v, n: {decode(k, n): decode(w, n) for k, w in v}, "slice": lambda v, n: slice(*[decode(w, n) for w in v]),
-    "dtype": _dtype, "device": _device, "format": _format,
+    "float": lambda v, _: float(v),
+    "complex": lambda v, _: complex(float(v[0]), float(v[1])),
+    "node": _node,
+    "ellipsis": lambda v, _: ...,
+    "dict": lambda v, n: {decode(k, n): decode(w, n) for k, w in v},
+    "slice": lambda v, n: slice(*[decode(w, n) for w in v]),
+    "dtype": _dtype,
+    "device": _device,
+    "format": _format,
 }
 
 
@@ -119,7 +144,11 @@ def encode_structure(s: Structure) -> Any:
         return None
     if s.kind.__name__ not in STRUCTURES or STRUCTURES[s.kind.__name__] is not s.kind:
         raise FormatError(f"files hold tuples, lists and dictionaries of tensors, not {s.kind.__name__}")
-    return {"kind": s.kind.__name__, "keys": encode(list(s.context)) if s.context is not None else None, "children": [encode_structure(c) for c in s.children]}
+    return {
+        "kind": s.kind.__name__,
+        "keys": encode(list(s.context)) if s.context is not None else None,
+        "children": [encode_structure(c) for c in s.children],
+    }
 
 
 def decode_structure(x: Any) -> Structure:
@@ -144,11 +173,23 @@ def encode_graph(graph: Graph) -> list[Any]:
         if n.op == "call_function":
             target = plain.get(id(target)) or names.get(id(target))
             if target is None:
-                raise FormatError(f"{n.target} is no public function of torch; files of graphs hold calls of those only")
+                raise FormatError(
+                    f"{n.target} is no public function of torch; files of graphs hold calls of those only"
+                )
         val = n.meta.get("val")
-        row = {"name": n.name, "op": n.op, "target": target, "args": [encode(a) for a in n.args], "kwargs": {k: encode(v) for k, v in n.kwargs.items()}}
+        row = {
+            "name": n.name,
+            "op": n.op,
+            "target": target,
+            "args": [encode(a) for a in n.args],
+            "kwargs": {k: encode(v) for k, v in n.kwargs.items()},
+        }
         if isinstance(val, Facts):
-            row["sizes"], row["shape"], row["dtype"] = list(n.meta.get("sizes", val.shape)), list(val.shape), val.dtype.name
+            row["sizes"], row["shape"], row["dtype"] = (
+                list(n.meta.get("sizes", val.shape)),
+                list(val.shape),
+                val.dtype.name,
+            )
         elif isinstance(val, (bool, int, float)):
             row["number"], row["dynamic"] = encode(val), bool(n.meta.get("dynamic"))
         if n.meta.get("mutates"):
@@ -164,7 +205,10 @@ def decode_graph(rows: list[Any]) -> Graph:
         name, op = row["name"], row["op"]
         if not _identifier(name) or name in nodes:
             raise FormatError(f"{name!r} is no name of a value")
-        args, kwargs = tuple(decode(a, nodes) for a in row["args"]), {k: decode(v, nodes) for k, v in row["kwargs"].items()}
+        args, kwargs = (
+            tuple(decode(a, nodes) for a in row["args"]),
+            {k: decode(v, nodes) for k, v in row["kwargs"].items()},
+        )
         n = nodes[name] = graph.create_node(op, _target(op, row["target"], args, kwargs), args, kwargs, name=name)
         if n.name != name:
             raise FormatError(f"{name!r} cannot name a value")
@@ -179,7 +223,13 @@ def decode_graph(rows: list[Any]) -> Graph:
 
 
 def _identifier(name: Any) -> bool:
-    return isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name) and not name.startswith("__") and not hasattr(builtins, name)
+    return (
+        isinstance(name, str)
+        and name.isidentifier()
+        and not keyword.iskeyword(name)
+        and not name.startswith("__")
+        and not hasattr(builtins, name)
+    )
 
 
 def _facts(row: Any) -> Facts:
@@ -202,23 +252,53 @@ def _target(op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         if not _method(target) or not args or not isinstance(args[0], Node):
             raise FormatError(f"{target!r} is no method that files may call")
         return target
-    if op == "placeholder" and not _identifier(target.lstrip("*")) and not target.isidentifier() or op not in ("placeholder", "get_attr", "output"):
+    if (
+        op == "placeholder"
+        and not _identifier(target.lstrip("*"))
+        and not target.isidentifier()
+        or op not in ("placeholder", "get_attr", "output")
+    ):
         raise FormatError(f"a row of the graph is malformed ({op})")
-    if op == "get_attr" and not all(p and not p.startswith("__") and p.replace("_", "a").isalnum() for p in target.split(".")):
+    if op == "get_attr" and not all(
+        p and not p.startswith("__") and p.replace("_", "a").isalnum() for p in target.split(".")
+    ):
         raise FormatError(f"{target!r} is no name of a parameter")
     return target
 
 
 def _method(name: str) -> bool:
-    return name.isidentifier() and callable(getattr(Tensor, name, None)) and name not in METHODS_KEPT_OUT and (
-        not name.startswith("_") or name in ("__iadd__", "__isub__", "__imul__", "__itruediv__", "__ipow__", "__ifloordiv__", "__imod__", "__iand__", "__ior__",
-                                             "__ixor__", "__pos__"))
+    return (
+        name.isidentifier()
+        and callable(getattr(Tensor, name, None))
+        and name not in METHODS_KEPT_OUT
+        and (
+            not name.startswith("_")
+            or name
+            in (
+                "__iadd__",
+                "__isub__",
+                "__imul__",
+                "__itruediv__",
+                "__ipow__",
+                "__ifloordiv__",
+                "__imod__",
+                "__iand__",
+                "__ior__",
+                "__ixor__",
+                "__pos__",
+            )
+        )
+    )
 
 
 # --- archives -----------------------------------------------------------------------------------------------------
-def write_archive(f: Any, kind: str, records: dict[str, Any], tensors: dict[str, Any], extra: dict[str, Any] | None = None) -> None:
-    """A zip file: `format.json` names the kind, each record is a file of text or JSON, tensors lie in `tensors.pt` (torch.save's format)."""
+def write_archive(
+    f: Any, kind: str, records: dict[str, Any], tensors: dict[str, Any], extra: dict[str, Any] | None = None
+) -> None:
+    """A zip file: `format.json` names the kind, each record is a file of text or JSON, tensors lie in `tensors.pt`
+    (torch.save's format)."""
     import rushlight
+
     memory, store = io.BytesIO(), io.BytesIO()
     rushlight.save(tensors, store)
     with zipfile.ZipFile(memory, "w", zipfile.ZIP_STORED) as z:
@@ -232,13 +312,18 @@ def write_archive(f: Any, kind: str, records: dict[str, Any], tensors: dict[str,
         f.write(memory.getvalue())
         return
     from rushlight.serialization.atomic import replacing
+
     with replacing(f) as file:
         file.write(memory.getvalue())
 
 
-def read_archive(f: Any, kind: str, other: str, extra: dict[str, Any] | None = None, map_location: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
-    """The records and tensors of an archive; ``extra`` is filled with the files that it names. FormatError with ``other`` for foreign files."""
+def read_archive(
+    f: Any, kind: str, other: str, extra: dict[str, Any] | None = None, map_location: Any = None
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """The records and tensors of an archive; ``extra`` is filled with the files that it names. FormatError with
+    ``other`` for foreign files."""
     import rushlight
+
     if not hasattr(f, "read") and not os.path.exists(f):
         raise ValueError(f"The provided filename {f} does not exist")
     data = f.read() if hasattr(f, "read") else None
@@ -249,15 +334,33 @@ def read_archive(f: Any, kind: str, other: str, extra: dict[str, Any] | None = N
             if not isinstance(found, dict) or found.get("kind") != kind:
                 raise FormatError(other)
             if found.get("version") != 1:
-                raise FormatError(f"the file has version {found.get('version')!r} of its format; this version of rushlight reads version 1")
+                raise FormatError(
+                    f"the file has version {found.get('version')!r} of its format; this version of rushlight reads "
+                    "version 1"
+                )
             for name in extra or {}:
                 if f"extra/{name}" in names:
                     extra[name] = z.read(f"extra/{name}")  # type: ignore[index]
-            records = {n: z.read(n).decode("utf8") for n in names if n.endswith((".json", ".py")) and not n.startswith("extra/")}
+            records = {
+                n: z.read(n).decode("utf8")
+                for n in names
+                if n.endswith((".json", ".py")) and not n.startswith("extra/")
+            }
             tensors = rushlight.load(io.BytesIO(z.read("tensors.pt")), map_location=map_location, weights_only=True)
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, UnicodeDecodeError) as e:
         raise FormatError(f"{other} ({type(e).__name__}: {e})") from e
     return records, tensors
 
 
-__all__ = ["FormatError", "decode", "decode_graph", "decode_structure", "encode", "encode_graph", "encode_structure", "map_arg", "read_archive", "write_archive"]
+__all__ = [
+    "FormatError",
+    "decode",
+    "decode_graph",
+    "decode_structure",
+    "encode",
+    "encode_graph",
+    "encode_structure",
+    "map_arg",
+    "read_archive",
+    "write_archive",
+]

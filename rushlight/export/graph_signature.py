@@ -95,7 +95,11 @@ class ExportGraphSignature:
     @property
     def non_persistent_buffers(self) -> tuple[str, ...]:
         """Those that are not in the state_dict."""
-        return tuple(s.target for s in self.input_specs if s.kind is InputKind.BUFFER and s.persistent is False and s.target is not None)
+        return tuple(
+            s.target
+            for s in self.input_specs
+            if s.kind is InputKind.BUFFER and s.persistent is False and s.target is not None
+        )
 
     @property
     def lifted_tensor_constants(self) -> tuple[str, ...]:
@@ -120,7 +124,11 @@ class ExportGraphSignature:
     @property
     def user_inputs(self) -> tuple[Any, ...]:
         """The inputs that a caller gives: names, or values that are fixed."""
-        return tuple(s.arg.value if isinstance(s.arg, ConstantArgument) else s.arg.name for s in self.input_specs if s.kind is InputKind.USER_INPUT)
+        return tuple(
+            s.arg.value if isinstance(s.arg, ConstantArgument) else s.arg.name
+            for s in self.input_specs
+            if s.kind is InputKind.USER_INPUT
+        )
 
     @property
     def user_outputs(self) -> tuple[Any, ...]:
@@ -139,4 +147,13 @@ class ExportGraphSignature:
         return "\n".join(lines)
 
 
-__all__ = ["ConstantArgument", "ExportGraphSignature", "InputKind", "InputSpec", "OutputKind", "OutputSpec", "SymIntArgument", "TensorArgument"]
+__all__ = [
+    "ConstantArgument",
+    "ExportGraphSignature",
+    "InputKind",
+    "InputSpec",
+    "OutputKind",
+    "OutputSpec",
+    "SymIntArgument",
+    "TensorArgument",
+]

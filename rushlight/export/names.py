@@ -1,4 +1,5 @@
-"""Which public function or method the protocol hands over, and names that programs gave to functions before the protocol was on."""
+"""Which public function or method the protocol hands over, and names that programs gave to functions before the
+protocol was on."""
 
 from __future__ import annotations
 
@@ -44,13 +45,17 @@ def index() -> None:
 def through() -> dict[int, Any]:
     """The dispatcher of each public function, by the function's id."""
     index()
-    return {id(f.__wrapped__): f for f, kind, _ in _targets.values() if kind == "function" and hasattr(f, "__wrapped__")}
+    return {
+        id(f.__wrapped__): f for f, kind, _ in _targets.values() if kind == "function" and hasattr(f, "__wrapped__")
+    }
 
 
 def redirect(root: Module | None, program: Any) -> Callable[[], None]:
-    """Let names that a program gave to functions of torch before the protocol was on lead through it; the result puts them back.
+    """Let names that a program gave to functions of torch before the protocol was on lead through it; the result puts
+    them back.
 
-    Looked at are the globals of modules, attributes of the program's own modules (``self.activation = F.relu``), lists and
+    Looked at are the globals of modules, attributes of the program's own modules (``self.activation = F.relu``), lists
+    and
     dictionaries among both, and the closure and defaults of a program that is a function.
     """
     known = through()
@@ -60,6 +65,7 @@ def redirect(root: Module | None, program: Any) -> Callable[[], None]:
         if type(get) is types.FunctionType and id(get) in known and known[id(get)].__wrapped__ is get:
             put(known[id(get)])
             undo.append(lambda: put(get))
+
     for space in _spaces(root):
         for key, value in list(space.items() if isinstance(space, dict) else enumerate(space)):
             swap(value, lambda new, space=space, key=key: space.__setitem__(key, new))  # type: ignore[misc]
@@ -74,6 +80,7 @@ def redirect(root: Module | None, program: Any) -> Callable[[], None]:
     def put_back() -> None:
         for step in reversed(undo):
             step()
+
     return put_back
 
 
@@ -87,9 +94,14 @@ def _spaces(root: Module | None) -> Iterator[Any]:
 
 
 # methods that do more than compute
-METHODS_KEPT_OUT = frozenset("""apply_ map_ map2_ numpy tolist register_hook register_post_accumulate_grad_hook backward share_memory_ storage untyped_storage
-data_ptr const_data_ptr module_load set_ reinforce as_subclass cuda xpu new_tensor_ is_shared pin_memory""".split())
-FUNCTIONS_KEPT_OUT = frozenset("from_numpy from_file from_dlpack frombuffer as_tensor_of vmap compile save load".split())
+METHODS_KEPT_OUT = frozenset(
+    """apply_ map_ map2_ numpy tolist register_hook register_post_accumulate_grad_hook backward share_memory_ storage
+    untyped_storage
+data_ptr const_data_ptr module_load set_ reinforce as_subclass cuda xpu new_tensor_ is_shared pin_memory""".split()
+)
+FUNCTIONS_KEPT_OUT = frozenset(
+    "from_numpy from_file from_dlpack frombuffer as_tensor_of vmap compile save load".split()
+)
 
 
 def paths() -> dict[str, Any]:
@@ -97,6 +109,7 @@ def paths() -> dict[str, Any]:
     index()
     for name in TORCH_LEVEL:  # names that torch itself finds when they are asked for
         import rushlight
+
         getattr(rushlight, name, None)
     index()
     out: dict[str, Any] = {}
@@ -108,5 +121,20 @@ def paths() -> dict[str, Any]:
     return out
 
 
-TORCH_LEVEL = ("dropout", "layer_norm", "group_norm", "batch_norm", "instance_norm", "embedding", "embedding_bag", "stft", "istft", "native_layer_norm",
-               "native_group_norm", "native_batch_norm", "convolution", "feature_dropout", "native_dropout")
+TORCH_LEVEL = (
+    "dropout",
+    "layer_norm",
+    "group_norm",
+    "batch_norm",
+    "instance_norm",
+    "embedding",
+    "embedding_bag",
+    "stft",
+    "istft",
+    "native_layer_norm",
+    "native_group_norm",
+    "native_batch_norm",
+    "convolution",
+    "feature_dropout",
+    "native_dropout",
+)

@@ -1,4 +1,5 @@
-"""Numbers that a program reads from tensors while it is captured: they count as usual and remember how they were computed."""
+"""Numbers that a program reads from tensors while it is captured: they count as usual and remember how they were
+computed."""
 
 from __future__ import annotations
 
@@ -67,12 +68,16 @@ def _binary(function: Any, swapped: bool) -> Callable[[Any, Any], Any]:
         value = function(plain(pair[0]), plain(pair[1]))
         graph = self._capture.graph
         return traced(value, self._capture, lambda: graph.call_function(function, tuple(map(_operand, pair))))
+
     return method
 
 
 def _unary(function: Any) -> Callable[[Any], Any]:
     def method(self: Any) -> Any:
-        return traced(function(plain(self)), self._capture, lambda: self._capture.graph.call_function(function, (self.node,)))
+        return traced(
+            function(plain(self)), self._capture, lambda: self._capture.graph.call_function(function, (self.node,))
+        )
+
     return method
 
 
@@ -83,6 +88,7 @@ def _comparison(function: Any) -> Callable[[Any, Any], Any]:
         value = function(plain(self), plain(other))
         self._capture.guards.append((function, self, other, value))
         return value
+
     return method
 
 
@@ -92,5 +98,12 @@ for _kind in (TracedInt, TracedFloat):
         setattr(_kind, f"__r{_name}__", _binary(getattr(operator, _name), True))
     for _name in COMPARISONS:
         setattr(_kind, f"__{_name}__", _comparison(getattr(operator, _name)))
-    for _name, _function in (("neg", operator.neg), ("abs", abs), ("ceil", math.ceil), ("floor", math.floor), ("trunc", math.trunc), ("round", round)):
+    for _name, _function in (
+        ("neg", operator.neg),
+        ("abs", abs),
+        ("ceil", math.ceil),
+        ("floor", math.floor),
+        ("trunc", math.trunc),
+        ("round", round),
+    ):
         setattr(_kind, f"__{_name}__", _unary(_function))

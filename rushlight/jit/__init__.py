@@ -1,7 +1,10 @@
-"""torch.jit: programs that script or trace their models get the same behaviour; graphs are compiled by the plan cache anyway.
+"""torch.jit: programs that script or trace their models get the same behaviour; graphs are compiled by the plan cache
+anyway.
 
-`script` returns modules and functions that run as the originals do (with PyTorch's types around them); `trace` gives the graph of what was called.
-`save` and `load` keep both in files of their own format, which hold no code but checked source; PyTorch's archives are not run.
+`script` returns modules and functions that run as the originals do (with PyTorch's types around them); `trace` gives
+the graph of what was called.
+`save` and `load` keep both in files of their own format, which hold no code but checked source; PyTorch's archives are
+not run.
 """
 
 from __future__ import annotations
@@ -56,10 +59,13 @@ def script(obj: Any, optimize: Any = None, _frames_up: int = 0, _rcb: Any = None
 def trace(func: Any, example_inputs: Any = None, optimize: Any = None, check_trace: bool = True, check_inputs: Any = None, check_tolerance: float = 1e-5,
           strict: bool = True, _force_outplace: bool = False, _module_class: Any = None, _compilation_unit: Any = None, example_kwarg_inputs: Any = None,
           _store_inputs: bool = True) -> Any:
-    """A module or function as the graph of what it calls on the example inputs; it runs on inputs of other sizes, but goes the same way.
+    """A module or function as the graph of what it calls on the example inputs; it runs on inputs of other sizes, but
+    goes the same way.
 
-    Values that the program reads (``if x.sum() > 0``) are fixed, with a TracerWarning. With ``check_trace`` the graph's results must agree with the
-    program's, on ``check_inputs`` too (TracerWarning where they do not). Programs that no graph can hold stay Python functions, and cannot be saved.
+    Values that the program reads (``if x.sum() > 0``) are fixed, with a TracerWarning. With ``check_trace`` the graph's
+    results must agree with the
+    program's, on ``check_inputs`` too (TracerWarning where they do not). Programs that no graph can hold stay Python
+    functions, and cannot be saved.
     RuntimeError for results that are no nests of tensors.
 
     >>> import rushlight as rl

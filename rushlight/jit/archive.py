@@ -1,4 +1,5 @@
-"""torch.jit.save and load: a zip of JSON, source text and tensors. Loading runs nothing of the file but checked code, when it is called."""
+"""torch.jit.save and load: a zip of JSON, source text and tensors. Loading runs nothing of the file but checked code,
+when it is called."""
 
 from __future__ import annotations
 
@@ -8,7 +9,17 @@ from collections import OrderedDict
 from typing import Any
 
 from rushlight.export.captured import Captured, Placeholder
-from rushlight.export.files import (FormatError, decode, decode_graph, decode_structure, encode, encode_graph, encode_structure, read_archive, write_archive)
+from rushlight.export.files import (
+    FormatError,
+    decode,
+    decode_graph,
+    decode_structure,
+    encode,
+    encode_graph,
+    encode_structure,
+    read_archive,
+    write_archive,
+)
 from rushlight.export.saving import _signature
 from rushlight.jit.language import Namespace, functions, reachable
 from rushlight.jit.scripted import RecursiveScriptModule, ScriptFunction, ScriptModule
@@ -18,19 +29,36 @@ from rushlight.nn import Module
 from rushlight.nn.parameter import Parameter
 
 KIND = "rushlight.jit"
-FOREIGN = ("this is no file that rushlight's torch.jit.save wrote. rushlight does not run PyTorch's TorchScript archives: save the module with rushlight, or build the "
-           "model's class and load its weights with torch.load(..., weights_only=True)")
-USUAL = frozenset(vars(Module())) | {"_module", "_traced", "_methods", "_original_name", "_sources", "_names", "_trace_error"}
+FOREIGN = (
+    "this is no file that rushlight's torch.jit.save wrote. rushlight does not run PyTorch's TorchScript archives: "
+    "save the module with rushlight, or build the "
+    "model's class and load its weights with torch.load(..., weights_only=True)"
+)
+USUAL = frozenset(vars(Module())) | {
+    "_module",
+    "_traced",
+    "_methods",
+    "_original_name",
+    "_sources",
+    "_names",
+    "_trace_error",
+}
 
 
 def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
-    """Write a traced or scripted module or function to a path or file, so that `load` needs none of the classes that defined it.
+    """Write a traced or scripted module or function to a path or file, so that `load` needs none of the classes that
+    defined it.
 
-    ``_extra_files`` are texts or bytes kept beside it. A traced module is its graph; a scripted one is the source of its methods, in a part of
-    Python without imports, classes, try, properties and super(). AttributeError for modules that are neither; RuntimeError for what cannot be written.
+    ``_extra_files`` are texts or bytes kept beside it. A traced module is its graph; a scripted one is the source of
+    its methods, in a part of
+    Python without imports, classes, try, properties and super(). AttributeError for modules that are neither;
+    RuntimeError for what cannot be written.
     """
     if not isinstance(m, (ScriptModule, ScriptFunction)):
-        raise AttributeError(f"'{type(m).__name__}' object has no attribute 'save_to_buffer': torch.jit.save writes what torch.jit.trace or torch.jit.script gave")
+        raise AttributeError(
+            f"'{type(m).__name__}' object has no attribute 'save_to_buffer': torch.jit.save writes what "
+            "torch.jit.trace or torch.jit.script gave"
+        )
     writer = _Writer()
     try:
         record = writer.whole(m)
@@ -62,35 +90,66 @@ class _Writer:
     def whole(self, m: Any) -> dict[str, Any]:
         traced = m.__dict__.get("_traced")
         if m.__dict__.get("_trace_error") is not None:
-            raise RuntimeError(f"jit.save: the module was traced, but its graph could not be captured: {m.__dict__['_trace_error']}")
+            raise RuntimeError(
+                f"jit.save: the module was traced, but its graph could not be captured: {m.__dict__['_trace_error']}"
+            )
         module = m.__dict__.get("_module", m) if isinstance(m, Module) else Module()
         if traced is not None:
             root = next((c.root for c in traced.methods.values() if c.root is not None), module)
-            return {"traced": {name: self.graph(c) for name, c in traced.methods.items()}, "function": isinstance(m, (TracedFunction, LoadedFunction)),
-                    "name": getattr(m, "original_name", None) or getattr(m, "__name__", "function"), "root": self.module(root, False)}
+            return {
+                "traced": {name: self.graph(c) for name, c in traced.methods.items()},
+                "function": isinstance(m, (TracedFunction, LoadedFunction)),
+                "name": getattr(m, "original_name", None) or getattr(m, "__name__", "function"),
+                "root": self.module(root, False),
+            }
         if isinstance(m, ScriptFunction):
             sources = Sources(m.__name__)
             sources.function("forward", inspect.unwrap(m._function))
-            return {"scripted": self.sources(sources), "function": True, "name": m.__name__, "root": self.module(Module(), False)}
+            return {
+                "scripted": self.sources(sources),
+                "function": True,
+                "name": m.__name__,
+                "root": self.module(Module(), False),
+            }
         if isinstance(m, LoadedFunction):
-            return {"scripted": self.rewritten(m), "function": True, "name": m.original_name, "root": self.module(Module(), False)}
-        return {"function": False, "name": getattr(m, "original_name", type(module).__name__), "root": self.module(module, True)}
+            return {
+                "scripted": self.rewritten(m),
+                "function": True,
+                "name": m.original_name,
+                "root": self.module(Module(), False),
+            }
+        return {
+            "function": False,
+            "name": getattr(m, "original_name", type(module).__name__),
+            "root": self.module(module, True),
+        }
 
     def graph(self, c: Captured) -> dict[str, Any]:
-        return {"graph": encode_graph(c.graph), "constants": {k: self.tensor(v) for k, v in c.constants.items()}, "in_tree": encode_structure(c.in_tree),
-                "out_tree": encode_structure(c.out_tree), "leaves": [{"tensor": x.name} if isinstance(x, Placeholder) else {"value": encode(x)} for x in c.leaves],
-                "parameters": None if c.signature is None else [[p.name, int(p.kind), encode(p.default) if p.default is not p.empty else "none"]
-                                                                for p in c.signature.parameters.values()]}
+        return {
+            "graph": encode_graph(c.graph),
+            "constants": {k: self.tensor(v) for k, v in c.constants.items()},
+            "in_tree": encode_structure(c.in_tree),
+            "out_tree": encode_structure(c.out_tree),
+            "leaves": [{"tensor": x.name} if isinstance(x, Placeholder) else {"value": encode(x)} for x in c.leaves],
+            "parameters": None
+            if c.signature is None
+            else [
+                [p.name, int(p.kind), encode(p.default) if p.default is not p.empty else "none"]
+                for p in c.signature.parameters.values()
+            ],
+        }
 
     def module(self, m: Module, scripted: bool) -> dict[str, Any]:
         """A module: names of its tensors, its children, and with ``scripted`` what its class does."""
         if isinstance(m, RecursiveScriptModule):
             m = m.__dict__["_module"]
         out: dict[str, Any] = {
-            "class": getattr(m, "original_name", type(m).__name__), "training": m.training,
+            "class": getattr(m, "original_name", type(m).__name__),
+            "training": m.training,
             "parameters": [[k, self.tensor(p), p is not None and p.requires_grad] for k, p in m._parameters.items()],
             "buffers": [[k, self.tensor(b), k not in m._non_persistent_buffers_set] for k, b in m._buffers.items()],
-            "modules": [[k, None if c is None else self.module(c, scripted)] for k, c in m._modules.items()]}
+            "modules": [[k, None if c is None else self.module(c, scripted)] for k, c in m._modules.items()],
+        }
         if not scripted:
             return out
         library = library_name(type(m))
@@ -99,8 +158,11 @@ class _Writer:
             out["attributes"] = self.attributes(m, names_used(type(m)), type(m).__name__)
             return out
         if isinstance(m, LoadedModule):
-            return {**out, "attributes": self.attributes(m, None, m.original_name),
-                    **({"methods": self.rewritten(m)} if "_sources" in m.__dict__ else {})}
+            return {
+                **out,
+                "attributes": self.attributes(m, None, m.original_name),
+                **({"methods": self.rewritten(m)} if "_sources" in m.__dict__ else {}),
+            }
         sources = Sources(type(m).__name__)
         if type(m).forward is not Module.forward:
             sources.method(type(m), "forward")
@@ -114,7 +176,14 @@ class _Writer:
     def attributes(self, m: Module, read: set[str] | None, title: str) -> dict[str, Any]:
         """The plain attributes; those that code reads (all of them for None) must be such."""
         out = {}
-        held = {**{k: getattr(type(m), k) for k in (read or ()) if k not in m.__dict__ and k != "training" and hasattr(type(m), k) and not hasattr(Module, k)}, **m.__dict__}
+        held = {
+            **{
+                k: getattr(type(m), k)
+                for k in (read or ())
+                if k not in m.__dict__ and k != "training" and hasattr(type(m), k) and not hasattr(Module, k)
+            },
+            **m.__dict__,
+        }
         for k, v in held.items():
             if k in USUAL:
                 continue
@@ -126,7 +195,10 @@ class _Writer:
             elif k not in m.__dict__:
                 continue
             elif read is None or k in read:
-                raise RuntimeError(f"jit.save: {title}.{k} is a value of type {type(v).__name__}, which files of scripted modules cannot hold")
+                raise RuntimeError(
+                    f"jit.save: {title}.{k} is a value of type {type(v).__name__}, which files of scripted modules "
+                    "cannot hold"
+                )
         return out
 
     def sources(self, s: Sources) -> dict[str, Any]:
@@ -142,10 +214,13 @@ class _Writer:
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
-def load(f: Any, map_location: Any = None, _extra_files: dict[str, Any] | None = None, _restore_shapes: bool = False) -> ScriptModule:
+def load(
+    f: Any, map_location: Any = None, _extra_files: dict[str, Any] | None = None, _restore_shapes: bool = False
+) -> ScriptModule:
     """The module that `save` wrote; ``_extra_files`` is filled with the files that it names (as bytes).
 
-    ValueError where there is no file, RuntimeError for other files (PyTorch's own archives among them) and for damaged ones.
+    ValueError where there is no file, RuntimeError for other files (PyTorch's own archives among them) and for damaged
+    ones.
     """
     records, tensors = read_archive(f, KIND, FOREIGN, _extra_files, map_location)
     try:
@@ -178,8 +253,15 @@ class _Reader:
 
     def graph(self, row: dict[str, Any], root: Module) -> Captured:
         leaves = [Placeholder(x["tensor"]) if "tensor" in x else decode(x["value"], {}) for x in row["leaves"]]
-        return Captured.of(decode_graph(row["graph"]), root, {k: self.tensors[i] for k, i in row["constants"].items()}, _signature(row["parameters"]),
-                           decode_structure(row["in_tree"]), leaves, decode_structure(row["out_tree"]))
+        return Captured.of(
+            decode_graph(row["graph"]),
+            root,
+            {k: self.tensors[i] for k, i in row["constants"].items()},
+            _signature(row["parameters"]),
+            decode_structure(row["in_tree"]),
+            leaves,
+            decode_structure(row["out_tree"]),
+        )
 
     def module(self, row: dict[str, Any]) -> Any:
         if "library" in row:
@@ -208,7 +290,7 @@ class _Reader:
         return m
 
     def named(self, row: dict[str, Any], own: dict[str, Any]) -> Any:
-        (kind, value), = row.items()
+        ((kind, value),) = row.items()
         if kind == "value":
             return decode(value, {})
         if kind == "torch":
@@ -221,13 +303,16 @@ class _Reader:
     def code(self, m: Any, row: dict[str, Any]) -> None:
         """Give a module its methods."""
         import ast
+
         names = {k: self.named(v, {}) for k, v in row["names"].items() if "function" not in v}
         if any(not k.isidentifier() or k.startswith(("__", "_rl_")) for k in names):
             raise FormatError("a global name is malformed")
         text = self.records[row["file"]]
         made = functions(text, names, row["file"])
         m.__dict__["_methods"] = {k: made[k] for k in row["methods"]}
-        m.__dict__["_sources"] = {s.name: ast.unparse(s) for s in ast.parse(text).body if isinstance(s, ast.FunctionDef)}
+        m.__dict__["_sources"] = {
+            s.name: ast.unparse(s) for s in ast.parse(text).body if isinstance(s, ast.FunctionDef)
+        }
         m.__dict__["_names"] = row["names"]
 
 

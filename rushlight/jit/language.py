@@ -1,8 +1,12 @@
-"""The language of scripted modules in files: a checked part of Python, in which every name and attribute is looked up in a table.
+"""The language of scripted modules in files: a checked part of Python, in which every name and attribute is looked up
+in a table.
 
-A file holds source text. It is parsed, checked node by node, rewritten so that attributes are read through `get` and calls of
-str.format through `formatted`, and compiled without Python's own builtins. What code can reach are parameters, attributes and methods of the
-modules in the file, methods of tensors, lists, dictionaries and texts that are named here, and the public functions of torch.
+A file holds source text. It is parsed, checked node by node, rewritten so that attributes are read through `get` and
+calls of
+str.format through `formatted`, and compiled without Python's own builtins. What code can reach are parameters,
+attributes and methods of the
+modules in the file, methods of tensors, lists, dictionaries and texts that are named here, and the public functions of
+torch.
 """
 
 from __future__ import annotations
@@ -20,24 +24,81 @@ from rushlight.nn import Module
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.shape import Size
 
-ALLOWED = tuple(getattr(ast, n) for n in """Module FunctionDef arguments arg Return Assign AugAssign AnnAssign For While If With withitem Break Continue Pass Expr
-Assert Raise Call keyword Starred Name Constant Attribute Subscript Slice Tuple List Dict Set ListComp DictComp GeneratorExp comprehension BinOp UnaryOp BoolOp Compare
-IfExp JoinedStr FormattedValue Load Store And Or Add Sub Mult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv MatMult Not Invert UAdd USub Eq NotEq Lt LtE Gt
-GtE Is IsNot In NotIn""".split())
+ALLOWED = tuple(
+    getattr(ast, n)
+    for n in """Module FunctionDef arguments arg Return Assign AugAssign AnnAssign For While If With withitem Break
+    Continue Pass Expr
+Assert Raise Call keyword Starred Name Constant Attribute Subscript Slice Tuple List Dict Set ListComp DictComp
+GeneratorExp comprehension BinOp UnaryOp BoolOp Compare
+IfExp JoinedStr FormattedValue Load Store And Or Add Sub Mult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv
+MatMult Not Invert UAdd USub Eq NotEq Lt LtE Gt
+GtE Is IsNot In NotIn""".split()
+)
 HELPERS = "_rl_"
 FACTS = ("shape", "dtype", "device", "ndim", "requires_grad", "is_cuda", "layout", "itemsize", "is_leaf")
 METHODS: dict[type, tuple[str, ...]] = {
     list: ("append", "extend", "insert", "pop", "index", "count", "reverse", "sort", "copy", "clear", "remove"),
     dict: ("keys", "values", "items", "get", "pop", "setdefault", "update", "copy", "clear"),
     str: ("join", "lower", "upper", "startswith", "endswith", "split", "strip", "replace", "find"),
-    tuple: ("index", "count"), Size: ("numel", "index", "count"), int: (), float: (), bool: (), slice: ("start", "stop", "step"),
+    tuple: ("index", "count"),
+    Size: ("numel", "index", "count"),
+    int: (),
+    float: (),
+    bool: (),
+    slice: ("start", "stop", "step"),
 }
 OF_MODULES = ("training", "forward", "weight", "bias", "flatten_parameters", "values", "keys", "items")
-BUILTINS: dict[str, Any] = {f.__name__: f for f in (range, len, int, float, bool, str, abs, min, max, sum, enumerate, zip, list, dict, tuple, isinstance, print, round, sorted,
-                                                    reversed, all, any, slice, divmod, set, ValueError, RuntimeError, AssertionError, NotImplementedError, TypeError, KeyError,
-                                                    IndexError, Exception)}
-IN_PLACE = {ast.Add: operator.iadd, ast.Sub: operator.isub, ast.Mult: operator.imul, ast.Div: operator.itruediv, ast.FloorDiv: operator.ifloordiv,
-            ast.Mod: operator.imod, ast.Pow: operator.ipow, ast.MatMult: operator.imatmul, ast.BitAnd: operator.iand, ast.BitOr: operator.ior, ast.BitXor: operator.ixor}
+BUILTINS: dict[str, Any] = {
+    f.__name__: f
+    for f in (
+        range,
+        len,
+        int,
+        float,
+        bool,
+        str,
+        abs,
+        min,
+        max,
+        sum,
+        enumerate,
+        zip,
+        list,
+        dict,
+        tuple,
+        isinstance,
+        print,
+        round,
+        sorted,
+        reversed,
+        all,
+        any,
+        slice,
+        divmod,
+        set,
+        ValueError,
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+        TypeError,
+        KeyError,
+        IndexError,
+        Exception,
+    )
+}
+IN_PLACE = {
+    ast.Add: operator.iadd,
+    ast.Sub: operator.isub,
+    ast.Mult: operator.imul,
+    ast.Div: operator.itruediv,
+    ast.FloorDiv: operator.ifloordiv,
+    ast.Mod: operator.imod,
+    ast.Pow: operator.ipow,
+    ast.MatMult: operator.imatmul,
+    ast.BitAnd: operator.iand,
+    ast.BitOr: operator.ior,
+    ast.BitXor: operator.ixor,
+}
 
 
 class LanguageError(RuntimeError):
@@ -68,16 +129,35 @@ def reachable() -> dict[str, Any]:
         import rushlight as rl
         from rushlight.export.names import paths
         from rushlight.ir.dtype import DType
+
         _reachable.update(paths())
         _reachable.update({f"torch.{n}": v for n, v in vars(rl).items() if isinstance(v, DType)})
         _reachable.update({f"math.{n}": v for n, v in vars(math).items() if not n.startswith("_")})
         for n in ("torch.nn", "torch.nn.functional", "torch.linalg", "torch.fft", "torch.special", "torch.jit"):
             _reachable[n] = Namespace(n)
-        _reachable.update({"torch.Tensor": rl.Tensor, "torch.Size": Size, "torch.device": rl.device, "torch.no_grad": rl.no_grad, "torch.inf": math.inf, "torch.pi": math.pi,
-                           "torch.nan": math.nan, "torch.strided": rl.strided, "torch.contiguous_format": rl.contiguous_format, "torch.channels_last": rl.channels_last,
-                           "torch.jit.is_scripting": lambda: True, "torch.jit.is_tracing": lambda: False, "torch.jit.annotate": lambda kind, value: value,
-                           "torch.is_grad_enabled": rl.is_grad_enabled, "torch.nn.functional": Namespace("torch.nn.functional"), "torch.finfo": rl.finfo, "torch.iinfo": rl.iinfo,
-                           "torch.is_tensor": rl.is_tensor, "torch.manual_seed": rl.manual_seed})
+        _reachable.update(
+            {
+                "torch.Tensor": rl.Tensor,
+                "torch.Size": Size,
+                "torch.device": rl.device,
+                "torch.no_grad": rl.no_grad,
+                "torch.inf": math.inf,
+                "torch.pi": math.pi,
+                "torch.nan": math.nan,
+                "torch.strided": rl.strided,
+                "torch.contiguous_format": rl.contiguous_format,
+                "torch.channels_last": rl.channels_last,
+                "torch.jit.is_scripting": lambda: True,
+                "torch.jit.is_tracing": lambda: False,
+                "torch.jit.annotate": lambda kind, value: value,
+                "torch.is_grad_enabled": rl.is_grad_enabled,
+                "torch.nn.functional": Namespace("torch.nn.functional"),
+                "torch.finfo": rl.finfo,
+                "torch.iinfo": rl.iinfo,
+                "torch.is_tensor": rl.is_tensor,
+                "torch.manual_seed": rl.manual_seed,
+            }
+        )
     return _reachable
 
 
@@ -100,15 +180,28 @@ def get(x: Any, name: str) -> Any:
             return getattr(x, name)
     elif isinstance(x, tuple) and name in (getattr(x, "_fields", None) or ()) or name in METHODS.get(type(x), ()):
         return getattr(x, name)
-    elif type(x).__module__ == "rushlight.return_types" or type(x).__name__ in ("finfo", "iinfo", "device") and not name.startswith("_"):
+    elif (
+        type(x).__module__ == "rushlight.return_types"
+        or type(x).__name__ in ("finfo", "iinfo", "device")
+        and not name.startswith("_")
+    ):
         return getattr(x, name)
-    raise LanguageError(f"attribute {name!r} of a value of type {type(x).__name__} is not available to scripted modules in files")
+    raise LanguageError(
+        f"attribute {name!r} of a value of type {type(x).__name__} is not available to scripted modules in files"
+    )
 
 
 def put(x: Any, name: str, value: Any) -> None:
     """Set an attribute of a module."""
-    if not isinstance(x, Module) or name.startswith("_") or name in (x.__dict__.get("_methods") or ()) or name in ("forward",):
-        raise LanguageError(f"code sets attribute {name!r} of a value of type {type(x).__name__}; it may set attributes of modules only")
+    if (
+        not isinstance(x, Module)
+        or name.startswith("_")
+        or name in (x.__dict__.get("_methods") or ())
+        or name in ("forward",)
+    ):
+        raise LanguageError(
+            f"code sets attribute {name!r} of a value of type {type(x).__name__}; it may set attributes of modules only"
+        )
     setattr(x, name, value)
 
 
@@ -139,7 +232,10 @@ class _Rewriter(ast.NodeTransformer):
 
     def generic_visit(self, node: ast.AST) -> Any:
         if not isinstance(node, ALLOWED):
-            raise LanguageError(f"line {getattr(node, 'lineno', '?')}: {type(node).__name__} is not part of the language of scripted modules in files")
+            raise LanguageError(
+                f"line {getattr(node, 'lineno', '?')}: {type(node).__name__} is not part of the language of scripted "
+                "modules in files"
+            )
         return super().generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> Any:  # noqa: N802
@@ -213,7 +309,11 @@ def check(source: str, file: str = "<scripted module>") -> CodeType:
 def functions(source: str, names: dict[str, Any], file: str = "<scripted module>") -> dict[str, Callable[..., Any]]:
     """The functions of a text, which see ``names`` and the builtins of the language."""
     helpers = {"get": get, "put": put, "has": has, "formatted": formatted, **{f.__name__: f for f in IN_PLACE.values()}}
-    builtins = {**BUILTINS, "getattr": lambda x, name, *default: get(x, name) if not default or has(x, name) else default[0], "hasattr": has}
+    builtins = {
+        **BUILTINS,
+        "getattr": lambda x, name, *default: get(x, name) if not default or has(x, name) else default[0],
+        "hasattr": has,
+    }
     space: dict[str, Any] = {"__builtins__": builtins, **{HELPERS + k: v for k, v in helpers.items()}, **names}
     before = set(space)
     exec(check(source, file), space)  # checked: the code reaches nothing but these names

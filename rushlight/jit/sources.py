@@ -1,4 +1,5 @@
-"""What a scripted module's methods need, as text and plain data: their source, the functions that they call, constants, attributes."""
+"""What a scripted module's methods need, as text and plain data: their source, the functions that they call, constants,
+attributes."""
 
 from __future__ import annotations
 
@@ -14,8 +15,25 @@ from rushlight.export.files import FormatError, encode
 from rushlight.jit.language import BUILTINS, LanguageError, Namespace, check, reachable
 from rushlight.nn import Module
 
-LIBRARY = ("rushlight.nn.", "rushlight.vision.models.", "rushlight.vision.ops.")  # classes that files name instead of holding their source
-TYPES = ("Optional", "List", "Dict", "Tuple", "Union", "Any", "Final", "Tensor", "Callable", "Sequence", "Iterable", "Type")
+LIBRARY = (
+    "rushlight.nn.",
+    "rushlight.vision.models.",
+    "rushlight.vision.ops.",
+)  # classes that files name instead of holding their source
+TYPES = (
+    "Optional",
+    "List",
+    "Dict",
+    "Tuple",
+    "Union",
+    "Any",
+    "Final",
+    "Tensor",
+    "Callable",
+    "Sequence",
+    "Iterable",
+    "Type",
+)
 MODULES = {"rushlight": "torch", "torch": "torch", "math": "math"}
 
 
@@ -50,11 +68,18 @@ def names_used(cls: type) -> set[str]:
         for c in code.co_consts:
             if isinstance(c, types.CodeType):
                 walk(c)
+
     for kind in cls.__mro__:
         if kind is not Module and kind is not object:
             for name, f in vars(kind).items():
                 f = f.fget if isinstance(f, property) else f
-                if isinstance(f, types.FunctionType) and name not in ("__init__", "_make_layer", "reset_parameters", "_reset_parameters", "__setstate__"):
+                if isinstance(f, types.FunctionType) and name not in (
+                    "__init__",
+                    "_make_layer",
+                    "reset_parameters",
+                    "_reset_parameters",
+                    "__setstate__",
+                ):
                     walk(f.__code__)
     return out
 
@@ -65,9 +90,14 @@ def source_of(f: Any) -> ast.FunctionDef:
         text = textwrap.dedent(inspect.getsource(f))
         tree = ast.parse(text)
     except (OSError, TypeError, SyntaxError) as e:
-        raise RuntimeError(f"jit.save: the source of {getattr(f, '__qualname__', f)} is not available ({e}); define it in a file, or trace the module") from None
+        raise RuntimeError(
+            f"jit.save: the source of {getattr(f, '__qualname__', f)} is not available ({e}); define it in a file, or "
+            "trace the module"
+        ) from None
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
-        raise RuntimeError(f"jit.save: {getattr(f, '__qualname__', f)} is no ordinary function; trace the module instead")
+        raise RuntimeError(
+            f"jit.save: {getattr(f, '__qualname__', f)} is no ordinary function; trace the module instead"
+        )
     return tree.body[0]
 
 
@@ -92,8 +122,11 @@ class Sources:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == owner:
                 found = inspect.getattr_static(cls, node.attr, None)
                 if isinstance(found, (property, staticmethod, classmethod)):
-                    raise RuntimeError(f"jit.save: {self.title}.{node.attr} is a {type(found).__name__}; files of scripted modules hold methods only. "
-                                       "Make it a method or an attribute, or trace the module")
+                    raise RuntimeError(
+                        f"jit.save: {self.title}.{node.attr} is a {type(found).__name__}; files of scripted modules "
+                        "hold methods only. "
+                        "Make it a method or an attribute, or trace the module"
+                    )
                 if isinstance(found, types.FunctionType) and not hasattr(Module, node.attr):
                     self.method(cls, node.attr)
                 else:
@@ -112,26 +145,39 @@ class Sources:
             elif isinstance(node, ast.arg):
                 node.annotation = None
             elif isinstance(node, ast.Try | ast.ClassDef | ast.Import | ast.ImportFrom):
-                raise RuntimeError(f"jit.save: {self.title}.{name} holds {type(node).__name__.lower()}, which files of scripted modules cannot; trace the module instead")
+                raise RuntimeError(
+                    f"jit.save: {self.title}.{name} holds {type(node).__name__.lower()}, which files of scripted "
+                    "modules cannot; trace the module instead"
+                )
         text = ast.unparse(tree)
         try:
             check(text)
         except LanguageError as e:
-            raise RuntimeError(f"jit.save: {self.title}.{name} cannot be saved: {e}. Write it otherwise, or trace the module") from None
+            raise RuntimeError(
+                f"jit.save: {self.title}.{name} cannot be saved: {e}. Write it otherwise, or trace the module"
+            ) from None
         self.functions[name] = text
         known = {**f.__globals__, **{k: c.cell_contents for k, c in zip(f.__code__.co_freevars, f.__closure__ or ())}}
-        own = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)} | {a.arg for a in ast.walk(tree) if isinstance(a, ast.arg)}
+        own = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)} | {
+            a.arg for a in ast.walk(tree) if isinstance(a, ast.arg)
+        }
         for used in sorted({n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - own):
             if used in known:
                 self._name(used, known[used])
             elif used == "super":
-                raise RuntimeError(f"jit.save: {self.title}.{name} calls super(), which files of scripted modules cannot; trace the module instead")
+                raise RuntimeError(
+                    f"jit.save: {self.title}.{name} calls super(), which files of scripted modules cannot; trace the "
+                    "module instead"
+                )
             elif hasattr(builtins, used) and used not in BUILTINS and used not in ("getattr", "hasattr"):
-                raise RuntimeError(f"jit.save: {self.title}.{name} uses {used}(), which is not available to scripted modules in files")
+                raise RuntimeError(
+                    f"jit.save: {self.title}.{name} uses {used}(), which is not available to scripted modules in files"
+                )
 
     def _name(self, name: str, value: Any) -> None:
         """What a global name stands for."""
         from rushlight.jit.scripted import ScriptFunction
+
         value = inspect.unwrap(value._function) if isinstance(value, ScriptFunction) else value
         if name in TYPES or name in self.names:
             return
@@ -142,7 +188,10 @@ class Sources:
             self.names[name] = {"function": name}
             self.function(name, value)
         else:
-            raise RuntimeError(f"jit.save: {self.title} uses the global {name!r} of type {type(value).__name__}, which files of scripted modules cannot hold")
+            raise RuntimeError(
+                f"jit.save: {self.title} uses the global {name!r} of type {type(value).__name__}, which files of "
+                "scripted modules cannot hold"
+            )
 
 
 def named(value: Any) -> Any:

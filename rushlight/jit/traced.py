@@ -120,12 +120,17 @@ class LoadedModule(ScriptModule):
             return _called(traced, name, name, args, kwargs)
         methods = self.__dict__.get("_methods") or {}
         if name not in methods:
-            raise NotImplementedError(f"{self.original_name} was a submodule of a traced module: its {name} is part of the whole module's graph")
+            raise NotImplementedError(
+                f"{self.original_name} was a submodule of a traced module: its {name} is part of the whole module's "
+                "graph"
+            )
         return methods[name](self, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         have = self.__dict__
-        if (have.get("_traced") is not None and name in have["_traced"].methods) or name in (have.get("_methods") or ()):
+        if (have.get("_traced") is not None and name in have["_traced"].methods) or name in (
+            have.get("_methods") or ()
+        ):
             return lambda *args, **kwargs: self._invoke(name, args, kwargs)
         return super().__getattr__(name)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from rushlight.nested.creation import as_nested_tensor, masked_select, narrow, nested_tensor, nested_tensor_from_jagged
-from rushlight.nested.operations import to_padded_tensor as _padded
+from rushlight.nested import products as _products  # noqa: F401 - enters its functions in the table
+from rushlight.nested.shapes import to_padded_tensor as _padded
 from rushlight.nested.tensor import NestedTensor
 from rushlight.tensor.core import Tensor
 
 
-def to_padded_tensor(input: Tensor, padding: float, output_size: tuple[int, ...] | None = None) -> Tensor:  # noqa: A002
-    """A dense tensor of all parts, filled up with ``padding`` to the largest sizes (or to ``output_size``, the batch included).
+def to_padded_tensor(input: Tensor, padding: float, output_size: tuple[int, ...] | None = None) -> Tensor:
+    """A dense tensor of all parts, filled up with ``padding`` to the largest sizes (or to ``output_size``, the batch
+    included).
 
     NotImplementedError for a tensor that is not nested.
 
@@ -19,10 +21,20 @@ def to_padded_tensor(input: Tensor, padding: float, output_size: tuple[int, ...]
             [1., 1.]])
     """
     if not isinstance(input, NestedTensor):
-        raise NotImplementedError("Could not run 'aten::to_padded_tensor' with arguments from the 'CPU' backend: the tensor is not nested")
+        raise NotImplementedError(
+            "Could not run 'aten::to_padded_tensor' with arguments from the 'CPU' backend: the tensor is not nested"
+        )
     from rushlight.tensor import protocol
+
     with protocol.without_subclasses():
         return _padded(input, padding, output_size)
 
 
-__all__ = ["as_nested_tensor", "masked_select", "narrow", "nested_tensor", "nested_tensor_from_jagged", "to_padded_tensor"]
+__all__ = [
+    "as_nested_tensor",
+    "masked_select",
+    "narrow",
+    "nested_tensor",
+    "nested_tensor_from_jagged",
+    "to_padded_tensor",
+]

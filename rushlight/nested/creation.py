@@ -8,8 +8,11 @@ from rushlight.nested.tensor import NestedTensor
 from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor
 
-SEVERAL = ("Cannot represent given tensor list as a nested tensor with the jagged layout. Note that the jagged layout only allows for a single ragged dimension. For "
-           "example: (B, *, D_0, D_1, ..., D_N), with ragged * dim.")
+SEVERAL = (
+    "Cannot represent given tensor list as a nested tensor with the jagged layout. Note that the jagged layout only "
+    "allows for a single ragged dimension. For "
+    "example: (B, *, D_0, D_1, ..., D_N), with ragged * dim."
+)
 
 
 def _layout(layout: Any) -> Any:
@@ -23,14 +26,18 @@ def _layout(layout: Any) -> Any:
 def _tensors(given: Any, dtype: Any) -> list[Any]:
     """The elements as tensors of one dtype and number of dimensions."""
     import rushlight as rl
+
     out = [x if isinstance(x, Tensor) else rl.tensor(x) for x in given]
     if not out:
         return out
     kind = dtype or out[0].dtype
     for i, t in enumerate(out):
         if t.dim() != out[0].dim():
-            raise RuntimeError(f"All Tensors given to nested_tensor must have the same dimension. Found dimension {t.dim()} for Tensor at index {i} and dimension "
-                               f"{out[0].dim()} for Tensor at index 0.")
+            raise RuntimeError(
+                f"All Tensors given to nested_tensor must have the same dimension. Found dimension {t.dim()} for "
+                f"Tensor at index {i} and dimension "
+                f"{out[0].dim()} for Tensor at index 0."
+            )
     return [t.to(kind) for t in out]
 
 
@@ -48,10 +55,19 @@ def _made(parts: list[Any], layout: Any) -> NestedTensor:
     return NestedTensor.of(parts, layout, ragged=ragged[0] + 1 if ragged else 1)
 
 
-def nested_tensor(tensor_list: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def nested_tensor(
+    tensor_list: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Copies of the tensors (or numbers, lists of numbers) as one nested tensor, a leaf.
 
-    ``layout`` is torch.strided (any sizes) or torch.jagged (one dimension differs). TypeError for what is no list, RuntimeError for
+    ``layout`` is torch.strided (any sizes) or torch.jagged (one dimension differs). TypeError for what is no list,
+    RuntimeError for
     tensors of different numbers of dimensions.
 
     >>> import rushlight as rl
@@ -59,6 +75,7 @@ def nested_tensor(tensor_list: Any, *, dtype: Any = None, layout: Any = None, de
     2
     """
     from rushlight.tensor.device import check_device
+
     if not isinstance(tensor_list, (list, tuple)):
         raise TypeError("Only lists (List[Tensor] and List[List...[Scalar]]) are accepted in nested_tensor")
     if device is not None:
@@ -80,11 +97,19 @@ def as_nested_tensor(ts: Any, dtype: Any = None, device: Any = None, layout: Any
     2
     """
     from rushlight.tensor.device import check_device
+
     if device is not None:
         check_device(device)
     if isinstance(ts, NestedTensor):
         same = (layout is None or ts._layout is layout) and dtype in (None, ts.dtype)
-        return ts if same else _made([p if dtype is None else p.to(dtype) for p in ts.parts], ts._layout if layout is None else _layout(layout))
+        return (
+            ts
+            if same
+            else _made(
+                [p if dtype is None else p.to(dtype) for p in ts.parts],
+                ts._layout if layout is None else _layout(layout),
+            )
+        )
     if isinstance(ts, Tensor):
         if ts.dim() == 0:
             raise RuntimeError("Expected tensor argument to have dim() > 0")
@@ -94,9 +119,16 @@ def as_nested_tensor(ts: Any, dtype: Any = None, device: Any = None, layout: Any
     return _made(_tensors(ts, dtype), _layout(layout))
 
 
-def nested_tensor_from_jagged(values: Tensor, offsets: Tensor | None = None, lengths: Tensor | None = None, jagged_dim: int | None = None, min_seqlen: int | None = None,
-                              max_seqlen: int | None = None) -> Tensor:
-    """Packed rows as a jagged nested tensor: ``offsets`` (B + 1) say where parts begin, ``lengths`` (B) how long they are.
+def nested_tensor_from_jagged(
+    values: Tensor,
+    offsets: Tensor | None = None,
+    lengths: Tensor | None = None,
+    jagged_dim: int | None = None,
+    min_seqlen: int | None = None,
+    max_seqlen: int | None = None,
+) -> Tensor:
+    """Packed rows as a jagged nested tensor: ``offsets`` (B + 1) say where parts begin, ``lengths`` (B) how long they
+    are.
 
     >>> import rushlight as rl
     >>> nested_tensor_from_jagged(rl.ones(5, 2), rl.tensor([0, 2, 5])).unbind()[1].shape
@@ -130,7 +162,9 @@ def narrow(tensor: Tensor, dim: int, start: Any, length: Any, layout: Any = None
     if dim != 1:
         raise RuntimeError("jagged layout only supports dim=1")
     n = tensor.shape[0]
-    starts, counts = ([int(v)] * n if not isinstance(v, Tensor) else [int(k) for k in v.tolist()] for v in (start, length))
+    starts, counts = (
+        [int(v)] * n if not isinstance(v, Tensor) else [int(k) for k in v.tolist()] for v in (start, length)
+    )
     return NestedTensor.of([tensor[i].narrow(0, s, m) for i, (s, m) in enumerate(zip(starts, counts))], formats.jagged)
 
 

@@ -1,6 +1,7 @@
 """NestedTensor: a batch of tensors of different sizes.
 
-It is held as parts (one tensor for each sample) or, where they differ in their first size only, packed: all rows in one tensor.
+It is held as parts (one tensor for each sample) or, where they differ in their first size only, packed: all rows in one
+tensor.
 Either form is made from the other when it is first needed; views of the packed rows cost nothing.
 """
 
@@ -35,7 +36,8 @@ class RaggedSize(SymInt):
 
 
 class NestedTensor(Tensor):
-    """See the module. ``ragged`` is the nested dimension whose size differs (jagged layout), with its size `RaggedSize`."""
+    """See the module. ``ragged`` is the nested dimension whose size differs (jagged layout), with its size
+    `RaggedSize`."""
 
     is_nested = True
     _leaf = False  # whether gradients are kept for it
@@ -43,21 +45,41 @@ class NestedTensor(Tensor):
     _parts: tuple[Any, ...] | None
 
     @classmethod
-    def of(cls, parts: Sequence[Tensor] | None, layout: Any, *, packed: Tensor | None = None, lengths: Sequence[int] | None = None,
-           symbol: RaggedSize | None = None, ragged: int = 1) -> NestedTensor:
+    def of(
+        cls,
+        parts: Sequence[Tensor] | None,
+        layout: Any,
+        *,
+        packed: Tensor | None = None,
+        lengths: Sequence[int] | None = None,
+        symbol: RaggedSize | None = None,
+        ragged: int = 1,
+    ) -> NestedTensor:
         """From parts, or from packed rows and the number of rows of each part."""
         self: NestedTensor = object.__new__(cls)
         self._parts = None if parts is None else tuple(parts)
         self._packed, self._layout, self._ragged = packed, layout, ragged
-        counts = tuple(lengths) if lengths is not None else tuple([p.shape[ragged - 1] if p.dim() >= ragged else 0 for p in self._parts or ()])
+        counts = (
+            tuple(lengths)
+            if lengths is not None
+            else tuple([p.shape[ragged - 1] if p.dim() >= ragged else 0 for p in self._parts or ()])
+        )
         self._symbol = symbol if symbol is not None else RaggedSize(counts) if layout is formats.jagged else None
         self._lengths = counts
         return self
 
-    def like(self, parts: Sequence[Tensor] | None = None, packed: Tensor | None = None, ragged: int | None = None) -> NestedTensor:
+    def like(
+        self, parts: Sequence[Tensor] | None = None, packed: Tensor | None = None, ragged: int | None = None
+    ) -> NestedTensor:
         """Another one of the same layout and raggedness."""
-        return NestedTensor.of(parts, self._layout, packed=packed, lengths=self._lengths if packed is not None or ragged is not None else None, symbol=self._symbol,
-                               ragged=self._ragged if ragged is None else ragged)
+        return NestedTensor.of(
+            parts,
+            self._layout,
+            packed=packed,
+            lengths=self._lengths if packed is not None or ragged is not None else None,
+            symbol=self._symbol,
+            ragged=self._ragged if ragged is None else ragged,
+        )
 
     # --- forms ----------------------------------------------------------------------------------------------------
     @property
@@ -72,7 +94,14 @@ class NestedTensor(Tensor):
     def packed(self) -> Tensor | None:
         """All rows in one tensor, None where the parts do not allow that."""
         from rushlight.tensor.functions.shape import cat
-        if self._packed is None and self._parts and self._ragged == 1 and self._parts[0].dim() > 0 and len({tuple(p.shape[1:]) for p in self._parts}) == 1:
+
+        if (
+            self._packed is None
+            and self._parts
+            and self._ragged == 1
+            and self._parts[0].dim() > 0
+            and len({tuple(p.shape[1:]) for p in self._parts}) == 1
+        ):
             self._packed = cat(list(self._parts))
             self._lengths = tuple([p.shape[0] for p in self._parts])
         return self._packed
@@ -86,6 +115,7 @@ class NestedTensor(Tensor):
         if self._parts:
             return self._parts[0]
         import rushlight as rl
+
         return rl.empty(0)
 
     @property
@@ -122,7 +152,14 @@ class NestedTensor(Tensor):
     def grad_fn(self) -> Any:
         if self._leaf:
             return None
-        return next((t.grad_fn for t in ([self.packed] if self.packed is not None else self._parts or ()) if t.grad_fn is not None), None)
+        return next(
+            (
+                t.grad_fn
+                for t in ([self.packed] if self.packed is not None else self._parts or ())
+                if t.grad_fn is not None
+            ),
+            None,
+        )
 
     @property
     def is_leaf(self) -> bool:
@@ -154,8 +191,11 @@ class NestedTensor(Tensor):
         """All sizes (jagged layout only) or one of them. RuntimeError for sizes that differ, in the strided layout."""
         if dim is None:
             if self._layout is not formats.jagged:
-                raise RuntimeError("Internal error: NestedTensorImpl doesn't support sizes. Please file an issue. A nested tensor of the strided layout has no common "
-                                   "size: use size(dim), or layout=torch.jagged.")
+                raise RuntimeError(
+                    "Internal error: NestedTensorImpl doesn't support sizes. Please file an issue. A nested tensor of "
+                    "the strided layout has no common "
+                    "size: use size(dim), or layout=torch.jagged."
+                )
             return Size([self.size(d) for d in range(self.dim())])
         n = self.dim()
         if not -n <= dim < n:
@@ -193,6 +233,7 @@ class NestedTensor(Tensor):
     def values(self) -> Tensor:
         """The packed rows; of a strided one, all elements in one dimension."""
         from rushlight.tensor.functions.shape import cat
+
         if self._layout is formats.jagged:
             return _rows(self)
         return cat([p.reshape(-1) for p in self.parts])
@@ -202,6 +243,7 @@ class NestedTensor(Tensor):
         if self._layout is not formats.jagged:
             raise AttributeError("'Tensor' object has no attribute 'offsets'")
         import rushlight as rl
+
         at = [0]
         for n in self._lengths:
             at.append(at[-1] + n)
@@ -210,6 +252,7 @@ class NestedTensor(Tensor):
     def to_padded_tensor(self, padding: float, output_size: Any = None) -> Tensor:
         """`torch.nested.to_padded_tensor` of this."""
         from rushlight import nested
+
         return nested.to_padded_tensor(self, padding, output_size)
 
     def lengths(self) -> Any:
@@ -218,23 +261,41 @@ class NestedTensor(Tensor):
 
     def _nested_tensor_size(self) -> Tensor:
         import rushlight as rl
+
         return rl.tensor([list(p.shape) for p in self.parts])
 
-    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
+    def backward(
+        self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
         """Gradients of the sum of the parts times ``gradient``, a nested tensor. RuntimeError without one."""
         from rushlight.autograd import backward
+
         if not isinstance(gradient, NestedTensor):
-            raise RuntimeError("grad can be implicitly created only for scalar outputs; give a nested tensor of the same sizes")
+            raise RuntimeError(
+                "grad can be implicitly created only for scalar outputs; give a nested tensor of the same sizes"
+            )
         pairs = [(p, g) for p, g in zip(self.parts, gradient.parts) if p.requires_grad]
         backward([p for p, _ in pairs], [g for _, g in pairs], retain_graph, create_graph, inputs=inputs)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         if self._layout is formats.jagged:
-            extra = f", grad_fn=<{self.grad_fn.name()}>" if self.grad_fn is not None else ", requires_grad=True" if self.requires_grad else ""
+            extra = (
+                f", grad_fn=<{self.grad_fn.name()}>"
+                if self.grad_fn is not None
+                else ", requires_grad=True"
+                if self.requires_grad
+                else ""
+            )
             sizes = ", ".join(map(str, self.size()))
             return f"NestedTensor(size=({sizes}), offsets={self.offsets()!r}{extra}, contiguous={self.is_contiguous()})"
         inner = ",\n".join("  " + repr(p.detach()).replace("\n", "\n  ") for p in self.parts)
-        extra = f", grad_fn=<{self.grad_fn.name()}>" if self.grad_fn is not None else ", requires_grad=True" if self.requires_grad else ""
+        extra = (
+            f", grad_fn=<{self.grad_fn.name()}>"
+            if self.grad_fn is not None
+            else ", requires_grad=True"
+            if self.requires_grad
+            else ""
+        )
         return f"nested_tensor([\n{inner}\n]{extra})"
 
     __str__ = __repr__
@@ -244,12 +305,19 @@ class NestedTensor(Tensor):
         raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
 
     def __deepcopy__(self, memo: Any) -> NestedTensor:
-        out = self.like([p.detach().clone() for p in self.parts]) if self._packed is None else self.like(packed=self._packed.detach().clone())
+        out = (
+            self.like([p.detach().clone() for p in self.parts])
+            if self._packed is None
+            else self.like(packed=self._packed.detach().clone())
+        )
         return out.requires_grad_(self.requires_grad)
 
     @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         from rushlight.nested.operations import call
+
         return call(func, args, kwargs or {})
 
 
@@ -258,8 +326,10 @@ def _rows(t: NestedTensor) -> Tensor:
     if t.packed is not None:
         return t.packed
     from rushlight.tensor.functions.shape import cat
+
     if not t.parts:
         import rushlight as rl
+
         return rl.empty(0)
     return cat(list(t.parts), t._ragged - 1)
 

@@ -17,8 +17,22 @@ from rushlight.onnx.errors import OnnxExporterError, SymbolicValueError, Unsuppo
 from rushlight.onnx.rules import NoRule, Rule, table
 from rushlight.tensor.core import Tensor
 
-DROPPED = ("dtype", "device", "layout", "requires_grad", "pin_memory", "memory_format", "out", "generator", "non_blocking", "copy")
-RANDOM = frozenset("rand randn randint rand_like randn_like normal normal_ uniform_ bernoulli bernoulli_ multinomial randperm dropout exponential_".split())
+DROPPED = (
+    "dtype",
+    "device",
+    "layout",
+    "requires_grad",
+    "pin_memory",
+    "memory_format",
+    "out",
+    "generator",
+    "non_blocking",
+    "copy",
+)
+RANDOM = frozenset(
+    """rand randn randint rand_like randn_like normal normal_ uniform_ bernoulli bernoulli_ multinomial randperm dropout
+    exponential_""".split()
+)
 NUMBERS = {math.ceil: "sym_ceil", math.floor: "sym_floor", math.trunc: "sym_trunc"}
 
 
@@ -27,9 +41,12 @@ class Conversion:
 
     def __init__(self, captured: Captured, opset: int, custom: dict[str, Rule], keep_names: bool = True):
         from rushlight.onnx.rules_binary import PYTHON
+
         self.captured, self.g, self.rules = captured, Builder(opset), {**table(), **custom}
         self.python = {**PYTHON, **NUMBERS}
-        self.env: dict[Node, Any] = {}  # a Value, a list of them, or for what is known already the tensor or number itself
+        self.env: dict[
+            Node, Any
+        ] = {}  # a Value, a list of them, or for what is known already the tensor or number itself
         self.parameters: list[str] = []
         self.opset = opset
 
@@ -37,8 +54,10 @@ class Conversion:
         """Inputs and outputs of the graph, which is in the builder then."""
         if self.captured.aliased:
             where = self.captured.aliased[0][1]
-            raise OnnxExporterError("a tensor is read after its memory was written through another tensor (a view)"
-                                    f"{' in ' + where if where else ''}; ONNX has no views: write `x = x + y` instead of writing in place")
+            raise OnnxExporterError(
+                "a tensor is read after its memory was written through another tensor (a view)"
+                f"{' in ' + where if where else ''}; ONNX has no views: write `x = x + y` instead of writing in place"
+            )
         inputs = []
         for i, n in enumerate(self.captured.placeholders):
             name = self.g.unique(input_names[i] if input_names and i < len(input_names) else str(n.target))
@@ -49,14 +68,19 @@ class Conversion:
                 self.env[n] = self._attribute(n)
             elif n.op not in ("placeholder", "output"):
                 self.env[n] = self._operation(n)
-        outputs = [self.value(self.env[o] if isinstance(o, Node) else o) for o in self.captured.outputs if o is not None]
+        outputs = [
+            self.value(self.env[o] if isinstance(o, Node) else o) for o in self.captured.outputs if o is not None
+        ]
         return inputs, outputs
 
     # --- values ---------------------------------------------------------------------------------------------------
     @staticmethod
     def _typed(v: Value, n: Node) -> Value:
         facts = n.meta["val"]
-        v.dtype, v.shape = facts.dtype, tuple([None if isinstance(s, str) else s for s in n.meta.get("sizes", facts.shape)])
+        v.dtype, v.shape = (
+            facts.dtype,
+            tuple([None if isinstance(s, str) else s for s in n.meta.get("sizes", facts.shape)]),
+        )
         return v
 
     def _attribute(self, n: Node) -> Any:
@@ -73,7 +97,9 @@ class Conversion:
         if isinstance(x, Tensor):
             return self.g.const(_array(x), x.dtype)
         if isinstance(x, (bool, int, float)):
-            return self.g.const(x, dtypes.bool_ if isinstance(x, bool) else dtypes.int64 if isinstance(x, int) else dtypes.float32)
+            return self.g.const(
+                x, dtypes.bool_ if isinstance(x, bool) else dtypes.int64 if isinstance(x, int) else dtypes.float32
+            )
         raise SymbolicValueError(f"a result of type {type(x).__name__} has no form in ONNX")
 
     def _operand(self, n: Node) -> Any:
@@ -112,9 +138,14 @@ class Conversion:
     def _computed(self, n: Node) -> Any:
         """A result that no input has a part in."""
         from rushlight.autograd.grad_mode import no_grad
+
         args, kwargs = (map_arg(a, lambda m: self.env[m]) for a in (n.args, n.kwargs))
         with no_grad():
-            return n.target(*args, **kwargs) if n.op == "call_function" else getattr(args[0], n.target)(*args[1:], **kwargs)
+            return (
+                n.target(*args, **kwargs)
+                if n.op == "call_function"
+                else getattr(args[0], n.target)(*args[1:], **kwargs)
+            )
 
     def _apply(self, n: Node, name: str, found: Rule) -> Any:
         args = map_arg(n.args[:1] if n.target is getattr else n.args, self._operand)
@@ -123,11 +154,15 @@ class Conversion:
         try:
             inspect.signature(found).bind(self.g, *args, **kwargs)
         except TypeError as e:
-            raise UnsupportedOperatorError(f"aten::{name}", n.meta.get("path", ""), f"These operands have no rule: {e}.", self.opset) from None
+            raise UnsupportedOperatorError(
+                f"aten::{name}", n.meta.get("path", ""), f"These operands have no rule: {e}.", self.opset
+            ) from None
         try:
             out = found(self.g, *args, **kwargs)
         except NoRule as e:
-            raise UnsupportedOperatorError(f"aten::{name}", n.meta.get("path", ""), str(e)[:1].upper() + str(e)[1:] + ".", self.opset) from None
+            raise UnsupportedOperatorError(
+                f"aten::{name}", n.meta.get("path", ""), str(e)[:1].upper() + str(e)[1:] + ".", self.opset
+            ) from None
         return self._settled(n, out)
 
     def _types(self, n: Node) -> list[Value]:
@@ -137,11 +172,15 @@ class Conversion:
         if isinstance(n.meta.get("val"), (int, float)):
             return [Value(self.g, "", dtypes.int64 if isinstance(n.meta["val"], int) else dtypes.float32, ())]
         parts = {u.args[1]: u for u in n.users if u.target is self.getitem and isinstance(u.meta.get("val"), Facts)}
-        return [self._typed(Value(self.g, ""), parts[i]) if i in parts else Value(self.g, "", dtypes.float32, ()) for i in range(max(parts, default=-1) + 1)]
+        return [
+            self._typed(Value(self.g, ""), parts[i]) if i in parts else Value(self.g, "", dtypes.float32, ())
+            for i in range(max(parts, default=-1) + 1)
+        ]
 
     @property
     def getitem(self) -> Any:
         import operator
+
         return operator.getitem
 
     def _settled(self, n: Node, out: Any) -> Any:
@@ -168,7 +207,9 @@ class Conversion:
 
     def _mutate(self, n: Node, out: Any) -> None:
         """After an operation in place, its tensor is the result."""
-        targets = [a for a in (n.args[:1] + tuple(x for x in [n.kwargs.get("out")] if x is not None)) if isinstance(a, Node)]
+        targets = [
+            a for a in (n.args[:1] + tuple(x for x in [n.kwargs.get("out")] if x is not None)) if isinstance(a, Node)
+        ]
         for m in n.meta.get("mutates", ()):
             if m in targets and isinstance(out[0] if isinstance(out, list) else out, Value):
                 new = out[0] if isinstance(out, list) else out
@@ -181,9 +222,11 @@ class Conversion:
     @property
     def setitem(self) -> Any:
         import operator
+
         return operator.setitem
 
 
 def _array(t: Tensor) -> np.ndarray[Any, Any]:
     from rushlight.tensor.core import unwrap
+
     return np.array(unwrap(t.detach()), order="C")

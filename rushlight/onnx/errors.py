@@ -20,7 +20,11 @@ class UnsupportedOperatorError(OnnxExporterError):
         self.operator, self.where = operator, where
         place = f" It is called in {where}." if where else ""
         version = f" to ONNX opset version {opset}" if opset is not None else ""
-        reason = why or "Support for this operator has not been written; see torch.onnx.register_custom_op_symbolic, or write it with operations that have a rule."
+        reason = (
+            why
+            or "Support for this operator has not been written; see torch.onnx.register_custom_op_symbolic, or write "
+            "it with operations that have a rule."
+        )
         super().__init__(f"Exporting the operator '{operator}'{version} is not supported.{place} {reason}")
 
 

@@ -54,10 +54,13 @@ def is_in_onnx_export() -> bool:
 
 
 def register_custom_op_symbolic(symbolic_name: str, symbolic_fn: Any, opset_version: int = 1) -> None:
-    """Give an operation (``"aten::foo"`` or ``"mydomain::foo"``) a rule: symbolic_fn(g, *operands) returns ``g.op("Kind", …)``."""
+    """Give an operation (``"aten::foo"`` or ``"mydomain::foo"``) a rule: symbolic_fn(g, *operands) returns
+    ``g.op("Kind", …)``."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]+::[A-Za-z0-9_]+", symbolic_name):
-        raise OnnxExporterError(f"Failed to register operator {symbolic_name}. The symbolic name must match the format domain::name, "
-                                "and should start with a letter and contain only alphanumerical characters")
+        raise OnnxExporterError(
+            f"Failed to register operator {symbolic_name}. The symbolic name must match the format domain::name, "
+            "and should start with a letter and contain only alphanumerical characters"
+        )
     _custom[symbolic_name.partition("::")[2]] = symbolic_fn
 
 
@@ -82,31 +85,67 @@ def select_model_mode_for_export(model: Any, mode: TrainingMode) -> Iterator[Non
             m.training = was
 
 
-def export(model: Any, args: Any = (), f: Any = None, *, kwargs: dict[str, Any] | None = None, verbose: bool | None = None,
-           input_names: Any = None, output_names: Any = None, opset_version: int | None = None, dynamo: bool = True, external_data: bool = True,
-           dynamic_shapes: Any = None, custom_translation_table: Any = None, report: bool = False, optimize: bool = True, verify: bool = False,
-           profile: bool = False, dump_exported_program: bool = False, artifacts_dir: Any = ".", export_params: bool = True,
-           keep_initializers_as_inputs: bool = False, dynamic_axes: Any = None, training: TrainingMode = TrainingMode.EVAL,
-           operator_export_type: OperatorExportTypes = OperatorExportTypes.ONNX, do_constant_folding: bool = True, custom_opsets: Any = None,
-           export_modules_as_functions: Any = False, autograd_inlining: bool = True) -> ONNXProgram | None:
+def export(
+    model: Any,
+    args: Any = (),
+    f: Any = None,
+    *,
+    kwargs: dict[str, Any] | None = None,
+    verbose: bool | None = None,
+    input_names: Any = None,
+    output_names: Any = None,
+    opset_version: int | None = None,
+    dynamo: bool = True,
+    external_data: bool = True,
+    dynamic_shapes: Any = None,
+    custom_translation_table: Any = None,
+    report: bool = False,
+    optimize: bool = True,
+    verify: bool = False,
+    profile: bool = False,
+    dump_exported_program: bool = False,
+    artifacts_dir: Any = ".",
+    export_params: bool = True,
+    keep_initializers_as_inputs: bool = False,
+    dynamic_axes: Any = None,
+    training: TrainingMode = TrainingMode.EVAL,
+    operator_export_type: OperatorExportTypes = OperatorExportTypes.ONNX,
+    do_constant_folding: bool = True,
+    custom_opsets: Any = None,
+    export_modules_as_functions: Any = False,
+    autograd_inlining: bool = True,
+) -> ONNXProgram | None:
     """Write a module or function as an ONNX model to ``f`` (a path or file), and return it as an `ONNXProgram`.
 
-    The program is run on the example ``args`` and ``kwargs`` (in evaluation mode unless ``training`` says otherwise). ``dynamic_axes``
-    ({"x": {0: "batch"}} or {"x": [0]}) or ``dynamic_shapes`` (as for torch.export) name sizes that may change; parameters keep the names of
-    the state_dict. Computations without inputs are folded whenever they occur; ``optimize``, ``verbose`` and ``autograd_inlining`` change nothing.
+    The program is run on the example ``args`` and ``kwargs`` (in evaluation mode unless ``training`` says otherwise).
+    ``dynamic_axes``
+    ({"x": {0: "batch"}} or {"x": [0]}) or ``dynamic_shapes`` (as for torch.export) name sizes that may change;
+    parameters keep the names of
+    the state_dict. Computations without inputs are folded whenever they occur; ``optimize``, ``verbose`` and
+    ``autograd_inlining`` change nothing.
 
-    UnsupportedOperatorError for operations without a rule, OnnxExporterError for programs that no graph can hold, ValueError for opsets outside 13-23.
+    UnsupportedOperatorError for operations without a rule, OnnxExporterError for programs that no graph can hold,
+    ValueError for opsets outside 13-23.
     """
     opset = DEFAULT_OPSET if opset_version is None else opset_version
     if opset not in OPSETS:
-        raise ValueError(f"Unsupported ONNX opset version: {opset}; rushlight writes opsets {OPSETS[0]} to {OPSETS[-1]}")
-    for name, value in (("report", report), ("profile", profile), ("dump_exported_program", dump_exported_program),
-                        ("export_modules_as_functions", export_modules_as_functions)):
+        raise ValueError(
+            f"Unsupported ONNX opset version: {opset}; rushlight writes opsets {OPSETS[0]} to {OPSETS[-1]}"
+        )
+    for name, value in (
+        ("report", report),
+        ("profile", profile),
+        ("dump_exported_program", dump_exported_program),
+        ("export_modules_as_functions", export_modules_as_functions),
+    ):
         if value:
             raise OnnxExporterError(f"torch.onnx.export({name}={value!r}): rushlight has no such option; leave it out")
     if operator_export_type != OperatorExportTypes.ONNX:
-        raise OnnxExporterError(f"operator_export_type {operator_export_type.name}: operations of ATen cannot stand in files; write a rule with "
-                                "torch.onnx.register_custom_op_symbolic")
+        raise OnnxExporterError(
+            f"operator_export_type {operator_export_type.name}: operations of ATen cannot stand in files; write a "
+            "rule with "
+            "torch.onnx.register_custom_op_symbolic"
+        )
     positional, named = _arguments(args, kwargs)
     exported = model if isinstance(model, ExportedProgram) else None
     model = model.module(check_guards=False) if exported is not None else model
@@ -114,8 +153,18 @@ def export(model: Any, args: Any = (), f: Any = None, *, kwargs: dict[str, Any] 
     with select_model_mode_for_export(model, TrainingMode(training)):
         captured = _captured(model, positional, named, sizes)
     rules = {**_custom, **{getattr(k, "__name__", str(k)): v for k, v in (custom_translation_table or {}).items()}}
-    proto = _convert(captured, opset, rules, input_names, output_names, dynamic_axes, export_params, keep_initializers_as_inputs, dict(custom_opsets or {}),
-                     "main_graph")
+    proto = _convert(
+        captured,
+        opset,
+        rules,
+        input_names,
+        output_names,
+        dynamic_axes,
+        export_params,
+        keep_initializers_as_inputs,
+        dict(custom_opsets or {}),
+        "main_graph",
+    )
     program = ONNXProgram(proto, exported, captured.flat)
     if verify:
         _verify(program, captured, positional, named)
@@ -134,6 +183,7 @@ def _arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]
 
 def _captured(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: Sizes) -> Captured:
     from rushlight.autograd.grad_mode import no_grad
+
     try:
         with no_grad():
             return capture_dynamic(model, args, kwargs, sizes, _read)
@@ -143,24 +193,37 @@ def _captured(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], sizes: 
 
 def _read(name: str) -> None:
     from rushlight.jit.scripted import TracerWarning
-    warnings.warn(f"The model turns a tensor into a Python value ({name}): the value that it has for the example inputs becomes part of the ONNX model.",
-                  TracerWarning, stacklevel=6)
+
+    warnings.warn(
+        f"The model turns a tensor into a Python value ({name}): the value that it has for the example inputs becomes "
+        "part of the ONNX model.",
+        TracerWarning,
+        stacklevel=6,
+    )
 
 
 def _leaves(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
     return tree_flatten(bound(signature_of(model), args, kwargs))[0]
 
 
-def _sizes(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], input_names: Any, dynamic_axes: Any, dynamic_shapes: Any) -> Sizes:
+def _sizes(
+    model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], input_names: Any, dynamic_axes: Any, dynamic_shapes: Any
+) -> Sizes:
     """Which sizes of which arguments may change."""
     if dynamic_shapes is not None:
         from rushlight.export.dynamic_shapes import sizes_of
+
         return sizes_of(model, args, kwargs, dynamic_shapes)
     if not dynamic_axes:
         return {}
     from rushlight.utils._pytree import tree_flatten_with_path
     from rushlight.export.captured import _name
-    leaves = [(i, _name(p), x) for i, (p, x) in enumerate(tree_flatten_with_path(bound(signature_of(model), args, kwargs))[0]) if isinstance(x, Tensor)]
+
+    leaves = [
+        (i, _name(p), x)
+        for i, (p, x) in enumerate(tree_flatten_with_path(bound(signature_of(model), args, kwargs))[0])
+        if isinstance(x, Tensor)
+    ]
     out: Sizes = {}
     names = list(input_names or [])
     for at, (i, own, t) in enumerate(leaves):
@@ -176,10 +239,21 @@ def _sizes(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], input_name
     return out
 
 
-def _convert(captured: Captured, opset: int, rules: dict[str, Any], input_names: Any, output_names: Any, dynamic_axes: Any, export_params: bool,
-             as_inputs: bool, custom_opsets: dict[str, int], name: str) -> Any:
+def _convert(
+    captured: Captured,
+    opset: int,
+    rules: dict[str, Any],
+    input_names: Any,
+    output_names: Any,
+    dynamic_axes: Any,
+    export_params: bool,
+    as_inputs: bool,
+    custom_opsets: dict[str, int],
+    name: str,
+) -> Any:
     from rushlight.onnx.conversion import Conversion
     from rushlight.onnx.model import make_model, onnx_package
+
     onnx_package()
     conversion = Conversion(captured, opset, rules)
     inputs, results = conversion.run(list(input_names or []))
@@ -188,20 +262,34 @@ def _convert(captured: Captured, opset: int, rules: dict[str, Any], input_names:
     g = conversion.g
     taken = {v.name for v in inputs}
     for i, v in enumerate(results):
-        label = (output_names[i] if output_names and i < len(output_names) else f"output_{i}" if v.name in taken or v.array is not None else None)
+        label = (
+            output_names[i]
+            if output_names and i < len(output_names)
+            else f"output_{i}"
+            if v.name in taken or v.array is not None
+            else None
+        )
         if label is not None:
             made = Value_named(g, v, label)
             v = made
         taken.add(v.name)
-        sizes = list(nodes[i].meta.get("sizes", v.shape)) if hasattr(nodes[i], "meta") and v.shape is not None else list(v.shape or ())
+        sizes = (
+            list(nodes[i].meta.get("sizes", v.shape))
+            if hasattr(nodes[i], "meta") and v.shape is not None
+            else list(v.shape or ())
+        )
         outputs.append((v, _named_sizes(sizes, v.name, dynamic_axes)))
-    given = [(v, _named_sizes(list(n.meta.get("sizes", v.shape)), v.name, None)) for v, n in zip(inputs, captured.placeholders)]
+    given = [
+        (v, _named_sizes(list(n.meta.get("sizes", v.shape)), v.name, None))
+        for v, n in zip(inputs, captured.placeholders)
+    ]
     return make_model(g, given, outputs, conversion.parameters, export_params, as_inputs, custom_opsets, name)
 
 
 def Value_named(g: Any, v: Any, label: str) -> Any:  # noqa: N802
     """v under a name that the caller chose."""
     from rushlight.onnx.builder import Value
+
     name = g.unique(label)
     g.nodes.append(("Identity", [v.name], [name], "", {}, ""))
     return Value(g, name, v.dtype, v.shape)
@@ -211,11 +299,15 @@ def _named_sizes(sizes: list[Any], name: str, dynamic_axes: Any) -> list[Any]:
     axes = (dynamic_axes or {}).get(name) or {}
     axes = axes if isinstance(axes, dict) else {d: f"{name}_dynamic_axes_{k + 1}" for k, d in enumerate(axes)}
     axes = {d % max(len(sizes), 1): n for d, n in axes.items()}
-    return [axes.get(d, f"{name}_dim_{d}") if s == "?" else axes.get(d, s) if isinstance(s, str) else s for d, s in enumerate(sizes)]
+    return [
+        axes.get(d, f"{name}_dim_{d}") if s == "?" else axes.get(d, s) if isinstance(s, str) else s
+        for d, s in enumerate(sizes)
+    ]
 
 
 def _verify(program: ONNXProgram, captured: Captured, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     from rushlight.testing import assert_close
+
     wanted = [x for x in tree_flatten(captured.function()(*args, **kwargs))[0] if isinstance(x, Tensor)]
     for have, want in zip(program(*args, **kwargs), wanted):
         try:

@@ -16,7 +16,11 @@ def onnx_package() -> Any:
         import onnx.helper
         import onnx.numpy_helper
     except ModuleNotFoundError as e:
-        raise ModuleNotFoundError("torch.onnx.export writes files with the `onnx` package, which is not installed: pip install 'rushlight[onnx]'", name="onnx") from e
+        raise ModuleNotFoundError(
+            "torch.onnx.export writes files with the `onnx` package, which is not installed: pip install "
+            "'rushlight[onnx]'",
+            name="onnx",
+        ) from e
     return onnx
 
 
@@ -42,10 +46,19 @@ def needed(g: Builder, outputs: list[Value]) -> list[Any]:
     return kept[::-1]
 
 
-def make_model(g: Builder, inputs: list[tuple[Value, list[Any]]], outputs: list[tuple[Value, list[Any]]], parameters: list[str], export_params: bool,
-               as_inputs: bool, custom_opsets: dict[str, int], name: str) -> Any:
+def make_model(
+    g: Builder,
+    inputs: list[tuple[Value, list[Any]]],
+    outputs: list[tuple[Value, list[Any]]],
+    parameters: list[str],
+    export_params: bool,
+    as_inputs: bool,
+    custom_opsets: dict[str, int],
+    name: str,
+) -> Any:
     """The ModelProto: inputs and outputs with their sizes (numbers or names)."""
     from rushlight.version import __version__
+
     onnx = onnx_package()
     results = [v for v, _ in outputs]
     nodes = needed(g, results)
@@ -53,13 +66,24 @@ def make_model(g: Builder, inputs: list[tuple[Value, list[Any]]], outputs: list[
     held = {k: a for k, a in g.initializers.items() if k in read or k in parameters}
     types = {k: _dtype_of(a) for k, a in held.items()}
     stored = [_tensor(k, a, types[k]) for k, a in held.items() if export_params or k not in parameters]
-    extra = [onnx.helper.make_tensor_value_info(k, element(types[k]), a.shape) for k, a in held.items()
-             if k in parameters and (as_inputs or not export_params)]
-    made = [onnx.helper.make_node(kind, ins, outs, name=_node_name(outs[0], kind, i), domain=domain or None, **attributes)
-            for i, (kind, ins, outs, domain, attributes, _) in enumerate(nodes)]
-    graph = onnx.helper.make_graph(made, name, [_info(v, s) for v, s in inputs] + extra, [_info(v, s) for v, s in outputs], stored)
-    imports = [onnx.helper.make_opsetid("", g.opset)] + [onnx.helper.make_opsetid(d, custom_opsets.get(d, 1)) for d in sorted(g.domains)]
-    model = onnx.helper.make_model(graph, opset_imports=imports, producer_name="rushlight", producer_version=__version__)
+    extra = [
+        onnx.helper.make_tensor_value_info(k, element(types[k]), a.shape)
+        for k, a in held.items()
+        if k in parameters and (as_inputs or not export_params)
+    ]
+    made = [
+        onnx.helper.make_node(kind, ins, outs, name=_node_name(outs[0], kind, i), domain=domain or None, **attributes)
+        for i, (kind, ins, outs, domain, attributes, _) in enumerate(nodes)
+    ]
+    graph = onnx.helper.make_graph(
+        made, name, [_info(v, s) for v, s in inputs] + extra, [_info(v, s) for v, s in outputs], stored
+    )
+    imports = [onnx.helper.make_opsetid("", g.opset)] + [
+        onnx.helper.make_opsetid(d, custom_opsets.get(d, 1)) for d in sorted(g.domains)
+    ]
+    model = onnx.helper.make_model(
+        graph, opset_imports=imports, producer_name="rushlight", producer_version=__version__
+    )
     model.ir_version = onnx.helper.find_min_ir_version_for(imports[:1], ignore_unknown=True)
     return model
 
@@ -70,4 +94,5 @@ def _node_name(out: str, kind: str, i: int) -> str:
 
 def _dtype_of(array: np.ndarray[Any, Any]) -> Any:
     from rushlight.ir.dtype import of_numpy
+
     return of_numpy(array.dtype)

@@ -15,6 +15,7 @@ def shape_as_tensor(x: Tensor) -> Any:
     tensor([2, 3])
     """
     import rushlight as rl
+
     return rl.tensor(list(x.shape))  # type: ignore[attr-defined]
 
 

@@ -38,12 +38,22 @@ def attend(g: Builder, q: Value, k: Value, v: Value, mask: Value | None, scale: 
 
 
 @rule("scaled_dot_product_attention")
-def scaled_dot_product_attention(g: Builder, query: Value, key: Value, value: Value, attn_mask: Any = None, dropout_p: float = 0.0,
-                                 is_causal: bool = False, scale: Any = None, enable_gqa: bool = False) -> Any:
+def scaled_dot_product_attention(
+    g: Builder,
+    query: Value,
+    key: Value,
+    value: Value,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: Any = None,
+    enable_gqa: bool = False,
+) -> Any:
     if dropout_p:
         raise NoRule("attention drops weights in training; export the model in eval mode")
     if enable_gqa and key.shape[-3] != query.shape[-3]:
         from rushlight.onnx.rules_shape import repeat_interleave
+
         times = query.shape[-3] // key.shape[-3]
         key, value = (repeat_interleave(g, x, times, -3) for x in (key, value))
         key.shape = value.shape = (*query.shape[:-2], *key.shape[-2:])
@@ -54,12 +64,42 @@ def scaled_dot_product_attention(g: Builder, query: Value, key: Value, value: Va
 
 
 @rule("multi_head_attention_forward")
-def multi_head_attention_forward(g: Builder, query: Value, key: Value, value: Value, embed_dim_to_check: int, num_heads: int, in_proj_weight: Any,
-                                 in_proj_bias: Any, bias_k: Any, bias_v: Any, add_zero_attn: bool, dropout_p: float, out_proj_weight: Value,
-                                 out_proj_bias: Any, training: bool = True, key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None,
-                                 use_separate_proj_weight: bool = False, q_proj_weight: Any = None, k_proj_weight: Any = None, v_proj_weight: Any = None,
-                                 static_k: Any = None, static_v: Any = None, average_attn_weights: bool = True, is_causal: bool = False) -> Any:
-    if bias_k is not None or bias_v is not None or add_zero_attn or static_k is not None or static_v is not None or (training and dropout_p):
+def multi_head_attention_forward(
+    g: Builder,
+    query: Value,
+    key: Value,
+    value: Value,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Any,
+    in_proj_bias: Any,
+    bias_k: Any,
+    bias_v: Any,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Value,
+    out_proj_bias: Any,
+    training: bool = True,
+    key_padding_mask: Any = None,
+    need_weights: bool = True,
+    attn_mask: Any = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Any = None,
+    k_proj_weight: Any = None,
+    v_proj_weight: Any = None,
+    static_k: Any = None,
+    static_v: Any = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> Any:
+    if (
+        bias_k is not None
+        or bias_v is not None
+        or add_zero_attn
+        or static_k is not None
+        or static_v is not None
+        or (training and dropout_p)
+    ):
         raise NoRule("bias_k, bias_v, add_zero_attn, static_k, static_v and dropout have no rule")
     single = query.rank == 2
     if single:
@@ -72,7 +112,9 @@ def multi_head_attention_forward(g: Builder, query: Value, key: Value, value: Va
         weights = g.split(in_proj_weight, 0, [e, e, e])
     biases = [None] * 3 if in_proj_bias is None else g.split(in_proj_bias, 0, [e, e, e])
     q, k, v = (_heads(g, linear(g, x, w, b), num_heads) for x, w, b in zip((query, key, value), weights, biases))
-    out, attention = attend(g, q, k, v, _mask(g, attn_mask, key_padding_mask, is_causal, q, k, num_heads), 1 / math.sqrt(e // num_heads))
+    out, attention = attend(
+        g, q, k, v, _mask(g, attn_mask, key_padding_mask, is_causal, q, k, num_heads), 1 / math.sqrt(e // num_heads)
+    )
     length, batch = g.size(query, 0), g.size(query, 1)
     joined = g.reshape(g.transpose(out, [2, 0, 1, 3]), [length, batch, e])
     joined.shape = (query.shape[0], query.shape[1], e)

@@ -1,4 +1,5 @@
-"""Rules of tensors made from sizes and numbers. Those whose operands are all known are constants and never come here."""
+"""Rules of tensors made from sizes and numbers. Those whose operands are all known are constants and never come
+here."""
 
 from __future__ import annotations
 
@@ -18,18 +19,21 @@ def filled(g: Builder, number: Any, sizes: list[Any]) -> Value:
 def _of_sizes(name: str, number: Any) -> None:
     def write(g: Builder, *size: Any, **options: Any) -> Any:
         return filled(g, number, spread(size, options.get("size")))
+
     RULES[name] = write
 
 
 def _like(name: str, number: Any) -> None:
-    def write(g: Builder, input: Value, **_: Any) -> Any:  # noqa: A002
+    def write(g: Builder, input: Value, **_: Any) -> Any:
         return filled(g, number, [g.size(input, d) for d in range(input.rank)])
+
     RULES[name] = write
 
 
 def _new(name: str, number: Any) -> None:
-    def write(g: Builder, input: Value, *size: Any, **options: Any) -> Any:  # noqa: A002
+    def write(g: Builder, input: Value, *size: Any, **options: Any) -> Any:
         return filled(g, number, spread(size, options.get("size")))
+
     RULES[name] = write
 
 
@@ -45,12 +49,12 @@ def full(g: Builder, size: Any, fill_value: Any, **_: Any) -> Any:
 
 
 @rule("full_like")
-def full_like(g: Builder, input: Value, fill_value: Any, **_: Any) -> Any:  # noqa: A002
+def full_like(g: Builder, input: Value, fill_value: Any, **_: Any) -> Any:
     return filled(g, fill_value, [g.size(input, d) for d in range(input.rank)])
 
 
 @rule("new_full")
-def new_full(g: Builder, input: Value, size: Any, fill_value: Any, **_: Any) -> Any:  # noqa: A002
+def new_full(g: Builder, input: Value, size: Any, fill_value: Any, **_: Any) -> Any:
     return filled(g, fill_value, list(size))
 
 
@@ -60,6 +64,7 @@ def tensor(g: Builder, *data: Any, **_: Any) -> Any:
         if isinstance(x, (tuple, list)):
             return g.concat([g.unsqueeze(build(part), [0]) for part in x], 0)
         return g.const(x, g.outs[0].dtype)
+
     return build(data[-1])
 
 
@@ -85,7 +90,10 @@ def eye(g: Builder, n: Any, m: Any = None, **_: Any) -> Any:
 
 
 # --- random -------------------------------------------------------------------------------------------------------
-RANDOM = {"rand": ("RandomUniform", ("low", 0.0), ("high", 1.0)), "randn": ("RandomNormal", ("mean", 0.0), ("scale", 1.0))}
+RANDOM = {
+    "rand": ("RandomUniform", ("low", 0.0), ("high", 1.0)),
+    "randn": ("RandomNormal", ("mean", 0.0), ("scale", 1.0)),
+}
 
 
 def _random(name: str) -> None:
@@ -99,8 +107,9 @@ def _random(name: str) -> None:
             return g.op(kind, shape_=sizes, **number)
         return g.op(f"{kind}Like", expand_to(g, g.const(0, g.outs[0].dtype), sizes), **number)
 
-    def like(g: Builder, input: Value, **_: Any) -> Any:  # noqa: A002
+    def like(g: Builder, input: Value, **_: Any) -> Any:
         return g.op(f"{kind}Like", input, dtype_=element(g.outs[0].dtype), **options)
+
     RULES[name], RULES[f"{name}_like"] = of_sizes, like
 
 
@@ -109,15 +118,15 @@ for _name in RANDOM:
 
 
 @rule("normal_")
-def normal_(g: Builder, input: Value, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:  # noqa: A002
+def normal_(g: Builder, input: Value, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Any:
     return g.op("RandomNormalLike", input, mean=float(mean), scale=float(std))
 
 
 @rule("uniform_")
-def uniform_(g: Builder, input: Value, low: float = 0.0, high: float = 1.0, **_: Any) -> Any:  # noqa: A002
+def uniform_(g: Builder, input: Value, low: float = 0.0, high: float = 1.0, **_: Any) -> Any:
     return g.op("RandomUniformLike", input, low=float(low), high=float(high))
 
 
 @rule("bernoulli")
-def bernoulli(g: Builder, input: Value, p: Any = None, **_: Any) -> Any:  # noqa: A002
+def bernoulli(g: Builder, input: Value, p: Any = None, **_: Any) -> Any:
     return g.op("Bernoulli", input)

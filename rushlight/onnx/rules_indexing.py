@@ -13,28 +13,35 @@ END = (1 << 63) - 1
 
 
 @rule("select")
-def select(g: Builder, input: Value, dim: int, index: Any) -> Any:  # noqa: A002
-    return g.op("Gather", input, g.const(index), axis=input.at(dim), dtype=input.dtype, shape=(*input.shape[:input.at(dim)], *input.shape[input.at(dim) + 1:]))
+def select(g: Builder, input: Value, dim: int, index: Any) -> Any:
+    return g.op(
+        "Gather",
+        input,
+        g.const(index),
+        axis=input.at(dim),
+        dtype=input.dtype,
+        shape=(*input.shape[: input.at(dim)], *input.shape[input.at(dim) + 1 :]),
+    )
 
 
 @rule("narrow")
-def narrow(g: Builder, input: Value, dim: int, start: Any, length: Any) -> Any:  # noqa: A002
+def narrow(g: Builder, input: Value, dim: int, start: Any, length: Any) -> Any:
     stop = length + start if isinstance(length, Value) else start + length
     return g.slice(input, dim, start, stop)
 
 
 @rule("index_select")
-def index_select(g: Builder, input: Value, dim: int, index: Value) -> Any:  # noqa: A002
+def index_select(g: Builder, input: Value, dim: int, index: Value) -> Any:
     return g.op("Gather", input, index, axis=input.at(dim))
 
 
 @rule("gather")
-def gather(g: Builder, input: Value, dim: int, index: Value, *, sparse_grad: bool = False) -> Any:  # noqa: A002
+def gather(g: Builder, input: Value, dim: int, index: Value, *, sparse_grad: bool = False) -> Any:
     return g.op("GatherElements", input, index, axis=input.at(dim))
 
 
 @rule("take_along_dim")
-def take_along_dim(g: Builder, input: Value, indices: Value, dim: int | None = None) -> Any:  # noqa: A002
+def take_along_dim(g: Builder, input: Value, indices: Value, dim: int | None = None) -> Any:
     if dim is None:
         return g.op("GatherElements", g.reshape(input, [-1]), g.reshape(indices, [-1]), axis=0)
     if any(a != b for d, (a, b) in enumerate(zip(input.shape, indices.shape)) if d != input.at(dim)):
@@ -43,7 +50,9 @@ def take_along_dim(g: Builder, input: Value, indices: Value, dim: int | None = N
 
 
 @rule("scatter")
-def scatter(g: Builder, input: Value, dim: int, index: Value, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:  # noqa: A002
+def scatter(
+    g: Builder, input: Value, dim: int, index: Value, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Any:
     src = value if src is None else src
     if not isinstance(src, Value) or src.rank == 0:
         src = expand_to(g, g.const(src, input.dtype), [g.size(index, d) for d in range(index.rank)])
@@ -60,18 +69,19 @@ def _cut(g: Builder, src: Value, index: Value) -> Value:
 
 
 @rule("scatter_add")
-def scatter_add(g: Builder, input: Value, dim: int, index: Value, src: Value) -> Any:  # noqa: A002
+def scatter_add(g: Builder, input: Value, dim: int, index: Value, src: Value) -> Any:
     return g.op("ScatterElements", input, index, _cut(g, src, index), axis=input.at(dim), reduction="add")
 
 
 @rule("masked_fill")
-def masked_fill(g: Builder, input: Value, mask: Value, value: Any) -> Any:  # noqa: A002
+def masked_fill(g: Builder, input: Value, mask: Value, value: Any) -> Any:
     return g.where(mask.cast(dtypes.bool_), value, input, input.dtype)
 
 
 @rule("masked_select")
-def masked_select(g: Builder, input: Value, mask: Value) -> Any:  # noqa: A002
+def masked_select(g: Builder, input: Value, mask: Value) -> Any:
     from rushlight.onnx.builder import joined
+
     shape = joined(input.shape, mask.shape)
     if shape != tuple(input.shape) or shape != tuple(mask.shape):
         raise NoRule("masked_select has a rule for a mask of the tensor's shape only")
@@ -79,7 +89,7 @@ def masked_select(g: Builder, input: Value, mask: Value) -> Any:  # noqa: A002
 
 
 @rule("nonzero")
-def nonzero(g: Builder, input: Value, *, as_tuple: bool = False) -> Any:  # noqa: A002
+def nonzero(g: Builder, input: Value, *, as_tuple: bool = False) -> Any:
     places = g.op("NonZero", input, dtype=dtypes.int64, shape=(input.rank, None))
     if not as_tuple:
         return g.swap(places)
@@ -87,8 +97,16 @@ def nonzero(g: Builder, input: Value, *, as_tuple: bool = False) -> Any:  # noqa
 
 
 @rule("embedding")
-def embedding(g: Builder, input: Value, weight: Value, padding_idx: Any = None, max_norm: Any = None, norm_type: float = 2.0,  # noqa: A002
-              scale_grad_by_freq: bool = False, sparse: bool = False) -> Any:
+def embedding(
+    g: Builder,
+    input: Value,
+    weight: Value,
+    padding_idx: Any = None,
+    max_norm: Any = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
     if max_norm is not None:
         raise NoRule("embedding with max_norm changes its weight; it has no rule")
     if weight.dtype.kind != "f":  # torch.embedding takes the weight first
@@ -107,11 +125,14 @@ def one_hot(g: Builder, tensor: Value, num_classes: int = -1) -> Any:
 def _plan(x: Value, index: Any) -> list[Any]:
     """The index as one entry per dimension and new dimension: slices, integers, None, tensors."""
     entries = list(index) if isinstance(index, tuple) else [index]
-    taken = sum((e.rank if isinstance(e, Value) and e.dtype is dtypes.bool_ else 1) for e in entries if e is not None and e is not ...
-                and not isinstance(e, bool))
+    taken = sum(
+        (e.rank if isinstance(e, Value) and e.dtype is dtypes.bool_ else 1)
+        for e in entries
+        if e is not None and e is not ... and not isinstance(e, bool)
+    )
     fill = [slice(None)] * (x.rank - taken)
     at = next((i for i, e in enumerate(entries) if e is ...), None)
-    return [*entries, *fill] if at is None else [*entries[:at], *fill, *entries[at + 1:]]
+    return [*entries, *fill] if at is None else [*entries[:at], *fill, *entries[at + 1 :]]
 
 
 def _basic(g: Builder, x: Value, entries: list[Any]) -> tuple[Value, list[Any]]:
@@ -162,7 +183,7 @@ def _basic(g: Builder, x: Value, entries: list[Any]) -> tuple[Value, list[Any]]:
 
 
 @rule("getitem")
-def getitem(g: Builder, input: Any, index: Any) -> Any:  # noqa: A002
+def getitem(g: Builder, input: Any, index: Any) -> Any:
     if isinstance(input, (tuple, list)):
         return input[index]
     x, rest = _basic(g, input, _plan(input, index))
@@ -188,13 +209,15 @@ def _advanced(g: Builder, x: Value, rest: list[Any]) -> Value:
     at = [d for d, e in enumerate(rest) if e is not None]
     if len(at) == 1:
         d = at[0]
-        return g.op("Gather", x, rest[d], axis=d, dtype=x.dtype, shape=(*x.shape[:d], *rest[d].shape, *x.shape[d + 1:]))  # type: ignore[no-any-return]
+        return g.op(
+            "Gather", x, rest[d], axis=d, dtype=x.dtype, shape=(*x.shape[:d], *rest[d].shape, *x.shape[d + 1 :])
+        )
     common, ids = _joined_indices(g, x, rest, at)
     others = [d for d in range(x.rank) if d not in at]
     front = g.transpose(x, [*at, *others])
     out = g.op("GatherND", front, ids, dtype=x.dtype, shape=(*common, *(x.shape[d] for d in others)))
     if at != list(range(at[0], at[0] + len(at))) or at[0] == 0:
-        return out  # type: ignore[no-any-return]
+        return out
     n = len(common)
     return g.transpose(out, [*range(n, n + at[0]), *range(n), *range(n + at[0], out.rank)])
 
@@ -202,6 +225,7 @@ def _advanced(g: Builder, x: Value, rest: list[Any]) -> Value:
 def _joined_indices(g: Builder, x: Value, rest: list[Any], at: list[int]) -> tuple[Any, Value]:
     """The index tensors broadcast and side by side in a last dimension, negative ones counted from the front."""
     from rushlight.onnx.builder import joined
+
     parts = []
     common: Any = ()
     for d in at:
@@ -220,12 +244,17 @@ def _joined_indices(g: Builder, x: Value, rest: list[Any], at: list[int]) -> tup
 
 
 @rule("setitem")
-def setitem(g: Builder, input: Value, index: Any, value: Any) -> Any:  # noqa: A002
+def setitem(g: Builder, input: Value, index: Any, value: Any) -> Any:
     """x with a part replaced: a mask by Where, a part by ScatterND on the numbers of its elements."""
     entries = _plan(input, index)
     mask = [e for e in entries if isinstance(e, Value) and e.dtype is dtypes.bool_]
     value = g.const(value, input.dtype)
-    if len(mask) == 1 and entries[0] is mask[0] and value.rank == 0 and all(isinstance(e, slice) and e == slice(None) for e in entries[1:]):
+    if (
+        len(mask) == 1
+        and entries[0] is mask[0]
+        and value.rank == 0
+        and all(isinstance(e, slice) and e == slice(None) for e in entries[1:])
+    ):
         wide = g.unsqueeze(mask[0], range(mask[0].rank, input.rank)) if mask[0].rank < input.rank else mask[0]
         return g.where(wide, value, input, input.dtype)
     # the number of each element, indexed in the same way, says where values go
@@ -234,7 +263,14 @@ def setitem(g: Builder, input: Value, index: Any, value: Any) -> Any:  # noqa: A
     whole = [g.size(input, d) for d in range(input.rank)]
     places = getitem(g, _shaped(g, numbers, whole, input), index)
     spread = g.op("Expand", value, g.op("Shape", places), dtype=input.dtype, shape=places.shape)
-    flat = g.op("ScatterND", g.reshape(input, [-1]), g.unsqueeze(g.reshape(places, [-1]), [-1]), g.reshape(spread, [-1]), dtype=input.dtype, shape=(None,))
+    flat = g.op(
+        "ScatterND",
+        g.reshape(input, [-1]),
+        g.unsqueeze(g.reshape(places, [-1]), [-1]),
+        g.reshape(spread, [-1]),
+        dtype=input.dtype,
+        shape=(None,),
+    )
     return _shaped(g, flat, whole, input)
 
 
@@ -245,16 +281,16 @@ def _shaped(g: Builder, flat: Value, sizes: list[Any], like: Value) -> Value:
 
 
 @rule("index_fill")
-def index_fill(g: Builder, input: Value, dim: int, index: Value, value: Any) -> Any:  # noqa: A002
+def index_fill(g: Builder, input: Value, dim: int, index: Value, value: Any) -> Any:
     dim = input.at(dim)
     return setitem(g, input, (*[slice(None)] * dim, index), value)
 
 
 @rule("fill_", "fill")
-def fill_(g: Builder, input: Value, value: Any) -> Any:  # noqa: A002
+def fill_(g: Builder, input: Value, value: Any) -> Any:
     return expand_to(g, g.const(value, input.dtype), [g.size(input, d) for d in range(input.rank)])
 
 
 @rule("zero_", "zero")
-def zero_(g: Builder, input: Value) -> Any:  # noqa: A002
+def zero_(g: Builder, input: Value) -> Any:
     return fill_(g, input, 0)

@@ -14,43 +14,94 @@ def reduced(g: Builder, x: Value, reduction: str) -> Value:
 
 
 @rule("mse_loss")
-def mse_loss(g: Builder, input: Value, target: Value, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None) -> Any:  # noqa: A002
+def mse_loss(
+    g: Builder,
+    input: Value,
+    target: Value,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Any = None,
+) -> Any:
     off = input - target
     return reduced(g, off * off, reduction)
 
 
 @rule("l1_loss")
-def l1_loss(g: Builder, input: Value, target: Value, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Any = None) -> Any:  # noqa: A002
+def l1_loss(
+    g: Builder,
+    input: Value,
+    target: Value,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Any = None,
+) -> Any:
     off = input - target
     return reduced(g, g.op("Abs", off, dtype=off.dtype, shape=off.shape), reduction)
 
 
 @rule("nll_loss")
-def nll_loss(g: Builder, input: Value, target: Value, weight: Any = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,  # noqa: A002
-             reduction: str = "mean") -> Any:
+def nll_loss(
+    g: Builder,
+    input: Value,
+    target: Value,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     return g.op("NegativeLogLikelihoodLoss", input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
 @rule("cross_entropy")
-def cross_entropy(g: Builder, input: Value, target: Value, weight: Any = None, size_average: Any = None, ignore_index: int = -100,  # noqa: A002
-                  reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0) -> Any:
+def cross_entropy(
+    g: Builder,
+    input: Value,
+    target: Value,
+    weight: Any = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
     if label_smoothing or target.dtype.kind == "f":
         raise NoRule("label smoothing and targets that are probabilities have no rule")
     return g.op("SoftmaxCrossEntropyLoss", input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
 @rule("binary_cross_entropy")
-def binary_cross_entropy(g: Builder, input: Value, target: Value, weight: Any = None, size_average: Any = None, reduce: Any = None,  # noqa: A002
-                         reduction: str = "mean") -> Any:
+def binary_cross_entropy(
+    g: Builder,
+    input: Value,
+    target: Value,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+) -> Any:
     def log(x: Value) -> Value:
-        return g.op("Max", g.op("Log", x, dtype=x.dtype, shape=x.shape), g.const(-100.0, x.dtype), dtype=x.dtype, shape=x.shape)  # type: ignore[no-any-return]
+        return g.op(
+            "Max", g.op("Log", x, dtype=x.dtype, shape=x.shape), g.const(-100.0, x.dtype), dtype=x.dtype, shape=x.shape
+        )
+
     loss = -(target * log(input) + (1 - target) * log(1 - input))
     return reduced(g, loss if weight is None else loss * weight, reduction)
 
 
 @rule("binary_cross_entropy_with_logits")
-def binary_cross_entropy_with_logits(g: Builder, input: Value, target: Value, weight: Any = None, size_average: Any = None, reduce: Any = None,  # noqa: A002
-                                     reduction: str = "mean", pos_weight: Any = None) -> Any:
+def binary_cross_entropy_with_logits(
+    g: Builder,
+    input: Value,
+    target: Value,
+    weight: Any = None,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+) -> Any:
     if pos_weight is not None:
         raise NoRule("pos_weight has no rule")
     soft = g.op("Softplus", -input, dtype=input.dtype, shape=input.shape)
@@ -59,8 +110,15 @@ def binary_cross_entropy_with_logits(g: Builder, input: Value, target: Value, we
 
 
 @rule("kl_div")
-def kl_div(g: Builder, input: Value, target: Value, size_average: Any = None, reduce: Any = None, reduction: str = "mean",  # noqa: A002
-           log_target: bool = False) -> Any:
+def kl_div(
+    g: Builder,
+    input: Value,
+    target: Value,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Any:
     if log_target:
         loss = g.op("Exp", target, dtype=target.dtype, shape=target.shape) * (target - input)
     else:
@@ -73,12 +131,14 @@ def kl_div(g: Builder, input: Value, target: Value, size_average: Any = None, re
 
 
 @rule("smooth_l1_loss", "huber_loss")
-def smooth_l1_loss(g: Builder, input: Value, target: Value, *args: Any, **options: Any) -> Any:  # noqa: A002
+def smooth_l1_loss(g: Builder, input: Value, target: Value, *args: Any, **options: Any) -> Any:
     huber = g.label.startswith("huber")
     names = ("reduction", "delta", "weight") if huber else ("size_average", "reduce", "reduction", "beta")
     options = {**dict(zip(names, args)), **options}
     beta = options.get("delta" if huber else "beta", 1.0)
     off = input - target
     size = g.op("Abs", off, dtype=off.dtype, shape=off.shape)
-    inner, outer = (off * off * 0.5, (size - 0.5 * beta) * beta) if huber else (off * off * (0.5 / beta), size - 0.5 * beta)
+    inner, outer = (
+        (off * off * 0.5, (size - 0.5 * beta) * beta) if huber else (off * off * (0.5 / beta), size - 0.5 * beta)
+    )
     return reduced(g, g.where(size < beta, inner, outer, off.dtype), options.get("reduction", "mean"))

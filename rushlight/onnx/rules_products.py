@@ -9,24 +9,24 @@ from rushlight.onnx.rules import rule
 
 
 @rule("matmul", "mm", "bmm", "mv", "dot", "vdot", "inner_1d", "linalg_matmul")
-def matmul(g: Builder, input: Value, other: Value) -> Any:  # noqa: A002
+def matmul(g: Builder, input: Value, other: Value) -> Any:
     return g.op("MatMul", input, other)
 
 
 @rule("addmm")
-def addmm(g: Builder, input: Value, mat1: Value, mat2: Value, *, beta: Any = 1, alpha: Any = 1) -> Any:  # noqa: A002
+def addmm(g: Builder, input: Value, mat1: Value, mat2: Value, *, beta: Any = 1, alpha: Any = 1) -> Any:
     return g.op("Gemm", mat1, mat2, input, alpha=float(alpha), beta=float(beta))
 
 
 @rule("addmv", "addbmm_", "baddbmm")
-def baddbmm(g: Builder, input: Value, a: Value, b: Value, *, beta: Any = 1, alpha: Any = 1) -> Any:  # noqa: A002
+def baddbmm(g: Builder, input: Value, a: Value, b: Value, *, beta: Any = 1, alpha: Any = 1) -> Any:
     product = a @ b
     product.shape = g.outs[0].shape
     return (input if beta == 1 else input * beta) + (product if alpha == 1 else product * alpha)
 
 
 @rule("outer", "ger")
-def outer(g: Builder, input: Value, vec2: Value) -> Any:  # noqa: A002
+def outer(g: Builder, input: Value, vec2: Value) -> Any:
     return g.unsqueeze(input, [1]) * g.unsqueeze(vec2, [0])
 
 
@@ -39,6 +39,7 @@ def einsum(g: Builder, equation: str, *operands: Any) -> Any:
 @rule("cdist")
 def cdist(g: Builder, x1: Value, x2: Value, p: float = 2.0, compute_mode: Any = None) -> Any:
     from rushlight.onnx.rules_reduction import norm
+
     return norm(g, g.unsqueeze(x1, [x1.rank - 1]) - g.unsqueeze(x2, [x2.rank - 2]), p, -1)
 
 

@@ -18,8 +18,20 @@ def _gates(g: Builder, kind: str, w: Value) -> Value:
 
 
 def _stack(kind: str, activation: str | None) -> Any:
-    def write(g: Builder, input: Value, hx: Any, params: Any, has_biases: bool, num_layers: int, dropout: float, train: bool,  # noqa: A002
-              bidirectional: bool, batch_first: bool = False, *, batch_sizes: Any = None) -> Any:
+    def write(
+        g: Builder,
+        input: Value,
+        hx: Any,
+        params: Any,
+        has_biases: bool,
+        num_layers: int,
+        dropout: float,
+        train: bool,
+        bidirectional: bool,
+        batch_first: bool = False,
+        *,
+        batch_sizes: Any = None,
+    ) -> Any:
         states = list(hx) if isinstance(hx, (tuple, list)) else [hx]
         per = 4 if has_biases else 2
         ways = 2 if bidirectional else 1
@@ -31,16 +43,26 @@ def _stack(kind: str, activation: str | None) -> Any:
         starts = [g.split(s, 0, [ways] * num_layers) for s in states]
         ends: list[list[Value]] = [[] for _ in states]
         for level in range(num_layers):
-            group = params[level * ways * per:(level + 1) * ways * per]
-            x, last = _layer(g, kind, activation, x, [s[level] for s in starts], [group[i * per:(i + 1) * per] for i in range(ways)])
+            group = params[level * ways * per : (level + 1) * ways * per]
+            x, last = _layer(
+                g,
+                kind,
+                activation,
+                x,
+                [s[level] for s in starts],
+                [group[i * per : (i + 1) * per] for i in range(ways)],
+            )
             for e, s in zip(ends, last):
                 e.append(s)
         out = g.swap(x, 0, 1) if batch_first else x
         return [out, *(g.concat(e, 0) for e in ends)]
+
     return write
 
 
-def _layer(g: Builder, kind: str, activation: str | None, x: Value, states: list[Value], ways: list[Any]) -> tuple[Value, list[Value]]:
+def _layer(
+    g: Builder, kind: str, activation: str | None, x: Value, states: list[Value], ways: list[Any]
+) -> tuple[Value, list[Value]]:
     """One layer, in one direction or both: its outputs (T, N, ways · H) and last states."""
     hidden = ways[0][1].shape[1]
     w = g.concat([g.unsqueeze(_gates(g, kind, p[0]), [0]) for p in ways], 0)
@@ -54,7 +76,7 @@ def _layer(g: Builder, kind: str, activation: str | None, x: Value, states: list
         options["linear_before_reset"] = 1
     if activation is not None:
         options["activations"] = [activation] * n
-    y, *last = g.op(kind, x, w, r, b, None, *states, outputs=1 + len(states), **options)
+    y, *last = g.ops(kind, 1 + len(states), x, w, r, b, None, *states, **options)
     y.dtype, y.shape = x.dtype, (x.shape[0], n, x.shape[1], hidden)
     for s, given in zip(last, states):
         s.dtype, s.shape = x.dtype, given.shape
@@ -69,11 +91,11 @@ RULES["rnn_tanh"], RULES["rnn_relu"] = _stack("RNN", "Tanh"), _stack("RNN", "Rel
 
 # --- cells --------------------------------------------------------------------------------------------------------
 def _unary(g: Builder, kind: str, x: Value) -> Value:
-    return g.op(kind, x, dtype=x.dtype, shape=x.shape)  # type: ignore[no-any-return]
+    return g.op(kind, x, dtype=x.dtype, shape=x.shape)
 
 
 @rule("lstm_cell")
-def lstm_cell(g: Builder, input: Value, hx: Any, w_ih: Value, w_hh: Value, b_ih: Any = None, b_hh: Any = None) -> Any:  # noqa: A002
+def lstm_cell(g: Builder, input: Value, hx: Any, w_ih: Value, w_hh: Value, b_ih: Any = None, b_hh: Any = None) -> Any:
     h, c = hx
     gates = linear(g, input, w_ih, b_ih) + linear(g, h, w_hh, b_hh)
     i, f, u, o = g.split(gates, gates.rank - 1, [w_hh.shape[1]] * 4)
@@ -82,7 +104,7 @@ def lstm_cell(g: Builder, input: Value, hx: Any, w_ih: Value, w_hh: Value, b_ih:
 
 
 @rule("gru_cell")
-def gru_cell(g: Builder, input: Value, hx: Value, w_ih: Value, w_hh: Value, b_ih: Any = None, b_hh: Any = None) -> Any:  # noqa: A002
+def gru_cell(g: Builder, input: Value, hx: Value, w_ih: Value, w_hh: Value, b_ih: Any = None, b_hh: Any = None) -> Any:
     x, h = linear(g, input, w_ih, b_ih), linear(g, hx, w_hh, b_hh)
     size = [w_hh.shape[1]] * 3
     (r_x, z_x, n_x), (r_h, z_h, n_h) = g.split(x, x.rank - 1, size), g.split(h, h.rank - 1, size)
@@ -92,7 +114,9 @@ def gru_cell(g: Builder, input: Value, hx: Value, w_ih: Value, w_hh: Value, b_ih
 
 
 def _plain_cell(kind: str) -> Any:
-    return lambda g, input, hx, w_ih, w_hh, b_ih=None, b_hh=None: _unary(g, kind, linear(g, input, w_ih, b_ih) + linear(g, hx, w_hh, b_hh))  # noqa: A006
+    return lambda g, input, hx, w_ih, w_hh, b_ih=None, b_hh=None: _unary(
+        g, kind, linear(g, input, w_ih, b_ih) + linear(g, hx, w_hh, b_hh)
+    )
 
 
 RULES["rnn_tanh_cell"], RULES["rnn_relu_cell"] = _plain_cell("Tanh"), _plain_cell("Relu")

@@ -27,8 +27,11 @@ def count(g: Builder, x: Value, dims: list[int] | None) -> Any:
 
 
 def _simple(names: tuple[str, ...], kind: str) -> None:
-    def write(g: Builder, input: Value, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Any:  # noqa: A002
+    def write(
+        g: Builder, input: Value, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
+    ) -> Any:
         return g.reduce(kind, input.cast(g.outs[0].dtype), listed(dim if axis is None else axis), keepdim)
+
     RULES.update(dict.fromkeys(names, write))
 
 
@@ -40,45 +43,52 @@ _simple(("amin",), "Min")
 
 
 @rule("nansum")
-def nansum(g: Builder, input: Value, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:  # noqa: A002
-    return g.reduce("Sum", g.where(g.op("IsNaN", input, shape=input.shape), 0.0, input, input.dtype), listed(dim), keepdim)
+def nansum(g: Builder, input: Value, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    return g.reduce(
+        "Sum", g.where(g.op("IsNaN", input, shape=input.shape), 0.0, input, input.dtype), listed(dim), keepdim
+    )
 
 
 @rule("logsumexp")
-def logsumexp(g: Builder, input: Value, dim: Any, keepdim: bool = False) -> Any:  # noqa: A002
+def logsumexp(g: Builder, input: Value, dim: Any, keepdim: bool = False) -> Any:
     return g.reduce("LogSumExp", input, listed(dim), keepdim)
 
 
 @rule("all")
-def all_(g: Builder, input: Value, dim: Any = None, keepdim: bool = False) -> Any:  # noqa: A002
+def all_(g: Builder, input: Value, dim: Any = None, keepdim: bool = False) -> Any:
     return g.reduce("Min", input.cast(dtypes.bool_).cast(dtypes.int32), listed(dim), keepdim).cast(dtypes.bool_)
 
 
 @rule("any")
-def any_(g: Builder, input: Value, dim: Any = None, keepdim: bool = False) -> Any:  # noqa: A002
+def any_(g: Builder, input: Value, dim: Any = None, keepdim: bool = False) -> Any:
     return g.reduce("Max", input.cast(dtypes.bool_).cast(dtypes.int32), listed(dim), keepdim).cast(dtypes.bool_)
 
 
 @rule("count_nonzero")
-def count_nonzero(g: Builder, input: Value, dim: Any = None) -> Any:  # noqa: A002
+def count_nonzero(g: Builder, input: Value, dim: Any = None) -> Any:
     return g.reduce("Sum", input.cast(dtypes.bool_).cast(dtypes.int64), listed(dim))
 
 
 def _position(name: str, kind: str) -> None:
-    def write(g: Builder, input: Value, dim: int | None = None, keepdim: bool = False) -> Any:  # noqa: A002
+    def write(g: Builder, input: Value, dim: int | None = None, keepdim: bool = False) -> Any:
         if dim is None:
-            return g.reshape(g.op(kind, g.reshape(input, [-1]), axis=0, keepdims=0, dtype=dtypes.int64), [1] * input.rank if keepdim else [])
+            return g.reshape(
+                g.op(kind, g.reshape(input, [-1]), axis=0, keepdims=0, dtype=dtypes.int64),
+                [1] * input.rank if keepdim else [],
+            )
         return g.op(kind, input, axis=dim, keepdims=int(keepdim))
+
     RULES[name] = write
 
 
 def _extreme(name: str, kind: str) -> None:
-    def write(g: Builder, input: Value, dim: Any = None, keepdim: bool = False) -> Any:  # noqa: A002
+    def write(g: Builder, input: Value, dim: Any = None, keepdim: bool = False) -> Any:
         if dim is None:
             return g.reduce(kind, input, None)
         if isinstance(dim, Value):  # the larger or smaller of two tensors
             return RULES[f"{name}imum"](g, input, dim)
         return [g.reduce(kind, input, [dim], keepdim), g.op(f"Arg{kind}", input, axis=dim, keepdims=int(keepdim))]
+
     RULES[name] = write
 
 
@@ -98,7 +108,15 @@ def _variance(g: Builder, x: Value, dims: list[int] | None, correction: Any, kee
 
 
 def _spread(name: str, root: bool, with_mean: bool) -> None:
-    def write(g: Builder, input: Value, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:  # noqa: A002
+    def write(
+        g: Builder,
+        input: Value,
+        dim: Any = None,
+        unbiased: Any = None,
+        keepdim: bool = False,
+        *,
+        correction: Any = None,
+    ) -> Any:
         if isinstance(dim, bool):
             dim, unbiased = None, dim
         if correction is None:
@@ -106,6 +124,7 @@ def _spread(name: str, root: bool, with_mean: bool) -> None:
         out, mean = _variance(g, input, listed(dim), correction, keepdim)
         out = g.op("Sqrt", out) if root else out
         return [out, mean] if with_mean else out
+
     RULES[name] = write
 
 
@@ -115,11 +134,21 @@ for _name in ("var", "std"):
 
 
 @rule("norm", "linalg_norm", "linalg_vector_norm")
-def norm(g: Builder, input: Value, p: Any = 2, dim: Any = None, keepdim: bool = False, *, ord: Any = None, dtype: Any = None) -> Any:  # noqa: A002
+def norm(
+    g: Builder, input: Value, p: Any = 2, dim: Any = None, keepdim: bool = False, *, ord: Any = None, dtype: Any = None
+) -> Any:
     p = 2 if p in ("fro", None) else p
     p = p if ord is None else ord
-    if g.label.startswith("linalg_norm") and p not in (2, "fro", None) and dim is None and input.rank == 2 \
-            or isinstance(dim, (tuple, list)) and len(dim) == 2 and p != 2 and g.label.startswith("linalg_norm"):
+    if (
+        g.label.startswith("linalg_norm")
+        and p not in (2, "fro", None)
+        and dim is None
+        and input.rank == 2
+        or isinstance(dim, (tuple, list))
+        and len(dim) == 2
+        and p != 2
+        and g.label.startswith("linalg_norm")
+    ):
         raise NoRule("norms of matrices have no rule")
     dims = listed(dim)
     if p in (1, 2):
@@ -133,7 +162,7 @@ def norm(g: Builder, input: Value, p: Any = 2, dim: Any = None, keepdim: bool = 
 
 
 @rule("normalize")
-def normalize(g: Builder, input: Value, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:  # noqa: A002
+def normalize(g: Builder, input: Value, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     size = norm(g, input, p, dim, True)
     return input / g.op("Max", size, g.const(eps, input.dtype), dtype=input.dtype)
 
@@ -141,8 +170,10 @@ def normalize(g: Builder, input: Value, p: float = 2.0, dim: Any = 1, eps: float
 @rule("cosine_similarity")
 def cosine_similarity(g: Builder, x1: Value, x2: Value, dim: int = 1, eps: float = 1e-8) -> Any:
     def length(x: Value) -> Value:
-        return g.op("Max", g.reduce("L2", x, [dim], False), g.const(eps, x.dtype), dtype=x.dtype)  # type: ignore[no-any-return]
+        return g.op("Max", g.reduce("L2", x, [dim], False), g.const(eps, x.dtype), dtype=x.dtype)
+
     from rushlight.onnx.builder import joined
+
     rank = max(x1.rank, x2.rank)
     x1, x2 = (x if x.rank == rank else g.unsqueeze(x, range(rank - x.rank)) for x in (x1, x2))
     assert joined(x1.shape, x2.shape) is not None
@@ -150,26 +181,28 @@ def cosine_similarity(g: Builder, x1: Value, x2: Value, dim: int = 1, eps: float
 
 
 @rule("pairwise_distance")
-def pairwise_distance(g: Builder, x1: Value, x2: Value, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+def pairwise_distance(
+    g: Builder, x1: Value, x2: Value, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Any:
     return norm(g, x1 - x2 + eps, p, -1, keepdim)
 
 
 # --- scans and order ----------------------------------------------------------------------------------------------
 @rule("cumsum")
-def cumsum(g: Builder, input: Value, dim: int, *, dtype: Any = None) -> Any:  # noqa: A002
+def cumsum(g: Builder, input: Value, dim: int, *, dtype: Any = None) -> Any:
     return g.op("CumSum", input.cast(g.outs[0].dtype), g.const(dim))
 
 
 @rule("topk")
-def topk(g: Builder, input: Value, k: Any, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:  # noqa: A002
-    return g.op("TopK", input, g.vector([k]), axis=dim, largest=int(largest), sorted=1, outputs=2)
+def topk(g: Builder, input: Value, k: Any, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+    return g.ops("TopK", 2, input, g.vector([k]), axis=dim, largest=int(largest), sorted=1)
 
 
 @rule("sort")
-def sort(g: Builder, input: Value, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:  # noqa: A002
-    return g.op("TopK", input, g.vector([g.size(input, dim)]), axis=dim, largest=int(descending), sorted=1, outputs=2)
+def sort(g: Builder, input: Value, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:
+    return g.ops("TopK", 2, input, g.vector([g.size(input, dim)]), axis=dim, largest=int(descending), sorted=1)
 
 
 @rule("argsort")
-def argsort(g: Builder, input: Value, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:  # noqa: A002
+def argsort(g: Builder, input: Value, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any:
     return sort(g, input, dim, descending)[1]

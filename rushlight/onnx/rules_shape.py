@@ -19,23 +19,23 @@ def spread(args: tuple[Any, ...], named: Any = None) -> list[Any]:
 
 
 @rule("view", "reshape", "_unsafe_view")
-def reshape(g: Builder, input: Value, *shape: Any, dtype: Any = None, size: Any = None) -> Any:  # noqa: A002
+def reshape(g: Builder, input: Value, *shape: Any, dtype: Any = None, size: Any = None) -> Any:
     if len(shape) == 1 and isinstance(shape[0], DType):
         raise NoRule("views of another dtype have no rule")
     return g.reshape(input, spread(shape, size))
 
 
 @rule("view_as", "reshape_as")
-def view_as(g: Builder, input: Value, other: Value) -> Any:  # noqa: A002
+def view_as(g: Builder, input: Value, other: Value) -> Any:
     return g.reshape(input, [g.size(other, d) for d in range(other.rank)])
 
 
 @rule("flatten", "ravel")
-def flatten(g: Builder, input: Value, start_dim: int = 0, end_dim: int = -1) -> Any:  # noqa: A002
+def flatten(g: Builder, input: Value, start_dim: int = 0, end_dim: int = -1) -> Any:
     if input.rank == 0:
         return g.reshape(input, [1])
     first, last = input.at(start_dim), input.at(end_dim)
-    inner = input.shape[first:last + 1]
+    inner = input.shape[first : last + 1]
     middle: Any = -1 if None in inner else prod(inner)
     outer = [g.size(input, d) for d in (*range(first), *range(last + 1, input.rank))]
     if sum(isinstance(n, Value) for n in outer) == 1 and middle != -1:
@@ -44,44 +44,47 @@ def flatten(g: Builder, input: Value, start_dim: int = 0, end_dim: int = -1) -> 
 
 
 @rule("unflatten")
-def unflatten(g: Builder, input: Value, dim: int, sizes: Any) -> Any:  # noqa: A002
+def unflatten(g: Builder, input: Value, dim: int, sizes: Any) -> Any:
     dim = input.at(dim)
-    return g.reshape(input, [*(g.size(input, d) for d in range(dim)), *sizes, *(g.size(input, d) for d in range(dim + 1, input.rank))])
+    return g.reshape(
+        input,
+        [*(g.size(input, d) for d in range(dim)), *sizes, *(g.size(input, d) for d in range(dim + 1, input.rank))],
+    )
 
 
 @rule("squeeze")
-def squeeze(g: Builder, input: Value, dim: Any = None) -> Any:  # noqa: A002
+def squeeze(g: Builder, input: Value, dim: Any = None) -> Any:
     dims = range(input.rank) if dim is None else dim if isinstance(dim, (tuple, list)) else [dim]
     return g.squeeze(input, [d for d in dims if input.rank and input.shape[d] == 1])
 
 
 @rule("unsqueeze")
-def unsqueeze(g: Builder, input: Value, dim: int) -> Any:  # noqa: A002
+def unsqueeze(g: Builder, input: Value, dim: int) -> Any:
     return g.unsqueeze(input, [dim])
 
 
 @rule("transpose", "swapaxes", "swapdims")
-def transpose(g: Builder, input: Value, dim0: int, dim1: int) -> Any:  # noqa: A002
+def transpose(g: Builder, input: Value, dim0: int, dim1: int) -> Any:
     return g.swap(input, dim0, dim1) if input.rank else input
 
 
 @rule("t", "T", "numpy_T")
-def t(g: Builder, input: Value) -> Any:  # noqa: A002
+def t(g: Builder, input: Value) -> Any:
     return g.transpose(input, range(input.rank)[::-1])
 
 
 @rule("mT", "adjoint", "H", "mH")
-def matrix_transposed(g: Builder, input: Value) -> Any:  # noqa: A002
+def matrix_transposed(g: Builder, input: Value) -> Any:
     return g.swap(input)
 
 
 @rule("permute")
-def permute(g: Builder, input: Value, *args: Any, dims: Any = None) -> Any:  # noqa: A002
+def permute(g: Builder, input: Value, *args: Any, dims: Any = None) -> Any:
     return g.transpose(input, spread(args, dims))
 
 
 @rule("movedim", "moveaxis")
-def movedim(g: Builder, input: Value, source: Any, destination: Any) -> Any:  # noqa: A002
+def movedim(g: Builder, input: Value, source: Any, destination: Any) -> Any:
     come, go = ([input.at(d) for d in (x if isinstance(x, (tuple, list)) else [x])] for x in (source, destination))
     rest = iter([d for d in range(input.rank) if d not in come])
     at = dict(zip(go, come))
@@ -92,23 +95,27 @@ def expand_to(g: Builder, x: Value, shape: list[Any]) -> Value:
     """x broadcast to a shape."""
     if not any(isinstance(n, Value) for n in shape) and tuple(shape) == tuple(x.shape):
         return x
-    return g.op("Expand", x, g.vector(shape), dtype=x.dtype, shape=tuple([None if isinstance(n, Value) else n for n in shape]))  # type: ignore[no-any-return]
+    return g.op(
+        "Expand", x, g.vector(shape), dtype=x.dtype, shape=tuple([None if isinstance(n, Value) else n for n in shape])
+    )
 
 
 @rule("expand", "broadcast_to")
-def expand(g: Builder, input: Value, *args: Any, size: Any = None, implicit: bool = False) -> Any:  # noqa: A002
+def expand(g: Builder, input: Value, *args: Any, size: Any = None, implicit: bool = False) -> Any:
     sizes = spread(args, size)
     lead = len(sizes) - input.rank
-    return expand_to(g, input, [g.size(input, d - lead) if not isinstance(n, Value) and n == -1 else n for d, n in enumerate(sizes)])
+    return expand_to(
+        g, input, [g.size(input, d - lead) if not isinstance(n, Value) and n == -1 else n for d, n in enumerate(sizes)]
+    )
 
 
 @rule("expand_as")
-def expand_as(g: Builder, input: Value, other: Value) -> Any:  # noqa: A002
+def expand_as(g: Builder, input: Value, other: Value) -> Any:
     return expand_to(g, input, [g.size(other, d) for d in range(other.rank)])
 
 
 @rule("repeat", "tile")
-def repeat(g: Builder, input: Value, *args: Any, repeats: Any = None, dims: Any = None) -> Any:  # noqa: A002
+def repeat(g: Builder, input: Value, *args: Any, repeats: Any = None, dims: Any = None) -> Any:
     times = spread(args, repeats if dims is None else dims)
     times = [1] * (input.rank - len(times)) + times
     x = g.unsqueeze(input, range(len(times) - input.rank)) if len(times) > input.rank else input
@@ -116,15 +123,17 @@ def repeat(g: Builder, input: Value, *args: Any, repeats: Any = None, dims: Any 
 
 
 @rule("repeat_interleave")
-def repeat_interleave(g: Builder, input: Value, repeats: Any, dim: int | None = None, *, output_size: Any = None) -> Any:  # noqa: A002
+def repeat_interleave(
+    g: Builder, input: Value, repeats: Any, dim: int | None = None, *, output_size: Any = None
+) -> Any:
     if isinstance(repeats, Value):
         raise NoRule("repeat_interleave has a rule for a number of repeats only")
     x = g.reshape(input, [-1]) if dim is None else input
     dim = 0 if dim is None else x.at(dim)
     sizes = [g.size(x, d) for d in range(x.rank)]
-    wide = expand_to(g, g.unsqueeze(x, [dim + 1]), [*sizes[:dim + 1], repeats, *sizes[dim + 1:]])
+    wide = expand_to(g, g.unsqueeze(x, [dim + 1]), [*sizes[: dim + 1], repeats, *sizes[dim + 1 :]])
     n = sizes[dim]
-    return g.reshape(wide, [*sizes[:dim], n * repeats, *sizes[dim + 1:]])
+    return g.reshape(wide, [*sizes[:dim], n * repeats, *sizes[dim + 1 :]])
 
 
 @rule("cat", "concat", "concatenate")
@@ -163,7 +172,7 @@ def _known_size(x: Value, dim: int) -> int:
 
 
 @rule("split", "split_with_sizes", "unsafe_split")
-def split(g: Builder, input: Value, split_size_or_sections: Any, dim: int = 0) -> Any:  # noqa: A002
+def split(g: Builder, input: Value, split_size_or_sections: Any, dim: int = 0) -> Any:
     if isinstance(split_size_or_sections, (tuple, list)):
         return g.split(input, dim, split_size_or_sections)
     n, step = _known_size(input, dim), split_size_or_sections
@@ -171,12 +180,12 @@ def split(g: Builder, input: Value, split_size_or_sections: Any, dim: int = 0) -
 
 
 @rule("chunk", "unsafe_chunk")
-def chunk(g: Builder, input: Value, chunks: int, dim: int = 0) -> Any:  # noqa: A002
+def chunk(g: Builder, input: Value, chunks: int, dim: int = 0) -> Any:
     return split(g, input, -(-_known_size(input, dim) // chunks), dim)
 
 
 @rule("tensor_split")
-def tensor_split(g: Builder, input: Value, indices_or_sections: Any, dim: int = 0) -> Any:  # noqa: A002
+def tensor_split(g: Builder, input: Value, indices_or_sections: Any, dim: int = 0) -> Any:
     n = _known_size(input, dim)
     if isinstance(indices_or_sections, (tuple, list)):
         ends = [0, *indices_or_sections, n]
@@ -186,51 +195,66 @@ def tensor_split(g: Builder, input: Value, indices_or_sections: Any, dim: int = 
 
 
 @rule("unbind")
-def unbind(g: Builder, input: Value, dim: int = 0) -> Any:  # noqa: A002
+def unbind(g: Builder, input: Value, dim: int = 0) -> Any:
     return [g.squeeze(p, [dim]) for p in g.split(input, dim, [1] * _known_size(input, dim))]
 
 
 # --- dtypes -------------------------------------------------------------------------------------------------------
-@rule("to", "type", "type_as", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool", "_to_copy")
-def to(g: Builder, input: Value, *_: Any, **__: Any) -> Any:  # noqa: A002
+@rule(
+    "to",
+    "type",
+    "type_as",
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+    "int",
+    "long",
+    "short",
+    "char",
+    "byte",
+    "bool",
+    "_to_copy",
+)
+def to(g: Builder, input: Value, *_: Any, **__: Any) -> Any:
     return input.cast(g.outs[0].dtype)
 
 
 @rule("item")
-def item(g: Builder, input: Value) -> Any:  # noqa: A002
+def item(g: Builder, input: Value) -> Any:
     return g.reshape(input, [])
 
 
 @rule("size")
-def size(g: Builder, input: Value, dim: int) -> Any:  # noqa: A002
+def size(g: Builder, input: Value, dim: int) -> Any:
     return g.const(g.size(input, dim))
 
 
 @rule("numel")
-def numel(g: Builder, input: Value) -> Any:  # noqa: A002
+def numel(g: Builder, input: Value) -> Any:
     return g.op("Size", input)
 
 
 @rule("sym_ceil")
-def ceil(g: Builder, input: Value) -> Any:  # noqa: A002
+def ceil(g: Builder, input: Value) -> Any:
     return g.op("Ceil", input, dtype=input.dtype).cast(dtypes.int64)
 
 
 @rule("sym_floor", "sym_trunc")
-def floor(g: Builder, input: Value) -> Any:  # noqa: A002
+def floor(g: Builder, input: Value) -> Any:
     return g.op("Floor", input, dtype=input.dtype).cast(dtypes.int64)
 
 
 # --- order of elements --------------------------------------------------------------------------------------------
 @rule("flip")
-def flip(g: Builder, input: Value, *args: Any, dims: Any = None) -> Any:  # noqa: A002
+def flip(g: Builder, input: Value, *args: Any, dims: Any = None) -> Any:
     dims = [input.at(d) for d in spread(args, dims)]
     lowest = -(1 << 63)
     return g.op("Slice", input, [-1] * len(dims), [lowest + 1] * len(dims), dims, [-1] * len(dims))
 
 
 @rule("roll")
-def roll(g: Builder, input: Value, shifts: Any, dims: Any = None) -> Any:  # noqa: A002
+def roll(g: Builder, input: Value, shifts: Any, dims: Any = None) -> Any:
     many = lambda v: list(v) if isinstance(v, (tuple, list)) else [v]
     if dims is None or dims == ():
         flat = roll(g, g.reshape(input, [-1]), shifts, 0)
@@ -249,12 +273,12 @@ def roll(g: Builder, input: Value, shifts: Any, dims: Any = None) -> Any:  # noq
 
 
 @rule("pixel_shuffle")
-def pixel_shuffle(g: Builder, input: Value, upscale_factor: int) -> Any:  # noqa: A002
+def pixel_shuffle(g: Builder, input: Value, upscale_factor: int) -> Any:
     return g.op("DepthToSpace", input, blocksize=upscale_factor, mode="CRD")
 
 
 @rule("pixel_unshuffle")
-def pixel_unshuffle(g: Builder, input: Value, downscale_factor: int) -> Any:  # noqa: A002
+def pixel_unshuffle(g: Builder, input: Value, downscale_factor: int) -> Any:
     r = downscale_factor
     n, c, h, w = (g.size(input, d) for d in range(4))
     if any(isinstance(v, Value) for v in (c, h, w)):
@@ -264,7 +288,7 @@ def pixel_unshuffle(g: Builder, input: Value, downscale_factor: int) -> Any:  # 
 
 
 @rule("channel_shuffle", "native_channel_shuffle")
-def channel_shuffle(g: Builder, input: Value, groups: int) -> Any:  # noqa: A002
+def channel_shuffle(g: Builder, input: Value, groups: int) -> Any:
     n, c, *rest = (g.size(input, d) for d in range(input.rank))
     parts = g.swap(g.reshape(input, [n, groups, c // groups, *rest]), 1, 2)
     return g.reshape(parts, [n, c, *rest])
@@ -281,16 +305,22 @@ def meshgrid(g: Builder, *tensors: Any, indexing: str = "ij") -> Any:
 
 
 @rule("tril", "triu")
-def triangle(g: Builder, input: Value, diagonal: int = 0) -> Any:  # noqa: A002
+def triangle(g: Builder, input: Value, diagonal: int = 0) -> Any:
     return g.op("Trilu", input, g.const(diagonal), upper=int(g.label.startswith("triu")))
 
 
 @rule("diagonal")
-def diagonal(g: Builder, input: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:  # noqa: A002
+def diagonal(g: Builder, input: Value, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     a, b = input.at(dim1), input.at(dim2)
     n, m = _known_size(input, a), _known_size(input, b)
     rows = [i for i in range(n) if 0 <= i + offset < m]
     rest = [d for d in range(input.rank) if d not in (a, b)]
     x = g.transpose(input, [a, b, *rest])
-    picked = g.op("GatherND", x, [[i, i + offset] for i in rows], dtype=input.dtype, shape=(len(rows), *(input.shape[d] for d in rest)))
+    picked = g.op(
+        "GatherND",
+        x,
+        [[i, i + offset] for i in rows],
+        dtype=input.dtype,
+        shape=(len(rows), *(input.shape[d] for d in rest)),
+    )
     return g.transpose(picked, [*range(1, picked.rank), 0])

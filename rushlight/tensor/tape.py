@@ -27,7 +27,7 @@ class AccumulateGrad(GradFn):
     def backward(self, grads: list[Any]) -> Any:
         leaf = self.variable
         new = grads[0]
-        if leaf._grad_fn is not None:
+        if leaf._grad_fn is not None or leaf._base is not None and leaf.grad_fn is not None:
             raise RuntimeError("leaf variable has been moved into the graph interior: it was written in place after it had been used. Use x = x + y, or "
                                "write under torch.no_grad().")
         if new is not None and leaf._rg:
