@@ -96,6 +96,8 @@ def test_bench_prints_every_figure(capsys, monkeypatch):
     for what in ("import rushlight, beyond numpy", "recording a node with gradient", "nodes of an MLP training step", "planning an MLP training step",
                  "first MLP training step of a process", "MLP training step 784-256-128-10, batch 64", "executor, threads: "):
         assert what in said, said
+    from rushlight.exec.cpu import executor
+    assert ("longest kernels of that step" in said and "GFLOP/s" in said) is executor.available()
     step = bench.training_step()
     before = [step() for _ in range(4)]
     assert bench.step_nodes(step) <= 30 and before[3] < before[0]

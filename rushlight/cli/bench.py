@@ -11,6 +11,7 @@ from typing import Any
 
 ROUNDS = 5  # of measurements of which the best counts
 NODES = 500  # recorded at once
+KERNELS = 8  # shown
 
 
 def seconds(f: Callable[[], Any], times: int) -> list[float]:
@@ -96,14 +97,34 @@ def figures(steps: int) -> Iterator[tuple[str, str]]:
     yield "MLP training step 784-256-128-10, batch 64", f"{statistics.median(times) * 1e3:.2f} ms (best {min(times) * 1e3:.2f} ms)"
 
 
+def kernels(steps: int) -> list[tuple[str, ...]]:
+    """The longest kernels of a training step: microseconds of one call, share of the step, GFLOP/s, GB/s and name; nothing without native code."""
+    from rushlight.exec import choose
+    from rushlight.exec.cpu import executor, profile
+    if not (choose.native() and executor.available()):
+        return []
+    step = training_step()
+    seconds(step, 5)
+    with profile.profile() as found:
+        seconds(step, steps)
+    return [(f"{1e3 * ms / calls:.1f}", f"{share:.0%}", f"{flops:.0f}" if flops else "", f"{size:.0f}" if size else "", title)
+            for title, calls, ms, share, flops, size in found.rows()[:KERNELS]]
+
+
 def bench(steps: int) -> int:
-    """Print the cost of import, of recording, of planning and of a training step."""
+    """Print the cost of import, of recording, of planning, of a training step and of its kernels."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from rushlight.cli.info import executor
     table = Table("what", "cost", caption=executor(), caption_justify="left")
     for row in figures(steps):
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if rows := kernels(steps):
+        table = Table(*(Column(name, justify="right") for name in ("µs", "share", "GFLOP/s", "GB/s")), "kernel", title=f"the {len(rows)} longest kernels of that step")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
     return 0

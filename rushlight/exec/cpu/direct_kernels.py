@@ -38,6 +38,10 @@ class Shape:
     bias: bool = False
     relu: bool = False
 
+    def __str__(self) -> str:
+        extras = [name for name in ("bias", "relu") if getattr(self, name)]
+        return f"{self.form} k{self.channels} taps{self.taps} tile{self.rows}x{self.vectors} turned{self.turned},{self.turned_slopes} {' '.join(extras)}".rstrip()
+
 
 class Direct(Vectors):
     """What both kernels do."""
