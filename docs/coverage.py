@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import rushlight.nn.functional  # noqa: F401  (rows of layers)
 from rushlight.exec.numpy.kernels import KERNELS
@@ -77,6 +78,7 @@ def lines() -> Iterator[str]:
     yield from (f"| {name} | {count} |" for name, count in facts["counts"].items())
     yield "\nEvery entry that fails, and why:\n\n| entry | dtypes | reason |\n|---|---|---|"
     yield from (f"| `{'`, `'.join(name.split(', '))}` | {entry['dtypes']} | {entry['reason']} |" for name, entry in facts["failing"].items())
+    yield from array_api(facts["array_api"])
     yield f"\n## Operations\n\n{len(rows)} rows; {sum(op.differentiable for op in rows)} have a gradient.\n"
     for kind, title in KINDS.items():
         yield f"### {title}\n\n| operation | operands | NumPy | CPU | gradient | vmap |\n|---|---|---|---|---|---|"
@@ -84,6 +86,16 @@ def lines() -> Iterator[str]:
             operands = ", ".join(op.inputs) + (" …" if op.variadic else "")
             yield f"| `{op.name}` | {operands} | {computed(op)} | {cpu_column(op)} | {gradient(op)} | {mapped(op)} |"
         yield ""
+
+
+def array_api(facts: dict[str, Any]) -> Iterator[str]:
+    """The Array API standard's tests: how many pass, and why the others do not."""
+    yield "\n## The Array API standard\n"
+    yield "Its own tests (array-api-tests, standard 2025.12, 50 examples a test) through `array_api_compat.torch`; `docs/conformance.toml` has the command.\n"
+    yield "| library | tests |\n|---|---|"
+    yield from (f"| {name} | {count} |" for name, count in facts.items() if isinstance(count, str))
+    yield "\nEvery test that fails, and why:\n\n| test | reason |\n|---|---|"
+    yield from (f"| {name} | {reason} |" for name, reason in facts["failing"].items())
 
 
 def page() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -104,19 +104,6 @@ def collect(root: Any, kind: type, ignored_modules: set[Any], ignored_params: se
             slots[id(p)] = Slot([(m, name)], path, tuple(p.shape), p.dtype, p.requires_grad, isinstance(m, keep))
             originals.append(p)
     return list(slots.values()), originals
-
-
-def materialize(module: Any, kind: type, init: Callable[[Any], None] | None, ignored: set[Any]) -> None:
-    """Parameters on the meta device get values: from init(module), else from reset_parameters."""
-    for m in own_modules(module, kind):
-        if m not in ignored and any(t is not None and t.device.type == "meta" for t in (*m._parameters.values(), *m._buffers.values())):
-            if init is not None:
-                init(m)
-                continue
-            if not hasattr(m, "reset_parameters"):
-                raise ValueError(f"{type(m).__name__} has parameters on the meta device and no reset_parameters(): give param_init_fn")
-            m.to_empty(device="cpu", recurse=False)
-            m.reset_parameters()
 
 
 def same_everywhere(module: Any, kind: type, shards: ProcessGroup, copies: ProcessGroup | None) -> None:

@@ -15,7 +15,7 @@ from rushlight.distributed.fsdp.api import (CONFIGS, BackwardPrefetch, CPUOffloa
                                             LocalStateDictConfig, MixedPrecision, OptimStateDictConfig, OptimStateKeyType, ShardedOptimStateDictConfig,
                                             ShardedStateDictConfig, ShardingStrategy, StateDictConfig, StateDictSettings, StateDictType)
 from rushlight.distributed.fsdp.construct import (HYBRID, FlatParameter, add_norm, check_options, clean, collect, groups_of, ignored_of, local_norm,
-                                                  materialize, over_ranks, own_modules, same_everywhere, unit_write)
+                                                  over_ranks, own_modules, same_everywhere, unit_write)
 from rushlight.distributed.fsdp.slots import Slot
 from rushlight.distributed.fsdp.unit import Unit, cast_floats
 from rushlight.distributed.fsdp.wrap import CustomPolicy, ModuleWrapPolicy, wrap_by_policy
@@ -36,7 +36,7 @@ class FullyShardedDataParallel(Module):
     so that only one unit's parameters are whole at a time. All ranks must make, call and save the module together.
 
     With ``use_orig_params`` parameters() gives this rank's piece of each parameter (possibly empty), without it one flat parameter per
-    unit. ``backward_prefetch``, ``forward_prefetch`` and ``limit_all_gathers`` order PyTorch's streams and change nothing here.
+    unit. ``param_init_fn`` is for modules on the meta device, which is not there. ``backward_prefetch``, ``forward_prefetch`` and ``limit_all_gathers`` order PyTorch's streams and change nothing here.
     ValueError for devices other than the CPU and for groups that do not fit the strategy.
     """
 
@@ -57,7 +57,6 @@ class FullyShardedDataParallel(Module):
                          mixed_precision=mixed_precision, param_init_fn=param_init_fn, device_id=device_id, sync_module_states=sync_module_states,
                          use_orig_params=use_orig_params, ignored_states=list(ignored[1]) or None, device_mesh=device_mesh)
             wrap_by_policy(module, auto_wrap_policy, FullyShardedDataParallel, *ignored, inner)
-        materialize(module, FullyShardedDataParallel, param_init_fn, ignored[0])
         if sync_module_states:
             same_everywhere(module, FullyShardedDataParallel, self.process_group, self._replicas)
         self._fsdp_wrapped_module = module
