@@ -23,6 +23,7 @@ from rushlight.ir.program import Instr
 from rushlight.ir.spec import Spec, spec
 
 Ints = tuple[int, ...]
+UNROLLED = 4  # the longest side of a window that is written out
 NAMES = ("max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad")
 
 
@@ -48,6 +49,7 @@ class Geometry:
     count_pad: bool = True
     divisor: int | None = None
     positions: str = "int64"
+    whole: bool = False  # forward: every window lies inside the images, and is small
 
 
 def geometry(instr: Instr) -> Geometry:
@@ -78,6 +80,9 @@ def step(instr: Instr) -> KernelStep | None:
     x = instr.operands[0].spec.shape
     made = instr.outs[0].shape
     inner, outer = (x[2:], made[1:-1]) if g.name in ("max_pool", "avg_pool") else (made[1:-1], x[2:])
+    if g.name in ("max_pool", "avg_pool") and prod(g.kernel) <= UNROLLED ** 2 and not any(g.padding) \
+            and all((o - 1) * s + (k - 1) * d < n for n, o, k, s, d in zip(inner, outer, g.kernel, g.stride, g.dilation)):
+        g = replace(g, whole=True)
     places = [o.value for o in instr.operands]
     slots: list[int | Address] = [*(Address(v) for v in (*places, *instr.results)), *inner, *outer, made[-1]]
     work = prod(made) * prod(g.kernel)
@@ -103,6 +108,8 @@ class Pooling(Code):
         self.g = g
         self.forward = g.name in ("max_pool", "avg_pool")
         self.rank = len(g.kernel)
+        self.apart = g.kernel == g.stride and not any(g.padding) and all(d == 1 for d in g.dilation) \
+            and max(g.kernel) <= UNROLLED  # no input lies in two windows
         self.type = self.s.vector(g.dtype)
 
     def text(self) -> str:
@@ -120,15 +127,38 @@ class Pooling(Code):
         """One index of the first spatial dimension, of one image."""
         sizes = self.output if self.forward else self.input
         self.image = self.b.udiv(unit, sizes[0])
-        self._places([self.b.urem(unit, sizes[0])], sizes)
+        first = self.b.urem(unit, sizes[0])
+        self._places([first], [self._range(0, first)], sizes)
 
-    def _places(self, place: list[Any], sizes: list[Any]) -> None:
-        if len(place) < self.rank:
-            self.loop(self.number(0), sizes[len(place)], 1, lambda i: self._places([*place, i], sizes))
-            return
-        ranges = [self._taps(d, place[d]) if self.forward else self._windows(d, place[d]) for d in range(self.rank)]
-        write = getattr(self, f"_{self.g.name}")
-        self.vectors(self.number(0), self.channels, lambda c, mask: write(place, ranges, c, mask))
+    def _places(self, place: list[Any], ranges: list[tuple[Any, Any]], sizes: list[Any]) -> None:
+        """Go through the other dimensions; with each index goes the range of taps or windows that belong to it."""
+        d = len(place)
+        if d == self.rank:
+            write = getattr(self, f"_{self.g.name}")
+            self.vectors(self.number(0), self.channels, lambda c, mask: write(place, ranges, c, mask))
+        elif self.forward or not self.apart:
+            self.loop(self.number(0), sizes[d], 1, lambda i: self._places([*place, i], [*ranges, self._range(d, i)], sizes))
+        else:
+            self._by_windows(place, ranges, sizes)
+
+    def _range(self, d: int, place: Any) -> tuple[Any, Any]:
+        """From one number up to another; (number, None) is that number alone, (None, n) 0 … n-1 written out."""
+        if self.g.whole:
+            return None, self.g.kernel[d]
+        return self._taps(d, place) if self.forward else self._windows(d, place)
+
+    def _by_windows(self, place: list[Any], ranges: list[tuple[Any, Any]], sizes: list[Any]) -> None:
+        """Inputs of windows that do not overlap, window by window: no division says which; then those behind the last."""
+        b, d = self.b, len(place)
+        size = self.g.kernel[d]
+
+        def window(w: Any) -> None:
+            first = b.mul(w, self.number(size))
+            for tap in range(size):
+                self._places([*place, b.add(first, self.number(tap))], [*ranges, (w, None)], sizes)
+        self.loop(self.number(0), self.output[d], 1, window)
+        none = self.number(0), self.number(0)
+        self.loop(b.mul(self.output[d], self.number(size)), sizes[d], 1, lambda i: self._places([*place, i], [*ranges, none], sizes))
 
     # --- ranges ---------------------------------------------------------------------------------------------------
     def _taps(self, d: int, place: Any) -> tuple[Any, Any]:
@@ -182,6 +212,10 @@ class Pooling(Code):
             body(list(place))
             return
         low, high = ranges[len(place)]
+        if high is None or low is None:
+            for i in [low] if high is None else map(self.number, range(high)):
+                self._nest(ranges, body, (*place, i))
+            return
         self.loop(low, high, 1, lambda i: self._nest(ranges, body, (*place, i)))
 
     # --- kernels --------------------------------------------------------------------------------------------------
@@ -193,7 +227,7 @@ class Pooling(Code):
 
         def input_of(taps: list[Any]) -> Any:
             return self._flat([b.add(s, b.mul(t, self.number(g.dilation[d]))) for d, (s, t) in enumerate(zip(starts, taps))], self.input)
-        first = self._narrow(input_of([low for low, _ in ranges]))
+        first = self._narrow(input_of([self.number(0) if low is None else low for low, _ in ranges]))
         best = self.variable(self.type, constant(self.type, float("-inf")))
         where = self.variable(position, self.s.splat(first))
 
