@@ -385,7 +385,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def _as(value: Tensor, dtype: DType) -> Tensor:
     """A value that fits, in another type."""
-    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex else value, dtype)
+    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex and dtype.kind != "b" else value, dtype)
 
 
 def _in_rows(t: Tensor) -> Tensor:
