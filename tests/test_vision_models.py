@@ -108,7 +108,8 @@ def test_detection_weights_from_a_real_file(name: str) -> None:
     back = io.BytesIO()
     rl.save(mine.state_dict(), back)
     assert_same_state(torch.load(io.BytesIO(back.getbuffer()), weights_only=True), theirs.state_dict())
-    x = np.random.default_rng(1).standard_normal((1, 3, 160, 128)).astype(np.float32)
+    size = (300, 300) if name == "ssd300_vgg16" else (160, 128)
+    x = np.random.default_rng(1).standard_normal((1, 3, *size)).astype(np.float32)
     with rl.no_grad(), torch.no_grad():
         found, expected = mine.backbone(rl.tensor(x)), theirs.backbone(torch.from_numpy(x))
     assert list(found) == list(expected)
