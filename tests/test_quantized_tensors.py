@@ -142,7 +142,8 @@ def test_functions_of_quantized_tensors(executor, monkeypatch, rng):
     use(executor, monkeypatch)
     theirs, mine = both(rng.standard_normal((2, 4, 9, 9)).astype(np.float32), 0.05, 60)
     T = torch.nn.functional
-    for name, args in (("max_pool2d", (3, 2, 1)), ("max_pool2d", (2,)), ("avg_pool2d", (3, 2)), ("adaptive_avg_pool2d", (1,)), ("relu", ())):
+    for name, args in (("max_pool2d", (3, 2, 1)), ("max_pool2d", (2,)), ("avg_pool2d", (3, 2)), ("adaptive_avg_pool2d", (1,)), ("adaptive_avg_pool2d", (4,)),
+                       ("adaptive_avg_pool2d", (3,)), ("relu", ())):
         assert steps(getattr(T, name)(theirs, *args), getattr(F, name)(mine, *args)) <= 1, name
     assert steps(torch.clamp(theirs, -1, 1), rl.clamp(mine, -1, 1)) == 0
     assert steps(torch.sigmoid(theirs), rl.sigmoid(mine)) <= 1 and steps(torch.tanh(theirs), rl.tanh(mine)) <= 1
