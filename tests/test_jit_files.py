@@ -405,6 +405,10 @@ BAD = [
     "def forward(self, x):\n    global z\n    z = 1",
     "def forward(self, x):\n    del x",
     "async def f(): pass",
+    "def __builtins__(): pass",
+    "def _rl_get(x, name):\n    return x",
+    "def forward(self, x):\n    for self.a in x:\n        pass",
+    "def forward(self, x):\n    return [1 for x.a in [1]]",
     "def forward(",
 ]
 REACHES = [
@@ -437,6 +441,10 @@ REACHES = [
     "math.__loader__",
     "torch.nn.Module",
     "torch.vmap",
+    "torch.max(x, 0).__class__",
+    "torch.finfo(x.dtype).__class__",
+    "(y for y in [1]).gi_frame",
+    "torch.no_grad().__enter__",
     "x.tolist().__len__()",
 ]
 
