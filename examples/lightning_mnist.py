@@ -2,7 +2,8 @@
 
     rushlight run examples/lightning_mnist.py --root ../shared/data
 
-trains a small convolutional network on MNIST, keeps the checkpoint that is best on the last 5,000 training images, and tests it.
+trains a small convolutional network on MNIST, keeps the checkpoint that is best on the last 5,000 training images, and
+tests it.
 Under a minute on two cores. Call it again with --resume to go on from where it ended, with more --epochs.
 """
 
@@ -31,7 +32,8 @@ class Digits(pl.LightningDataModule):
         pixels = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.13, 0.31)])
         training = datasets.MNIST(self.hparams.root, transform=pixels)
         split = self.hparams.images - HELD_OUT
-        self.training, self.held_out = Subset(training, range(split)), Subset(training, range(split, self.hparams.images))
+        self.training, self.held_out = Subset(training, range(split)), Subset(training,
+                                                                              range(split, self.hparams.images))
         self.testing = datasets.MNIST(self.hparams.root, train=False, transform=pixels)
 
     def train_dataloader(self):
@@ -51,8 +53,8 @@ class Network(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.layers = nn.Sequential(
-            nn.Conv2d(1, width, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(width, 2 * width, 3), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(50 * width, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10))
+            nn.Conv2d(1, width, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(width, 2 * width, 3), nn.ReLU(),
+            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(50 * width, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, 10))
         self.example_input_array = torch.zeros(1, 1, 28, 28)
 
     def forward(self, images):
@@ -67,7 +69,8 @@ class Network(pl.LightningModule):
     def _evaluate(self, batch, stage):
         images, digits = batch
         scores = self(images)
-        self.log_dict({f"{stage}_loss": F.cross_entropy(scores, digits), f"{stage}_accuracy": (scores.argmax(1) == digits).float().mean()},
+        self.log_dict({f"{stage}_loss": F.cross_entropy(scores, digits),
+                       f"{stage}_accuracy": (scores.argmax(1) == digits).float().mean()},
                       prog_bar=True)
 
     def validation_step(self, batch, batch_idx):
@@ -92,8 +95,8 @@ def main():
     p.add_argument("--resume", action="store_true", help="go on from the folder's last checkpoint")
     args = p.parse_args()
     pl.seed_everything(0)
-    best = ModelCheckpoint(dirpath=f"{args.folder}/checkpoints", monitor="val_loss", filename="{epoch}-{val_loss:.4f}", save_last=True,
-                           enable_version_counter=False)
+    best = ModelCheckpoint(dirpath=f"{args.folder}/checkpoints", monitor="val_loss", filename="{epoch}-{val_loss:.4f}",
+                           save_last=True, enable_version_counter=False)
     trainer = pl.Trainer(max_epochs=args.epochs, logger=CSVLogger(args.folder), gradient_clip_val=1.0,
                          callbacks=[best, EarlyStopping("val_loss", patience=2), LearningRateMonitor("step")])
     data = Digits(args.root, images=args.images)

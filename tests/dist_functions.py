@@ -209,8 +209,9 @@ def hooks_and_uneven_inputs(rank: int, path: str) -> None:
         optimizer.zero_grad()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2 and power.error_dict and power.iter == 30
+    from rushlight.distributed.device_mesh import init_device_mesh
     for whole in (True, False):
-        net = DistributedDataParallel(make())
+        net = DistributedDataParallel(make(), device_mesh=init_device_mesh("cpu", (SIZE,)))
         optimizer = rl.optim.SGD(net.parameters(), lr=0.1)
         steps = 2 + rank
         with Join([net], divide_by_initial_world_size=whole):

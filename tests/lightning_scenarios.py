@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 RECORD = Path(__file__).with_name("lightning_oracle.json")
-BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", "on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start",
-               "on_test_batch_end", "on_predict_batch_start", "on_predict_batch_end")
-HOOKS = (*BATCH_HOOKS, "setup", "teardown", "on_fit_start", "on_fit_end", "on_train_start", "on_train_end", "on_train_epoch_start",
-         "on_train_epoch_end", "on_validation_start", "on_validation_end", "on_validation_epoch_start", "on_validation_epoch_end", "on_test_start",
-         "on_test_end", "on_test_epoch_start", "on_test_epoch_end", "on_predict_start", "on_predict_end", "on_predict_epoch_start",
-         "on_predict_epoch_end", "on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad",
+BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", "on_validation_batch_start", "on_validation_batch_end",
+               "on_test_batch_start", "on_test_batch_end", "on_predict_batch_start", "on_predict_batch_end")
+HOOKS = (*BATCH_HOOKS, "setup", "teardown", "on_fit_start", "on_fit_end", "on_train_start", "on_train_end",
+         "on_train_epoch_start", "on_train_epoch_end", "on_validation_start", "on_validation_end",
+         "on_validation_epoch_start", "on_validation_epoch_end", "on_test_start", "on_test_end", "on_test_epoch_start",
+         "on_test_epoch_end", "on_predict_start", "on_predict_end", "on_predict_epoch_start", "on_predict_epoch_end",
+         "on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad",
          "on_save_checkpoint", "on_load_checkpoint")
 ONLY_CALLBACK = ("on_sanity_check_start", "on_sanity_check_end", "state_dict", "load_state_dict")
-ONLY_MODULE = ("prepare_data", "configure_optimizers", "train_dataloader", "val_dataloader", "test_dataloader", "predict_dataloader",
-               "configure_gradient_clipping", "optimizer_step", "optimizer_zero_grad", "lr_scheduler_step", "backward", "training_step",
-               "validation_step", "test_step", "predict_step", "on_validation_model_zero_grad", "on_validation_model_eval",
-               "on_validation_model_train", "on_test_model_eval", "on_test_model_train", "on_before_batch_transfer", "on_after_batch_transfer",
+ONLY_MODULE = ("prepare_data", "configure_optimizers", "train_dataloader", "val_dataloader", "test_dataloader",
+               "predict_dataloader", "configure_gradient_clipping", "optimizer_step", "optimizer_zero_grad",
+               "lr_scheduler_step", "backward", "training_step", "validation_step", "test_step", "predict_step",
+               "on_validation_model_zero_grad", "on_validation_model_eval", "on_validation_model_train",
+               "on_test_model_eval", "on_test_model_train", "on_before_batch_transfer", "on_after_batch_transfer",
                "configure_model", "configure_callbacks", "transfer_batch_to_device")
 
 
@@ -35,7 +37,8 @@ def data(torch: Any, n: int = 24, batch: int = 4, shuffle: bool = False) -> Any:
     """A loader of a small regression."""
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(n, 3, generator=generator)
-    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True)), batch_size=batch, shuffle=shuffle)
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True)), batch_size=batch,
+                                       shuffle=shuffle)
 
 
 def line(torch: Any, pl: Any, **methods: Any) -> Any:
@@ -72,8 +75,8 @@ def line(torch: Any, pl: Any, **methods: Any) -> Any:
 
 def quiet(pl: Any, folder: str, **arguments: Any) -> Any:
     """A trainer that shows and writes nothing."""
-    defaults = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False,
-                "default_root_dir": folder, "accelerator": "cpu", "max_epochs": 2}
+    defaults = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False,
+                "enable_model_summary": False, "default_root_dir": folder, "accelerator": "cpu", "max_epochs": 2}
     return pl.Trainer(**{**defaults, **arguments})
 
 
@@ -107,7 +110,8 @@ def hooks(torch: Any, pl: Any, folder: str) -> Any:
     for name in (*HOOKS, *ONLY_CALLBACK):
         setattr(Watcher, name, note("callback", name, getattr(pl.Callback, name)))
     loader = data(torch, 8, 4)
-    model = line(torch, pl, **{name: (lambda self: loader) for name in ("train_dataloader", "val_dataloader", "test_dataloader",
+    model = line(torch, pl, **{name: (lambda self: loader) for name in ("train_dataloader", "val_dataloader",
+                                                                        "test_dataloader",
                                                                          "predict_dataloader")})
     plain = type(model)
 
@@ -119,7 +123,8 @@ def hooks(torch: Any, pl: Any, folder: str) -> Any:
             return getattr(super(Noted, self), _name)(*args, **kwargs)
         setattr(Noted, name, hook)
     model.__class__ = Noted
-    trainer = quiet(pl, folder, callbacks=[Watcher()], gradient_clip_val=1.0, num_sanity_val_steps=1, enable_checkpointing=True)
+    trainer = quiet(pl, folder, callbacks=[Watcher()], gradient_clip_val=1.0, num_sanity_val_steps=1,
+                    enable_checkpointing=True)
     trainer.fit(model)
     out = {"fit": list(trace)}
     for method in ("validate", "test", "predict"):
@@ -139,20 +144,26 @@ def optimizers(torch: Any, pl: Any, folder: str) -> Any:
         return torch.optim.lr_scheduler.StepLR(o, 2, 0.5)
 
     def plateau(o: Any) -> Any:
-        return torch.optim.lr_scheduler.ReduceLROnPlateau(o, factor=0.1, patience=0, threshold=10.0, threshold_mode="abs")
+        return torch.optim.lr_scheduler.ReduceLROnPlateau(o, factor=0.1, patience=0, threshold=10.0,
+                                                          threshold_mode="abs")
 
     forms = {
-        "optimizer": lambda o: o, "list": lambda o: [o], "tuple": lambda o: ([o], [step(o)]), "one scheduler": lambda o: ([o], step(o)),
-        "dict": lambda o: {"optimizer": o, "lr_scheduler": step(o)},
+        "optimizer": lambda o: o, "list": lambda o: [o], "tuple": lambda o: ([o], [step(o)]),
+        "one scheduler": lambda o: ([o], step(o)), "dict": lambda o: {"optimizer": o, "lr_scheduler": step(o)},
         "each step": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": step(o), "interval": "step"}},
-        "each third step": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": step(o), "interval": "step", "frequency": 3}},
+        "each third step": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": step(o), "interval": "step",
+                                                                       "frequency": 3}},
         "each second epoch": lambda o: ([o], [{"scheduler": step(o), "frequency": 2}]),
         "two schedulers": lambda o: ([o], [step(o), {"scheduler": step(o), "interval": "step"}]),
         "tuple of dicts": lambda o: ({"optimizer": o, "lr_scheduler": step(o)},),
         "plateau": lambda o: {"optimizer": o, "lr_scheduler": plateau(o), "monitor": "val"},
-        "plateau on a training value": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": plateau(o), "monitor": "train"}},
-        "plateau each step": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": plateau(o), "monitor": "train_step", "interval": "step"}},
-        "plateau without value": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": plateau(o), "monitor": "no", "strict": False}},
+        "plateau on a training value": lambda o: {"optimizer": o,
+                                                  "lr_scheduler": {"scheduler": plateau(o), "monitor": "train"}},
+        "plateau each step": lambda o: {"optimizer": o,
+                                        "lr_scheduler": {"scheduler": plateau(o), "monitor": "train_step",
+                                                         "interval": "step"}},
+        "plateau without value": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": plateau(o), "monitor": "no",
+                                                                             "strict": False}},
     }
     out = {}
     for name, form in forms.items():
@@ -164,7 +175,8 @@ def optimizers(torch: Any, pl: Any, folder: str) -> Any:
             return loss
         model = line(torch, pl, training_step=training_step,
                      configure_optimizers=lambda self, form=form: form(torch.optim.SGD(self.parameters(), lr=0.4)),
-                     on_train_batch_start=lambda self, batch, i, rates=rates: rates.append(self.trainer.optimizers[0].param_groups[0]["lr"]))
+                     on_train_batch_start=lambda self, batch, i,
+                     rates=rates: rates.append(self.trainer.optimizers[0].param_groups[0]["lr"]))
         quiet(pl, folder, max_epochs=5).fit(model, data(torch, 12), data(torch, 4))
         out[name] = rates
     return out
@@ -175,11 +187,13 @@ def steps(torch: Any, pl: Any, folder: str) -> Any:
     variants: dict[str, dict[str, Any]] = {
         "plain": {}, "accumulate": {"accumulate_grad_batches": 4}, "clip norm": {"gradient_clip_val": 0.1},
         "clip value": {"gradient_clip_val": 0.05, "gradient_clip_algorithm": "value"},
-        "accumulate and clip": {"accumulate_grad_batches": 2, "gradient_clip_val": 0.1}, "max_steps": {"max_epochs": -1, "max_steps": 8},
-        "both": {"max_epochs": 3, "max_steps": 4}, "accumulate to max_steps": {"max_steps": 3, "accumulate_grad_batches": 4, "max_epochs": 9},
+        "accumulate and clip": {"accumulate_grad_batches": 2, "gradient_clip_val": 0.1},
+        "max_steps": {"max_epochs": -1, "max_steps": 8}, "both": {"max_epochs": 3, "max_steps": 4},
+        "accumulate to max_steps": {"max_steps": 3, "accumulate_grad_batches": 4, "max_epochs": 9},
         "half": {"limit_train_batches": 0.5}, "three": {"limit_train_batches": 3}, "overfit": {"overfit_batches": 2},
-        "overfit a share": {"overfit_batches": 0.5}, "fast_dev_run": {"fast_dev_run": True}, "fast_dev_run 3": {"fast_dev_run": 3},
-        "double": {"precision": "64-true"}, "min_epochs": {"min_epochs": 2, "max_epochs": 4}, "no batches": {"limit_train_batches": 0},
+        "overfit a share": {"overfit_batches": 0.5}, "fast_dev_run": {"fast_dev_run": True},
+        "fast_dev_run 3": {"fast_dev_run": 3}, "double": {"precision": "64-true"},
+        "min_epochs": {"min_epochs": 2, "max_epochs": 4}, "no batches": {"limit_train_batches": 0},
         "schedule": {"callbacks": [pl.callbacks.GradientAccumulationScheduler({1: 3})]},
     }
     out = {}
@@ -195,9 +209,10 @@ def steps(torch: Any, pl: Any, folder: str) -> Any:
 def validation_times(torch: Any, pl: Any, folder: str) -> Any:
     """After how many batches validation comes, and how many it has."""
     variants: dict[str, dict[str, Any]] = {
-        "plain": {}, "share": {"val_check_interval": 0.5}, "third": {"val_check_interval": 0.34}, "int": {"val_check_interval": 4},
-        "every second epoch": {"check_val_every_n_epoch": 2}, "over epochs": {"check_val_every_n_epoch": None, "val_check_interval": 4},
-        "limit": {"limit_val_batches": 1}, "limit share": {"limit_val_batches": 0.5}, "none": {"limit_val_batches": 0},
+        "plain": {}, "share": {"val_check_interval": 0.5}, "third": {"val_check_interval": 0.34},
+        "int": {"val_check_interval": 4}, "every second epoch": {"check_val_every_n_epoch": 2},
+        "over epochs": {"check_val_every_n_epoch": None, "val_check_interval": 4}, "limit": {"limit_val_batches": 1},
+        "limit share": {"limit_val_batches": 0.5}, "none": {"limit_val_batches": 0},
         "all before training": {"num_sanity_val_steps": -1}, "nothing before training": {"num_sanity_val_steps": 0},
         "both limits": {"limit_train_batches": 4, "val_check_interval": 2, "limit_val_batches": 1},
     }
@@ -258,8 +273,9 @@ def logged(torch: Any, pl: Any, folder: str) -> Any:
         see("train epoch")(self)
 
     model = line(torch, pl, training_step=training_step, validation_step=validation_step, on_train_epoch_end=epoch_end,
-                 on_train_batch_end=see("batch"), on_validation_epoch_end=see("validation epoch"), on_validation_end=see("validation"),
-                 on_train_end=see("train end"), on_train_epoch_start=see("epoch start"))
+                 on_train_batch_end=see("batch"), on_validation_epoch_end=see("validation epoch"),
+                 on_validation_end=see("validation"), on_train_end=see("train end"),
+                 on_train_epoch_start=see("epoch start"))
     trainer = quiet(pl, folder, logger=[Rows()], log_every_n_steps=2)
     trainer.fit(model, data(torch, 22), data(torch, 6))
     out = {"rows": list(rows), "seen": list(seen), "bar": numbers(dict(trainer.progress_bar_metrics)),
@@ -287,8 +303,8 @@ def several_loaders(torch: Any, pl: Any, folder: str) -> Any:
     model = line(torch, pl, validation_step=validation_step, predict_step=predict_step, training_step=training_step)
     loaders = [data(torch, 8), data(torch, 10)]
     trainer = quiet(pl, folder, max_epochs=1)
-    out: dict[str, Any] = {"validate": numbers(trainer.validate(model, loaders, verbose=False)), "order": list(model.seen),
-                           "predict": trainer.predict(model, loaders)}
+    out: dict[str, Any] = {"validate": numbers(trainer.validate(model, loaders, verbose=False)),
+                           "order": list(model.seen), "predict": trainer.predict(model, loaders)}
     modes = {"dict": {"a": loaders[0], "b": loaders[1]}}
     combined = pl.utilities.CombinedLoader
     for mode in ("min_size", "max_size", "max_size_cycle"):
@@ -305,11 +321,14 @@ def checkpoints(torch: Any, pl: Any, folder: str) -> Any:
     """The files that ModelCheckpoint leaves, and its best one."""
     variants: dict[str, dict[str, Any]] = {
         "plain": {}, "best": {"monitor": "val"}, "worst": {"monitor": "val", "mode": "max", "save_top_k": 2},
-        "all": {"save_top_k": -1, "filename": "{epoch:02d}-{val:.2f}", "monitor": "val"}, "last": {"save_last": True, "monitor": "val"},
-        "steps": {"every_n_train_steps": 5, "save_top_k": -1}, "epochs": {"every_n_epochs": 2, "save_top_k": -1},
+        "all": {"save_top_k": -1, "filename": "{epoch:02d}-{val:.2f}", "monitor": "val"},
+        "last": {"save_last": True, "monitor": "val"}, "steps": {"every_n_train_steps": 5, "save_top_k": -1},
+        "epochs": {"every_n_epochs": 2, "save_top_k": -1},
         "after training": {"monitor": "train", "save_on_train_epoch_end": True, "filename": "m-{train:.3f}-{no}"},
-        "names": {"filename": "e{epoch}_v{val:.1f}", "auto_insert_metric_name": False, "save_top_k": -1, "monitor": "val"},
-        "only last": {"save_top_k": 0, "save_last": True}, "after validation": {"save_on_train_epoch_end": False, "save_top_k": -1},
+        "names": {"filename": "e{epoch}_v{val:.1f}", "auto_insert_metric_name": False, "save_top_k": -1,
+                  "monitor": "val"},
+        "only last": {"save_top_k": 0, "save_last": True}, "after validation": {"save_on_train_epoch_end": False,
+                                                                                "save_top_k": -1},
         "steps with a value": {"every_n_train_steps": 3, "monitor": "train", "save_top_k": 2},
     }
 
@@ -323,8 +342,9 @@ def checkpoints(torch: Any, pl: Any, folder: str) -> Any:
         callback = pl.callbacks.ModelCheckpoint(dirpath=where, **arguments)
         trainer = quiet(pl, folder, max_epochs=4, callbacks=[callback], enable_checkpointing=True)
         trainer.fit(line(torch, pl, training_step=training_step), data(torch), data(torch, 8))
-        out[name] = [sorted(os.listdir(where)), os.path.basename(callback.best_model_path), os.path.basename(callback.last_model_path),
-                     numbers(callback.best_model_score), len(callback.best_k_models)]
+        out[name] = [sorted(os.listdir(where)), os.path.basename(callback.best_model_path),
+                     os.path.basename(callback.last_model_path), numbers(callback.best_model_score),
+                     len(callback.best_k_models)]
     return out
 
 
@@ -337,13 +357,16 @@ def layout(torch: Any, pl: Any, folder: str) -> Any:
     for name, arguments in {"epochs": {}, "steps": {"every_n_train_steps": 4, "save_top_k": -1}}.items():
         model = line(torch, pl, configure_optimizers=configure)
         model.save_hyperparameters({"width": 3})
-        callbacks = [pl.callbacks.ModelCheckpoint(dirpath=os.path.join(folder, name), **arguments), pl.callbacks.EarlyStopping("val")]
+        callbacks = [pl.callbacks.ModelCheckpoint(dirpath=os.path.join(folder, name), **arguments),
+                     pl.callbacks.EarlyStopping("val")]
         trainer = quiet(pl, folder, callbacks=callbacks, enable_checkpointing=True)
         trainer.fit(model, data(torch), data(torch, 8))
         saved = torch.load(callbacks[0].best_model_path, weights_only=False)
         known = {k: v for k, v in saved.items() if k != "rushlight"}
-        out[name] = [sorted(known), {k: v for k, v in known.items() if k in ("epoch", "global_step", "loops", "hparams_name", "hyper_parameters")},
-                     sorted(map(str, known["callbacks"])), sorted(known["optimizer_states"][0]), sorted(known["state_dict"])]
+        out[name] = [sorted(known), {k: v for k, v in known.items() if k in ("epoch", "global_step", "loops",
+                                                                             "hparams_name", "hyper_parameters")},
+                     sorted(map(str, known["callbacks"])), sorted(known["optimizer_states"][0]),
+                     sorted(known["state_dict"])]
     return out
 
 
@@ -390,8 +413,8 @@ def manual(torch: Any, pl: Any, folder: str) -> Any:
     model.automatic_optimization = False
     trainer = quiet(pl, folder)
     trainer.fit(model, data(torch, 12))
-    return [trainer.global_step, model.seen[:2], weights(model), numbers(dict(trainer.callback_metrics)), type(model.optimizers()[0]).__name__,
-            isinstance(model.optimizers()[0], torch.optim.SGD)]
+    return [trainer.global_step, model.seen[:2], weights(model), numbers(dict(trainer.callback_metrics)),
+            type(model.optimizers()[0]).__name__, isinstance(model.optimizers()[0], torch.optim.SGD)]
 
 
 def rates(torch: Any, pl: Any, folder: str) -> Any:
@@ -408,17 +431,22 @@ def rates(torch: Any, pl: Any, folder: str) -> Any:
             pass
 
     def groups(self: Any) -> Any:
-        o = torch.optim.SGD([{"params": [self.layer.weight], "lr": 0.1}, {"params": [self.layer.bias]}], lr=0.2, momentum=0.9, weight_decay=0.01)
-        return {"optimizer": o, "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.StepLR(o, 1, 0.5), "interval": "step"}}
+        o = torch.optim.SGD([{"params": [self.layer.weight], "lr": 0.1}, {"params": [self.layer.bias]}], lr=0.2,
+                            momentum=0.9, weight_decay=0.01)
+        return {"optimizer": o, "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.StepLR(o, 1, 0.5),
+                                                 "interval": "step"}}
 
     def named(self: Any) -> Any:
         o = torch.optim.Adam(self.parameters(), lr=0.1)
-        return {"optimizer": o, "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.StepLR(o, 1, 0.5), "name": "mine"}}
+        return {"optimizer": o, "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.StepLR(o, 1, 0.5),
+                                                 "name": "mine"}}
     out = {}
-    for name, configure, arguments in (("groups", groups, {"log_momentum": True, "log_weight_decay": True}), ("named", named, {}),
-                                       ("step", named, {"logging_interval": "step"}), ("epoch", groups, {"logging_interval": "epoch"})):
+    for name, configure, arguments in (("groups", groups, {"log_momentum": True, "log_weight_decay": True}),
+                                       ("named", named, {}), ("step", named, {"logging_interval": "step"}),
+                                       ("epoch", groups, {"logging_interval": "epoch"})):
         rows.clear()
-        trainer = quiet(pl, folder, logger=[Rows()], log_every_n_steps=2, callbacks=[pl.callbacks.LearningRateMonitor(**arguments)])
+        trainer = quiet(pl, folder, logger=[Rows()], log_every_n_steps=2,
+                        callbacks=[pl.callbacks.LearningRateMonitor(**arguments)])
         trainer.fit(line(torch, pl, configure_optimizers=configure), data(torch, 16))
         out[name] = list(rows)
     return out
@@ -427,11 +455,16 @@ def rates(torch: Any, pl: Any, folder: str) -> Any:
 def averaging(torch: Any, pl: Any, folder: str) -> Any:
     """Weights and rates under StochasticWeightAveraging."""
     out = {}
-    for name, arguments in {"cos": {"swa_lrs": 0.01, "annealing_epochs": 2}, "early": {"swa_lrs": [0.02], "swa_epoch_start": 2,
-                                                                                      "annealing_strategy": "linear", "annealing_epochs": 3}}.items():
+    for name, arguments in {"cos": {"swa_lrs": 0.01, "annealing_epochs": 2},
+                            "early": {"swa_lrs": [0.02], "swa_epoch_start": 2,
+                                                                                      "annealing_strategy": "linear",
+                                                                                       "annealing_epochs": 3}}.items():
         seen: list[float] = []
-        model = line(torch, pl, on_train_epoch_start=lambda self, seen=seen: seen.append(self.trainer.optimizers[0].param_groups[0]["lr"]))
-        quiet(pl, folder, max_epochs=6, callbacks=[pl.callbacks.StochasticWeightAveraging(**arguments)]).fit(model, data(torch))
+        model = line(torch, pl, on_train_epoch_start=lambda self,
+                     seen=seen: seen.append(self.trainer.optimizers[0].param_groups[0]["lr"]))
+        quiet(pl, folder, max_epochs=6, callbacks=[pl.callbacks.StochasticWeightAveraging(**arguments)]).fit(
+            model, data(torch)
+        )
         out[name] = [seen, weights(model)]
     return out
 
@@ -443,9 +476,10 @@ def tuning(torch: Any, pl: Any, folder: str) -> Any:
     before = weights(model)
     tuner = pl.tuner.Tuner(quiet(pl, folder))
     found = tuner.lr_find(model, data(torch, 80), num_training=30)
-    out = {"rates": found.results["lr"], "losses": found.results["loss"], "suggestion": found.suggestion(), "lr": model.lr,
-           "unchanged": before == weights(model)}
-    sized = line(torch, pl, train_dataloader=lambda self: data(torch, 24, self.batch_size), val_dataloader=lambda self: data(torch, 4))
+    out = {"rates": found.results["lr"], "losses": found.results["loss"], "suggestion": found.suggestion(),
+           "lr": model.lr, "unchanged": before == weights(model)}
+    sized = line(torch, pl, train_dataloader=lambda self: data(torch, 24, self.batch_size),
+                 val_dataloader=lambda self: data(torch, 4))
     sized.batch_size = 2
     out["batch"] = pl.tuner.Tuner(quiet(pl, folder)).scale_batch_size(sized, max_trials=3)
     out["set"] = sized.batch_size
@@ -458,8 +492,9 @@ def streams(torch: Any, pl: Any, folder: str) -> Any:
         def __iter__(self) -> Any:
             return iter(data(torch, 22).dataset)
     variants: dict[str, dict[str, Any]] = {
-        "plain": {}, "limit": {"limit_train_batches": 3}, "interval": {"val_check_interval": 2}, "steps": {"max_steps": 7, "max_epochs": -1},
-        "accumulate": {"accumulate_grad_batches": 4}, "validation limit": {"limit_val_batches": 1},
+        "plain": {}, "limit": {"limit_train_batches": 3}, "interval": {"val_check_interval": 2},
+        "steps": {"max_steps": 7, "max_epochs": -1}, "accumulate": {"accumulate_grad_batches": 4},
+        "validation limit": {"limit_val_batches": 1},
         "over epochs": {"check_val_every_n_epoch": None, "val_check_interval": 4, "max_epochs": 3},
     }
     out = {}
@@ -475,8 +510,8 @@ def streams(torch: Any, pl: Any, folder: str) -> Any:
         trainer = quiet(pl, folder, **arguments)
         loader = torch.utils.data.DataLoader(Stream(), batch_size=4)
         trainer.fit(model, loader, torch.utils.data.DataLoader(Stream(), batch_size=8))
-        out[name] = [times, trainer.global_step, trainer.current_epoch, trainer.fit_loop.total_batch_idx, weights(model),
-                     len(trainer.predict(model, loader))]
+        out[name] = [times, trainer.global_step, trainer.current_epoch, trainer.fit_loop.total_batch_idx,
+                     weights(model), len(trainer.predict(model, loader))]
     return out
 
 
@@ -494,15 +529,16 @@ def stops(torch: Any, pl: Any, folder: str) -> Any:
             ("steps", {"min_steps": 9}, {"on_train_batch_end": stop}), ("skip", {}, {"on_train_batch_start": skip}),
             ("validation amid", {"val_check_interval": 3}, {"on_train_batch_end": stop})):
         runs: list[Any] = []
-        model = line(torch, pl, on_validation_start=lambda self, runs=runs: runs.append(self.trainer.global_step), **methods)
+        model = line(torch, pl, on_validation_start=lambda self, runs=runs: runs.append(self.trainer.global_step),
+                     **methods)
         trainer = quiet(pl, folder, **{"max_epochs": 4, **arguments})
         trainer.fit(model, data(torch), data(torch, 8))
         out[name] = [trainer.global_step, trainer.current_epoch, trainer.fit_loop.total_batch_idx, runs, weights(model)]
     return out
 
 
-SCENARIOS = {f.__name__: f for f in (hooks, optimizers, steps, validation_times, logged, several_loaders, checkpoints, layout, stopping, manual,
-                                     rates, averaging, tuning, streams, stops)}
+SCENARIOS = {f.__name__: f for f in (hooks, optimizers, steps, validation_times, logged, several_loaders, checkpoints,
+                                     layout, stopping, manual, rates, averaging, tuning, streams, stops)}
 
 
 def run(name: str, torch: Any, pl: Any) -> Any:
@@ -518,8 +554,10 @@ def main() -> None:
     import pytorch_lightning.tuner
     import torch
     found = {name: run(name, torch, pl) for name in SCENARIOS}
-    RECORD.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items()) + "\n}\n", encoding="utf8")
-    print(f"{len(found)} scenarios of pytorch_lightning {pl.__version__} on PyTorch {torch.__version__}", file=sys.stderr)
+    RECORD.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items()) + "\n}\n",
+                      encoding="utf8")
+    print(f"{len(found)} scenarios of pytorch_lightning {pl.__version__} on PyTorch {torch.__version__}",
+          file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ class Session:
             error = type(e).__name__
             self.message = f"{error}: {str(e).splitlines()[0] if str(e) else ''}"
         seen = self.tensors()
+        for t in seen.values():  # until somebody looks, PyTorch takes a view of a base that got a history for a leaf
+            suits(t, lambda t: t.grad_fn)
         if not self.watch:
             seen = {k: v for k, v in seen.items() if k not in before or k in NAME.findall(line)}
         self.log.append((error, {k: self.facts(k, v) for k, v in seen.items()}))

@@ -28,7 +28,8 @@ def test_two_dimensions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [2, 4])
-def test_operations(size: int, tmp_path: Path) -> None:
+def test_operations(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")  # many small programs that run once: nothing to compile
     together(processes.operations, size, tmp_path)
 
 

@@ -17,7 +17,8 @@ PROJECT = Path(__file__).resolve().parents[1]
 def run(folder: Path, *arguments: str) -> str:
     command = [sys.executable, "-m", "rushlight", "run", str(PROJECT / "examples" / "lightning_mnist.py"), "--root",
                str(realdata.path("MNIST").parent), "--images", "9000", "--folder", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, env={**os.environ, "PYTHONPATH": str(PROJECT)})
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False,
+                          env={**os.environ, "PYTHONPATH": str(PROJECT)})
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

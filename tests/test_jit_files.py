@@ -178,7 +178,8 @@ def test_programs_know_that_they_are_traced() -> None:
 
 
 def test_doctests() -> None:
-    from rushlight import _subclasses, export, jit, nested, onnx
+    from rushlight import _subclasses, export, jit, nested
+    from rushlight.onnx import exporting, modes, operators
 
     modules = [
         export,
@@ -187,8 +188,9 @@ def test_doctests() -> None:
         jit,
         nested,
         nested.creation,
-        onnx.exporting,
-        onnx.operators,
+        exporting,
+        modes,
+        operators,
         _subclasses.fake_tensor,
     ]
     results = [doctest.testmod(m) for m in modules]
@@ -403,6 +405,10 @@ BAD = [
     "def forward(self, x):\n    global z\n    z = 1",
     "def forward(self, x):\n    del x",
     "async def f(): pass",
+    "def __builtins__(): pass",
+    "def _rl_get(x, name):\n    return x",
+    "def forward(self, x):\n    for self.a in x:\n        pass",
+    "def forward(self, x):\n    return [1 for x.a in [1]]",
     "def forward(",
 ]
 REACHES = [
@@ -435,6 +441,10 @@ REACHES = [
     "math.__loader__",
     "torch.nn.Module",
     "torch.vmap",
+    "torch.max(x, 0).__class__",
+    "torch.finfo(x.dtype).__class__",
+    "(y for y in [1]).gi_frame",
+    "torch.no_grad().__enter__",
     "x.tolist().__len__()",
 ]
 
@@ -502,3 +512,27 @@ CHANGES: list[Any] = [
 def test_changed_files_are_refused(change: Any) -> None:
     with pytest.raises(RuntimeError):
         rl.jit.load(_changed(change))
+
+
+def test_numbers_that_outlive_the_trace() -> None:
+    class Remembers(nn.Module):
+        def forward(self, x: Any) -> Any:
+            self.rows = x.shape[0]
+            return x * self.rows
+
+    model = Remembers()
+    rl.jit.trace(model, R(3, 2), check_trace=False)
+    assert (rl.ones(2) * model.rows).tolist() == [3.0, 3.0] and rl.zeros(model.rows).shape == (3,)
+    assert type(model.rows + 1) is int and model.rows == 3
+
+
+def test_importing_jit_and_onnx_costs_nothing() -> None:
+    """The __torch_function__ protocol stays off until something is traced."""
+    code = (
+        "import rushlight, rushlight.jit, rushlight.onnx\n"
+        "from rushlight.tensor import protocol\n"
+        "rushlight.jit.script(rushlight.nn.ReLU()); rushlight.onnx.is_in_onnx_export(); rushlight.jit.is_tracing()\n"
+        "assert not protocol.on\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(rl.__file__)))}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -124,7 +124,8 @@ def test_a_module_is_copied_pickled_and_frozen() -> None:
     model = Line()
     trainer().fit(model, loader())
     for copy in (deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert torch.equal(copy.layer.weight, model.layer.weight) and copy._trainer is None and copy.hparams == model.hparams
+        assert torch.equal(copy.layer.weight,
+                           model.layer.weight) and copy._trainer is None and copy.hparams == model.hparams
     assert model.trainer.global_step == 2
     with pytest.raises(RuntimeError, match="Line is not attached to a `Trainer`"):
         Line().trainer  # noqa: B018
@@ -139,15 +140,20 @@ def test_log_says_what_is_wrong() -> None:
         model = type("Logs", (Line,), {hook: lambda self, *args: call(self)})()
         with pytest.raises(error, match=match):
             trainer().fit(model, loader(), loader())
-    fails(MisconfigurationException, "You can't `self.log\\(\\)` inside `on_train_end`", "on_train_end", lambda m: m.log("x", 1.0))
-    fails(MisconfigurationException, "on_step=True.*must be one of", "on_train_epoch_end", lambda m: m.log("x", 1.0, on_step=True))
-    fails(ValueError, "must have a single element.*mean\\(\\)", "on_train_batch_start", lambda m: m.log("x", torch.ones(2)))
+    fails(MisconfigurationException, "You can't `self.log\\(\\)` inside `on_train_end`", "on_train_end",
+          lambda m: m.log("x", 1.0))
+    fails(MisconfigurationException, "on_step=True.*must be one of", "on_train_epoch_end",
+          lambda m: m.log("x", 1.0, on_step=True))
+    fails(ValueError, "must have a single element.*mean\\(\\)", "on_train_batch_start",
+          lambda m: m.log("x", torch.ones(2)))
     fails(ValueError, "use `self.log_dict`", "on_train_batch_start", lambda m: m.log("x", {"a": 1}))
     fails(ValueError, "`str` values cannot be logged", "on_train_batch_start", lambda m: m.log("x", "text"))
-    fails(MisconfigurationException, "Only `self.log\\(..., reduce_fx=", "on_train_batch_start", lambda m: m.log("x", 1.0, reduce_fx=torch.std))
+    fails(MisconfigurationException, "Only `self.log\\(..., reduce_fx=", "on_train_batch_start",
+          lambda m: m.log("x", 1.0, reduce_fx=torch.std))
     fails(MisconfigurationException, "twice in `on_train_batch_start` with different arguments", "on_train_batch_start",
           lambda m: (m.log("x", 1.0), m.log("x", 1.0, on_epoch=True)))
-    fails(MisconfigurationException, "dataloader_idx", "on_train_batch_start", lambda m: m.log("x/dataloader_idx_0", 1.0))
+    fails(MisconfigurationException, "dataloader_idx", "on_train_batch_start",
+          lambda m: m.log("x/dataloader_idx_0", 1.0))
     with pytest.warns(UserWarning, match="hasn't been passed to the `Trainer`"):
         Line().log("x", 1.0)
 
@@ -187,7 +193,8 @@ def test_metrics_are_computed_once_an_epoch_and_reset() -> None:
 
 def test_a_real_metric_library() -> None:
     """torchmetrics, unchanged, on rushlight."""
-    found = subprocess.run([sys.executable, "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('torchmetrics') is None)"], check=False)
+    found = subprocess.run([sys.executable, "-c", "import importlib.util as u, sys;"
+                                                  " sys.exit(u.find_spec('torchmetrics') is None)"], check=False)
     if found.returncode:
         pytest.skip("torchmetrics is not installed")
     program = """
@@ -210,7 +217,8 @@ trainer = L.Trainer(max_epochs=3, logger=False, enable_checkpointing=False)
 trainer.fit(M(), torch.utils.data.DataLoader(data, batch_size=16))
 print(round(trainer.callback_metrics["accuracy_epoch"].item(), 5))
 """
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True,
+                          check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0.4
 
@@ -249,7 +257,8 @@ def test_a_data_module() -> None:
             calls.append(f"loaded {state}")
     run = trainer()
     run.fit(Line(), Data())
-    assert calls == ["prepare", "setup fit", "teardown fit"] and run.datamodule.hparams.n == 8 and run.num_training_batches == 2
+    assert calls == ["prepare", "setup fit",
+                     "teardown fit"] and run.datamodule.hparams.n == 8 and run.num_training_batches == 2
     assert run.validate(datamodule=Data(), model=Line(), verbose=False)[0].keys() == {"val"}
     made = pl.LightningDataModule.from_datasets(TensorDataset(torch.ones(6, 3), torch.ones(6, 1)), batch_size=2)
     run = trainer()
@@ -265,8 +274,10 @@ def test_combined_loaders() -> None:
     assert [b for b, _, _ in CombinedLoader([long, short], "min_size")] == [[1, 7], [2, 8]]
     assert [b for b, _, _ in CombinedLoader([long, short], "max_size_cycle")] == [[1, 7], [2, 8], [3, 7]]
     assert [b for b, _, _ in CombinedLoader((long, short), "max_size")] == [(1, 7), (2, 8), (3, None)]
-    assert list(CombinedLoader({"a": long, "b": short}, "sequential")) == [(1, 0, 0), (2, 1, 0), (3, 2, 0), (7, 0, 1), (8, 1, 1)]
-    assert [len(CombinedLoader([long, short], mode)) for mode in ("min_size", "max_size_cycle", "max_size", "sequential")] == [2, 3, 3, 5]
+    assert list(CombinedLoader({"a": long, "b": short}, "sequential")) == [(1, 0, 0), (2, 1, 0), (3, 2, 0), (7, 0, 1),
+                                                                           (8, 1, 1)]
+    assert [len(CombinedLoader([long, short], mode)) for mode in ("min_size", "max_size_cycle", "max_size",
+                                                                  "sequential")] == [2, 3, 3, 5]
     limited = CombinedLoader([long, short], "sequential")
     limited.limits = [1, 5]
     assert [b for b, _, _ in limited] == [1, 7, 8] and len(limited) == 3
@@ -289,21 +300,32 @@ def test_loaders_are_asked_for_again() -> None:
 
 # --- the trainer ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("arguments", "match"), [
-    ({"accelerator": "gpu"}, "No supported gpu backend found.*accelerator='auto'"), ({"accelerator": "tpu"}, "XLAAccelerator.*not available"),
-    ({"devices": 2}, "pass devices=1"), ({"num_nodes": 2}, "pass devices=1"), ({"devices": 0}, "should be an int > 0"),
+    ({"accelerator": "gpu"}, "No supported gpu backend found.*accelerator='auto'"),
+    ({"accelerator": "tpu"}, "XLAAccelerator.*not available"), ({"devices": 2}, "pass devices=1"),
+    ({"num_nodes": 2}, "pass devices=1"), ({"devices": 0}, "should be an int > 0"),
     ({"devices": [0]}, "should be an int > 0"), ({"strategy": "fsdp"}, "needs several accelerators"),
-    ({"strategy": "deepspeed_stage_2"}, "needs several accelerators"), ({"precision": "transformer-engine"}, "needs NVIDIA's"),
-    ({"limit_val_batches": 1.5}, "invalid value 1.5 for limit_val_batches"), ({"limit_train_batches": -1}, "invalid value -1"),
-    ({"accumulate_grad_batches": 0}, "`accumulate_grad_batches` should be an int greater than 0"),
-    ({"gradient_clip_algorithm": "no"}, "Allowed algorithms"), ({"max_epochs": -2}, "`max_epochs` must be a non-negative integer or -1"),
-    ({"max_steps": -2}, "`max_steps` must be"), ({"max_time": "1:00"}, "DD:HH:MM:SS"), ({"check_val_every_n_epoch": 1.5}, "should be an integer"),
-    ({"check_val_every_n_epoch": None, "val_check_interval": 0.5}, "should be an integer when `check_val_every_n_epoch=None`"),
-    ({"profiler": "no"}, "can only be one of"), ({"profiler": "pytorch"}, "torch.profiler"), ({"callbacks": [3]}, "is no `Callback`"),
-    ({"callbacks": cb.ModelCheckpoint(), "enable_checkpointing": False}, "`enable_checkpointing=False` but found `ModelCheckpoint`"),
+    ({"strategy": "deepspeed_stage_2"}, "needs several accelerators"),
+    ({"precision": "transformer-engine"}, "needs NVIDIA's"),
+    ({"limit_val_batches": 1.5}, "invalid value 1.5 for limit_val_batches"),
+    ({"limit_train_batches": -1}, "invalid value -1"), ({"accumulate_grad_batches": 0}, "`accumulate_grad_batches`"
+                                                                                        " should be an int greater"
+                                                                                        " than 0"),
+    ({"gradient_clip_algorithm": "no"}, "Allowed algorithms"), ({"max_epochs": -2}, "`max_epochs` must be a"
+                                                                                    " non-negative integer or -1"),
+    ({"max_steps": -2}, "`max_steps` must be"), ({"max_time": "1:00"}, "DD:HH:MM:SS"),
+    ({"check_val_every_n_epoch": 1.5}, "should be an integer"),
+    ({"check_val_every_n_epoch": None, "val_check_interval": 0.5}, "should be an integer when"
+                                                                   " `check_val_every_n_epoch=None`"),
+    ({"profiler": "no"}, "can only be one of"), ({"profiler": "pytorch"}, "torch.profiler"),
+    ({"callbacks": [3]}, "is no `Callback`"), ({"callbacks": cb.ModelCheckpoint(), "enable_checkpointing": False},
+                                               "`enable_checkpointing=False` but found"
+                                                                         " `ModelCheckpoint`"),
     ({"callbacks": cb.TQDMProgressBar(), "enable_progress_bar": False}, "`enable_progress_bar=False` but found"),
     ({"callbacks": cb.GradientAccumulationScheduler({0: 2}), "accumulate_grad_batches": 2}, "You have set both"),
-    ({"strategy": FSDPStrategy()}, "needs several accelerators"), ({"strategy": SingleDeviceStrategy("cuda:0")}, "trains on its CPU"),
-    ({"deterministic": 3}, "should be True, False or 'warn'"), ({"barebones": True, "fast_dev_run": True}, "barebones=True, fast_dev_run"),
+    ({"strategy": FSDPStrategy()}, "needs several accelerators"),
+    ({"strategy": SingleDeviceStrategy("cuda:0")}, "trains on its CPU"),
+    ({"deterministic": 3}, "should be True, False or 'warn'"),
+    ({"barebones": True, "fast_dev_run": True}, "barebones=True, fast_dev_run"),
     ({"reload_dataloaders_every_n_epochs": -1}, "should be an int >= 0"), ({"fast_dev_run": -1}, "should be >= 0"),
     ({"model_registry": "x"}, "model registry"), ({"plugins": ["x"]}, "Found invalid type for plugin x"),
 ], ids=str)
@@ -313,9 +335,10 @@ def test_arguments_that_do_not_fit(arguments: dict[str, Any], match: str) -> Non
 
 
 @pytest.mark.parametrize(("arguments", "error", "match"), [
-    ({"accelerator": "abacus"}, ValueError, "invalid accelerator name"), ({"strategy": "no"}, ValueError, "invalid strategy name"),
-    ({"precision": "8"}, ValueError, "Precision '8' is invalid"), ({"gradient_clip_val": "1"}, TypeError, "should be an int or a float"),
-    ({"no_such": 1}, TypeError, "no_such"),
+    ({"accelerator": "abacus"}, ValueError, "invalid accelerator name"),
+    ({"strategy": "no"}, ValueError, "invalid strategy name"),
+    ({"precision": "8"}, ValueError, "Precision '8' is invalid"),
+    ({"gradient_clip_val": "1"}, TypeError, "should be an int or a float"), ({"no_such": 1}, TypeError, "no_such"),
 ])
 def test_names_that_do_not_exist(arguments: dict[str, Any], error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
@@ -323,7 +346,8 @@ def test_names_that_do_not_exist(arguments: dict[str, Any], error: type[Exceptio
 
 
 def test_modules_that_do_not_fit() -> None:
-    def fails(match: str, error: type[Exception] = MisconfigurationException, method: str = "fit", given: Any = None, **methods: Any) -> None:
+    def fails(match: str, error: type[Exception] = MisconfigurationException, method: str = "fit", given: Any = None,
+              **methods: Any) -> None:
         with pytest.raises(error, match=match):
             getattr(trainer(**(given or {})), method)(type("Module", (Line,), methods)(), loader())
     configure = lambda o: {"configure_optimizers": lambda self: o(torch.optim.SGD(self.parameters(), lr=0.1))}
@@ -339,17 +363,25 @@ def test_modules_that_do_not_fit() -> None:
     fails("No `configure_optimizers\\(\\)`", configure_optimizers=pl.LightningModule.configure_optimizers)
     fails("Unknown configuration for model optimizers", configure_optimizers=lambda self: 3)
     fails("only supported with manual optimization", RuntimeError, **configure(lambda o: [o, o]))
-    fails("must include a monitor", **configure(lambda o: {"optimizer": o, "lr_scheduler": scheduler.ReduceLROnPlateau(o)}))
-    fails('must have the key "scheduler"', **configure(lambda o: {"optimizer": o, "lr_scheduler": {"interval": "step"}}))
-    fails('must be "step" or "epoch"', **configure(lambda o: ([o], [{"scheduler": scheduler.StepLR(o, 1), "interval": "batch"}])))
+    fails("must include a monitor",
+          **configure(lambda o: {"optimizer": o, "lr_scheduler": scheduler.ReduceLROnPlateau(o)}))
+    fails('must have the key "scheduler"',
+          **configure(lambda o: {"optimizer": o, "lr_scheduler": {"interval": "step"}}))
+    fails('must be "step" or "epoch"', **configure(lambda o: ([o], [{"scheduler": scheduler.StepLR(o, 1),
+                                                                     "interval": "batch"}])))
     fails("attached with an optimizer that wasn't returned",
-          **configure(lambda o: ([o], [scheduler.StepLR(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), 1)])))
-    fails("metric no which is not available", **configure(lambda o: {"optimizer": o, "lr_scheduler": scheduler.ReduceLROnPlateau(o), "monitor": "no"}))
+          **configure(lambda o: ([o], [scheduler.StepLR(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0),
+                                                        1)])))
+    fails("metric no which is not available",
+          **configure(lambda o: {"optimizer": o, "lr_scheduler": scheduler.ReduceLROnPlateau(o), "monitor": "no"}))
     fails("'loss' key needs to be present", training_step=lambda self, batch, i: {"no": 1})
     fails("must return a Tensor, a dict, or None", training_step=lambda self, batch, i: 3)
-    fails("`gradient_clip_val=0.1`|gradient_clip_val=0.1", given={"gradient_clip_val": 0.1}, automatic_optimization=False)
-    fails("should only be called with manual optimization", training_step=lambda self, batch, i: self.manual_backward(self.layer.weight.sum()))
-    fails("has been removed in v2.0.0.*on_train_epoch_end", NotImplementedError, training_epoch_end=lambda self, outputs: None)
+    fails("`gradient_clip_val=0.1`|gradient_clip_val=0.1", given={"gradient_clip_val": 0.1},
+          automatic_optimization=False)
+    fails("should only be called with manual optimization", training_step=lambda self, batch,
+          i: self.manual_backward(self.layer.weight.sum()))
+    fails("has been removed in v2.0.0.*on_train_epoch_end", NotImplementedError, training_epoch_end=lambda self,
+          outputs: None)
     with pytest.raises(RuntimeError, match="no `dataloader_idx` argument"):
         trainer().validate(Line(), [loader(), loader()])
 
@@ -363,7 +395,8 @@ def test_a_step_that_gives_nothing_is_passed_over() -> None:
             return -1 if batch_idx == 3 else None
     model = Sometimes()
     seen = []
-    run = trainer(max_epochs=2, callbacks=cb.LambdaCallback(on_train_batch_end=lambda t, m, out, batch, i: seen.append((i, "loss" in out))))
+    run = trainer(max_epochs=2, callbacks=cb.LambdaCallback(on_train_batch_end=lambda t, m, out, batch,
+                                                            i: seen.append((i, "loss" in out))))
     run.fit(model, loader(24))
     assert seen == [(0, True), (1, False), (2, True)] * 2 and run.current_epoch == 2
 
@@ -387,7 +420,8 @@ def test_exceptions_leave_the_trainer_in_order(tmp_path: Path) -> None:
                 raise KeyError("broken")
             return super().training_step(batch, batch_idx)
     run = trainer(max_epochs=3, enable_checkpointing=True, callbacks=[
-        cb.LambdaCallback(on_exception=lambda t, m, e: seen.append(type(e).__name__)), cb.OnExceptionCheckpoint(tmp_path)])
+        cb.LambdaCallback(on_exception=lambda t, m, e: seen.append(type(e).__name__)),
+        cb.OnExceptionCheckpoint(tmp_path)])
     with pytest.raises(KeyError, match="broken"):
         run.fit(Breaks(), loader())
     assert seen == ["KeyError"] and run.state.status == "interrupted" and run.state.stage is None
@@ -415,7 +449,8 @@ def test_precisions() -> None:
     with pytest.warns(UserWarning, match="AMP with fp16 is not supported on CPU"):
         assert pl.Trainer(precision="16-mixed", **QUIET).precision == "bf16-mixed"
     f32, f64, bf16 = torch.float32, torch.float64, torch.bfloat16
-    assert kinds == {"32-true": (f32,) * 4, "64-true": (f64,) * 4, "bf16-mixed": (f32, f32, bf16, f32), "bf16-true": (bf16,) * 4}
+    assert kinds == {"32-true": (f32,) * 4, "64-true": (f64,) * 4, "bf16-mixed": (f32, f32, bf16, f32),
+                     "bf16-true": (bf16,) * 4}
     assert torch.get_default_dtype() == f32
 
 
@@ -467,7 +502,8 @@ def test_profiles(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 # --- callbacks -----------------------------------------------------------------------------------------------------
 def test_predictions_are_written_with_their_places() -> None:
     class Writer(cb.BasePredictionWriter):
-        def write_on_batch_end(self, trainer: Any, module: Any, prediction: Any, places: Any, batch: Any, batch_idx: int, which: int) -> None:
+        def write_on_batch_end(self, trainer: Any, module: Any, prediction: Any, places: Any, batch: Any,
+                               batch_idx: int, which: int) -> None:
             batches.append((places, len(prediction)))
 
         def write_on_epoch_end(self, trainer: Any, module: Any, predictions: Any, places: Any) -> None:
@@ -581,12 +617,15 @@ def test_plain_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
     trainer(max_epochs=5, enable_progress_bar=True).fit(Line(), loader())
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if line.startswith("Epoch")][-1] == "Epoch 4 2/2" and len(lines) < 5
-    trainer(max_epochs=1, callbacks=[cb.TQDMProgressBar(refresh_rate=0)], enable_progress_bar=True).fit(Line(), loader())
+    trainer(max_epochs=1, callbacks=[cb.TQDMProgressBar(refresh_rate=0)], enable_progress_bar=True).fit(
+        Line(), loader()
+    )
     assert "Epoch" not in capsys.readouterr().err
 
 
 def test_logging_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No number is read in 200 steps whose values are logged in every way, but those that the loggers are due and the bar shows."""
+    """No number is read in 200 steps whose values are logged in every way, but those that the loggers are due and the
+    bar shows."""
     class Logs(Line):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             loss = super().training_step(batch, batch_idx)
@@ -600,7 +639,8 @@ def test_logging_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer(enable_progress_bar=True)
     run.fit(Logs(rate=1e-9), loader(200, 1))
     assert run.global_step == 200 and 0 < len(read) < 30
-    assert run.callback_metrics["both_epoch"].item() == pytest.approx(run.callback_metrics["sum"].item() / 200, rel=1e-5)
+    assert run.callback_metrics["both_epoch"].item() == pytest.approx(run.callback_metrics["sum"].item() / 200,
+                                                                      rel=1e-5)
 
 
 class Sized(Line):
@@ -639,7 +679,10 @@ def test_batch_sizes_that_fit(method: str, mode: str, found: int) -> None:
     getattr(run, method)(model)
     assert model.batch_size == found and model.tried[-1] == (80 % found or found)
     if method == "fit":
-        assert run.global_step == -(-80 // found) and int(run.optimizers[0].state[model.layer.weight]["step"]) == run.global_step
+        assert (
+            run.global_step == -(-80 // found)
+            and int(run.optimizers[0].state[model.layer.weight]["step"]) == run.global_step
+        )
     with pytest.raises(MisconfigurationException, match="Field no not found"):
         Tuner(trainer()).scale_batch_size(model, method=method, batch_arg_name="no")
 
@@ -673,15 +716,17 @@ def test_csv_files(tmp_path: Path) -> None:
         def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
             self.log("train", outputs["loss"])
     logger = CSVLogger(tmp_path, name="runs")
-    run = pl.Trainer(logger=logger, max_epochs=2, log_every_n_steps=1, enable_progress_bar=False, enable_model_summary=False)
+    run = pl.Trainer(logger=logger, max_epochs=2, log_every_n_steps=1, enable_progress_bar=False,
+                     enable_model_summary=False)
     run.fit(Logs(rate=0.02), loader(), loader())
     folder = tmp_path / "runs" / "version_0"
-    assert sorted(p.name for p in folder.iterdir()) == ["checkpoints", "hparams.yaml", "metrics.csv"] and run.log_dir == str(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoints", "hparams.yaml",
+                                                        "metrics.csv"] and run.log_dir == str(folder)
     assert (folder / "hparams.yaml").read_text() == "width: 3\nrate: 0.02\n"
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert [(row["epoch"], row["step"], bool(row["train"]), bool(row["val"])) for row in rows] == [
-        ("0", "0", True, False), ("0", "1", True, False), ("0", "1", False, True), ("1", "2", True, False), ("1", "3", True, False),
-        ("1", "3", False, True)]
+        ("0", "0", True, False), ("0", "1", True, False), ("0", "1", False, True), ("1", "2", True, False),
+        ("1", "3", True, False), ("1", "3", False, True)]
     assert CSVLogger(tmp_path, name="runs").version == 1
 
 
@@ -727,7 +772,8 @@ assert Same is CSVLogger and issubclass(lightning.LightningModule, torch.nn.Modu
 assert Trainer(strategy=DDPStrategy(), logger=False).world_size == 1
 print(lightning.__version__, lightning.seed_everything(3, verbose=False))
 """
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True,
+                          check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{pl.__version__} 3\n"
 

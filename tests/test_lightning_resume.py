@@ -1,4 +1,5 @@
-"""A Trainer goes on from a checkpoint as if it had never stopped: every bit is the same, wherever the checkpoint was written."""
+"""A Trainer goes on from a checkpoint as if it had never stopped: every bit is the same, wherever the checkpoint was
+written."""
 
 from __future__ import annotations
 
@@ -74,9 +75,11 @@ class Model(pl.LightningModule):
         optimizer = torch.optim.Adam(self.parameters(), lr=0.05)
         lr = torch.optim.lr_scheduler
         if self.hparams.schedule == "plateau":
-            return {"optimizer": optimizer, "lr_scheduler": lr.ReduceLROnPlateau(optimizer, patience=0, factor=0.5), "monitor": "val"}
+            return {"optimizer": optimizer, "lr_scheduler": lr.ReduceLROnPlateau(optimizer, patience=0, factor=0.5),
+                    "monitor": "val"}
         if self.hparams.schedule == "plateau each step":
-            scheduler = {"scheduler": lr.ReduceLROnPlateau(optimizer, patience=0, factor=0.9), "monitor": "train_step", "interval": "step"}
+            scheduler = {"scheduler": lr.ReduceLROnPlateau(optimizer, patience=0, factor=0.9), "monitor": "train_step",
+                         "interval": "step"}
             return {"optimizer": optimizer, "lr_scheduler": scheduler}
         return [optimizer], [{"scheduler": lr.OneCycleLR(optimizer, 0.1, total_steps=48), "interval": "step"}]
 
@@ -103,12 +106,15 @@ def fit(model: Any, data: Any, path: Any = None, **arguments: Any) -> pl.Trainer
 
 
 def state(trainer: Any, model: Any) -> Any:
-    return content([model.state_dict(), [o.state_dict() for o in trainer.optimizers], [c.scheduler.state_dict() for c in trainer.lr_scheduler_configs],
-                    trainer.global_step, trainer.current_epoch])
+    return content([model.state_dict(), [o.state_dict() for o in trainer.optimizers],
+                    [c.scheduler.state_dict() for c in trainer.lr_scheduler_configs], trainer.global_step,
+                    trainer.current_epoch])
 
 
-def compare(tmp_path: Path, at: Any, model: dict[str, Any] | None = None, data: dict[str, Any] | None = None, **arguments: Any) -> None:
-    """Fit at once, writing a checkpoint where `at` says; then fit from it with other seeds and weights: the same from there on."""
+def compare(tmp_path: Path, at: Any, model: dict[str, Any] | None = None, data: dict[str, Any] | None = None,
+            **arguments: Any) -> None:
+    """Fit at once, writing a checkpoint where `at` says; then fit from it with other seeds and weights: the same from
+    there on."""
     path, written = tmp_path / "at.ckpt", []
 
     def save(hook: str) -> Any:
@@ -119,7 +125,8 @@ def compare(tmp_path: Path, at: Any, model: dict[str, Any] | None = None, data: 
         return {hook: run}
     pl.seed_everything(1, verbose=False)
     whole = Model(**(model or {}))
-    one = fit(whole, loaders(**(data or {})), callbacks=[LambdaCallback(**save(at[0])), *arguments.pop("more", [])], **arguments)
+    one = fit(whole, loaders(**(data or {})), callbacks=[LambdaCallback(**save(at[0])), *arguments.pop("more", [])],
+              **arguments)
     assert written, "no checkpoint was written"
     pl.seed_everything(2, verbose=False)
     rest = Model(**(model or {}))
@@ -129,8 +136,9 @@ def compare(tmp_path: Path, at: Any, model: dict[str, Any] | None = None, data: 
     assert None not in whole.epochs and rest.epochs == whole.epochs[len(whole.epochs) - len(rest.epochs):]
 
 
-PLACES = {"end of an epoch": ("on_train_epoch_end", 12), "amid an epoch": ("on_train_batch_end", 9), "last batch": ("on_train_batch_end", 12),
-          "end of validation": ("on_validation_end", 12), "first batch": ("on_train_batch_end", 1), "start of an epoch": ("on_train_epoch_start", 12),
+PLACES = {"end of an epoch": ("on_train_epoch_end", 12), "amid an epoch": ("on_train_batch_end", 9),
+          "last batch": ("on_train_batch_end", 12), "end of validation": ("on_validation_end", 12),
+          "first batch": ("on_train_batch_end", 1), "start of an epoch": ("on_train_epoch_start", 12),
           "start": ("on_train_start", 0)}
 
 
@@ -140,17 +148,31 @@ def test_wherever_the_checkpoint_is_written(place: str, schedule: str, tmp_path:
     compare(tmp_path, PLACES[place], {"schedule": schedule})
 
 
-@pytest.mark.parametrize("case", [
-    {"data": {"workers": 2}}, {"data": {"stream": True}}, {"model": {"manual": True}}, {"model": {"schedule": "plateau each step"}},
-    {"val_check_interval": 3}, {"val_check_interval": 3, "at": ("on_validation_end", 9)}, {"check_val_every_n_epoch": 2, "model": {"schedule": "one cycle"}},
-    {"precision": "64-true"}, {"precision": "bf16-mixed"}, {"gradient_clip_val": 0.1}, {"limit_train_batches": 5, "at": ("on_train_batch_end", 10)},
-    {"num_sanity_val_steps": 0}, {"accumulate_grad_batches": 2, "at": ("on_train_batch_end", 5)},
-], ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"data": {"workers": 2}},
+        {"data": {"stream": True}},
+        {"model": {"manual": True}},
+        {"model": {"schedule": "plateau each step"}},
+        {"val_check_interval": 3},
+        {"val_check_interval": 3, "at": ("on_validation_end", 9)},
+        {"check_val_every_n_epoch": 2, "model": {"schedule": "one cycle"}},
+        {"precision": "64-true"},
+        {"precision": "bf16-mixed"},
+        {"gradient_clip_val": 0.1},
+        {"limit_train_batches": 5, "at": ("on_train_batch_end", 10)},
+        {"num_sanity_val_steps": 0},
+        {"accumulate_grad_batches": 2, "at": ("on_train_batch_end", 5)},
+    ],
+    ids=str,
+)
 def test_with_other_settings(case: dict[str, Any], tmp_path: Path) -> None:
     compare(tmp_path, **{"at": ("on_train_batch_end", 9), **case})
 
 
-@pytest.mark.parametrize("first", [{"max_epochs": 2}, {"max_epochs": -1, "max_steps": 12}, {"max_epochs": 4, "max_steps": 9}], ids=str)
+@pytest.mark.parametrize("first", [{"max_epochs": 2}, {"max_epochs": -1, "max_steps": 12},
+                                   {"max_epochs": 4, "max_steps": 9}], ids=str)
 def test_two_fits_are_one(first: dict[str, Any], tmp_path: Path) -> None:
     """Two epochs and two more, or steps that end amid an epoch, with the checkpoint of ModelCheckpoint."""
     pl.seed_everything(1, verbose=False)
@@ -173,7 +195,8 @@ def test_the_last_checkpoint_by_name(tmp_path: Path) -> None:
     pl.seed_everything(1, verbose=False)
     model = Model()
     saving = {"enable_checkpointing": True, "default_root_dir": tmp_path}
-    fit(model, loaders(), callbacks=[ModelCheckpoint(dirpath=tmp_path / "kept", save_last=True)], max_epochs=2, **saving)
+    fit(model, loaders(), callbacks=[ModelCheckpoint(dirpath=tmp_path / "kept", save_last=True)], max_epochs=2,
+        **saving)
     rest = Model()
     two = fit(rest, loaders(), "last", callbacks=[ModelCheckpoint(dirpath=tmp_path / "kept", save_last=True)], **saving)
     assert state(one, whole) == state(two, rest)
@@ -182,7 +205,8 @@ def test_the_last_checkpoint_by_name(tmp_path: Path) -> None:
 def test_callbacks_go_on(tmp_path: Path) -> None:
     """EarlyStopping counts on, and weights are averaged on."""
     def callbacks() -> list[Any]:
-        return [EarlyStopping("val", patience=7), StochasticWeightAveraging(0.02, swa_epoch_start=2, annealing_epochs=3)]
+        return [EarlyStopping("val", patience=7), StochasticWeightAveraging(0.02, swa_epoch_start=2,
+                                                                            annealing_epochs=3)]
 
     def new() -> Any:
         model = Model("one cycle")
@@ -204,14 +228,23 @@ def test_callbacks_go_on(tmp_path: Path) -> None:
 def test_a_checkpoint_of_lightning_is_gone_on_from(tmp_path: Path) -> None:
     """Without what rushlight adds, the place is found by the counters; random numbers are those of now."""
     model = Model()
-    trainer = fit(model, loaders(), callbacks=[LambdaCallback(on_train_batch_end=lambda t, m, *a: t.save_checkpoint(tmp_path / f"{t.global_step}.ckpt"))])
+    trainer = fit(
+        model,
+        loaders(),
+        callbacks=[
+            LambdaCallback(on_train_batch_end=lambda t, m, *a: t.save_checkpoint(tmp_path / f"{t.global_step}.ckpt"))
+        ],
+    )
     for step in (9, 12, 24):
         checkpoint = torch.load(tmp_path / f"{step}.ckpt", weights_only=False)
         del checkpoint["rushlight"]
         torch.save(checkpoint, tmp_path / "theirs.ckpt")
         rest = Model()
         again = fit(rest, loaders(), tmp_path / "theirs.ckpt")
-        assert len(rest.losses) == 24 - step and (again.global_step, again.current_epoch) == (24, 4) == (trainer.global_step, trainer.current_epoch)
+        assert len(rest.losses) == 24 - step and (again.global_step, again.current_epoch) == (24, 4) == (
+            trainer.global_step,
+            trainer.current_epoch,
+        )
 
 
 def test_no_training_from_weights_alone(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""torch.utils.tensorboard.SummaryWriter and TensorBoardLogger write event files that TensorBoard's own format describes."""
+"""torch.utils.tensorboard.SummaryWriter and TensorBoardLogger write event files that TensorBoard's own format
+describes."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def events(folder: Path) -> dict[str, list[Any]]:
             data = data[16 + size:]
             for value in event.summary.value:
                 kind = value.WhichOneof("value")
-                found.setdefault(value.tag, []).append((event.step, value.simple_value if kind == "simple_value" else kind))
+                found.setdefault(value.tag,
+                                 []).append((event.step, value.simple_value if kind == "simple_value" else kind))
     return found
 
 
@@ -75,10 +77,13 @@ def test_the_logger(tmp_path: Path) -> None:
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.parameters(), lr=self.hparams.rate)
     logger = TensorBoardLogger(tmp_path, name="tb", prefix="p")
-    trainer = pl.Trainer(max_epochs=2, logger=logger, log_every_n_steps=2, enable_progress_bar=False, enable_model_summary=False)
+    trainer = pl.Trainer(max_epochs=2, logger=logger, log_every_n_steps=2, enable_progress_bar=False,
+                         enable_model_summary=False)
     trainer.fit(Model(), torch.utils.data.DataLoader(torch.randn(8, 2), batch_size=2))
     folder = tmp_path / "tb" / "version_0"
-    assert logger.log_dir == str(folder) and trainer.checkpoint_callback.best_model_path.startswith(str(folder / "checkpoints"))
+    assert logger.log_dir == str(folder) and trainer.checkpoint_callback.best_model_path.startswith(
+        str(folder / "checkpoints")
+    )
     assert (folder / "hparams.yaml").read_text() == "rate: 0.1\n"
     found = events(folder)
     assert [step for step, _ in found["p-loss_step"]] == [1, 3, 5, 7]
@@ -87,7 +92,9 @@ def test_the_logger(tmp_path: Path) -> None:
     logger.log_hyperparams({"deep": {"a": 1}}, {"score": 0.5})
     logger.finalize("success")
     again = events(folder)
-    assert again["p-score"] == [(0, 0.5)] and again["p-loss_step"] == found["p-loss_step"], "a new file took the place of the first"
+    assert again["p-score"] == [(0, 0.5)] and again["p-loss_step"] == found["p-loss_step"], (
+        "a new file took the place of the first"
+    )
 
 
 def test_the_default_logger_and_the_name(tmp_path: Path) -> None:
@@ -97,7 +104,8 @@ from torch.utils.tensorboard import SummaryWriter
 trainer = lightning.Trainer(default_root_dir={str(tmp_path)!r}, accelerator="cpu")
 print(type(trainer.logger).__name__, SummaryWriter.__module__)
 """
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True,
+                          check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["TensorBoardLogger", "rushlight.utils.tensorboard"]
 

@@ -74,6 +74,11 @@ CONFIGS = {
     "default": lambda q: q.default_qconfig, "moving": lambda q: q.QConfig(q.MovingAverageMinMaxObserver, q.default_per_channel_weight_observer)}
 
 
+def test_signed_activations():
+    net, _, small, x = calibrated(rl, lambda q: q.default_per_channel_symmetric_qnnpack_qconfig)
+    assert small.conv(small.quant(x)).dtype is rl.qint8 and np.abs(small(x).numpy() - net(x).detach().numpy()).max() < 8 * small.fc.scale
+
+
 def state(net):
     found = {}
     for k, v in net.state_dict().items():
@@ -195,10 +200,12 @@ def test_training_with_fake_quantization():
             assert np.abs(done(x).numpy() - ready(x).numpy()).max() < 0.2
         losses.append(run)
     assert losses[1][-1] < 0.8 * losses[1][0]
-    assert np.allclose(*losses, rtol=0.02)
+    assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-5)  # later steps may round a number the other way
+    assert np.allclose(*losses, rtol=1e-2)
 
 
 OBSERVERS = [("MinMaxObserver", {}), ("MinMaxObserver", {"dtype": "qint8", "qscheme": "per_tensor_symmetric"}), ("MinMaxObserver", {"reduce_range": True}),
+             ("MinMaxObserver", {"reduce_range": True, "quant_min": 0, "quant_max": 255}),
              ("MinMaxObserver", {"quant_min": 0, "quant_max": 100, "qscheme": "per_tensor_symmetric"}), ("MovingAverageMinMaxObserver", {}),
              ("PerChannelMinMaxObserver", {}), ("PerChannelMinMaxObserver", {"ch_axis": 1, "dtype": "qint8", "qscheme": "per_channel_symmetric"}),
              ("PerChannelMinMaxObserver", {"qscheme": "per_channel_affine_float_qparams"}), ("MovingAveragePerChannelMinMaxObserver", {}),
@@ -272,7 +279,7 @@ def test_tracing_gives_what_modules_give():
 def test_training_by_tracing():
     rl.manual_seed(0)
     net = rl.nn.Sequential(rl.nn.Conv2d(1, 4, 3), rl.nn.BatchNorm2d(4), rl.nn.ReLU(), rl.nn.Flatten(), rl.nn.Linear(64, 3))
-    ready = quantize_fx.prepare_qat_fx(net.train(), rl.ao.quantization.get_default_qat_qconfig_mapping("x86"))
+    ready = quantize_fx.prepare_qat_fx(net.train(), rl.ao.quantization.get_default_qat_qconfig_mapping("onednn"))
     x, t = rl.randn(16, 1, 6, 6), rl.randint(0, 3, (16,))
     optimizer, losses = rl.optim.Adam(ready.parameters(), 0.02), []
     for _ in range(20):

@@ -96,6 +96,27 @@ def test_weights_from_a_real_file_and_outputs(name: str) -> None:
         np.testing.assert_allclose(ours[key].numpy(), value.numpy(), atol=1e-4 * float(value.abs().max()), rtol=1e-4)
 
 
+DETECTION = [name for name in ALL if ".detection." in models.get_model_builder(name).__module__]
+
+
+@pytest.mark.parametrize("name", DETECTION if os.environ.get("RUSHLIGHT_ALL_MODELS") else ["ssdlite320_mobilenet_v3_large"])
+def test_detection_weights_from_a_real_file(name: str) -> None:
+    """Into the network and out again, and what its backbone makes of a picture; whole networks are compared on a small backbone."""
+    mine, theirs = pair(name)
+    fill(theirs)
+    mine.load_state_dict(rl.load(as_file(theirs.state_dict())), strict=True)
+    back = io.BytesIO()
+    rl.save(mine.state_dict(), back)
+    assert_same_state(torch.load(io.BytesIO(back.getbuffer()), weights_only=True), theirs.state_dict())
+    size = (300, 300) if name == "ssd300_vgg16" else (160, 128)
+    x = np.random.default_rng(1).standard_normal((1, 3, *size)).astype(np.float32)
+    with rl.no_grad(), torch.no_grad():
+        found, expected = mine.backbone(rl.tensor(x)), theirs.backbone(torch.from_numpy(x))
+    assert list(found) == list(expected)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key].numpy(), value.numpy(), atol=1e-4 * float(value.abs().max()), rtol=1e-4)
+
+
 def modules_pair(name: str) -> tuple[Any, Any]:
     """A module of models in both libraries."""
     from importlib import import_module

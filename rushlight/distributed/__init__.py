@@ -32,7 +32,7 @@ def __getattr__(name: str) -> Any:
     if name in ("DeviceMesh", "init_device_mesh"):
         return getattr(importlib.import_module("rushlight.distributed.device_mesh"), name)
     if name in ("algorithms", "checkpoint", "data_parallel", "collectives", "groups", "store", "distributed_c10d", "device_mesh", "tensor", "_tensor", "fsdp",
-                "_composable", "rpc", "run", "nn", "optim", "autograd", "launch", "elastic"):
+                "_composable", "rpc", "run", "nn", "optim", "autograd", "launch"):
         return importlib.import_module(f"rushlight.distributed.{name}")
     raise AttributeError(f"module 'rushlight.distributed' has no attribute {name!r}; rushlight does not provide torch.distributed.{name}")
 

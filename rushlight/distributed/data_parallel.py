@@ -32,6 +32,12 @@ class DistributedDataParallel(Module):
                  gradient_as_bucket_view: bool = False, static_graph: bool = False, delay_all_reduce_named_params: Any = None,
                  param_to_hook_all_reduce: Any = None, mixed_precision: Any = None, device_mesh: Any = None, skip_all_reduce_unused_params: bool = False):
         super().__init__()
+        if device_mesh is not None:
+            if process_group is not None:
+                raise RuntimeError("Cannot specify both process_group and device_mesh arguments.")
+            if device_mesh.ndim != 1:
+                raise RuntimeError(f"Only 1D device mesh is supported, but got {device_mesh}.")
+            process_group = device_mesh.get_group(0)
         self.process_group = member(process_group)
         chosen = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
         if not chosen:
@@ -39,16 +45,16 @@ class DistributedDataParallel(Module):
         if device_ids or output_device is not None:
             raise ValueError("DistributedDataParallel device_ids and output_device arguments only work with single-device/multiple-device GPU modules or CPU "
                              f"modules, but got device_ids {device_ids}, output_device {output_device}, and module parameters {{device(type='cpu')}}.")
-        if mixed_precision is not None or device_mesh is not None:
-            raise NotImplementedError("DistributedDataParallel: mixed_precision and device_mesh are not there; use torch.autocast inside the module, "
-                                      "and process_group")
+        if mixed_precision is not None:
+            raise NotImplementedError("DistributedDataParallel: mixed_precision is not there; use torch.autocast inside the module")
         self.module, self.device_ids, self.output_device, self.dim = module, None, None, dim
         self.broadcast_buffers, self.find_unused_parameters, self.static_graph = broadcast_buffers, find_unused_parameters, static_graph
         self.bucket_bytes_cap = int((25 if bucket_cap_mb is None else bucket_cap_mb) * 1024 * 1024)
         self.gradient_as_bucket_view, self.require_backward_grad_sync = gradient_as_bucket_view, True
         self._chosen, self._waiting, self._missing = chosen, False, []  # type: ignore[var-annotated]
         self._comm_hook: Any = None
-        self.__dict__["_join"], self._working = None, None  # see distributed.algorithms.join
+        self.__dict__["_join"] = None
+        self._working: int | None = None  # see distributed.algorithms.join
         if init_sync:
             for t in (*module.parameters(), *module.buffers()):
                 self._from_first(t)
@@ -126,8 +132,8 @@ class DistributedDataParallel(Module):
     @property
     def join_device(self) -> Any:
         """The CPU."""
-        from rushlight import device
-        return device("cpu")
+        import rushlight as rl
+        return rl.device("cpu")
 
     @property
     def join_process_group(self) -> Any:

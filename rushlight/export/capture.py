@@ -100,6 +100,7 @@ class Capture(TorchFunctionMode):
         root = program if isinstance(program, Module) else owner if isinstance(owner, Module) else None
         self.program, self.graph, self.root, self.on_read = program, Graph(), root, on_read
         self.constants: dict[str, Tensor] = {}
+        self.done = False
         self.guards: list[Any] = []
         self.aliased: list[tuple[Node, str]] = []  # reads of a tensor after its memory was written through another one
         self.path: list[tuple[str, str]] = []  # the modules that run, outermost first: (name, class)
@@ -308,6 +309,7 @@ class Capture(TorchFunctionMode):
                 yield
         finally:
             RUNNING.remove(self)
+            self.done = True
             Module.__call__, Storage.__init__ = call, make  # type: ignore[method-assign]
             put_back()
 

@@ -8,6 +8,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from rushlight.ir.graph import SCALARS
+
 ARITHMETIC = ("add", "sub", "mul", "floordiv", "truediv", "mod", "pow")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
@@ -48,8 +50,8 @@ def plain(x: Any) -> Any:
 
 
 def traced(value: Any, capture: Any, make: Callable[[], Any]) -> Any:
-    """A number that the node of make() computes; booleans and complex numbers stay plain."""
-    if type(value) not in (int, float):
+    """A number that the node of make() computes; plain where it is no int or float, and after the capture."""
+    if type(value) not in (int, float) or capture.done:
         return value
     out = (TracedInt if type(value) is int else TracedFloat)(value)
     out._capture, out._make, out._node = capture, make, None
@@ -86,12 +88,14 @@ def _comparison(function: Any) -> Callable[[Any, Any], Any]:
         if not isinstance(other, (int, float)):
             return NotImplemented
         value = function(plain(self), plain(other))
-        self._capture.guards.append((function, self, other, value))
+        if not self._capture.done:
+            self._capture.guards.append((function, self, other, value))
         return value
 
     return method
 
 
+SCALARS[TracedInt], SCALARS[TracedFloat] = SCALARS[int], SCALARS[float]  # a program may keep one beyond the capture
 for _kind in (TracedInt, TracedFloat):
     for _name in ARITHMETIC:
         setattr(_kind, f"__{_name}__", _binary(getattr(operator, _name), False))

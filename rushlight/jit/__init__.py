@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from rushlight.jit.archive import load, save
 from rushlight.jit.scripted import RecursiveScriptModule, ScriptFunction, ScriptModule, TracerWarning
 from rushlight.jit.traced import LoadedModule, TopLevelTracedModule, Traced, TracedFunction
 
@@ -186,6 +185,26 @@ def freeze(mod: Any, preserved_attrs: Any = None, optimize_numerics: bool = True
 def optimize_for_inference(mod: Any, other_methods: Any = None) -> Any:
     """The module; graphs are fused when plans are built."""
     return mod
+
+
+def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
+    """Write a traced or scripted module or function to a path or file, so that `load` needs none of the classes that defined it.
+
+    ``_extra_files`` are texts or bytes kept beside it. A traced module is its graph; a scripted one is the source of its
+    methods, in a part of Python without imports, classes, try, properties and super(). AttributeError for modules that are
+    neither; RuntimeError for what cannot be written.
+    """
+    from rushlight.jit import archive
+    archive.save(m, f, _extra_files)
+
+
+def load(f: Any, map_location: Any = None, _extra_files: dict[str, Any] | None = None, _restore_shapes: bool = False) -> Any:
+    """The module that `save` wrote; ``_extra_files`` is filled with the files that it names (as bytes).
+
+    ValueError where there is no file, RuntimeError for other files (PyTorch's own archives among them) and for damaged ones.
+    """
+    from rushlight.jit import archive
+    return archive.load(f, map_location, _extra_files, _restore_shapes)
 
 
 def enable_onednn_fusion(enabled: bool) -> None:

@@ -47,6 +47,7 @@ METHODS: dict[type, tuple[str, ...]] = {
     bool: (),
     slice: ("start", "stop", "step"),
 }
+RECORDS = ("finfo", "iinfo", "device")  # plain facts
 OF_MODULES = ("training", "forward", "weight", "bias", "flatten_parameters", "values", "keys", "items")
 BUILTINS: dict[str, Any] = {
     f.__name__: f
@@ -180,11 +181,7 @@ def get(x: Any, name: str) -> Any:
             return getattr(x, name)
     elif isinstance(x, tuple) and name in (getattr(x, "_fields", None) or ()) or name in METHODS.get(type(x), ()):
         return getattr(x, name)
-    elif (
-        type(x).__module__ == "rushlight.return_types"
-        or type(x).__name__ in ("finfo", "iinfo", "device")
-        and not name.startswith("_")
-    ):
+    elif not name.startswith("_") and (type(x).__module__ == "rushlight.return_types" or type(x).__name__ in RECORDS):
         return getattr(x, name)
     raise LanguageError(
         f"attribute {name!r} of a value of type {type(x).__name__} is not available to scripted modules in files"
@@ -250,6 +247,8 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:  # noqa: N802
+        if node.name.startswith(("__", HELPERS)):
+            raise LanguageError(f"line {node.lineno}: the name {node.name!r}")
         node.returns, node.decorator_list = None, []
         return self.generic_visit(node)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rushlight.export.captured import Captured
 from rushlight.jit.scripted import RecursiveScriptModule, ScriptFunction, ScriptModule
 from rushlight.nn import Module
+
+if TYPE_CHECKING:  # importing it switches the __torch_function__ protocol on
+    from rushlight.export.captured import Captured
 
 
 class Traced:

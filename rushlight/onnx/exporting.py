@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import re
 import warnings
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from rushlight.export.dynamic import Size, Sizes, capture_dynamic
 from rushlight.export.exported_program import ExportedProgram
 from rushlight.nn import Module
 from rushlight.onnx.errors import OnnxExporterError
+from rushlight.onnx.modes import OperatorExportTypes, TrainingMode, exporting
 from rushlight.onnx.program import ONNXProgram
 from rushlight.tensor.core import Tensor
 from rushlight.utils._pytree import tree_flatten
@@ -23,34 +23,7 @@ OPSETS = range(13, 24)
 DEFAULT_OPSET = 20
 
 
-class TrainingMode(enum.IntEnum):
-    """The mode in which a model is exported."""
-
-    EVAL = 0
-    PRESERVE = 1
-    TRAINING = 2
-
-
-class OperatorExportTypes(enum.IntEnum):
-    """How operations without a rule are treated; ONNX (an error) is the one that exists here."""
-
-    ONNX = 0
-    ONNX_ATEN = 1
-    ONNX_ATEN_FALLBACK = 2
-    ONNX_FALLTHROUGH = 3
-
-
-_exporting = [False]
 _custom: dict[str, Any] = {}
-
-
-def is_in_onnx_export() -> bool:
-    """Whether `export` is running the model.
-
-    >>> is_in_onnx_export()
-    False
-    """
-    return _exporting[0]
 
 
 def register_custom_op_symbolic(symbolic_name: str, symbolic_fn: Any, opset_version: int = 1) -> None:
@@ -76,11 +49,11 @@ def select_model_mode_for_export(model: Any, mode: TrainingMode) -> Iterator[Non
     if before and mode != TrainingMode.PRESERVE:
         for m in model.modules():
             m.training = mode == TrainingMode.TRAINING
-    _exporting[0] = True
+    exporting[0] = True
     try:
         yield
     finally:
-        _exporting[0] = False
+        exporting[0] = False
         for m, was in before:
             m.training = was
 

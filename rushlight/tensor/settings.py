@@ -112,7 +112,7 @@ class iinfo:  # noqa: N801
     """Limits of an integer dtype: bits, max, min."""
 
     def __init__(self, type: DType):  # noqa: A002
-        if _dtype("iinfo", type).kind not in "iu":
+        if _dtype("iinfo", type).kind not in "iuq":
             raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'")
         info = np.iinfo(type.numpy)
         self.bits, self.max, self.min, self.dtype = info.bits, int(info.max), int(info.min), type.name

@@ -10,7 +10,8 @@ try:
     import tensorboardX
     from tensorboardX.summary import hparams
 except ImportError:
-    raise ModuleNotFoundError("torch.utils.tensorboard needs tensorboardX: pip install 'rushlight[tensorboard]'", name="tensorboardX") from None
+    raise ModuleNotFoundError("torch.utils.tensorboard needs tensorboardX: pip install 'rushlight[tensorboard]'",
+                              name="tensorboardX") from None
 
 from rushlight.tensor.core import Tensor
 
@@ -42,10 +43,11 @@ class SummaryWriter(tensorboardX.SummaryWriter):  # type: ignore[misc]
     RuntimeError for add_graph, which needs PyTorch's own traces.
     """
 
-    def __init__(self, log_dir: Any = None, comment: str = "", purge_step: int | None = None, max_queue: int = 10, flush_secs: int = 120,
-                 filename_suffix: str = ""):
-        super().__init__(logdir=None if log_dir is None else str(log_dir), comment=comment, purge_step=purge_step, max_queue=max_queue,
-                         flush_secs=flush_secs, filename_suffix=f".{os.getpid()}.{next(_files)}{filename_suffix}")
+    def __init__(self, log_dir: Any = None, comment: str = "", purge_step: int | None = None, max_queue: int = 10,
+                 flush_secs: int = 120, filename_suffix: str = ""):
+        super().__init__(logdir=None if log_dir is None else str(log_dir), comment=comment, purge_step=purge_step,
+                         max_queue=max_queue, flush_secs=flush_secs,
+                         filename_suffix=f".{os.getpid()}.{next(_files)}{filename_suffix}")
 
     def get_logdir(self) -> str:
         """The folder."""
@@ -56,12 +58,13 @@ class SummaryWriter(tensorboardX.SummaryWriter):  # type: ignore[misc]
         """The folder."""
         return str(self.logdir)
 
-    def add_scalar(self, tag: str, scalar_value: Any, global_step: Any = None, walltime: Any = None, new_style: bool = False,
-                   double_precision: bool = False) -> None:
+    def add_scalar(self, tag: str, scalar_value: Any, global_step: Any = None, walltime: Any = None,
+                   new_style: bool = False, double_precision: bool = False) -> None:
         """One number."""
         super().add_scalar(tag, _number(scalar_value), global_step, walltime)
 
-    def add_scalars(self, main_tag: str, tag_scalar_dict: dict[str, Any], global_step: Any = None, walltime: Any = None) -> None:
+    def add_scalars(self, main_tag: str, tag_scalar_dict: dict[str, Any], global_step: Any = None,
+                    walltime: Any = None) -> None:
         """Several numbers in one diagram."""
         super().add_scalars(main_tag, {k: _number(v) for k, v in tag_scalar_dict.items()}, global_step, walltime)
 
@@ -78,7 +81,8 @@ class SummaryWriter(tensorboardX.SummaryWriter):  # type: ignore[misc]
         for tag, value in values.items():
             self.add_scalar(tag, value, global_step)
 
-    def add_graph(self, model: Any, input_to_model: Any = None, verbose: bool = False, use_strict_trace: bool = True) -> None:
+    def add_graph(self, model: Any, input_to_model: Any = None, verbose: bool = False,
+                  use_strict_trace: bool = True) -> None:
         """Not available: RuntimeError."""
         raise RuntimeError("SummaryWriter.add_graph is not provided; `print(model)` or ModelSummary shows its parts")
 
@@ -96,8 +100,8 @@ def _with_arrays(name: str) -> Any:
     return wrapped
 
 
-for _name in ("add_histogram", "add_histogram_raw", "add_image", "add_images", "add_image_with_boxes", "add_video", "add_audio", "add_embedding",
-              "add_pr_curve", "add_pr_curve_raw", "add_mesh", "add_figure"):
+for _name in ("add_histogram", "add_histogram_raw", "add_image", "add_images", "add_image_with_boxes", "add_video",
+              "add_audio", "add_embedding", "add_pr_curve", "add_pr_curve_raw", "add_mesh", "add_figure"):
     setattr(SummaryWriter, _name, _with_arrays(_name))
 
 FileWriter = tensorboardX.FileWriter

@@ -132,6 +132,15 @@ class FusedMovingAvgObsFakeQuantize(FakeQuantize):
     def __init__(self, observer: Any = MovingAverageMinMaxObserver, quant_min: int = 0, quant_max: int = 255, is_dynamic: bool = False, **observer_kwargs: Any):
         super().__init__(observer, quant_min, quant_max, is_dynamic, **observer_kwargs)
 
+    def _lazily(self) -> tuple[Tensor, Tensor]:
+        """As PyTorch's fused kernel: symmetric ranges use the one integer more that there is below zero."""
+        o = self.activation_post_process
+        if self.qscheme not in ob.SYMMETRIC or self.dtype not in (rl.qint8, rl.int8):
+            return super()._lazily()
+        half = (self.quant_max - self.quant_min) // 2
+        scale = rl.maximum(rl.maximum(-o.min_val.clamp(max=0) / (half + 1), o.max_val.clamp(min=0) / half), o.eps)
+        return scale, rl.zeros_like(scale).to(rl.int32)
+
 
 class FixedQParamsFakeQuantize(FakeQuantize):
     """Rounds with a fixed scale and zero point."""
@@ -195,3 +204,10 @@ default_fixed_qparams_range_neg1to1_fake_quant = FixedQParamsFakeQuantize.with_a
 default_fixed_qparams_range_0to1_fake_quant = FixedQParamsFakeQuantize.with_args(observer=ob.default_fixed_qparams_range_0to1_observer)
 default_embedding_fake_quant = FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, qscheme=schemes.per_channel_affine_float_qparams,
                                                       dtype=rl.quint8, quant_min=0, quant_max=255, ch_axis=0)
+_NARROW = {"quant_min": -127, "quant_max": 127, "dtype": rl.qint8, "eps": 2**-12}  # without -128: products of two keep within 16 bits
+fused_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver, **_NARROW,
+                                                                                   qscheme=schemes.per_tensor_symmetric)
+fused_per_channel_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, **_NARROW,
+                                                                                               qscheme=schemes.per_channel_symmetric)
+default_affine_fixed_qparams_fake_quant = default_fixed_qparams_range_0to1_fake_quant
+default_symmetric_fixed_qparams_fake_quant = default_fixed_qparams_range_neg1to1_fake_quant

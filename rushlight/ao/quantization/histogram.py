@@ -20,7 +20,7 @@ def count(x: Array, bins: int, low: float | None = None, high: float | None = No
     """The histogram of numbers over a range, theirs by default."""
     low, high = float(x.min()) if low is None else low, float(x.max()) if high is None else high
     wide = (low, high) if low < high else (low - 1, high + 1)
-    return np.histogram(x, bins, wide)[0].astype(np.float32), low, high
+    return np.histogram(x.astype(np.float64), bins, wide)[0].astype(np.float32), low, high  # bins may be finer than float32
 
 
 def joined(old: Histogram, x: Array, bins: int) -> Histogram:

@@ -101,10 +101,8 @@ class UniformQuantizationObserverBase(ObserverBase):
         if self.has_customized_qrange:
             if not quant_min < quant_max:
                 raise AssertionError("Quantization configs must have lower 'quant_min' than 'quant_max'.")
-            self.quant_min, self.quant_max = int(quant_min), int(quant_max)
-        else:
-            low, high = RANGES[dtype.name]
-            self.quant_min, self.quant_max = (low // 2, high // 2) if reduce_range and dtype.name[-1] == "8" else (low, high)
+        low, high = (int(quant_min), int(quant_max)) if self.has_customized_qrange else RANGES[dtype.name]
+        self.quant_min, self.quant_max = (low // 2, high // 2) if reduce_range and dtype.name[-1] == "8" else (low, high)
 
     def _calculate_qparams(self, min_val: Any, max_val: Any) -> tuple[Any, Any]:
         """Scale (float32) and zero point (int64) of ranges, as tensors with one element or one per channel."""

@@ -54,6 +54,14 @@ default_activation_only_qconfig = QConfig(fq.default_fake_quant, nn.Identity)
 default_qat_qconfig_v2 = QConfig(fq.default_fused_act_fake_quant, fq.default_fused_wt_fake_quant)
 default_embedding_qat_qconfig = QConfig(ob.NoopObserver.with_args(dtype=rl.float32), fq.default_embedding_fake_quant)
 default_reuse_input_qconfig = QConfig(ob.default_reuse_input_observer, ob.NoopObserver)
+_signed = ob.HistogramObserver.with_args(dtype=rl.qint8, reduce_range=False, eps=2**-12)
+_signed_fake = fq.FusedMovingAvgObsFakeQuantize.with_args(observer=ob.MovingAverageMinMaxObserver, quant_min=-128, quant_max=127, dtype=rl.qint8,
+                                                          reduce_range=False, eps=2**-12)
+default_symmetric_qnnpack_qconfig = QConfig(_signed, ob.weight_observer_range_neg_127_to_127)
+default_per_channel_symmetric_qnnpack_qconfig = QConfig(_signed, ob.per_channel_weight_observer_range_neg_127_to_127)
+default_symmetric_qnnpack_qat_qconfig = QConfig(_signed_fake, fq.fused_wt_fake_quant_range_neg_127_to_127)
+default_per_channel_symmetric_qnnpack_qat_qconfig = QConfig(_signed_fake, fq.fused_per_channel_wt_fake_quant_range_neg_127_to_127)
+default_quint8_weight_qconfig = QConfig(ob.default_observer, ob.MinMaxObserver)
 
 
 def _known(backend: str) -> None:

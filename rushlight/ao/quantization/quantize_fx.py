@@ -29,6 +29,7 @@ CAT = (rl.cat,)
 KEEPS = (nn.MaxPool2d, nn.MaxPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, F.max_pool2d, F.avg_pool2d,
          F.adaptive_avg_pool2d, F.relu, rl.relu, rl.flatten, rl.transpose, rl.permute, rl.squeeze, rl.unsqueeze, "flatten", "view", "reshape", "permute", "transpose",
          "contiguous", "mean", "relu", "relu_", "squeeze", "unsqueeze")
+ASKS = ("size", "dim", "numel", getattr)  # questions that need no numbers
 LAYERS = tuple(k for k in maps.DEFAULT_STATIC_QUANT_MODULE_MAPPINGS if k not in (nn.Dropout, nn.Embedding, nnq.FloatFunctional))
 
 
@@ -279,7 +280,7 @@ def convert_fx(graph_module: Any, convert_custom_config: Any = None, _remove_qco
         elif kind == "keeps" and node.all_input_nodes and as_integers(node.all_input_nodes[0]) in whole:
             node.args = fx.node.map_arg(node.args, as_integers)
             whole.add(node)
-        else:
+        elif node.target not in ASKS:
             node.args = fx.node.map_arg(node.args, lambda n, at=node: as_float(n, at))
             node.kwargs = fx.node.map_arg(node.kwargs, lambda n, at=node: as_float(n, at))
     for node in reversed(list(graph.nodes)):

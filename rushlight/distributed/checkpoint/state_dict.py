@@ -116,7 +116,8 @@ def get_optimizer_state_dict(model: Any, optimizers: Any, *, submodules: Any = N
         from rushlight.distributed.fsdp import FullyShardedDataParallel
         with _typed(model, o.full_state_dict):
             return _delivered(FullyShardedDataParallel.optim_state_dict(model, optimizers), o)
-    names, out = _names(model), {"state": {}, "param_groups": []}  # type: ignore[var-annotated]
+    names = _names(model)
+    out: dict[str, Any] = {"state": {}, "param_groups": []}
     for optimizer in optimizers if isinstance(optimizers, (list, tuple)) else (optimizers,):
         for group in optimizer.param_groups:
             out["param_groups"].append({**{k: v for k, v in group.items() if k != "params"}, "params": [names[id(p)] for p in group["params"]]})

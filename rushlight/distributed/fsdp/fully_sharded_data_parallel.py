@@ -104,6 +104,7 @@ class FullyShardedDataParallel(Module):
         """Buffers in their dtype, and the modules that keep their own."""
         mp = self.mixed_precision
         keep = tuple(mp._module_classes_to_ignore)
+        m: Any
         for m in own_modules(module, FullyShardedDataParallel):
             if mp.buffer_dtype is not None and not isinstance(m, keep):
                 for name, b in m._buffers.items():
@@ -195,7 +196,8 @@ class FullyShardedDataParallel(Module):
         if not self.check_is_root():
             raise RuntimeError("`clip_grad_norm_()` should only be called on the root FSDP instance")
         norm_type, sums = float(norm_type), 0.0
-        grads, known = [], set()
+        grads: list[Any] = []
+        known: set[int] = set()
         for m in self.fsdp_modules(self):
             mine = [] if m._unit is None else [g for leaf in m._unit.leaves if (g := leaf.grad) is not None]
             grads += mine

@@ -105,7 +105,7 @@ def _agreed(state: dict[Any, Any], p: Any, wrapper: Any) -> dict[Any, Any]:
     said: list[Any] = [None] * wrapper._unit.size
     about = {k: ("piece", v.dtype.name) if isinstance(v, Tensor) and v.ndim and v.numel() == p.numel() else ("same", v) for k, v in state.items()}  # type: ignore[attr-defined]
     all_gather_object(said, about if p.numel() else {}, group=wrapper._unit.shard_group)
-    model = next((s for s in said if s), {})
+    model: dict[Any, Any] = next((s for s in said if s), {})
     return {k: state[k] if p.numel() and k in state else rl.zeros(p.shape, dtype=getattr(rl, v)) if kind == "piece" else v for k, (kind, v) in model.items()}
 
 

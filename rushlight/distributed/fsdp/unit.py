@@ -101,7 +101,8 @@ class Unit:
     def __init__(self, slots: list[Slot], shard_group: Any, replicate_group: Any, *, flat: bool = False, dims: list[int] | None = None,
                  param_dtype: Any = None, reduce_dtype: Any = None):
         self.slots, self.shard_group, self.replicate_group, self.flat = slots, shard_group, replicate_group, flat
-        self.size, self.rank = (shard_group.size(), shard_group.rank()) if shard_group is not None else (1, 0)
+        self.size: int = shard_group.size() if shard_group is not None else 1
+        self.rank: int = shard_group.rank() if shard_group is not None else 0
         self.copies = replicate_group.size() if replicate_group is not None else 1
         self.layout: Any = Stretches(slots, self.size) if dims is None else Cuts(slots, self.size, dims)
         self.param_dtype, self.reduce_dtype = param_dtype, reduce_dtype

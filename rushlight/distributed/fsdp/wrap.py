@@ -52,7 +52,7 @@ class CustomPolicy(_Policy):
             said = self._lambda_fn(m) if m not in ignored_modules else False
             if not isinstance(said, (dict, bool)):
                 raise ValueError(f"The lambda_fn passed to CustomPolicy should return False/True or a kwarg dict, but it returned {said}")
-            if said or isinstance(said, dict) and said is not False and said != {}:
+            if said:
                 out[m] = {**root_kwargs, **(said if isinstance(said, dict) else {})}
         return out
 

@@ -145,7 +145,7 @@ class DTensor(Tensor):
         chosen = normal(placements, mesh, local_tensor.ndim)  # type: ignore[attr-defined]
         if (shape is None) != (stride is None):
             raise RuntimeError(f"Found shape:{shape}, stride:{stride}.", "Please pass both shape and stride at the same time.")
-        t = local_tensor.view(local_tensor.shape) if not local_tensor.requires_grad else local_tensor  # type: ignore[attr-defined]
+        t: Any = local_tensor.view(local_tensor.shape) if not local_tensor.requires_grad else local_tensor  # type: ignore[attr-defined]
         whole = whole_shape(tuple(t.shape), mesh, chosen) if shape is None else tuple(shape)
         if run_check and shape is None:
             for d, p in enumerate(chosen):
@@ -283,9 +283,9 @@ for _name in AS_LOCAL:
 
 def make(local: Any, mesh: DeviceMesh, placements: tuple[Placement, ...], shape: Any) -> DTensor:
     """A DTensor on a local tensor."""
-    from rushlight import Size
+    import rushlight as rl
     out: DTensor = object.__new__(DTensor)
-    out._local_tensor, out._mesh, out._placements, out._shape = local, mesh, placements, Size(shape)
+    out._local_tensor, out._mesh, out._placements, out._shape = local, mesh, placements, rl.Size(shape)
     return out
 
 

@@ -141,8 +141,8 @@ def reshaped(x: DTensor, shape: tuple[int, ...]) -> Any:
         return local[0].reshape(here)
     plan = Plan([x], [tuple(inner)], [tuple(outer)], call, linear=LINEAR)
     out = execute(plan)
-    from rushlight import Size
-    out._shape = Size(shape)  # a label's size is that of the operand's dimension
+    import rushlight as rl
+    out._shape = rl.Size(shape)  # a label's size is that of the operand's dimension
     return out
 
 
@@ -164,7 +164,7 @@ def _stays(x: DTensor, d: int, size: int) -> bool:
 def view(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The same values in another shape."""
     given = bound(func, args, kwargs)
-    x = given.get("input", given.get("self"))
+    x: Any = given.get("input", given.get("self"))
     shape = [int(n) for n in x.shape]
     if name in ("view_as", "reshape_as"):
         return reshaped(x, tuple(given["other"].shape))
@@ -266,7 +266,9 @@ def getitem(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
     at = next((k for k, i in enumerate(index) if i is Ellipsis), len(index))
     index = (*index[:at], *[slice(None)] * (x.ndim - used), *index[at + 1:])
-    labels, out, d = [], [], 0
+    labels: list[Any] = []
+    out: list[Any] = []
+    d = 0
     for i in index:
         if i is None:
             out.append(None)

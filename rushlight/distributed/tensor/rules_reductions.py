@@ -94,7 +94,7 @@ def _grad(x: DTensor) -> bool:
 def reduced(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Reductions of whole dimensions."""
     given = bound(func, args, kwargs)
-    x = given.get("input", given.get("self", given.get("x")))
+    x: Any = given.get("input", given.get("self", given.get("x")))
     dim = given.get("dim")
     if name in ("norm", "vector_norm", "linalg_vector_norm") and not _grad(x):
         whole = _two_norm(given, x)

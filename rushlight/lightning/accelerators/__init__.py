@@ -58,41 +58,56 @@ class XLAAccelerator(Accelerator):
 
 
 ABSENT: dict[str, type[Accelerator]] = {"cuda": CUDAAccelerator, "mps": MPSAccelerator, "tpu": XLAAccelerator}
-_AVAILABLE = "The following accelerator(s) is available and can be passed into `accelerator` argument of `Trainer`: ['cpu']."
+_AVAILABLE = (
+    "The following accelerator(s) is available and can be passed into `accelerator` argument of `Trainer`: ['cpu']."
+)
 
 
 def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
     """The free GPUs: there are none."""
     if num_devices == 0:
         return []
-    raise ValueError(f"You requested to find {num_devices} devices but there are no visible CUDA devices on this machine.")
+    raise ValueError(f"You requested to find {num_devices} devices but there are no visible CUDA devices on this"
+                     " machine.")
 
 
 def accelerator_of(value: Any) -> Accelerator:
-    """The accelerator that an argument names. MisconfigurationException for one that is not here, ValueError for no name."""
+    """The accelerator that an argument names. MisconfigurationException for one that is not here, ValueError for no
+    name."""
     if isinstance(value, Accelerator):
         if not value.is_available():
-            raise MisconfigurationException(f"`{type(value).__name__}` can not run on your system since the accelerator is not available. {_AVAILABLE}")
+            raise MisconfigurationException(f"`{type(value).__name__}` can not run on your system since the"
+                                            f" accelerator is not available. {_AVAILABLE}")
         return value
     if value in ("auto", "cpu", None):
         return CPUAccelerator()
     if value == "gpu":
-        raise MisconfigurationException(f"No supported gpu backend found! {_AVAILABLE} accelerator='auto' takes what there is.")
+        raise MisconfigurationException(f"No supported gpu backend found! {_AVAILABLE} accelerator='auto' takes what"
+                                        " there is.")
     if value in ABSENT:
-        raise MisconfigurationException(f"`{ABSENT[value].__name__}` can not run on your system since the accelerator is not available. {_AVAILABLE}"
-                                        " accelerator='auto' takes what there is.")
-    raise ValueError(f"You selected an invalid accelerator name: `accelerator={value!r}`. Available names are: auto, cpu, cuda, mps, tpu.")
+        raise MisconfigurationException(f"`{ABSENT[value].__name__}` can not run on your system since the"
+                                        f" accelerator is not available. {_AVAILABLE} accelerator='auto' takes what"
+                                        " there is.")
+    raise ValueError(f"You selected an invalid accelerator name: `accelerator={value!r}`. Available names are: auto,"
+                     " cpu, cuda, mps, tpu.")
 
 
 def check_devices(devices: Any, num_nodes: int) -> None:
     """MisconfigurationException for anything but one device on one machine."""
     if devices in ("auto", None):
         count = 1
-    elif isinstance(devices, (int, str)) and str(devices).lstrip("-").isdigit() and int(devices) > 0 and not isinstance(devices, bool):
+    elif (
+        isinstance(devices, (int, str))
+        and str(devices).lstrip("-").isdigit()
+        and int(devices) > 0
+        and not isinstance(devices, bool)
+    ):
         count = int(devices)
     else:
-        raise MisconfigurationException(f"`devices` selected with `CPUAccelerator` should be an int > 0, not {devices!r}.")
+        raise MisconfigurationException("`devices` selected with `CPUAccelerator` should be an int > 0, not"
+                                        f" {devices!r}.")
     if count > 1 or num_nodes > 1:
         raise MisconfigurationException(
-            f"Trainer(devices={devices!r}, num_nodes={num_nodes}) asks for {count * num_nodes} processes; a Trainer of rushlight runs one, which uses"
-            " all cores: pass devices=1 (torch.distributed and DistributedDataParallel train a hand-written loop in several processes)")
+            f"Trainer(devices={devices!r}, num_nodes={num_nodes}) asks for {count * num_nodes} processes; a Trainer"
+            " of rushlight runs one, which uses all cores: pass devices=1 (torch.distributed and"
+            " DistributedDataParallel train a hand-written loop in several processes)")

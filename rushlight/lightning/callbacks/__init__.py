@@ -20,6 +20,7 @@ from rushlight.lightning.callbacks.rich_model_summary import RichModelSummary
 from rushlight.lightning.callbacks.stochastic_weight_avg import StochasticWeightAveraging
 from rushlight.lightning.callbacks.timer import Timer
 
-__all__ = ["BackboneFinetuning", "BaseFinetuning", "BasePredictionWriter", "BatchSizeFinder", "Callback", "Checkpoint", "EarlyStopping",
-           "GradientAccumulationScheduler", "LambdaCallback", "LearningRateFinder", "LearningRateMonitor", "ModelCheckpoint", "ModelSummary",
-           "OnExceptionCheckpoint", "ProgressBar", "RichModelSummary", "RichProgressBar", "StochasticWeightAveraging", "TQDMProgressBar", "Timer"]
+__all__ = ["BackboneFinetuning", "BaseFinetuning", "BasePredictionWriter", "BatchSizeFinder", "Callback", "Checkpoint",
+           "EarlyStopping", "GradientAccumulationScheduler", "LambdaCallback", "LearningRateFinder",
+           "LearningRateMonitor", "ModelCheckpoint", "ModelSummary", "OnExceptionCheckpoint", "ProgressBar",
+           "RichModelSummary", "RichProgressBar", "StochasticWeightAveraging", "TQDMProgressBar", "Timer"]

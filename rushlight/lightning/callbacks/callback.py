@@ -73,10 +73,12 @@ class Callback:
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """An epoch of validation ends."""
 
-    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int,
+                                  dataloader_idx: int = 0) -> None:
         """A validation batch comes."""
 
-    def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int,
+                                dataloader_idx: int = 0) -> None:
         """A validation batch is done."""
 
     def on_test_start(self, trainer: Any, pl_module: Any) -> None:
@@ -91,10 +93,12 @@ class Callback:
     def on_test_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """An epoch of testing ends."""
 
-    def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_test_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int,
+                            dataloader_idx: int = 0) -> None:
         """A test batch comes."""
 
-    def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int,
+                          dataloader_idx: int = 0) -> None:
         """A test batch is done."""
 
     def on_predict_start(self, trainer: Any, pl_module: Any) -> None:
@@ -109,10 +113,12 @@ class Callback:
     def on_predict_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """An epoch of prediction ends."""
 
-    def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_predict_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int,
+                               dataloader_idx: int = 0) -> None:
         """A batch for prediction comes."""
 
-    def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int,
+                             dataloader_idx: int = 0) -> None:
         """A batch for prediction is done."""
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:

@@ -67,15 +67,17 @@ class BaseFinetuning(Callback):
         for p in params:
             (old if id(p) in have else new).append(p)
         if old:
-            rank_zero_warn("The provided params to be frozen already exist within another group of this optimizer. Those parameters will be skipped."
-                           f"\nHINT: Did you init your optimizer in `configure_optimizer` as such:\n {type(optimizer)}(filter(lambda p:"
-                           " p.requires_grad, self.parameters()), ...) ")
+            rank_zero_warn("The provided params to be frozen already exist within another group of this optimizer."
+                           " Those parameters will be skipped.\nHINT: Did you init your optimizer in"
+                           f" `configure_optimizer` as such:\n {type(optimizer)}(filter(lambda p: p.requires_grad,"
+                           " self.parameters()), ...) ")
         return new
 
     @staticmethod
-    def unfreeze_and_add_param_group(modules: Any, optimizer: Any, lr: float | None = None, initial_denom_lr: float = 10.0,
-                                     train_bn: bool = True) -> None:
-        """Give the parameters to the optimizer in a new group, with `lr` or the first group's rate / initial_denom_lr."""
+    def unfreeze_and_add_param_group(modules: Any, optimizer: Any, lr: float | None = None,
+                                     initial_denom_lr: float = 10.0, train_bn: bool = True) -> None:
+        """Give the parameters to the optimizer in a new group, with `lr` or the first group's rate /
+        initial_denom_lr."""
         BaseFinetuning.make_trainable(modules)
         rate = optimizer.param_groups[0]["lr"] if lr is None else float(lr)
         params = BaseFinetuning.filter_params(modules, train_bn=train_bn, requires_grad=True)
@@ -106,7 +108,8 @@ class BaseFinetuning(Callback):
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         names = {id(p): n for n, p in pl_module.named_parameters()}
-        groups = [[{"lr": g["lr"], "names": [names[id(p)] for p in g["params"] if id(p) in names]} for g in o.param_groups] for o in trainer.optimizers]
+        groups = [[{"lr": g["lr"], "names": [names[id(p)] for p in g["params"]
+                                             if id(p) in names]} for g in o.param_groups] for o in trainer.optimizers]
         checkpoint.setdefault("callbacks", {})[self.state_key] = {"internal_optimizer_metadata": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -125,8 +128,9 @@ class BackboneFinetuning(BaseFinetuning):
     """``pl_module.backbone`` is frozen until an epoch, then trained with a rate that grows to the head's."""
 
     def __init__(self, unfreeze_backbone_at_epoch: int = 10, lambda_func: Callable[[int], float] = lambda epoch: 2,
-                 backbone_initial_ratio_lr: float = 10e-2, backbone_initial_lr: float | None = None, should_align: bool = True,
-                 initial_denom_lr: float = 10.0, train_bn: bool = True, verbose: bool = False, rounding: int = 12):
+                 backbone_initial_ratio_lr: float = 10e-2, backbone_initial_lr: float | None = None,
+                 should_align: bool = True, initial_denom_lr: float = 10.0, train_bn: bool = True,
+                 verbose: bool = False, rounding: int = 12):
         self.unfreeze_backbone_at_epoch, self.lambda_func = unfreeze_backbone_at_epoch, lambda_func
         self.backbone_initial_ratio_lr, self.backbone_initial_lr = backbone_initial_ratio_lr, backbone_initial_lr
         self.should_align, self.initial_denom_lr, self.train_bn = should_align, initial_denom_lr, train_bn
@@ -144,7 +148,11 @@ class BackboneFinetuning(BaseFinetuning):
     def finetune_function(self, pl_module: Any, epoch: int, optimizer: Any) -> None:
         head = optimizer.param_groups[0]["lr"]
         if epoch == self.unfreeze_backbone_at_epoch:
-            rate = self.backbone_initial_lr if self.backbone_initial_lr is not None else head * self.backbone_initial_ratio_lr
+            rate = (
+                self.backbone_initial_lr
+                if self.backbone_initial_lr is not None
+                else head * self.backbone_initial_ratio_lr
+            )
             self.previous_backbone_lr = rate
             self.unfreeze_and_add_param_group(pl_module.backbone, optimizer, rate, self.initial_denom_lr, self.train_bn)
         elif epoch > self.unfreeze_backbone_at_epoch and self.previous_backbone_lr is not None:

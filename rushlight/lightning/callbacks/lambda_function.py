@@ -21,6 +21,7 @@ class LambdaCallback(Callback):
     def __init__(self, **hooks: Callable[..., Any] | None):
         for name, function in hooks.items():
             if name not in HOOKS:
-                raise TypeError(f"LambdaCallback.__init__() got an unexpected keyword argument {name!r}; hooks are {', '.join(HOOKS)}")
+                raise TypeError(f"LambdaCallback.__init__() got an unexpected keyword argument {name!r}; hooks are"
+                                f" {', '.join(HOOKS)}")
             if function is not None:
                 setattr(self, name, function)

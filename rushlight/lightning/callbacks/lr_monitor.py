@@ -11,7 +11,8 @@ from rushlight.lightning.utilities.rank_zero import rank_zero_warn
 
 
 class LearningRateMonitor(Callback):
-    """Give the learning rates to the loggers as "lr-SGD", "lr-SGD/pg1" and so on, or under the ``name`` of a scheduler's dict.
+    """Give the learning rates to the loggers as "lr-SGD", "lr-SGD/pg1" and so on, or under the ``name`` of a
+    scheduler's dict.
 
     Args:
         logging_interval: "step", "epoch", or None for each scheduler's own interval.
@@ -23,17 +24,23 @@ class LearningRateMonitor(Callback):
     def __init__(self, logging_interval: str | None = None, log_momentum: bool = False, log_weight_decay: bool = False):
         if logging_interval not in (None, "step", "epoch"):
             raise MisconfigurationException("logging_interval should be `step` or `epoch` or `None`.")
-        self.logging_interval, self.log_momentum, self.log_weight_decay = logging_interval, log_momentum, log_weight_decay
+        self.logging_interval, self.log_momentum, self.log_weight_decay = (
+            logging_interval,
+            log_momentum,
+            log_weight_decay,
+        )
         self.lrs: dict[str, list[float]] = {}
         self.last_momentum_values: dict[str, Any] = {}
         self.last_weight_decay_values: dict[str, Any] = {}
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.loggers:
-            raise MisconfigurationException("Cannot use `LearningRateMonitor` callback with `Trainer` that has no logger.")
+            raise MisconfigurationException("Cannot use `LearningRateMonitor` callback with `Trainer` that has no"
+                                            " logger.")
         if not trainer.lr_scheduler_configs:
-            rank_zero_warn("You are using `LearningRateMonitor` callback with models that have no learning rate schedulers. Please see documentation"
-                           " for `configure_optimizers` method.", category=RuntimeWarning)
+            rank_zero_warn("You are using `LearningRateMonitor` callback with models that have no learning rate"
+                           " schedulers. Please see documentation for `configure_optimizers` method.",
+                           category=RuntimeWarning)
         self.names = self._names(trainer)
         self.lrs = {name: [] for _, _, groups in self.names for name in groups}
 
@@ -93,6 +100,7 @@ def _group_names(optimizer: Any, name: str) -> list[str]:
         return [name]
     named = {n for n in given if n is not None}
     if len(named) < sum(n is not None for n in given):
-        raise MisconfigurationException("A single `Optimizer` cannot have multiple parameter groups with identical `name` values."
-                                        f" {name} has duplicated parameter group names {sorted(n for n in named if given.count(n) > 1)}")
+        raise MisconfigurationException("A single `Optimizer` cannot have multiple parameter groups with identical"
+                                        f" `name` values. {name} has duplicated parameter group names"
+                                        f" {sorted(n for n in named if given.count(n) > 1)}")
     return [f"{name}/{n if n is not None else f'pg{i + 1}'}" for i, n in enumerate(given)]

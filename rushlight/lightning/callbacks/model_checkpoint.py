@@ -32,7 +32,8 @@ class ModelCheckpoint(Checkpoint):
         save_weights_only: without optimizers and counters.
         mode: "min" or "max", which is better.
         auto_insert_metric_name: write "val_loss=0.12" for "{val_loss:.2f}".
-        every_n_train_steps, train_time_interval, every_n_epochs: when to write; one of the three, each epoch by default.
+        every_n_train_steps, train_time_interval, every_n_epochs: when to write; one of the three, each epoch by
+            default.
         save_on_train_epoch_end: write at the end of epochs rather than of validation.
         enable_version_counter: end a name that exists in "-v1".
 
@@ -45,11 +46,12 @@ class ModelCheckpoint(Checkpoint):
     FILE_EXTENSION = ".ckpt"
     STARTING_VERSION = 1
 
-    def __init__(self, dirpath: Any = None, filename: str | None = None, monitor: str | None = None, verbose: bool = False,
-                 save_last: Any = None, save_top_k: int = 1, save_on_exception: bool = False, save_weights_only: bool = False,
-                 mode: str = "min", auto_insert_metric_name: bool = True, every_n_train_steps: int | None = None,
-                 train_time_interval: timedelta | None = None, every_n_epochs: int | None = None,
-                 save_on_train_epoch_end: bool | None = None, enable_version_counter: bool = True):
+    def __init__(self, dirpath: Any = None, filename: str | None = None, monitor: str | None = None,
+                 verbose: bool = False, save_last: Any = None, save_top_k: int = 1, save_on_exception: bool = False,
+                 save_weights_only: bool = False, mode: str = "min", auto_insert_metric_name: bool = True,
+                 every_n_train_steps: int | None = None, train_time_interval: timedelta | None = None,
+                 every_n_epochs: int | None = None, save_on_train_epoch_end: bool | None = None,
+                 enable_version_counter: bool = True):
         self.monitor, self.verbose, self.save_last, self.save_top_k = monitor, verbose, save_last, save_top_k
         self.save_on_exception, self.save_weights_only, self.mode = save_on_exception, save_weights_only, mode
         self.auto_insert_metric_name = auto_insert_metric_name
@@ -75,18 +77,21 @@ class ModelCheckpoint(Checkpoint):
     def _check_arguments(self) -> None:
         if self.mode not in ("min", "max"):
             raise MisconfigurationException(f"`mode` can be min, max but got {self.mode}")
-        for name, value, least in (("save_top_k", self.save_top_k, -1), ("every_n_train_steps", self._every_n_train_steps, 0),
+        for name, value, least in (("save_top_k", self.save_top_k, -1),
+                                   ("every_n_train_steps", self._every_n_train_steps, 0),
                                    ("every_n_epochs", self._every_n_epochs, 0)):
             if value < least:
                 raise MisconfigurationException(f"Invalid value for {name}={value}. Must be >= {least}")
         chosen = (self._every_n_train_steps >= 1, self._every_n_epochs >= 1, self._train_time_interval is not None)
         if sum(chosen) > 1:
-            raise MisconfigurationException(f"Combination of parameters every_n_train_steps={self._every_n_train_steps},"
-                                            f" every_n_epochs={self._every_n_epochs} and train_time_interval={self._train_time_interval}"
-                                            " should be mutually exclusive.")
+            raise MisconfigurationException("Combination of parameters"
+                                            f" every_n_train_steps={self._every_n_train_steps},"
+                                            f" every_n_epochs={self._every_n_epochs} and"
+                                            f" train_time_interval={self._train_time_interval} should be mutually"
+                                            " exclusive.")
         if self.monitor is None and self.save_top_k not in (-1, 0, 1):
-            raise MisconfigurationException(f"ModelCheckpoint(save_top_k={self.save_top_k}, monitor=None) is not a valid configuration. No quantity"
-                                            " for top_k to track.")
+            raise MisconfigurationException(f"ModelCheckpoint(save_top_k={self.save_top_k}, monitor=None) is not a"
+                                            " valid configuration. No quantity for top_k to track.")
 
     @property
     def every_n_epochs(self) -> int:
@@ -95,8 +100,10 @@ class ModelCheckpoint(Checkpoint):
 
     @property
     def state_key(self) -> str:
-        return self._generate_state_key(monitor=self.monitor, mode=self.mode, every_n_train_steps=self._every_n_train_steps,
-                                        every_n_epochs=self._every_n_epochs, train_time_interval=self._train_time_interval)
+        return self._generate_state_key(monitor=self.monitor, mode=self.mode,
+                                        every_n_train_steps=self._every_n_train_steps,
+                                        every_n_epochs=self._every_n_epochs,
+                                        train_time_interval=self._train_time_interval)
 
     _KEPT = ("best_model_score", "best_k_models", "kth_best_model_path", "kth_value", "last_model_path")
 
@@ -110,8 +117,9 @@ class ModelCheckpoint(Checkpoint):
             for name in self._KEPT:
                 setattr(self, name, state_dict.get(name, getattr(self, name)))
         else:
-            warnings.warn(f"The dirpath has changed from {before!r} to {self.dirpath!r}, therefore `best_model_score`, `kth_best_model_path`,"
-                          " `kth_value`, `last_model_path` and `best_k_models` won't be reloaded. Only `best_model_path` will be reloaded.",
+            warnings.warn(f"The dirpath has changed from {before!r} to {self.dirpath!r}, therefore"
+                          " `best_model_score`, `kth_best_model_path`, `kth_value`, `last_model_path` and"
+                          " `best_k_models` won't be reloaded. Only `best_model_path` will be reloaded.",
                           stacklevel=2)
         self.best_model_path = state_dict["best_model_path"]
 
@@ -177,7 +185,8 @@ class ModelCheckpoint(Checkpoint):
         path = self.format_checkpoint_name(values)
         self._save_checkpoint(trainer, path)
         self._save_last_checkpoint(trainer, values)
-        rank_zero_info(f"An {type(exception).__name__} was raised with message: {exception}, saved checkpoint to {path}")
+        rank_zero_info(f"An {type(exception).__name__} was raised with message: {exception}, saved checkpoint to"
+                       f" {path}")
 
     def _skips(self, trainer: Any) -> bool:
         return bool(trainer.fast_dev_run or trainer.state.fn != "fit" or trainer.sanity_checking
@@ -205,8 +214,9 @@ class ModelCheckpoint(Checkpoint):
         if self.monitor is None:
             return self._save_latest(trainer, values)
         if self.monitor not in values:
-            message = (f"`ModelCheckpoint(monitor={self.monitor!r})` could not find the monitored key in the returned metrics: {list(values)}."
-                       f" HINT: Did you call `log({self.monitor!r}, value)` in the `LightningModule`?")
+            message = (f"`ModelCheckpoint(monitor={self.monitor!r})` could not find the monitored key in the"
+                       f" returned metrics: {list(values)}. HINT: Did you call `log({self.monitor!r}, value)` in the"
+                       " `LightningModule`?")
             if trainer.fit_loop.epoch_loop.val_loop._has_run:
                 raise MisconfigurationException(message)
             return warnings_said.warn(message)
@@ -214,7 +224,8 @@ class ModelCheckpoint(Checkpoint):
         if self.check_monitor_top_k(trainer, current):
             self._update_best_and_save(current, trainer, values)
         elif self.verbose:
-            rank_zero_info(f"Epoch {int(values['epoch'])}, global step {int(values['step'])}: {self.monitor!r} was not in top {self.save_top_k}")
+            rank_zero_info(f"Epoch {int(values['epoch'])}, global step {int(values['step'])}: {self.monitor!r} was"
+                           f" not in top {self.save_top_k}")
 
     def check_monitor_top_k(self, trainer: Any, current: Any = None) -> bool:
         """Whether a value is among the best."""
@@ -252,8 +263,9 @@ class ModelCheckpoint(Checkpoint):
         self.best_model_path = best(self.best_k_models, key=of)
         self.best_model_score = self.best_k_models[self.best_model_path]
         if self.verbose:
-            rank_zero_info(f"Epoch {int(values['epoch'])}, global step {int(values['step'])}: {self.monitor!r} reached {score:0.5f}"
-                           f" (best {float(self.best_model_score):0.5f}), saving model to {path!r} as top {k}")
+            rank_zero_info(f"Epoch {int(values['epoch'])}, global step {int(values['step'])}: {self.monitor!r}"
+                           f" reached {score:0.5f} (best {float(self.best_model_score):0.5f}), saving model to"
+                           f" {path!r} as top {k}")
         self._save_checkpoint(trainer, path)
         if dropped and self._may_remove(trainer, dropped, path):
             self._remove_checkpoint(trainer, dropped)
@@ -319,7 +331,8 @@ class ModelCheckpoint(Checkpoint):
                                 auto_insert_metric_name: bool = True) -> str:
         filename = filename or f"{{epoch}}{self.CHECKPOINT_JOIN_CHAR}{{step}}"
         values = {name: _number(value) for name, value in metrics.items()}
-        for field in sorted(set(FIELD.findall(filename)), key=len, reverse=True):  # longer names first, as one may begin another
+        # longer names first, as one may begin another
+        for field in sorted(set(FIELD.findall(filename)), key=len, reverse=True):
             name = field[1:]
             shown = f"{name}{self.CHECKPOINT_EQUALS_CHAR}" if auto_insert_metric_name else ""
             filename = filename.replace(field, f"{shown}{{0[{name}]")

@@ -18,8 +18,8 @@ class BasePredictionWriter(Callback):
             raise MisconfigurationException(f"`write_interval` should be one of {list(INTERVALS)}.")
         self.interval = write_interval
 
-    def write_on_batch_end(self, trainer: Any, pl_module: Any, prediction: Any, batch_indices: Any, batch: Any, batch_idx: int,
-                           dataloader_idx: int) -> None:
+    def write_on_batch_end(self, trainer: Any, pl_module: Any, prediction: Any, batch_indices: Any, batch: Any,
+                           batch_idx: int, dataloader_idx: int) -> None:
         """A batch is done; batch_indices are the places of its samples in the data set, None where they are unknown."""
         raise NotImplementedError
 
@@ -27,10 +27,13 @@ class BasePredictionWriter(Callback):
         """All is done; batch_indices are lists of batches' places for each loader."""
         raise NotImplementedError
 
-    def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int,
+                             dataloader_idx: int = 0) -> None:
         if self.interval != "epoch":
-            self.write_on_batch_end(trainer, pl_module, outputs, trainer.predict_loop.current_batch_indices, batch, batch_idx, dataloader_idx)
+            self.write_on_batch_end(trainer, pl_module, outputs, trainer.predict_loop.current_batch_indices, batch,
+                                    batch_idx, dataloader_idx)
 
     def on_predict_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         if self.interval != "batch":
-            self.write_on_epoch_end(trainer, pl_module, trainer.predict_loop.predictions, trainer.predict_loop.epoch_batch_indices)
+            self.write_on_epoch_end(trainer, pl_module, trainer.predict_loop.predictions,
+                                    trainer.predict_loop.epoch_batch_indices)

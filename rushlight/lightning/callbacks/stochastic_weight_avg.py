@@ -15,24 +15,30 @@ from rushlight.optim.swa_utils import SWALR
 
 
 class StochasticWeightAveraging(Callback):
-    """From `swa_epoch_start` on, the rate goes to `swa_lrs` and the weights of each epoch are averaged; the average is the result.
+    """From `swa_epoch_start` on, the rate goes to `swa_lrs` and the weights of each epoch are averaged; the average is
+    the result.
 
     Running statistics of batch norms are computed anew with one pass over the training data.
 
     Args:
         swa_lrs: the rate, or one for each group of parameters.
         swa_epoch_start: an epoch, or a share of all epochs.
-        annealing_epochs, annealing_strategy: how the rate gets there: in so many epochs, along a "cos" or a "linear" line.
+        annealing_epochs, annealing_strategy: how the rate gets there: in so many epochs, along a "cos" or a "linear"
+            line.
         avg_fn: (average, weight, how many so far) to the new average; the mean by default.
         device: where the average is.
 
     MisconfigurationException for values that do not fit, and for anything but one optimizer.
     """
 
-    def __init__(self, swa_lrs: Any, swa_epoch_start: int | float = 0.8, annealing_epochs: int = 10, annealing_strategy: str = "cos",
-                 avg_fn: Callable[..., Any] | None = None, device: Any = "cpu"):
-        if isinstance(swa_epoch_start, bool) or (isinstance(swa_epoch_start, int) and swa_epoch_start < 1) or (
-                isinstance(swa_epoch_start, float) and not 0 <= swa_epoch_start <= 1) or not isinstance(swa_epoch_start, (int, float)):
+    def __init__(self, swa_lrs: Any, swa_epoch_start: int | float = 0.8, annealing_epochs: int = 10,
+                 annealing_strategy: str = "cos", avg_fn: Callable[..., Any] | None = None, device: Any = "cpu"):
+        if (
+            isinstance(swa_epoch_start, bool)
+            or (isinstance(swa_epoch_start, int) and swa_epoch_start < 1)
+            or (isinstance(swa_epoch_start, float) and not 0 <= swa_epoch_start <= 1)
+            or not isinstance(swa_epoch_start, (int, float))
+        ):
             raise MisconfigurationException("swa_epoch_start should be a >0 integer or a float between 0 and 1.")
         rates = swa_lrs if isinstance(swa_lrs, list) else [swa_lrs]
         if not all(isinstance(r, float) and r > 0 for r in rates):
@@ -70,7 +76,8 @@ class StochasticWeightAveraging(Callback):
         if len(trainer.lr_scheduler_configs) > 1:
             raise MisconfigurationException("SWA currently not supported for more than 1 `lr_scheduler`.")
         if trainer.max_epochs in (None, -1):
-            raise MisconfigurationException("SWA needs `Trainer(max_epochs=...)` to know which epochs are the last ones.")
+            raise MisconfigurationException("SWA needs `Trainer(max_epochs=...)` to know which epochs are the last"
+                                            " ones.")
         self._max_epochs = trainer.max_epochs
         if isinstance(self._swa_epoch_start, float):
             self._swa_epoch_start = int(trainer.max_epochs * self._swa_epoch_start)
@@ -96,15 +103,20 @@ class StochasticWeightAveraging(Callback):
         rates = self._swa_lrs if isinstance(self._swa_lrs, list) else [self._swa_lrs] * len(optimizer.param_groups)
         for rate, group in zip(rates, optimizer.param_groups):
             group["initial_lr"] = rate
-        self._swa_scheduler = SWALR(optimizer, swa_lr=rates, anneal_epochs=self._annealing_epochs,  # type: ignore[arg-type]
-                                    anneal_strategy=self._annealing_strategy,
-                                    last_epoch=self._max_epochs if self._annealing_strategy == "cos" else -1)
+        self._swa_scheduler = SWALR(
+            optimizer,
+            swa_lr=rates,
+            anneal_epochs=self._annealing_epochs,  # type: ignore[arg-type]
+            anneal_strategy=self._annealing_strategy,
+            last_epoch=self._max_epochs if self._annealing_strategy == "cos" else -1,
+        )
         config = LRSchedulerConfig(self._swa_scheduler)
         if trainer.lr_scheduler_configs:
             before = trainer.lr_scheduler_configs[0]
             if before.interval != "epoch" or before.frequency != 1:
                 rank_zero_warn(f"SWA is currently only supported every epoch. Found {before}")
-            rank_zero_info(f"Swapping scheduler `{type(before.scheduler).__name__}` for `{type(self._swa_scheduler).__name__}`")
+            rank_zero_info(f"Swapping scheduler `{type(before.scheduler).__name__}` for"
+                           f" `{type(self._swa_scheduler).__name__}`")
             trainer.lr_scheduler_configs[0] = config
         else:
             trainer.lr_scheduler_configs.append(config)
@@ -140,7 +152,8 @@ class StochasticWeightAveraging(Callback):
         pl_module.train()
         with no_grad(), trainer.precision_plugin.forward_context():
             for i, (batch, _, _) in enumerate(trainer.fit_loop.loader):
-                pl_module.training_step(*((trainer._to_device(batch, 0), i)[:2 if trainer.fit_loop.epoch_loop._with_index else 1]))
+                pl_module.training_step(*((trainer._to_device(batch, 0),
+                                           i)[:2 if trainer.fit_loop.epoch_loop._with_index else 1]))
         del pl_module.__dict__["log"]
         for norm, momentum in norms.items():
             norm.momentum = momentum

@@ -13,7 +13,8 @@ from rushlight.lightning.utilities.rank_zero import rank_zero_info
 
 
 class Timer(Callback):
-    """Stop training after `duration` ("DD:HH:MM:SS", a timedelta or a dict of its arguments), checked at each "step" or "epoch".
+    """Stop training after `duration` ("DD:HH:MM:SS", a timedelta or a dict of its arguments), checked at each "step" or
+    "epoch".
 
     >>> Timer("00:01:00:00").time_remaining()
     3600.0
@@ -22,7 +23,8 @@ class Timer(Callback):
     def __init__(self, duration: Any = None, interval: str = "step", verbose: bool = True):
         limit = parse_duration(duration)
         if interval not in ("step", "epoch"):
-            raise MisconfigurationException(f"Unsupported parameter value `Timer(interval={interval})`. Possible choices are: step, epoch")
+            raise MisconfigurationException(f"Unsupported parameter value `Timer(interval={interval})`. Possible"
+                                            " choices are: step, epoch")
         self._duration = limit.total_seconds() if limit is not None else None
         self._interval, self._verbose = interval, verbose
         self._start: dict[str, float] = {}
@@ -86,11 +88,13 @@ class Timer(Callback):
         if self.time_elapsed() < self._duration:
             return
         if self._verbose and not trainer.should_stop:
-            rank_zero_info(f"Time limit reached. Elapsed time is {timedelta(seconds=int(self.time_elapsed()))}. Signaling Trainer to stop.")
+            rank_zero_info(f"Time limit reached. Elapsed time is {timedelta(seconds=int(self.time_elapsed()))}."
+                           " Signaling Trainer to stop.")
         trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
-        return {"time_elapsed": {stage: self.time_elapsed(stage) for stage in ("train", "sanity_check", "validate", "test", "predict")}}
+        return {"time_elapsed": {stage: self.time_elapsed(stage) for stage in ("train", "sanity_check", "validate",
+                                                                               "test", "predict")}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._offset = state_dict.get("time_elapsed", {}).get("train", 0.0)

@@ -60,13 +60,15 @@ def optimizers_of(model: Any, configured: Any) -> tuple[list[Any], list[LRSchedu
     _check_several(model, optimizers)
     for config in configs:
         if not any(config.scheduler.optimizer is o for o in optimizers):
-            raise MisconfigurationException("Some schedulers are attached with an optimizer that wasn't returned from `configure_optimizers`.")
+            raise MisconfigurationException("Some schedulers are attached with an optimizer that wasn't returned"
+                                            " from `configure_optimizers`.")
         _check_interface(config.scheduler, model)
     return optimizers, configs
 
 
 def _is_optimizer(value: Any) -> bool:
-    return all(hasattr(value, name) for name in ("param_groups", "state", "step", "state_dict", "load_state_dict", "zero_grad"))
+    return all(hasattr(value, name) for name in ("param_groups", "state", "step", "state_dict", "load_state_dict",
+                                                 "zero_grad"))
 
 
 def _all(values: Any, test: Any) -> bool:
@@ -86,7 +88,12 @@ def parse(configured: Any) -> tuple[list[Any], list[Any], str | None]:
     if isinstance(configured, dict):
         _check_keys(configured)
         return [configured["optimizer"]], _scheduler_of(configured), configured.get("monitor")
-    if isinstance(configured, (list, tuple)) and len(configured) == 2 and isinstance(configured[0], list) and _all(configured[0], _is_optimizer):
+    if (
+        isinstance(configured, (list, tuple))
+        and len(configured) == 2
+        and isinstance(configured[0], list)
+        and _all(configured[0], _is_optimizer)
+    ):
         optimizers, schedulers = configured
         return optimizers, schedulers if isinstance(schedulers, list) else [schedulers], None
     if _all(configured, lambda c: isinstance(c, dict)):
@@ -116,19 +123,23 @@ def _automatic(scheduler: Any, monitor: str | None) -> LRSchedulerConfig:
         plateau = isinstance(scheduler, ReduceLROnPlateau)
         if plateau and monitor is None:
             raise MisconfigurationException(
-                "`configure_optimizers` must include a monitor when a `ReduceLROnPlateau` scheduler is used. For example:"
+                "`configure_optimizers` must include a monitor when a `ReduceLROnPlateau` scheduler is used. For"
+                " example:"
                 ' {"optimizer": optimizer, "lr_scheduler": scheduler, "monitor": "metric_to_track"}')
         return LRSchedulerConfig(scheduler, reduce_on_plateau=plateau, monitor=monitor if plateau else None)
     extra = scheduler.keys() - SCHEDULER_KEYS
     if extra:
-        rank_zero_warn(f"Found unsupported keys in the lr scheduler dict: {extra}. HINT: remove them from the output of `configure_optimizers`.",
+        rank_zero_warn(f"Found unsupported keys in the lr scheduler dict: {extra}. HINT: remove them from the output"
+                       " of `configure_optimizers`.",
                        category=RuntimeWarning)
     given = {key: value for key, value in scheduler.items() if key in SCHEDULER_KEYS}
     if "scheduler" not in given:
-        raise MisconfigurationException('The lr scheduler dict must have the key "scheduler" with its item being an lr scheduler')
+        raise MisconfigurationException('The lr scheduler dict must have the key "scheduler" with its item being an'
+                                        ' lr scheduler')
     config = LRSchedulerConfig(**given)
     if config.interval not in ("step", "epoch"):
-        raise MisconfigurationException(f'The "interval" key in lr scheduler dict must be "step" or "epoch" but is "{config.interval}"')
+        raise MisconfigurationException('The "interval" key in lr scheduler dict must be "step" or "epoch" but is'
+                                        f' "{config.interval}"')
     if "reduce_on_plateau" not in given:
         config.reduce_on_plateau = isinstance(config.scheduler, ReduceLROnPlateau)
     if config.reduce_on_plateau and config.monitor is None:
@@ -136,7 +147,8 @@ def _automatic(scheduler: Any, monitor: str | None) -> LRSchedulerConfig:
             "The lr scheduler dict must include a monitor when a `ReduceLROnPlateau` scheduler is used."
             ' For example: {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "your_loss"}}')
     if isinstance(config.scheduler, OneCycleLR) and config.interval == "epoch":
-        rank_zero_warn("A `OneCycleLR` scheduler is using 'interval': 'epoch'. Are you sure you didn't mean 'interval': 'step'?",
+        rank_zero_warn("A `OneCycleLR` scheduler is using 'interval': 'epoch'. Are you sure you didn't mean"
+                       " 'interval': 'step'?",
                        category=RuntimeWarning)
     return config
 
@@ -146,16 +158,17 @@ def _manual(scheduler: Any, monitor: str | None) -> LRSchedulerConfig:
         return LRSchedulerConfig(scheduler)
     unused = [key for key in scheduler if key in ("reduce_on_plateau", "monitor", "strict")]
     if unused:
-        rank_zero_warn(f"The lr scheduler dict contains the key(s) {unused}, but the keys will be ignored. You need to call"
-                       " `lr_scheduler.step()` manually in manual optimization.", category=RuntimeWarning)
+        rank_zero_warn(f"The lr scheduler dict contains the key(s) {unused}, but the keys will be ignored. You need"
+                       " to call `lr_scheduler.step()` manually in manual optimization.", category=RuntimeWarning)
     return LRSchedulerConfig(**{key: value for key, value in scheduler.items() if key not in unused})
 
 
 def _check_several(model: Any, optimizers: list[Any]) -> None:
     if takes(model.training_step, "optimizer_idx") and not takes(model.training_step, "no such name"):
-        raise RuntimeError("Training with multiple optimizers is only supported with manual optimization. Remove the `optimizer_idx`"
-                           " argument from `training_step`, set `self.automatic_optimization = False` and access your optimizers"
-                           " in `training_step` with `opt1, opt2, ... = self.optimizers()`.")
+        raise RuntimeError("Training with multiple optimizers is only supported with manual optimization. Remove the"
+                           " `optimizer_idx` argument from `training_step`, set `self.automatic_optimization ="
+                           " False` and access your optimizers in `training_step` with `opt1, opt2, ... ="
+                           " self.optimizers()`.")
     if model.automatic_optimization and len(optimizers) > 1:
         raise RuntimeError("Training with multiple optimizers is only supported with manual optimization. Set"
                            " `self.automatic_optimization = False`, then access your optimizers in `training_step` with"
@@ -165,8 +178,13 @@ def _check_several(model: Any, optimizers: list[Any]) -> None:
 def _check_interface(scheduler: Any, model: Any) -> None:
     name = type(scheduler).__name__
     if not (hasattr(scheduler, "state_dict") and hasattr(scheduler, "load_state_dict")):
-        raise TypeError(f"The provided lr scheduler `{name}` is invalid. It should have `state_dict` and `load_state_dict` methods defined.")
-    if model.automatic_optimization and not isinstance(scheduler, LRSchedulerTypeTuple) and not is_overridden("lr_scheduler_step", model):
+        raise TypeError(f"The provided lr scheduler `{name}` is invalid. It should have `state_dict` and"
+                        " `load_state_dict` methods defined.")
+    if (
+        model.automatic_optimization
+        and not isinstance(scheduler, LRSchedulerTypeTuple)
+        and not is_overridden("lr_scheduler_step", model)
+    ):
         raise MisconfigurationException(
             f"The provided lr scheduler `{name}` doesn't follow PyTorch's LRScheduler API. You should override the"
             " `LightningModule.lr_scheduler_step` hook with your own logic if you are using a custom LR scheduler.")

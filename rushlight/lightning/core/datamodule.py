@@ -32,9 +32,11 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         self.trainer: Any = None
 
     @classmethod
-    def from_datasets(cls, train_dataset: Any = None, val_dataset: Any = None, test_dataset: Any = None, predict_dataset: Any = None,
-                      batch_size: int = 1, num_workers: int = 0, **datamodule_kwargs: Any) -> LightningDataModule:
-        """A data module of data sets (or sequences, or for training mappings of them); only training data that has a length is shuffled."""
+    def from_datasets(cls, train_dataset: Any = None, val_dataset: Any = None, test_dataset: Any = None,
+                      predict_dataset: Any = None, batch_size: int = 1, num_workers: int = 0,
+                      **datamodule_kwargs: Any) -> LightningDataModule:
+        """A data module of data sets (or sequences, or for training mappings of them); only training data that has a
+        length is shuffled."""
         from rushlight.data import DataLoader, IterableDataset
 
         def loader(dataset: Any, shuffle: bool = False) -> Any:
@@ -43,7 +45,8 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
             if isinstance(dataset, Sequence) and not hasattr(dataset, "__getitems__"):
                 return [loader(value, shuffle) for value in dataset]
             shuffle = shuffle and not isinstance(dataset, IterableDataset)
-            return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, num_workers=num_workers, pin_memory=False)
+            return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, num_workers=num_workers,
+                              pin_memory=False)
 
         accepted = inspect.signature(cls.__init__).parameters
         extra = {"batch_size": batch_size, "num_workers": num_workers}
@@ -66,14 +69,14 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         """The run is interrupted by an exception."""
 
     @of_class_only
-    def load_from_checkpoint(cls, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None, weights_only: bool | None = None,
-                             **kwargs: Any) -> Any:
+    def load_from_checkpoint(cls, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None,
+                             weights_only: bool | None = None, **kwargs: Any) -> Any:
         """A data module made with the hyper-parameters that a checkpoint holds; kwargs take their places."""
         return load_from_checkpoint(cls, checkpoint_path, map_location, hparams_file, None, weights_only, **kwargs)
 
     def __str__(self) -> str:
-        titles = {"train_dataloader": "Train dataloader", "val_dataloader": "Validation dataloader", "test_dataloader": "Test dataloader",
-                  "predict_dataloader": "Predict dataloader"}
+        titles = {"train_dataloader": "Train dataloader", "val_dataloader": "Validation dataloader",
+                  "test_dataloader": "Test dataloader", "predict_dataloader": "Predict dataloader"}
         lines = [f"name={self.name or type(self).__name__}"]
         for method, title in titles.items():
             try:

@@ -31,8 +31,8 @@ class HyperparametersMixin:
         super().__init__(*args, **kwargs)
         self._log_hyperparams = False
 
-    def save_hyperparameters(self, *args: Any, ignore: Sequence[str] | str | None = None, frame: types.FrameType | None = None,
-                             logger: bool = True) -> None:
+    def save_hyperparameters(self, *args: Any, ignore: Sequence[str] | str | None = None,
+                             frame: types.FrameType | None = None, logger: bool = True) -> None:
         """Keep the arguments that __init__ was called with, of this class and those derived from it.
 
         Args:
@@ -64,8 +64,9 @@ class HyperparametersMixin:
         self._set_hparams(chosen)
         for key, value in self.hparams.items():
             if hasattr(value, "parameters") and hasattr(value, "state_dict"):
-                rank_zero_warn(f"Attribute {key!r} is an instance of `nn.Module` and is already saved during checkpointing."
-                               f" It is recommended to ignore them using `self.save_hyperparameters(ignore=[{key!r}])`.")
+                rank_zero_warn(f"Attribute {key!r} is an instance of `nn.Module` and is already saved during"
+                               " checkpointing. It is recommended to ignore them using"
+                               f" `self.save_hyperparameters(ignore=[{key!r}])`.")
         self._hparams_initial = copy.deepcopy(self._hparams)
 
     def _set_hparams(self, hp: Any) -> None:
@@ -145,6 +146,13 @@ def as_flat(hparams: Any) -> dict[str, Any]:
             for key, inner in value.items():
                 add(f"{prefix}/{key}" if prefix else str(key), inner)
         else:
-            out[prefix] = value if isinstance(value, PRIMITIVES) else value.item() if getattr(value, "numel", lambda: 0)() == 1 else str(value)
+            out[prefix] = (
+                value
+                if isinstance(value, PRIMITIVES)
+                else value.item()
+                if getattr(value, "numel", lambda: 0)() == 1
+                else str(value)
+            )
+
     add("", hparams)
     return out

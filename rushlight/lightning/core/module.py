@@ -186,12 +186,15 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
         return []
 
     def configure_optimizers(self) -> Any:
-        """An optimizer; a list of them; (optimizers, schedulers); a dict with "optimizer", "lr_scheduler" and "monitor"; or a tuple of dicts."""
-        raise MisconfigurationException("`configure_optimizers` must be implemented to be used with the Lightning Trainer")
+        """An optimizer; a list of them; (optimizers, schedulers); a dict with "optimizer", "lr_scheduler" and
+        "monitor"; or a tuple of dicts."""
+        raise MisconfigurationException("`configure_optimizers` must be implemented to be used with the Lightning"
+                                        " Trainer")
 
     # --- optimizers ------------------------------------------------------------------------------------------------
     def optimizers(self, use_pl_optimizer: bool = True) -> Any:
-        """The optimizer, or a list where there are several; as LightningOptimizer, whose steps are counted, unless told otherwise."""
+        """The optimizer, or a list where there are several; as LightningOptimizer, whose steps are counted, unless told
+        otherwise."""
         found = self.trainer._lightning_optimizers if use_pl_optimizer else self.trainer.optimizers
         return found[0] if len(found) == 1 else found
 
@@ -212,7 +215,8 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
         loss.backward(*args, **kwargs)
 
     def toggle_optimizer(self, optimizer: Any) -> None:
-        """From now on only this optimizer's parameters require gradients (those of the others that it does not share do not)."""
+        """From now on only this optimizer's parameters require gradients (those of the others that it does not share do
+        not)."""
         inner = getattr(optimizer, "_optimizer", optimizer)
         state: dict[Any, bool] = {}
         for other in self.trainer.optimizers:
@@ -241,14 +245,16 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
         finally:
             self.untoggle_optimizer(optimizer)
 
-    def clip_gradients(self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None) -> None:
+    def clip_gradients(self, optimizer: Any, gradient_clip_val: float | None = None,
+                       gradient_clip_algorithm: str | None = None) -> None:
         """Clip the gradients of the optimizer's parameters; the arguments stand in for the Trainer's of the same names.
 
         MisconfigurationException where both are given and differ.
         """
         trainer = self.trainer
         gradient_clip_val = _one_of("gradient_clip_val", trainer.gradient_clip_val, gradient_clip_val)
-        gradient_clip_algorithm = _one_of("gradient_clip_algorithm", trainer.gradient_clip_algorithm, gradient_clip_algorithm) or "norm"
+        gradient_clip_algorithm = _one_of("gradient_clip_algorithm", trainer.gradient_clip_algorithm,
+                                          gradient_clip_algorithm) or "norm"
         trainer.precision_plugin.clip_gradients(optimizer, gradient_clip_val or 0, gradient_clip_algorithm)
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: float | None = None,
@@ -282,8 +288,8 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
 
     # --- files -----------------------------------------------------------------------------------------------------
     @of_class_only
-    def load_from_checkpoint(cls, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None, strict: bool | None = None,
-                             weights_only: bool | None = None, **kwargs: Any) -> Any:
+    def load_from_checkpoint(cls, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None,
+                             strict: bool | None = None, weights_only: bool | None = None, **kwargs: Any) -> Any:
         """A module made with the hyper-parameters and parameters of a checkpoint.
 
         Args:
@@ -295,8 +301,10 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
         """
         return load_from_checkpoint(cls, checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs)
 
-    def to_torchscript(self, file_path: Any = None, method: str | None = "script", example_inputs: Any = None, **kwargs: Any) -> Any:
-        """The module by ``torch.jit.script`` or, with method="trace", ``torch.jit.trace``; saved to `file_path` where it is given."""
+    def to_torchscript(self, file_path: Any = None, method: str | None = "script", example_inputs: Any = None,
+                       **kwargs: Any) -> Any:
+        """The module by ``torch.jit.script`` or, with method="trace", ``torch.jit.trace``; saved to `file_path` where
+        it is given."""
         from rushlight import jit
         from rushlight.autograd.grad_mode import no_grad
         if method not in ("script", "trace"):
@@ -310,7 +318,8 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
                 else:
                     example_inputs = self.example_input_array if example_inputs is None else example_inputs
                     if example_inputs is None:
-                        raise ValueError("Choosing method=`trace` requires either `example_inputs` or `model.example_input_array` to be defined.")
+                        raise ValueError("Choosing method=`trace` requires either `example_inputs` or"
+                                         " `model.example_input_array` to be defined.")
                     out = jit.trace(self, example_inputs, **kwargs)
         finally:
             self.train(training)
@@ -323,7 +332,8 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
         from rushlight import onnx  # type: ignore[attr-defined]
         sample = self.example_input_array if input_sample is None else input_sample
         if sample is None:
-            raise ValueError("Could not export to ONNX since neither `input_sample` nor `model.example_input_array` attribute is set.")
+            raise ValueError("Could not export to ONNX since neither `input_sample` nor `model.example_input_array`"
+                             " attribute is set.")
         return onnx.export(self, sample, file_path, **kwargs)
 
 
@@ -335,8 +345,8 @@ def _one_of(name: str, trainers: Any, given: Any) -> Any:
     if given is None:
         return trainers
     if trainers is not None and trainers != given:
-        raise MisconfigurationException(f"You have set `Trainer({name}={trainers!r})` and have passed `clip_gradients({name}={given!r})`."
-                                        " Please use only one of them.")
+        raise MisconfigurationException(f"You have set `Trainer({name}={trainers!r})` and have passed"
+                                        f" `clip_gradients({name}={given!r})`. Please use only one of them.")
     return given
 
 

@@ -37,7 +37,8 @@ class LightningOptimizer:
         return self._optimizer
 
     def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
-        """One step; closure computes the loss and the gradients first. MisconfigurationException for a closure that cannot be called."""
+        """One step; closure computes the loss and the gradients first. MisconfigurationException for a closure that
+        cannot be called."""
         self._on_before_step()
         if closure is None:
             closure = _nothing

@@ -14,8 +14,8 @@ from rushlight.lightning.utilities.hparams_files import (
 from rushlight.lightning.utilities.parsing import AttributeDict
 from rushlight.lightning.utilities.rank_zero import rank_zero_warn
 
-__all__ = ["of_class_only", "load_from_checkpoint", "load_hparams_from_tags_csv", "load_hparams_from_yaml", "read_checkpoint", "save_hparams_to_tags_csv",
-           "save_hparams_to_yaml"]
+__all__ = ["of_class_only", "load_from_checkpoint", "load_hparams_from_tags_csv", "load_hparams_from_yaml",
+           "read_checkpoint", "save_hparams_to_tags_csv", "save_hparams_to_yaml"]
 
 
 class of_class_only(classmethod):  # noqa: N801 - a decorator  # type: ignore[type-arg]
@@ -27,15 +27,16 @@ class of_class_only(classmethod):  # noqa: N801 - a decorator  # type: ignore[ty
         name = self.__func__.__name__
 
         def refuse(*args: Any, **kwargs: Any) -> Any:
-            raise TypeError(f"The classmethod `{type(instance).__name__}.{name}` cannot be called on an instance. Please call it on the class type"
-                            " and make sure the return value is used.")
+            raise TypeError(f"The classmethod `{type(instance).__name__}.{name}` cannot be called on an instance."
+                            " Please call it on the class type and make sure the return value is used.")
         return refuse
 
 
 def read_checkpoint(path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
     """The dict in a checkpoint file.
 
-    Hyper-parameters may be objects of any class, so the file is unpickled whole unless `weights_only` is True: read only
+    Hyper-parameters may be objects of any class, so the file is unpickled whole unless `weights_only` is True: read
+    only
     files that you trust. FileNotFoundError where there is none, with its path.
     """
     import os
@@ -46,9 +47,10 @@ def read_checkpoint(path: Any, map_location: Any = None, weights_only: bool | No
     return load(path, map_location=map_location, weights_only=bool(weights_only))
 
 
-def load_from_checkpoint(cls: Any, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None, strict: bool | None = None,
-                         weights_only: bool | None = None, **kwargs: Any) -> Any:
-    """An object of the class made with a checkpoint's hyper-parameters, with its parameters loaded if it is a module."""
+def load_from_checkpoint(cls: Any, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None,
+                         strict: bool | None = None, weights_only: bool | None = None, **kwargs: Any) -> Any:
+    """An object of the class made with a checkpoint's hyper-parameters, with its parameters loaded if it is a
+    module."""
     checkpoint = read_checkpoint(checkpoint_path, map_location, weights_only)
     if hparams_file is not None:
         checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY] = _read_hparams(str(hparams_file))
@@ -88,7 +90,8 @@ def _arguments(cls: Any, checkpoint: dict[str, Any], kwargs: dict[str, Any]) -> 
 def _with_parameters(model: Any, checkpoint: dict[str, Any], path: Any, strict: bool | None) -> Any:
     if strict is not None and model._strict_loading is not None and strict != model.strict_loading:
         raise ValueError(f"You set `.load_from_checkpoint(..., strict={strict!r})` which is in conflict with"
-                         f" `{type(model).__name__}.strict_loading={model.strict_loading!r}. Please set the same value for both of them.")
+                         f" `{type(model).__name__}.strict_loading={model.strict_loading!r}. Please set the same"
+                         " value for both of them.")
     strict = model.strict_loading if strict is None else strict
     model.configure_model()
     model.on_load_checkpoint(checkpoint)

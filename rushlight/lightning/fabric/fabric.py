@@ -27,8 +27,8 @@ class Fabric:
     >>> optimizer.step()
     """
 
-    def __init__(self, *, accelerator: Any = "auto", strategy: Any = "auto", devices: Any = "auto", num_nodes: int = 1, precision: Any = None,
-                 plugins: Any = None, callbacks: Any = None, loggers: Any = None) -> None:
+    def __init__(self, *, accelerator: Any = "auto", strategy: Any = "auto", devices: Any = "auto", num_nodes: int = 1,
+                 precision: Any = None, plugins: Any = None, callbacks: Any = None, loggers: Any = None) -> None:
         self.accelerator = accelerator_of(accelerator)
         check_devices(devices, num_nodes)
         self.strategy = strategy_of(strategy)
@@ -36,7 +36,8 @@ class Fabric:
         if given and precision is not None:
             raise ValueError(f"Received both `precision={precision}` and `plugins={plugins}`. Choose one.")
         self._precision = given[0] if given else precision_of(precision)
-        self._callbacks = [] if callbacks is None else list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+        self._callbacks = [] if callbacks is None else list(callbacks) if isinstance(callbacks,
+                                                                                     (list, tuple)) else [callbacks]
         self.loggers = [] if loggers is None else list(loggers) if isinstance(loggers, (list, tuple)) else [loggers]
 
     global_rank = local_rank = node_rank = 0
@@ -54,8 +55,10 @@ class Fabric:
         return self.loggers[0]
 
     # --- setting up ------------------------------------------------------------------------------------------------
-    def setup(self, module: Any, *optimizers: Any, scheduler: Any = None, move_to_device: bool = True, _reapply_compile: bool = True) -> Any:
-        """The module, alone or in a tuple with its optimizers (and a scheduler), ready for the loop. ValueError for one set up before."""
+    def setup(self, module: Any, *optimizers: Any, scheduler: Any = None, move_to_device: bool = True,
+              _reapply_compile: bool = True) -> Any:
+        """The module, alone or in a tuple with its optimizers (and a scheduler), ready for the loop. ValueError for one
+        set up before."""
         model = self.setup_module(module, move_to_device)
         if not optimizers:
             return model
@@ -81,7 +84,8 @@ class Fabric:
             raise ValueError("An optimizer should be passed only once to the `setup` method.")
         return FabricOptimizer(optimizer)
 
-    def setup_dataloaders(self, *dataloaders: Any, use_distributed_sampler: bool = True, move_to_device: bool = True) -> Any:
+    def setup_dataloaders(self, *dataloaders: Any, use_distributed_sampler: bool = True,
+                          move_to_device: bool = True) -> Any:
         """The loaders: memory is shared, and there is one process, so they are as they were."""
         return dataloaders[0] if len(dataloaders) == 1 else list(dataloaders)
 
@@ -92,15 +96,19 @@ class Fabric:
 
     def clip_gradients(self, module: Any, optimizer: Any, clip_val: float | None = None, max_norm: float | None = None,
                        norm_type: float | int = 2.0, error_if_nonfinite: bool = True) -> Any:
-        """Clip the gradients of an optimizer's parameters by value or by norm; the norm. ValueError for both, and for neither."""
+        """Clip the gradients of an optimizer's parameters by value or by norm; the norm. ValueError for both, and for
+        neither."""
         from rushlight.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_
         if (clip_val is None) == (max_norm is None):
-            raise ValueError("Only one of `clip_val` or `max_norm` can be set as this specifies the underlying clipping algorithm!"
-                             if clip_val is not None else "You have to specify either `clip_val` or `max_norm` to do gradient clipping!")
+            raise ValueError("Only one of `clip_val` or `max_norm` can be set as this specifies the underlying"
+                             " clipping algorithm!"
+                             if clip_val is not None else "You have to specify either `clip_val` or `max_norm` to do"
+                                                          " gradient clipping!")
         parameters = [p for group in unwrapped(optimizer).param_groups for p in group["params"]]
         if clip_val is not None:
             return clip_grad_value_(parameters, clip_val)
-        return clip_grad_norm_(parameters, max_norm, norm_type=norm_type, error_if_nonfinite=error_if_nonfinite)  # type: ignore[arg-type]
+        return clip_grad_norm_(parameters, max_norm, norm_type=norm_type,
+                               error_if_nonfinite=error_if_nonfinite)  # type: ignore[arg-type]
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision for operations outside the module."""
@@ -137,7 +145,8 @@ class Fabric:
     def no_backward_sync(self, module: Any, enabled: bool = True) -> AbstractContextManager[Any]:
         """A block whose gradients are not exchanged. TypeError for a module that was not set up."""
         if not isinstance(module, FabricModule):
-            raise TypeError("You need to set up the model first before you can call `fabric.no_backward_sync()`: `model = fabric.setup(model, ...)`")
+            raise TypeError("You need to set up the model first before you can call `fabric.no_backward_sync()`:"
+                            " `model = fabric.setup(model, ...)`")
         return nullcontext()
 
     @contextmanager
@@ -159,8 +168,10 @@ class Fabric:
         return None if function is None else function(self, *args, **kwargs)
 
     # --- files, callbacks, loggers ---------------------------------------------------------------------------------
-    def save(self, path: Any, state: Mapping[str, Any], filter: Mapping[str, Callable[[str, Any], bool]] | None = None) -> None:  # noqa: A002
-        """Write a checkpoint; modules and optimizers in it become their states, reduced to the entries that `filter` lets pass."""
+    def save(self, path: Any, state: Mapping[str, Any],
+             filter: Mapping[str, Callable[[str, Any], bool]] | None = None) -> None:  # noqa: A002
+        """Write a checkpoint; modules and optimizers in it become their states, reduced to the entries that `filter`
+        lets pass."""
         from rushlight.serialization import save
         out = {}
         for name, value in state.items():
@@ -170,15 +181,18 @@ class Fabric:
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         save(out, path)
 
-    def load(self, path: Any, state: dict[str, Any] | None = None, strict: bool = True, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint into the objects of `state`; what is left of it. KeyError for an entry that it lacks, with `strict`."""
+    def load(self, path: Any, state: dict[str, Any] | None = None, strict: bool = True,
+             weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a checkpoint into the objects of `state`; what is left of it. KeyError for an entry that it lacks, with
+        `strict`."""
         from rushlight.lightning.core.saving import read_checkpoint
         checkpoint = read_checkpoint(path, weights_only=weights_only)
         for name in list(state or {}):
             if name not in checkpoint:
                 if strict:
-                    raise KeyError(f"The requested state contains a key '{name}' that does not exist in the loaded checkpoint."
-                                   f" To disable strict loading, set `strict=False`. It holds {list(checkpoint)}.")
+                    raise KeyError(f"The requested state contains a key '{name}' that does not exist in the loaded"
+                                   " checkpoint. To disable strict loading, set `strict=False`. It holds"
+                                   f" {list(checkpoint)}.")
                 continue
             value = checkpoint.pop(name)
             target = unwrapped(state[name])  # type: ignore[index]

@@ -14,4 +14,5 @@ class BitsandbytesPrecision(Precision):
     """Weights of 8 or 4 bits by the bitsandbytes library, which needs a GPU: MisconfigurationException."""
 
     def __init__(self, mode: str, *args: Any, **kwargs: Any):
-        raise MisconfigurationException(f"BitsandbytesPrecision({mode!r}) needs bitsandbytes and a GPU; use precision='bf16-true'")
+        raise MisconfigurationException(f"BitsandbytesPrecision({mode!r}) needs bitsandbytes and a GPU; use"
+                                        " precision='bf16-true'")

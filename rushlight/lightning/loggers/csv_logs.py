@@ -23,8 +23,8 @@ class ExperimentWriter:
         self.hparams: dict[str, Any] = {}
         self.metrics_file_path = os.path.join(log_dir, self.NAME_METRICS_FILE)
         if os.path.isdir(log_dir) and os.listdir(log_dir):
-            rank_zero_warn(f"Experiment logs directory {log_dir} exists and is not empty. Previous log files in this directory will be deleted when"
-                           " the new ones are saved!")
+            rank_zero_warn(f"Experiment logs directory {log_dir} exists and is not empty. Previous log files in this"
+                           " directory will be deleted when the new ones are saved!")
             if os.path.isfile(self.metrics_file_path):
                 os.remove(self.metrics_file_path)
         os.makedirs(log_dir, exist_ok=True)
@@ -72,8 +72,8 @@ class CSVLogger(FolderLogger):
 
     LOGGER_JOIN_CHAR = "-"
 
-    def __init__(self, save_dir: Any, name: str | None = "lightning_logs", version: int | str | None = None, prefix: str = "",
-                 flush_logs_every_n_steps: int = 100):
+    def __init__(self, save_dir: Any, name: str | None = "lightning_logs", version: int | str | None = None,
+                 prefix: str = "", flush_logs_every_n_steps: int = 100):
         super().__init__(save_dir, name, version, prefix)
         self._flush_logs_every_n_steps = flush_logs_every_n_steps
 

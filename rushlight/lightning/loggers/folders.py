@@ -52,7 +52,8 @@ class FolderLogger(Logger):
         return params
 
     def _write_hparams(self) -> None:
-        if self.hparams != self._written_hparams or not os.path.exists(os.path.join(self.log_dir, self.NAME_HPARAMS_FILE)):
+        if self.hparams != self._written_hparams or not os.path.exists(os.path.join(self.log_dir,
+                                                                                    self.NAME_HPARAMS_FILE)):
             save_hparams_to_yaml(os.path.join(self.log_dir, self.NAME_HPARAMS_FILE), self.hparams)
             self._written_hparams = dict(self.hparams)
 

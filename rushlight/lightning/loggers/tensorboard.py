@@ -32,10 +32,12 @@ class TensorBoardLogger(FolderLogger):
 
     LOGGER_JOIN_CHAR = "-"
 
-    def __init__(self, save_dir: Any, name: str | None = "lightning_logs", version: int | str | None = None, log_graph: bool = False,
-                 default_hp_metric: bool = True, prefix: str = "", sub_dir: Any = None, **kwargs: Any):
+    def __init__(self, save_dir: Any, name: str | None = "lightning_logs", version: int | str | None = None,
+                 log_graph: bool = False, default_hp_metric: bool = True, prefix: str = "", sub_dir: Any = None,
+                 **kwargs: Any):
         if not available():
-            raise ModuleNotFoundError("TensorBoardLogger needs tensorboardX: pip install 'rushlight[tensorboard]'; CSVLogger needs nothing",
+            raise ModuleNotFoundError("TensorBoardLogger needs tensorboardX: pip install 'rushlight[tensorboard]';"
+                                      " CSVLogger needs nothing",
                                       name="tensorboardX")
         super().__init__(save_dir, name, version, prefix)
         if log_graph:
@@ -51,7 +53,9 @@ class TensorBoardLogger(FolderLogger):
     def log_dir(self) -> str:
         import os
         base = super().log_dir
-        return base if self._sub_dir is None else os.path.expanduser(os.path.expandvars(os.path.join(base, self._sub_dir)))
+        return (
+            base if self._sub_dir is None else os.path.expanduser(os.path.expandvars(os.path.join(base, self._sub_dir)))
+        )
 
     @property
     @rank_zero_experiment
@@ -72,7 +76,8 @@ class TensorBoardLogger(FolderLogger):
                 writer.add_scalar(name, value, step)
 
     @rank_zero_only
-    def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:  # type: ignore[override]
+    def log_hyperparams(self, params: Any, metrics: Any = None,
+                        step: int | None = None) -> None:  # type: ignore[override]
         """Write hyper-parameters, and `metrics` that belong to them."""
         flat = as_flat(self._keep_hparams(params))
         if metrics is None:
@@ -80,7 +85,8 @@ class TensorBoardLogger(FolderLogger):
         elif not isinstance(metrics, dict):
             metrics = {"hp_metric": metrics}
         if metrics:
-            self.experiment.add_hparams(flat, self._named(metrics), run_name=".", global_step=0 if step is None else step)
+            self.experiment.add_hparams(flat, self._named(metrics), run_name=".",
+                                        global_step=0 if step is None else step)
 
     @rank_zero_only
     def save(self) -> None:

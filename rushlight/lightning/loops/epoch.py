@@ -26,7 +26,8 @@ class TrainingEpochLoop:
 
     def __init__(self, trainer: Any, min_steps: int | None = None, max_steps: int = -1):
         if max_steps < -1:
-            raise MisconfigurationException(f"`max_steps` must be a non-negative integer or -1 (infinite steps). You passed in {max_steps}.")
+            raise MisconfigurationException("`max_steps` must be a non-negative integer or -1 (infinite steps). You"
+                                            f" passed in {max_steps}.")
         self.trainer, self.min_steps, self.max_steps = trainer, min_steps, max_steps
         self.batch_progress, self.scheduler_progress = BatchProgress(), Progress(READY_COMPLETED)
         self.automatic_optimization = AutomaticOptimization(trainer, OptimizerProgress())
@@ -94,7 +95,11 @@ class TrainingEpochLoop:
         profiler = self.trainer.profiler
         while not self.done:
             try:
-                with nullcontext() if profiler is None else profiler.profile("[_TrainingEpochLoop].train_dataloader_next"):
+                with (
+                    nullcontext()
+                    if profiler is None
+                    else profiler.profile("[_TrainingEpochLoop].train_dataloader_next")
+                ):
                     batch, _, _ = next(fetcher)
                 self.train_batch(batch, fetcher.done)
             except StopIteration:
@@ -219,21 +224,24 @@ class TrainingEpochLoop:
     def state_dict(self, prefix: str) -> dict[str, Any]:
         """The counters, as Lightning names them."""
         manual = self.manual_optimization.optim_step_progress
-        return {f"{prefix}state_dict": {"_batches_that_stepped": self._batches_that_stepped},
-                f"{prefix}batch_progress": self.batch_progress.state_dict(),
-                f"{prefix}scheduler_progress": self.scheduler_progress.state_dict(),
-                f"{prefix}automatic_optimization.state_dict": {},
-                f"{prefix}automatic_optimization.optim_progress": self.automatic_optimization.optim_progress.state_dict(),
-                f"{prefix}manual_optimization.state_dict": {},
-                f"{prefix}manual_optimization.optim_step_progress": manual.state_dict(),
-                **self.val_loop.state_dict(f"{prefix}val_loop.")}
+        return {
+            f"{prefix}state_dict": {"_batches_that_stepped": self._batches_that_stepped},
+            f"{prefix}batch_progress": self.batch_progress.state_dict(),
+            f"{prefix}scheduler_progress": self.scheduler_progress.state_dict(),
+            f"{prefix}automatic_optimization.state_dict": {},
+            f"{prefix}automatic_optimization.optim_progress": self.automatic_optimization.optim_progress.state_dict(),
+            f"{prefix}manual_optimization.state_dict": {},
+            f"{prefix}manual_optimization.optim_step_progress": manual.state_dict(),
+            **self.val_loop.state_dict(f"{prefix}val_loop."),
+        }
 
     def load_state_dict(self, state: dict[str, Any], prefix: str) -> None:
         """Take over the counters."""
         self._batches_that_stepped = state.get(f"{prefix}state_dict", {}).get("_batches_that_stepped", 0)
         for name, counters in (("batch_progress", self.batch_progress), ("scheduler_progress", self.scheduler_progress),
                                ("automatic_optimization.optim_progress", self.automatic_optimization.optim_progress),
-                               ("manual_optimization.optim_step_progress", self.manual_optimization.optim_step_progress)):
+                               ("manual_optimization.optim_step_progress",
+                                self.manual_optimization.optim_step_progress)):
             if prefix + name in state:
                 counters.load_state_dict(state[prefix + name])
         self.val_loop.load_state_dict(state, f"{prefix}val_loop.")

@@ -18,8 +18,9 @@ from rushlight.lightning.utilities.overrides import is_overridden, takes
 from rushlight.tensor.core import realize_pending
 
 # What a stage's hooks are called
-_NAMES = {stage: {"step": f"{word}_step", "start": f"on_{word}_start", "end": f"on_{word}_end", "epoch_start": f"on_{word}_epoch_start",
-                  "epoch_end": f"on_{word}_epoch_end", "batch_start": f"on_{word}_batch_start", "batch_end": f"on_{word}_batch_end",
+_NAMES = {stage: {"step": f"{word}_step", "start": f"on_{word}_start", "end": f"on_{word}_end",
+                  "epoch_start": f"on_{word}_epoch_start", "epoch_end": f"on_{word}_epoch_end",
+                  "batch_start": f"on_{word}_batch_start", "batch_end": f"on_{word}_batch_end",
                   "eval": f"on_{word}_model_eval", "train": f"on_{word}_model_train"}
           for stage, word in (("validate", "validation"), ("test", "test"))}
 
@@ -28,7 +29,9 @@ def without_gradients(run: Callable[..., Any]) -> Callable[..., Any]:
     """A loop's run in inference mode, or without gradients where the loop or the trainer says so."""
     @wraps(run)
     def wrapped(self: Any) -> Any:
-        context: Callable[[], AbstractContextManager[Any]] = inference_mode if self.inference_mode and self.trainer.inference_mode else no_grad
+        context: Callable[[], AbstractContextManager[Any]] = (
+            inference_mode if self.inference_mode and self.trainer.inference_mode else no_grad
+        )
         with context():
             return run(self)
     return wrapped
@@ -38,7 +41,13 @@ class EvaluationLoop:
     """Validation amid fitting, ``Trainer.validate`` and ``Trainer.test``."""
 
     def __init__(self, trainer: Any, fn: str, stage: str, verbose: bool = True, inference_mode: bool = True):
-        self.trainer, self.fn, self.stage, self.verbose, self.inference_mode = trainer, fn, stage, verbose, inference_mode
+        self.trainer, self.fn, self.stage, self.verbose, self.inference_mode = (
+            trainer,
+            fn,
+            stage,
+            verbose,
+            inference_mode,
+        )
         self.batch_progress = BatchProgress()
         self._results = Results(training=False)
         self.loader: Any = None
@@ -123,12 +132,20 @@ class EvaluationLoop:
     def _check_signature(self) -> None:
         step = getattr(self.trainer.lightning_module, self.names["step"])
         if self._several and not takes(step, "dataloader_idx", at_least=3):
-            raise RuntimeError(f"You provided multiple `{self.stage.replace('validate', 'val')}_dataloader`, but no `dataloader_idx` argument in"
-                               f" `{type(self.trainer.lightning_module).__name__}.{self.names['step']}`. Try adding `dataloader_idx=0` to its signature.")
-        if not self._several and takes(step, "dataloader_idx") and not takes(step, "no such name") and not _has_default(step, "dataloader_idx"):
-            raise RuntimeError(f"You provided only a single `{self.stage.replace('validate', 'val')}_dataloader`, but have included `dataloader_idx`"
-                               f" in `{type(self.trainer.lightning_module).__name__}.{self.names['step']}()`. Either remove the argument or give"
-                               " it a default value i.e. `dataloader_idx=0`.")
+            raise RuntimeError(f"You provided multiple `{self.stage.replace('validate', 'val')}_dataloader`, but no"
+                               " `dataloader_idx` argument in"
+                               f" `{type(self.trainer.lightning_module).__name__}.{self.names['step']}`. Try adding"
+                               " `dataloader_idx=0` to its signature.")
+        if (
+            not self._several
+            and takes(step, "dataloader_idx")
+            and not takes(step, "no such name")
+            and not _has_default(step, "dataloader_idx")
+        ):
+            raise RuntimeError(f"You provided only a single `{self.stage.replace('validate', 'val')}_dataloader`,"
+                               " but have included `dataloader_idx` in"
+                               f" `{type(self.trainer.lightning_module).__name__}.{self.names['step']}()`. Either"
+                               " remove the argument or give it a default value i.e. `dataloader_idx=0`.")
 
     def step(self, batch: Any, batch_idx: int, which: int) -> None:
         """Evaluate one batch."""
@@ -207,6 +224,7 @@ class EvaluationLoop:
 def _has_default(method: Any, name: str) -> bool:
     import inspect
     parameter = inspect.signature(method).parameters.get(name)
-    return parameter is not None and (parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD)
+    return parameter is not None and (parameter.default is not parameter.empty
+                                      or parameter.kind is parameter.VAR_KEYWORD)
 
 

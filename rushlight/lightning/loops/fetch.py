@@ -29,7 +29,11 @@ class Fetcher:
         self.before_ahead: Any = None  # the random numbers with which the batch ahead was made
 
     def __iter__(self) -> Iterator[Any]:
-        single = self.loader.flattened if self.loader._mode != "sequential" and not isinstance(self.loader.iterables, (list, tuple, dict)) else None
+        single = (
+            self.loader.flattened
+            if self.loader._mode != "sequential" and not isinstance(self.loader.iterables, (list, tuple, dict))
+            else None
+        )
         if single is not None and len(single) == 1:
             limit = (self.loader.limits or [INFINITE])[0]
             self._iterator = _numbered(single[0], limit)
@@ -58,7 +62,8 @@ class Fetcher:
         return item  # type: ignore[no-any-return]
 
     def skip(self, batches: int, before_ahead: Any = None) -> None:
-        """Pass over batches that an interrupted epoch has used; the batch ahead is made with the same random numbers again."""
+        """Pass over batches that an interrupted epoch has used; the batch ahead is made with the same random numbers
+        again."""
         for i in range(batches):
             if i == batches - 1 and before_ahead is not None and self._ahead is not _NOTHING:
                 set_rng_states(before_ahead)
@@ -97,12 +102,13 @@ def parse_limit(stage: str, length: float, limit: float | int | None) -> float:
         if limit == 1.0:
             return INFINITE
         raise MisconfigurationException(
-            f"When using an `IterableDataset`, `Trainer(limit_{stage}_batches)` must be `1.0` or an int. An int specifies `num_{stage}_batches` to use.")
+            f"When using an `IterableDataset`, `Trainer(limit_{stage}_batches)` must be `1.0` or an int. An int"
+            f" specifies `num_{stage}_batches` to use.")
     chosen = int(length * limit)
     if chosen == 0 and limit > 0.0:
         raise MisconfigurationException(
-            f"You requested to check {limit} of the `{stage}_dataloader` but {limit} * {int(length)} < 1. Please increase the"
-            f" `limit_{stage}_batches` argument. Try at least `limit_{stage}_batches={1 / length}`")
+            f"You requested to check {limit} of the `{stage}_dataloader` but {limit} * {int(length)} < 1. Please"
+            f" increase the `limit_{stage}_batches` argument. Try at least `limit_{stage}_batches={1 / length}`")
     return chosen
 
 

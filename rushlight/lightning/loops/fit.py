@@ -23,7 +23,8 @@ class FitLoop:
 
     def __init__(self, trainer: Any, min_epochs: int | None = 0, max_epochs: int | None = None):
         if isinstance(max_epochs, int) and max_epochs < -1:
-            raise MisconfigurationException(f"`max_epochs` must be a non-negative integer or -1. You passed in {max_epochs}.")
+            raise MisconfigurationException("`max_epochs` must be a non-negative integer or -1. You passed in"
+                                            f" {max_epochs}.")
         self.trainer, self.min_epochs, self.max_epochs = trainer, min_epochs, max_epochs
         self.epoch_loop: TrainingEpochLoop
         self.epoch_progress = Progress()
@@ -65,7 +66,9 @@ class FitLoop:
     @property
     def resumes_amid_epoch(self) -> bool:
         """Whether the run is going on within an epoch of a checkpoint."""
-        return self.restored is not None and (self.restored["cut"] or self.restored["phase"] not in ("epoch_end", "finished"))
+        return self.restored is not None and (
+            self.restored["cut"] or self.restored["phase"] not in ("epoch_end", "finished")
+        )
 
     @property
     def can_stop_early(self) -> bool:
@@ -166,8 +169,9 @@ class FitLoop:
     def _warn_of_eval_mode(self) -> None:
         asleep = sum(not m.training for m in self.trainer.lightning_module.modules())
         if asleep:
-            rank_zero_warn(f"Found {asleep} module(s) in eval mode at the start of training. This may lead to unexpected behavior during"
-                           " training. If this is intentional, you can ignore this warning.", category=PossibleUserWarning)
+            rank_zero_warn(f"Found {asleep} module(s) in eval mode at the start of training. This may lead to"
+                           " unexpected behavior during training. If this is intentional, you can ignore this warning.",
+                           category=PossibleUserWarning)
 
     # --- data ------------------------------------------------------------------------------------------------------
     def prepare_data(self) -> None:
@@ -188,8 +192,9 @@ class FitLoop:
         trainer.val_check_batch = trainer._data.validation_interval(self.max_batches)
         if trainer.loggers and self.max_batches < trainer.log_every_n_steps and not trainer.fast_dev_run:
             rank_zero_warn(f"The number of training batches ({self.max_batches}) is smaller than the logging interval"
-                           f" Trainer(log_every_n_steps={trainer.log_every_n_steps}). Set a lower value for log_every_n_steps if you want to"
-                           " see logs for the training epoch.", category=PossibleUserWarning)
+                           f" Trainer(log_every_n_steps={trainer.log_every_n_steps}). Set a lower value for"
+                           " log_every_n_steps if you want to see logs for the training epoch.",
+                           category=PossibleUserWarning)
         if self.restored is None and not self.done_quietly():
             self._new_iterator()
             self.fetcher_is_fresh = True
@@ -197,7 +202,8 @@ class FitLoop:
     def done_quietly(self) -> bool:
         """Whether there will be no epoch."""
         return (self.max_steps != -1 and self.epoch_loop.global_step >= self.max_steps) or (
-            self.max_epochs not in (None, -1) and self.epoch_progress.current.processed >= self.max_epochs)  # type: ignore[operator]
+            self.max_epochs not in (None, -1) and self.epoch_progress.current.processed >= self.max_epochs
+        )  # type: ignore[operator]
 
     def _new_iterator(self) -> None:
         if self.fetcher_is_fresh:
@@ -216,9 +222,10 @@ class FitLoop:
     # --- checkpoints -----------------------------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """The counters, as Lightning names them."""
-        states = [loader.state_dict() for loader in (self.loader.flattened if self.loader is not None else []) if is_stateful(loader)]
-        return {"state_dict": {"combined_loader": states} if states else {}, **self.epoch_loop.state_dict("epoch_loop."),
-                "epoch_progress": self.epoch_progress.state_dict()}
+        states = [loader.state_dict() for loader in (self.loader.flattened
+                                                     if self.loader is not None else []) if is_stateful(loader)]
+        return {"state_dict": {"combined_loader": states} if states else {},
+                **self.epoch_loop.state_dict("epoch_loop."), "epoch_progress": self.epoch_progress.state_dict()}
 
     def exact_state(self) -> dict[str, Any]:
         """What else it takes to go on as if there had been no interruption."""
@@ -230,7 +237,8 @@ class FitLoop:
         cut = phase in ("epoch_end", "finished") and current.ready > 0 and not loop.last_batch
         return {"phase": phase, "cut": cut, "rng": self.at_epoch_start if self.fetcher_is_fresh else rng_states(),
                 "epoch_rng": self.at_epoch_start,
-                "ahead_rng": rng_states(self.fetcher.before_ahead) if self.fetcher is not None and self.fetcher.before_ahead else None,
+                "ahead_rng": rng_states(self.fetcher.before_ahead)
+                if self.fetcher is not None and self.fetcher.before_ahead else None,
                 "callback_metrics": dict(trainer.callback_metrics) if trainer.lr_scheduler_configs else {},
                 "results": loop._results.state_dict() if phase != "finished" else []}
 
@@ -252,7 +260,8 @@ class FitLoop:
             phase = "finished"
         elif batch.completed == batch.processed - 1:
             phase = "batch"
-        return {"phase": phase, "cut": False, "rng": None, "epoch_rng": None, "ahead_rng": None, "callback_metrics": {}, "results": []}
+        return {"phase": phase, "cut": False, "rng": None, "epoch_rng": None, "ahead_rng": None, "callback_metrics": {},
+                "results": []}
 
     def _undo_cut(self) -> None:
         """An epoch that max_steps, or a wish to stop, ended before its last batch is not over."""

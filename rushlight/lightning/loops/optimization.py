@@ -29,7 +29,8 @@ class AutomaticOptimization:
             else:
                 step = self.optim_progress.step
                 step.add("ready")
-                trainer.hooks.call("optimizer_step", trainer.current_epoch, batch_idx, trainer._lightning_optimizers[0], self.closure)
+                trainer.hooks.call("optimizer_step", trainer.current_epoch, batch_idx, trainer._lightning_optimizers[0],
+                                   self.closure)
                 step.add("completed")
         finally:
             self.batch = ()
@@ -63,13 +64,15 @@ class AutomaticOptimization:
 
 
 def split_loss(out: Any) -> tuple[Any, Any]:
-    """The loss in what training_step returned, and all of it with the loss detached; MisconfigurationException for other things."""
+    """The loss in what training_step returned, and all of it with the loss detached; MisconfigurationException for
+    other things."""
     if isinstance(out, Tensor):
         return out, {"loss": out.detach()}
     if isinstance(out, Mapping):
         loss = out.get("loss")
         if loss is None and "loss" not in out:
-            raise MisconfigurationException("In automatic_optimization, when `training_step` returns a dict, the 'loss' key needs to be present")
+            raise MisconfigurationException("In automatic_optimization, when `training_step` returns a dict, the"
+                                            " 'loss' key needs to be present")
         if loss is None:
             return None, None
         if not isinstance(loss, Tensor):
@@ -77,8 +80,8 @@ def split_loss(out: Any) -> tuple[Any, Any]:
         return loss, {**{k: _detached(v) for k, v in out.items() if k != "loss"}, "loss": loss.detach()}
     if out is None:
         return None, None
-    raise MisconfigurationException("In automatic optimization, `training_step` must return a Tensor, a dict, or None (where the step will be"
-                                    f" skipped), but it returned a {type(out).__name__}.")
+    raise MisconfigurationException("In automatic optimization, `training_step` must return a Tensor, a dict, or"
+                                    f" None (where the step will be skipped), but it returned a {type(out).__name__}.")
 
 
 def _detached(value: Any) -> Any:
@@ -107,8 +110,8 @@ class ManualOptimization:
             return {key: _detached(value) for key, value in out.items()}
         if out is None:
             return {}
-        raise MisconfigurationException("In manual optimization, `training_step` must either return a Tensor or have no return, but it returned a"
-                                        f" {type(out).__name__}.")
+        raise MisconfigurationException("In manual optimization, `training_step` must either return a Tensor or have"
+                                        f" no return, but it returned a {type(out).__name__}.")
 
 
 def _nothing() -> None:

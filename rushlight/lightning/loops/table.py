@@ -19,7 +19,8 @@ def show(results: list[dict[str, float]], stage: str) -> None:
     names = list(dict.fromkeys(name for column in columns for name in column))
     if not names:
         return
-    rows = [[TITLES[stage], *(f"DataLoader {i}" for i in range(len(columns)))], *([n, *(c.get(n, "") for c in columns)] for n in names)]
+    rows = [[TITLES[stage], *(f"DataLoader {i}" for i in range(len(columns)))],
+            *([n, *(c.get(n, "") for c in columns)] for n in names)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["    ".join(f"{cell:<{w}}" for cell, w in zip(row, widths)).rstrip() for row in rows]
     print("\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]]))

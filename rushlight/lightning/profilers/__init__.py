@@ -94,14 +94,16 @@ class SimpleProfiler(Profiler):
         total = time.monotonic() - self.start_time
         rows = sorted(((name, sum(d), len(d)) for name, d in self.recorded_durations.items()), key=lambda row: -row[1])
         lines = [f"{'action':<70s}{'calls':>8s}{'mean s':>12s}{'total s':>12s}{'share':>8s}"]
-        lines += [f"{name:<70s}{n:>8d}{seconds / n:>12.5f}{seconds:>12.4f}{100 * seconds / total:>7.1f}%" for name, seconds, n in rows]
+        lines += [f"{name:<70s}{n:>8d}{seconds / n:>12.5f}{seconds:>12.4f}{100 * seconds / total:>7.1f}%" for name,
+                  seconds, n in rows]
         return "\nProfile of the run\n" + "\n".join(lines)
 
 
 class AdvancedProfiler(Profiler):
     """Python's cProfile of each hook; `line_count_restriction` lines of each."""
 
-    def __init__(self, dirpath: Any = None, filename: str | None = None, line_count_restriction: float = 1.0, dump_stats: bool = False) -> None:
+    def __init__(self, dirpath: Any = None, filename: str | None = None, line_count_restriction: float = 1.0,
+                 dump_stats: bool = False) -> None:
         super().__init__(dirpath, filename)
         self.line_count_restriction, self.dump_stats = line_count_restriction, dump_stats
         self.profiled_actions: dict[str, cProfile.Profile] = {}
@@ -133,7 +135,8 @@ class AdvancedProfiler(Profiler):
 
 
 def profiler_of(value: Any) -> Profiler:
-    """The profiler that an argument names; MisconfigurationException for other names, and for those that are not here."""
+    """The profiler that an argument names; MisconfigurationException for other names, and for those that are not
+    here."""
     if isinstance(value, Profiler):
         return value
     kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
@@ -141,6 +144,7 @@ def profiler_of(value: Any) -> Profiler:
     if name in kinds:
         return kinds[name]()
     if name in ("pytorch", "xla"):
-        raise MisconfigurationException(f"Trainer(profiler={value!r}) is not provided; wrap `trainer.fit` in `torch.profiler.profile()`, or choose"
-                                        " 'simple' or 'advanced'")
-    raise MisconfigurationException(f"When passing string value for the `profiler` parameter of `Trainer`, it can only be one of {sorted(kinds)}.")
+        raise MisconfigurationException(f"Trainer(profiler={value!r}) is not provided; wrap `trainer.fit` in"
+                                        " `torch.profiler.profile()`, or choose 'simple' or 'advanced'")
+    raise MisconfigurationException("When passing string value for the `profiler` parameter of `Trainer`, it can"
+                                    f" only be one of {sorted(kinds)}.")

@@ -10,7 +10,8 @@ from rushlight.lightning.utilities.exceptions import MisconfigurationException
 from rushlight.tensor.device import device as Device
 
 ONE_PROCESS = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
-NEED_MORE = {"fsdp": "FSDP", "deepspeed": "DeepSpeed", "xla": "XLA", "single_xla": "XLA", "hpu": "HPU", "model_parallel": "model parallelism"}
+NEED_MORE = {"fsdp": "FSDP", "deepspeed": "DeepSpeed", "xla": "XLA", "single_xla": "XLA", "hpu": "HPU",
+             "model_parallel": "model parallelism"}
 
 
 class Strategy:
@@ -134,19 +135,22 @@ class ParallelStrategy(DDPStrategy):
 
 
 def strategy_of(value: Any) -> Strategy:
-    """The strategy that an argument names; MisconfigurationException for one that a single process cannot be, ValueError for no name."""
+    """The strategy that an argument names; MisconfigurationException for one that a single process cannot be,
+    ValueError for no name."""
     if isinstance(value, _Absent):
         value = value.strategy_name
     if isinstance(value, Strategy):
         if value.root_device.type != "cpu":
-            raise MisconfigurationException(f"{type(value).__name__} on {value.root_device} cannot run here: this machine trains on its CPU")
+            raise MisconfigurationException(f"{type(value).__name__} on {value.root_device} cannot run here: this"
+                                            " machine trains on its CPU")
         return value
     name = str(value)
     if name in ONE_PROCESS or name.startswith("ddp_find_unused_parameters"):
         return SingleDeviceStrategy()
-    kind = next((meaning for start, meaning in NEED_MORE.items() if name == start or name.startswith(start + "_")), None)
+    kind = next((meaning for start, meaning in NEED_MORE.items() if name == start or name.startswith(start + "_")),
+                None)
     if kind is not None:
-        raise MisconfigurationException(f"strategy={name!r} needs several accelerators ({kind}); this machine trains on its CPU in one process:"
-                                        " leave `strategy` out, or choose 'auto' or 'ddp'")
-    raise ValueError(f"You selected an invalid strategy name: `strategy={value!r}`. It must be either a string or an instance of"
-                     f" `Strategy`. Choose one of: {', '.join(ONE_PROCESS)}")
+        raise MisconfigurationException(f"strategy={name!r} needs several accelerators ({kind}); this machine trains"
+                                        " on its CPU in one process: leave `strategy` out, or choose 'auto' or 'ddp'")
+    raise ValueError(f"You selected an invalid strategy name: `strategy={value!r}`. It must be either a string or an"
+                     f" instance of `Strategy`. Choose one of: {', '.join(ONE_PROCESS)}")

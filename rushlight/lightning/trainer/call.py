@@ -12,7 +12,9 @@ from rushlight.lightning.callbacks.callback import Callback
 from rushlight.lightning.core.hooks import ModelHooks
 from rushlight.lightning.utilities.overrides import is_overridden
 
-BOTH = tuple(name for name in vars(Callback) if name.startswith("on_") and name not in ("on_save_checkpoint", "on_load_checkpoint", "on_exception"))
+BOTH = tuple(name for name in vars(Callback) if name.startswith("on_") and name not in ("on_save_checkpoint",
+                                                                                        "on_load_checkpoint",
+                                                                                        "on_exception"))
 
 
 class Hooks:
@@ -29,7 +31,11 @@ class Hooks:
         self.own = {}
         self.table = {}
         for name in BOTH:
-            listeners = [self._listener(callback, name) for callback in trainer.callbacks if is_overridden(name, callback, Callback)]
+            listeners = [
+                self._listener(callback, name)
+                for callback in trainer.callbacks
+                if is_overridden(name, callback, Callback)
+            ]
             own = getattr(module, name, None) if is_overridden(name, module, ModelHooks) else None
             if listeners or own is not None:
                 self.table[name] = (listeners, own)
@@ -86,7 +92,11 @@ class Hooks:
     def data(self, name: str, *args: Any) -> Any:
         """A method of the data module where it has its own, else of the module."""
         trainer = self.trainer
-        holder = trainer.datamodule if trainer.datamodule is not None and is_overridden(name, trainer.datamodule) else trainer.lightning_module
+        holder = (
+            trainer.datamodule
+            if trainer.datamodule is not None and is_overridden(name, trainer.datamodule)
+            else trainer.lightning_module
+        )
         before, trainer._hook = trainer._hook, name
         out = getattr(holder, name)(*args)
         trainer._hook = before
@@ -94,7 +104,8 @@ class Hooks:
 
 
 def watches(callback: Any) -> bool:
-    """Whether a callback monitors a metric or writes checkpoints, and so comes after the module's hook at an epoch's end."""
+    """Whether a callback monitors a metric or writes checkpoints, and so comes after the module's hook at an epoch's
+    end."""
     from rushlight.lightning.callbacks.checkpoint import Checkpoint
     from rushlight.lightning.callbacks.early_stopping import EarlyStopping
     return isinstance(callback, (Checkpoint, EarlyStopping))

@@ -53,8 +53,8 @@ def save(trainer: Any, path: Any, weights_only: bool = False) -> None:
     """Write the checkpoint of now; the file appears whole or not at all."""
     from rushlight.serialization import save as write
     if trainer.lightning_module is None:
-        raise AttributeError("Saving a checkpoint is only possible if a model is attached to the Trainer. Did you call `Trainer.save_checkpoint()`"
-                             " before calling `Trainer.{fit,validate,test,predict}`?")
+        raise AttributeError("Saving a checkpoint is only possible if a model is attached to the Trainer. Did you"
+                             " call `Trainer.save_checkpoint()` before calling `Trainer.{fit,validate,test,predict}`?")
     path = os.fspath(path)
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     write(dump(trainer, weights_only), path)
@@ -70,8 +70,9 @@ class Restorer:
             rank_zero_info(f"Restoring states from the checkpoint path at {path}")
             self.checkpoint = read_checkpoint(path, weights_only=weights_only)
             if "state_dict" not in self.checkpoint:
-                raise MisconfigurationException(f"{path} holds no 'state_dict': it is not a checkpoint of a Trainer (its keys: {list(self.checkpoint)})."
-                                                " Load a plain state dict with `model.load_state_dict(torch.load(path))`.")
+                raise MisconfigurationException(f"{path} holds no 'state_dict': it is not a checkpoint of a Trainer"
+                                                f" (its keys: {list(self.checkpoint)}). Load a plain state dict with"
+                                                " `model.load_state_dict(torch.load(path))`.")
 
     def model_and_callbacks(self) -> None:
         """The module's parameters, the data module's and the callbacks' states."""
@@ -90,8 +91,9 @@ class Restorer:
             callback.on_load_checkpoint(trainer, model, checkpoint)
         missing = set(states) - {c.state_key for c in trainer.callbacks}
         if missing and trainer.state.fn == "fit":
-            rank_zero_warn("Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided during `Trainer`"
-                           f" instantiation. Please add the following callbacks: {sorted(map(str, missing))}.")
+            rank_zero_warn("Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be"
+                           " provided during `Trainer` instantiation. Please add the following callbacks:"
+                           f" {sorted(map(str, missing))}.")
         for callback in trainer.callbacks:
             if callback.state_key in states:
                 callback.load_state_dict(states[callback.state_key])
@@ -118,7 +120,8 @@ class Restorer:
                 optimizer.load_state_dict(state)
             for config, state in zip(trainer.lr_scheduler_configs, checkpoint["lr_schedulers"]):
                 config.scheduler.load_state_dict(state)
-        rank_zero_info(f"{'Restored all states' if trainer.state.fn == 'fit' else 'Loaded model weights'} from the checkpoint at {self.path}")
+        rank_zero_info(f"{'Restored all states' if trainer.state.fn == 'fit' else 'Loaded model weights'} from the"
+                       f" checkpoint at {self.path}")
         self.checkpoint = {}
 
 
@@ -128,14 +131,17 @@ def choose(trainer: Any, ckpt_path: Any, model_given: bool) -> Any:
     if ckpt_path is None:
         if model_given:
             return None
-        rank_zero_warn(f"`.{fn}(ckpt_path=None)` was called without a model. The best model of the previous `fit` call will be used."
-                       f" You can pass `.{fn}(ckpt_path='best')` to use the best model or `.{fn}(ckpt_path='last')` to use the last model."
-                       " If you pass a value, this warning will be silenced.")
+        rank_zero_warn(f"`.{fn}(ckpt_path=None)` was called without a model. The best model of the previous `fit`"
+                       f" call will be used. You can pass `.{fn}(ckpt_path='best')` to use the best model or"
+                       f" `.{fn}(ckpt_path='last')` to use the last model. If you pass a value, this warning will be"
+                       " silenced.")
         ckpt_path = "best"
     if ckpt_path == "best":
         return _best(trainer, fn)
     if ckpt_path == "last":
-        found = {p for c in trainer.checkpoint_callbacks if hasattr(c, "_find_last_checkpoints") for p in c._find_last_checkpoints(trainer)}
+        found = {p for c in trainer.checkpoint_callbacks if hasattr(c,
+                                                                    "_find_last_checkpoints")
+                 for p in c._find_last_checkpoints(trainer)}
         if not found:
             rank_zero_warn(f'.{fn}(ckpt_path="last") is set, but there is no last checkpoint available.'
                            " No checkpoint will be loaded. HINT: Set `ModelCheckpoint(..., save_last=True)`.")
@@ -145,8 +151,8 @@ def choose(trainer: Any, ckpt_path: Any, model_given: bool) -> Any:
         raise ValueError(f'`.{fn}(ckpt_path="hpc")` is set but no HPC checkpoint was found.'
                          f" Please pass an exact checkpoint path to `.{fn}(ckpt_path=...)`")
     if not ckpt_path:
-        raise ValueError(f"`.{fn}()` found no path for the best weights: {ckpt_path!r}. Please specify a path for a checkpoint"
-                         f" `.{fn}(ckpt_path=PATH)`")
+        raise ValueError(f"`.{fn}()` found no path for the best weights: {ckpt_path!r}. Please specify a path for a"
+                         f" checkpoint `.{fn}(ckpt_path=PATH)`")
     return ckpt_path
 
 
@@ -155,7 +161,8 @@ def _best(trainer: Any, fn: str) -> str:
     if callback is None:
         raise ValueError(f'`.{fn}(ckpt_path="best")` is set but `ModelCheckpoint` is not configured.')
     if len(trainer.checkpoint_callbacks) > 1:
-        rank_zero_warn(f'`.{fn}(ckpt_path="best")` is called with Trainer configured with multiple `ModelCheckpoint` callbacks.'
+        rank_zero_warn(f'`.{fn}(ckpt_path="best")` is called with Trainer configured with multiple `ModelCheckpoint`'
+                       ' callbacks.'
                        " It will use the best checkpoint path from first checkpoint callback.")
     path = getattr(callback, "best_model_path", "")
     if path:
@@ -163,4 +170,5 @@ def _best(trainer: Any, fn: str) -> str:
     if trainer.fast_dev_run:
         raise ValueError(f'You cannot execute `.{fn}(ckpt_path="best")` with `fast_dev_run=True`.'
                          f" Please pass an exact checkpoint path to `.{fn}(ckpt_path=...)`")
-    raise ValueError(f'`.{fn}(ckpt_path="best")` is set but `ModelCheckpoint` is not configured to save the best model.')
+    raise ValueError(f'`.{fn}(ckpt_path="best")` is set but `ModelCheckpoint` is not configured to save the best'
+                     ' model.')

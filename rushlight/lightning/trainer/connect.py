@@ -9,25 +9,38 @@ from rushlight.lightning.utilities.exceptions import MisconfigurationException
 from rushlight.lightning.utilities.rank_zero import rank_zero_info
 
 
-def callbacks_of(trainer: Any, given: Any, checkpoints: bool | None, bar: bool | None, summary: bool | None) -> list[Any]:
-    """The callbacks, those that write checkpoints last. MisconfigurationException where a callback is given and switched off."""
-    from rushlight.lightning.callbacks import GradientAccumulationScheduler, ModelCheckpoint, ModelSummary, ProgressBar, Timer, TQDMProgressBar
+def callbacks_of(trainer: Any, given: Any, checkpoints: bool | None, bar: bool | None,
+                 summary: bool | None) -> list[Any]:
+    """The callbacks, those that write checkpoints last. MisconfigurationException where a callback is given and
+    switched off."""
+    from rushlight.lightning.callbacks import (
+        GradientAccumulationScheduler,
+        ModelCheckpoint,
+        ModelSummary,
+        ProgressBar,
+        Timer,
+        TQDMProgressBar,
+    )
     from rushlight.lightning.callbacks.callback import Callback
     from rushlight.lightning.callbacks.checkpoint import Checkpoint
     found = [] if given is None else [given] if isinstance(given, Callback) else list(given)
     for callback in found:
         if not isinstance(callback, Callback):
-            raise MisconfigurationException(f"Trainer(callbacks=...) takes callbacks, but {callback!r} is no `Callback`.")
+            raise MisconfigurationException(f"Trainer(callbacks=...) takes callbacks, but {callback!r} is no"
+                                            " `Callback`.")
     have = lambda kind: [c for c in found if isinstance(c, kind)]
     if have(Checkpoint) and checkpoints is False:
-        raise MisconfigurationException("Trainer was configured with `enable_checkpointing=False` but found `ModelCheckpoint` in callbacks list.")
+        raise MisconfigurationException("Trainer was configured with `enable_checkpointing=False` but found"
+                                        " `ModelCheckpoint` in callbacks list.")
     if have(GradientAccumulationScheduler) and trainer.accumulate_grad_batches != 1:
-        raise MisconfigurationException("You have set both `accumulate_grad_batches` and passed an instance of `GradientAccumulationScheduler`"
-                                        " inside callbacks. Either remove `accumulate_grad_batches` from trainer or remove"
+        raise MisconfigurationException("You have set both `accumulate_grad_batches` and passed an instance of"
+                                        " `GradientAccumulationScheduler` inside callbacks. Either remove"
+                                        " `accumulate_grad_batches` from trainer or remove"
                                         " `GradientAccumulationScheduler` from callbacks list.")
     bars = have(ProgressBar)
     if len(bars) > 1:
-        raise MisconfigurationException("You added multiple progress bar callbacks to the Trainer, but currently only one progress bar is supported.")
+        raise MisconfigurationException("You added multiple progress bar callbacks to the Trainer, but currently"
+                                        " only one progress bar is supported.")
     if bars and bar is False:
         raise MisconfigurationException("Trainer was configured with `enable_progress_bar=False` but found"
                                         f" `{type(bars[0]).__name__}` in callbacks list.")
@@ -55,16 +68,19 @@ def ordered(callbacks: list[Any]) -> list[Any]:
     keys: set[Any] = set()
     for callback in callbacks:
         if callback.state_key in keys and is_overridden("state_dict", callback, Callback):
-            raise RuntimeError(f"Found more than one stateful callback of type `{type(callback).__name__}`. In the current configuration, this"
-                               " callback does not support being saved alongside other instances of the same type. Please consult the"
-                               f" documentation of `{type(callback).__name__}` regarding valid settings for the callback state to be checkpointable."
-                               " HINT: The `callback.state_key` must be unique among all callbacks in the Trainer.")
+            raise RuntimeError(f"Found more than one stateful callback of type `{type(callback).__name__}`. In the"
+                               " current configuration, this callback does not support being saved alongside other"
+                               " instances of the same type. Please consult the documentation of"
+                               f" `{type(callback).__name__}` regarding valid settings for the callback state to be"
+                               " checkpointable. HINT: The `callback.state_key` must be unique among all callbacks"
+                               " in the Trainer.")
         keys.add(callback.state_key)
     return sorted(callbacks, key=rank)
 
 
 def attach_model_callbacks(trainer: Any) -> None:
-    """Add the callbacks of the module's configure_callbacks; they take the places of the trainer's of the same classes."""
+    """Add the callbacks of the module's configure_callbacks; they take the places of the trainer's of the same
+    classes."""
     own = trainer.hooks.call("configure_callbacks")
     own = list(own) if isinstance(own, Iterable) else [own]
     for callback in own:
@@ -74,8 +90,8 @@ def attach_model_callbacks(trainer: Any) -> None:
         kinds = {type(c) for c in own}
         replaced = sorted({type(c).__name__ for c in trainer.callbacks if type(c) in kinds})
         if replaced:
-            rank_zero_info("The following callbacks returned in `LightningModule.configure_callbacks` will override existing callbacks passed to"
-                           f" Trainer: {', '.join(replaced)}")
+            rank_zero_info("The following callbacks returned in `LightningModule.configure_callbacks` will override"
+                           f" existing callbacks passed to Trainer: {', '.join(replaced)}")
         trainer.callbacks = ordered([*(c for c in trainer.callbacks if type(c) not in kinds), *own])
     for callback in trainer.callbacks:
         callback.log = trainer.lightning_module.log
@@ -89,7 +105,12 @@ def loggers_of(trainer: Any, given: Any) -> list[Any]:
         return []
     if given is True or given is None:
         from rushlight.lightning.loggers.tensorboard import available
-        made = loggers.TensorBoardLogger(trainer.default_root_dir) if available() else loggers.CSVLogger(trainer.default_root_dir)
+
+        made = (
+            loggers.TensorBoardLogger(trainer.default_root_dir)
+            if available()
+            else loggers.CSVLogger(trainer.default_root_dir)
+        )
         chosen: list[Any] = [made]
     else:
         chosen = list(given) if isinstance(given, Iterable) else [given]

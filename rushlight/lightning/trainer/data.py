@@ -10,7 +10,8 @@ from rushlight.lightning.utilities.exceptions import MisconfigurationException
 from rushlight.lightning.utilities.overrides import is_overridden
 from rushlight.lightning.utilities.rank_zero import PossibleUserWarning, rank_zero_warn
 
-HOOK = {"train": "train_dataloader", "validate": "val_dataloader", "test": "test_dataloader", "predict": "predict_dataloader"}
+HOOK = {"train": "train_dataloader", "validate": "val_dataloader", "test": "test_dataloader",
+        "predict": "predict_dataloader"}
 SHORT = {"train": "train", "validate": "val", "test": "test", "predict": "predict"}
 
 
@@ -68,10 +69,11 @@ class DataSources:
             except AttributeError:
                 iter_method = getattr(loader, "__getitem__", None)
             if iter_method is None:
-                raise TypeError(f"An invalid dataloader was returned from `{HOOK[stage]}()` or passed to `Trainer.{_METHOD[stage]}`."
-                                f" Found {loader}.")
+                raise TypeError(f"An invalid dataloader was returned from `{HOOK[stage]}()` or passed to"
+                                f" `Trainer.{_METHOD[stage]}`. Found {loader}.")
             if length_of(loader) == 0:
-                rank_zero_warn(f"Total length of `{type(loader).__name__}` across ranks is zero. Please make sure this was your intention.")
+                rank_zero_warn(f"Total length of `{type(loader).__name__}` across ranks is zero. Please make sure"
+                               " this was your intention.")
         return combined
 
     # --- stages ----------------------------------------------------------------------------------------------------
@@ -94,15 +96,17 @@ class DataSources:
             _without_shuffling(combined, SHORT[stage])
         for loader in combined.flattened:
             if _shuffles(loader):
-                rank_zero_warn(f"Your `{SHORT[stage]}_dataloader`'s sampler has shuffling enabled, it is strongly recommended that you turn"
-                               " shuffling off for val/test dataloaders.", category=PossibleUserWarning)
+                rank_zero_warn(f"Your `{SHORT[stage]}_dataloader`'s sampler has shuffling enabled, it is strongly"
+                               " recommended that you turn shuffling off for val/test dataloaders.",
+                               category=PossibleUserWarning)
         limit = getattr(trainer, f"limit_{SHORT[stage]}_batches")
         return combined, [parse_limit(SHORT[stage], length_of(x), limit) for x in combined.flattened]
 
     def prediction(self) -> tuple[CombinedLoader, list[Any]]:
         """The loaders for prediction, and their limits."""
         combined = self._loaders("predict", "sequential")
-        return combined, [parse_limit("predict", length_of(x), self.trainer.limit_predict_batches) for x in combined.flattened]
+        return combined, [parse_limit("predict", length_of(x),
+                                      self.trainer.limit_predict_batches) for x in combined.flattened]
 
     def validation_interval(self, batches: float) -> float:
         """After how many training batches validation comes."""
@@ -110,20 +114,22 @@ class DataSources:
         every = trainer.val_check_interval
         if isinstance(every, int) and not isinstance(every, bool):
             if every > batches and trainer.check_val_every_n_epoch is not None:
-                raise ValueError(f"`val_check_interval` ({every}) must be less than or equal to the number of the training batches ({batches})."
-                                 " If you want to disable validation set `limit_val_batches` to 0.0 instead. If you want to validate based on"
-                                 " the total training batches, set `check_val_every_n_epoch=None`.")
+                raise ValueError(f"`val_check_interval` ({every}) must be less than or equal to the number of the"
+                                 f" training batches ({batches}). If you want to disable validation set"
+                                 " `limit_val_batches` to 0.0 instead. If you want to validate based on the total"
+                                 " training batches, set `check_val_every_n_epoch=None`.")
             return every
         if batches == INFINITE:
             if every == 1.0:
                 return INFINITE
-            raise MisconfigurationException("When using an IterableDataset for `train_dataloader`, `Trainer(val_check_interval)` must be `1.0` or"
-                                            " an int. An int k specifies checking validation every k training batches.")
+            raise MisconfigurationException("When using an IterableDataset for `train_dataloader`,"
+                                            " `Trainer(val_check_interval)` must be `1.0` or an int. An int k"
+                                            " specifies checking validation every k training batches.")
         return max(1, int(batches * every))
 
 
-_METHOD = {"train": "fit(train_dataloaders=...)", "validate": "fit(val_dataloaders=...)", "test": "test(dataloaders=...)",
-           "predict": "predict(dataloaders=...)"}
+_METHOD = {"train": "fit(train_dataloaders=...)", "validate": "fit(val_dataloaders=...)",
+           "test": "test(dataloaders=...)", "predict": "predict(dataloaders=...)"}
 
 
 def _shuffles(loader: Any) -> bool:
@@ -136,8 +142,10 @@ def _without_shuffling(combined: CombinedLoader, stage: str) -> None:
     if not any(_shuffles(loader) for loader in combined.flattened):
         return
     from rushlight.data import DataLoader
-    rank_zero_warn(f"You requested to overfit but enabled {stage} dataloader shuffling. We are turning off the {stage} dataloader shuffling for you.")
-    copied = ("num_workers", "collate_fn", "pin_memory", "drop_last", "timeout", "worker_init_fn", "multiprocessing_context", "generator",
-              "prefetch_factor", "persistent_workers")
+    rank_zero_warn(f"You requested to overfit but enabled {stage} dataloader shuffling. We are turning off the"
+                   f" {stage} dataloader shuffling for you.")
+    copied = ("num_workers", "collate_fn", "pin_memory", "drop_last", "timeout", "worker_init_fn",
+              "multiprocessing_context", "generator", "prefetch_factor", "persistent_workers")
     combined.flattened = [
-        DataLoader(x.dataset, batch_size=x.batch_size, **{k: getattr(x, k) for k in copied}) if _shuffles(x) else x for x in combined.flattened]
+        DataLoader(x.dataset, batch_size=x.batch_size,
+                   **{k: getattr(x, k) for k in copied}) if _shuffles(x) else x for x in combined.flattened]

@@ -53,7 +53,8 @@ class Precision:
             out = closure()
             trainer.hooks.run("on_before_optimizer_step", optimizer)
             if model.automatic_optimization and (trainer.gradient_clip_val is not None or trainer._own_clipping):
-                trainer.hooks.call("configure_gradient_clipping", optimizer, gradient_clip_val=trainer.gradient_clip_val,
+                trainer.hooks.call("configure_gradient_clipping", optimizer,
+                                   gradient_clip_val=trainer.gradient_clip_val,
                                    gradient_clip_algorithm=trainer.gradient_clip_algorithm)
             return out
         return optimizer.step(closure=with_hooks, **kwargs)
@@ -108,8 +109,8 @@ class MixedPrecision(Precision):
 
     def __init__(self, precision: str, device: str = "cpu", scaler: Any = None):
         if precision == "16-mixed" and device == "cpu":
-            rank_zero_warn("You passed `Trainer(accelerator='cpu', precision='16-mixed')` but AMP with fp16 is not supported on CPU. Using"
-                           " `precision='bf16-mixed'` instead.")
+            rank_zero_warn("You passed `Trainer(accelerator='cpu', precision='16-mixed')` but AMP with fp16 is not"
+                           " supported on CPU. Using `precision='bf16-mixed'` instead.")
             precision = "bf16-mixed"
         self.precision, self.device, self.scaler, self.dtype = precision, device, scaler, bfloat16
 
@@ -135,16 +136,19 @@ class HalfPrecision(TruePrecision):
 
 
 def precision_of(value: Any) -> Precision:
-    """The precision that an argument names. ValueError for another name, MisconfigurationException for what needs a GPU."""
+    """The precision that an argument names. ValueError for another name, MisconfigurationException for what needs a
+    GPU."""
     if isinstance(value, Precision):
         return value
     if value is None:
         return Precision()
     name = SAME.get(str(value), str(value))
     if name in ELSEWHERE:
-        raise MisconfigurationException(f"precision={value!r} needs NVIDIA's transformer_engine on a GPU; use 'bf16-mixed' or '32-true'")
+        raise MisconfigurationException(f"precision={value!r} needs NVIDIA's transformer_engine on a GPU; use"
+                                        " 'bf16-mixed' or '32-true'")
     if name in MIXED:
         return MixedPrecision(name)
     if name not in TRUE:
-        raise ValueError(f"Precision {value!r} is invalid. Allowed precision values: {(*ELSEWHERE, *TRUE, *MIXED, *SAME, 64, 32, 16)}")
+        raise ValueError(f"Precision {value!r} is invalid. Allowed precision values:"
+                         f" {(*ELSEWHERE, *TRUE, *MIXED, *SAME, 64, 32, 16)}")
     return Precision() if name == "32-true" else TruePrecision(name)

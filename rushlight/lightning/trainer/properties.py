@@ -117,16 +117,21 @@ class TrainerProperties:
     @property
     def enable_validation(self: Any) -> bool:
         """Whether fitting has validation."""
-        return bool(self._data.defined("validate") and self.limit_val_batches > 0 and is_overridden("validation_step", self.lightning_module))
+        return bool(
+            self._data.defined("validate")
+            and self.limit_val_batches > 0
+            and is_overridden("validation_step", self.lightning_module)
+        )
 
     @property
     def estimated_stepping_batches(self: Any) -> float:
-        """How many steps optimizers will take; for schedulers in configure_optimizers. It asks for the training data."""
+        """How many steps optimizers will take; for schedulers in configure_optimizers. It asks for the training
+        data."""
         from rushlight.lightning.callbacks import GradientAccumulationScheduler
         for callback in self.callbacks:
             if isinstance(callback, GradientAccumulationScheduler) and callback.going_to_accumulate_grad_batches():
-                raise MisconfigurationException("Estimated stepping batches cannot be computed with different `accumulate_grad_batches` at"
-                                                " different epochs.")
+                raise MisconfigurationException("Estimated stepping batches cannot be computed with different"
+                                                " `accumulate_grad_batches` at different epochs.")
         if self.max_epochs == -1:
             return INFINITE if self.max_steps == -1 else self.max_steps  # type: ignore[no-any-return]
         self.fit_loop.prepare_data()

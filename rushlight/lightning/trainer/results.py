@@ -1,6 +1,8 @@
-"""What ``self.log`` has collected: values of the last step, and sums over the epoch that cost nothing until they are read.
+"""What ``self.log`` has collected: values of the last step, and sums over the epoch that cost nothing until they are
+read.
 
-A logged tensor is kept as it is, so that logging neither waits for a number nor adds to the step. After `FOLD` values those
+A logged tensor is kept as it is, so that logging neither waits for a number nor adds to the step. After `FOLD` values
+those
 kept are summed by one small piece of work; `on_step` values are only remembered.
 """
 
@@ -19,20 +21,23 @@ _START = {"mean": 0.0, "sum": 0.0, "max": -float("inf"), "min": float("inf")}
 
 
 def reduction_name(reduce_fx: Any) -> str:
-    """The name of a reduction given as a name or a function; MisconfigurationException for any but mean, sum, max and min."""
+    """The name of a reduction given as a name or a function; MisconfigurationException for any but mean, sum, max and
+    min."""
     name = reduce_fx if isinstance(reduce_fx, str) else getattr(reduce_fx, "__name__", "")
     name = {"amax": "max", "amin": "min", "avg": "mean"}.get(name.lower(), name.lower())
     if name not in _START:
-        raise MisconfigurationException("Only `self.log(..., reduce_fx={min,max,mean,sum})` are supported. If you need a custom reduction,"
-                                        f" please log a `torchmetrics.Metric` instance instead. Found: {reduce_fx}")
+        raise MisconfigurationException("Only `self.log(..., reduce_fx={min,max,mean,sum})` are supported. If you"
+                                        " need a custom reduction, please log a `torchmetrics.Metric` instance"
+                                        f" instead. Found: {reduce_fx}")
     return name
 
 
 class Logged:
     """One value that is logged again and again from one hook."""
 
-    __slots__ = ("fx", "name", "options", "prog_bar", "logger", "on_step", "on_epoch", "reduce", "loader", "step_name", "epoch_name", "base_name",
-                 "last", "kept", "total", "weight", "metric", "enable_graph", "computed", "call")
+    __slots__ = ("fx", "name", "options", "prog_bar", "logger", "on_step", "on_epoch", "reduce", "loader", "step_name",
+                 "epoch_name", "base_name", "last", "kept", "total", "weight", "metric", "enable_graph", "computed",
+                 "call")
 
     def __init__(self, fx: str, name: str, options: tuple[Any, ...], loader: int | None):
         self.fx, self.name, self.options, self.loader = fx, name, options, loader
@@ -141,7 +146,8 @@ def _smaller(a: Any, b: Any) -> Any:
 
 _FOLDS: dict[str, Callable[[list[tuple[Any, float]]], Any]] = {
     "mean": _weighted_sum, **{kind: _plain(kind) for kind in ("sum", "max", "min")}}
-_JOIN: dict[str, Callable[[Any, Any], Any]] = {"mean": lambda a, b: a + b, "sum": lambda a, b: a + b, "max": _larger, "min": _smaller}
+_JOIN: dict[str, Callable[[Any, Any], Any]] = {"mean": lambda a, b: a + b, "sum": lambda a, b: a + b, "max": _larger,
+                                               "min": _smaller}
 
 
 class Results:
@@ -164,7 +170,12 @@ class Results:
             batch_size = self.batch_size
             if batch_size is None:
                 batch_size = 1
-                if self.batch is not None and entry.on_epoch and entry.reduce == "mean" and isinstance(value, (Tensor, float)):
+                if (
+                    self.batch is not None
+                    and entry.on_epoch
+                    and entry.reduce == "mean"
+                    and isinstance(value, (Tensor, float))
+                ):
                     batch_size = self.batch_size = extract_batch_size(self.batch)
         if isinstance(value, Tensor):
             value = self._ready(entry, value)
@@ -177,10 +188,11 @@ class Results:
         if value.ndim:
             value = value.squeeze()
         if not value.dtype.is_floating_point:
-            warnings_said.warn(f"You called `self.log({entry.name!r}, ...)` in your `{entry.fx}` but the value needs to be floating to be reduced."
-                               " Converting it to torch.float32. You can silence this warning by converting the value to floating point yourself."
-                               " If you don't intend to reduce the value (for instance when logging the global step or epoch) then you can use"
-                               f" `self.logger.log_metrics({{{entry.name!r}: ...}})` instead.")
+            warnings_said.warn(f"You called `self.log({entry.name!r}, ...)` in your `{entry.fx}` but the value needs"
+                               " to be floating to be reduced. Converting it to torch.float32. You can silence this"
+                               " warning by converting the value to floating point yourself. If you don't intend to"
+                               " reduce the value (for instance when logging the global step or epoch) then you can"
+                               f" use `self.logger.log_metrics({{{entry.name!r}: ...}})` instead.")
         return value if value.dtype.itemsize >= 4 and value.dtype.is_floating_point else value.float()
 
     def metrics(self, on_step: bool) -> dict[str, dict[str, Any]]:
@@ -193,7 +205,8 @@ class Results:
             if value is None:
                 continue
             if not isinstance(value, Tensor):
-                raise ValueError(f"The `.compute()` return of the metric logged as {entry.name!r} must be a tensor. Found {value}")
+                raise ValueError(f"The `.compute()` return of the metric logged as {entry.name!r} must be a tensor."
+                                 f" Found {value}")
             value = value if entry.enable_graph else value.detach()
             name = entry.step_name if on_step else entry.epoch_name
             if entry.logger:

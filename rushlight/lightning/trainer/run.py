@@ -26,7 +26,8 @@ class Runs:
         from rushlight.lightning.core.module import LightningModule
         model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper
         if not isinstance(model, LightningModule):
-            raise TypeError(f"`model` must be a `LightningModule` or `torch._dynamo.OptimizedModule`, got `{type(model).__qualname__}`")
+            raise TypeError("`model` must be a `LightningModule` or `torch._dynamo.OptimizedModule`, got"
+                            f" `{type(model).__qualname__}`")
         self._model = model
         self.state.fn, self.state.status, self.state.stage = TrainerFn(fn), TrainerStatus.RUNNING, RunningStage(stage)
 
@@ -85,7 +86,12 @@ class Runs:
         restorer = checkpoint.Restorer(self, ckpt_path, weights_only)
         restorer.model_and_callbacks()
         self._metrics.forget()
-        self._transfers = any(is_overridden(name, holder) for name in _TRANSFER for holder in (model, self.datamodule) if holder is not None)
+        self._transfers = any(
+            is_overridden(name, holder)
+            for name in _TRANSFER
+            for holder in (model, self.datamodule)
+            if holder is not None
+        )
         self._converts = type(self.precision_plugin).convert_input is not _plain_precision().convert_input
         self._own_clipping = is_overridden("configure_gradient_clipping", model)
         if fitting:
@@ -189,7 +195,9 @@ class Runs:
     def _watching_sigterm(self: Any) -> Iterator[None]:
         """SIGTERM ends training after the present batch, through the hooks for exceptions."""
         self._received_sigterm = False
-        usual = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        usual = (
+            threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        )
 
         def note(number: int, frame: Any) -> None:
             rank_zero_info(f"Received SIGTERM: {number}")

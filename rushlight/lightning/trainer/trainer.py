@@ -29,12 +29,14 @@ class Trainer(TrainerProperties, Runs):
     Args:
         accelerator: "auto" or "cpu"; others raise MisconfigurationException on this machine.
         strategy: "auto", or "ddp" of one process. devices: "auto" or 1. num_nodes: 1.
-        precision: "32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "16-mixed" (which is "bf16-mixed" on a CPU).
+        precision: "32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "16-mixed" (which is "bf16-mixed" on a
+            CPU).
         logger: True for TensorBoard's (where tensorboardX is installed, else CSV), False for none, or loggers.
         callbacks: a Callback or a list of them.
         fast_dev_run: so many batches of everything, without logs and checkpoints, to see whether it runs; True for one.
         max_epochs, min_epochs, max_steps, min_steps, max_time: when training ends; steps are steps of optimizers.
-        limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: a share, or a number of batches.
+        limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: a share, or a number of
+            batches.
         overfit_batches: the same for training and validation, without shuffling.
         val_check_interval: validate after this share of an epoch, or so many batches.
         check_val_every_n_epoch: validate in every n-th epoch; None to count val_check_interval over epochs.
@@ -43,7 +45,8 @@ class Trainer(TrainerProperties, Runs):
         enable_checkpointing, enable_progress_bar, enable_model_summary: the callbacks that a trainer has by itself.
         accumulate_grad_batches: batches for one step.
         gradient_clip_val, gradient_clip_algorithm: clip gradients by "norm" or "value".
-        deterministic: True or "warn" sets ``torch.use_deterministic_algorithms``. benchmark: ``torch.backends.cudnn.benchmark``.
+        deterministic: True or "warn" sets ``torch.use_deterministic_algorithms``. benchmark:
+            ``torch.backends.cudnn.benchmark``.
         inference_mode: evaluate in inference mode instead of ``no_grad``.
         use_distributed_sampler, sync_batchnorm: concern several processes.
         profiler: "simple", "advanced", or a Profiler.
@@ -60,28 +63,41 @@ class Trainer(TrainerProperties, Runs):
 
     def __init__(self, *, accelerator: Any = "auto", strategy: Any = "auto", devices: Any = "auto", num_nodes: int = 1,
                  precision: Any = None, logger: Any = None, callbacks: Any = None, fast_dev_run: int | bool = False,
-                 max_epochs: int | None = None, min_epochs: int | None = None, max_steps: int = -1, min_steps: int | None = None,
-                 max_time: Any = None, limit_train_batches: int | float | None = None, limit_val_batches: int | float | None = None,
-                 limit_test_batches: int | float | None = None, limit_predict_batches: int | float | None = None,
-                 overfit_batches: int | float = 0.0, val_check_interval: int | float | None = None,
-                 check_val_every_n_epoch: int | None = 1, num_sanity_val_steps: int | None = None, log_every_n_steps: int | None = None,
+                 max_epochs: int | None = None, min_epochs: int | None = None, max_steps: int = -1,
+                 min_steps: int | None = None, max_time: Any = None, limit_train_batches: int | float | None = None,
+                 limit_val_batches: int | float | None = None, limit_test_batches: int | float | None = None,
+                 limit_predict_batches: int | float | None = None, overfit_batches: int | float = 0.0,
+                 val_check_interval: int | float | None = None, check_val_every_n_epoch: int | None = 1,
+                 num_sanity_val_steps: int | None = None, log_every_n_steps: int | None = None,
                  enable_checkpointing: bool | None = None, enable_progress_bar: bool | None = None,
-                 enable_model_summary: bool | None = None, accumulate_grad_batches: int = 1, gradient_clip_val: int | float | None = None,
-                 gradient_clip_algorithm: str | None = None, deterministic: Any = None, benchmark: bool | None = None,
-                 inference_mode: bool = True, use_distributed_sampler: bool = True, profiler: Any = None, detect_anomaly: bool = False,
-                 barebones: bool = False, plugins: Any = None, sync_batchnorm: bool = False, reload_dataloaders_every_n_epochs: int = 0,
-                 default_root_dir: Any = None, enable_autolog_hparams: bool = True, model_registry: str | None = None) -> None:
+                 enable_model_summary: bool | None = None, accumulate_grad_batches: int = 1,
+                 gradient_clip_val: int | float | None = None, gradient_clip_algorithm: str | None = None,
+                 deterministic: Any = None, benchmark: bool | None = None, inference_mode: bool = True,
+                 use_distributed_sampler: bool = True, profiler: Any = None, detect_anomaly: bool = False,
+                 barebones: bool = False, plugins: Any = None, sync_batchnorm: bool = False,
+                 reload_dataloaders_every_n_epochs: int = 0, default_root_dir: Any = None,
+                 enable_autolog_hparams: bool = True, model_registry: str | None = None) -> None:
         if barebones:
             configuration.barebones({
-                "enable_checkpointing": enable_checkpointing, "logger": logger, "enable_progress_bar": enable_progress_bar,
-                "log_every_n_steps": log_every_n_steps, "enable_model_summary": enable_model_summary, "fast_dev_run": fast_dev_run,
+                "enable_checkpointing": enable_checkpointing, "logger": logger,
+                "enable_progress_bar": enable_progress_bar, "log_every_n_steps": log_every_n_steps,
+                "enable_model_summary": enable_model_summary, "fast_dev_run": fast_dev_run,
                 "num_sanity_val_steps": num_sanity_val_steps, "detect_anomaly": detect_anomaly, "profiler": profiler})
             enable_checkpointing = logger = enable_progress_bar = enable_model_summary = False
             num_sanity_val_steps = log_every_n_steps = 0
         if model_registry is not None:
-            raise MisconfigurationException("Trainer(model_registry=...) needs Lightning's model registry, which rushlight does not provide")
-        self.barebones, self.inference_mode, self.enable_autolog_hparams = barebones, inference_mode, enable_autolog_hparams
-        self.use_distributed_sampler, self.sync_batchnorm, self.num_nodes = use_distributed_sampler, sync_batchnorm, num_nodes
+            raise MisconfigurationException("Trainer(model_registry=...) needs Lightning's model registry, which"
+                                            " rushlight does not provide")
+        self.barebones, self.inference_mode, self.enable_autolog_hparams = (
+            barebones,
+            inference_mode,
+            enable_autolog_hparams,
+        )
+        self.use_distributed_sampler, self.sync_batchnorm, self.num_nodes = (
+            use_distributed_sampler,
+            sync_batchnorm,
+            num_nodes,
+        )
         self.state = TrainerState()
         self.should_stop = False
         self._hook: str | None = None
@@ -95,8 +111,8 @@ class Trainer(TrainerProperties, Runs):
         self.strategy = strategy_of(strategy)
         self.strategy.trainer = self
         self.precision_plugin = self._precision(precision, plugins)
-        configuration.batch_limits(self, limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches, overfit_batches,
-                                   fast_dev_run, num_sanity_val_steps)
+        configuration.batch_limits(self, limit_train_batches, limit_val_batches, limit_test_batches,
+                                   limit_predict_batches, overfit_batches, fast_dev_run, num_sanity_val_steps)
         configuration.intervals(self, val_check_interval, check_val_every_n_epoch, reload_dataloaders_every_n_epochs)
         self.accumulate_grad_batches = configuration.positive(accumulate_grad_batches, "accumulate_grad_batches")
         self.gradient_clip_val = gradient_clip_val
@@ -128,8 +144,9 @@ class Trainer(TrainerProperties, Runs):
         given = [] if plugins is None else list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
         for plugin in given:
             if not hasattr(plugin, "forward_context"):
-                raise MisconfigurationException(f"Found invalid type for plugin {plugin}. Expected a precision of `rushlight.lightning.plugins`;"
-                                                " other plugins concern clusters and devices that are not here.")
+                raise MisconfigurationException(f"Found invalid type for plugin {plugin}. Expected a precision of"
+                                                " `rushlight.lightning.plugins`; other plugins concern clusters and"
+                                                " devices that are not here.")
         if given and precision is not None:
             raise ValueError(f"Received both `precision={precision}` and `plugins={plugins}`. Choose one.")
         return given[0] if given else precision_of(precision)
@@ -142,8 +159,8 @@ class Trainer(TrainerProperties, Runs):
         if deterministic:
             use_deterministic_algorithms(True, warn_only=deterministic == "warn")
             if benchmark:
-                rank_zero_warn("You passed `deterministic=True` and `benchmark=True`. Note that PyTorch ignores torch.backends.cudnn.deterministic=True"
-                               " when torch.backends.cudnn.benchmark=True.")
+                rank_zero_warn("You passed `deterministic=True` and `benchmark=True`. Note that PyTorch ignores"
+                               " torch.backends.cudnn.deterministic=True when torch.backends.cudnn.benchmark=True.")
         if benchmark is not None:
             cudnn.benchmark = benchmark
 
@@ -160,7 +177,8 @@ class Trainer(TrainerProperties, Runs):
 
         Args:
             model: a LightningModule.
-            train_dataloaders: a loader, a collection of loaders, or a LightningDataModule; the module's own hook by default.
+            train_dataloaders: a loader, a collection of loaders, or a LightningDataModule; the module's own hook by
+                default.
             val_dataloaders: a loader or a list of them.
             datamodule: a LightningDataModule.
             ckpt_path: a checkpoint to go on from: a path, "last" or "best".
@@ -169,7 +187,8 @@ class Trainer(TrainerProperties, Runs):
         if _is_datamodule(train_dataloaders):
             datamodule, train_dataloaders = train_dataloaders, None
         if (train_dataloaders is not None or val_dataloaders is not None) and datamodule is not None:
-            raise MisconfigurationException("You cannot pass `train_dataloader` or `val_dataloaders` to `trainer.fit(datamodule=...)`")
+            raise MisconfigurationException("You cannot pass `train_dataloader` or `val_dataloaders` to"
+                                            " `trainer.fit(datamodule=...)`")
         self._start("fit", "train", model)
         self._data.attach(model, datamodule, train=train_dataloaders, validate=val_dataloaders)
         self.should_stop = False
@@ -179,7 +198,8 @@ class Trainer(TrainerProperties, Runs):
                  datamodule: Any = None, weights_only: bool | None = None) -> list[dict[str, float]]:
         """One pass over validation data; the logged values, one dict for each loader.
 
-        `ckpt_path` ("best", "last" or a path) says whose parameters; without a model it is "best", with one the model's own.
+        `ckpt_path` ("best", "last" or a path) says whose parameters; without a model it is "best", with one the model's
+        own.
         """
         return self._evaluate("validate", model, dataloaders, ckpt_path, verbose, datamodule, weights_only)
 
@@ -196,8 +216,8 @@ class Trainer(TrainerProperties, Runs):
         (self.validate_loop if fn == "validate" else self.test_loop).verbose = verbose
         return self._guarded(ckpt_path, given, weights_only)  # type: ignore[no-any-return]
 
-    def predict(self, model: Any = None, dataloaders: Any = None, datamodule: Any = None, return_predictions: bool | None = None,
-                ckpt_path: Any = None, weights_only: bool | None = None) -> Any:
+    def predict(self, model: Any = None, dataloaders: Any = None, datamodule: Any = None,
+                return_predictions: bool | None = None, ckpt_path: Any = None, weights_only: bool | None = None) -> Any:
         """What predict_step makes of each batch: a list, for several loaders a list of lists."""
         model, given, dataloaders, datamodule = self._inputs("predict", model, dataloaders, datamodule)
         self._start("predict", "predict", model)
@@ -214,16 +234,18 @@ class Trainer(TrainerProperties, Runs):
         if model is None:
             model = self.lightning_module
             if model is None:
-                raise TypeError(f"`Trainer.{fn}()` requires a `LightningModule` when it hasn't been passed in a previous run")
+                raise TypeError(f"`Trainer.{fn}()` requires a `LightningModule` when it hasn't been passed in a"
+                                " previous run")
             if dataloaders is None and datamodule is None:
                 datamodule = self._data.datamodule
         return model, given, dataloaders, datamodule
 
     def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, storage_options: Any = None) -> None:
-        """Write a checkpoint of now; with `weights_only` one without optimizers and counters, that cannot be gone on from."""
+        """Write a checkpoint of now; with `weights_only` one without optimizers and counters, that cannot be gone on
+        from."""
         if storage_options is not None:
-            raise TypeError("`Trainer.save_checkpoint(..., storage_options=...)` needs a checkpoint plugin that takes them; files are written"
-                            " by torch.save")
+            raise TypeError("`Trainer.save_checkpoint(..., storage_options=...)` needs a checkpoint plugin that"
+                            " takes them; files are written by torch.save")
         checkpoint.save(self, filepath, bool(weights_only))
 
     def print(self, *args: Any, **kwargs: Any) -> None:

@@ -11,23 +11,26 @@ from rushlight.lightning.utilities.parsing import lightning_getattr, lightning_h
 from rushlight.lightning.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 
-def scale_batch_size(trainer: Any, model: Any, mode: str = "power", steps_per_trial: int = 3, init_val: int = 2, max_trials: int = 25,
-                     batch_arg_name: str = "batch_size") -> int | None:
+def scale_batch_size(trainer: Any, model: Any, mode: str = "power", steps_per_trial: int = 3, init_val: int = 2,
+                     max_trials: int = 25, batch_arg_name: str = "batch_size") -> int | None:
     """Try sizes amid a run that has been set up; see Tuner.scale_batch_size."""
     if trainer.fast_dev_run:
         rank_zero_warn("Skipping batch size scaler since `fast_dev_run` is enabled.")
         return None
     if not lightning_hasattr(model, batch_arg_name):
-        raise MisconfigurationException(f"Field {batch_arg_name} not found in `model`, `datamodule`, nor their `hparams` attributes.")
+        raise MisconfigurationException(f"Field {batch_arg_name} not found in `model`, `datamodule`, nor their"
+                                        " `hparams` attributes.")
     fn = trainer.state.fn.value
     if {"fit": "train"}.get(fn, fn) in trainer._data.given:
-        raise MisconfigurationException(f"The Batch size finder cannot be used with dataloaders passed directly to `.{fn}()`. Please disable the"
-                                        " feature or incorporate the dataloader into your LightningModule or LightningDataModule.")
+        raise MisconfigurationException("The Batch size finder cannot be used with dataloaders passed directly to"
+                                        f" `.{fn}()`. Please disable the feature or incorporate the dataloader into"
+                                        " your LightningModule or LightningDataModule.")
     at_first = lightning_getattr(model, batch_arg_name)
     most: list[int] = []  # how many samples there are: a larger batch would be no other
     try:
         with trial(trainer, model, [], steps_per_trial) as prepare:
-            found = SEARCHES[mode](lambda size: _fits(model, batch_arg_name, size, prepare(), most), init_val, max_trials, most)
+            found = SEARCHES[mode](lambda size: _fits(model, batch_arg_name, size, prepare(), most), init_val,
+                                   max_trials, most)
     except BaseException:
         lightning_setattr(model, batch_arg_name, at_first)
         raise

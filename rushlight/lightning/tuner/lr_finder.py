@@ -32,8 +32,8 @@ class _LRFinder:
         losses = np.array(self.results["loss"][skip_begin:-skip_end])
         places = np.flatnonzero(np.isfinite(losses))
         if len(places) < 2:
-            rank_zero_warn("Failed to compute suggestion for learning rate because there are not enough points. Increase the loop iteration limits"
-                           " or the size of your dataset/dataloader.")
+            rank_zero_warn("Failed to compute suggestion for learning rate because there are not enough points."
+                           " Increase the loop iteration limits or the size of your dataset/dataloader.")
             self._optimal_idx = None
             return None
         self._optimal_idx = int(places[np.gradient(losses[places]).argmin()]) + skip_begin
@@ -44,7 +44,8 @@ class _LRFinder:
         try:
             import matplotlib.pyplot as plt
         except ImportError:
-            raise ModuleNotFoundError("To use the `plot` method, you must have Matplotlib installed: pip install 'rushlight[plot]'",
+            raise ModuleNotFoundError("To use the `plot` method, you must have Matplotlib installed: pip install"
+                                      " 'rushlight[plot]'",
                                       name="matplotlib") from None
         figure, ax = (ax.figure, ax) if ax is not None else plt.subplots()
         ax.plot(self.results["lr"], self.results["loss"])
@@ -55,7 +56,8 @@ class _LRFinder:
         if suggest:
             self.suggestion()
             if self._optimal_idx is not None:
-                ax.plot(self.results["lr"][self._optimal_idx], self.results["loss"][self._optimal_idx], markersize=10, marker="o", color="red")
+                ax.plot(self.results["lr"][self._optimal_idx], self.results["loss"][self._optimal_idx], markersize=10,
+                        marker="o", color="red")
         if show:
             plt.show()
         return figure
@@ -102,8 +104,9 @@ class _Recorder(Callback):
         self._set(trainer, step)
 
 
-def lr_find(trainer: Any, model: Any, min_lr: float = 1e-8, max_lr: float = 1, num_training: int = 100, mode: str = "exponential",
-            early_stop_threshold: float | None = 4.0, update_attr: bool = False, attr_name: str = "") -> _LRFinder | None:
+def lr_find(trainer: Any, model: Any, min_lr: float = 1e-8, max_lr: float = 1, num_training: int = 100,
+            mode: str = "exponential", early_stop_threshold: float | None = 4.0, update_attr: bool = False,
+            attr_name: str = "") -> _LRFinder | None:
     """Train for so many steps with rates from min_lr to max_lr, amid a run that has been set up; see Tuner.lr_find."""
     if trainer.fast_dev_run:
         rank_zero_warn("Skipping learning rate finder since `fast_dev_run` is enabled.")
@@ -116,8 +119,8 @@ def lr_find(trainer: Any, model: Any, min_lr: float = 1e-8, max_lr: float = 1, n
         trainer.limit_val_batches = 0
         optimizers, _ = optimizers_of(model, model.configure_optimizers())
         if len(optimizers) != 1:
-            raise MisconfigurationException(f"`model.configure_optimizers()` returned {len(optimizers)}, but learning rate finder only works with"
-                                            " single optimizer")
+            raise MisconfigurationException(f"`model.configure_optimizers()` returned {len(optimizers)}, but"
+                                            " learning rate finder only works with single optimizer")
         wrapped = LightningOptimizer(optimizers[0])
         wrapped.__dict__["_trainer"] = trainer
         trainer.optimizers, trainer._lightning_optimizers, trainer.lr_scheduler_configs = optimizers, [wrapped], []
@@ -138,11 +141,12 @@ def lr_find(trainer: Any, model: Any, min_lr: float = 1e-8, max_lr: float = 1, n
 def _attribute(model: Any, attr_name: str) -> str:
     if attr_name:
         if not lightning_hasattr(model, attr_name):
-            raise AttributeError(f"The attribute name for the learning rate was set to {attr_name}, but could not find this as a field in `model` or"
-                                 " `model.hparams`.")
+            raise AttributeError(f"The attribute name for the learning rate was set to {attr_name}, but could not"
+                                 " find this as a field in `model` or `model.hparams`.")
         return attr_name
     found = next((name for name in NAMES if lightning_hasattr(model, name)), None)
     if found is None:
-        raise AttributeError("When using the learning rate finder, either `model` or `model.hparams` should have one of these fields:"
-                             f" {NAMES}. If your model has a different name for the learning rate, set it with `attr_name`.")
+        raise AttributeError("When using the learning rate finder, either `model` or `model.hparams` should have one"
+                             f" of these fields: {NAMES}. If your model has a different name for the learning rate,"
+                             " set it with `attr_name`.")
     return found

@@ -15,10 +15,10 @@ from rushlight.lightning.loops.prediction import PredictionLoop
 from rushlight.lightning.trainer.metrics import Metrics
 from rushlight.lightning.utilities.seed import isolate_rng
 
-PARTS = ("callbacks", "loggers", "fit_loop", "validate_loop", "test_loop", "predict_loop", "_metrics", "optimizers", "_lightning_optimizers",
-         "lr_scheduler_configs", "should_stop", "num_sanity_val_steps", "limit_train_batches", "limit_val_batches", "limit_test_batches",
-         "limit_predict_batches", "state", "_hook", "log_every_n_steps", "_tuning", "val_check_batch", "_max_time", "_ckpt_path",
-         "accumulate_grad_batches")
+PARTS = ("callbacks", "loggers", "fit_loop", "validate_loop", "test_loop", "predict_loop", "_metrics", "optimizers",
+         "_lightning_optimizers", "lr_scheduler_configs", "should_stop", "num_sanity_val_steps", "limit_train_batches",
+         "limit_val_batches", "limit_test_batches", "limit_predict_batches", "state", "_hook", "log_every_n_steps",
+         "_tuning", "val_check_batch", "_max_time", "_ckpt_path", "accumulate_grad_batches")
 
 
 @contextmanager
@@ -31,7 +31,11 @@ def trial(trainer: Any, model: Any, callbacks: list[Any], steps: int) -> Iterato
     weights = deepcopy(model.state_dict())
     optimizers = [deepcopy(optimizer.state_dict()) for optimizer in trainer.optimizers]
     trainer.state = copy(trainer.state)
-    trainer.callbacks, trainer.loggers, trainer.lr_scheduler_configs = callbacks, [DummyLogger()] if trainer.loggers else [], []
+    trainer.callbacks, trainer.loggers, trainer.lr_scheduler_configs = (
+        callbacks,
+        [DummyLogger()] if trainer.loggers else [],
+        [],
+    )
     trainer._tuning, trainer.num_sanity_val_steps, trainer.should_stop = True, 0, False
     trainer._metrics, trainer._max_time = Metrics(trainer), None
     try:

@@ -15,9 +15,9 @@ from rushlight.lightning.utilities.rank_zero import (
     rank_zero_warn,
 )
 
-__all__ = ["CombinedLoader", "GradClipAlgorithmType", "AttributeDict", "MisconfigurationException", "apply_to_collection", "grad_norm",
-           "measure_flops", "move_data_to_device", "rank_zero_debug", "rank_zero_deprecation", "rank_zero_info", "rank_zero_only",
-           "rank_zero_warn"]
+__all__ = ["CombinedLoader", "GradClipAlgorithmType", "AttributeDict", "MisconfigurationException",
+           "apply_to_collection", "grad_norm", "measure_flops", "move_data_to_device", "rank_zero_debug",
+           "rank_zero_deprecation", "rank_zero_info", "rank_zero_only", "rank_zero_warn"]
 
 
 class GradClipAlgorithmType(str, Enum):  # noqa: UP042 - a str subclass, as users compare it with one
@@ -37,8 +37,8 @@ class GradClipAlgorithmType(str, Enum):  # noqa: UP042 - a str subclass, as user
         return value in GradClipAlgorithmType.supported_types()
 
 
-_HOMES = {"CombinedLoader": "combined_loader", "AttributeDict": "parsing", "grad_norm": "grads", "measure_flops": "throughput",
-          "seed_everything": "seed"}
+_HOMES = {"CombinedLoader": "combined_loader", "AttributeDict": "parsing", "grad_norm": "grads",
+          "measure_flops": "throughput", "seed_everything": "seed"}
 
 
 def __getattr__(name: str) -> Any:

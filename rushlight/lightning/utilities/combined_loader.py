@@ -14,7 +14,8 @@ class CombinedLoader:
     """Batches of several loaders: (batch, its number, its loader's number), batch in the shape of the collection.
 
     Modes: "min_size" ends with the shortest loader, "max_size_cycle" begins shorter ones again until the longest ends,
-    "max_size" gives None for those that have ended, "sequential" reads one after the other. ValueError for another mode.
+    "max_size" gives None for those that have ended, "sequential" reads one after the other. ValueError for another
+    mode.
 
     >>> [batch for batch, i, loader in CombinedLoader({"a": range(2), "b": range(8, 9)}, "max_size_cycle")]
     [{'a': 0, 'b': 8}, {'a': 1, 'b': 8}]
@@ -40,7 +41,8 @@ class CombinedLoader:
     @flattened.setter
     def flattened(self, loaders: list[Any]) -> None:
         if len(loaders) != len(self.flattened):
-            raise ValueError(f"Mismatch in flattened length ({len(loaders)}) and existing length ({len(self.flattened)})")
+            raise ValueError(f"Mismatch in flattened length ({len(loaders)}) and existing length"
+                             f" ({len(self.flattened)})")
         self.iterables = _filled(self.iterables, iter(loaders))
 
     @property
@@ -53,7 +55,8 @@ class CombinedLoader:
         if isinstance(limits, (int, float)) and limits is not None:
             limits = [limits] * len(self.flattened)
         elif isinstance(limits, list) and len(limits) != len(self.flattened):
-            raise ValueError(f"Mismatch in number of limits ({len(limits)}) and number of iterables ({len(self.flattened)})")
+            raise ValueError(f"Mismatch in number of limits ({len(limits)}) and number of iterables"
+                             f" ({len(self.flattened)})")
         self._limits = limits
 
     def _bounds(self) -> list[Any]:

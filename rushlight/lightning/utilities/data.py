@@ -24,7 +24,11 @@ def apply_to_collection(data: Any, dtype: Any, function: Callable[..., Any], *ar
     inner = lambda x: apply_to_collection(x, dtype, function, *args, **kwargs)
     if isinstance(data, Mapping):
         pairs = [(k, inner(v)) for k, v in data.items()]
-        return type(data)(getattr(data, "default_factory"), pairs) if hasattr(data, "default_factory") else _made(data, pairs)
+        return (
+            type(data)(getattr(data, "default_factory"), pairs)
+            if hasattr(data, "default_factory")
+            else _made(data, pairs)
+        )
     if isinstance(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*(inner(v) for v in data))
     if isinstance(data, (list, tuple)):
@@ -73,12 +77,14 @@ def extract_batch_size(batch: Any) -> int:
         if size is None:
             size = found
         elif size != found:
-            warnings_said.warn(f"Trying to infer the `batch_size` from an ambiguous collection. The batch size we found is {size}."
-                               " To avoid any miscalculations, use `self.log(..., batch_size=batch_size)`.")
+            warnings_said.warn("Trying to infer the `batch_size` from an ambiguous collection. The batch size we"
+                               f" found is {size}. To avoid any miscalculations, use `self.log(...,"
+                               " batch_size=batch_size)`.")
             break
     if size is None:
-        raise MisconfigurationException("We could not infer the batch_size from the batch. Either simplify its structure or"
-                                        " provide the batch_size as `self.log(..., batch_size=batch_size)`.")
+        raise MisconfigurationException("We could not infer the batch_size from the batch. Either simplify its"
+                                        " structure or provide the batch_size as `self.log(...,"
+                                        " batch_size=batch_size)`.")
     return size
 
 

@@ -170,7 +170,8 @@ class ModelSummary:
         """Titles and rows."""
         titles = ["", "Name", "Type", "Params", "Mode"]
         own = sum(p.numel() for p in self._model._parameters.values() if p is not None and not _is_lazy(p))
-        rows = [[str(i), name, row.layer_type, get_human_readable_count(row.num_parameters), "train" if row.training else "eval"]
+        rows = [[str(i), name, row.layer_type, get_human_readable_count(row.num_parameters),
+                 "train" if row.training else "eval"]
                 for i, (name, row) in enumerate(self._rows.items())]
         if self._rows and getattr(self._model, "example_input_array", None) is not None:
             titles += ["In sizes", "Out sizes"]

@@ -42,7 +42,9 @@ def attribute_holders(model: Any, attribute: str) -> list[Any]:
     trainer = model._trainer
     if trainer is not None and trainer.datamodule is not None:
         candidates += [trainer.datamodule, getattr(trainer.datamodule, "hparams", None)]
-    return [c for c in candidates if c is not None and (attribute in c if isinstance(c, dict) else hasattr(c, attribute))]
+    return [
+        c for c in candidates if c is not None and (attribute in c if isinstance(c, dict) else hasattr(c, attribute))
+    ]
 
 
 def lightning_hasattr(model: Any, attribute: str) -> bool:
@@ -54,7 +56,8 @@ def lightning_getattr(model: Any, attribute: str) -> Any:
     """The attribute of the last place that has it; AttributeError where none has."""
     holders = attribute_holders(model, attribute)
     if not holders:
-        raise AttributeError(f"{attribute} is neither stored in the model namespace nor the `hparams` namespace/dict, nor the datamodule.")
+        raise AttributeError(f"{attribute} is neither stored in the model namespace nor the `hparams`"
+                             " namespace/dict, nor the datamodule.")
     return holders[-1][attribute] if isinstance(holders[-1], dict) else getattr(holders[-1], attribute)
 
 
@@ -62,7 +65,8 @@ def lightning_setattr(model: Any, attribute: str, value: Any) -> None:
     """Set the attribute in every place that has it; AttributeError where none has."""
     holders = attribute_holders(model, attribute)
     if not holders:
-        raise AttributeError(f"{attribute} is neither stored in the model namespace nor the `hparams` namespace/dict, nor the datamodule.")
+        raise AttributeError(f"{attribute} is neither stored in the model namespace nor the `hparams`"
+                             " namespace/dict, nor the datamodule.")
     for holder in holders:
         if isinstance(holder, dict):
             holder[attribute] = value

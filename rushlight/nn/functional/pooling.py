@@ -162,6 +162,9 @@ def _adaptive_avg(name: str, n: int, x: Tensor, output_size: Any) -> Tensor:
     want = _targets(x, output_size, n, name)
     if all(w == 1 for w in want):
         return x.mean(tuple(range(-n, 0)), keepdim=True)
+    if x.is_quantized:
+        from rushlight.ao.kernels import quantized_as
+        return quantized_as(_adaptive_avg(name, n, x.dequantize(), output_size), x.q_scale(), x.q_zero_point(), x.dtype)
     for i, w in enumerate(want):
         d = i - n
         size = x.shape[d]

@@ -30,26 +30,30 @@ def overflows(value: Any, dtype: DType) -> bool:
         if value.__class__ is float:
             return not least <= value <= most
         return value > most or value < (-most if dtype.kind == "u" else least)
-    most = GREATEST[(dtype.to_real() if dtype.is_complex else dtype).name]
+    most = _greatest(dtype)
     return dtype is not float64 and abs(value) > most and not math.isinf(value)
+
+
+def _greatest(dtype: DType) -> float:
+    return GREATEST.get((dtype.to_real() if dtype.is_complex else dtype).name, math.inf)
 
 
 def checked(value: Any, dtype: DType, rounded: bool = False) -> Any:
     """A number as the Python type of a dtype. RuntimeError where it overflows; `rounded`: half floats then hold infinity."""
     value = operand(value)
-    if value.__class__.__name__ != "Symbol" and overflows(value, float64 if rounded and dtype.kind == "f" and dtype.itemsize == 2 else dtype):
-        raise RuntimeError(f"value cannot be converted to type {NAMES.get(dtype.name, dtype.name)} without overflow")
+    held = float64 if rounded and dtype.kind == "f" and dtype.itemsize == 2 else dtype
+    if value.__class__.__name__ != "Symbol" and overflows(value, held):
+        raise RuntimeError(f"value cannot be converted to type {NAMES.get(held.name, held.name)} without overflow")
     return fit(value.real if value.__class__ is complex and not dtype.is_complex and dtype.kind != "b" else value, dtype)
 
 
 def check_value(value: Tensor, dtype: DType) -> None:
     """RuntimeError where the number in a tensor overflows; it is looked at only where its type allows that."""
     have = value._spec.dtype
-    if have is dtype or dtype.kind == "b" or have.kind == "b" or have.kind in "iu" and dtype.kind in "fc" and dtype.name != "float16":
+    if have is dtype or "b" in (have.kind, dtype.kind) or have.kind in "iu" and dtype.kind in "fc" and dtype.name != "float16":
         return
-    if have.kind in "iu" and dtype.kind in "iu" and have.itemsize <= dtype.itemsize and have.kind == dtype.kind or have.name == "uint8" and dtype.kind == "i" and dtype.itemsize > 1:
+    if have.kind in "iu" and dtype.kind in "iu" and (have.kind == dtype.kind and have.itemsize <= dtype.itemsize or have.kind == "u" and have.itemsize < dtype.itemsize):
         return
-    if have.kind in "fc" and dtype.kind in "fc" and have.is_complex <= dtype.is_complex and GREATEST[have.to_real().name if have.is_complex else have.name] <= GREATEST[
-            dtype.to_real().name if dtype.is_complex else dtype.name]:
+    if have.kind in "fc" and dtype.kind in "fc" and have.is_complex <= dtype.is_complex and _greatest(have) <= _greatest(dtype):
         return
     checked(value.reshape(()).item(), dtype)

@@ -14,7 +14,7 @@ from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_o
 from rushlight.tensor.functions.checked import check_value, checked
 from rushlight.tensor.functions.common import cast, give, scalar_name, wrap_dim
 from rushlight.tensor.functions.numpy_names import take_numpy_names
-from rushlight.tensor.functions.shape import broadcast_shapes, expand, part_gradient, permute, reshape, strided_part, within
+from rushlight.tensor.functions.shape import broadcast_shapes, expand, lying_as, part_gradient, permute, reshape, strided_part, within
 from rushlight.tensor.known import check_index
 from rushlight.tensor.state import state
 
@@ -385,12 +385,12 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def _as(value: Tensor, dtype: DType) -> Tensor:
     """A value that fits, in another type."""
-    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex else value, dtype)
+    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex and dtype.kind != "b" else value, dtype)
 
 
 def _in_rows(t: Tensor) -> Tensor:
     """A result in the ordinary memory order, whatever the order of its operands."""
-    return t if t._spec.contiguous else relaid(t, None)
+    return lying_as(t, spec(t._spec.dtype, t._spec.shape)) if t._spec.contiguous else relaid(t, None)
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:

@@ -525,7 +525,8 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Tensor:
     if any(not p._spec.shape for p in parts):
         at = next(i for i, p in enumerate(parts) if not p._spec.shape)
         raise RuntimeError(f"zero-dimensional tensor (at position {at}) cannot be concatenated")
-    d = wrap_dim(dim, len(first)) if first != (0,) else 0  # of empty vectors alone the dimension does not matter
+    filled = next((p._spec.shape for p in whole if p._spec.shape != (0,)), None)
+    d = wrap_dim(dim, len(filled)) if filled is not None else 0  # of empty vectors alone the dimension does not matter
     for i, p in enumerate(whole):
         shape = p._spec.shape
         if len(shape) != len(first):

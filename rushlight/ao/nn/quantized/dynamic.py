@@ -178,3 +178,5 @@ class GRU(_Recurrent):
     def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
         y, last = self._whole(input, None if hx is None else (hx,), 1)
         return y, last[0]
+
+__all__ = ["GRU", "LSTM", "Linear", "LinearReLU"]

@@ -27,12 +27,15 @@ class RichProgressBarTheme:
 class RichProgressBar(TQDMProgressBar):
     """`TQDMProgressBar` with the theme's delimiter and format of values."""
 
-    def __init__(self, refresh_rate: int = 1, leave: bool = False, theme: RichProgressBarTheme | None = None, console_kwargs: Any = None):
+    def __init__(self, refresh_rate: int = 1, leave: bool = False, theme: RichProgressBarTheme | None = None,
+                 console_kwargs: Any = None):
         super().__init__(refresh_rate, leave=leave)
         self.theme = theme or RichProgressBarTheme()
         self.console_kwargs = console_kwargs or {}
 
     def _note(self) -> str:
         items = self.get_metrics(self.trainer, self.trainer.lightning_module)
-        shown = (f"{name}: {value:{self.theme.metrics_format}}" if isinstance(value, float) else f"{name}: {value}" for name, value in items.items())
+        shown = (f"{name}: {value:{self.theme.metrics_format}}" if isinstance(value,
+                                                                              float) else f"{name}: {value}" for name,
+                 value in items.items())
         return self.theme.metrics_text_delimiter.join(shown)

@@ -19,7 +19,8 @@ class TQDMProgressBar(ProgressBar):
     """A bar for each epoch and each evaluation, with the values that were logged with prog_bar=True.
 
     Args:
-        refresh_rate: after how many batches the bar moves, 0 for no bar; it moves ten times a second at most, as what it
+        refresh_rate: after how many batches the bar moves, 0 for no bar; it moves ten times a second at most, as what
+            it
             shows has to be waited for.
         process_position: not used, as one bar is shown at a time.
         leave: keep the bars of all epochs on the screen.
@@ -50,8 +51,8 @@ class TQDMProgressBar(ProgressBar):
         super().setup(trainer, pl_module, stage)
         unused = [name for name in dir(type(self)) if name.startswith("init_") and name.endswith("_tqdm")]
         if unused:
-            rank_zero_warn(f"`{type(self).__name__}.{unused[0]}` is not called: the bars are not tqdm's. Override `get_metrics`, or derive from"
-                           " `ProgressBar`.")
+            rank_zero_warn(f"`{type(self).__name__}.{unused[0]}` is not called: the bars are not tqdm's. Override"
+                           " `get_metrics`, or derive from `ProgressBar`.")
 
     # --- drawing ---------------------------------------------------------------------------------------------------
     def _begin(self, title: str, total: float) -> None:
@@ -74,7 +75,8 @@ class TQDMProgressBar(ProgressBar):
             self._progress.update(done, note)
         elif note or done:
             total = self._progress.total
-            print(f"{self._progress.title} {done}{f'/{total}' if total else ''} {note}".rstrip(), file=self._progress.file, flush=True)
+            print(f"{self._progress.title} {done}{f'/{total}' if total else ''} {note}".rstrip(),
+                  file=self._progress.file, flush=True)
 
     def _finish(self) -> None:
         if self._progress is not None:
@@ -93,12 +95,14 @@ class TQDMProgressBar(ProgressBar):
 
     def _note(self) -> str:
         items = self.get_metrics(self.trainer, self.trainer.lightning_module)
-        return ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in items.items())
+        return ", ".join(f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name,
+                         value in items.items())
 
     def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
         """`print` above the bar."""
         if self._progress is not None and self._progress.bar is not None and not kwargs.get("file"):
-            self._progress.bar[0].console.print(sep.join(map(str, args)), markup=False, highlight=False, end=kwargs.get("end", "\n"))
+            self._progress.bar[0].console.print(sep.join(map(str, args)), markup=False, highlight=False,
+                                                end=kwargs.get("end", "\n"))
         else:
             print(*args, sep=sep, **kwargs)
 
@@ -134,7 +138,8 @@ class TQDMProgressBar(ProgressBar):
             return  # the epoch's bar stays
         self._begin(self.validation_description, sum(trainer.num_val_batches))
 
-    def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int,
+                                dataloader_idx: int = 0) -> None:
         self._evaluated += 1
         if trainer.state.fn != "fit":
             self._move(self._evaluated, sum(trainer.num_val_batches))
@@ -147,7 +152,8 @@ class TQDMProgressBar(ProgressBar):
         self._evaluated = 0
         self._begin(self.test_description, sum(trainer.num_test_batches))
 
-    def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_test_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int,
+                          dataloader_idx: int = 0) -> None:
         self._evaluated += 1
         self._move(self._evaluated, sum(trainer.num_test_batches))
 
@@ -158,7 +164,8 @@ class TQDMProgressBar(ProgressBar):
         self._evaluated = 0
         self._begin(self.predict_description, sum(trainer.num_predict_batches))
 
-    def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int,
+                             dataloader_idx: int = 0) -> None:
         self._evaluated += 1
         self._move(self._evaluated, sum(trainer.num_predict_batches))
 

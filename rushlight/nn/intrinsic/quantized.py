@@ -1,0 +1,3 @@
+"""torch.nn.intrinsic.quantized: the older name of torch.ao.nn.intrinsic.quantized."""
+
+from rushlight.ao.nn.intrinsic.quantized import *  # noqa: F403
