@@ -436,6 +436,31 @@ def test_exceptions_leave_the_trainer_in_order(tmp_path: Path) -> None:
         trainer().fit(Interrupted(), loader())
 
 
+def test_sigterm_ends_training_after_the_batch(tmp_path: Path) -> None:
+    program = f"""
+import os, signal, lightning, torch
+class Model(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+    def training_step(self, batch, batch_idx):
+        if batch_idx == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.layer(batch).sum()
+    def on_train_batch_end(self, *args):
+        print("done", self.global_step, flush=True)
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+trainer = lightning.Trainer(logger=False, max_epochs=2, default_root_dir={str(tmp_path)!r}, callbacks=[
+    lightning.pytorch.callbacks.ModelCheckpoint(dirpath={str(tmp_path)!r}, save_on_exception=True, filename="{{step}}")])
+trainer.fit(Model(), torch.utils.data.DataLoader(torch.ones(20, 1), batch_size=2))
+"""
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True,
+                          check=False)
+    assert done.stdout.splitlines() == [f"done {i}" for i in range(1, 5)], done.stderr
+    assert "Received SIGTERM" in done.stderr and (tmp_path / "step=4.ckpt").exists()
+
+
 def test_precisions() -> None:
     kinds = {}
 
