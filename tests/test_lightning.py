@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import pickle
+import re
 import subprocess
 import sys
 from argparse import Namespace
@@ -328,7 +329,7 @@ def test_loaders_are_asked_for_again() -> None:
     ({"barebones": True, "fast_dev_run": True}, "barebones=True, fast_dev_run"),
     ({"reload_dataloaders_every_n_epochs": -1}, "should be an int >= 0"), ({"fast_dev_run": -1}, "should be >= 0"),
     ({"model_registry": "x"}, "model registry"), ({"plugins": ["x"]}, "Found invalid type for plugin x"),
-], ids=str)
+], ids=lambda value: re.sub(" object at 0x[0-9a-f]+", "", str(value)))
 def test_arguments_that_do_not_fit(arguments: dict[str, Any], match: str) -> None:
     with pytest.raises(MisconfigurationException, match=match):
         pl.Trainer(**arguments)
