@@ -117,6 +117,16 @@ def test_detection_weights_from_a_real_file(name: str) -> None:
         np.testing.assert_allclose(found[key].numpy(), value.numpy(), atol=1e-4 * float(value.abs().max()), rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", DETECTION if os.environ.get("RUSHLIGHT_ALL_MODELS") else ["fcos_resnet50_fpn", "retinanet_resnet50_fpn_v2"])
+def test_initial_values_of_detection_networks(name: str) -> None:
+    rl.manual_seed(4)
+    torch.manual_seed(4)
+    mine, theirs = pair(name, drawn=True)
+    for (key, a), (other, b) in zip(mine.state_dict().items(), theirs.state_dict().items(), strict=True):
+        assert key == other and a.numpy().tobytes() == b.numpy().tobytes(), key
+    assert rl.get_rng_state().numpy().tobytes() == torch.get_rng_state().numpy().tobytes()
+
+
 def modules_pair(name: str) -> tuple[Any, Any]:
     """A module of models in both libraries."""
     from importlib import import_module

@@ -29,12 +29,16 @@ def settle(weights: WeightsEnum | None, backbone: WeightsEnum | None, num_classe
 
 
 def resnet50_pyramid(weights: WeightsEnum | None, trained: bool, trainable: int | None, progress: bool, newer: bool = False,
-                     norm_layer: Any = None, **how: Any) -> nn.Module:
-    """A ResNet-50 with a pyramid: its norms are frozen where it is trained already, but not in version 2 (``newer``)."""
+                     norm_layer: Any = None, extra_blocks: Any = None, **how: Any) -> nn.Module:
+    """A ResNet-50 with a pyramid: its norms are frozen where it is trained already, but not in version 2 (``newer``).
+
+    ``extra_blocks`` makes further levels; it is called after the body has drawn its initial weights.
+    """
     layers = _validate_trainable_layers(trained, trainable, 5, 3)
     norm = FrozenBatchNorm2d if trained and not newer else nn.BatchNorm2d
     body = resnet50(weights=weights, progress=progress, **({} if newer else {"norm_layer": norm}))
-    return _resnet_fpn_extractor(body, layers, norm_layer=norm_layer, **how)
+    extra = None if extra_blocks is None else extra_blocks()
+    return _resnet_fpn_extractor(body, layers, norm_layer=norm_layer, extra_blocks=extra, **how)
 
 
 def filled(model: Any, weights: WeightsEnum | None, progress: bool, without_eps: WeightsEnum | None = None) -> Any:

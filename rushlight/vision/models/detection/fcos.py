@@ -182,5 +182,5 @@ def fcos_resnet50_fpn(*, weights: FCOS_ResNet50_FPN_Weights | None = None, progr
     weights, body = FCOS_ResNet50_FPN_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, classes, trained = settle(weights, body, num_classes)
     backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, returned_layers=[2, 3, 4],
-                                extra_blocks=LastLevelP6P7(256, 256))
+                                extra_blocks=lambda: LastLevelP6P7(256, 256))
     return filled(FCOS(backbone, classes, **kwargs), weights, progress)

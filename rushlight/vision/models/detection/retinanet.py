@@ -180,7 +180,7 @@ def retinanet_resnet50_fpn(*, weights: RetinaNet_ResNet50_FPN_Weights | None = N
     weights, body = RetinaNet_ResNet50_FPN_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, classes, trained = settle(weights, body, num_classes)
     backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, returned_layers=[2, 3, 4],
-                                extra_blocks=LastLevelP6P7(256, 256))
+                                extra_blocks=lambda: LastLevelP6P7(256, 256))
     return filled(RetinaNet(backbone, classes, **kwargs), weights, progress, RetinaNet_ResNet50_FPN_Weights.COCO_V1)
 
 
@@ -194,7 +194,7 @@ def retinanet_resnet50_fpn_v2(*, weights: RetinaNet_ResNet50_FPN_V2_Weights | No
     weights, body = RetinaNet_ResNet50_FPN_V2_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, classes, trained = settle(weights, body, num_classes)
     backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, newer=True, returned_layers=[2, 3, 4],
-                                extra_blocks=LastLevelP6P7(2048, 256))
+                                extra_blocks=lambda: LastLevelP6P7(2048, 256))
     anchors = _default_anchorgen()
     head = RetinaNetHead(backbone.out_channels, anchors.num_anchors_per_location()[0], classes, norm_layer=partial(nn.GroupNorm, 32))
     head.regression_head._loss_type = "giou"
