@@ -12,10 +12,27 @@ import rushlight as rl
 import rushlight.distributed as dist
 import rushlight.nn.functional as F
 from rushlight.distributed.device_mesh import init_device_mesh
-from rushlight.distributed.fsdp import (CPUOffload, FSDPModule, FullStateDictConfig, FullyShardedDataParallel, MixedPrecision, MixedPrecisionPolicy,
-                                        ShardingStrategy, StateDictType, fully_shard, register_fsdp_forward_method)
-from rushlight.distributed.fsdp.wrap import (CustomPolicy, ModuleWrapPolicy, always_wrap_policy, enable_wrap, size_based_auto_wrap_policy,
-                                             transformer_auto_wrap_policy, wrap)
+from rushlight.distributed.fsdp import (
+    CPUOffload,
+    FSDPModule,
+    FullStateDictConfig,
+    FullyShardedDataParallel,
+    MixedPrecision,
+    MixedPrecisionPolicy,
+    ShardingStrategy,
+    StateDictType,
+    fully_shard,
+    register_fsdp_forward_method,
+)
+from rushlight.distributed.fsdp.wrap import (
+    CustomPolicy,
+    ModuleWrapPolicy,
+    always_wrap_policy,
+    enable_wrap,
+    size_based_auto_wrap_policy,
+    transformer_auto_wrap_policy,
+    wrap,
+)
 from rushlight.distributed.tensor import DTensor, Shard
 
 FSDP = FullyShardedDataParallel
@@ -36,10 +53,14 @@ def train(net: Any, kind: Any, data: Any, rank: int | None, steps: int = 3, clip
     optimizer = kind(net.parameters())
     for x, y in data[:steps]:
         if rank is not None:
-            x, y = x[rank * 2:rank * 2 + 2], y[rank * 2:rank * 2 + 2]
+            x, y = x[rank * 2 : rank * 2 + 2], y[rank * 2 : rank * 2 + 2]
         loss_of(net, x, y).backward()
         if clip:
-            (net.clip_grad_norm_ if isinstance(net, FSDP) else functools.partial(rl.nn.utils.clip_grad_norm_, list(net.parameters())))(0.3)
+            (
+                net.clip_grad_norm_
+                if isinstance(net, FSDP)
+                else functools.partial(rl.nn.utils.clip_grad_norm_, list(net.parameters()))
+            )(0.3)
         optimizer.step()
         optimizer.zero_grad()
     return optimizer
@@ -67,19 +88,38 @@ def wrapped(rank: int, size: int, path: str) -> None:
     plain = Net()
     whole = sum(p.numel() for p in plain.parameters())
     train(plain, SGD, data, None, clip=True)
-    cases = [dict(auto_wrap_policy=BLOCKS), dict(auto_wrap_policy=BLOCKS, use_orig_params=True), dict(sharding_strategy=ShardingStrategy.SHARD_GRAD_OP, auto_wrap_policy=BLOCKS),
-             dict(sharding_strategy=ShardingStrategy.NO_SHARD, use_orig_params=True), dict(auto_wrap_policy=functools.partial(size_based_auto_wrap_policy, min_num_params=300)),
-             dict(auto_wrap_policy=ModuleWrapPolicy({Block, rl.nn.Embedding}), cpu_offload=CPUOffload(offload_params=True), use_orig_params=True), dict(auto_wrap_policy=always_wrap_policy)]
+    cases = [
+        dict(auto_wrap_policy=BLOCKS),
+        dict(auto_wrap_policy=BLOCKS, use_orig_params=True),
+        dict(sharding_strategy=ShardingStrategy.SHARD_GRAD_OP, auto_wrap_policy=BLOCKS),
+        dict(sharding_strategy=ShardingStrategy.NO_SHARD, use_orig_params=True),
+        dict(auto_wrap_policy=functools.partial(size_based_auto_wrap_policy, min_num_params=300)),
+        dict(
+            auto_wrap_policy=ModuleWrapPolicy({Block, rl.nn.Embedding}),
+            cpu_offload=CPUOffload(offload_params=True),
+            use_orig_params=True,
+        ),
+        dict(auto_wrap_policy=always_wrap_policy),
+    ]
     for options in cases if size == 2 else cases[:2]:
         net = FSDP(Net(), **options)
         sharded = options.get("sharding_strategy") is not ShardingStrategy.NO_SHARD
-        assert local_numel(net) <= (whole // size + 1) + 30 if sharded else local_numel(net) == whole, (options, local_numel(net))
+        assert local_numel(net) <= (whole // size + 1) + 30 if sharded else local_numel(net) == whole, (
+            options,
+            local_numel(net),
+        )
         optimizer = train(net, SGD, data, rank, clip=True)
         assert all(v["momentum_buffer"].numel() == p.numel() for p, v in optimizer.state.items())
         same(net.state_dict(), plain, options)
     if size == 4:
         mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("replicate", "shard"))
-        net = FSDP(Net(), device_mesh=mesh, sharding_strategy=ShardingStrategy.HYBRID_SHARD, auto_wrap_policy=BLOCKS, use_orig_params=True)
+        net = FSDP(
+            Net(),
+            device_mesh=mesh,
+            sharding_strategy=ShardingStrategy.HYBRID_SHARD,
+            auto_wrap_policy=BLOCKS,
+            use_orig_params=True,
+        )
         assert local_numel(net) <= whole // 2 + 30
         train(net, SGD, data, rank, clip=True)
         same(net.state_dict(), plain, "hybrid")
@@ -87,7 +127,11 @@ def wrapped(rank: int, size: int, path: str) -> None:
 
 
 def accumulation_and_checkpointing(rank: int, size: int, path: str) -> None:
-    from rushlight.distributed.algorithms._checkpoint.checkpoint_wrapper import apply_activation_checkpointing, checkpoint_wrapper
+    from rushlight.distributed.algorithms._checkpoint.checkpoint_wrapper import (
+        apply_activation_checkpointing,
+        checkpoint_wrapper,
+    )
+
     start(rank, size, path)
     data = batches(size)
     plain = Net()
@@ -95,7 +139,7 @@ def accumulation_and_checkpointing(rank: int, size: int, path: str) -> None:
     for x, y in data[:2]:
         (loss_of(plain, x, y) / 2).backward()
     optimizer.step()
-    mine = [(x[rank * 2:rank * 2 + 2], y[rank * 2:rank * 2 + 2]) for x, y in data]
+    mine = [(x[rank * 2 : rank * 2 + 2], y[rank * 2 : rank * 2 + 2]) for x, y in data]
     for orig in (True, False):
         net = FSDP(Net(), auto_wrap_policy=BLOCKS, use_orig_params=orig)
         optimizer = SGD(net.parameters())
@@ -118,7 +162,9 @@ def accumulation_and_checkpointing(rank: int, size: int, path: str) -> None:
     plain = Net()
     train(plain, SGD, data, None)
     net = FSDP(Net(), auto_wrap_policy=BLOCKS)
-    apply_activation_checkpointing(net, checkpoint_wrapper_fn=checkpoint_wrapper, check_fn=lambda m: isinstance(m, Block))
+    apply_activation_checkpointing(
+        net, checkpoint_wrapper_fn=checkpoint_wrapper, check_fn=lambda m: isinstance(m, Block)
+    )
     train(net, SGD, data, rank)
     same(net.state_dict(), plain, "checkpoint within")
     net = Net()
@@ -126,7 +172,11 @@ def accumulation_and_checkpointing(rank: int, size: int, path: str) -> None:
         net.layers[i] = fully_shard(checkpoint_wrapper(layer))
     fully_shard(net)
     train(net, SGD, data, rank)
-    same({k.replace("_checkpoint_wrapped_module.", ""): v for k, v in net.state_dict().items()}, plain, "fully_shard of checkpointed")
+    same(
+        {k.replace("_checkpoint_wrapped_module.", ""): v for k, v in net.state_dict().items()},
+        plain,
+        "fully_shard of checkpointed",
+    )
     dist.destroy_process_group()
 
 
@@ -144,7 +194,12 @@ def in_place(rank: int, size: int, path: str) -> None:
             for layer in net.layers:
                 fully_shard(layer, mesh=mesh, reshard_after_forward=reshard)
             assert fully_shard(net, mesh=mesh, reshard_after_forward=reshard) is net
-            assert isinstance(net, FSDPModule) and isinstance(net, Net) and type(net).__name__ == "FSDPNet" and isinstance(net.layers[0], FSDPModule)
+            assert (
+                isinstance(net, FSDPModule)
+                and isinstance(net, Net)
+                and type(net).__name__ == "FSDPNet"
+                and isinstance(net.layers[0], FSDPModule)
+            )
             shards = size if mesh is None or mesh.ndim == 1 else 2
             assert local_numel(net) <= whole // shards + 12 * size, local_numel(net)
             assert all(isinstance(p, DTensor) and p.placements[-1] == Shard(0) for p in net.parameters())
@@ -177,7 +232,8 @@ def in_place(rank: int, size: int, path: str) -> None:
 
 
 def freed(rank: int, size: int, path: str) -> None:
-    """Whole parameters are gone between forward and backward, and after it; frozen and unused parameters; mixed precision."""
+    """Whole parameters are gone between forward and backward, and after it; frozen and unused parameters; mixed
+    precision."""
     start(rank, size, path)
     seen: list[Any] = []
 
@@ -185,6 +241,7 @@ def freed(rank: int, size: int, path: str) -> None:
         def forward(self, x: Any) -> Any:
             seen.append(self.weight)
             return super().forward(x).tanh()
+
     net = rl.nn.Sequential(*[Layer(6, 6) for _ in range(3)])
     for layer in net:
         fully_shard(layer)
@@ -220,7 +277,9 @@ def freed(rank: int, size: int, path: str) -> None:
     low, half = Net(), Net()
     low.head.register_forward_hook(lambda m, args, out: kinds.append((args[0].dtype, m.weight.dtype, out.dtype)))
     half.head.register_forward_hook(lambda m, args, out: kinds.append((args[0].dtype, m.weight.dtype, out.dtype)))
-    low = FSDP(low, auto_wrap_policy=BLOCKS, mixed_precision=MixedPrecision(param_dtype=rl.bfloat16, reduce_dtype=rl.float32))
+    low = FSDP(
+        low, auto_wrap_policy=BLOCKS, mixed_precision=MixedPrecision(param_dtype=rl.bfloat16, reduce_dtype=rl.float32)
+    )
     fully_shard(half, mp_policy=MixedPrecisionPolicy(param_dtype=rl.bfloat16, output_dtype=rl.float32))
     for n in (low, half):
         train(n, SGD, data, rank)
@@ -251,7 +310,7 @@ def saving(rank: int, size: int, path: str) -> None:
                 same(state, plain, kind)
                 if kind is StateDictType.SHARDED_STATE_DICT:
                     assert all(isinstance(v, DTensor) for v in state.values())
-                for (name, p) in plain.named_parameters():
+                for name, p in plain.named_parameters():
                     for key, v in reference.state[p].items():
                         close(ostate["state"][name][key], v, (kind, name, key))
                 other = FSDP(Net(), auto_wrap_policy=always_wrap_policy, use_orig_params=not orig)
@@ -264,7 +323,7 @@ def saving(rank: int, size: int, path: str) -> None:
                 again.load_state_dict(FSDP.optim_state_dict_to_load(other, again, ostate))
                 FSDP.set_state_dict_type(other, StateDictType.FULL_STATE_DICT)
                 same(other.state_dict(), plain, ("loaded", kind, orig))
-                x, y = data[0][0][rank * 2:rank * 2 + 2], data[0][1][rank * 2:rank * 2 + 2]
+                x, y = data[0][0][rank * 2 : rank * 2 + 2], data[0][1][rank * 2 : rank * 2 + 2]
                 for n, o in ((net, optimizer), (other, again)):
                     if n is other:
                         loss_of(n, x, y).backward()
@@ -277,7 +336,9 @@ def saving(rank: int, size: int, path: str) -> None:
         loss_of(twin, *data[0]).backward()
         twin_optimizer.step()
         same(other.state_dict(), twin, "a step after loading")
-        with FSDP.state_dict_type(net, StateDictType.FULL_STATE_DICT, FullStateDictConfig(offload_to_cpu=True, rank0_only=True)):
+        with FSDP.state_dict_type(
+            net, StateDictType.FULL_STATE_DICT, FullStateDictConfig(offload_to_cpu=True, rank0_only=True)
+        ):
             state = net.state_dict()
             assert len(state) == (len(plain.state_dict()) if rank == 0 else 0)
         with FSDP.summon_full_params(net):
@@ -304,7 +365,10 @@ def wrapping(rank: int, size: int, path: str) -> None:
     """Who is wrapped, and what is said about wrong options."""
     start(rank, size, path)
     assert len(FSDP.fsdp_modules(FSDP(Net(), auto_wrap_policy=BLOCKS))) == 3
-    assert len(FSDP.fsdp_modules(FSDP(Net(), auto_wrap_policy=CustomPolicy(lambda m: isinstance(m, rl.nn.Embedding))))) == 2
+    assert (
+        len(FSDP.fsdp_modules(FSDP(Net(), auto_wrap_policy=CustomPolicy(lambda m: isinstance(m, rl.nn.Embedding)))))
+        == 2
+    )
     with enable_wrap(wrapper_cls=FSDP, use_orig_params=True):
         assert isinstance(wrap(rl.nn.Linear(2, 2)), FSDP)
     assert not isinstance(wrap(rl.nn.Linear(2, 2)), FSDP)
@@ -327,18 +391,27 @@ def wrapping(rank: int, size: int, path: str) -> None:
     tied.embed.weight = tied.head.weight
     raises(ValueError, "must lie in one unit", lambda: FSDP(tied, auto_wrap_policy=ModuleWrapPolicy({rl.nn.Embedding})))
     raises(ValueError, "there is no device", lambda: FSDP(rl.nn.Linear(2, 2), device_id=0))
-    raises(NotImplementedError, "keep_low_precision_grads", lambda: FSDP(rl.nn.Linear(2, 2), mixed_precision=MixedPrecision(keep_low_precision_grads=True)))
+    raises(
+        NotImplementedError,
+        "keep_low_precision_grads",
+        lambda: FSDP(rl.nn.Linear(2, 2), mixed_precision=MixedPrecision(keep_low_precision_grads=True)),
+    )
     frozen = rl.nn.Linear(2, 2)
     frozen.weight.requires_grad_(False)
     raises(ValueError, "uniform `requires_grad` when `use_orig_params=False`", lambda: FSDP(frozen))
     raises(RuntimeError, "should only be called on the root", lambda: _inner_clip())
-    raises(RuntimeError, "Expected state_dict_config of type", lambda: FSDP.set_state_dict_type(a, StateDictType.SHARDED_STATE_DICT, FullStateDictConfig()))
+    raises(
+        RuntimeError,
+        "Expected state_dict_config of type",
+        lambda: FSDP.set_state_dict_type(a, StateDictType.SHARDED_STATE_DICT, FullStateDictConfig()),
+    )
     calls = []
 
     def hook(state: Any, grad: Any, out: Any) -> None:
         calls.append(state)
         dist.reduce_scatter_tensor(out, grad)
         out.div_(size)
+
     data, plain = batches(size), Net()
     net = FSDP(Net(), auto_wrap_policy=BLOCKS)
     net.register_comm_hook("s", hook)
@@ -358,11 +431,18 @@ def _inner_clip() -> None:
 def with_tensor_parallel(rank: int, size: int, path: str) -> None:
     """Two dimensions: layers cut by tensor parallelism, and their pieces by data parallelism."""
     from rushlight.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
     start(rank, size, path)
     mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
     plain, net = Net(), Net()
-    plan = {"layers.*.q": ColwiseParallel(), "layers.*.k": ColwiseParallel(), "layers.*.v": ColwiseParallel(), "layers.*.o": RowwiseParallel(),
-            "layers.*.up": ColwiseParallel(), "layers.*.down": RowwiseParallel()}
+    plan = {
+        "layers.*.q": ColwiseParallel(),
+        "layers.*.k": ColwiseParallel(),
+        "layers.*.v": ColwiseParallel(),
+        "layers.*.o": RowwiseParallel(),
+        "layers.*.up": ColwiseParallel(),
+        "layers.*.down": RowwiseParallel(),
+    }
     parallelize_module(net, mesh["tp"], plan)
     for layer in net.layers:
         fully_shard(layer, mesh=mesh["dp"])
@@ -389,6 +469,7 @@ def checkpoints(rank: int, size: int, path: str) -> None:
     import rushlight.distributed.checkpoint as dcp
     from rushlight.distributed.checkpoint.format_utils import dcp_to_torch_save
     from rushlight.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+
     start(rank, size, path)
     data, folder = batches(size), path + ".checkpoint"
     plain = Net()
@@ -403,14 +484,18 @@ def checkpoints(rank: int, size: int, path: str) -> None:
         return fully_shard(net, **options)
 
     def finish(net: Any, optimizer: Any) -> None:
-        loss_of(net, *[t[rank * 2:rank * 2 + 2] for t in data[0]]).backward()
+        loss_of(net, *[t[rank * 2 : rank * 2 + 2] for t in data[0]]).backward()
         optimizer.step()
         same(get_state_dict(net, optimizer)[0], plain)
+
     net = sharded()
     optimizer = train(net, ADAM, data, rank)
     model_state, optim_state = get_state_dict(net, optimizer)
     dcp.save({"model": model_state, "optim": optim_state, "step": 3}, checkpoint_id=folder)
-    others = [sharded(shard_placement_fn=lambda p: Shard(p.ndim - 1)), FSDP(Net(), auto_wrap_policy=BLOCKS, use_orig_params=True)]
+    others = [
+        sharded(shard_placement_fn=lambda p: Shard(p.ndim - 1)),
+        FSDP(Net(), auto_wrap_policy=BLOCKS, use_orig_params=True),
+    ]
     for other in others:
         with rl.no_grad():
             for p in other.parameters():
@@ -427,7 +512,13 @@ def checkpoints(rank: int, size: int, path: str) -> None:
     assert all(len(w) == (0 if rank else len(w)) for w in whole) and (rank or whole[0]["head.weight"].shape == (12, 16))
     last = sharded()
     again = ADAM(last.parameters())
-    set_state_dict(last, again, model_state_dict=whole[0], optim_state_dict=whole[1], options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
+    set_state_dict(
+        last,
+        again,
+        model_state_dict=whole[0],
+        optim_state_dict=whole[1],
+        options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True),
+    )
     finish(last, again)
     if rank == 0:
         dcp_to_torch_save(folder, path + ".pt")

@@ -16,7 +16,14 @@ from rushlight.distributed import rpc
 
 def start(rank: int, size: int, path: str, timeout: float = 30.0) -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    rpc.init_rpc(f"w{rank}", rank=rank, world_size=size, rpc_backend_options=rpc.TensorPipeRpcBackendOptions(init_method=f"file://{path}", rpc_timeout=timeout, num_worker_threads=8))
+    rpc.init_rpc(
+        f"w{rank}",
+        rank=rank,
+        world_size=size,
+        rpc_backend_options=rpc.TensorPipeRpcBackendOptions(
+            init_method=f"file://{path}", rpc_timeout=timeout, num_worker_threads=8
+        ),
+    )
 
 
 def add(a: Any, b: Any = 1) -> Any:
@@ -59,6 +66,7 @@ KEPT: list[Any] = []
 
 def owned() -> int:
     from rushlight.distributed.rpc.rref import _owned
+
     return len(_owned)
 
 
@@ -71,7 +79,11 @@ def calls(rank: int, size: int, path: str) -> None:
     start(rank, size, path)
     assert rpc.get_worker_info().name == f"w{rank}" and rpc.get_worker_info("w1").id == 1
     if rank == 0:
-        assert rpc.rpc_sync("w1", add, (2,), {"b": 3}) == 5 and rpc.rpc_sync(1, add, (2,)) == 3 and rpc.rpc_sync("w0", add, (1,)) == 2
+        assert (
+            rpc.rpc_sync("w1", add, (2,), {"b": 3}) == 5
+            and rpc.rpc_sync(1, add, (2,)) == 3
+            and rpc.rpc_sync("w0", add, (1,)) == 2
+        )
         x = rl.arange(4.0)
         close(rpc.rpc_sync("w1", rl.add, (x, x)), x * 2)
         close(rpc.rpc_sync(rpc.get_worker_info("w2"), rl.mul, (x, 3)), x * 3)
@@ -80,7 +92,11 @@ def calls(rank: int, size: int, path: str) -> None:
         assert rpc.rpc_sync("w1", relay, ("w2", 4)) == 10 and rpc.rpc_sync("w1", relay, ("w0", 4)) == 10
         assert rpc.rpc_sync("w1", chained, ("w2", 1)) == 111
         raises(KeyError, "On WorkerInfo(id=1, name=w1)", lambda: rpc.rpc_sync("w1", fail, ("no",)))
-        raises(RuntimeError, "RPC ran for more than set timeout (300 ms)", lambda: rpc.rpc_sync("w1", slow, (1,), timeout=0.3))
+        raises(
+            RuntimeError,
+            "RPC ran for more than set timeout (300 ms)",
+            lambda: rpc.rpc_sync("w1", slow, (1,), timeout=0.3),
+        )
         raises(RuntimeError, "Unknown destination worker w9", lambda: rpc.rpc_sync("w9", add, (1,)))
         raises(TypeError, "should be callable", lambda: rpc.rpc_sync("w1", 3))
         references()
@@ -90,7 +106,13 @@ def calls(rank: int, size: int, path: str) -> None:
 
 def references() -> None:
     c = rpc.remote("w1", Counter, (5,))
-    assert c.owner_name() == "w1" and not c.is_owner() and c.rpc_sync().more(2) == 7 and c.rpc_async().more().wait() == 8 and c.remote().more(3).to_here() == 11
+    assert (
+        c.owner_name() == "w1"
+        and not c.is_owner()
+        and c.rpc_sync().more(2) == 7
+        and c.rpc_async().more().wait() == 8
+        and c.remote().more(3).to_here() == 11
+    )
     raises(RuntimeError, "can't call localValue() on user", lambda: c.local_value())
     t = rpc.remote("w2", rl.ones, (3,))
     close(t.to_here(), rl.ones(3))
@@ -99,7 +121,11 @@ def references() -> None:
     own, value = rpc.rpc_sync("w1", peek, (t,))  # a third process asks the owner
     assert not own and value.tolist() == [1.0] * 3
     mine = rpc.RRef({"a": 1})
-    assert mine.is_owner() and mine.local_value() == {"a": 1} == mine.to_here() and rpc.rpc_sync("w1", peek, (mine,))[1] == {"a": 1}
+    assert (
+        mine.is_owner()
+        and mine.local_value() == {"a": 1} == mine.to_here()
+        and rpc.rpc_sync("w1", peek, (mine,))[1] == {"a": 1}
+    )
     raises(KeyError, "bad", lambda: rpc.remote("w1", fail, ("bad",)).to_here())
     back = rpc.rpc_sync("w1", keep, (mine,))
     assert back.is_owner() and back.local_value() is mine.local_value()
@@ -133,6 +159,7 @@ def gradients(rank: int, size: int, path: str) -> None:
     """A model in two other processes trains as in one."""
     from rushlight.distributed.nn import RemoteModule
     from rushlight.distributed.optim import DistributedOptimizer
+
     start(rank, size, path)
     if rank == 0:
         first, second = rpc.remote("w1", Half, (1,)), RemoteModule("w2/cpu", Half, (2,))
@@ -140,7 +167,15 @@ def gradients(rank: int, size: int, path: str) -> None:
         head = rl.nn.Linear(4, 1)
         twin = rl.nn.Sequential(Half(1), Half(2), rl.nn.Linear(4, 1))
         twin[2].load_state_dict(head.state_dict())
-        optimizer = DistributedOptimizer(rl.optim.SGD, [*rpc.rpc_sync("w1", parameters, (first,)), *second.remote_parameters(), *[rpc.RRef(p) for p in head.parameters()]], lr=0.5)
+        optimizer = DistributedOptimizer(
+            rl.optim.SGD,
+            [
+                *rpc.rpc_sync("w1", parameters, (first,)),
+                *second.remote_parameters(),
+                *[rpc.RRef(p) for p in head.parameters()],
+            ],
+            lr=0.5,
+        )
         reference = rl.optim.SGD(twin.parameters(), lr=0.5)
         rl.manual_seed(6)
         for _ in range(3):
@@ -157,7 +192,11 @@ def gradients(rank: int, size: int, path: str) -> None:
             reference.zero_grad()
             loss_.backward()
             reference.step()
-        there = [*rpc.rpc_sync("w1", values, (first,)), *rpc.rpc_sync("w2", values, (second.get_module_rref(),)), *head.parameters()]
+        there = [
+            *rpc.rpc_sync("w1", values, (first,)),
+            *rpc.rpc_sync("w2", values, (second.get_module_rref(),)),
+            *head.parameters(),
+        ]
         for p, q in zip(there, twin.parameters()):
             close(p.detach(), q.detach())
         raises(RuntimeError, "Could not find autograd context", lambda: dist_autograd.backward(5, [loss]))
@@ -181,15 +220,24 @@ def with_a_process_group(rank: int, size: int, path: str) -> None:
     """Remote calls beside collectives, and the differentiable ones; the shared-out optimizer."""
     from rushlight.distributed.nn import functional as G
     from rushlight.distributed.optim import ZeroRedundancyOptimizer
+
     dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=size)
     rpc.init_rpc(f"w{rank}")
     assert rpc.rpc_sync(f"w{(rank + 1) % size}", add, (rank,)) == rank + 1
     rpc.shutdown()
     x = (rl.arange(2.0) + rank).requires_grad_()
-    cases = {"all_reduce": (lambda: G.all_reduce(x) * (rank + 1), [3.0, 3.0]), "all_gather": (lambda: sum(t * (rank + 1) * (i + 1) for i, t in enumerate(G.all_gather(x))), [3.0 * (rank + 1)] * 2),
-             "broadcast": (lambda: G.broadcast(x, 1) * (rank + 1), [3.0 * rank] * 2), "reduce": (lambda: G.reduce(x, 1) * (rank + 1), [2.0] * 2),
-             "reduce_scatter": (lambda: G.reduce_scatter(rl.zeros(1), list(x.split(1))) * (rank + 1), [1.0, 2.0]),
-             "all_to_all": (lambda: sum(t * (rank + 1) for t in G.all_to_all([], list(x.split(1)))), [1.0, 2.0]), "single": (lambda: G.all_to_all_single(rl.zeros(2), x) * (rank + 1), [1.0, 2.0])}
+    cases = {
+        "all_reduce": (lambda: G.all_reduce(x) * (rank + 1), [3.0, 3.0]),
+        "all_gather": (
+            lambda: sum(t * (rank + 1) * (i + 1) for i, t in enumerate(G.all_gather(x))),
+            [3.0 * (rank + 1)] * 2,
+        ),
+        "broadcast": (lambda: G.broadcast(x, 1) * (rank + 1), [3.0 * rank] * 2),
+        "reduce": (lambda: G.reduce(x, 1) * (rank + 1), [2.0] * 2),
+        "reduce_scatter": (lambda: G.reduce_scatter(rl.zeros(1), list(x.split(1))) * (rank + 1), [1.0, 2.0]),
+        "all_to_all": (lambda: sum(t * (rank + 1) for t in G.all_to_all([], list(x.split(1)))), [1.0, 2.0]),
+        "single": (lambda: G.all_to_all_single(rl.zeros(2), x) * (rank + 1), [1.0, 2.0]),
+    }
     for name, (f, want) in cases.items():
         x.grad = None
         f().sum().backward()
@@ -199,12 +247,16 @@ def with_a_process_group(rank: int, size: int, path: str) -> None:
     def make() -> Any:
         rl.manual_seed(1)
         return rl.nn.Sequential(rl.nn.Linear(4, 8), rl.nn.Tanh(), rl.nn.Linear(8, 3))
+
     net, plain = rl.nn.parallel.distributed.DistributedDataParallel(make()), make()
-    optimizer, reference = ZeroRedundancyOptimizer(net.parameters(), rl.optim.AdamW, lr=0.01), rl.optim.AdamW(plain.parameters(), lr=0.01)
+    optimizer, reference = (
+        ZeroRedundancyOptimizer(net.parameters(), rl.optim.AdamW, lr=0.01),
+        rl.optim.AdamW(plain.parameters(), lr=0.01),
+    )
     rl.manual_seed(2)
     for _ in range(3):
         data = rl.randn(4 * size, 4)
-        net(data[rank * 4:rank * 4 + 4]).square().mean().backward()
+        net(data[rank * 4 : rank * 4 + 4]).square().mean().backward()
         plain(data).square().mean().backward()
         for o in (optimizer, reference):
             o.step()
@@ -217,7 +269,10 @@ def with_a_process_group(rank: int, size: int, path: str) -> None:
     if rank == 0:
         state = optimizer.state_dict()
         want = reference.state_dict()
-        assert sorted(state["state"]) == sorted(want["state"]) and state["param_groups"][0]["params"] == want["param_groups"][0]["params"]
+        assert (
+            sorted(state["state"]) == sorted(want["state"])
+            and state["param_groups"][0]["params"] == want["param_groups"][0]["params"]
+        )
         close(state["state"][2]["exp_avg"], want["state"][2]["exp_avg"])
     optimizer.load_state_dict(reference.state_dict())
     dist.destroy_process_group()

@@ -17,7 +17,9 @@ from rushlight.distributed.tensor import full, ones, randn, zeros
 
 def start(rank: int, size: int, path: str) -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=size, timeout=timedelta(seconds=60))
+    dist.init_process_group(
+        "gloo", init_method=f"file://{path}", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+    )
     rl.manual_seed(0)
 
 
@@ -33,11 +35,26 @@ def raises(kind: type[Exception], text: str, f: Callable[[], Any]) -> None:
 def meshes(rank: int, size: int, path: str) -> None:
     start(rank, size, path)
     mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
-    assert mesh.shape == (2, 2) and mesh.size() == 4 and mesh.size(1) == 2 and mesh.ndim == 2 and mesh.mesh.tolist() == [[0, 1], [2, 3]]
-    assert mesh.get_coordinate() == (rank // 2, rank % 2) and mesh.get_local_rank("tp") == rank % 2 and mesh.get_local_rank(0) == rank // 2
+    assert (
+        mesh.shape == (2, 2)
+        and mesh.size() == 4
+        and mesh.size(1) == 2
+        and mesh.ndim == 2
+        and mesh.mesh.tolist() == [[0, 1], [2, 3]]
+    )
+    assert (
+        mesh.get_coordinate() == (rank // 2, rank % 2)
+        and mesh.get_local_rank("tp") == rank % 2
+        and mesh.get_local_rank(0) == rank // 2
+    )
     tp, dp = mesh["tp"], mesh["dp"]
     assert tp.mesh.tolist() == [rank // 2 * 2, rank // 2 * 2 + 1] and dp.mesh.tolist() == [rank % 2, rank % 2 + 2]
-    assert tp.get_group() is mesh.get_group("tp") and mesh["dp", "tp"] == mesh and tp.get_local_rank() == rank % 2 and len(mesh.get_all_groups()) == 2
+    assert (
+        tp.get_group() is mesh.get_group("tp")
+        and mesh["dp", "tp"] == mesh
+        and tp.get_local_rank() == rank % 2
+        and len(mesh.get_all_groups()) == 2
+    )
     t = rl.tensor([float(rank)])
     dist.all_reduce(t, group=dp.get_group())
     assert t.item() == 2 * (rank % 2) + 2
@@ -80,9 +97,20 @@ def placements_and_moves(rank: int, size: int, path: str) -> None:
         for q in (Shard(0), Shard(1), Replicate(), Shard(-1)):
             e = d.redistribute(placements=[q])
             close(e, x, (p, q))
-            assert e.to_local().numel() <= -(-x.shape[q.dim] // size) * x.numel() // x.shape[q.dim] if isinstance(q, Shard) else True
+            assert (
+                e.to_local().numel() <= -(-x.shape[q.dim] // size) * x.numel() // x.shape[q.dim]
+                if isinstance(q, Shard)
+                else True
+            )
     d = distribute_tensor(x, mesh, [Shard(0)])
-    assert d.shape == (5, 3) and d.size(0) == 5 and d.numel() == 15 and d.stride() == (3, 1) and d.placements == (Shard(0),) and d.device_mesh == mesh
+    assert (
+        d.shape == (5, 3)
+        and d.size(0) == 5
+        and d.numel() == 15
+        and d.stride() == (3, 1)
+        and d.placements == (Shard(0),)
+        and d.device_mesh == mesh
+    )
     assert isinstance(d, rl.Tensor) and isinstance(d, DTensor) and d.dtype is rl.float32 and len(d) == 5 and d.ndim == 2
     assert "placements=(Shard(dim=0),)" in repr(d) and "DTensor(local_tensor=tensor(" in repr(d)
     # gradients go back the way the values came
@@ -116,10 +144,18 @@ def placements_and_moves(rank: int, size: int, path: str) -> None:
     rl.manual_seed(3)
     close(a, rl.randn(4, 4))
     raises(RuntimeError, "got mixed torch.Tensor and DTensor", lambda: a + rl.ones(4, 4))
-    raises(ValueError, "`placements` must have the same length as `device_mesh.ndim`!", lambda: distribute_tensor(x, mesh, [Shard(0), Shard(1)]))
+    raises(
+        ValueError,
+        "`placements` must have the same length as `device_mesh.ndim`!",
+        lambda: distribute_tensor(x, mesh, [Shard(0), Shard(1)]),
+    )
     raises(IndexError, "Dimension out of range", lambda: distribute_tensor(x, mesh, [Shard(2)]))
     raises(ValueError, "do you want to call `redistribute` instead", lambda: distribute_tensor(a, mesh, [Replicate()]))
-    raises(RuntimeError, "redistributing to Partial is for internal use only", lambda: a.redistribute(placements=[Partial()]))
+    raises(
+        RuntimeError,
+        "redistributing to Partial is for internal use only",
+        lambda: a.redistribute(placements=[Partial()]),
+    )
     raises(RuntimeError, "is not supported for tensor subclasses", lambda: a.numpy())
     raises(RuntimeError, "torch.distributed.checkpoint saves DTensors", lambda: rl.save(a, path + ".pt"))
     dist.destroy_process_group()
@@ -148,25 +184,74 @@ def two_dimensions(rank: int, size: int, path: str) -> None:
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    "add": lambda x, y: x + y, "mul": lambda x, y: x * y, "chain": lambda x, y: ((x - 2) * y.exp()).tanh() / 3, "broadcast": lambda x, y: x * y[0] + y[:, :1],
-    "matmul": lambda x, y: x @ y.t(), "matmul_t": lambda x, y: x.t() @ y, "linear": lambda x, y: F.linear(x, y, y.sum(1)), "square": lambda x, y: (x @ y.T) @ x,
-    "addmm": lambda x, y: rl.addmm(y @ y.t(), x, y.t(), beta=0.5, alpha=2.0), "einsum": lambda x, y: rl.einsum("ij,kj->ik", x, y), "bmm": lambda x, y: x.view(2, 2, 12) @ y.view(2, 12, 2),
-    "sum": lambda x, y: x.sum(), "sum0": lambda x, y: x.sum(0), "sum1k": lambda x, y: (x * y).sum(1, keepdim=True), "mean": lambda x, y: (x * y).mean(), "mean0": lambda x, y: x.mean(0) * y[0],
-    "var": lambda x, y: x.var(1) + y.std(0).sum(), "norm": lambda x, y: x.norm() * rl.linalg.vector_norm(y), "max": lambda x, y: x.max(), "amax": lambda x, y: x.amax(1) + y.amin(1),
-    "max1": lambda x, y: x.max(1).values, "prod": lambda x, y: x.prod(1), "softmax": lambda x, y: (x.softmax(1) * y).sum(0), "softmax0": lambda x, y: F.log_softmax(x * y, 0),
-    "cumsum": lambda x, y: x.cumsum(0), "sort": lambda x, y: x.sort(1).values * y, "logsumexp": lambda x, y: (x * y).logsumexp(1),
-    "t": lambda x, y: x.t() * y.t(), "permute": lambda x, y: x.view(2, 2, 12).permute(2, 0, 1).contiguous() * 2, "view": lambda x, y: x.view(2, -1) + y.reshape(2, 24),
-    "view3": lambda x, y: x.view(4, 3, 4) * y.unflatten(1, (3, 4)), "flatten": lambda x, y: x.flatten() * y.ravel(), "merge": lambda x, y: x.view(2, 2, 3, 4).flatten(0, 1).flatten(1),
-    "unsqueeze": lambda x, y: x.unsqueeze(1) * y.unsqueeze(0), "squeeze": lambda x, y: x[:1].squeeze() + y.unsqueeze(0).squeeze(0)[1], "expand": lambda x, y: x[:, :1].expand(4, 5).contiguous(),
-    "cat": lambda x, y: rl.cat([x, y], 0), "cat1": lambda x, y: rl.cat([x, y, x], 1), "stack": lambda x, y: rl.stack([x, y]), "split": lambda x, y: x.split(3, 0)[1] if x.shape[0] > 3 else x,
-    "chunk": lambda x, y: x.chunk(2, 1)[0] * y.chunk(2, 1)[1], "unbind": lambda x, y: x.unbind(0)[1] + y.unbind(0)[0], "index": lambda x, y: x[1:3, ::2] * y[..., :6][1:3], "select": lambda x, y: x[1] * y[-1],
-    "fancy": lambda x, y: x[[0, 2, 1]], "gather": lambda x, y: x.gather(1, y.argsort(1)), "where": lambda x, y: rl.where(x > 0, x, y), "masked": lambda x, y: x.masked_fill(y > 0, 3.0),
-    "clamp": lambda x, y: x.clamp(min=-0.5).clamp(max=0.5) + y.abs(), "layer_norm": lambda x, y: F.layer_norm(x, (12,), y[0], y[1]), "rms_norm": lambda x, y: F.rms_norm(x, (12,), y[0]),
-    "gelu": lambda x, y: F.gelu(x) + F.silu(y) + F.relu(x), "sdpa": lambda x, y: F.scaled_dot_product_attention(x.view(2, 2, 3, 4), y.view(2, 2, 3, 4), x.view(2, 2, 3, 4), is_causal=True),
-    "mse": lambda x, y: F.mse_loss(x, y), "conv": lambda x, y: F.conv1d(x.view(4, 2, 6), y.view(4, 2, 6)[:, :, :3]), "pool": lambda x, y: F.max_pool1d(x.view(4, 2, 6), 2) + 0 * y.sum(),
-    "svd": lambda x, y: rl.linalg.svdvals(x @ y.t()), "tril": lambda x, y: (x @ y.t()).tril(), "repeat": lambda x, y: x.repeat(2, 1), "flip": lambda x, y: x.flip(0) * y,
-    "pow": lambda x, y: x ** 2 + 1 / (y * y + 1) - (3 - x), "half": lambda x, y: (x.double() * y.double()).float(), "detach": lambda x, y: x * x.detach() + y,
-    "partial": lambda x, y: (x.sum(0) + y.sum(0)) * 2 - x.sum(0) / 4, "partial_square": lambda x, y: x.sum(0) * y.sum(0), "outer": lambda x, y: rl.outer(x.sum(1), y.sum(1)),
+    "add": lambda x, y: x + y,
+    "mul": lambda x, y: x * y,
+    "chain": lambda x, y: ((x - 2) * y.exp()).tanh() / 3,
+    "broadcast": lambda x, y: x * y[0] + y[:, :1],
+    "matmul": lambda x, y: x @ y.t(),
+    "matmul_t": lambda x, y: x.t() @ y,
+    "linear": lambda x, y: F.linear(x, y, y.sum(1)),
+    "square": lambda x, y: (x @ y.T) @ x,
+    "addmm": lambda x, y: rl.addmm(y @ y.t(), x, y.t(), beta=0.5, alpha=2.0),
+    "einsum": lambda x, y: rl.einsum("ij,kj->ik", x, y),
+    "bmm": lambda x, y: x.view(2, 2, 12) @ y.view(2, 12, 2),
+    "sum": lambda x, y: x.sum(),
+    "sum0": lambda x, y: x.sum(0),
+    "sum1k": lambda x, y: (x * y).sum(1, keepdim=True),
+    "mean": lambda x, y: (x * y).mean(),
+    "mean0": lambda x, y: x.mean(0) * y[0],
+    "var": lambda x, y: x.var(1) + y.std(0).sum(),
+    "norm": lambda x, y: x.norm() * rl.linalg.vector_norm(y),
+    "max": lambda x, y: x.max(),
+    "amax": lambda x, y: x.amax(1) + y.amin(1),
+    "max1": lambda x, y: x.max(1).values,
+    "prod": lambda x, y: x.prod(1),
+    "softmax": lambda x, y: (x.softmax(1) * y).sum(0),
+    "softmax0": lambda x, y: F.log_softmax(x * y, 0),
+    "cumsum": lambda x, y: x.cumsum(0),
+    "sort": lambda x, y: x.sort(1).values * y,
+    "logsumexp": lambda x, y: (x * y).logsumexp(1),
+    "t": lambda x, y: x.t() * y.t(),
+    "permute": lambda x, y: x.view(2, 2, 12).permute(2, 0, 1).contiguous() * 2,
+    "view": lambda x, y: x.view(2, -1) + y.reshape(2, 24),
+    "view3": lambda x, y: x.view(4, 3, 4) * y.unflatten(1, (3, 4)),
+    "flatten": lambda x, y: x.flatten() * y.ravel(),
+    "merge": lambda x, y: x.view(2, 2, 3, 4).flatten(0, 1).flatten(1),
+    "unsqueeze": lambda x, y: x.unsqueeze(1) * y.unsqueeze(0),
+    "squeeze": lambda x, y: x[:1].squeeze() + y.unsqueeze(0).squeeze(0)[1],
+    "expand": lambda x, y: x[:, :1].expand(4, 5).contiguous(),
+    "cat": lambda x, y: rl.cat([x, y], 0),
+    "cat1": lambda x, y: rl.cat([x, y, x], 1),
+    "stack": lambda x, y: rl.stack([x, y]),
+    "split": lambda x, y: x.split(3, 0)[1] if x.shape[0] > 3 else x,
+    "chunk": lambda x, y: x.chunk(2, 1)[0] * y.chunk(2, 1)[1],
+    "unbind": lambda x, y: x.unbind(0)[1] + y.unbind(0)[0],
+    "index": lambda x, y: x[1:3, ::2] * y[..., :6][1:3],
+    "select": lambda x, y: x[1] * y[-1],
+    "fancy": lambda x, y: x[[0, 2, 1]],
+    "gather": lambda x, y: x.gather(1, y.argsort(1)),
+    "where": lambda x, y: rl.where(x > 0, x, y),
+    "masked": lambda x, y: x.masked_fill(y > 0, 3.0),
+    "clamp": lambda x, y: x.clamp(min=-0.5).clamp(max=0.5) + y.abs(),
+    "layer_norm": lambda x, y: F.layer_norm(x, (12,), y[0], y[1]),
+    "rms_norm": lambda x, y: F.rms_norm(x, (12,), y[0]),
+    "gelu": lambda x, y: F.gelu(x) + F.silu(y) + F.relu(x),
+    "sdpa": lambda x, y: F.scaled_dot_product_attention(
+        x.view(2, 2, 3, 4), y.view(2, 2, 3, 4), x.view(2, 2, 3, 4), is_causal=True
+    ),
+    "mse": lambda x, y: F.mse_loss(x, y),
+    "conv": lambda x, y: F.conv1d(x.view(4, 2, 6), y.view(4, 2, 6)[:, :, :3]),
+    "pool": lambda x, y: F.max_pool1d(x.view(4, 2, 6), 2) + 0 * y.sum(),
+    "svd": lambda x, y: rl.linalg.svdvals(x @ y.t()),
+    "tril": lambda x, y: (x @ y.t()).tril(),
+    "repeat": lambda x, y: x.repeat(2, 1),
+    "flip": lambda x, y: x.flip(0) * y,
+    "pow": lambda x, y: x**2 + 1 / (y * y + 1) - (3 - x),
+    "half": lambda x, y: (x.double() * y.double()).float(),
+    "detach": lambda x, y: x * x.detach() + y,
+    "partial": lambda x, y: (x.sum(0) + y.sum(0)) * 2 - x.sum(0) / 4,
+    "partial_square": lambda x, y: x.sum(0) * y.sum(0),
+    "outer": lambda x, y: rl.outer(x.sum(1), y.sum(1)),
 }
 
 
@@ -199,14 +284,35 @@ def operations(rank: int, size: int, path: str) -> None:
 def stays_sharded(mesh: Any) -> None:
     """What must not gather."""
     size = mesh.size()
-    x, w = randn(8, 12, device_mesh=mesh, placements=[Shard(0)]), randn(12, 8, device_mesh=mesh, placements=[Replicate()])
-    assert (x @ w).placements == (Shard(0),) and (x + 1).relu().placements == (Shard(0),) and x.sum(1).placements == (Shard(0),) and x.sum(0).placements == (Partial(),)
-    assert (w.t() @ x.t()).placements == (Shard(1),) and (x.t() @ x).placements == (Partial(),) and x.view(8, 3, 4).placements == (Shard(0),)
-    assert x.t().placements == (Shard(1),) and x.softmax(1).placements == (Shard(0),) and x.softmax(0).placements == (Replicate(),)
+    x, w = (
+        randn(8, 12, device_mesh=mesh, placements=[Shard(0)]),
+        randn(12, 8, device_mesh=mesh, placements=[Replicate()]),
+    )
+    assert (
+        (x @ w).placements == (Shard(0),)
+        and (x + 1).relu().placements == (Shard(0),)
+        and x.sum(1).placements == (Shard(0),)
+        and x.sum(0).placements == (Partial(),)
+    )
+    assert (
+        (w.t() @ x.t()).placements == (Shard(1),)
+        and (x.t() @ x).placements == (Partial(),)
+        and x.view(8, 3, 4).placements == (Shard(0),)
+    )
+    assert (
+        x.t().placements == (Shard(1),)
+        and x.softmax(1).placements == (Shard(0),)
+        and x.softmax(0).placements == (Replicate(),)
+    )
     y = w.redistribute(placements=[Shard(1)])
-    assert F.linear(x.redistribute(placements=[Replicate()]), y.t()).placements == (Shard(1),) and (x.sum(0) + x.sum(0)).placements == (Partial(),)
+    assert F.linear(x.redistribute(placements=[Replicate()]), y.t()).placements == (Shard(1),) and (
+        x.sum(0) + x.sum(0)
+    ).placements == (Partial(),)
     assert (x.sum(0) * 2).placements == (Partial(),) and (x.sum(0) + 1).placements == (Replicate(),)
-    assert x.to_local().numel() == 96 // size and zeros(8, 2, device_mesh=mesh, placements=[Shard(0)]).to_local().numel() == 16 // size
+    assert (
+        x.to_local().numel() == 96 // size
+        and zeros(8, 2, device_mesh=mesh, placements=[Shard(0)]).to_local().numel() == 16 // size
+    )
 
 
 def modules_and_optimizers(rank: int, size: int, path: str) -> None:
@@ -215,14 +321,32 @@ def modules_and_optimizers(rank: int, size: int, path: str) -> None:
 
     def make() -> Any:
         rl.manual_seed(2)
-        return rl.nn.Sequential(rl.nn.Embedding(10, 8), rl.nn.Linear(8, 12), rl.nn.GELU(), rl.nn.Dropout(0.3), rl.nn.LayerNorm(12), rl.nn.Linear(12, 10))
+        return rl.nn.Sequential(
+            rl.nn.Embedding(10, 8),
+            rl.nn.Linear(8, 12),
+            rl.nn.GELU(),
+            rl.nn.Dropout(0.3),
+            rl.nn.LayerNorm(12),
+            rl.nn.Linear(12, 10),
+        )
 
     plain = make()
-    net = distribute_module(make(), mesh, shard_all, lambda m, inputs, mesh: (distribute_tensor(inputs[0], mesh, [Shard(0)]),))
+    net = distribute_module(
+        make(), mesh, shard_all, lambda m, inputs, mesh: (distribute_tensor(inputs[0], mesh, [Shard(0)]),)
+    )
     for p in net.parameters():
-        assert isinstance(p, DTensor) and isinstance(p, rl.nn.Parameter) and p.is_leaf and p.to_local().shape[0] <= -(-p.shape[0] // size)
-    for kind, options in ((rl.optim.SGD, dict(lr=0.1, momentum=0.9)), (rl.optim.AdamW, dict(lr=0.01)),
-                          (rl.optim.RMSprop, dict(lr=0.01, momentum=0.5, centered=True)), (rl.optim.Adagrad, dict(lr=0.01))):
+        assert (
+            isinstance(p, DTensor)
+            and isinstance(p, rl.nn.Parameter)
+            and p.is_leaf
+            and p.to_local().shape[0] <= -(-p.shape[0] // size)
+        )
+    for kind, options in (
+        (rl.optim.SGD, dict(lr=0.1, momentum=0.9)),
+        (rl.optim.AdamW, dict(lr=0.01)),
+        (rl.optim.RMSprop, dict(lr=0.01, momentum=0.5, centered=True)),
+        (rl.optim.Adagrad, dict(lr=0.01)),
+    ):
         a, b = kind(plain.parameters(), **options), kind(net.parameters(), **options)
         for step in range(3):
             rl.manual_seed(step)
@@ -244,7 +368,12 @@ def modules_and_optimizers(rank: int, size: int, path: str) -> None:
                 o.zero_grad()
         for p, q in zip(plain.parameters(), net.parameters()):
             close(q, p.detach(), (kind, tuple(p.shape)))
-        assert all(isinstance(v, DTensor) and v.placements == (Shard(0),) for s in b.state.values() for k, v in s.items() if k != "step")
+        assert all(
+            isinstance(v, DTensor) and v.placements == (Shard(0),)
+            for s in b.state.values()
+            for k, v in s.items()
+            if k != "step"
+        )
     classes = distribute_tensor(plain(x).mean(1).detach(), mesh, [Shard(1)]).requires_grad_()
     whole = classes.full_tensor().detach().requires_grad_()
     loss_, loss = F.cross_entropy(classes, distribute_tensor(y, mesh, [Replicate()])), F.cross_entropy(whole, y)
@@ -273,10 +402,19 @@ def modules_and_optimizers(rank: int, size: int, path: str) -> None:
 def layers(mesh: Any) -> None:
     """Modules with sharded parameters compute what plain ones do."""
     import copy
+
     rl.manual_seed(1)
     x, pictures = rl.randn(4, 4), rl.randn(2, 2, 5, 5)
-    cases = [(rl.nn.BatchNorm1d(4), (x,)), (rl.nn.Conv2d(2, 4, 3), (pictures,)), (rl.nn.MultiheadAttention(4, 2), (x, x, x)), (rl.nn.LSTM(4, 4), (x.view(2, 2, 4),)),
-             (rl.nn.TransformerEncoderLayer(4, 2, 8), (x.view(2, 2, 4),)), (rl.nn.GroupNorm(2, 4), (x,)), (rl.nn.MaxPool2d(2), (pictures,)), (rl.nn.Upsample(scale_factor=2), (pictures,))]
+    cases = [
+        (rl.nn.BatchNorm1d(4), (x,)),
+        (rl.nn.Conv2d(2, 4, 3), (pictures,)),
+        (rl.nn.MultiheadAttention(4, 2), (x, x, x)),
+        (rl.nn.LSTM(4, 4), (x.view(2, 2, 4),)),
+        (rl.nn.TransformerEncoderLayer(4, 2, 8), (x.view(2, 2, 4),)),
+        (rl.nn.GroupNorm(2, 4), (x,)),
+        (rl.nn.MaxPool2d(2), (pictures,)),
+        (rl.nn.Upsample(scale_factor=2), (pictures,)),
+    ]
     for plain, args in cases:
         net = distribute_module(copy.deepcopy(plain), mesh, shard_all)
         rl.manual_seed(2)
@@ -290,7 +428,10 @@ def layers(mesh: Any) -> None:
         for p, q in zip(net.parameters(), plain.parameters()):
             close(p.grad, q.grad, plain)
     with rl.autocast("cpu", dtype=rl.bfloat16):
-        assert distribute_module(rl.nn.Linear(4, 4), mesh, shard_all)(distribute_tensor(x, mesh, [Shard(0)])).dtype is rl.bfloat16
+        assert (
+            distribute_module(rl.nn.Linear(4, 4), mesh, shard_all)(distribute_tensor(x, mesh, [Shard(0)])).dtype
+            is rl.bfloat16
+        )
 
 
 def shard_all(name: str, m: Any, mesh: Any) -> None:
@@ -303,7 +444,10 @@ def autograd_functions(mesh: Any) -> None:
     """torch.autograd.grad and backward."""
     rl.manual_seed(1)
     a, b = rl.randn(4, 3), rl.randn(4, 3)
-    x, y = distribute_tensor(a, mesh, [Shard(0)]).requires_grad_(), distribute_tensor(b, mesh, [Shard(1)]).requires_grad_()
+    x, y = (
+        distribute_tensor(a, mesh, [Shard(0)]).requires_grad_(),
+        distribute_tensor(b, mesh, [Shard(1)]).requires_grad_(),
+    )
     g, none = rl.autograd.grad((x * y).sum(), [x, rl.ones(1, requires_grad=True)], allow_unused=True)
     assert none is None and g.placements == (Shard(0),)
     close(g, b)
@@ -342,7 +486,9 @@ class Block(rl.nn.Module):
         return x.view(x.shape[0], x.shape[1], -1, self.head).transpose(1, 2)
 
     def attention(self, x: Any) -> Any:
-        out = F.scaled_dot_product_attention(self.heads(self.q(x)), self.heads(self.k(x)), self.heads(self.v(x)), is_causal=True)
+        out = F.scaled_dot_product_attention(
+            self.heads(self.q(x)), self.heads(self.k(x)), self.heads(self.v(x)), is_causal=True
+        )
         return self.o(out.transpose(1, 2).flatten(2))
 
     def forward(self, x: Any) -> Any:
@@ -354,7 +500,12 @@ class Net(rl.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         rl.manual_seed(4)
-        self.embed, self.layers, self.norm, self.head = rl.nn.Embedding(12, 16), rl.nn.ModuleList(Block() for _ in range(2)), rl.nn.LayerNorm(16), rl.nn.Linear(16, 12)
+        self.embed, self.layers, self.norm, self.head = (
+            rl.nn.Embedding(12, 16),
+            rl.nn.ModuleList(Block() for _ in range(2)),
+            rl.nn.LayerNorm(16),
+            rl.nn.Linear(16, 12),
+        )
 
     def forward(self, x: Any) -> Any:
         x = self.embed(x)
@@ -365,24 +516,57 @@ class Net(rl.nn.Module):
 
 def tensor_parallel(rank: int, size: int, path: str) -> None:
     """Megatron's plan, with and without a sequence that is cut as well, and the loss on cut classes."""
-    from rushlight.distributed.tensor.parallel import (ColwiseParallel, PrepareModuleInput, PrepareModuleOutput, RowwiseParallel, SequenceParallel,
-                                                       loss_parallel, parallelize_module)
+    from rushlight.distributed.tensor.parallel import (
+        ColwiseParallel,
+        PrepareModuleInput,
+        PrepareModuleOutput,
+        RowwiseParallel,
+        SequenceParallel,
+        loss_parallel,
+        parallelize_module,
+    )
+
     start(rank, size, path)
     mesh = init_device_mesh("cpu", (size,), mesh_dim_names=("tp",))
     plain = Net()
-    simple = parallelize_module(Net(), mesh, {"layers.*.q": ColwiseParallel(), "layers.*.k": ColwiseParallel(), "layers.*.v": ColwiseParallel(), "layers.*.o": RowwiseParallel(),
-                                              "layers.*.up": ColwiseParallel(), "layers.*.down": RowwiseParallel(), "embed": ColwiseParallel(output_layouts=Replicate())})
+    simple = parallelize_module(
+        Net(),
+        mesh,
+        {
+            "layers.*.q": ColwiseParallel(),
+            "layers.*.k": ColwiseParallel(),
+            "layers.*.v": ColwiseParallel(),
+            "layers.*.o": RowwiseParallel(),
+            "layers.*.up": ColwiseParallel(),
+            "layers.*.down": RowwiseParallel(),
+            "embed": ColwiseParallel(output_layouts=Replicate()),
+        },
+    )
     colwise = ColwiseParallel
-    plan = {"embed": RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1)), "layers.*.norm1": SequenceParallel(), "layers.*.norm2": SequenceParallel(),
-            "layers.*": PrepareModuleInput(input_layouts=Shard(1), desired_input_layouts=Shard(1)), "norm": SequenceParallel(),
-            **{f"layers.*.{n}": colwise(input_layouts=Shard(1)) for n in ("q", "k", "v", "up")}, "layers.*.o": RowwiseParallel(output_layouts=Shard(1), use_local_output=False),
-            "layers.*.down": RowwiseParallel(output_layouts=Shard(1), use_local_output=False), "head": colwise(input_layouts=Shard(1), output_layouts=Shard(-1), use_local_output=False)}
+    plan = {
+        "embed": RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1)),
+        "layers.*.norm1": SequenceParallel(),
+        "layers.*.norm2": SequenceParallel(),
+        "layers.*": PrepareModuleInput(input_layouts=Shard(1), desired_input_layouts=Shard(1)),
+        "norm": SequenceParallel(),
+        **{f"layers.*.{n}": colwise(input_layouts=Shard(1)) for n in ("q", "k", "v", "up")},
+        "layers.*.o": RowwiseParallel(output_layouts=Shard(1), use_local_output=False),
+        "layers.*.down": RowwiseParallel(output_layouts=Shard(1), use_local_output=False),
+        "head": colwise(input_layouts=Shard(1), output_layouts=Shard(-1), use_local_output=False),
+    }
     sequence = parallelize_module(Net(), mesh, plan)
     for name in ("q", "up"):
-        assert getattr(sequence.layers[0], name).weight.to_local().shape[0] == getattr(plain.layers[0], name).weight.shape[0] // size
-    assert sequence.embed.weight.to_local().numel() == plain.embed.weight.numel() // size and sequence.layers[1].down.bias.placements == (Replicate(),)
+        assert (
+            getattr(sequence.layers[0], name).weight.to_local().shape[0]
+            == getattr(plain.layers[0], name).weight.shape[0] // size
+        )
+    assert sequence.embed.weight.to_local().numel() == plain.embed.weight.numel() // size and sequence.layers[
+        1
+    ].down.bias.placements == (Replicate(),)
     nets = (plain, simple, sequence)
-    optimizers = [rl.optim.SGD(n.parameters(), lr=0.3, momentum=0.9) for n in nets]  # AdamW would blow up the rounding of gradients that are 0 (k.bias)
+    optimizers = [
+        rl.optim.SGD(n.parameters(), lr=0.3, momentum=0.9) for n in nets
+    ]  # AdamW would blow up the rounding of gradients that are 0 (k.bias)
     rl.manual_seed(rank)  # inputs are the same on all ranks, and nothing else is drawn
     rl.manual_seed(5)
     for step in range(3):
@@ -400,9 +584,17 @@ def tensor_parallel(rank: int, size: int, path: str) -> None:
     for n in nets[1:]:
         for (name, p), q in zip(plain.named_parameters(), n.parameters()):
             close(q.full_tensor() if isinstance(q, DTensor) else q, p.detach(), name)
-    out = parallelize_module(rl.nn.Linear(4, 4), mesh, PrepareModuleOutput(output_layouts=Replicate(), desired_output_layouts=Shard(0)))(rl.ones(4, 4))
+    out = parallelize_module(
+        rl.nn.Linear(4, 4), mesh, PrepareModuleOutput(output_layouts=Replicate(), desired_output_layouts=Shard(0))
+    )(rl.ones(4, 4))
     assert out.shape == (4 // size, 4)
-    raises(NotImplementedError, "only support nn.Linear and nn.Embedding", lambda: parallelize_module(rl.nn.LayerNorm(3), mesh, ColwiseParallel()))
+    raises(
+        NotImplementedError,
+        "only support nn.Linear and nn.Embedding",
+        lambda: parallelize_module(rl.nn.LayerNorm(3), mesh, ColwiseParallel()),
+    )
     raises(TypeError, "for parallelize_plan", lambda: parallelize_module(plain, mesh, 3))
-    raises(AssertionError, "desired module inputs should not be None", lambda: PrepareModuleInput(input_layouts=Shard(0)))
+    raises(
+        AssertionError, "desired module inputs should not be None", lambda: PrepareModuleInput(input_layouts=Shard(0))
+    )
     dist.destroy_process_group()

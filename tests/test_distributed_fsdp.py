@@ -25,8 +25,17 @@ def test_in_place(size: int, tmp_path: Path) -> None:
     together(processes.in_place, size, tmp_path)
 
 
-@pytest.mark.parametrize("function", [processes.accumulation_and_checkpointing, processes.freed, processes.saving, processes.wrapping,
-                                      processes.checkpoints], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "function",
+    [
+        processes.accumulation_and_checkpointing,
+        processes.freed,
+        processes.saving,
+        processes.wrapping,
+        processes.checkpoints,
+    ],
+    ids=lambda f: f.__name__,
+)
 def test_two_processes(function: Any, tmp_path: Path) -> None:
     together(function, 2, tmp_path)
 

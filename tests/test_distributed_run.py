@@ -29,8 +29,13 @@ time.sleep(0 if os.environ["TORCHELASTIC_RESTART_COUNT"] == "1" else 60)
 
 
 def launch(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "rushlight", "run", "-m", "torch.distributed.run", *args], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
+    return subprocess.run(
+        [sys.executable, "-m", "rushlight", "run", "-m", "torch.distributed.run", *args],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
 
 
 def test_a_script_in_two_processes(tmp_path: Path) -> None:
@@ -51,10 +56,33 @@ def test_a_process_that_fails_ends_the_others(tmp_path: Path) -> None:
 
 
 def test_options() -> None:
-    args = run.get_args_parser().parse_args(["--nnodes", "2", "--node-rank=1", "--nproc_per_node", "4", "--rdzv_endpoint", "host:1234", "-m", "pkg.mod", "-x", "1"])
-    assert args.node_rank == 1 and args.module and args.training_script == "pkg.mod" and args.training_script_args == ["-x", "1"]
+    args = run.get_args_parser().parse_args(
+        [
+            "--nnodes",
+            "2",
+            "--node-rank=1",
+            "--nproc_per_node",
+            "4",
+            "--rdzv_endpoint",
+            "host:1234",
+            "-m",
+            "pkg.mod",
+            "-x",
+            "1",
+        ]
+    )
+    assert (
+        args.node_rank == 1
+        and args.module
+        and args.training_script == "pkg.mod"
+        and args.training_script_args == ["-x", "1"]
+    )
     assert run._address(args, 2) == ("host", 1234) and run._command(args)[-4:] == ["-m", "pkg.mod", "-x", "1"]
-    for wrong, text in ((["--nnodes=1:4", "s.py"], "must be fixed"), (["--nproc_per_node=gpu", "s.py"], "Cuda is not available"), (["--redirects=3", "s.py"], "needs --log_dir")):
+    for wrong, text in (
+        (["--nnodes=1:4", "s.py"], "must be fixed"),
+        (["--nproc_per_node=gpu", "s.py"], "Cuda is not available"),
+        (["--redirects=3", "s.py"], "needs --log_dir"),
+    ):
         with pytest.raises(ValueError, match=text):
             run.run(run.parse_args(wrong))
 
@@ -65,5 +93,7 @@ def test_the_example_of_the_page(tmp_path: Path) -> None:
     script.write_text(page.split("```python\n")[1].split("```")[0])
     done = launch("--nproc_per_node", "2", str(script), str(tmp_path / "checkpoint"))
     assert done.returncode == 0, done.stderr
-    assert "rank 0 holds 8385 of 16705 numbers" in done.stdout and "rank 1 holds 8320 of 16705 numbers" in done.stdout, done.stdout
+    assert (
+        "rank 0 holds 8385 of 16705 numbers" in done.stdout and "rank 1 holds 8320 of 16705 numbers" in done.stdout
+    ), done.stdout
     assert float(done.stdout.split("loss ")[1]) < 40 and (tmp_path / "checkpoint" / "rank1.pt").exists()

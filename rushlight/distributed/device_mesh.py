@@ -19,39 +19,68 @@ _entered = threading.local()
 
 def _check_device(device_type: str) -> None:
     if not device_type.isalpha():
-        raise RuntimeError(f"Device type with index is not supported but got {device_type}. ", "If you maintained a 'torch.device' object, it's recommended to pass in 'device.type'.")
+        raise RuntimeError(
+            f"Device type with index is not supported but got {device_type}. ",
+            "If you maintained a 'torch.device' object, it's recommended to pass in 'device.type'.",
+        )
     if device_type != "cpu":
-        raise RuntimeError(f"a DeviceMesh of {device_type!r} devices cannot be made: the processes here have the device type 'cpu' only")
+        raise RuntimeError(
+            f"a DeviceMesh of {device_type!r} devices cannot be made: the processes here have the device type 'cpu' "
+            "only"
+        )
 
 
 class DeviceMesh:
-    """The ranks ``mesh`` (nested lists or an integer tensor) as a grid; every process of the world must make it, in the same order.
+    """The ranks ``mesh`` (nested lists or an integer tensor) as a grid; every process of the world must make it, in
+    the same order.
 
-    ``mesh["name"]`` is the part along that dimension that this process belongs to. RuntimeError for more ranks than the world has,
-    for ranks that repeat and for device types other than "cpu". The default process group is initialised if it is not yet.
+    ``mesh["name"]`` is the part along that dimension that this process belongs to. RuntimeError for more ranks than
+    the world has,
+    for ranks that repeat and for device types other than "cpu". The default process group is initialised if it is not
+    yet.
     """
 
-    def __init__(self, device_type: str, mesh: Any, *, mesh_dim_names: Sequence[str] | None = None, backend_override: Any = None,
-                 _init_backend: bool = True):
+    def __init__(
+        self,
+        device_type: str,
+        mesh: Any,
+        *,
+        mesh_dim_names: Sequence[str] | None = None,
+        backend_override: Any = None,
+        _init_backend: bool = True,
+    ):
         _check_device(device_type)
         if backend_override:
-            raise NotImplementedError("DeviceMesh(backend_override=…): there is one backend, collectives over TCP; leave the argument out")
+            raise NotImplementedError(
+                "DeviceMesh(backend_override=…): there is one backend, collectives over TCP; leave the argument out"
+            )
         if not groups.is_initialized():
             groups.init_process_group()
         ranks = np.asarray(mesh.tolist() if hasattr(mesh, "tolist") else mesh, np.int64)
         world = groups.get_world_size()
         if ranks.size > world:
-            raise RuntimeError(f"Mesh should not be bigger than default world size {world}, but found {ranks.size} ranks!")
+            raise RuntimeError(
+                f"Mesh should not be bigger than default world size {world}, but found {ranks.size} ranks!"
+            )
         if len(set(ranks.reshape(-1).tolist())) != ranks.size:
             raise RuntimeError(f"Mesh ranks must be distinct, got {ranks.tolist()}")
         names = tuple(mesh_dim_names) if mesh_dim_names is not None else None
         if names is not None and len(names) != ranks.ndim:
-            raise RuntimeError("mesh_shape and mesh_dim_names should have same length! "
-                               f"Found len(mesh_dim_names): {len(names)} and len(mesh_shape):{ranks.ndim}.")
+            raise RuntimeError(
+                "mesh_shape and mesh_dim_names should have same length! "
+                f"Found len(mesh_dim_names): {len(names)} and len(mesh_shape):{ranks.ndim}."
+            )
         made = [_groups_along(ranks, d) for d in range(ranks.ndim)] if _init_backend else []
         self._set(device_type, ranks, names, made, None)
 
-    def _set(self, device_type: str, ranks: np.ndarray, names: tuple[str, ...] | None, made: list[Any], root: DeviceMesh | None) -> None:
+    def _set(
+        self,
+        device_type: str,
+        ranks: np.ndarray,
+        names: tuple[str, ...] | None,
+        made: list[Any],
+        root: DeviceMesh | None,
+    ) -> None:
         self.device_type, self._ranks, self.mesh_dim_names, self._groups = device_type, ranks, names, made
         self._root, self._flat = root, {}  # type: ignore[var-annotated]
         place = np.argwhere(ranks == groups.get_rank())
@@ -62,6 +91,7 @@ class DeviceMesh:
     def mesh(self) -> Any:
         """The grid of ranks as an int tensor."""
         import rushlight
+
         return rushlight.tensor(self._ranks.tolist(), dtype=rushlight.int32)
 
     @property
@@ -81,7 +111,10 @@ class DeviceMesh:
     def _dim(self, mesh_dim: int | str | None) -> int:
         if isinstance(mesh_dim, str):
             if self.mesh_dim_names is None or mesh_dim not in self.mesh_dim_names:
-                raise KeyError(f"Mesh dimension '{mesh_dim}' does not exist.", f"Available mesh dimensions are: mesh_dim_names={self.mesh_dim_names}")
+                raise KeyError(
+                    f"Mesh dimension '{mesh_dim}' does not exist.",
+                    f"Available mesh dimensions are: mesh_dim_names={self.mesh_dim_names}",
+                )
             return self.mesh_dim_names.index(mesh_dim)
         if mesh_dim is None:
             if self.ndim > 1:
@@ -120,7 +153,10 @@ class DeviceMesh:
         if len(chosen) == 1 and chosen[0] in root._flat and chosen[0] not in self.mesh_dim_names:
             return root._flat[chosen[0]]  # type: ignore[no-any-return]
         if any(n not in self.mesh_dim_names for n in chosen) or len(set(chosen)) != len(chosen):
-            raise KeyError(f"Invalid mesh_dim_names {chosen} specified. Valid mesh_dim_names are {[*self.mesh_dim_names, *root._flat]}.")
+            raise KeyError(
+                f"Invalid mesh_dim_names {chosen} specified. Valid mesh_dim_names are "
+                f"{[*self.mesh_dim_names, *root._flat]}."
+            )
         if chosen == self.mesh_dim_names:
             return self
         dims = [self.mesh_dim_names.index(n) for n in chosen]
@@ -128,11 +164,18 @@ class DeviceMesh:
         part = self._ranks[tuple(slice(None) if d in dims else here[d] for d in range(self.ndim))]
         kept = sorted(dims)
         out: DeviceMesh = object.__new__(DeviceMesh)
-        out._set(self.device_type, part.transpose([kept.index(d) for d in dims]), chosen, [self._groups[d] for d in dims], root)
+        out._set(
+            self.device_type,
+            part.transpose([kept.index(d) for d in dims]),
+            chosen,
+            [self._groups[d] for d in dims],
+            root,
+        )
         return out
 
     def _flatten(self, mesh_dim_name: str | None = None, backend_override: Any = None) -> DeviceMesh:
-        """The grid as one dimension with a group of all its ranks; afterwards ``root[mesh_dim_name]`` finds it. All ranks of the world must call it."""
+        """The grid as one dimension with a group of all its ranks; afterwards ``root[mesh_dim_name]`` finds it. All
+        ranks of the world must call it."""
         root = self if self._root is None else self._root
         name = mesh_dim_name or "_".join(self.mesh_dim_names or ("all",))
         if name in root._flat:
@@ -148,16 +191,24 @@ class DeviceMesh:
         return out
 
     @staticmethod
-    def from_group(group: Any, device_type: str, mesh: Any = None, *, mesh_dim_names: Sequence[str] | None = None) -> DeviceMesh:
-        """The mesh of process groups that exist: one for one dimension, or a list of one per dimension together with ``mesh``."""
+    def from_group(
+        group: Any, device_type: str, mesh: Any = None, *, mesh_dim_names: Sequence[str] | None = None
+    ) -> DeviceMesh:
+        """The mesh of process groups that exist: one for one dimension, or a list of one per dimension together with
+        ``mesh``."""
         _check_device(device_type)
         several = isinstance(group, (list, tuple))
         if several and mesh is None:
             raise ValueError("Must pass mesh if passing multiple ProcessGroups")
         made = list(group) if several else [group]
-        ranks = np.asarray(mesh.tolist() if hasattr(mesh, "tolist") else made[0].ranks if mesh is None else mesh, np.int64)
+        ranks = np.asarray(
+            mesh.tolist() if hasattr(mesh, "tolist") else made[0].ranks if mesh is None else mesh, np.int64
+        )
         if ranks.ndim != len(made):
-            raise ValueError(f"Expects mesh with ndim equal to number of ProcessGroups but got mesh {ranks.tolist()} and {len(made)} ProcessGroups")
+            raise ValueError(
+                f"Expects mesh with ndim equal to number of ProcessGroups but got mesh {ranks.tolist()} and "
+                f"{len(made)} ProcessGroups"
+            )
         out: DeviceMesh = object.__new__(DeviceMesh)
         out._set(device_type, ranks, tuple(mesh_dim_names) if mesh_dim_names is not None else None, made, None)
         return out
@@ -176,7 +227,11 @@ class DeviceMesh:
         return hash(self._key)
 
     def __repr__(self) -> str:
-        shape = ", ".join(f"{n}={s}" for n, s in zip(self.mesh_dim_names, self.shape)) if self.mesh_dim_names else ", ".join(map(str, self.shape))
+        shape = (
+            ", ".join(f"{n}={s}" for n, s in zip(self.mesh_dim_names, self.shape))
+            if self.mesh_dim_names
+            else ", ".join(map(str, self.shape))
+        )
         return f"DeviceMesh(({shape}{'' if self.mesh_dim_names or self.ndim > 1 else ','}), {self.device_type!r})"
 
     def __deepcopy__(self, memo: Any) -> DeviceMesh:
@@ -197,7 +252,8 @@ def current_mesh() -> DeviceMesh:
 
 
 def _groups_along(ranks: np.ndarray, d: int) -> Any:
-    """The group of this process along dimension d. All processes make all groups of the dimension, in the same order."""
+    """The group of this process along dimension d. All processes make all groups of the dimension, in the same
+    order."""
     rows = np.moveaxis(ranks, d, -1).reshape(-1, ranks.shape[d]).tolist()
     if len(rows) == 1 and rows[0] == list(range(groups.get_world_size())):
         return groups.member()
@@ -219,17 +275,35 @@ def _siblings(root: DeviceMesh, part: DeviceMesh) -> list[list[int]]:
     return root._ranks.transpose(rest + dims).reshape(-1, part.size()).tolist()  # type: ignore[no-any-return]
 
 
-def init_device_mesh(device_type: str, mesh_shape: Sequence[int], *, mesh_dim_names: Sequence[str] | None = None, backend_override: Any = None) -> DeviceMesh:
+def init_device_mesh(
+    device_type: str,
+    mesh_shape: Sequence[int],
+    *,
+    mesh_dim_names: Sequence[str] | None = None,
+    backend_override: Any = None,
+) -> DeviceMesh:
     """A mesh of this shape over the ranks 0, 1, 2, … in order.
 
-    ``mesh_dim_names`` names its dimensions: afterwards ``mesh["tp"]`` is this process's part along one of them. Every process must call
-    it. RuntimeError for names that repeat or do not fit the shape, for a shape larger than the world, for a device type other than "cpu".
+    ``mesh_dim_names`` names its dimensions: afterwards ``mesh["tp"]`` is this process's part along one of them. Every
+    process must call
+    it. RuntimeError for names that repeat or do not fit the shape, for a shape larger than the world, for a device
+    type other than "cpu".
     """
     if mesh_dim_names is not None:
         if len(set(mesh_dim_names)) != len(mesh_dim_names):
-            raise RuntimeError(f"Each mesh_dim_name must be unique. Found repeated mesh_dim_name in mesh_dim_names {tuple(mesh_dim_names)}")
+            raise RuntimeError(
+                "Each mesh_dim_name must be unique. Found repeated mesh_dim_name in mesh_dim_names "
+                f"{tuple(mesh_dim_names)}"
+            )
         if len(mesh_shape) != len(mesh_dim_names):
-            raise RuntimeError("mesh_shape and mesh_dim_names should have same length! "
-                               f"Found len(mesh_dim_names): {len(mesh_dim_names)} and len(mesh_shape):{len(mesh_shape)}.")
+            raise RuntimeError(
+                "mesh_shape and mesh_dim_names should have same length! "
+                f"Found len(mesh_dim_names): {len(mesh_dim_names)} and len(mesh_shape):{len(mesh_shape)}."
+            )
     _check_device(device_type)
-    return DeviceMesh(device_type, np.arange(int(np.prod(mesh_shape))).reshape(tuple(mesh_shape)), mesh_dim_names=mesh_dim_names, backend_override=backend_override)
+    return DeviceMesh(
+        device_type,
+        np.arange(int(np.prod(mesh_shape))).reshape(tuple(mesh_shape)),
+        mesh_dim_names=mesh_dim_names,
+        backend_override=backend_override,
+    )

@@ -1,4 +1,5 @@
-"""Parts of tensors between the members of a group: like collectives, but parts may have different sizes, and nothing is written in place."""
+"""Parts of tensors between the members of a group: like collectives, but parts may have different sizes, and nothing
+is written in place."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ OPS = {"sum": ReduceOp.SUM, "avg": ReduceOp.AVG, "max": ReduceOp.MAX, "min": Red
 
 def _wrapped(array: Any) -> Any:
     from rushlight.tensor.core import wrap
+
     return wrap(np.array(array))
 
 
@@ -24,7 +26,10 @@ def _send(g: ProcessGroup, to: int, tag: str, array: Any) -> None:
 def _receive(g: ProcessGroup, source: int, tag: str, dtype: Any) -> Any:
     header, payload = g.receive(source, tag)
     if header[0] != dtype.name:
-        raise RuntimeError(f"rank {g.ranks[source]} sent {header[0]} where {dtype.name} was expected: all ranks must do the same operations on sharded tensors")
+        raise RuntimeError(
+            f"rank {g.ranks[source]} sent {header[0]} where {dtype.name} was expected: all ranks must do the same "
+            "operations on sharded tensors"
+        )
     return np.frombuffer(payload, dtype).reshape(header[1])
 
 
@@ -51,11 +56,16 @@ def exchange(parts: list[Any], g: ProcessGroup) -> list[Any]:
 
 def gather(t: Any, g: ProcessGroup) -> list[Any]:
     """The tensors of all members on each member."""
-    return [t if i == g.rank() else _wrapped(a) for i, a in enumerate(gather_arrays(_array(t), g))] if g.size() > 1 else [t]
+    return (
+        [t if i == g.rank() else _wrapped(a) for i, a in enumerate(gather_arrays(_array(t), g))]
+        if g.size() > 1
+        else [t]
+    )
 
 
 def reduced(t: Any, g: ProcessGroup, op: str = "sum") -> Any:
-    """The tensors of all members combined, the same bits on each: pieces are combined by one member each, in the order of members."""
+    """The tensors of all members combined, the same bits on each: pieces are combined by one member each, in the order
+    of members."""
     n = g.size()
     if n == 1:
         return t

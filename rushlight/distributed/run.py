@@ -1,7 +1,10 @@
-"""The launcher (torchrun, torch.distributed.run): a script in several processes of this machine, or in those of several machines.
+"""The launcher (torchrun, torch.distributed.run): a script in several processes of this machine, or in those of
+several machines.
 
-``rushlight run -m torch.distributed.run --nproc_per_node 2 script.py …`` starts the script twice, with RANK, LOCAL_RANK, WORLD_SIZE,
-MASTER_ADDR and MASTER_PORT set, as `init_process_group` reads them. When one process fails the others are ended, and all are started
+``rushlight run -m torch.distributed.run --nproc_per_node 2 script.py …`` starts the script twice, with RANK,
+LOCAL_RANK, WORLD_SIZE,
+MASTER_ADDR and MASTER_PORT set, as `init_process_group` reads them. When one process fails the others are ended, and
+all are started
 again up to ``--max_restarts`` times.
 """
 
@@ -42,24 +45,59 @@ class _Both(argparse.ArgumentParser):
 
 def get_args_parser() -> argparse.ArgumentParser:
     """The options, PyTorch's names."""
-    p = _Both(prog="torch.distributed.run", description="Start a script in several processes that find each other through torch.distributed.")
+    p = _Both(
+        prog="torch.distributed.run",
+        description="Start a script in several processes that find each other through torch.distributed.",
+    )
     env = os.environ.get
-    p.add_argument("--nnodes", default=env("PET_NNODES", "1:1"), help="number of machines (min:max only with min = max)")
-    p.add_argument("--nproc_per_node", default=env("PET_NPROC_PER_NODE", "1"), help="processes on each: a number, or auto or cpu (one per core)")
+    p.add_argument(
+        "--nnodes", default=env("PET_NNODES", "1:1"), help="number of machines (min:max only with min = max)"
+    )
+    p.add_argument(
+        "--nproc_per_node",
+        default=env("PET_NPROC_PER_NODE", "1"),
+        help="processes on each: a number, or auto or cpu (one per core)",
+    )
     p.add_argument("--node_rank", type=int, default=int(env("PET_NODE_RANK", "0")), help="which machine this is")
     p.add_argument("--master_addr", default=env("PET_MASTER_ADDR", "127.0.0.1"), help="the address of machine 0")
-    p.add_argument("--master_port", type=int, default=int(env("PET_MASTER_PORT", "0")), help="its port (a free one on a single machine, else 29500)")
+    p.add_argument(
+        "--master_port",
+        type=int,
+        default=int(env("PET_MASTER_PORT", "0")),
+        help="its port (a free one on a single machine, else 29500)",
+    )
     p.add_argument("--standalone", action="store_true", help="a single machine: any free port")
-    p.add_argument("--rdzv_backend", default=env("PET_RDZV_BACKEND", "static"), help="static and c10d are the same here")
-    p.add_argument("--rdzv_endpoint", default=env("PET_RDZV_ENDPOINT", ""), help="host:port instead of --master_addr and --master_port")
+    p.add_argument(
+        "--rdzv_backend", default=env("PET_RDZV_BACKEND", "static"), help="static and c10d are the same here"
+    )
+    p.add_argument(
+        "--rdzv_endpoint",
+        default=env("PET_RDZV_ENDPOINT", ""),
+        help="host:port instead of --master_addr and --master_port",
+    )
     p.add_argument("--rdzv_id", default=env("PET_RDZV_ID", "none"), help="a name of this job")
     p.add_argument("--rdzv_conf", default=env("PET_RDZV_CONF", ""), help="accepted")
-    p.add_argument("--max_restarts", type=int, default=int(env("PET_MAX_RESTARTS", "0")), help="how often all processes are started again after a failure")
-    p.add_argument("--monitor_interval", type=float, default=float(env("PET_MONITOR_INTERVAL", "0.1")), help="seconds between looks at the processes")
+    p.add_argument(
+        "--max_restarts",
+        type=int,
+        default=int(env("PET_MAX_RESTARTS", "0")),
+        help="how often all processes are started again after a failure",
+    )
+    p.add_argument(
+        "--monitor_interval",
+        type=float,
+        default=float(env("PET_MONITOR_INTERVAL", "0.1")),
+        help="seconds between looks at the processes",
+    )
     p.add_argument("--start_method", default="spawn", choices=["spawn", "fork", "forkserver"], help="accepted")
     p.add_argument("--role", default=env("PET_ROLE", "default"), help="a name of the processes")
     p.add_argument("--log_dir", default=env("PET_LOG_DIR"), help="a folder for the output of the processes")
-    p.add_argument("-r", "--redirects", default=env("PET_REDIRECTS", "0"), help="0: to this terminal; 1, 2, 3: stdout, stderr, both into --log_dir")
+    p.add_argument(
+        "-r",
+        "--redirects",
+        default=env("PET_REDIRECTS", "0"),
+        help="0: to this terminal; 1, 2, 3: stdout, stderr, both into --log_dir",
+    )
     p.add_argument("-t", "--tee", default=env("PET_TEE", "0"), help="only 0: use --redirects")
     p.add_argument("--local_addr", default=env("PET_LOCAL_ADDR"), help="accepted")
     p.add_argument("-m", "--module", action="store_true", help="the script is the name of a module")
@@ -100,7 +138,9 @@ def _free_port() -> int:
 
 def _address(args: argparse.Namespace, nodes: int) -> tuple[str, int]:
     if args.rdzv_endpoint and not args.standalone:
-        host, _, port = args.rdzv_endpoint.rpartition(":") if ":" in args.rdzv_endpoint else (args.rdzv_endpoint, "", "")
+        host, _, port = (
+            args.rdzv_endpoint.rpartition(":") if ":" in args.rdzv_endpoint else (args.rdzv_endpoint, "", "")
+        )
         port = int(port or 0)
         return host, (_free_port() if port == 0 and nodes == 1 else port or DEFAULT_PORT)
     if nodes == 1 and (args.standalone or not args.master_port):
@@ -113,7 +153,16 @@ def _command(args: argparse.Namespace) -> list[str]:
         if args.module:
             raise ValueError("Don't use both the '--no-python' flag and the '--module' flag at the same time.")
         return [args.training_script, *args.training_script_args]
-    return [sys.executable, "-u", "-m", "rushlight", "run", *(["-m"] if args.module else []), args.training_script, *args.training_script_args]
+    return [
+        sys.executable,
+        "-u",
+        "-m",
+        "rushlight",
+        "run",
+        *(["-m"] if args.module else []),
+        args.training_script,
+        *args.training_script_args,
+    ]
 
 
 class Launch:
@@ -122,15 +171,28 @@ class Launch:
     def __init__(self, args: argparse.Namespace, attempt: int, run_id: str):
         self.size, nodes = _processes(args.nproc_per_node), _nodes(args.nnodes)
         host, port = _address(args, nodes)
-        common = {"WORLD_SIZE": self.size * nodes, "LOCAL_WORLD_SIZE": self.size, "GROUP_RANK": args.node_rank, "GROUP_WORLD_SIZE": nodes, "ROLE_NAME": args.role,
-                  "ROLE_WORLD_SIZE": self.size * nodes, "MASTER_ADDR": host, "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": run_id,
-                  "TORCHELASTIC_RESTART_COUNT": attempt, "TORCHELASTIC_MAX_RESTARTS": args.max_restarts}
+        common = {
+            "WORLD_SIZE": self.size * nodes,
+            "LOCAL_WORLD_SIZE": self.size,
+            "GROUP_RANK": args.node_rank,
+            "GROUP_WORLD_SIZE": nodes,
+            "ROLE_NAME": args.role,
+            "ROLE_WORLD_SIZE": self.size * nodes,
+            "MASTER_ADDR": host,
+            "MASTER_PORT": port,
+            "TORCHELASTIC_RUN_ID": run_id,
+            "TORCHELASTIC_RESTART_COUNT": attempt,
+            "TORCHELASTIC_MAX_RESTARTS": args.max_restarts,
+        }
         if self.size > 1 and "OMP_NUM_THREADS" not in os.environ:
             common["OMP_NUM_THREADS"] = 1
         self.children = []
         for local in range(self.size):
             rank = args.node_rank * self.size + local
-            env = {**os.environ, **{k: str(v) for k, v in {**common, "RANK": rank, "LOCAL_RANK": local, "ROLE_RANK": rank}.items()}}
+            env = {
+                **os.environ,
+                **{k: str(v) for k, v in {**common, "RANK": rank, "LOCAL_RANK": local, "ROLE_RANK": rank}.items()},
+            }
             self.children.append(subprocess.Popen(_command(args), env=env, **_output(args, local, attempt)))
 
     def wait(self, interval: float) -> dict[int, int]:
@@ -170,7 +232,11 @@ def _output(args: argparse.Namespace, local: int, attempt: int) -> dict[str, Any
     folder = os.path.join(args.log_dir, f"attempt_{attempt}", str(local))
     os.makedirs(folder, exist_ok=True)
     which = int(args.redirects)
-    return {name: open(os.path.join(folder, f"{name}.log"), "wb") for bit, name in ((1, "stdout"), (2, "stderr")) if which & bit}
+    return {
+        name: open(os.path.join(folder, f"{name}.log"), "wb")
+        for bit, name in ((1, "stdout"), (2, "stderr"))
+        if which & bit
+    }
 
 
 def run(args: argparse.Namespace) -> None:
@@ -189,15 +255,21 @@ def run(args: argparse.Namespace) -> None:
         if not failed:
             return
         if attempt < args.max_restarts:
-            print(f"torch.distributed.run: local_rank {next(iter(failed))} failed; starting all {launch.size} again ({attempt + 1} of {args.max_restarts})", file=sys.stderr)
+            print(
+                f"torch.distributed.run: local_rank {next(iter(failed))} failed; starting all {launch.size} again "
+                f"({attempt + 1} of {args.max_restarts})",
+                file=sys.stderr,
+            )
     raise ChildFailedError(args.training_script, failed)
 
 
 def _forward_signals(launch: Launch) -> Callable[[], Any]:
     """SIGTERM ends the processes too."""
+
     def ended(number: int, frame: Any) -> None:
         launch.end(number)
         sys.exit(128 + number)
+
     try:
         before = signal.signal(signal.SIGTERM, ended)
     except ValueError:  # not in the main thread

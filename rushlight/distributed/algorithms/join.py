@@ -1,4 +1,5 @@
-"""Join: ranks with fewer batches take part in the others' collectives until all are done (torch.distributed.algorithms.join)."""
+"""Join: ranks with fewer batches take part in the others' collectives until all are done
+(torch.distributed.algorithms.join)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from rushlight.distributed import exchange
 
 
 class JoinHook:
-    """What a rank that is done does in each further step of the others (main_hook), and when all are done (post_hook)."""
+    """What a rank that is done does in each further step of the others (main_hook), and when all are done
+    (post_hook)."""
 
     def main_hook(self) -> None:
         """Take part in the collectives of one step."""
@@ -44,14 +46,22 @@ class Joinable(ABC):
 class Join:
     """``with Join([model]): for x, y in loader: …`` where ranks have different numbers of batches.
 
-    In each step the ranks say who still computes; who does not takes part with gradients of 0. ``throw_on_early_termination``: an error on
+    In each step the ranks say who still computes; who does not takes part with gradients of 0.
+    ``throw_on_early_termination``: an error on
     all ranks instead, as soon as one is done. Keyword arguments go to the objects' join_hook.
     """
 
-    def __init__(self, joinables: list[Any], enable: bool = True, throw_on_early_termination: bool = False, **kwargs: Any):
+    def __init__(
+        self, joinables: list[Any], enable: bool = True, throw_on_early_termination: bool = False, **kwargs: Any
+    ):
         if not joinables:
             raise ValueError("The join context manager requires at least one joinable")
-        self._joinables, self._enable, self._throw, self._kwargs = list(joinables), enable, throw_on_early_termination, kwargs
+        self._joinables, self._enable, self._throw, self._kwargs = (
+            list(joinables),
+            enable,
+            throw_on_early_termination,
+            kwargs,
+        )
         self._group = self._joinables[0].join_process_group
         if any(j.join_process_group is not self._group for j in self._joinables):
             raise ValueError("Using join context manager with multiple process groups")
@@ -77,7 +87,11 @@ class Join:
             last = False
             steps += 1
             if steps == 1000:
-                warnings.warn("Detected uneven input skew of greater than 1000. This means that rank has at least 1000 fewer inputs than other currently-active ranks.", stacklevel=2)
+                warnings.warn(
+                    "Detected uneven input skew of greater than 1000. This means that rank has at least 1000 fewer "
+                    "inputs than other currently-active ranks.",
+                    stacklevel=2,
+                )
             for h in self._hooks:
                 h.main_hook()
         for h in self._hooks:
@@ -85,7 +99,8 @@ class Join:
 
     @staticmethod
     def notify_join_context(joinable: Any) -> int | None:
-        """Say that this rank begins another step: how many do, or None outside of a Join. RuntimeError where one is done and that is an error."""
+        """Say that this rank begins another step: how many do, or None outside of a Join. RuntimeError where one is
+        done and that is an error."""
         join = joinable._join
         if join is None:
             return None

@@ -1,6 +1,8 @@
-"""Gradients through remote calls (torch.distributed.autograd): backward goes to where a part of the forward pass was computed.
+"""Gradients through remote calls (torch.distributed.autograd): backward goes to where a part of the forward pass was
+computed.
 
-Within ``context()`` a call is one node of the caller's graph: its backward asks the other process for the gradients of the call's
+Within ``context()`` a call is one node of the caller's graph: its backward asks the other process for the gradients of
+the call's
 arguments, and that process keeps those of its own leaves in the context.
 """
 
@@ -38,10 +40,12 @@ _contexts: dict[int, _Context] = {}
 
 
 class context:  # noqa: N801
-    """In the block, remote calls are recorded; gives the context's number, which `backward` and `get_gradients` take."""
+    """In the block, remote calls are recorded; gives the context's number, which `backward` and `get_gradients`
+    take."""
 
     def __enter__(self) -> int:
         from rushlight.distributed.rpc import agent
+
         self.before, _local.context = _local.context, (agent.current().info.id << 40) + next(_numbers)
         _contexts[_local.context] = _Context()
         self.number = _local.context
@@ -49,6 +53,7 @@ class context:  # noqa: N801
 
     def __exit__(self, *_: Any) -> None:
         from rushlight.distributed.rpc import agent, pickles
+
         _local.context = self.before
         _contexts.pop(self.number, None)
         me = agent.current()
@@ -86,22 +91,27 @@ def _replaced(value: Any, new: Any) -> Any:
 def call(worker: Any, func: Callable[..., Any], args: Any, kwargs: Any, timeout: float) -> Future:
     """A recorded remote call: a future of its result."""
     from rushlight.distributed.rpc import agent, pickles
+
     number = _local.context
     sent = tensors_in((args, kwargs))
     flags = [t.requires_grad for t in sent]
     args, kwargs = _replaced((tuple(args or ()), dict(kwargs or {})), iter([t.detach() for t in sent]))
-    answer = agent.current().request(worker.id, "grad call", pickles.dump((number, flags, pickles.Call(func, args, kwargs))), timeout)
+    answer = agent.current().request(
+        worker.id, "grad call", pickles.dump((number, flags, pickles.Call(func, args, kwargs))), timeout
+    )
 
     def attach(done: Future) -> Any:
         result, kept, needs = done.value()
         if kept is None:
             return result
         import rushlight as rl
+
         outs = tensors_in(result)
         anchor = rl.zeros(1, requires_grad=True)  # so that the call is a node even where no argument requires gradients
         chosen = [o for o, n in zip(outs, needs) if n]
         made = iter(_RemoteCall.apply((worker, number, kept), chosen, anchor, *sent))
         return _replaced(result, iter([next(made) if n else o for o, n in zip(outs, needs)]))
+
     return answer.then(attach)
 
 
@@ -116,14 +126,18 @@ class _RemoteCall(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         from rushlight.distributed.rpc import agent, pickles
+
         worker, number, kept = ctx.about
-        found = agent.current().ask(worker.id, "grad backward", pickles.dump((number, kept, [g.detach() for g in grads])))
+        found = agent.current().ask(
+            worker.id, "grad backward", pickles.dump((number, kept, [g.detach() for g in grads]))
+        )
         return (None, None, None, *found)
 
 
 def _serve_call(source: int, body: bytes) -> Any:
     """The other side: run it on leaves of its own, and keep inputs and outputs."""
     from rushlight.distributed.rpc import pickles
+
     number, flags, made = pickles.load(body)
     mine = _contexts.setdefault(number, _Context())
     got = tensors_in((made.args, made.kwargs))
@@ -165,6 +179,7 @@ def _leaves(roots: list[Any]) -> list[Any]:
 def _run(number: int, roots: list[Any], grads: list[Any] | None, inputs: list[Any]) -> list[Any]:
     """Go backward here: gradients of the inputs are returned, those of other leaves kept in the context."""
     import rushlight as rl
+
     leaves = _leaves(roots)
     if not leaves:
         return [None] * len(inputs)
@@ -184,6 +199,7 @@ def _run(number: int, roots: list[Any], grads: list[Any] | None, inputs: list[An
 
 def _serve_backward(source: int, body: bytes) -> Any:
     from rushlight.distributed.rpc import pickles
+
     number, kept, grads = pickles.load(body)
     inputs, outs = _contexts[number].calls[kept]
     return _run(number, outs, grads, inputs)
@@ -191,13 +207,16 @@ def _serve_backward(source: int, body: bytes) -> Any:
 
 def _release(source: int, body: bytes) -> None:
     from rushlight.distributed.rpc import pickles
+
     _contexts.pop(pickles.load(body), None)
 
 
 def backward(context_id: int, roots: list[Any], retain_graph: bool = False) -> None:
-    """Gradients of the sum of ``roots`` (single numbers) with respect to all leaves, in all processes, into the context.
+    """Gradients of the sum of ``roots`` (single numbers) with respect to all leaves, in all processes, into the
+    context.
 
-    ``grad`` of the leaves is left alone: see `get_gradients`. RuntimeError for an unknown context, and for roots that are not single numbers.
+    ``grad`` of the leaves is left alone: see `get_gradients`. RuntimeError for an unknown context, and for roots that
+    are not single numbers.
     """
     if context_id not in _contexts:
         raise RuntimeError(f"Could not find autograd context with id: {context_id}")

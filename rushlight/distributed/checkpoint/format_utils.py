@@ -1,4 +1,5 @@
-"""Between folders of `distributed.checkpoint` and single files of `torch.save` (torch.distributed.checkpoint.format_utils)."""
+"""Between folders of `distributed.checkpoint` and single files of `torch.save`
+(torch.distributed.checkpoint.format_utils)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from rushlight.distributed.checkpoint.storage import FileSystemReader, load, sav
 def dcp_to_torch_save(dcp_checkpoint_dir: Any, torch_save_path: Any) -> None:
     """A folder as one file, DTensors whole. In one process."""
     from rushlight.serialization import save as write
+
     state: dict[str, Any] = {}
     load(state, storage_reader=FileSystemReader(dcp_checkpoint_dir), planner=_EmptyStateDictLoadPlanner(), no_dist=True)
     write(state, torch_save_path)
@@ -19,6 +21,7 @@ def dcp_to_torch_save(dcp_checkpoint_dir: Any, torch_save_path: Any) -> None:
 def torch_save_to_dcp(torch_save_path: Any, dcp_checkpoint_dir: Any) -> None:
     """A file as a folder, which any number of ranks can load. In one process."""
     from rushlight.serialization import load as read
+
     save(read(torch_save_path, weights_only=True), checkpoint_id=dcp_checkpoint_dir, no_dist=True)
 
 

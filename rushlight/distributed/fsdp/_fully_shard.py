@@ -1,4 +1,5 @@
-"""fully_shard: a module's parameters become DTensors that are whole only while it computes (torch.distributed.fsdp.fully_shard)."""
+"""fully_shard: a module's parameters become DTensors that are whole only while it computes
+(torch.distributed.fsdp.fully_shard)."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ from rushlight.tensor.state import state
 
 @dataclasses.dataclass(frozen=True)
 class MixedPrecisionPolicy:
-    """Dtypes: of whole parameters and computation, of the gradients' reduction, of outputs; whether inputs are cast to ``param_dtype``."""
+    """Dtypes: of whole parameters and computation, of the gradients' reduction, of outputs; whether inputs are cast to
+    ``param_dtype``."""
 
     param_dtype: Any = None
     reduce_dtype: Any = None
@@ -37,7 +39,8 @@ class OffloadPolicy:
 
 @dataclasses.dataclass
 class CPUOffloadPolicy(OffloadPolicy):
-    """Parameters live on the CPU: here they always do. ``pin_memory`` is about copies to devices, of which there are none."""
+    """Parameters live on the CPU: here they always do. ``pin_memory`` is about copies to devices, of which there are
+    none."""
 
     pin_memory: bool = True
 
@@ -86,7 +89,8 @@ class ModuleState:
         return out
 
     def _find_root(self) -> None:
-        """The first module whose forward runs is the root: its parameters stay whole until backward unless told otherwise."""
+        """The first module whose forward runs is the root: its parameters stay whole until backward unless told
+        otherwise."""
         for m in self.modules:
             for inner in m.modules():
                 found = inner.__dict__.get("_fsdp_state")
@@ -110,7 +114,11 @@ class FSDPModule:
         return self.__dict__["_fsdp_state"]  # type: ignore[no-any-return]
 
     def _units(self, recurse: bool = True) -> list[Unit]:
-        found = [m.__dict__["_fsdp_state"].unit for m in (self.modules() if recurse else [self]) if "_fsdp_state" in m.__dict__]  # type: ignore[attr-defined]
+        found = [
+            m.__dict__["_fsdp_state"].unit
+            for m in (self.modules() if recurse else [self])
+            if "_fsdp_state" in m.__dict__
+        ]  # type: ignore[attr-defined]
         return list(dict.fromkeys(u for u in found if u is not None))
 
     def unshard(self, async_op: bool = False) -> UnshardHandle | None:
@@ -138,7 +146,9 @@ class FSDPModule:
     def set_requires_all_reduce(self, requires_all_reduce: bool, *, recurse: bool = True) -> None:
         """Whether backward also reduces over replicas: only True. Use set_requires_gradient_sync for accumulation."""
         if not requires_all_reduce and any(u.copies > 1 for u in self._units(recurse)):
-            raise NotImplementedError("set_requires_all_reduce(False) is not there; accumulate with set_requires_gradient_sync(False)")
+            raise NotImplementedError(
+                "set_requires_all_reduce(False) is not there; accumulate with set_requires_gradient_sync(False)"
+            )
 
     def set_reshard_after_forward(self, reshard_after_forward: bool, recurse: bool = True) -> None:
         """Whether whole parameters are given up between forward and backward."""
@@ -194,13 +204,23 @@ def _sharded_class(plain: type) -> type:
     return type(f"FSDP{plain.__name__}", (FSDPModule, plain), {})
 
 
-def fully_shard(module: Any, *, mesh: DeviceMesh | None = None, reshard_after_forward: bool | int | None = None,
-                shard_placement_fn: Callable[[Any], Shard | None] | None = None, mp_policy: MixedPrecisionPolicy | None = None,
-                offload_policy: OffloadPolicy | None = None, ignored_params: set[Any] | None = None) -> Any:
-    """Cut, in place, the parameters of a module that no inner `fully_shard` has cut: apply it to the inner modules first, then to the root.
+def fully_shard(
+    module: Any,
+    *,
+    mesh: DeviceMesh | None = None,
+    reshard_after_forward: bool | int | None = None,
+    shard_placement_fn: Callable[[Any], Shard | None] | None = None,
+    mp_policy: MixedPrecisionPolicy | None = None,
+    offload_policy: OffloadPolicy | None = None,
+    ignored_params: set[Any] | None = None,
+) -> Any:
+    """Cut, in place, the parameters of a module that no inner `fully_shard` has cut: apply it to the inner modules
+    first, then to the root.
 
-    Each becomes a DTensor cut along dimension 0 (``shard_placement_fn(param)``: along another) of the mesh (one dimension; two: the
-    first replicates). Optimizers are made afterwards. ``reshard_after_forward``: give whole parameters up until backward (by default all
+    Each becomes a DTensor cut along dimension 0 (``shard_placement_fn(param)``: along another) of the mesh (one
+    dimension; two: the
+    first replicates). Optimizers are made afterwards. ``reshard_after_forward``: give whole parameters up until
+    backward (by default all
     but the root do). A list of modules is one unit. Returns the module, whose class is now also an `FSDPModule`.
     """
     modules = list(module) if isinstance(module, (list, tuple)) else [module]
@@ -210,9 +230,14 @@ def fully_shard(module: Any, *, mesh: DeviceMesh | None = None, reshard_after_fo
         if type(m).forward is Module.forward:
             raise ValueError(f"fully_shard does not support containers that do not implement forward: {m}")
         if "_fsdp_state" in m.__dict__:
-            raise AssertionError("Each distinct composable distributed API can only be applied to a module once: fully_shard was applied to it already")
+            raise AssertionError(
+                "Each distinct composable distributed API can only be applied to a module once: fully_shard was "
+                "applied to it already"
+            )
     if reshard_after_forward is not None and not isinstance(reshard_after_forward, bool):
-        raise NotImplementedError("fully_shard(reshard_after_forward=<int>): resharding to fewer ranks is not there; give True or False")
+        raise NotImplementedError(
+            "fully_shard(reshard_after_forward=<int>): resharding to fewer ranks is not there; give True or False"
+        )
     mesh = mesh or init_device_mesh("cpu", (groups.get_world_size(),))
     if mesh.ndim not in (1, 2):
         raise ValueError(f"fully_shard expects a 1D or 2D DeviceMesh but got {mesh}")
@@ -242,7 +267,13 @@ def _own(modules: list[Any]) -> list[Any]:
     return out
 
 
-def _unit(modules: list[Any], mesh: DeviceMesh, ignored: set[Any], choose: Callable[[Any], Shard | None] | None, policy: MixedPrecisionPolicy) -> Unit | None:
+def _unit(
+    modules: list[Any],
+    mesh: DeviceMesh,
+    ignored: set[Any],
+    choose: Callable[[Any], Shard | None] | None,
+    policy: MixedPrecisionPolicy,
+) -> Unit | None:
     """The unit of the modules' own parameters, which become DTensors."""
     slots: dict[int, Slot] = {}
     originals: list[Any] = []
@@ -254,12 +285,18 @@ def _unit(modules: list[Any], mesh: DeviceMesh, ignored: set[Any], choose: Calla
                 continue
             path = clean(f"{paths[id(m)]}.{name}" if paths[id(m)] else name)
             if p.__dict__.get("_fsdp_sharded"):
-                raise ValueError(f"parameter {path} is shared with a module that is a unit of its own: modules that share parameters must lie in one unit")
+                raise ValueError(
+                    f"parameter {path} is shared with a module that is a unit of its own: modules that share "
+                    "parameters must lie in one unit"
+                )
             if id(p) in slots:
                 slots[id(p)].owners.append((m, name))
                 continue
             if not p.ndim:
-                raise ValueError(f"fully_shard doesn't support scalar parameters. Change {path} to a 1D tensor with numel equal to 1.")
+                raise ValueError(
+                    f"fully_shard doesn't support scalar parameters. Change {path} to a 1D tensor with numel equal "
+                    "to 1."
+                )
             local = p._local_tensor if isinstance(p, DTensor) else p
             spread = (p.device_mesh, p.placements, tuple(p.shape)) if isinstance(p, DTensor) else None
             placed = choose(p) if choose is not None else None
@@ -271,11 +308,19 @@ def _unit(modules: list[Any], mesh: DeviceMesh, ignored: set[Any], choose: Calla
     if not slots:
         return None
     found = list(slots.values())
-    unit = Unit(found, mesh.get_group(mesh.ndim - 1), mesh.get_group(0) if mesh.ndim == 2 else None, dims=dims, param_dtype=policy.param_dtype, reduce_dtype=policy.reduce_dtype)
+    unit = Unit(
+        found,
+        mesh.get_group(mesh.ndim - 1),
+        mesh.get_group(0) if mesh.ndim == 2 else None,
+        dims=dims,
+        param_dtype=policy.param_dtype,
+        reduce_dtype=policy.reduce_dtype,
+    )
 
     def leaf(slot: Slot | None, piece: Any) -> Any:
         assert slot is not None
         return Parameter(_distributed(slot, piece, mesh, unit.layout.dim(slot)), slot.requires_grad)
+
     unit.adopt([_array(p._local_tensor if isinstance(p, DTensor) else p) for p in originals], leaf)
     for p, new in zip(originals, unit.leaves):
         new.__dict__.update({k: v for k, v in p.__dict__.items() if not k.startswith("_") and k != "grad"})
@@ -292,7 +337,10 @@ def _distributed(slot: Slot, piece: Any, mesh: DeviceMesh, dim: int) -> DTensor:
     other, placements, shape = slot.spread
     root = mesh._root or mesh
     if (other._root or other) is not root or mesh.mesh_dim_names is None or other.mesh_dim_names is None:
-        raise ValueError(f"fully_shard of a parameter that is spread over {other}: both meshes must be slices of one mesh with names, got {mesh}")
+        raise ValueError(
+            f"fully_shard of a parameter that is spread over {other}: both meshes must be slices of one mesh with "
+            f"names, got {mesh}"
+        )
     if any(isinstance(p, Shard) and p.dim == dim for p in placements):  # it was cut by the other mesh first
         cut = 1
         for n, p in zip(other.shape, placements):
@@ -302,7 +350,8 @@ def _distributed(slot: Slot, piece: Any, mesh: DeviceMesh, dim: int) -> DTensor:
 
 
 def register_fsdp_forward_method(module: Any, method_name: str) -> None:
-    """Let another method of a sharded module, as ``generate``, run on whole parameters as forward does. Nothing for other modules."""
+    """Let another method of a sharded module, as ``generate``, run on whole parameters as forward does. Nothing for
+    other modules."""
     own = module.__dict__.get("_fsdp_state")
     if own is None:
         return
@@ -314,6 +363,7 @@ def register_fsdp_forward_method(module: Any, method_name: str) -> None:
     def method(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = own.before(module, args, kwargs)
         return own.after(module, args, plain(module, *args, **kwargs))
+
     module.__dict__[method_name] = method
 
 

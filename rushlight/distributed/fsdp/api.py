@@ -11,8 +11,10 @@ from rushlight.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm
 
 
 class ShardingStrategy(enum.Enum):
-    """What is sharded. FULL_SHARD: parameters, gradients and optimizer state, whole parameters freed between forward and backward;
-    SHARD_GRAD_OP: kept in between; NO_SHARD: nothing, as in DistributedDataParallel; HYBRID_…: sharded within a group, replicated across."""
+    """What is sharded. FULL_SHARD: parameters, gradients and optimizer state, whole parameters freed between forward
+    and backward;
+    SHARD_GRAD_OP: kept in between; NO_SHARD: nothing, as in DistributedDataParallel; HYBRID_…: sharded within a group,
+    replicated across."""
 
     FULL_SHARD = enum.auto()
     SHARD_GRAD_OP = enum.auto()
@@ -22,7 +24,8 @@ class ShardingStrategy(enum.Enum):
 
 
 class BackwardPrefetch(enum.Enum):
-    """When PyTorch gathers the next unit's parameters in backward. Here units are gathered when they are needed: accepted, without effect."""
+    """When PyTorch gathers the next unit's parameters in backward. Here units are gathered when they are needed:
+    accepted, without effect."""
 
     BACKWARD_PRE = enum.auto()
     BACKWARD_POST = enum.auto()
@@ -30,9 +33,11 @@ class BackwardPrefetch(enum.Enum):
 
 @dataclasses.dataclass
 class MixedPrecision:
-    """Dtypes: of whole parameters and computation, of the gradients' reduction, of buffers; whether inputs are cast to ``param_dtype``.
+    """Dtypes: of whole parameters and computation, of the gradients' reduction, of buffers; whether inputs are cast to
+    ``param_dtype``.
 
-    Modules of ``_module_classes_to_ignore`` keep their own dtype. ``keep_low_precision_grads`` is an error: gradients have the parameters' dtype.
+    Modules of ``_module_classes_to_ignore`` keep their own dtype. ``keep_low_precision_grads`` is an error: gradients
+    have the parameters' dtype.
     """
 
     param_dtype: Any = None
@@ -52,7 +57,8 @@ class CPUOffload:
 
 
 class StateDictType(enum.Enum):
-    """What state_dict gives: whole tensors, this rank's stretch of the flat parameter, or DTensors cut along dimension 0."""
+    """What state_dict gives: whole tensors, this rank's stretch of the flat parameter, or DTensors cut along dimension
+    0."""
 
     FULL_STATE_DICT = enum.auto()
     LOCAL_STATE_DICT = enum.auto()
@@ -132,4 +138,5 @@ class OptimStateKeyType(enum.Enum):
 CONFIGS: dict[StateDictType, tuple[type, type]] = {
     StateDictType.FULL_STATE_DICT: (FullStateDictConfig, FullOptimStateDictConfig),
     StateDictType.LOCAL_STATE_DICT: (LocalStateDictConfig, LocalOptimStateDictConfig),
-    StateDictType.SHARDED_STATE_DICT: (ShardedStateDictConfig, ShardedOptimStateDictConfig)}
+    StateDictType.SHARDED_STATE_DICT: (ShardedStateDictConfig, ShardedOptimStateDictConfig),
+}

@@ -33,15 +33,26 @@ class FlatParameter(Parameter):
     """This rank's stretch of all parameters of a unit, laid end to end."""
 
 
-def check_options(group: Any, mesh: Any, device_id: Any, mp: MixedPrecision | None, ignored_modules: Any, ignored_states: Any) -> None:
+def check_options(
+    group: Any, mesh: Any, device_id: Any, mp: MixedPrecision | None, ignored_modules: Any, ignored_states: Any
+) -> None:
     if group is not None and mesh is not None:
-        raise ValueError("Cannot pass both process_group and device_mesh at the same time. Please just pass only one of them.")
+        raise ValueError(
+            "Cannot pass both process_group and device_mesh at the same time. Please just pass only one of them."
+        )
     if device_id is not None and not str(device_id).startswith("cpu"):
-        raise ValueError(f"FullyShardedDataParallel: there is no device {device_id!r} here; leave device_id out, or give torch.device('cpu')")
+        raise ValueError(
+            f"FullyShardedDataParallel: there is no device {device_id!r} here; leave device_id out, or give "
+            "torch.device('cpu')"
+        )
     if mp is not None and mp.keep_low_precision_grads:
-        raise NotImplementedError("MixedPrecision(keep_low_precision_grads=True) is not there: a gradient has its parameter's dtype")
+        raise NotImplementedError(
+            "MixedPrecision(keep_low_precision_grads=True) is not there: a gradient has its parameter's dtype"
+        )
     if ignored_modules is not None and ignored_states is not None:
-        raise ValueError("Cannot pass both ignored_modules and ignored_states at the same time. Please just pass ignored_states.")
+        raise ValueError(
+            "Cannot pass both ignored_modules and ignored_states at the same time. Please just pass ignored_states."
+        )
 
 
 def groups_of(group: Any, mesh: Any, strategy: ShardingStrategy) -> tuple[ProcessGroup, ProcessGroup | None, Any]:
@@ -52,13 +63,18 @@ def groups_of(group: Any, mesh: Any, strategy: ShardingStrategy) -> tuple[Proces
                 raise ValueError(f"Expected device_mesh to have ndim=2 but got {mesh.ndim}")
             return mesh.get_group(1), mesh.get_group(0), mesh
         if mesh.ndim != 1:
-            raise ValueError(f"device_mesh must have one dimension for {strategy}, got {mesh.ndim}: slice it, as in mesh['dp']")
+            raise ValueError(
+                f"device_mesh must have one dimension for {strategy}, got {mesh.ndim}: slice it, as in mesh['dp']"
+            )
         return mesh.get_group(0), None, mesh
     if strategy in HYBRID:
         if group is None:
             return member(), None, None  # one machine: sharded over all its ranks, replicated across one
         if not isinstance(group, tuple) or len(group) != 2:
-            raise ValueError(f"Expected process_group to be passed in as either None or Tuple[dist.ProcessGroup, dist.ProcessGroup] for strategy {strategy}.")
+            raise ValueError(
+                "Expected process_group to be passed in as either None or Tuple[dist.ProcessGroup, "
+                f"dist.ProcessGroup] for strategy {strategy}."
+            )
         return group[0], group[1], None
     if isinstance(group, tuple):
         raise ValueError(f"a pair of process groups is for hybrid strategies, not for {strategy}")
@@ -83,8 +99,11 @@ def own_modules(root: Any, kind: type) -> list[Any]:
     return out
 
 
-def collect(root: Any, kind: type, ignored_modules: set[Any], ignored_params: set[Any], keep: tuple[type, ...] = ()) -> tuple[list[Slot], list[Any]]:
-    """The parameters of a unit: slots in the order of the tree, and the parameters themselves. ValueError for one that another unit has taken."""
+def collect(
+    root: Any, kind: type, ignored_modules: set[Any], ignored_params: set[Any], keep: tuple[type, ...] = ()
+) -> tuple[list[Slot], list[Any]]:
+    """The parameters of a unit: slots in the order of the tree, and the parameters themselves. ValueError for one that
+    another unit has taken."""
     slots: dict[int, Slot] = {}
     originals = []
     paths = {id(m): name for name, m in root.named_modules()}
@@ -96,8 +115,11 @@ def collect(root: Any, kind: type, ignored_modules: set[Any], ignored_params: se
                 continue
             path = clean(f"{paths[id(m)]}.{name}" if paths[id(m)] else name)
             if p.__dict__.get("_fsdp_sharded"):
-                raise ValueError(f"parameter {path} is shared with a module that is a unit of its own: modules that share parameters must lie in one unit, "
-                                 "so wrap only a module that contains both")
+                raise ValueError(
+                    f"parameter {path} is shared with a module that is a unit of its own: modules that share "
+                    "parameters must lie in one unit, "
+                    "so wrap only a module that contains both"
+                )
             if id(p) in slots:
                 slots[id(p)].owners.append((m, name))
                 continue
@@ -134,7 +156,7 @@ def local_norm(grads: list[Any], p: float) -> float:
     arrays = [np.abs(_array(g).astype(np.float64)) for g in grads if g.numel()]
     if p == float("inf"):
         return max((float(a.max()) for a in arrays), default=0.0)
-    return float(sum((a ** p).sum() for a in arrays))
+    return float(sum((a**p).sum() for a in arrays))
 
 
 def over_ranks(value: float, group: Any, p: float) -> float:

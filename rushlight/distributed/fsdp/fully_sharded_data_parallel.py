@@ -1,4 +1,5 @@
-"""FullyShardedDataParallel: a wrapper that keeps a piece of a module's parameters on each rank (torch.distributed.fsdp)."""
+"""FullyShardedDataParallel: a wrapper that keeps a piece of a module's parameters on each rank
+(torch.distributed.fsdp)."""
 
 from __future__ import annotations
 
@@ -11,11 +12,39 @@ import numpy as np
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.distributed.collectives import _array
 from rushlight.distributed.fsdp import optim_state, state_dicts
-from rushlight.distributed.fsdp.api import (CONFIGS, BackwardPrefetch, CPUOffload, FullOptimStateDictConfig, FullStateDictConfig, LocalOptimStateDictConfig,
-                                            LocalStateDictConfig, MixedPrecision, OptimStateDictConfig, OptimStateKeyType, ShardedOptimStateDictConfig,
-                                            ShardedStateDictConfig, ShardingStrategy, StateDictConfig, StateDictSettings, StateDictType)
-from rushlight.distributed.fsdp.construct import (HYBRID, FlatParameter, add_norm, check_options, clean, collect, groups_of, ignored_of, local_norm,
-                                                  over_ranks, own_modules, same_everywhere, unit_write)
+from rushlight.distributed.fsdp.api import (
+    CONFIGS,
+    BackwardPrefetch,
+    CPUOffload,
+    FullOptimStateDictConfig,
+    FullStateDictConfig,
+    LocalOptimStateDictConfig,
+    LocalStateDictConfig,
+    MixedPrecision,
+    OptimStateDictConfig,
+    OptimStateKeyType,
+    ShardedOptimStateDictConfig,
+    ShardedStateDictConfig,
+    ShardingStrategy,
+    StateDictConfig,
+    StateDictSettings,
+    StateDictType,
+)
+from rushlight.distributed.fsdp.construct import (
+    HYBRID,
+    FlatParameter,
+    add_norm,
+    check_options,
+    clean,
+    collect,
+    groups_of,
+    ignored_of,
+    local_norm,
+    over_ranks,
+    own_modules,
+    same_everywhere,
+    unit_write,
+)
 from rushlight.distributed.fsdp.slots import Slot
 from rushlight.distributed.fsdp.unit import Unit, cast_floats
 from rushlight.distributed.fsdp.wrap import CustomPolicy, ModuleWrapPolicy, wrap_by_policy
@@ -31,38 +60,72 @@ KEEPS = (ShardingStrategy.SHARD_GRAD_OP, ShardingStrategy._HYBRID_SHARD_ZERO2, S
 class FullyShardedDataParallel(Module):
     """``module`` on this rank's part of each batch, with each parameter's values spread over the ranks.
 
-    Before forward, and before backward, the whole parameters are gathered; afterwards gradients are averaged over the ranks and each
-    keeps its piece, and the optimizer works on pieces. Submodules wrapped before, or by ``auto_wrap_policy``, are units of their own,
+    Before forward, and before backward, the whole parameters are gathered; afterwards gradients are averaged over the
+    ranks and each
+    keeps its piece, and the optimizer works on pieces. Submodules wrapped before, or by ``auto_wrap_policy``, are
+    units of their own,
     so that only one unit's parameters are whole at a time. All ranks must make, call and save the module together.
 
-    With ``use_orig_params`` parameters() gives this rank's piece of each parameter (possibly empty), without it one flat parameter per
-    unit. ``param_init_fn`` is for modules on the meta device, which is not there. ``backward_prefetch``, ``forward_prefetch`` and ``limit_all_gathers`` order PyTorch's streams and change nothing here.
+    With ``use_orig_params`` parameters() gives this rank's piece of each parameter (possibly empty), without it one
+    flat parameter per
+    unit. ``param_init_fn`` is for modules on the meta device, which is not there. ``backward_prefetch``,
+    ``forward_prefetch`` and ``limit_all_gathers`` order PyTorch's streams and change nothing here.
     ValueError for devices other than the CPU and for groups that do not fit the strategy.
     """
 
-    def __init__(self, module: Any, process_group: Any = None, sharding_strategy: ShardingStrategy | None = None, cpu_offload: CPUOffload | None = None,
-                 auto_wrap_policy: Any = None, backward_prefetch: BackwardPrefetch | None = BackwardPrefetch.BACKWARD_PRE,
-                 mixed_precision: MixedPrecision | None = None, ignored_modules: Iterable[Any] | None = None, param_init_fn: Callable[[Any], None] | None = None,
-                 device_id: Any = None, sync_module_states: bool = False, forward_prefetch: bool = False, limit_all_gathers: bool = True,
-                 use_orig_params: bool = False, ignored_states: Iterable[Any] | None = None, device_mesh: Any = None):
+    def __init__(
+        self,
+        module: Any,
+        process_group: Any = None,
+        sharding_strategy: ShardingStrategy | None = None,
+        cpu_offload: CPUOffload | None = None,
+        auto_wrap_policy: Any = None,
+        backward_prefetch: BackwardPrefetch | None = BackwardPrefetch.BACKWARD_PRE,
+        mixed_precision: MixedPrecision | None = None,
+        ignored_modules: Iterable[Any] | None = None,
+        param_init_fn: Callable[[Any], None] | None = None,
+        device_id: Any = None,
+        sync_module_states: bool = False,
+        forward_prefetch: bool = False,
+        limit_all_gathers: bool = True,
+        use_orig_params: bool = False,
+        ignored_states: Iterable[Any] | None = None,
+        device_mesh: Any = None,
+    ):
         super().__init__()
         check_options(process_group, device_mesh, device_id, mixed_precision, ignored_modules, ignored_states)
         self.sharding_strategy = sharding_strategy or ShardingStrategy.FULL_SHARD
-        self.process_group, self._replicas, self._device_mesh = groups_of(process_group, device_mesh, self.sharding_strategy)
+        self.process_group, self._replicas, self._device_mesh = groups_of(
+            process_group, device_mesh, self.sharding_strategy
+        )
         self.cpu_offload, self.mixed_precision = cpu_offload or CPUOffload(), mixed_precision or MixedPrecision()
         self.backward_prefetch, self._use_orig_params = backward_prefetch, use_orig_params
         ignored = ignored_of(ignored_modules, ignored_states)
         if auto_wrap_policy is not None:
-            inner = dict(process_group=process_group, sharding_strategy=sharding_strategy, cpu_offload=cpu_offload, backward_prefetch=backward_prefetch,
-                         mixed_precision=mixed_precision, param_init_fn=param_init_fn, device_id=device_id, sync_module_states=sync_module_states,
-                         use_orig_params=use_orig_params, ignored_states=list(ignored[1]) or None, device_mesh=device_mesh)
+            inner = dict(
+                process_group=process_group,
+                sharding_strategy=sharding_strategy,
+                cpu_offload=cpu_offload,
+                backward_prefetch=backward_prefetch,
+                mixed_precision=mixed_precision,
+                param_init_fn=param_init_fn,
+                device_id=device_id,
+                sync_module_states=sync_module_states,
+                use_orig_params=use_orig_params,
+                ignored_states=list(ignored[1]) or None,
+                device_mesh=device_mesh,
+            )
             wrap_by_policy(module, auto_wrap_policy, FullyShardedDataParallel, *ignored, inner)
         if sync_module_states:
             same_everywhere(module, FullyShardedDataParallel, self.process_group, self._replicas)
         self._fsdp_wrapped_module = module
         self._is_root: bool | None = None
         self._summoned = False
-        self._state_dict_type, self._state_dict_config, self._optim_state_dict_config = StateDictType.FULL_STATE_DICT, FullStateDictConfig(), FullOptimStateDictConfig()
+        self._state_dict_type, self._state_dict_config, self._optim_state_dict_config = (
+            StateDictType.FULL_STATE_DICT,
+            FullStateDictConfig(),
+            FullOptimStateDictConfig(),
+        )
         self.__dict__["_unit"] = self._make_unit(module, *ignored)
         self._mixed(module)
         self._register_state_dict_hook(state_dicts.after_saving)
@@ -70,7 +133,11 @@ class FullyShardedDataParallel(Module):
 
     # --- making ---------------------------------------------------------------------------------------------------
     def _make_unit(self, module: Any, ignored_modules: set[Any], ignored_params: set[Any]) -> Unit | None:
-        keep = tuple(self.mixed_precision._module_classes_to_ignore) if self.mixed_precision.param_dtype is not None else ()
+        keep = (
+            tuple(self.mixed_precision._module_classes_to_ignore)
+            if self.mixed_precision.param_dtype is not None
+            else ()
+        )
         slots, originals = collect(module, FullyShardedDataParallel, ignored_modules, ignored_params, keep)
         if not slots:
             return None
@@ -78,22 +145,32 @@ class FullyShardedDataParallel(Module):
         if flat and len({s.requires_grad for s in slots}) > 1:
             raise ValueError("Must flatten tensors with uniform `requires_grad` when `use_orig_params=False`")
         if flat and len({s.dtype.name for s in slots}) > 1:
-            raise ValueError("Must flatten tensors with uniform dtype but got " + " and ".join(sorted({f"torch.{s.dtype.name}" for s in slots})))
+            raise ValueError(
+                "Must flatten tensors with uniform dtype but got "
+                + " and ".join(sorted({f"torch.{s.dtype.name}" for s in slots}))
+            )
         sharded = self.process_group if self.sharding_strategy is not ShardingStrategy.NO_SHARD else None
         copies = self._replicas if sharded is not None else self.process_group
         reduce_dtype = self.mixed_precision.reduce_dtype
-        unit = Unit(slots, sharded, copies, flat=flat, param_dtype=self.mixed_precision.param_dtype, reduce_dtype=reduce_dtype)
+        unit = Unit(
+            slots, sharded, copies, flat=flat, param_dtype=self.mixed_precision.param_dtype, reduce_dtype=reduce_dtype
+        )
         unit.reshard_after_forward = self.sharding_strategy not in KEEPS
 
         def leaf(slot: Slot | None, piece: Any) -> Any:
-            return FlatParameter(piece, slots[0].requires_grad) if slot is None else Parameter(piece, slot.requires_grad)
+            return (
+                FlatParameter(piece, slots[0].requires_grad) if slot is None else Parameter(piece, slot.requires_grad)
+            )
+
         unit.adopt([_array(p) for p in originals], leaf)
         for s, original in zip(slots, originals):
             for m, name in s.owners:
                 if flat:
                     del m._parameters[name]
             if not flat:
-                unit.leaves[slots.index(s)].__dict__.update({k: v for k, v in original.__dict__.items() if not k.startswith("_") and k != "grad"})
+                unit.leaves[slots.index(s)].__dict__.update(
+                    {k: v for k, v in original.__dict__.items() if not k.startswith("_") and k != "grad"}
+                )
             original.__dict__["_fsdp_sharded"] = True
         if flat:
             module._parameters[FLAT] = unit.leaves[0]
@@ -111,7 +188,9 @@ class FullyShardedDataParallel(Module):
                     if b is not None and b.dtype.is_floating_point:
                         m._buffers[name] = b.to(mp.buffer_dtype)
             if mp.param_dtype is not None and isinstance(m, keep):
-                own = next((p.dtype for p in m._parameters.values() if p is not None), None) or next((b.dtype for b in m._buffers.values() if b is not None and b.dtype.is_floating_point), None)
+                own = next((p.dtype for p in m._parameters.values() if p is not None), None) or next(
+                    (b.dtype for b in m._buffers.values() if b is not None and b.dtype.is_floating_point), None
+                )
                 if own is not None:
                     m.register_forward_pre_hook(lambda mod, args, own=own: cast_floats(args, own))
                     m.register_forward_hook(lambda mod, args, out: cast_floats(out, mp.param_dtype))
@@ -142,7 +221,10 @@ class FullyShardedDataParallel(Module):
         return self._fsdp_wrapped_module[key]
 
     def __deepcopy__(self, memo: Any) -> Any:
-        raise RuntimeError("FullyShardedDataParallel cannot be copied: copy the module before wrapping it, or save and load its state_dict")
+        raise RuntimeError(
+            "FullyShardedDataParallel cannot be copied: copy the module before wrapping it, or save and load its "
+            "state_dict"
+        )
 
     def check_is_root(self) -> bool:
         """Whether no other unit contains this one: known once forward has run, or a whole-model method was called."""
@@ -177,7 +259,8 @@ class FullyShardedDataParallel(Module):
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
-        """In the block, backward passes keep whole gradients on each rank; the first one after it averages what has accumulated."""
+        """In the block, backward passes keep whole gradients on each rank; the first one after it averages what has
+        accumulated."""
         units = [m._unit for m in self.fsdp_modules(self) if m._unit is not None]
         before = [u.sync for u in units]
         for u in units:
@@ -189,7 +272,8 @@ class FullyShardedDataParallel(Module):
                 u.sync = b
 
     def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> Any:
-        """Scale all gradients so that the norm of the whole ones is at most max_norm; that norm. Every rank must call it on the root.
+        """Scale all gradients so that the norm of the whole ones is at most max_norm; that norm. Every rank must call
+        it on the root.
 
         RuntimeError on a unit that is not the root.
         """
@@ -203,7 +287,9 @@ class FullyShardedDataParallel(Module):
             grads += mine
             known.update(id(leaf) for leaf in (m._unit.leaves if m._unit is not None else ()))
             if m._unit is not None:
-                sums = add_norm(sums, over_ranks(local_norm(mine, norm_type), m._unit.shard_group, norm_type), norm_type)
+                sums = add_norm(
+                    sums, over_ranks(local_norm(mine, norm_type), m._unit.shard_group, norm_type), norm_type
+                )
         outside = [p.grad for p in self.parameters() if p.grad is not None and id(p) not in known]
         total = add_norm(sums, local_norm(outside, norm_type), norm_type)
         total = total if norm_type == float("inf") else total ** (1 / norm_type)
@@ -214,7 +300,8 @@ class FullyShardedDataParallel(Module):
         return wrap(np.array(total, np.float32))
 
     def register_comm_hook(self, state: Any, hook: Callable[..., Any]) -> None:
-        """Let a hook reduce gradients: hook(state, gradient) in place for NO_SHARD, else hook(state, gradient, output piece), both flat.
+        """Let a hook reduce gradients: hook(state, gradient) in place for NO_SHARD, else hook(state, gradient, output
+        piece), both flat.
 
         AssertionError on a unit that is not the root or has a hook, for hybrid strategies.
         """
@@ -222,7 +309,9 @@ class FullyShardedDataParallel(Module):
             raise AssertionError("register_comm_hook can only be called on a root instance.")
         for m in self.fsdp_modules(self):
             if m.sharding_strategy in HYBRID:
-                raise AssertionError(f"Communication hook is not supported for hybrid strategies: {m.sharding_strategy}")
+                raise AssertionError(
+                    f"Communication hook is not supported for hybrid strategies: {m.sharding_strategy}"
+                )
             if m._unit is not None:
                 if m._unit.hook is not None:
                     raise AssertionError("A communication hook is already registered")
@@ -262,11 +351,19 @@ class FullyShardedDataParallel(Module):
     # --- whole parameters for the program -------------------------------------------------------------------------
     @staticmethod
     @contextlib.contextmanager
-    def summon_full_params(module: Any, recurse: bool = True, writeback: bool = True, rank0_only: bool = False, offload_to_cpu: bool = False,
-                           with_grads: bool = False) -> Iterator[None]:
-        """In the block, the module's parameters are whole, under their own names; what is written to them is kept (``writeback``).
+    def summon_full_params(
+        module: Any,
+        recurse: bool = True,
+        writeback: bool = True,
+        rank0_only: bool = False,
+        offload_to_cpu: bool = False,
+        with_grads: bool = False,
+    ) -> Iterator[None]:
+        """In the block, the module's parameters are whole, under their own names; what is written to them is kept
+        (``writeback``).
 
-        ``rank0_only``: on the other ranks they stay pieces. ``with_grads``: with whole gradients (only for use_orig_params, as in PyTorch).
+        ``rank0_only``: on the other ranks they stay pieces. ``with_grads``: with whole gradients (only for
+        use_orig_params, as in PyTorch).
         All ranks must enter it. Not within forward or backward.
         """
         if rank0_only and writeback:
@@ -293,6 +390,7 @@ class FullyShardedDataParallel(Module):
         whole = [Parameter(wrap(a), s.requires_grad) for s, a in zip(unit.slots, unit.gathered(cast=False))]
         if with_grads:
             import rushlight as rl
+
             have = [leaf.grad if leaf.grad is not None else rl.zeros_like(leaf) for leaf in unit.leaves]
             for p, s, g, leaf in zip(whole, unit.slots, unit.gathered(have, cast=False), unit.leaves):
                 p.grad = wrap(g) if s.requires_grad and (leaf.grad is not None or not leaf.numel()) else None
@@ -327,9 +425,14 @@ class FullyShardedDataParallel(Module):
 
     # --- saving ---------------------------------------------------------------------------------------------------
     @staticmethod
-    def set_state_dict_type(module: Any, state_dict_type: StateDictType, state_dict_config: StateDictConfig | None = None,
-                            optim_state_dict_config: OptimStateDictConfig | None = None) -> StateDictSettings:
-        """What state_dict and load_state_dict of all units in a module speak; the settings from before. RuntimeError for a config of another type."""
+    def set_state_dict_type(
+        module: Any,
+        state_dict_type: StateDictType,
+        state_dict_config: StateDictConfig | None = None,
+        optim_state_dict_config: OptimStateDictConfig | None = None,
+    ) -> StateDictSettings:
+        """What state_dict and load_state_dict of all units in a module speak; the settings from before. RuntimeError
+        for a config of another type."""
         first, second = CONFIGS[state_dict_type]
         config, optim_config = state_dict_config or first(), optim_state_dict_config or second()
         for c, kind in ((config, first), (optim_config, second)):
@@ -349,14 +452,22 @@ class FullyShardedDataParallel(Module):
 
     @staticmethod
     @contextlib.contextmanager
-    def state_dict_type(module: Any, state_dict_type: StateDictType, state_dict_config: StateDictConfig | None = None,
-                        optim_state_dict_config: OptimStateDictConfig | None = None) -> Iterator[None]:
+    def state_dict_type(
+        module: Any,
+        state_dict_type: StateDictType,
+        state_dict_config: StateDictConfig | None = None,
+        optim_state_dict_config: OptimStateDictConfig | None = None,
+    ) -> Iterator[None]:
         """`set_state_dict_type` for a block."""
-        before = FullyShardedDataParallel.set_state_dict_type(module, state_dict_type, state_dict_config, optim_state_dict_config)
+        before = FullyShardedDataParallel.set_state_dict_type(
+            module, state_dict_type, state_dict_config, optim_state_dict_config
+        )
         try:
             yield
         finally:
-            FullyShardedDataParallel.set_state_dict_type(module, before.state_dict_type, before.state_dict_config, before.optim_state_dict_config)
+            FullyShardedDataParallel.set_state_dict_type(
+                module, before.state_dict_type, before.state_dict_config, before.optim_state_dict_config
+            )
 
     optim_state_dict = staticmethod(optim_state.optim_state_dict)
     optim_state_dict_to_load = staticmethod(optim_state.optim_state_dict_to_load)
@@ -368,6 +479,25 @@ class FullyShardedDataParallel(Module):
     rekey_optim_state_dict = staticmethod(optim_state.rekey_optim_state_dict)
 
 
-__all__ = ["BackwardPrefetch", "CPUOffload", "CustomPolicy", "FlatParameter", "FullOptimStateDictConfig", "FullStateDictConfig", "FullyShardedDataParallel",
-           "LocalOptimStateDictConfig", "LocalStateDictConfig", "MixedPrecision", "ModuleWrapPolicy", "OptimStateDictConfig", "OptimStateKeyType",
-           "ShardedOptimStateDictConfig", "ShardedStateDictConfig", "ShardingStrategy", "StateDictConfig", "StateDictSettings", "StateDictType", "clean"]
+__all__ = [
+    "BackwardPrefetch",
+    "CPUOffload",
+    "CustomPolicy",
+    "FlatParameter",
+    "FullOptimStateDictConfig",
+    "FullStateDictConfig",
+    "FullyShardedDataParallel",
+    "LocalOptimStateDictConfig",
+    "LocalStateDictConfig",
+    "MixedPrecision",
+    "ModuleWrapPolicy",
+    "OptimStateDictConfig",
+    "OptimStateKeyType",
+    "ShardedOptimStateDictConfig",
+    "ShardedStateDictConfig",
+    "ShardingStrategy",
+    "StateDictConfig",
+    "StateDictSettings",
+    "StateDictType",
+    "clean",
+]

@@ -12,11 +12,27 @@ from rushlight.distributed.groups import member
 
 
 class ShardedGradScaler(GradScaler):
-    """As `torch.amp.GradScaler`; a step is skipped on all ranks where the gradients of any rank's pieces are not finite."""
+    """As `torch.amp.GradScaler`; a step is skipped on all ranks where the gradients of any rank's pieces are not
+    finite."""
 
-    def __init__(self, device: str = "cpu", init_scale: float = 2.0 ** 16, backoff_factor: float = 0.5, growth_factor: float = 2.0, growth_interval: int = 2000,
-                 enabled: bool = True, process_group: Any = None):
-        super().__init__(device, init_scale=init_scale, backoff_factor=backoff_factor, growth_factor=growth_factor, growth_interval=growth_interval, enabled=enabled)
+    def __init__(
+        self,
+        device: str = "cpu",
+        init_scale: float = 2.0**16,
+        backoff_factor: float = 0.5,
+        growth_factor: float = 2.0,
+        growth_interval: int = 2000,
+        enabled: bool = True,
+        process_group: Any = None,
+    ):
+        super().__init__(
+            device,
+            init_scale=init_scale,
+            backoff_factor=backoff_factor,
+            growth_factor=growth_factor,
+            growth_interval=growth_interval,
+            enabled=enabled,
+        )
         self.process_group = member(process_group) if enabled else None
 
     def unscale_(self, optimizer: Any) -> None:

@@ -20,7 +20,8 @@ class Slot:
     dtype: Any
     requires_grad: bool
     own_dtype: bool = False  # not cast by mixed precision
-    spread: Any = None  # (mesh, placements, shape) of a parameter that is a DTensor of another mesh: its local tensor is what is cut
+    # (mesh, placements, shape) of a parameter that is a DTensor of another mesh: its local tensor is what is cut
+    spread: Any = None
     start: int = 0  # where it begins when all parameters lie end to end
 
     @property
@@ -72,7 +73,7 @@ class Cuts:
         """The shape of a rank's piece."""
         d = self.dim(slot)
         low, high = chunk(slot.shape[d], self.size, rank)
-        return (*slot.shape[:d], high - low, *slot.shape[d + 1:])
+        return (*slot.shape[:d], high - low, *slot.shape[d + 1 :])
 
     def piece(self, slot: Slot, whole: np.ndarray, rank: int) -> np.ndarray:
         """A rank's piece as a flat array."""

@@ -1,7 +1,10 @@
-"""A unit of fully sharded training: parameters that are gathered together before they are used and scattered again after it.
+"""A unit of fully sharded training: parameters that are gathered together before they are used and scattered again
+after it.
 
-Whole parameters are the results of one autograd node, whose backward reduces their gradients and leaves each rank its piece. Between
-forward and backward their memory may be given up: the storages stay, empty, and are filled again when a gradient reaches the unit's
+Whole parameters are the results of one autograd node, whose backward reduces their gradients and leaves each rank its
+piece. Between
+forward and backward their memory may be given up: the storages stay, empty, and are filled again when a gradient
+reaches the unit's
 output.
 """
 
@@ -21,8 +24,10 @@ from rushlight.ir.graph import Cell
 from rushlight.tensor.core import Tensor, realize_pending, wrap
 from rushlight.tensor.state import state
 
-GONE = ("this parameter is sharded at the moment: its whole value exists only while the module that owns it computes. Use "
-        "FullyShardedDataParallel.summon_full_params(module) or module.unshard()")
+GONE = (
+    "this parameter is sharded at the moment: its whole value exists only while the module that owns it computes. Use "
+    "FullyShardedDataParallel.summon_full_params(module) or module.unshard()"
+)
 
 
 def local_of(leaf: Any) -> Any:
@@ -98,8 +103,17 @@ class Gather(Function):
 class Unit:
     """The parameters of one unit, their leaves, and the groups over which they are sharded and replicated."""
 
-    def __init__(self, slots: list[Slot], shard_group: Any, replicate_group: Any, *, flat: bool = False, dims: list[int] | None = None,
-                 param_dtype: Any = None, reduce_dtype: Any = None):
+    def __init__(
+        self,
+        slots: list[Slot],
+        shard_group: Any,
+        replicate_group: Any,
+        *,
+        flat: bool = False,
+        dims: list[int] | None = None,
+        param_dtype: Any = None,
+        reduce_dtype: Any = None,
+    ):
         self.slots, self.shard_group, self.replicate_group, self.flat = slots, shard_group, replicate_group, flat
         self.size: int = shard_group.size() if shard_group is not None else 1
         self.rank: int = shard_group.rank() if shard_group is not None else 0
@@ -121,7 +135,9 @@ class Unit:
         if self.flat:
             self.leaves = [make(None, wrap(np.concatenate(pieces) if pieces else np.zeros(0, np.float32)))]
         else:
-            self.leaves = [make(s, wrap(p.reshape(self.layout.shape(s, self.rank)))) for s, p in zip(self.slots, pieces)]
+            self.leaves = [
+                make(s, wrap(p.reshape(self.layout.shape(s, self.rank)))) for s, p in zip(self.slots, pieces)
+            ]
 
     def pieces_of(self, values: list[Any]) -> list[np.ndarray]:
         """Flat arrays by slot of values that lie as the leaves do."""
@@ -130,7 +146,7 @@ class Unit:
         whole, out, at = _array(values[0]).reshape(-1), [], 0
         for s in self.slots:
             n = int(np.prod(self.layout.shape(s, self.rank)))
-            out.append(whole[at:at + n])
+            out.append(whole[at : at + n])
             at += n
         return out
 
@@ -139,7 +155,10 @@ class Unit:
         realize_pending()
         pieces = self.pieces_of(self.leaves if values is None else values)
         if cast and self.param_dtype is not None:
-            pieces = [p if s.own_dtype or not s.dtype.is_floating_point else p.astype(self.param_dtype.numpy) for s, p in zip(self.slots, pieces)]
+            pieces = [
+                p if s.own_dtype or not s.dtype.is_floating_point else p.astype(self.param_dtype.numpy)
+                for s, p in zip(self.slots, pieces)
+            ]
         return self._joined(pieces)
 
     def _joined(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
@@ -153,7 +172,7 @@ class Unit:
                 parts = []
                 for r in range(self.size):
                     n = int(np.prod(self.layout.shape(self.slots[j], r), dtype=np.int64))
-                    parts.append(sent[r][at[r]:at[r] + n])
+                    parts.append(sent[r][at[r] : at[r] + n])
                     at[r] += n
                 out[j] = self.layout.whole(self.slots[j], parts)
         return out
@@ -169,6 +188,7 @@ class Unit:
         for j, s in enumerate(self.slots):
             if s.spread is not None:
                 from rushlight.distributed.tensor.dtensor import make
+
                 use.whole[j] = make(use.whole[j], *s.spread)
         self.show(use)
         return use
@@ -195,7 +215,7 @@ class Unit:
         for j, s in enumerate(self.slots):
             if self.flat:  # the names stay, for what asks for a dtype: this rank's stretch, without gradients
                 n = int(np.prod(self.layout.shape(s, self.rank)))
-                self._place(s, self.leaves[0].detach()[at:at + n])
+                self._place(s, self.leaves[0].detach()[at : at + n])
                 at += n
             else:
                 self._place(s, self.leaves[j])
@@ -220,7 +240,8 @@ class Unit:
 
     # --- gradients ------------------------------------------------------------------------------------------------
     def reduce(self, grads: list[Any]) -> list[Any]:
-        """Gradients of the leaves from those of the whole parameters: averaged over all ranks, a piece each. None while not synchronised."""
+        """Gradients of the leaves from those of the whole parameters: averaged over all ranks, a piece each. None
+        while not synchronised."""
         realize_pending()
         grads = [getattr(g, "_local_tensor", g) for g in grads]
         grads = [k if g is None else g if k is None else g + k for g, k in zip(grads, self.kept)]
@@ -235,43 +256,64 @@ class Unit:
         for group in _by_dtype([arrays[j] for j in chosen]):
             self._reduce_group([chosen[i] for i in group], arrays, [grads[chosen[i]] is not None for i in group], found)
         if self.flat:
-            full = [np.zeros(int(np.prod(self.layout.shape(s, self.rank))), np.float32) if f is None else f for s, f in zip(self.slots, found)]
+            full = [
+                np.zeros(int(np.prod(self.layout.shape(s, self.rank))), np.float32) if f is None else f
+                for s, f in zip(self.slots, found)
+            ]
             return [wrap(np.concatenate(full).astype(self.leaves[0].dtype.numpy))]
-        return [None if f is None or not f.size and self.scatter_all and not self._whole_piece(j) else wrap(
-            np.ascontiguousarray(f.reshape(self.layout.shape(self.slots[j], self.rank)).astype(local_of(self.leaves[j]).dtype.numpy))) for j, f in enumerate(found)]
+        return [
+            None
+            if f is None or not f.size and self.scatter_all and not self._whole_piece(j)
+            else wrap(
+                np.ascontiguousarray(
+                    f.reshape(self.layout.shape(self.slots[j], self.rank)).astype(local_of(self.leaves[j]).dtype.numpy)
+                )
+            )
+            for j, f in enumerate(found)
+        ]
 
     def _whole_piece(self, j: int) -> bool:
         return int(np.prod(self.layout.shape(self.slots[j], self.rank))) == self.slots[j].numel
 
     def _whole_gradient(self, j: int, g: Any) -> np.ndarray:
         s = self.slots[j]
-        dtype = s.dtype if s.own_dtype or self.param_dtype is None or not s.dtype.is_floating_point else self.param_dtype
+        dtype = (
+            s.dtype if s.own_dtype or self.param_dtype is None or not s.dtype.is_floating_point else self.param_dtype
+        )
         wide = dtype if self.reduce_dtype is None or s.own_dtype else self.reduce_dtype
         if g is None:
             return np.zeros(s.shape, wide.numpy)
         return np.asarray(_array(g)).astype(wide.numpy, copy=False)
 
-    def _reduce_group(self, chosen: list[int], arrays: dict[int, np.ndarray], used: list[bool], found: list[Any]) -> None:
+    def _reduce_group(
+        self, chosen: list[int], arrays: dict[int, np.ndarray], used: list[bool], found: list[Any]
+    ) -> None:
         """One message for parameters of one dtype: first who has used which of them, then their gradients."""
         flags = np.array(used, arrays[chosen[0]].dtype)
         if self.hook is not None:
             self._through_hook(chosen, arrays, found)
             return
-        parts = [np.concatenate([flags, *[self.layout.piece(self.slots[j], arrays[j], r) for j in chosen]]) for r in range(self.size)]
-        total = parts[0] if self.size == 1 else _reduced(exchange.exchange_arrays(parts, self.shard_group), ReduceOp.SUM)
+        parts = [
+            np.concatenate([flags, *[self.layout.piece(self.slots[j], arrays[j], r) for j in chosen]])
+            for r in range(self.size)
+        ]
+        total = (
+            parts[0] if self.size == 1 else _reduced(exchange.exchange_arrays(parts, self.shard_group), ReduceOp.SUM)
+        )
         if self.copies > 1:
             total = _reduced(exchange.gather_arrays(total, self.replicate_group), ReduceOp.SUM)
         at = len(chosen)
         for k, j in enumerate(chosen):
             n = int(np.prod(self.layout.shape(self.slots[j], self.rank), dtype=np.int64))
             if self.scatter_all or total[k] > 0:
-                found[j] = total[at:at + n] / np.asarray(self.divide, total.dtype)
+                found[j] = total[at : at + n] / np.asarray(self.divide, total.dtype)
             at += n
 
     def _through_hook(self, chosen: list[int], arrays: dict[int, np.ndarray], found: list[Any]) -> None:
         """A communication hook in the place of the reduction: hook(state, whole[, output piece])."""
         import rushlight as rl
         from rushlight.distributed.tensor.layout import chunk
+
         about, hook = self.hook
         flat = np.concatenate([arrays[j].reshape(-1) for j in chosen])
         if self.size == 1:
@@ -283,7 +325,7 @@ class Unit:
             out = rl.zeros(n, dtype=wrap(flat[:1].copy()).dtype)
             hook(about, wrap(np.concatenate([flat, np.zeros(n * self.size - flat.size, flat.dtype)])), out)
             low, high = chunk(flat.size, self.size, self.rank)
-            result = _array(out)[:high - low]
+            result = _array(out)[: high - low]
         at = 0
         for j in chosen:
             s = self.slots[j]
@@ -310,6 +352,7 @@ def watch(out: Any, use: Use) -> None:
 def tensors_in(value: Any) -> list[Any]:
     """The tensors in nested lists, tuples, dictionaries and dataclasses."""
     import dataclasses
+
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, (list, tuple)):
@@ -324,7 +367,7 @@ def tensors_in(value: Any) -> list[Any]:
 def cast_floats(value: Any, dtype: Any) -> Any:
     """Floating-point tensors in nested lists, tuples and dictionaries in another dtype."""
     if isinstance(value, Tensor):
-        return value.to(dtype) if value.dtype.is_floating_point and value.dtype is not dtype else value  # type: ignore[attr-defined]
+        return value.to(dtype) if value.dtype.is_floating_point and value.dtype is not dtype else value
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(cast_floats(v, dtype) for v in value))
     if type(value) in (list, tuple):

@@ -20,7 +20,9 @@ class _Policy(ABC):
     """A policy of its own class: which modules to wrap, with which options."""
 
     @abstractmethod
-    def _run_policy(self, root_module: Any, ignored_modules: set[Any], root_kwargs: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    def _run_policy(
+        self, root_module: Any, ignored_modules: set[Any], root_kwargs: dict[str, Any]
+    ) -> dict[Any, dict[str, Any]]:
         """The modules to wrap, and the options of each."""
 
 
@@ -30,8 +32,14 @@ class ModuleWrapPolicy(_Policy):
     def __init__(self, module_classes: Iterable[type]):
         self._module_classes = set(module_classes)
 
-    def _run_policy(self, root_module: Any, ignored_modules: set[Any], root_kwargs: dict[str, Any]) -> dict[Any, dict[str, Any]]:
-        return {m: copy.copy(root_kwargs) for m in root_module.modules() if m not in ignored_modules and isinstance(m, tuple(self._module_classes))}
+    def _run_policy(
+        self, root_module: Any, ignored_modules: set[Any], root_kwargs: dict[str, Any]
+    ) -> dict[Any, dict[str, Any]]:
+        return {
+            m: copy.copy(root_kwargs)
+            for m in root_module.modules()
+            if m not in ignored_modules and isinstance(m, tuple(self._module_classes))
+        }
 
     def __call__(self, module: Any, recurse: bool, *args: Any, **kwargs: Any) -> bool:
         return _module_wrap_policy(module, recurse, nonwrapped_numel=-1, module_classes=self._module_classes)
@@ -46,12 +54,17 @@ class CustomPolicy(_Policy):
     def __init__(self, lambda_fn: Callable[[Any], bool | dict[str, Any]]):
         self._lambda_fn = lambda_fn
 
-    def _run_policy(self, root_module: Any, ignored_modules: set[Any], root_kwargs: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    def _run_policy(
+        self, root_module: Any, ignored_modules: set[Any], root_kwargs: dict[str, Any]
+    ) -> dict[Any, dict[str, Any]]:
         out = {}
         for m in root_module.modules():
             said = self._lambda_fn(m) if m not in ignored_modules else False
             if not isinstance(said, (dict, bool)):
-                raise ValueError(f"The lambda_fn passed to CustomPolicy should return False/True or a kwarg dict, but it returned {said}")
+                raise ValueError(
+                    "The lambda_fn passed to CustomPolicy should return False/True or a kwarg dict, but it returned "
+                    f"{said}"
+                )
             if said:
                 out[m] = {**root_kwargs, **(said if isinstance(said, dict) else {})}
         return out
@@ -62,12 +75,16 @@ def _module_wrap_policy(module: Any, recurse: bool, nonwrapped_numel: int, modul
     return True if recurse else isinstance(module, tuple(module_classes))
 
 
-def lambda_auto_wrap_policy(module: Any, recurse: bool, nonwrapped_numel: int, lambda_fn: Callable[[Any], bool]) -> bool:
+def lambda_auto_wrap_policy(
+    module: Any, recurse: bool, nonwrapped_numel: int, lambda_fn: Callable[[Any], bool]
+) -> bool:
     """Modules for which lambda_fn says so."""
     return True if recurse else lambda_fn(module)
 
 
-def transformer_auto_wrap_policy(module: Any, recurse: bool, nonwrapped_numel: int, transformer_layer_cls: set[type]) -> bool:
+def transformer_auto_wrap_policy(
+    module: Any, recurse: bool, nonwrapped_numel: int, transformer_layer_cls: set[type]
+) -> bool:
     """The layers of a transformer: modules of these classes. Use it with functools.partial."""
     return _module_wrap_policy(module, recurse, nonwrapped_numel, transformer_layer_cls)
 
@@ -77,11 +94,18 @@ def _or_policy(module: Any, recurse: bool, nonwrapped_numel: int, policies: Iter
     return any(policy(module=module, recurse=recurse, nonwrapped_numel=nonwrapped_numel) for policy in policies)
 
 
-def size_based_auto_wrap_policy(module: Any, recurse: bool, nonwrapped_numel: int, min_num_params: int = int(1e8),
-                                force_leaf_modules: set[type] | None = None, exclude_wrap_modules: set[type] | None = None) -> bool:
-    """Modules with at least ``min_num_params`` numbers that no inner unit has taken; never lists of modules, never parts of an attention."""
-    force_leaf = size_based_auto_wrap_policy.FORCE_LEAF_MODULES if force_leaf_modules is None else force_leaf_modules  # type: ignore[attr-defined]
-    exclude = size_based_auto_wrap_policy.EXCLUDE_WRAP_MODULES if exclude_wrap_modules is None else exclude_wrap_modules  # type: ignore[attr-defined]
+def size_based_auto_wrap_policy(
+    module: Any,
+    recurse: bool,
+    nonwrapped_numel: int,
+    min_num_params: int = int(1e8),
+    force_leaf_modules: set[type] | None = None,
+    exclude_wrap_modules: set[type] | None = None,
+) -> bool:
+    """Modules with at least ``min_num_params`` numbers that no inner unit has taken; never lists of modules, never
+    parts of an attention."""
+    force_leaf = size_based_auto_wrap_policy.FORCE_LEAF_MODULES if force_leaf_modules is None else force_leaf_modules
+    exclude = size_based_auto_wrap_policy.EXCLUDE_WRAP_MODULES if exclude_wrap_modules is None else exclude_wrap_modules
     large = nonwrapped_numel >= min_num_params
     return large and not isinstance(module, tuple(force_leaf if recurse else exclude))
 
@@ -91,7 +115,14 @@ size_based_auto_wrap_policy.FORCE_LEAF_MODULES = {nn.MultiheadAttention}  # type
 
 
 # --- wrapping by policy -------------------------------------------------------------------------------------------
-def wrap_by_policy(root: Any, policy: Any, wrapper: Callable[..., Any], ignored_modules: set[Any], ignored_params: set[Any], options: dict[str, Any]) -> None:
+def wrap_by_policy(
+    root: Any,
+    policy: Any,
+    wrapper: Callable[..., Any],
+    ignored_modules: set[Any],
+    ignored_params: set[Any],
+    options: dict[str, Any],
+) -> None:
     """Wrap submodules of root, not root itself, innermost first."""
     if isinstance(policy, _Policy):
         chosen = policy._run_policy(root, ignored_modules, options)
@@ -104,8 +135,15 @@ def wrap_by_policy(root: Any, policy: Any, wrapper: Callable[..., Any], ignored_
     _recursive_wrap(root, policy, wrapper, ignored_modules, ignored_params, only_wrap_children=True, **options)
 
 
-def _recursive_wrap(module: Any, auto_wrap_policy: Callable[..., bool], wrapper_cls: Callable[..., Any], ignored_modules: set[Any], ignored_params: set[Any],
-                    only_wrap_children: bool = False, **kwargs: Any) -> tuple[Any, int]:
+def _recursive_wrap(
+    module: Any,
+    auto_wrap_policy: Callable[..., bool],
+    wrapper_cls: Callable[..., Any],
+    ignored_modules: set[Any],
+    ignored_params: set[Any],
+    only_wrap_children: bool = False,
+    **kwargs: Any,
+) -> tuple[Any, int]:
     """(the module, wrapped where the policy says so; how many numbers are in units now)."""
     numel = sum(p.numel() for p in module.parameters() if p not in ignored_params)
     if not auto_wrap_policy(module=module, recurse=True, nonwrapped_numel=numel):
@@ -136,8 +174,14 @@ class _ConfigAutoWrap:
 def enable_wrap(*, wrapper_cls: Any, **wrapper_kwargs: Any) -> Iterator[None]:
     """In the block, `wrap(module)` wraps with this class and these options."""
     if _ConfigAutoWrap.in_autowrap_context:
-        raise NotImplementedError("You are already within an autowrap context and we currently do not supported nested autowrap.")
-    _ConfigAutoWrap.in_autowrap_context, _ConfigAutoWrap.wrapper_cls, _ConfigAutoWrap.kwargs = True, wrapper_cls, wrapper_kwargs
+        raise NotImplementedError(
+            "You are already within an autowrap context and we currently do not supported nested autowrap."
+        )
+    _ConfigAutoWrap.in_autowrap_context, _ConfigAutoWrap.wrapper_cls, _ConfigAutoWrap.kwargs = (
+        True,
+        wrapper_cls,
+        wrapper_kwargs,
+    )
     try:
         yield
     finally:

@@ -1,4 +1,5 @@
-"""Collectives that autograd goes through (torch.distributed.nn.functional): the loss is the sum of all ranks' losses."""
+"""Collectives that autograd goes through (torch.distributed.nn.functional): the loss is the sum of all ranks'
+losses."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ NAMES = {ReduceOp.SUM: "sum", ReduceOp.AVG: "avg"}
 
 def _op(op: Any) -> str:
     if op not in NAMES:
-        raise NotImplementedError(f"the gradient of a reduction by {op} is not defined here: use ReduceOp.SUM or ReduceOp.AVG")
+        raise NotImplementedError(
+            f"the gradient of a reduction by {op} is not defined here: use ReduceOp.SUM or ReduceOp.AVG"
+        )
     return NAMES[op]
 
 
@@ -118,6 +121,7 @@ def reduce(tensor: Any, dst: int, op: ReduceOp = ReduceOp.SUM, group: Any = None
 def gather(tensor: Any, dst: int = 0, group: Any = None) -> Any:
     """All ranks' tensors on rank dst, zeros on the others."""
     import rushlight as rl
+
     g = member(group)
     root = get_group_rank(g, dst)
     empty = rl.zeros_like(tensor)
@@ -136,9 +140,15 @@ def all_to_all(output_tensor_list: list[Any], input_tensor_list: list[Any], grou
     return tuple(_Exchange.apply(member(group), *input_tensor_list))
 
 
-def all_to_all_single(output: Any, input: Any, output_split_sizes: list[int] | None = None, input_split_sizes: list[int] | None = None,  # noqa: A002
-                      group: Any = None) -> Any:
+def all_to_all_single(
+    output: Any,
+    input: Any,
+    output_split_sizes: list[int] | None = None,
+    input_split_sizes: list[int] | None = None,  # noqa: A002
+    group: Any = None,
+) -> Any:
     """`all_to_all` of the parts of one tensor along its first dimension; use the result."""
     import rushlight as rl
+
     g = member(group)
     return rl.cat(list(_Exchange.apply(g, *input.split(input_split_sizes or input.shape[0] // g.size()))))

@@ -18,6 +18,7 @@ class _Local:
 
     def step(self, context_id: int) -> None:
         from rushlight.distributed import autograd
+
         grads = {id(p): g for p, g in autograd.get_gradients(context_id).items()}
         with _Local.lock:
             for p in self.params:
@@ -36,21 +37,26 @@ def _step(local: Any, context_id: int) -> None:
 
 
 class DistributedOptimizer:
-    """``optimizer_class`` for parameters that RRefs refer to: each owner has an optimizer for its own, and takes a step on the gradients
+    """``optimizer_class`` for parameters that RRefs refer to: each owner has an optimizer for its own, and takes a
+    step on the gradients
     that `distributed.autograd.backward` left in a context."""
 
     def __init__(self, optimizer_class: Any, params_rref: list[Any], *args: Any, **kwargs: Any):
         from rushlight.distributed import rpc
+
         by_owner: dict[Any, list[Any]] = defaultdict(list)
         for r in params_rref:
             by_owner[r.owner()].append(r)
-        self.remote_optimizers = [rpc.remote(owner, _make, (optimizer_class, params, args, kwargs)) for owner, params in by_owner.items()]
+        self.remote_optimizers = [
+            rpc.remote(owner, _make, (optimizer_class, params, args, kwargs)) for owner, params in by_owner.items()
+        ]
         for o in self.remote_optimizers:  # an optimizer that cannot be made is an error now
             rpc.rpc_sync(o.owner(), _exists, (o,))
 
     def step(self, context_id: int) -> None:
         """One step everywhere."""
         from rushlight.distributed import rpc
+
         for f in [rpc.rpc_async(o.owner(), _step, (o, context_id)) for o in self.remote_optimizers]:
             f.wait()
 

@@ -14,15 +14,26 @@ from rushlight.optim.optimizer import Optimizer
 class ZeroRedundancyOptimizer(Optimizer):
     """``optimizer_class(**defaults)``, shared out: whole parameters go to ranks so that each has about as many numbers.
 
-    For models that every rank has whole, with equal gradients (DistributedDataParallel). After a step each rank sends its parameters to
-    the others. ``parameters_as_bucket_view`` changes nothing; ``overlap_with_ddp`` is an error. Call `consolidate_state_dict` on all ranks
+    For models that every rank has whole, with equal gradients (DistributedDataParallel). After a step each rank sends
+    its parameters to
+    the others. ``parameters_as_bucket_view`` changes nothing; ``overlap_with_ddp`` is an error. Call
+    `consolidate_state_dict` on all ranks
     before `state_dict` on one.
     """
 
-    def __init__(self, params: Any, optimizer_class: Any, process_group: Any = None, parameters_as_bucket_view: bool = False, overlap_with_ddp: bool = False,
-                 **defaults: Any):
+    def __init__(
+        self,
+        params: Any,
+        optimizer_class: Any,
+        process_group: Any = None,
+        parameters_as_bucket_view: bool = False,
+        overlap_with_ddp: bool = False,
+        **defaults: Any,
+    ):
         if overlap_with_ddp:
-            raise NotImplementedError("ZeroRedundancyOptimizer(overlap_with_ddp=True) is not there: gradients are averaged when backward ends")
+            raise NotImplementedError(
+                "ZeroRedundancyOptimizer(overlap_with_ddp=True) is not there: gradients are averaged when backward ends"
+            )
         self.process_group = member(process_group)
         self._kind, self._given = optimizer_class, defaults
         self.optim: Any = None
@@ -38,7 +49,13 @@ class ZeroRedundancyOptimizer(Optimizer):
             rank = min(range(n), key=load.__getitem__)
             load[rank] += p.numel()
             self._owner[id(p)] = rank
-        mine = [{**{k: v for k, v in g.items() if k != "params"}, "params": [p for p in g["params"] if self._owner[id(p)] == me]} for g in self.param_groups]
+        mine = [
+            {
+                **{k: v for k, v in g.items() if k != "params"},
+                "params": [p for p in g["params"] if self._owner[id(p)] == me],
+            }
+            for g in self.param_groups
+        ]
         self._mine = [k for k, g in enumerate(mine) if g["params"]]
         self.optim = self._kind([mine[k] for k in self._mine], **self._given) if self._mine else None
         for k, g in zip(self._mine, self.optim.param_groups if self.optim is not None else ()):
@@ -81,14 +98,18 @@ class ZeroRedundancyOptimizer(Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """The whole state, in PyTorch's layout. RuntimeError before `consolidate_state_dict` on this rank."""
         if self._whole is None:
-            raise RuntimeError("Optimizer state has not been consolidated on this rank. Please call `consolidate_state_dict(to=rank)` on all ranks beforehand "
-                               "if you meant to save the global state.")
+            raise RuntimeError(
+                "Optimizer state has not been consolidated on this rank. Please call "
+                "`consolidate_state_dict(to=rank)` on all ranks beforehand "
+                "if you meant to save the global state."
+            )
         out = super().state_dict()
         return {"state": {k: v for part in self._whole for k, v in part.items()}, "param_groups": out["param_groups"]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take this rank's part of a whole state."""
         from rushlight.optim.optimizer import _adopted
+
         for g, saved in zip(self.param_groups, state_dict["param_groups"]):
             g.update({k: v for k, v in saved.items() if k != "params"})
         params = [p for g in self.param_groups for p in g["params"]]

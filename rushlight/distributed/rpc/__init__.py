@@ -1,6 +1,7 @@
 """Functions that run in other processes (torch.distributed.rpc), over TCP.
 
-Calls and results are pickles: only for processes that one user has started, on machines that trust each other, as with PyTorch.
+Calls and results are pickles: only for processes that one user has started, on machines that trust each other, as with
+PyTorch.
 """
 
 from __future__ import annotations
@@ -25,11 +26,17 @@ def is_available() -> bool:
     return True
 
 
-def init_rpc(name: str, backend: BackendType | None = None, rank: int = -1, world_size: int | None = None,
-             rpc_backend_options: RpcBackendOptions | None = None) -> None:
+def init_rpc(
+    name: str,
+    backend: BackendType | None = None,
+    rank: int = -1,
+    world_size: int | None = None,
+    rpc_backend_options: RpcBackendOptions | None = None,
+) -> None:
     """Join the other processes under a name; returns when all ``world_size`` of them have.
 
-    They find each other by the options' ``init_method`` ("env://" by default, or the default process group's store). RuntimeError for a
+    They find each other by the options' ``init_method`` ("env://" by default, or the default process group's store).
+    RuntimeError for a
     name that repeats or a second call, ValueError without rank or world_size.
     """
     if agents._agent:
@@ -38,7 +45,9 @@ def init_rpc(name: str, backend: BackendType | None = None, rank: int = -1, worl
         raise TypeError("Argument backend must be a member of BackendType")
     options = rpc_backend_options or TensorPipeRpcBackendOptions()
     if not isinstance(options, RpcBackendOptions):
-        raise TypeError(f"Argument rpc_backend_options must be an instance of RpcBackendOptions, got {type(options).__name__}")
+        raise TypeError(
+            f"Argument rpc_backend_options must be an instance of RpcBackendOptions, got {type(options).__name__}"
+        )
     if not isinstance(options, TensorPipeRpcBackendOptions):
         options = TensorPipeRpcBackendOptions(rpc_timeout=options.rpc_timeout, init_method=options.init_method)
     if world_size is None and options.init_method != "env://":
@@ -47,17 +56,21 @@ def init_rpc(name: str, backend: BackendType | None = None, rank: int = -1, worl
     if store is not None and options.init_method == "env://" and state.mesh is not None:
         rank, world_size = state.mesh.rank if rank < 0 else rank, world_size or state.mesh.size
     else:
-        store, rank, world_size = _rendezvous(options.init_method, rank, -1 if world_size is None else world_size, 300.0)
+        store, rank, world_size = _rendezvous(
+            options.init_method, rank, -1 if world_size is None else world_size, 300.0
+        )
         _stores.append(store)
     me = agents.Agent(name, rank, world_size, PrefixStore("rpc", store), options)
     me.handlers.update(HANDLERS)
     from rushlight.distributed.autograd import HANDLERS as GRADIENTS
+
     me.handlers.update(GRADIENTS)
     agents.start(me)
 
 
 def shutdown(graceful: bool = True, timeout: float = 0) -> None:
-    """Leave; gracefully: when all processes have called it and no call is under way. RuntimeError where one has ended without."""
+    """Leave; gracefully: when all processes have called it and no call is under way. RuntimeError where one has ended
+    without."""
     try:
         agents.current().shutdown(graceful, timeout)
     finally:
@@ -79,35 +92,49 @@ def _check(func: Any) -> None:
         raise TypeError(f"function should be callable, got {type(func).__name__}")
 
 
-def rpc_async(to: Any, func: Callable[..., Any], args: Any = None, kwargs: Any = None, timeout: float = UNSET_RPC_TIMEOUT) -> Future:
-    """A future of func(*args, **kwargs) in another process (a name, number or WorkerInfo). ``timeout`` in seconds (0: none).
+def rpc_async(
+    to: Any, func: Callable[..., Any], args: Any = None, kwargs: Any = None, timeout: float = UNSET_RPC_TIMEOUT
+) -> Future:
+    """A future of func(*args, **kwargs) in another process (a name, number or WorkerInfo). ``timeout`` in seconds (0:
+    none).
 
-    What the function raises is raised by the future's wait(), with its traceback as text; RuntimeError after the timeout, or where the
+    What the function raises is raised by the future's wait(), with its traceback as text; RuntimeError after the
+    timeout, or where the
     worker has ended. Within `distributed.autograd.context`, gradients go through the call.
     """
     _check(func)
     me = agents.current()
     from rushlight.distributed import autograd
+
     if autograd.recording():
         return autograd.call(me.worker(to), func, args, kwargs, timeout)
     return me.request(me.worker(to).id, "call", pickles.dump(pickles.Call(func, args, kwargs)), timeout)
 
 
-def rpc_sync(to: Any, func: Callable[..., Any], args: Any = None, kwargs: Any = None, timeout: float = UNSET_RPC_TIMEOUT) -> Any:
+def rpc_sync(
+    to: Any, func: Callable[..., Any], args: Any = None, kwargs: Any = None, timeout: float = UNSET_RPC_TIMEOUT
+) -> Any:
     """The result of func(*args, **kwargs) in another process: `rpc_async`, and wait."""
     return rpc_async(to, func, args, kwargs, timeout).wait()
 
 
-def remote(to: Any, func: Callable[..., Any], args: Any = None, kwargs: Any = None, timeout: float = UNSET_RPC_TIMEOUT) -> RRef:
+def remote(
+    to: Any, func: Callable[..., Any], args: Any = None, kwargs: Any = None, timeout: float = UNSET_RPC_TIMEOUT
+) -> RRef:
     """A reference to the result of func(*args, **kwargs), which stays in the process that computes it."""
     _check(func)
     me = agents.current()
     owner = me.worker(to)
     from rushlight.distributed import autograd
+
     if autograd.recording() and any(t.requires_grad for t in autograd.tensors_in((args, kwargs))):
-        raise NotImplementedError("rpc.remote does not carry gradients of its arguments: within distributed.autograd.context use rpc_sync or rpc_async for them")
+        raise NotImplementedError(
+            "rpc.remote does not carry gradients of its arguments: within distributed.autograd.context use rpc_sync "
+            "or rpc_async for them"
+        )
     key, user = _new_key(), _new_key()
     from rushlight.distributed.rpc.rref import _use
+
     if owner.id == me.info.id:
         _use(key, user)
     else:
@@ -116,5 +143,18 @@ def remote(to: Any, func: Callable[..., Any], args: Any = None, kwargs: Any = No
     return RRef._of(key, owner, user)
 
 
-__all__ = ["BackendType", "RRef", "RpcBackendOptions", "TensorPipeRpcBackendOptions", "WorkerInfo", "functions", "get_worker_info", "init_rpc", "is_available", "remote",
-           "rpc_async", "rpc_sync", "shutdown"]
+__all__ = [
+    "BackendType",
+    "RRef",
+    "RpcBackendOptions",
+    "TensorPipeRpcBackendOptions",
+    "WorkerInfo",
+    "functions",
+    "get_worker_info",
+    "init_rpc",
+    "is_available",
+    "remote",
+    "rpc_async",
+    "rpc_sync",
+    "shutdown",
+]

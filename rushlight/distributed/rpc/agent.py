@@ -1,8 +1,11 @@
 """The agent of a process: sends calls, runs those of others, hands back results.
 
-A message is a pickle, and unpickling runs code: whoever can write to the agent's port can run anything, as with PyTorch. So it is only
-for processes that one user has started, on machines that trust each other. The port is bound to the address under which the others reach
-this machine (127.0.0.1 on one machine), and messages without the group's secret, which travels through the store, are dropped unread.
+A message is a pickle, and unpickling runs code: whoever can write to the agent's port can run anything, as with
+PyTorch. So it is only
+for processes that one user has started, on machines that trust each other. The port is bound to the address under
+which the others reach
+this machine (127.0.0.1 on one machine), and messages without the group's secret, which travels through the store, are
+dropped unread.
 """
 
 from __future__ import annotations
@@ -76,7 +79,9 @@ class Agent:
         for r in range(self.size):
             n = store.get(f"name/{r}").decode()
             if n in found:
-                raise RuntimeError(f"RPC worker name {n} is not unique. Workers {found[n].id} and {r} share the same name.")
+                raise RuntimeError(
+                    f"RPC worker name {n} is not unique. Workers {found[n].id} and {r} share the same name."
+                )
             found[n] = WorkerInfo(n, r)
         return found
 
@@ -134,7 +139,9 @@ class Agent:
                 self.news.notify_all()
             return
         if not self.closed:
-            self.pool.submit(self._answered if kind in ("reply", "error") else self._serve, source, kind, number, bytes(payload))
+            self.pool.submit(
+                self._answered if kind in ("reply", "error") else self._serve, source, kind, number, bytes(payload)
+            )
 
     def _answered(self, source: int, kind: str, number: int, body: bytes) -> None:
         with self.lock:
@@ -167,11 +174,13 @@ class Agent:
     def _finish(self, source: int, number: int, value: Any) -> None:
         """Send a result; that of an Answer when it is there."""
         if isinstance(value, pickles.Answer):
+
             def done(f: Future) -> None:
                 try:
                     self._finish(source, number, f.value())
                 except Exception as e:  # noqa: BLE001
                     self._error(source, number, e)
+
             value.future.add_done_callback(done)
             return
         self._reply(source, "reply", number, pickles.dump(value))
@@ -204,7 +213,11 @@ class Agent:
             with self.lock:
                 late = [(n, limit) for n, (_, _, end, limit) in self.waiting.items() if end < now]
             for n, limit in late:
-                self._fail(n, f"RPCErr:1:RPC ran for more than set timeout ({limit * 1000:.0f} ms) and will now be marked with an error")
+                self._fail(
+                    n,
+                    f"RPCErr:1:RPC ran for more than set timeout ({limit * 1000:.0f} ms) and will now be marked with "
+                    "an error",
+                )
 
     def _flush(self) -> None:
         while self.later:
@@ -216,7 +229,8 @@ class Agent:
 
     # --- the end --------------------------------------------------------------------------------------------------
     def shutdown(self, graceful: bool, timeout: float) -> None:
-        """Say goodbye; gracefully: when nothing is under way here, and all others have said so. RuntimeError where one ended without."""
+        """Say goodbye; gracefully: when nothing is under way here, and all others have said so. RuntimeError where one
+        ended without."""
         end = time.monotonic() + timeout if timeout else float("inf")
         if graceful:
             self._until(lambda: not self.waiting and not self.running, end, "calls of this worker are under way")

@@ -37,12 +37,22 @@ class RpcBackendOptions:
 
 
 class TensorPipeRpcBackendOptions(RpcBackendOptions):
-    """Also ``num_worker_threads``, which run the calls of others. ValueError for device maps that name GPUs: there are none."""
+    """Also ``num_worker_threads``, which run the calls of others. ValueError for device maps that name GPUs: there are
+    none."""
 
-    def __init__(self, *, num_worker_threads: int = DEFAULT_THREADS, rpc_timeout: float = DEFAULT_TIMEOUT, init_method: str = "env://",
-                 device_maps: dict[str, dict[Any, Any]] | None = None, devices: list[Any] | None = None, _transports: Any = None, _channels: Any = None):
+    def __init__(
+        self,
+        *,
+        num_worker_threads: int = DEFAULT_THREADS,
+        rpc_timeout: float = DEFAULT_TIMEOUT,
+        init_method: str = "env://",
+        device_maps: dict[str, dict[Any, Any]] | None = None,
+        devices: list[Any] | None = None,
+        _transports: Any = None,
+        _channels: Any = None,
+    ):
         super().__init__(rpc_timeout, init_method)
-        self.num_worker_threads, self.device_maps, self.devices = num_worker_threads, {}, list(devices or ())  # type: ignore[var-annotated]
+        self.num_worker_threads, self.device_maps, self.devices = num_worker_threads, {}, list(devices or ())
         _only_cpu(self.devices)
         for to, pairs in (device_maps or {}).items():
             self.set_device_map(to, pairs)
@@ -61,4 +71,6 @@ class TensorPipeRpcBackendOptions(RpcBackendOptions):
 def _only_cpu(devices: list[Any]) -> None:
     for d in devices:
         if str(d) != "cpu":
-            raise ValueError(f"`set_devices` expect a list of devices that are here, got {d!r}: tensors travel from CPU to CPU")
+            raise ValueError(
+                f"`set_devices` expect a list of devices that are here, got {d!r}: tensors travel from CPU to CPU"
+            )

@@ -1,4 +1,5 @@
-"""Calls and results as bytes: pickles, in which tensors are rushlight's own and public functions of torch go by their names."""
+"""Calls and results as bytes: pickles, in which tensors are rushlight's own and public functions of torch go by their
+names."""
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ class Call:
 
     def __call__(self) -> Any:
         from rushlight.tensor.core import realize_pending
+
         out = self.func(*self.args, **self.kwargs)
         realize_pending()  # another thread will read it
         return Answer(out) if getattr(self.func, "_wants_future", False) else out
@@ -44,17 +46,20 @@ class _Pickler(pickle.Pickler):
 def _public(f: Any) -> tuple[str, str] | None:
     """Where a dispatching function of torch is found."""
     from rushlight.tensor.protocol import NAMESPACES
+
     for space in NAMESPACES:
         name = f.__name__
         if getattr(importlib.import_module(space), name, None) is f:
             return space, name
     from rushlight.tensor.core import Tensor
+
     return ("rushlight.Tensor", f.__name__) if getattr(Tensor, f.__name__, None) is f else None
 
 
 def _named(space: str, name: str) -> Any:
     if space == "rushlight.Tensor":
         from rushlight.tensor.core import Tensor
+
         return getattr(Tensor, name)
     return getattr(importlib.import_module(space), name)
 

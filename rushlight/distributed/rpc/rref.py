@@ -42,7 +42,8 @@ def _drop(key: str, user: str) -> None:
 class RRef:
     """A reference to a value of this process, or of another (made by `remote`, or received).
 
-    It can be sent to other processes. ``to_here()`` copies the value here; ``rpc_sync()``, ``rpc_async()`` and ``remote()`` give
+    It can be sent to other processes. ``to_here()`` copies the value here; ``rpc_sync()``, ``rpc_async()`` and
+    ``remote()`` give
     stand-ins whose methods run where the value is.
     """
 
@@ -95,14 +96,18 @@ class RRef:
     def local_value(self) -> Any:
         """The value itself, in its owner; RuntimeError elsewhere."""
         if not self.is_owner():
-            raise RuntimeError(f"For {self!r}, can't call localValue() on user {agents.current().info}. Call it on owner {self._owner}")
+            raise RuntimeError(
+                f"For {self!r}, can't call localValue() on user {agents.current().info}. Call it on owner {self._owner}"
+            )
         return _owned[self._key].future.wait()
 
     def to_here(self, timeout: float = -1.0) -> Any:
-        """A copy of the value here (the value itself in its owner), waiting until it is there; what its making raised is raised."""
+        """A copy of the value here (the value itself in its owner), waiting until it is there; what its making raised
+        is raised."""
         if self.is_owner():
             return self.local_value()
         from rushlight.distributed import autograd
+
         if autograd.recording():  # gradients go to the owner
             return autograd.call(self._owner, _method_free, (self,), {}, timeout).wait()
         return agents.current().request(self._owner.id, "rref fetch", pickles.dump(self._key), timeout).wait()
@@ -129,7 +134,10 @@ class _Proxy:
 
     def __getattr__(self, name: str) -> Any:
         from rushlight.distributed import rpc
-        return lambda *args, **kwargs: getattr(rpc, self._how)(self._rref.owner(), _method, (self._rref, name, *args), kwargs, timeout=self._timeout)
+
+        return lambda *args, **kwargs: getattr(rpc, self._how)(
+            self._rref.owner(), _method, (self._rref, name, *args), kwargs, timeout=self._timeout
+        )
 
 
 def _method(rref: RRef, name: str, *args: Any, **kwargs: Any) -> Any:
@@ -158,6 +166,7 @@ def _make(source: int, body: bytes) -> None:
         out = pickles.load(call)()
     except Exception as e:  # noqa: BLE001
         import traceback
+
         text = f"On {agents.current().info}:\n{e!r}\n{''.join(traceback.format_exception(e))}"
         future.set_exception(pickles.rebuilt(*pickles.described(e, text)))
         return
@@ -179,4 +188,9 @@ def forget() -> None:
     _owned.clear()
 
 
-HANDLERS = {"remote": _make, "rref fetch": _fetch, "rref use": lambda source, body: _use(*pickles.load(body)), "rref drop": lambda source, body: _drop(*pickles.load(body))}
+HANDLERS = {
+    "remote": _make,
+    "rref fetch": _fetch,
+    "rref use": lambda source, body: _use(*pickles.load(body)),
+    "rref drop": lambda source, body: _drop(*pickles.load(body)),
+}

@@ -9,23 +9,50 @@ from typing import Any
 from rushlight.distributed import exchange
 from rushlight.distributed.device_mesh import DeviceMesh, current_mesh
 from rushlight.distributed.tensor.layout import local_box, whole_shape
-from rushlight.distributed.tensor.move import LINEAR, SumGradient, pieces, redistribute
+from rushlight.distributed.tensor.move import LINEAR, SumGradient, redistribute
 from rushlight.distributed.tensor.placement import Partial, Placement, Replicate, Shard, normal
 from rushlight.tensor import protocol
 from rushlight.tensor.core import Tensor
 
-UNREACHABLE = ("an operation was about to work on a DTensor's piece as if it were the whole tensor. Either it has no rule for DTensors: then call it on "
-               "x.full_tensor() (the whole) or x.to_local() (this rank's piece); or a function of torch was imported by its own name (from torch.nn.functional import …) "
-               "before the first import of torch.distributed.tensor: then import that first, or call it as F.…. torch.distributed.checkpoint saves DTensors")
-AS_LOCAL = ("dtype", "device", "layout", "itemsize", "is_cuda", "is_cpu", "is_mps", "is_xla", "is_xpu", "is_meta", "is_sparse", "is_sparse_csr", "is_quantized",
-            "is_nested", "is_mkldnn", "is_leaf", "grad_fn", "names", "_version")
+UNREACHABLE = (
+    "an operation was about to work on a DTensor's piece as if it were the whole tensor. Either it has no rule for "
+    "DTensors: then call it on "
+    "x.full_tensor() (the whole) or x.to_local() (this rank's piece); or a function of torch was imported by its own "
+    "name (from torch.nn.functional import …) "
+    "before the first import of torch.distributed.tensor: then import that first, or call it as F.…. "
+    "torch.distributed.checkpoint saves DTensors"
+)
+AS_LOCAL = (
+    "dtype",
+    "device",
+    "layout",
+    "itemsize",
+    "is_cuda",
+    "is_cpu",
+    "is_mps",
+    "is_xla",
+    "is_xpu",
+    "is_meta",
+    "is_sparse",
+    "is_sparse_csr",
+    "is_quantized",
+    "is_nested",
+    "is_mkldnn",
+    "is_leaf",
+    "grad_fn",
+    "names",
+    "_version",
+)
 
 
 class DTensor(Tensor):
-    """This process's piece of a tensor, with the mesh and placements that say which piece it is; its operations are those of the whole tensor.
+    """This process's piece of a tensor, with the mesh and placements that say which piece it is; its operations are
+    those of the whole tensor.
 
-    Made by `distribute_tensor`, `DTensor.from_local` and the functions of this package. Autograd runs on the pieces: the gradient of a
-    piece is placed as the piece (of a Partial term: as Replicate), so ``grad`` of a DTensor is a DTensor placed like it.
+    Made by `distribute_tensor`, `DTensor.from_local` and the functions of this package. Autograd runs on the pieces:
+    the gradient of a
+    piece is placed as the piece (of a Partial term: as Replicate), so ``grad`` of a DTensor is a DTensor placed like
+    it.
     """
 
     _local_tensor: Any
@@ -33,9 +60,14 @@ class DTensor(Tensor):
     _placements: tuple[Placement, ...]
     _shape: Any
 
-    def __new__(cls, local_tensor: Any, device_mesh: Any = None, placements: Any = None, *, shape: Any = None, **unknown: Any) -> Any:
+    def __new__(
+        cls, local_tensor: Any, device_mesh: Any = None, placements: Any = None, *, shape: Any = None, **unknown: Any
+    ) -> Any:
         if not isinstance(local_tensor, Tensor) or unknown or device_mesh is None:
-            raise TypeError("DTensor is not made directly: use DTensor.from_local(local_tensor, device_mesh, placements) or distribute_tensor")
+            raise TypeError(
+                "DTensor is not made directly: use DTensor.from_local(local_tensor, device_mesh, placements) or "
+                "distribute_tensor"
+            )
         return make(local_tensor, device_mesh, tuple(placements), tuple(shape))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -85,7 +117,9 @@ class DTensor(Tensor):
             return None
         known = self.__dict__.get("_grad_view")
         if known is None or known._local_tensor is not g:
-            known = self.__dict__["_grad_view"] = make(g, self._mesh, gradient_placements(self._placements), self._shape)
+            known = self.__dict__["_grad_view"] = make(
+                g, self._mesh, gradient_placements(self._placements), self._shape
+            )
         return known
 
     @grad.setter
@@ -95,10 +129,17 @@ class DTensor(Tensor):
             self.__dict__.pop("_grad_view", None)
             return
         if not isinstance(value, DTensor):
-            raise TypeError("assigned grad has type torch.Tensor, but the tensor is a DTensor: assign a DTensor, as distribute_tensor makes it")
+            raise TypeError(
+                "assigned grad has type torch.Tensor, but the tensor is a DTensor: assign a DTensor, as "
+                "distribute_tensor makes it"
+            )
         if value.shape != self.shape:
-            raise RuntimeError(f"assigned grad has data of a different size: {tuple(value.shape)} for a tensor of {tuple(self.shape)}")
-        self._local_tensor.grad = value.redistribute(self._mesh, gradient_placements(self._placements))._local_tensor.detach()
+            raise RuntimeError(
+                f"assigned grad has data of a different size: {tuple(value.shape)} for a tensor of {tuple(self.shape)}"
+            )
+        self._local_tensor.grad = value.redistribute(
+            self._mesh, gradient_placements(self._placements)
+        )._local_tensor.detach()
 
     @property
     def data(self) -> Any:
@@ -133,19 +174,31 @@ class DTensor(Tensor):
 
     # --- from and to local tensors --------------------------------------------------------------------------------
     @staticmethod
-    def from_local(local_tensor: Any, device_mesh: DeviceMesh | None = None, placements: Sequence[Placement] | None = None, *, run_check: bool = False,
-                   shape: Any = None, stride: Any = None, grad_placements: Sequence[Placement] | None = None) -> DTensor:
-        """The DTensor whose pieces are the ranks' local tensors; no values move (``run_check`` makes replicas equal to the first rank's).
+    def from_local(
+        local_tensor: Any,
+        device_mesh: DeviceMesh | None = None,
+        placements: Sequence[Placement] | None = None,
+        *,
+        run_check: bool = False,
+        shape: Any = None,
+        stride: Any = None,
+        grad_placements: Sequence[Placement] | None = None,
+    ) -> DTensor:
+        """The DTensor whose pieces are the ranks' local tensors; no values move (``run_check`` makes replicas equal to
+        the first rank's).
 
-        Pieces of unequal size need the ``shape`` of the whole. Gradients reach local_tensor, placed as ``grad_placements`` if given.
+        Pieces of unequal size need the ``shape`` of the whole. Gradients reach local_tensor, placed as
+        ``grad_placements`` if given.
         """
         mesh = device_mesh or current_mesh()
         if not isinstance(local_tensor, Tensor) or isinstance(local_tensor, DTensor):
             raise RuntimeError(f"DTensor.from_local needs a local torch.Tensor, got {type(local_tensor).__name__}")
         chosen = normal(placements, mesh, local_tensor.ndim)  # type: ignore[attr-defined]
         if (shape is None) != (stride is None):
-            raise RuntimeError(f"Found shape:{shape}, stride:{stride}.", "Please pass both shape and stride at the same time.")
-        t: Any = local_tensor.view(local_tensor.shape) if not local_tensor.requires_grad else local_tensor  # type: ignore[attr-defined]
+            raise RuntimeError(
+                f"Found shape:{shape}, stride:{stride}.", "Please pass both shape and stride at the same time."
+            )
+        t: Any = local_tensor.view(local_tensor.shape) if not local_tensor.requires_grad else local_tensor
         whole = whole_shape(tuple(t.shape), mesh, chosen) if shape is None else tuple(shape)
         if run_check and shape is None:
             for d, p in enumerate(chosen):
@@ -155,18 +208,24 @@ class DTensor(Tensor):
                 elif isinstance(p, Shard):
                     sizes = exchange.gather_arrays(sizes_of(t), mesh.get_group(d))
                     if any((s != sizes[0]).any() for s in sizes):
-                        raise RuntimeError(f"the ranks' local tensors have different shapes {[s.tolist() for s in sizes]}: give the shape and stride of the whole")
+                        raise RuntimeError(
+                            f"the ranks' local tensors have different shapes {[s.tolist() for s in sizes]}: give the "
+                            "shape and stride of the whole"
+                        )
         if grad_placements is not None:
             t = placed_gradient(t, mesh, gradient_placements(chosen), normal(grad_placements, mesh, t.ndim))
         return make(t, mesh, chosen, whole)
 
     def to_local(self, *, grad_placements: Sequence[Placement] | None = None) -> Any:
-        """This rank's piece. Its gradient is taken as placed like the tensor, or by ``grad_placements`` (Partial: the ranks' gradients are summed)."""
+        """This rank's piece. Its gradient is taken as placed like the tensor, or by ``grad_placements`` (Partial: the
+        ranks' gradients are summed)."""
         t = self._local_tensor
         if not t.requires_grad or not grad_enabled():
             return t.detach() if t.requires_grad else t
         if grad_placements is not None:
-            return placed_gradient(t, self._mesh, normal(grad_placements, self._mesh, self.ndim), gradient_placements(self._placements))
+            return placed_gradient(
+                t, self._mesh, normal(grad_placements, self._mesh, self.ndim), gradient_placements(self._placements)
+            )
         return t.view(t.shape) if t.is_leaf else t
 
     def full_tensor(self, *, grad_placements: Sequence[Placement] | None = None) -> Any:
@@ -174,11 +233,20 @@ class DTensor(Tensor):
         whole = self.redistribute(placements=[Replicate()] * self._mesh.ndim)
         return whole.to_local(grad_placements=grad_placements)
 
-    def redistribute(self, device_mesh: DeviceMesh | None = None, placements: Sequence[Placement] | None = None, *, async_op: bool = False,
-                     forward_dtype: Any = None, backward_dtype: Any = None) -> DTensor:
-        """The same tensor with other placements; gradients go back the other way. ``async_op`` changes nothing: it is finished on return.
+    def redistribute(
+        self,
+        device_mesh: DeviceMesh | None = None,
+        placements: Sequence[Placement] | None = None,
+        *,
+        async_op: bool = False,
+        forward_dtype: Any = None,
+        backward_dtype: Any = None,
+    ) -> DTensor:
+        """The same tensor with other placements; gradients go back the other way. ``async_op`` changes nothing: it is
+        finished on return.
 
-        ``forward_dtype`` converts before values move. RuntimeError for Partial as a goal, NotImplementedError for another mesh.
+        ``forward_dtype`` converts before values move. RuntimeError for Partial as a goal, NotImplementedError for
+        another mesh.
         """
         mesh = device_mesh or self._mesh
         if placements is None:
@@ -188,9 +256,13 @@ class DTensor(Tensor):
             raise NotImplementedError("Cross device mesh comm not supported yet!")
         for old, new in zip(self._placements, goal):
             if isinstance(new, Partial) and old != new:
-                raise RuntimeError(f"Can not redistribute from {old} to {new}, redistributing to Partial is for internal use only!")
+                raise RuntimeError(
+                    f"Can not redistribute from {old} to {new}, redistributing to Partial is for internal use only!"
+                )
         if backward_dtype is not None:
-            raise NotImplementedError("DTensor.redistribute(backward_dtype=…) is not there: gradients move in the tensor's own dtype")
+            raise NotImplementedError(
+                "DTensor.redistribute(backward_dtype=…) is not there: gradients move in the tensor's own dtype"
+            )
         t = self._local_tensor if forward_dtype is None else self._local_tensor.to(forward_dtype)
         return make(redistribute(t, mesh, self._placements, goal), mesh, goal, self._shape)
 
@@ -200,8 +272,11 @@ class DTensor(Tensor):
 
     # --- what every tensor can do ---------------------------------------------------------------------------------
     @classmethod
-    def __torch_function__(cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        cls, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         from rushlight.distributed.tensor.dispatch import dispatch
+
         return dispatch(func, args, kwargs or {})
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Any:
@@ -211,6 +286,7 @@ class DTensor(Tensor):
         def local(g: Any) -> Any:
             out = hook(make(g, mesh, placed, shape))
             return out.placed(placed) if isinstance(out, DTensor) else out
+
         return self._local_tensor.register_hook(local)
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Any], Any]) -> Any:
@@ -221,6 +297,7 @@ class DTensor(Tensor):
             me = ref()
             if me is not None:
                 hook(me)
+
         return self._local_tensor.register_post_accumulate_grad_hook(local)
 
     def retain_grad(self) -> None:
@@ -233,7 +310,9 @@ class DTensor(Tensor):
         return self
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return f"DTensor(local_tensor={self._local_tensor!r}, device_mesh={self._mesh!r}, placements={self._placements!r})"
+        return (
+            f"DTensor(local_tensor={self._local_tensor!r}, device_mesh={self._mesh!r}, placements={self._placements!r})"
+        )
 
     __str__ = __repr__
 
@@ -251,19 +330,28 @@ class DTensor(Tensor):
     def __deepcopy__(self, memo: dict[int, Any]) -> DTensor:
         if id(self) not in memo:
             if not self.is_leaf:  # type: ignore[attr-defined]
-                raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.")
+                raise RuntimeError(
+                    "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
+                    "moment."
+                )
             with without_grad():
                 local = self._local_tensor.detach().clone().requires_grad_(self.requires_grad)
             memo[id(self)] = out = make(local, self._mesh, self._placements, self._shape)
-            out.__dict__.update({k: v for k, v in self.__dict__.items() if k in ("_is_param", "_is_buffer", "persistent")})
+            out.__dict__.update(
+                {k: v for k, v in self.__dict__.items() if k in ("_is_param", "_is_buffer", "persistent")}
+            )
         return memo[id(self)]  # type: ignore[no-any-return]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise RuntimeError("a DTensor is spread over several processes, so one of them cannot write it: save x.full_tensor(), "
-                           "or the whole state with torch.distributed.checkpoint.save, which writes every rank's pieces")
+        raise RuntimeError(
+            "a DTensor is spread over several processes, so one of them cannot write it: save x.full_tensor(), "
+            "or the whole state with torch.distributed.checkpoint.save, which writes every rank's pieces"
+        )
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("a DTensor is no array: its values are spread over several processes; use x.full_tensor() or x.to_local()")
+        raise RuntimeError(
+            "a DTensor is no array: its values are spread over several processes; use x.full_tensor() or x.to_local()"
+        )
 
     # --- saving by distributed.checkpoint -------------------------------------------------------------------------
     def __create_chunk_list__(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -273,7 +361,10 @@ class DTensor(Tensor):
 
 
 def _as_local(name: str) -> property:
-    return property(lambda self: getattr(self._local_tensor, name), doc=f"``{name}`` of this rank's piece, which is that of the whole.")
+    return property(
+        lambda self: getattr(self._local_tensor, name),
+        doc=f"``{name}`` of this rank's piece, which is that of the whole.",
+    )
 
 
 for _name in AS_LOCAL:
@@ -284,6 +375,7 @@ for _name in AS_LOCAL:
 def make(local: Any, mesh: DeviceMesh, placements: tuple[Placement, ...], shape: Any) -> DTensor:
     """A DTensor on a local tensor."""
     import rushlight as rl
+
     out: DTensor = object.__new__(DTensor)
     out._local_tensor, out._mesh, out._placements, out._shape = local, mesh, placements, rl.Size(shape)
     return out
@@ -304,95 +396,32 @@ def placed_gradient(t: Any, mesh: DeviceMesh, arrives: tuple[Placement, ...], wa
         if isinstance(a, Partial) and isinstance(w, Replicate) and a.reduce_op in LINEAR:
             t = SumGradient.apply(t, mesh.get_group(d))
             continue
-        raise NotImplementedError(f"a gradient placed as {a!r} cannot go on as {w!r}: grad_placements may name Partial() where the tensor is Replicate()")
+        raise NotImplementedError(
+            f"a gradient placed as {a!r} cannot go on as {w!r}: grad_placements may name Partial() where the tensor "
+            "is Replicate()"
+        )
     return t
 
 
 def without_grad() -> Any:
     """rushlight.no_grad()."""
     from rushlight.autograd.grad_mode import no_grad
+
     return no_grad()
 
 
 def grad_enabled() -> bool:
     """Whether autograd records."""
     from rushlight.tensor.state import state
+
     return state.grad
 
 
 def sizes_of(t: Any) -> Any:
     """A shape as an array."""
     import numpy as np
+
     return np.array(tuple(t.shape), np.int64)
-
-
-def distribute_tensor(tensor: Any, device_mesh: DeviceMesh | None = None, placements: Sequence[Placement] | None = None, *, src_data_rank: int | None = 0) -> DTensor:
-    """A leaf tensor, the same shape on every rank, spread over a mesh: its values are those of the member ``src_data_rank`` of each group.
-
-    With None every rank cuts its piece out of its own values and nothing moves. RuntimeError for a tensor with history, ValueError for
-    a DTensor with other placements. A Parameter becomes a Parameter.
-    """
-    from rushlight.nn.parameter import Parameter
-    mesh = device_mesh or current_mesh()
-    chosen = normal(placements, mesh, tensor.ndim)
-    if isinstance(tensor, DTensor):
-        if tensor.device_mesh != mesh:
-            raise ValueError(f"Cannot distribute a DTensor with device mesh {tensor.device_mesh} to a different device mesh {mesh}.")
-        if tensor.placements != chosen:
-            raise ValueError(f"Cannot distribute a DTensor with placements {tensor.placements} to a different placements {list(chosen)}. do you want to call `redistribute` instead?")
-        return tensor
-    if not tensor.is_leaf:
-        raise RuntimeError("`distribute_tensor` should be used to distribute leaf tensors! but found non-leaf tensor!")
-    with without_grad():
-        t = tensor.detach()
-        for d, p in enumerate(chosen):
-            t = _spread(t, mesh.get_group(d), p, src_data_rank)
-        if t._storage is tensor._storage:
-            t = t.clone()
-    out = make(t.requires_grad_(tensor.requires_grad), mesh, chosen, tuple(tensor.shape))
-    if isinstance(tensor, Parameter):
-        return Parameter(out, tensor.requires_grad)  # type: ignore[return-value]
-    return out
-
-
-def _spread(t: Any, g: Any, p: Placement, source: int | None) -> Any:
-    """One dimension of the mesh's share of distributing."""
-    if isinstance(p, Shard):
-        parts = pieces(t, g.size(), p.dim)
-        part = parts[g.rank()] if source is None or g.size() == 1 else exchange.scattered(parts, t.dtype, g, source)
-        return part.contiguous()
-    if isinstance(p, Partial):
-        whole = t if source is None else exchange.from_member(t, g, source)
-        if p.reduce_op == "sum":
-            return whole / g.size()
-        return whole
-    return t if source is None or g.size() == 1 else exchange.from_member(t, g, source)
-
-
-def distribute_module(module: Any, device_mesh: DeviceMesh | None = None, partition_fn: Callable[..., None] | None = None,
-                      input_fn: Callable[..., Any] | None = None, output_fn: Callable[..., Any] | None = None) -> Any:
-    """Make the parameters and buffers of a module DTensors: by ``partition_fn(name, submodule, mesh)`` where given, replicated otherwise.
-
-    ``input_fn(module, inputs, mesh)`` and ``output_fn(module, outputs, mesh)`` run before and after forward. RuntimeError the second time.
-    """
-    mesh = device_mesh or current_mesh()
-    if module.__dict__.get("_distribute_module_applied"):
-        raise RuntimeError("distribute_module should only be called once on a module, but it has already been called on this module!")
-    for name, sub in module.named_modules():
-        if partition_fn is not None:
-            partition_fn(name, sub, mesh)
-        for key, p in list(sub._parameters.items()):
-            if p is not None and not isinstance(p, DTensor):
-                sub.register_parameter(key, distribute_tensor(p, mesh, [Replicate()] * mesh.ndim))
-        for key, b in list(sub._buffers.items()):
-            if b is not None and not isinstance(b, DTensor):
-                sub._buffers[key] = distribute_tensor(b, mesh, [Replicate()] * mesh.ndim)
-    if input_fn is not None:
-        module.register_forward_pre_hook(lambda mod, inputs: input_fn(mod, inputs, mesh))
-    if output_fn is not None:
-        module.register_forward_hook(lambda mod, inputs, outputs: output_fn(mod, outputs, mesh))
-    module.__dict__["_distribute_module_applied"] = True
-    return module
 
 
 protocol.switch_on()

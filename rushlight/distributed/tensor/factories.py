@@ -1,4 +1,5 @@
-"""New DTensors: each rank makes its piece only, except of random numbers, which are those of the whole in one process."""
+"""New DTensors: each rank makes its piece only, except of random numbers, which are those of the whole in one
+process."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from rushlight.distributed.tensor.placement import Partial, Replicate, normal
 
 def _made(name: str, size: Any, options: dict[str, Any], device_mesh: Any, placements: Any, *values: Any) -> DTensor:
     import rushlight as rl
+
     shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else tuple(size)
     mesh = device_mesh or current_mesh()
     chosen = normal(placements, mesh, len(shape))
@@ -27,31 +29,82 @@ def _made(name: str, size: Any, options: dict[str, Any], device_mesh: Any, place
     return make(local.requires_grad_(gradients), mesh, chosen, shape)
 
 
-def zeros(*size: Any, requires_grad: bool = False, dtype: Any = None, layout: Any = None, device_mesh: Any = None, placements: Any = None) -> DTensor:
+def zeros(
+    *size: Any,
+    requires_grad: bool = False,
+    dtype: Any = None,
+    layout: Any = None,
+    device_mesh: Any = None,
+    placements: Any = None,
+) -> DTensor:
     """Zeros of the whole shape ``size``."""
     return _made("zeros", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)
 
 
-def ones(*size: Any, dtype: Any = None, layout: Any = None, requires_grad: bool = False, device_mesh: Any = None, placements: Any = None) -> DTensor:
+def ones(
+    *size: Any,
+    dtype: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    device_mesh: Any = None,
+    placements: Any = None,
+) -> DTensor:
     """Ones of the whole shape ``size``."""
     return _made("ones", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)
 
 
-def empty(*size: Any, dtype: Any = None, layout: Any = None, requires_grad: bool = False, device_mesh: Any = None, placements: Any = None) -> DTensor:
+def empty(
+    *size: Any,
+    dtype: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    device_mesh: Any = None,
+    placements: Any = None,
+) -> DTensor:
     """Uninitialised values."""
     return _made("empty", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, layout: Any = None, requires_grad: bool = False, device_mesh: Any = None, placements: Any = None) -> DTensor:
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    device_mesh: Any = None,
+    placements: Any = None,
+) -> DTensor:
     """One number everywhere."""
-    return _made("full", (size,), dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements, fill_value)
+    return _made(
+        "full",
+        (size,),
+        dict(dtype=dtype, layout=layout, requires_grad=requires_grad),
+        device_mesh,
+        placements,
+        fill_value,
+    )
 
 
-def rand(*size: Any, requires_grad: bool = False, dtype: Any = None, layout: Any = None, device_mesh: Any = None, placements: Any = None) -> DTensor:
+def rand(
+    *size: Any,
+    requires_grad: bool = False,
+    dtype: Any = None,
+    layout: Any = None,
+    device_mesh: Any = None,
+    placements: Any = None,
+) -> DTensor:
     """Uniform numbers of [0, 1): the ranks' generators must stand equal (the same `manual_seed`)."""
     return _made("rand", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)
 
 
-def randn(*size: Any, dtype: Any = None, layout: Any = None, requires_grad: bool = False, device_mesh: Any = None, placements: Any = None) -> DTensor:
+def randn(
+    *size: Any,
+    dtype: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    device_mesh: Any = None,
+    placements: Any = None,
+) -> DTensor:
     """Standard normal numbers, under the same condition."""
     return _made("randn", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)

@@ -27,10 +27,17 @@ def local_gradients(outputs: Any, grads: Any) -> Any:
     """Pieces of given gradients, placed as those of the outputs."""
     if grads is None:
         return None
-    return [g.placed(gradient_placements(o.placements)) if isinstance(g, DTensor) and isinstance(o, DTensor) else g for o, g in zip(listed(outputs), listed(grads))]
+    return [
+        g.placed(gradient_placements(o.placements)) if isinstance(g, DTensor) and isinstance(o, DTensor) else g
+        for o, g in zip(listed(outputs), listed(grads))
+    ]
 
 
 def distributed(inputs: Any, found: tuple[Any, ...]) -> tuple[Any, ...]:
     """Gradients of pieces as DTensors, placed as their tensors."""
-    return tuple(make(g, x.device_mesh, gradient_placements(x.placements), x.shape) if g is not None and isinstance(x, DTensor) else g
-                 for x, g in zip(listed(inputs), found))
+    return tuple(
+        make(g, x.device_mesh, gradient_placements(x.placements), x.shape)
+        if g is not None and isinstance(x, DTensor)
+        else g
+        for x, g in zip(listed(inputs), found)
+    )

@@ -1,8 +1,12 @@
-"""The one sharding rule: dimensions of operands and results carry labels, and whatever shares a label may be cut together.
+"""The one sharding rule: dimensions of operands and results carry labels, and whatever shares a label may be cut
+together.
 
-``matmul`` is m k, k n -> m n; a softmax over the last dimension is a b _ -> a b _, where _ (None) must be whole. For each dimension of
-the mesh the cheapest of these is taken: cut a label that an operand is cut by already, pass terms of a sum through a linear
-operation, or have the operands whole. A label that the result lacks is contracted: its pieces give terms of a sum (or maximum, …).
+``matmul`` is m k, k n -> m n; a softmax over the last dimension is a b _ -> a b _, where _ (None) must be whole. For
+each dimension of
+the mesh the cheapest of these is taken: cut a label that an operand is cut by already, pass terms of a sum through a
+linear
+operation, or have the operands whole. A label that the result lacks is contracted: its pieces give terms of a sum (or
+maximum, …).
 """
 
 from __future__ import annotations
@@ -23,7 +27,8 @@ R = Replicate()
 
 @dataclasses.dataclass
 class Plan:
-    """An operation on DTensors: ``call(locals, targets)`` on local tensors gives one local result or several, labelled by ``outs``."""
+    """An operation on DTensors: ``call(locals, targets)`` on local tensors gives one local result or several, labelled
+    by ``outs``."""
 
     operands: list[DTensor]
     labels: list[Labels]
@@ -39,7 +44,10 @@ def execute(plan: Plan) -> Any:
     """Choose, redistribute the operands, run on the pieces, wrap the results."""
     mesh = common_mesh(plan.operands)
     sizes = _extents(plan)
-    labels = [tuple(None if x is not None and op.shape[k] != sizes[x] else x for k, x in enumerate(row)) for op, row in zip(plan.operands, plan.labels)]
+    labels = [
+        tuple(None if x is not None and op.shape[k] != sizes[x] else x for k, x in enumerate(row))
+        for op, row in zip(plan.operands, plan.labels)
+    ]
     gradients = _recorded() and any(op.requires_grad for op in plan.operands)
     chosen = [_choose(plan, labels, d, gradients) for d in range(mesh.ndim)]
     local, targets = [], []
@@ -70,12 +78,16 @@ def common_mesh(operands: list[DTensor]) -> Any:
     mesh = operands[0].device_mesh
     for op in operands[1:]:
         if op.device_mesh != mesh:
-            raise RuntimeError(f"cannot compute with DTensors of different meshes: {mesh} and {op.device_mesh}; redistribute or use full_tensor()")
+            raise RuntimeError(
+                f"cannot compute with DTensors of different meshes: {mesh} and {op.device_mesh}; redistribute or use "
+                "full_tensor()"
+            )
     return mesh
 
 
 def _recorded() -> bool:
     from rushlight.tensor.state import state
+
     return state.grad
 
 
@@ -91,7 +103,8 @@ def _extents(plan: Plan) -> dict[Label, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What a dimension of the mesh does: placements of operands and results; ``split``: whether ranks compute different parts."""
+    """What a dimension of the mesh does: placements of operands and results; ``split``: whether ranks compute
+    different parts."""
 
     operands: tuple[Placement, ...]
     outs: tuple[Placement, ...]
@@ -102,23 +115,52 @@ def _choose(plan: Plan, labels: list[Labels], d: int, gradients: bool) -> Choice
     """The cheapest legal choice for dimension d of the mesh."""
     now = tuple(op.placements[d] for op in plan.operands)
     numel = tuple(functools.reduce(lambda a, b: a * b, op.shape, 1) for op in plan.operands)
-    return _cheapest(now, numel, tuple(labels), tuple(plan.outs), tuple(plan.contract.items()), plan.linear, plan.together, plan.in_place, gradients)
+    return _cheapest(
+        now,
+        numel,
+        tuple(labels),
+        tuple(plan.outs),
+        tuple(plan.contract.items()),
+        plan.linear,
+        plan.together,
+        plan.in_place,
+        gradients,
+    )
 
 
 @functools.lru_cache(10_000)
-def _cheapest(now: tuple[Placement, ...], numel: tuple[int, ...], labels: tuple[Labels, ...], outs: tuple[Labels, ...], contract: tuple[tuple[Label, str], ...],
-              linear: frozenset[int], together: bool, in_place: bool, gradients: bool) -> Choice:
+def _cheapest(
+    now: tuple[Placement, ...],
+    numel: tuple[int, ...],
+    labels: tuple[Labels, ...],
+    outs: tuple[Labels, ...],
+    contract: tuple[tuple[Label, str], ...],
+    linear: frozenset[int],
+    together: bool,
+    in_place: bool,
+    gradients: bool,
+) -> Choice:
     options = list(_options(now, labels, outs, dict(contract), linear, together, gradients))
     if in_place:
         options = [c for c in options if c.operands[0] == now[0] and c.outs[0] == now[0]]
         if not options:
-            raise RuntimeError(f"in-place operations that require placement changes are not supported: the tensor is placed as {now[0]!r}, the operands "
-                               f"as {list(now)}; use the operation that returns a new tensor, or redistribute first")
+            raise RuntimeError(
+                "in-place operations that require placement changes are not supported: the tensor is placed as "
+                f"{now[0]!r}, the operands "
+                f"as {list(now)}; use the operation that returns a new tensor, or redistribute first"
+            )
     return min(options, key=lambda c: sum(_cost(old, new, n) for old, new, n in zip(now, c.operands, numel)))
 
 
-def _options(now: tuple[Placement, ...], labels: tuple[Labels, ...], outs: tuple[Labels, ...], contract: dict[Label, str], linear: frozenset[int],
-             together: bool, gradients: bool) -> Any:
+def _options(
+    now: tuple[Placement, ...],
+    labels: tuple[Labels, ...],
+    outs: tuple[Labels, ...],
+    contract: dict[Label, str],
+    linear: frozenset[int],
+    together: bool,
+    gradients: bool,
+) -> Any:
     """All legal choices; the first is taken where costs are equal."""
     cut = dict.fromkeys(row[p.dim] for p, row in zip(now, labels) if isinstance(p, Shard) and row[p.dim] is not None)
     free = [x for x in cut if x not in contract]
@@ -126,8 +168,11 @@ def _options(now: tuple[Placement, ...], labels: tuple[Labels, ...], outs: tuple
         how = contract.get(x)
         if how is not None and how not in LINEAR and gradients:
             continue
-        yield Choice(tuple(Shard(row.index(x)) if x in row else R for row in labels),
-                     tuple(Partial(how) if how is not None else Shard(row.index(x)) if x in row else R for row in outs), True)
+        yield Choice(
+            tuple(Shard(row.index(x)) if x in row else R for row in labels),
+            tuple(Partial(how) if how is not None else Shard(row.index(x)) if x in row else R for row in outs),
+            True,
+        )
     for i, p in enumerate(now):
         if not isinstance(p, Partial) or p.reduce_op not in LINEAR:
             continue

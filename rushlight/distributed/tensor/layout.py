@@ -17,8 +17,11 @@ def chunk(n: int, parts: int, i: int) -> tuple[int, int]:
     return min(i * size, n), min((i + 1) * size, n)
 
 
-def box(shape: tuple[int, ...], sizes: tuple[int, ...], place: tuple[int, ...], placements: tuple[Placement, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(shape, offset) of the piece at a place of a mesh of these sizes. A dimension cut twice is cut first by the mesh's first dimension."""
+def box(
+    shape: tuple[int, ...], sizes: tuple[int, ...], place: tuple[int, ...], placements: tuple[Placement, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(shape, offset) of the piece at a place of a mesh of these sizes. A dimension cut twice is cut first by the
+    mesh's first dimension."""
     shape_, offset = list(shape), [0] * len(shape)
     for k in cut_order(placements):
         p = placements[k]
@@ -29,7 +32,9 @@ def box(shape: tuple[int, ...], sizes: tuple[int, ...], place: tuple[int, ...], 
     return tuple(shape_), tuple(offset)
 
 
-def local_box(shape: tuple[int, ...], mesh: Any, placements: tuple[Placement, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def local_box(
+    shape: tuple[int, ...], mesh: Any, placements: tuple[Placement, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(shape, offset) of this process's piece; an empty one outside the mesh."""
     place = mesh.get_coordinate()
     if place is None:

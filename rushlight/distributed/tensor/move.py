@@ -1,6 +1,7 @@
 """Redistribution: from one placement to another along one dimension of the mesh, each with its gradient.
 
-The gradient of a local tensor is placed as the tensor itself, but for a term of a sum (Partial), whose gradient is the whole one.
+The gradient of a local tensor is placed as the tensor itself, but for a term of a sum (Partial), whose gradient is the
+whole one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ def pieces(t: Any, n: int, dim: int) -> list[Any]:
 def join(parts: list[Any], dim: int) -> Any:
     """Pieces as one tensor."""
     from rushlight.tensor.functions.shape import cat
+
     return parts[0] if len(parts) == 1 else cat(parts, dim)
 
 
@@ -40,7 +42,7 @@ class Gather(Function):
     def forward(ctx: Any, t: Any, g: Any, dim: int) -> Any:
         ctx.dim = dim
         parts = exchange.gather(t, g)
-        ctx.low = sum(p.shape[dim] for p in parts[:g.rank()])
+        ctx.low = sum(p.shape[dim] for p in parts[: g.rank()])
         ctx.length = t.shape[dim]
         return join(parts, dim)
 
@@ -129,8 +131,12 @@ class SumGradient(Function):
 
 def _check_gradient(t: Any, op: str) -> None:
     from rushlight.tensor.state import state
+
     if op not in LINEAR and t.requires_grad and state.grad:
-        raise NotImplementedError(f"the gradient of a Partial({op!r}) placement is not defined; redistribute before the reduction, or use no_grad")
+        raise NotImplementedError(
+            f"the gradient of a Partial({op!r}) placement is not defined; redistribute before the reduction, or use "
+            "no_grad"
+        )
 
 
 def step(t: Any, g: Any, old: Placement, new: Placement) -> Any:
@@ -152,7 +158,9 @@ def step(t: Any, g: Any, old: Placement, new: Placement) -> Any:
         return Cut.apply(t, g, new.dim)
     assert isinstance(new, Partial)
     if new.reduce_op == "product":
-        raise RuntimeError("Can not redistribute from R to P(product), redistributing to Partial is for internal use only!")
+        raise RuntimeError(
+            "Can not redistribute from R to P(product), redistributing to Partial is for internal use only!"
+        )
     return Share.apply(t, g, new.reduce_op)
 
 

@@ -28,7 +28,8 @@ class Placement:
 
 
 class Shard(Placement):
-    """The ranks hold consecutive pieces along ``dim``, as ``torch.chunk`` cuts them: the last ones may be smaller or empty.
+    """The ranks hold consecutive pieces along ``dim``, as ``torch.chunk`` cuts them: the last ones may be smaller or
+    empty.
 
     >>> Shard(0), Shard(1).is_shard(0)
     (Shard(dim=0), False)
@@ -56,7 +57,8 @@ class Shard(Placement):
 
 
 class StridedShard(Shard):
-    """A Shard whose cut comes after those of the mesh's later dimensions: how data parallelism cuts what tensor parallelism has cut before."""
+    """A Shard whose cut comes after those of the mesh's later dimensions: how data parallelism cuts what tensor
+    parallelism has cut before."""
 
     __slots__ = ("split_factor",)
 
@@ -101,7 +103,8 @@ class Replicate(Placement):
 
 
 class Partial(Placement):
-    """Every rank holds a term of the whole shape: the value is their combination by ``reduce_op`` ("sum", "avg", "max", "min", "product")."""
+    """Every rank holds a term of the whole shape: the value is their combination by ``reduce_op`` ("sum", "avg",
+    "max", "min", "product")."""
 
     __slots__ = ("reduce_op",)
 
@@ -130,20 +133,27 @@ _Partial = Partial
 def normal(placements: Any, mesh: Any, ndim: int, default: Placement | None = None) -> tuple[Placement, ...]:
     """Placements as a tuple, one per dimension of the mesh, with dimensions counted from 0.
 
-    ValueError for another number of them, TypeError for other values, IndexError for a dimension that the tensor does not have.
+    ValueError for another number of them, TypeError for other values, IndexError for a dimension that the tensor does
+    not have.
     """
     if placements is None:
         return (default or Replicate(),) * mesh.ndim
     found: Sequence[Placement] = (placements,) if isinstance(placements, Placement) else tuple(placements)
     if len(found) != mesh.ndim:
-        raise ValueError(f"`placements` must have the same length as `device_mesh.ndim`! Found placements length: {len(found)}, and device_mesh.ndim: {mesh.ndim}.")
+        raise ValueError(
+            f"`placements` must have the same length as `device_mesh.ndim`! Found placements length: {len(found)}, "
+            f"and device_mesh.ndim: {mesh.ndim}."
+        )
     out: list[Placement] = []
     for p in found:
         if not isinstance(p, Placement):
             raise TypeError(f"placements must be Shard, Replicate or Partial, got {type(p).__name__}")
         if isinstance(p, Shard):
             if not -ndim <= p.dim < ndim:
-                raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {p.dim}): {p!r} for a tensor of {ndim} dimensions")
+                raise IndexError(
+                    f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {p.dim}): "
+                    f"{p!r} for a tensor of {ndim} dimensions"
+                )
             p = Shard(p.dim % ndim) if p.dim < 0 and type(p) is Shard else p
         out.append(p)
     return tuple(out)

@@ -25,14 +25,28 @@ def norm_of_last(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, 
         return NotImplemented
     labels = (*range(x.ndim - n), *[None] * n)
     rest = _operands(given, "weight", "bias")
-    return execute(Plan([x, *rest], [labels, *[(None,) * n for _ in rest]], [labels], _by_name(func, given, "input", "weight", "bias")))
+    return execute(
+        Plan(
+            [x, *rest],
+            [labels, *[(None,) * n for _ in rest]],
+            [labels],
+            _by_name(func, given, "input", "weight", "bias"),
+        )
+    )
 
 
 def _by_name(func: Any, given: dict[str, Any], *names: str) -> Any:
     """The function with local tensors for these arguments, where they are DTensors."""
+
     def call(local: list[Any], targets: Any) -> Any:
         rest = iter(local)
-        return func(**{k: next(rest) if k in names and isinstance(v, DTensor) else v for k, v in sorted(given.items(), key=lambda p: names.index(p[0]) if p[0] in names else 99)})
+        return func(
+            **{
+                k: next(rest) if k in names and isinstance(v, DTensor) else v
+                for k, v in sorted(given.items(), key=lambda p: names.index(p[0]) if p[0] in names else 99)
+            }
+        )
+
     return call
 
 
@@ -45,15 +59,29 @@ def norm_of_samples(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[st
         return NotImplemented
     rest = _operands(given, "running_mean", "running_var", "weight", "bias")
     labels = (0, *[None] * (x.ndim - 1))
-    return execute(Plan([x, *rest], [labels, *[(None,) for _ in rest]], [labels], _by_name(func, given, "input", "running_mean", "running_var", "weight", "bias")))
+    return execute(
+        Plan(
+            [x, *rest],
+            [labels, *[(None,) for _ in rest]],
+            [labels],
+            _by_name(func, given, "input", "running_mean", "running_var", "weight", "bias"),
+        )
+    )
 
 
 @rule("embedding")
 def embedding(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Rows w[i]. Where w is cut along its rows, each rank looks up its own ones, and zeros for the others: terms of a sum."""
+    """Rows w[i]. Where w is cut along its rows, each rank looks up its own ones, and zeros for the others: terms of a
+    sum."""
     given = bound(func, args, kwargs)
     index, w = given["input"], given["weight"]
-    if not isinstance(w, DTensor) or not isinstance(index, DTensor) or given["max_norm"] is not None or given["scale_grad_by_freq"] or given["sparse"]:
+    if (
+        not isinstance(w, DTensor)
+        or not isinstance(index, DTensor)
+        or given["max_norm"] is not None
+        or given["scale_grad_by_freq"]
+        or given["sparse"]
+    ):
         return NotImplemented
     padding = given["padding_idx"]
     padding = padding + int(w.shape[0]) if padding is not None and padding < 0 else padding
@@ -69,6 +97,7 @@ def embedding(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
             return rows.new_zeros((*i.shape, rows.shape[1])) + rows.sum()
         inside = padding - low if padding is not None and low <= padding < low + n else None
         return func((i - low).clamp(0, n - 1), rows, inside) * here.unsqueeze(-1).to(rows.dtype)
+
     return execute(Plan([index, w], [labels, ("v", "e")], [(*labels, "e")], call, contract={"v": "sum"}))
 
 
@@ -81,12 +110,25 @@ def convolution(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
     if not isinstance(x, DTensor) or not isinstance(w, DTensor) or x.ndim != spatial + 2:
         return NotImplemented
     places, one = (None,) * spatial, given["groups"] == 1
-    out = execute(Plan([x, w], [(0, "i" if one else None, *places), ("o" if one else None, "i" if one else None, *places)], [(0, "o" if one else None, *places)],
-                       _by_name(func, given, "input", "weight"), contract={"i": "sum"} if one else {}, linear=frozenset({0, 1})))
+    out = execute(
+        Plan(
+            [x, w],
+            [(0, "i" if one else None, *places), ("o" if one else None, "i" if one else None, *places)],
+            [(0, "o" if one else None, *places)],
+            _by_name(func, given, "input", "weight"),
+            contract={"i": "sum"} if one else {},
+            linear=frozenset({0, 1}),
+        )
+    )
     return out if b is None else out + b.reshape(-1, *[1] * spatial).to(out.dtype)
 
 
-@rule(*[f"{kind}_pool{n}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for n in (1, 2, 3)], "interpolate", "pixel_shuffle", "pixel_unshuffle")
+@rule(
+    *[f"{kind}_pool{n}d" for kind in ("max", "avg", "adaptive_avg", "adaptive_max") for n in (1, 2, 3)],
+    "interpolate",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+)
 def pooling(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Samples and channels are independent."""
     x = args[0] if args else kwargs.get("input")
@@ -113,5 +155,5 @@ def attention(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     operands, labels = [q, k, v], [query, other, other]
     if isinstance(mask, DTensor):
         operands.append(mask)
-        labels.append((*lead[n - (mask.ndim - 2):], None, None))
+        labels.append((*lead[n - (mask.ndim - 2) :], None, None))
     return execute(Plan(operands, labels, [query], _by_name(func, given, "query", "key", "value", "attn_mask")))

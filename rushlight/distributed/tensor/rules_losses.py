@@ -11,14 +11,19 @@ from rushlight.distributed.tensor.layout import box
 from rushlight.distributed.tensor.placement import Partial, Replicate, Shard
 from rushlight.distributed.tensor.rules_pointwise import broadcast, caller, right_aligned
 
-POINTWISE = "mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits soft_margin_loss poisson_nll_loss".split()
+POINTWISE = """mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits
+soft_margin_loss poisson_nll_loss""".split()
 
 
 @rule(*POINTWISE)
 def pointwise_loss(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Losses of single elements."""
     given = bound(func, args, kwargs)
-    if given.get("size_average") is not None or given.get("reduce") is not None or given["reduction"] not in ("none", "mean", "sum"):
+    if (
+        given.get("size_average") is not None
+        or given.get("reduce") is not None
+        or given["reduction"] not in ("none", "mean", "sum")
+    ):
         return NotImplemented
     reduction, given["reduction"] = given["reduction"], "none"
     operands = [v for v in given.values() if isinstance(v, DTensor)]
@@ -60,7 +65,16 @@ def picked(logp: DTensor, target: DTensor, ignore: int, d: int) -> DTensor:
             return scores.sum(d)
         inside = (t - offset[d]).clamp(0, shape[d] - 1)
         return -scores.gather(d, inside.unsqueeze(d)).squeeze(d) * here.to(scores.dtype)
-    return execute(Plan([logp, target], [tuple("c" if k == d else k for k in range(logp.ndim)), rows], [rows], call, contract={"c": "sum"}))  # type: ignore[no-any-return]
+
+    return execute(
+        Plan(
+            [logp, target],
+            [tuple("c" if k == d else k for k in range(logp.ndim)), rows],
+            [rows],
+            call,
+            contract={"c": "sum"},
+        )
+    )  # type: ignore[no-any-return]
 
 
 @rule("nll_loss", "cross_entropy")
@@ -68,19 +82,25 @@ def cross_entropy(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str,
     """Minus the log-probability of each sample's class."""
     given = bound(func, args, kwargs)
     x, target = given["input"], given["target"]
-    if given["weight"] is not None or given["size_average"] is not None or given["reduce"] is not None or not isinstance(x, DTensor) \
-            or target.dtype.is_floating_point or all(isinstance(p, Replicate) for p in x.placements):
+    if (
+        given["weight"] is not None
+        or given["size_average"] is not None
+        or given["reduce"] is not None
+        or not isinstance(x, DTensor)
+        or target.dtype.is_floating_point
+        or all(isinstance(p, Replicate) for p in x.placements)
+    ):
         return NotImplemented
     d, smoothing, ignore = class_dim(x), given.get("label_smoothing", 0.0), given["ignore_index"]
     if tuple(target.shape) != tuple(n for k, n in enumerate(x.shape) if k != d):
         return NotImplemented  # PyTorch's own error
     _check_classes(target, ignore, int(x.shape[d]))
     x = x.redistribute(placements=[Replicate() if isinstance(p, Partial) else p for p in x.placements])
-    logp = x if name == "nll_loss" else log_softmax_cut(x, d) if cut_along(x, d) else x.log_softmax(d)  # type: ignore[attr-defined]
+    logp = x if name == "nll_loss" else log_softmax_cut(x, d) if cut_along(x, d) else x.log_softmax(d)
     each = picked(logp, target, ignore, d)
     if smoothing:
         used = (target != ignore).to(logp.dtype)
-        each = each * (1 - smoothing) - logp.sum(d) * used * (smoothing / int(x.shape[d]))  # type: ignore[operator,attr-defined]
+        each = each * (1 - smoothing) - logp.sum(d) * used * (smoothing / int(x.shape[d]))
     if given["reduction"] == "none":
         return each
     total = each.sum()  # type: ignore[attr-defined]

@@ -1,4 +1,5 @@
-"""Views, joining and cutting: labels follow their dimensions; a cut dimension survives where its pieces stay consecutive."""
+"""Views, joining and cutting: labels follow their dimensions; a cut dimension survives where its pieces stay
+consecutive."""
 
 from __future__ import annotations
 
@@ -80,6 +81,7 @@ def _squeeze(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     def call(local: list[Any], targets: Any) -> Any:
         t = local[0]
         return t.reshape([int(n) for d, n in enumerate(t.shape) if d not in gone])
+
     return moved(x, labels, [tuple(d for d in range(x.ndim) if d not in gone)], call)
 
 
@@ -139,9 +141,11 @@ def reshaped(x: DTensor, shape: tuple[int, ...]) -> Any:
         for d, (before, after) in scale.items():
             here[d] = int(local[0].shape[outer[d]]) * after // before
         return local[0].reshape(here)
+
     plan = Plan([x], [tuple(inner)], [tuple(outer)], call, linear=LINEAR)
     out = execute(plan)
     import rushlight as rl
+
     out._shape = rl.Size(shape)  # a label's size is that of the operand's dimension
     return out
 
@@ -174,15 +178,18 @@ def view(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         a, b = (dims_of(given[k], x.ndim)[0] for k in ("start_dim", "end_dim"))
         if a > b:
             raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
-        return reshaped(x, tuple([*shape[:a], _product(shape[a:b + 1]), *shape[b + 1:]]))
+        return reshaped(x, tuple([*shape[:a], _product(shape[a : b + 1]), *shape[b + 1 :]]))
     if name == "unflatten":
         d = dims_of(given["dim"], x.ndim)[0]
         parts = [int(n) for n in given["sizes"]]
         if -1 in parts:
             parts[parts.index(-1)] = shape[d] // max(1, _product(n for n in parts if n != -1))
         if _product(parts) != shape[d]:
-            raise RuntimeError(f"unflatten: Provided sizes {list(given['sizes'])} don't multiply up to the size of dim {d} ({shape[d]}) in the input tensor")
-        return reshaped(x, tuple([*shape[:d], *parts, *shape[d + 1:]]))
+            raise RuntimeError(
+                f"unflatten: Provided sizes {list(given['sizes'])} don't multiply up to the size of dim {d} "
+                f"({shape[d]}) in the input tensor"
+            )
+        return reshaped(x, tuple([*shape[:d], *parts, *shape[d + 1 :]]))
     first = args[1] if len(args) > 1 else None
     if given.get("dtype") is not None or type(first).__name__ == "DType":
         return NotImplemented
@@ -195,13 +202,20 @@ def expand(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     """Dimensions of size 1 repeated without a copy."""
     given = bound(func, args, kwargs)
     x = args[0]
-    shape = tuple(given["other"].shape) if name == "expand_as" else _sizes(given, "args" if "args" in given else "size", "size")
+    shape = (
+        tuple(given["other"].shape)
+        if name == "expand_as"
+        else _sizes(given, "args" if "args" in given else "size", "size")
+    )
     new = len(shape) - x.ndim
     grows = [d for d in range(x.ndim) if x.shape[d] == 1 and shape[new + d] not in (1, -1)]
     for d in range(x.ndim):
         if d not in grows and shape[new + d] not in (-1, int(x.shape[d])):
-            raise RuntimeError(f"The expanded size of the tensor ({shape[new + d]}) must match the existing size ({int(x.shape[d])}) at non-singleton dimension "
-                               f"{new + d}.  Target sizes: {list(shape)}.  Tensor sizes: {list(x.shape)}")
+            raise RuntimeError(
+                f"The expanded size of the tensor ({shape[new + d]}) must match the existing size "
+                f"({int(x.shape[d])}) at non-singleton dimension "
+                f"{new + d}.  Target sizes: {list(shape)}.  Tensor sizes: {list(x.shape)}"
+            )
     labels = tuple(None if d in grows else d for d in range(x.ndim))
     goal = [int(n) if k < new or k - new in grows else -1 for k, n in enumerate(shape)]
     return moved(x, labels, [(None,) * new + labels], lambda local, targets: local[0].expand(goal))
@@ -230,10 +244,23 @@ def joined(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         out = tuple(labels)
         if any(p.shape[k] != parts[0].shape[k] for p in parts for k in range(n) if k != d):
             return NotImplemented
-    return execute(Plan(parts, [tuple(labels)] * len(parts), [out], lambda local, targets: func(local, d), together=True))
+    return execute(
+        Plan(parts, [tuple(labels)] * len(parts), [out], lambda local, targets: func(local, d), together=True)
+    )
 
 
-@rule("split", "chunk", "tensor_split", "unbind", "narrow", "select", "index_select", "repeat_interleave", "gather", "take_along_dim")
+@rule(
+    "split",
+    "chunk",
+    "tensor_split",
+    "unbind",
+    "narrow",
+    "select",
+    "index_select",
+    "repeat_interleave",
+    "gather",
+    "take_along_dim",
+)
 def along_one(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Parts of x along a dimension, which must be whole."""
     given = bound(func, args, kwargs)
@@ -243,15 +270,31 @@ def along_one(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
         return NotImplemented
     d = dims_of(dim, x.ndim)[0]
     labels = tuple(None if k == d else k for k in range(x.ndim))
-    out = labels[:d] + labels[d + 1:] if name in ("unbind", "select") else labels
+    out = labels[:d] + labels[d + 1 :] if name in ("unbind", "select") else labels
     others = [v for v in (*args[1:], *kwargs.values()) if isinstance(v, DTensor)]
     if name in ("gather", "take_along_dim"):
-        if len(others) != 1 or others[0].ndim != x.ndim or any(a != b for k, (a, b) in enumerate(zip(others[0].shape, x.shape)) if k != d):
+        if (
+            len(others) != 1
+            or others[0].ndim != x.ndim
+            or any(a != b for k, (a, b) in enumerate(zip(others[0].shape, x.shape)) if k != d)
+        ):
             return NotImplemented
         return execute(Plan([x, *others], [labels, labels], [out], caller(func, args, kwargs), linear=LINEAR))
-    parts = {"chunk": lambda: -(-int(x.shape[d]) // max(1, -(-int(x.shape[d]) // given["chunks"]))), "unbind": lambda: int(x.shape[d]),
-             "split": lambda: int(x.shape[d]) + 1, "tensor_split": lambda: int(x.shape[d]) + 1}.get(name, lambda: 1)()
-    return execute(Plan([x, *others], [labels, *[(None,) * o.ndim for o in others]], [out] * max(1, parts), caller(func, args, kwargs), linear=LINEAR))
+    parts = {
+        "chunk": lambda: -(-int(x.shape[d]) // max(1, -(-int(x.shape[d]) // given["chunks"]))),
+        "unbind": lambda: int(x.shape[d]),
+        "split": lambda: int(x.shape[d]) + 1,
+        "tensor_split": lambda: int(x.shape[d]) + 1,
+    }.get(name, lambda: 1)()
+    return execute(
+        Plan(
+            [x, *others],
+            [labels, *[(None,) * o.ndim for o in others]],
+            [out] * max(1, parts),
+            caller(func, args, kwargs),
+            linear=LINEAR,
+        )
+    )
 
 
 @rule("__getitem__", "getitem")
@@ -265,7 +308,7 @@ def getitem(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     if used > x.ndim:
         raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
     at = next((k for k, i in enumerate(index) if i is Ellipsis), len(index))
-    index = (*index[:at], *[slice(None)] * (x.ndim - used), *index[at + 1:])
+    index = (*index[:at], *[slice(None)] * (x.ndim - used), *index[at + 1 :])
     labels: list[Any] = []
     out: list[Any] = []
     d = 0
@@ -298,9 +341,17 @@ def repeat(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 def fresh(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """A new tensor of x's dtype: replicated, or cut like x where it has x's shape."""
     x = args[0]
-    given = _sizes({"a": args[1:2] if name == "new_full" else args[1:]}, "a") if name not in ("new_tensor",) and len(args) > 1 else ()
+    given = (
+        _sizes({"a": args[1:2] if name == "new_full" else args[1:]}, "a")
+        if name not in ("new_tensor",) and len(args) > 1
+        else ()
+    )
     if name in ("new_zeros", "new_ones", "new_full", "new_empty") and given == tuple(x.shape) and given:
         local = tuple(x._local_tensor.shape)
-        return make(getattr(x._local_tensor, name)(local, *args[2:] if name == "new_full" else (), **kwargs), x.device_mesh,
-                    gradient_placements(x.placements), x.shape)
+        return make(
+            getattr(x._local_tensor, name)(local, *args[2:] if name == "new_full" else (), **kwargs),
+            x.device_mesh,
+            gradient_placements(x.placements),
+            x.shape,
+        )
     return NotImplemented

@@ -9,20 +9,41 @@ from rushlight.distributed.tensor.dtensor import DTensor, gradient_placements, m
 from rushlight.distributed.tensor.labels import Plan, execute
 from rushlight.tensor.core import Tensor
 
-UNARY = """abs absolute acos acosh angle arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh bitwise_not ceil celu cos cosh deg2rad digamma elu
-erf erfc erfinv exp exp2 expm1 floor frac gelu hardshrink hardsigmoid hardswish hardtanh i0 isfinite isinf isnan isneginf isposinf isreal leaky_relu lgamma log
-log10 log1p log2 logical_not logit logsigmoid mish nan_to_num neg negative positive rad2deg reciprocal relu relu6 round rsqrt selu sgn sigmoid sign signbit silu
-sin sinc sinh softplus softshrink softsign special_erf sqrt square tan tanh tanhshrink threshold trunc fix __invert__ __pos__ bitwise_not""".split()
-BINARY = """atan2 arctan2 bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift copysign div divide true_divide eq float_power floor_divide fmax fmin
-fmod ge greater greater_equal gt heaviside hypot isclose ldexp le less less_equal logaddexp logaddexp2 logical_and logical_or logical_xor lt maximum minimum mul
-multiply ne not_equal nextafter pow remainder rsub xlogy __rsub__ __rtruediv__ __rpow__ __floordiv__ __rfloordiv__ __mod__ __rmod__ __and__ __or__ __xor__ __rand__
-__ror__ __rxor__ __lshift__ __rshift__ add sub subtract prelu""".split()
+UNARY = """abs absolute acos acosh angle arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh bitwise_not
+ceil celu cos cosh deg2rad digamma elu erf erfc erfinv exp exp2 expm1 floor frac gelu hardshrink hardsigmoid
+hardswish hardtanh i0 isfinite isinf isnan isneginf isposinf isreal leaky_relu lgamma log log10 log1p log2
+logical_not logit logsigmoid mish nan_to_num neg negative positive rad2deg reciprocal relu relu6 round rsqrt
+selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink softsign special_erf sqrt square tan tanh
+tanhshrink threshold trunc fix __invert__ __pos__ bitwise_not""".split()
+BINARY = """atan2 arctan2 bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift copysign div divide
+true_divide eq float_power floor_divide fmax fmin fmod ge greater greater_equal gt heaviside hypot isclose ldexp
+le less less_equal logaddexp logaddexp2 logical_and logical_or logical_xor lt maximum minimum mul multiply ne
+not_equal nextafter pow remainder rsub xlogy __rsub__ __rtruediv__ __rpow__ __floordiv__ __rfloordiv__ __mod__
+__rmod__ __and__ __or__ __xor__ __rand__ __ror__ __rxor__ __lshift__ __rshift__ add sub subtract prelu""".split()
 TERNARY = "addcdiv addcmul clamp clip clamp_min clamp_max lerp masked_fill where".split()
-SUMS = {"add", "sub", "subtract", "neg", "negative", "clone", "contiguous", "positive", "__rsub__", "rsub"}  # linear in all operands together
-PRODUCTS = {"mul": (0, 1), "multiply": (0, 1), "div": (0,), "divide": (0,), "true_divide": (0,)}  # linear in these operands alone
-CASTS = "to float double half bfloat16 long int short char byte bool type type_as clone contiguous cpu requires_grad_".split()
-IN_PLACE = """abs add sub mul div pow neg clamp clamp_min clamp_max sqrt rsqrt exp log reciprocal sigmoid tanh relu zero fill copy addcmul addcdiv lerp masked_fill
-round floor ceil sign square multiply divide subtract logical_not nan_to_num remainder fmod maximum minimum""".split()
+SUMS = {
+    "add",
+    "sub",
+    "subtract",
+    "neg",
+    "negative",
+    "clone",
+    "contiguous",
+    "positive",
+    "__rsub__",
+    "rsub",
+}  # linear in all operands together
+PRODUCTS = {
+    "mul": (0, 1),
+    "multiply": (0, 1),
+    "div": (0,),
+    "divide": (0,),
+    "true_divide": (0,),
+}  # linear in these operands alone
+CASTS = """to float double half bfloat16 long int short char byte bool type type_as clone contiguous cpu requires_grad_""".split()
+IN_PLACE = """abs add sub mul div pow neg clamp clamp_min clamp_max sqrt rsqrt exp log reciprocal sigmoid tanh relu zero fill
+copy addcmul addcdiv lerp masked_fill round floor ceil sign square multiply divide subtract logical_not
+nan_to_num remainder fmod maximum minimum""".split()
 
 
 def flat_operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[DTensor]:
@@ -32,9 +53,14 @@ def flat_operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[DTensor
 
 def caller(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The function with local tensors in the places of the arguments' DTensors."""
+
     def call(local: list[Any], targets: Any) -> Any:
         rest = iter(local)
-        return func(*[next(rest) if isinstance(a, DTensor) else a for a in args], **{k: next(rest) if isinstance(v, DTensor) else v for k, v in kwargs.items()})
+        return func(
+            *[next(rest) if isinstance(a, DTensor) else a for a in args],
+            **{k: next(rest) if isinstance(v, DTensor) else v for k, v in kwargs.items()},
+        )
+
     return call
 
 
@@ -50,8 +76,14 @@ def broadcast(operands: list[DTensor]) -> tuple[int, ...]:
     for d in range(1, ndim + 1):
         sizes = {int(op.shape[-d]) for op in operands if op.ndim >= d}
         if len(sizes - {1}) > 1:
-            a, b = sorted(sizes - {1}, key=lambda n: next(i for i, op in enumerate(operands) if op.ndim >= d and op.shape[-d] == n))[:2]
-            raise RuntimeError(f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {ndim - d}")
+            a, b = sorted(
+                sizes - {1},
+                key=lambda n: next(i for i, op in enumerate(operands) if op.ndim >= d and op.shape[-d] == n),
+            )[:2]
+            raise RuntimeError(
+                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension "
+                f"{ndim - d}"
+            )
         shape.append(max(sizes) if 0 not in sizes else 0)
     return tuple(reversed(shape))
 
@@ -73,7 +105,15 @@ def pointwise(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     if alone and name in PRODUCTS:
         linear = frozenset({0}) if isinstance(args[0], DTensor) else linear & {1} and frozenset({0})
     together = name in SUMS and (not alone or name in ("neg", "negative", "clone", "contiguous", "positive"))
-    plan = Plan(operands, labels, [out], caller(func, args, kwargs), linear=linear, together=together, in_place=bool(kwargs.get("inplace")))
+    plan = Plan(
+        operands,
+        labels,
+        [out],
+        caller(func, args, kwargs),
+        linear=linear,
+        together=together,
+        in_place=bool(kwargs.get("inplace")),
+    )
     return execute(plan)
 
 
@@ -85,12 +125,16 @@ def in_place(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     operands = flat_operands(args, kwargs)
     labels, out = right_aligned(operands)
     if broadcast(operands) != tuple(args[0].shape):
-        raise RuntimeError(f"output with shape {list(args[0].shape)} doesn't match the broadcast shape {list(broadcast(operands))}")
+        raise RuntimeError(
+            f"output with shape {list(args[0].shape)} doesn't match the broadcast shape {list(broadcast(operands))}"
+        )
     base = name[:-1]
     alone = len(operands) == 1
     linear = frozenset({0}) if base in PRODUCTS else frozenset()
     together = base in ("zero", "neg", "copy") or base in SUMS and not alone
-    return execute(Plan(operands, labels, [out], caller(func, args, kwargs), linear=linear, together=together, in_place=True))
+    return execute(
+        Plan(operands, labels, [out], caller(func, args, kwargs), linear=linear, together=together, in_place=True)
+    )
 
 
 @rule("zeros_like", "ones_like", "empty_like", "full_like")
@@ -134,13 +178,34 @@ def _numel(x: DTensor) -> int:
     return n
 
 
-FACTS = {"size": _size, "dim": lambda x: x.ndim, "ndimension": lambda x: x.ndim, "numel": _numel, "nelement": _numel, "stride": _stride, "backward": backward,
-         "is_complex": lambda x: x._local_tensor.is_complex(), "is_floating_point": lambda x: x._local_tensor.is_floating_point(),
-         "is_contiguous": lambda x, *a, **k: x._local_tensor.is_contiguous(*a, **k), "element_size": lambda x: x._local_tensor.element_size(),
-         "is_signed": lambda x: x._local_tensor.is_signed(), "get_device": lambda x: x._local_tensor.get_device(), "is_distributed": lambda x: True,
-         "is_same_size": lambda x, y: x.shape == y.shape, "is_inference": lambda x: x._local_tensor.is_inference(), "is_tensor": lambda x: True,
-         "storage_offset": lambda x: 0, "has_names": lambda x: False, "__len__": len, "__hash__": id, "register_hook": DTensor.register_hook,
-         "retain_grad": DTensor.retain_grad, "__repr__": DTensor.__repr__, "__reduce_ex__": DTensor.__reduce_ex__, "__deepcopy__": DTensor.__deepcopy__}
+FACTS = {
+    "size": _size,
+    "dim": lambda x: x.ndim,
+    "ndimension": lambda x: x.ndim,
+    "numel": _numel,
+    "nelement": _numel,
+    "stride": _stride,
+    "backward": backward,
+    "is_complex": lambda x: x._local_tensor.is_complex(),
+    "is_floating_point": lambda x: x._local_tensor.is_floating_point(),
+    "is_contiguous": lambda x, *a, **k: x._local_tensor.is_contiguous(*a, **k),
+    "element_size": lambda x: x._local_tensor.element_size(),
+    "is_signed": lambda x: x._local_tensor.is_signed(),
+    "get_device": lambda x: x._local_tensor.get_device(),
+    "is_distributed": lambda x: True,
+    "is_same_size": lambda x, y: x.shape == y.shape,
+    "is_inference": lambda x: x._local_tensor.is_inference(),
+    "is_tensor": lambda x: True,
+    "storage_offset": lambda x: 0,
+    "has_names": lambda x: False,
+    "__len__": len,
+    "__hash__": id,
+    "register_hook": DTensor.register_hook,
+    "retain_grad": DTensor.retain_grad,
+    "__repr__": DTensor.__repr__,
+    "__reduce_ex__": DTensor.__reduce_ex__,
+    "__deepcopy__": DTensor.__deepcopy__,
+}
 
 
 @rule(*FACTS)
@@ -154,6 +219,7 @@ def dropout(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
     """The mask is drawn for the whole on every rank, from equal generators the same: as one process would draw it."""
     import rushlight as rl
     from rushlight.distributed.tensor.layout import box
+
     given = bound(func, args, kwargs)
     x, p = given["input"], given.get("p", 0.5)
     training = given.get("training", given.get("train", True))
@@ -167,6 +233,7 @@ def dropout(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         mesh = x.device_mesh
         shape, offset = box(tuple(x.shape), mesh.shape, mesh.get_coordinate(), targets[0])
         return local[0] * mask[tuple(slice(o, o + n) for o, n in zip(offset, shape))]
+
     labels = tuple(range(x.ndim))
     return execute(Plan([x], [labels], [labels], call, linear=frozenset({0})))
 

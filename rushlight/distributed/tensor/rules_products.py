@@ -16,10 +16,17 @@ def product(func: Any, x: DTensor, y: DTensor, first: Labels, second: Labels, ou
     sizes: dict[Any, int] = {}
     for t, row in ((x, first), (y, second)):
         for n, label in zip(t.shape, row):
-            if sizes.setdefault(label, int(n)) != n and 1 not in (n, sizes[label]) or label == "k" and sizes[label] != n:
+            if (
+                sizes.setdefault(label, int(n)) != n
+                and 1 not in (n, sizes[label])
+                or label == "k"
+                and sizes[label] != n
+            ):
                 return NotImplemented  # PyTorch's own error
             sizes[label] = max(sizes[label], int(n))
-    return execute(Plan([x, y], [first, second], [out], lambda local, targets: func(*local), contract=K, linear=frozenset({0, 1})))
+    return execute(
+        Plan([x, y], [first, second], [out], lambda local, targets: func(*local), contract=K, linear=frozenset({0, 1}))
+    )
 
 
 def matmul_labels(a: int, b: int) -> tuple[Labels, Labels, Labels]:
@@ -38,9 +45,12 @@ def matmul(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     if len(operands) != 2 or not all(isinstance(t, DTensor) for t in operands) or 0 in (t.ndim for t in operands):
         return NotImplemented
     x, y = operands if name != "__rmatmul__" else operands[::-1]
-    if {"mm": (2, 2), "bmm": (3, 3), "mv": (2, 1), "dot": (1, 1), "vdot": (1, 1), "inner": (1, 1)}.get(name, (x.ndim, y.ndim)) != (x.ndim, y.ndim):
+    if {"mm": (2, 2), "bmm": (3, 3), "mv": (2, 1), "dot": (1, 1), "vdot": (1, 1), "inner": (1, 1)}.get(
+        name, (x.ndim, y.ndim)
+    ) != (x.ndim, y.ndim):
         return NotImplemented
     import rushlight as rl
+
     return product(rl.matmul if name == "__rmatmul__" else func, x, y, *matmul_labels(x.ndim, y.ndim))
 
 
@@ -53,7 +63,9 @@ def linear(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return NotImplemented
     lead = tuple(range(x.ndim - 1))
     out = product(func, x, w, (*lead, "k"), ("n", "k"), (*lead, "n"))
-    return out if b is None or out is NotImplemented else out + (b if b.dtype is out.dtype else b.to(out.dtype))  # autocast
+    return (
+        out if b is None or out is NotImplemented else out + (b if b.dtype is out.dtype else b.to(out.dtype))
+    )  # autocast
 
 
 @rule("addmm", "baddbmm", "addbmm", "addmv")
@@ -73,6 +85,7 @@ def addmm(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 def einsum(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An equation's letters are the labels."""
     import rushlight as rl
+
     equation, *operands = args
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = list(operands[0])
@@ -80,13 +93,23 @@ def einsum(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return NotImplemented
     left, arrow, right = equation.replace(" ", "").partition("->")
     rows = left.split(",")
-    if len(rows) != len(operands) or any(len(set(row)) != len(row) or len(row) != t.ndim for row, t in zip(rows, operands)):
+    if len(rows) != len(operands) or any(
+        len(set(row)) != len(row) or len(row) != t.ndim for row, t in zip(rows, operands)
+    ):
         return NotImplemented
     letters = sorted(set(left) - {","})
     right = right if arrow else "".join(c for c in letters if left.count(c) == 1)
     contract = {c: "sum" for c in letters if c not in right}
-    return execute(Plan(list(operands), [tuple(row) for row in rows], [tuple(right)], lambda local, targets: rl.einsum(f"{left}->{right}", *local),
-                        contract=contract, linear=frozenset(range(len(operands)))))
+    return execute(
+        Plan(
+            list(operands),
+            [tuple(row) for row in rows],
+            [tuple(right)],
+            lambda local, targets: rl.einsum(f"{left}->{right}", *local),
+            contract=contract,
+            linear=frozenset(range(len(operands))),
+        )
+    )
 
 
 @rule("outer", "ger")

@@ -9,10 +9,20 @@ from rushlight.distributed.tensor.dtensor import DTensor
 from rushlight.distributed.tensor.labels import Plan, execute
 from rushlight.distributed.tensor.rules_pointwise import caller
 
-CONTRACTED = {"sum": "sum", "amax": "max", "amin": "min", "prod": "product", "all": "min", "any": "max", "count_nonzero": "sum", "nansum": "sum"}
-REDUCED = "argmax argmin var std logsumexp median nanmedian mode norm vector_norm linalg_vector_norm kthvalue quantile var_mean std_mean aminmax".split()
-ALONG = """softmax log_softmax softmin cumsum cumprod cummax cummin logcumsumexp sort argsort topk flip roll tril triu normalize glu diff fft_fft fft_ifft
-special_softmax special_log_softmax""".split()
+CONTRACTED = {
+    "sum": "sum",
+    "amax": "max",
+    "amin": "min",
+    "prod": "product",
+    "all": "min",
+    "any": "max",
+    "count_nonzero": "sum",
+    "nansum": "sum",
+}
+REDUCED = """argmax argmin var std logsumexp median nanmedian mode norm vector_norm linalg_vector_norm kthvalue quantile
+var_mean std_mean aminmax""".split()
+ALONG = """softmax log_softmax softmin cumsum cumprod cummax cummin logcumsumexp sort argsort topk flip roll tril triu
+normalize glu diff fft_fft fft_ifft special_softmax special_log_softmax""".split()
 NO_INDEX_DIM = {"tril": (-2, -1), "triu": (-2, -1)}
 
 
@@ -23,7 +33,10 @@ def dims_of(value: Any, ndim: int) -> tuple[int, ...]:
     chosen = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     for d in chosen:
         if not -max(ndim, 1) <= d < max(ndim, 1):
-            raise IndexError(f"Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got {d})")
+            raise IndexError(
+                f"Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got "
+                f"{d})"
+            )
     return tuple(d % max(ndim, 1) for d in chosen)
 
 
@@ -53,7 +66,13 @@ def contracted(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, An
 def _bounds(x: DTensor, d: int) -> list[tuple[int, int]]:
     """The pieces of a dimension on the ranks."""
     from rushlight.distributed.tensor.layout import chunk
-    return [chunk(int(x.shape[d]), n, i) for n, p in zip(x.device_mesh.shape, x.placements) if p.is_shard(d) for i in range(n)]
+
+    return [
+        chunk(int(x.shape[d]), n, i)
+        for n, p in zip(x.device_mesh.shape, x.placements)
+        if p.is_shard(d)
+        for i in range(n)
+    ]
 
 
 @rule("mean", "nanmean")
@@ -76,6 +95,7 @@ def mean(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 def extremum(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """max(x), max(x, dim), max(x, y)."""
     import rushlight as rl
+
     given = bound(func, args, kwargs)
     x, dim = given["input"], given["dim"]
     if given.get("other") is not None or isinstance(dim, DTensor):
@@ -87,6 +107,7 @@ def extremum(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 def _grad(x: DTensor) -> bool:
     from rushlight.tensor.state import state
+
     return x.requires_grad and state.grad
 
 
@@ -100,12 +121,18 @@ def reduced(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any])
         whole = _two_norm(given, x)
         if whole is not None:
             return whole
-    if dim is None or not isinstance(x, DTensor) or len([a for a in (*args, *kwargs.values()) if isinstance(a, DTensor)]) != 1:
+    if (
+        dim is None
+        or not isinstance(x, DTensor)
+        or len([a for a in (*args, *kwargs.values()) if isinstance(a, DTensor)]) != 1
+    ):
         return NotImplemented
     dims = dims_of(dim, x.ndim)
     out = kept(x.ndim, dims, bool(given.get("keepdim")))
     labels = tuple(None if d in dims else d for d in range(x.ndim))
-    results = 2 if name in ("max", "min", "median", "nanmedian", "mode", "kthvalue", "var_mean", "std_mean", "aminmax") else 1
+    results = (
+        2 if name in ("max", "min", "median", "nanmedian", "mode", "kthvalue", "var_mean", "std_mean", "aminmax") else 1
+    )
     return execute(Plan([x], [labels], [out] * results, caller(func, args, kwargs)))
 
 
@@ -117,8 +144,8 @@ def _two_norm(given: dict[str, Any], x: DTensor) -> Any:
         return None
     options = {"dim": given.get("dim"), "keepdim": bool(given.get("keepdim"))}
     if p == float("inf"):
-        return x.abs().amax(**{**options, "dim": options["dim"] if options["dim"] is not None else ()})  # type: ignore[attr-defined]
-    return (x * x).sum(**options).sqrt() if p == 2 else (x.abs() ** p).sum(**options) ** (1 / p)  # type: ignore[attr-defined,operator]
+        return x.abs().amax(**{**options, "dim": options["dim"] if options["dim"] is not None else ()})
+    return (x * x).sum(**options).sqrt() if p == 2 else (x.abs() ** p).sum(**options) ** (1 / p)
 
 
 @rule(*ALONG)

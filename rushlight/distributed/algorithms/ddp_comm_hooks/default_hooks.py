@@ -1,4 +1,5 @@
-"""Averages of gradients: as they are, or in 16 bits on the way (torch.distributed.algorithms.ddp_comm_hooks.default_hooks)."""
+"""Averages of gradients: as they are, or in 16 bits on the way
+(torch.distributed.algorithms.ddp_comm_hooks.default_hooks)."""
 
 from __future__ import annotations
 
@@ -23,6 +24,7 @@ def allreduce_hook(process_group: Any, bucket: Any) -> Future:
 
 def _narrow(process_group: Any, bucket: Any, dtype: str) -> Future:
     import rushlight as rl
+
     g, flat = member(process_group), bucket.buffer()
     low = (flat / g.size()).to(getattr(rl, dtype))  # divided first: the sum stays in range
     return _done(exchange.reduced(low, g, "sum").to(flat.dtype))
@@ -41,9 +43,11 @@ def bf16_compress_hook(process_group: Any, bucket: Any) -> Future:
 def _wrapper(hook: Callable[[Any, Any], Future], dtype: str) -> Callable[[Any, Any], Future]:
     def wrapped(state: Any, bucket: Any) -> Future:
         import rushlight as rl
+
         wide = bucket.buffer().dtype
         bucket.set_buffer(bucket.buffer().to(getattr(rl, dtype)))
         return hook(state, bucket).then(lambda f: f.value().to(wide))
+
     return wrapped
 
 

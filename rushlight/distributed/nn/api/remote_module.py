@@ -18,18 +18,28 @@ def _forward(module: Any, args: Any, kwargs: Any) -> Any:
 
 def _parameters(module: Any, recurse: bool) -> list[Any]:
     from rushlight.distributed.rpc import RRef
+
     return [RRef(p) for p in module.local_value().parameters(recurse)]
 
 
 class RemoteModule(Module):
-    """``module_cls(*args, **kwargs)`` made in the process that ``remote_device`` names ("worker1" or "worker1/cpu"); forward runs there.
+    """``module_cls(*args, **kwargs)`` made in the process that ``remote_device`` names ("worker1" or "worker1/cpu");
+    forward runs there.
 
     Within `distributed.autograd.context` gradients go there, too. ValueError for devices other than the CPU.
     """
 
-    def __init__(self, remote_device: str, module_cls: Any, args: Any = None, kwargs: Any = None, _module_interface_cls: Any = None):
+    def __init__(
+        self,
+        remote_device: str,
+        module_cls: Any,
+        args: Any = None,
+        kwargs: Any = None,
+        _module_interface_cls: Any = None,
+    ):
         super().__init__()
         from rushlight.distributed import rpc
+
         on, _, device = str(remote_device).partition("/")
         if device not in ("", "cpu"):
             raise ValueError(f"RemoteModule: {remote_device!r} names a device that is not there; use 'worker/cpu'")
@@ -45,11 +55,13 @@ class RemoteModule(Module):
     def forward_async(self, *args: Any, **kwargs: Any) -> Any:
         """A future of it."""
         from rushlight.distributed import rpc
+
         return rpc.rpc_async(self.on, _forward, (self.module_rref, args, kwargs))
 
     def remote_parameters(self, recurse: bool = True) -> list[Any]:
         """RRefs of the module's parameters, for `DistributedOptimizer`."""
         from rushlight.distributed import rpc
+
         return rpc.rpc_sync(self.on, _parameters, (self.module_rref, recurse))  # type: ignore[no-any-return]
 
     def get_module_rref(self) -> Any:
@@ -58,4 +70,6 @@ class RemoteModule(Module):
 
     def parameters(self, recurse: bool = True) -> Iterator[Any]:
         """Not here: see remote_parameters."""
-        raise ValueError("Method ``parameters`` not supported for RemoteModule. Please use ``remote_parameters`` instead.")
+        raise ValueError(
+            "Method ``parameters`` not supported for RemoteModule. Please use ``remote_parameters`` instead."
+        )

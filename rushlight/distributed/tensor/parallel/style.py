@@ -8,7 +8,8 @@ from typing import Any
 
 from rushlight import nn
 from rushlight.distributed.device_mesh import DeviceMesh
-from rushlight.distributed.tensor.dtensor import DTensor, distribute_module, distribute_tensor
+from rushlight.distributed.tensor.distribute import distribute_module, distribute_tensor
+from rushlight.distributed.tensor.dtensor import DTensor
 from rushlight.distributed.tensor.placement import Placement, Replicate, Shard
 from rushlight.tensor.core import Tensor
 
@@ -47,7 +48,9 @@ def _spread(module: Any, mesh: DeviceMesh, layouts: dict[str, Placement], source
     """The module's own parameters as DTensors."""
     for name, p in list(module._parameters.items()):
         if p is not None and not isinstance(p, DTensor):
-            module.register_parameter(name, distribute_tensor(p, mesh, [layouts.get(name, Replicate())], src_data_rank=source))
+            module.register_parameter(
+                name, distribute_tensor(p, mesh, [layouts.get(name, Replicate())], src_data_rank=source)
+            )
 
 
 class _Cut(ParallelStyle):
@@ -58,7 +61,13 @@ class _Cut(ParallelStyle):
     input_default: Placement
     output_default: Placement
 
-    def __init__(self, *, input_layouts: Placement | None = None, output_layouts: Placement | None = None, use_local_output: bool = True):
+    def __init__(
+        self,
+        *,
+        input_layouts: Placement | None = None,
+        output_layouts: Placement | None = None,
+        use_local_output: bool = True,
+    ):
         self.input_layouts = (input_layouts or self.input_default,)
         self.output_layouts = (output_layouts or self.output_default,)
         self.use_local_output = use_local_output
@@ -66,23 +75,37 @@ class _Cut(ParallelStyle):
     def _apply(self, module: Any, device_mesh: DeviceMesh) -> Any:
         kind = next((k for k in self.layers if isinstance(module, k)), None)
         if kind is None:
-            raise NotImplementedError(f"{type(self).__name__} currently only support nn.Linear and nn.Embedding, not {type(module).__name__}!")
+            raise NotImplementedError(
+                f"{type(self).__name__} currently only support nn.Linear and nn.Embedding, not {type(module).__name__}!"
+            )
 
         def before(mod: Any, inputs: Any, mesh: DeviceMesh) -> Any:
             return (as_distributed(inputs[0], mesh, self.input_layouts[0], self.wanted_input[kind]), *inputs[1:])
 
         def after(mod: Any, out: Any, mesh: DeviceMesh) -> Any:
             return as_given(out, self.output_layouts[0], self.use_local_output)
-        return distribute_module(module, device_mesh, lambda name, mod, mesh: _spread(mod, mesh, self.layers[kind], self.src_data_rank), before, after)
+
+        return distribute_module(
+            module,
+            device_mesh,
+            lambda name, mod, mesh: _spread(mod, mesh, self.layers[kind], self.src_data_rank),
+            before,
+            after,
+        )
 
     def __repr__(self) -> str:
-        return (f"{type(self).__name__}(input_layouts={self.input_layouts}, output_layouts={self.output_layouts}, use_local_output={self.use_local_output})")
+        return (
+            f"{type(self).__name__}(input_layouts={self.input_layouts}, output_layouts={self.output_layouts}, "
+            f"use_local_output={self.use_local_output})"
+        )
 
 
 class ColwiseParallel(_Cut):
-    """A Linear cut along its outputs, or an Embedding along its columns: the output is a piece along the last dimension (Shard(-1)).
+    """A Linear cut along its outputs, or an Embedding along its columns: the output is a piece along the last
+    dimension (Shard(-1)).
 
-    The input is replicated (``input_layouts``: how it arrives); ``output_layouts`` other than Shard(-1) redistributes the output, and
+    The input is replicated (``input_layouts``: how it arrives); ``output_layouts`` other than Shard(-1) redistributes
+    the output, and
     ``use_local_output`` gives the plain piece instead of a DTensor. NotImplementedError for other modules.
     """
 
@@ -92,7 +115,8 @@ class ColwiseParallel(_Cut):
 
 
 class RowwiseParallel(_Cut):
-    """A Linear cut along its inputs, or an Embedding along its rows: the terms of the output are summed (Replicate), or scattered too (Shard).
+    """A Linear cut along its inputs, or an Embedding along its rows: the terms of the output are summed (Replicate),
+    or scattered too (Shard).
 
     The input is a piece along the last dimension (``input_layouts``), for an Embedding replicated.
     """
@@ -106,13 +130,23 @@ class SequenceParallel(ParallelStyle):
     """A norm or dropout on pieces of the sequence (dimension ``sequence_dim``); its parameters are replicated."""
 
     def __init__(self, *, sequence_dim: int = 1, use_local_output: bool = False):
-        self.sequence_dim, self.sequence_sharding, self.use_local_output = sequence_dim, (Shard(sequence_dim),), use_local_output
+        self.sequence_dim, self.sequence_sharding, self.use_local_output = (
+            sequence_dim,
+            (Shard(sequence_dim),),
+            use_local_output,
+        )
 
     def _apply(self, module: Any, device_mesh: DeviceMesh) -> Any:
         def before(mod: Any, inputs: Any, mesh: DeviceMesh) -> Any:
             return (as_distributed(inputs[0], mesh, self.sequence_sharding[0], self.sequence_sharding[0]), *inputs[1:])
-        return distribute_module(module, device_mesh, lambda name, mod, mesh: _spread(mod, mesh, {}, self.src_data_rank), before,
-                                 lambda mod, out, mesh: as_given(out, None, self.use_local_output))
+
+        return distribute_module(
+            module,
+            device_mesh,
+            lambda name, mod, mesh: _spread(mod, mesh, {}, self.src_data_rank),
+            before,
+            lambda mod, out, mesh: as_given(out, None, self.use_local_output),
+        )
 
     def __repr__(self) -> str:
         return f"SequenceParallel(sequence_dim={self.sequence_dim}, use_local_output={self.use_local_output})"
@@ -123,13 +157,22 @@ def _several(layouts: Layouts) -> tuple[Placement | None, ...] | None:
 
 
 class PrepareModuleInput(ParallelStyle):
-    """Place a module's inputs: they arrive as ``input_layouts`` (None: leave it alone) and are redistributed to ``desired_input_layouts``.
+    """Place a module's inputs: they arrive as ``input_layouts`` (None: leave it alone) and are redistributed to
+    ``desired_input_layouts``.
 
-    Keyword arguments by name in ``input_kwarg_layouts`` and ``desired_input_kwarg_layouts``. ``use_local_output``: hand plain pieces on.
+    Keyword arguments by name in ``input_kwarg_layouts`` and ``desired_input_kwarg_layouts``. ``use_local_output``:
+    hand plain pieces on.
     """
 
-    def __init__(self, *, input_layouts: Layouts = None, desired_input_layouts: Layouts = None, input_kwarg_layouts: dict[str, Placement] | None = None,
-                 desired_input_kwarg_layouts: dict[str, Placement] | None = None, use_local_output: bool = False):
+    def __init__(
+        self,
+        *,
+        input_layouts: Layouts = None,
+        desired_input_layouts: Layouts = None,
+        input_kwarg_layouts: dict[str, Placement] | None = None,
+        desired_input_kwarg_layouts: dict[str, Placement] | None = None,
+        use_local_output: bool = False,
+    ):
         self.input_layouts, self.desired_input_layouts = _several(input_layouts), _several(desired_input_layouts)
         self.use_local_output = use_local_output
         if self.input_layouts is not None:
@@ -138,7 +181,10 @@ class PrepareModuleInput(ParallelStyle):
             if len(self.input_layouts) != len(self.desired_input_layouts):
                 raise AssertionError("input_layouts and desired_input_layouts should have same length!")
         self.with_kwargs = input_kwarg_layouts is not None
-        self.input_kwarg_layouts, self.desired_input_kwarg_layouts = input_kwarg_layouts or {}, desired_input_kwarg_layouts or {}
+        self.input_kwarg_layouts, self.desired_input_kwarg_layouts = (
+            input_kwarg_layouts or {},
+            desired_input_kwarg_layouts or {},
+        )
         if self.with_kwargs and len(self.input_kwarg_layouts) != len(self.desired_input_kwarg_layouts):
             raise AssertionError("input_kwarg_layouts and desired_input_kwarg_layouts should have same length!")
 
@@ -157,22 +203,36 @@ class PrepareModuleInput(ParallelStyle):
         assert self.desired_input_layouts is not None
         if len(inputs) != len(self.input_layouts):
             raise ValueError("module inputs and input_layouts should have same length!")
-        return tuple(self._one(v, mesh, a, b) for v, a, b in zip(inputs, self.input_layouts, self.desired_input_layouts))
+        return tuple(
+            self._one(v, mesh, a, b) for v, a, b in zip(inputs, self.input_layouts, self.desired_input_layouts)
+        )
 
     def _apply(self, module: Any, device_mesh: DeviceMesh) -> Any:
         def before(mod: Any, args: Any, kwargs: Any) -> Any:
-            return self._inputs(args, device_mesh), {k: self._one(v, device_mesh, self.input_kwarg_layouts.get(k), self.desired_input_kwarg_layouts.get(k))
-                                                     for k, v in kwargs.items()}
+            return self._inputs(args, device_mesh), {
+                k: self._one(v, device_mesh, self.input_kwarg_layouts.get(k), self.desired_input_kwarg_layouts.get(k))
+                for k, v in kwargs.items()
+            }
+
         module.register_forward_pre_hook(before, with_kwargs=True)
         return module
 
 
 class PrepareModuleOutput(ParallelStyle):
-    """Place a module's outputs: they are made as ``output_layouts`` (None: leave it alone) and redistributed to ``desired_output_layouts``."""
+    """Place a module's outputs: they are made as ``output_layouts`` (None: leave it alone) and redistributed to
+    ``desired_output_layouts``."""
 
     def __init__(self, *, output_layouts: Layouts, desired_output_layouts: Layouts, use_local_output: bool = True):
-        self.output_layouts, self.desired_output_layouts, self.use_local_output = _several(output_layouts), _several(desired_output_layouts), use_local_output
-        if self.output_layouts is None or self.desired_output_layouts is None or len(self.output_layouts) != len(self.desired_output_layouts):
+        self.output_layouts, self.desired_output_layouts, self.use_local_output = (
+            _several(output_layouts),
+            _several(desired_output_layouts),
+            use_local_output,
+        )
+        if (
+            self.output_layouts is None
+            or self.desired_output_layouts is None
+            or len(self.output_layouts) != len(self.desired_output_layouts)
+        ):
             raise AssertionError("output_layouts and desired_output_layouts should have same length!")
 
     def _outputs(self, out: Any, mesh: DeviceMesh) -> Any:
@@ -180,8 +240,10 @@ class PrepareModuleOutput(ParallelStyle):
         several = out if isinstance(out, tuple) else (out,)
         if len(several) != len(self.output_layouts):
             raise ValueError("module outputs and output_layouts should have same length!")
-        placed = tuple(v if a is None else as_given(as_distributed(v, mesh, a), b, self.use_local_output)
-                       for v, a, b in zip(several, self.output_layouts, self.desired_output_layouts))
+        placed = tuple(
+            v if a is None else as_given(as_distributed(v, mesh, a), b, self.use_local_output)
+            for v, a, b in zip(several, self.output_layouts, self.desired_output_layouts)
+        )
         return placed if isinstance(out, tuple) else placed[0]
 
     def _apply(self, module: Any, device_mesh: DeviceMesh) -> Any:
@@ -192,13 +254,30 @@ class PrepareModuleOutput(ParallelStyle):
 class PrepareModuleInputOutput(ParallelStyle):
     """PrepareModuleInput and PrepareModuleOutput in one."""
 
-    def __init__(self, *, input_layouts: Layouts = None, desired_input_layouts: Layouts = None, input_kwarg_layouts: dict[str, Placement] | None = None,
-                 desired_input_kwarg_layouts: dict[str, Placement] | None = None, use_local_input: bool = False, output_layouts: Layouts,
-                 desired_output_layouts: Layouts, use_local_output: bool = True):
-        self.prepare_module_input = PrepareModuleInput(input_layouts=input_layouts, desired_input_layouts=desired_input_layouts,
-                                                       input_kwarg_layouts=input_kwarg_layouts, desired_input_kwarg_layouts=desired_input_kwarg_layouts,
-                                                       use_local_output=use_local_input)
-        self.prepare_module_output = PrepareModuleOutput(output_layouts=output_layouts, desired_output_layouts=desired_output_layouts, use_local_output=use_local_output)
+    def __init__(
+        self,
+        *,
+        input_layouts: Layouts = None,
+        desired_input_layouts: Layouts = None,
+        input_kwarg_layouts: dict[str, Placement] | None = None,
+        desired_input_kwarg_layouts: dict[str, Placement] | None = None,
+        use_local_input: bool = False,
+        output_layouts: Layouts,
+        desired_output_layouts: Layouts,
+        use_local_output: bool = True,
+    ):
+        self.prepare_module_input = PrepareModuleInput(
+            input_layouts=input_layouts,
+            desired_input_layouts=desired_input_layouts,
+            input_kwarg_layouts=input_kwarg_layouts,
+            desired_input_kwarg_layouts=desired_input_kwarg_layouts,
+            use_local_output=use_local_input,
+        )
+        self.prepare_module_output = PrepareModuleOutput(
+            output_layouts=output_layouts,
+            desired_output_layouts=desired_output_layouts,
+            use_local_output=use_local_output,
+        )
 
     def _apply(self, module: Any, device_mesh: DeviceMesh) -> Any:
         return self.prepare_module_output._apply(self.prepare_module_input._apply(module, device_mesh), device_mesh)
