@@ -36,7 +36,8 @@ def thinned(x, y, largest, smallest):
 
 def network():
     return nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-                         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32 * 9, 64), nn.ReLU(), nn.Linear(64, 10))
+                         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(32 * 9, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
 def train(x, y, steps, loss=F.cross_entropy, sampler=None, batch=64):

@@ -86,7 +86,7 @@ def write(model, start, n, temperature=0.8):
     with torch.no_grad():
         for _ in range(n):
             seen = text[-model.context:]
-            # Always the same length, so that one plan serves all letters; what is behind the text does not reach into it
+            # Always as long, so that one plan serves all letters; what is behind the text does not reach into it
             padded = F.pad(seen, (0, model.context - len(seen)))
             chances = (model(padded[None])[0, len(seen) - 1] / temperature).softmax(0)
             text = torch.cat([text, torch.multinomial(chances, 1)])
