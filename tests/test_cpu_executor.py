@@ -278,3 +278,13 @@ def test_steady_state_builds_nothing() -> None:
             optimizer.step()
             built.append(rl.stats()["plans_built"])
         assert built[-1] == built[2]
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1,), (1, 1), (40, 70)])
+def test_sums_of_sums(shape: tuple[int, ...]) -> None:
+    """A reduction of what another reduction gave, repeated along its rows."""
+    def run() -> list[Any]:
+        y = rl.linspace(0.1, 3.0, int(np.prod(shape))).reshape(shape).exp()
+        a = y.sum(-1, keepdim=True)
+        return [a.expand(shape).sum(-1), a.expand(shape).amax(-1), a, (a * 2).expand(shape).sum(-1, keepdim=True) + y]
+    agree(run)

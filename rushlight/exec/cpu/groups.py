@@ -80,8 +80,8 @@ class Group:
 
     def _accepts_reduction(self, instr: Instr) -> bool:
         operand, dims = instr.operands[0], tuple(instr.attrs[0])
-        if operand.spec.shape != self.shape or not self._full_operand(operand):
-            return False
+        if operand.spec.shape != self.shape or self.levels.get(operand.value) == "row" or not self._full_operand(operand):
+            return False  # a row's value itself has no place among the elements that a phase goes through
         if self.reduced is None:
             return not self.instrs or operand.value in self.levels and self._runs_evenly(dims)
         return self.reduced == dims and operand.value in self.levels and self.merged == {a for a, _ in self._pairs(dims)}
