@@ -163,7 +163,35 @@ def lengths(torch: Any) -> list[Row]:
     return [("LSTM, 200 batches of 200 lengths, in all", "s", time.perf_counter() - start)]
 
 
-CASES = {f.__name__: f for f in (depthwise, double, batches, chains, products, policy, lengths)}
+def _networks(torch: Any) -> Any:
+    """torchvision.models, where need be without torchvision's native operators."""
+    if not hasattr(torch, "explain"):  # PyTorch itself
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+        import vision_oracle  # noqa: F401 - what torchvision needs to be imported
+    import torchvision
+    return torchvision.models
+
+
+def vision(torch: Any) -> list[Row]:
+    """Networks of torchvision at 224², batch 1 and 16."""
+    models, rows = _networks(torch), []
+    for name in ("resnet50", "mobilenet_v2", "vgg16"):
+        torch.manual_seed(0)
+        model = getattr(models, name)().eval()
+        for n in (1, 16):
+            x = torch.randn(n, 3, 224, 224)
+            rows.append((f"{name}, 224², batch {n}: inference", "ms", median(inferred(torch, model, x), 1, 3)))
+    return rows
+
+
+def vision_training(torch: Any) -> list[Row]:
+    """ResNet-50 at 128², batch 16."""
+    torch.manual_seed(0)
+    model = _networks(torch).resnet50(num_classes=10)
+    return [("resnet50, 128², batch 16: training step", "ms", median(trained(torch, model, torch.randn(16, 3, 128, 128), torch.arange(16) % 10), 3, 5))]
+
+
+CASES = {f.__name__: f for f in (depthwise, double, batches, chains, products, policy, lengths, vision, vision_training)}
 FASTER_IS_MORE = ("GB/s", "GFLOP/s")
 
 

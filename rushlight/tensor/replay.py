@@ -64,7 +64,8 @@ def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
                 if after.__class__ is AccumulateGrad:
                     variable = after.variable
                     if after.pre_hooks or after.hooks or after.retain or variable.grad is not None or not variable._rg \
-                            or not variable._spec.contiguous or "_post_accumulate_hooks" in variable.__dict__:
+                            or variable._grad_fn is not None or variable._base is not None or not variable._spec.contiguous \
+                            or "_post_accumulate_hooks" in variable.__dict__:
                         return None
                     leaves.append(after)
                     place[after] = -len(leaves)
