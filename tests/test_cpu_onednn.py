@@ -455,6 +455,12 @@ def test_a_forked_child_computes_under_libgomp() -> None:
     assert done.returncode == 0 and done.stdout.strip() == "global", done.stderr
 
 
+def test_a_forked_child_computes_whatever_other_packages_set() -> None:
+    """scikit-learn switches the runtime's handlers at fork off for the whole process."""
+    done = child("import os\nos.environ['KMP_INIT_AT_FORK'] = 'FALSE'\n" + FORK + "\nassert os.environ['KMP_INIT_AT_FORK'] == 'FALSE'\n")
+    assert done.returncode == 0, done.stderr
+
+
 def test_without_libgomp() -> None:
     """An empty stand-in of that name is enough, because the functions come from the runtime in front."""
     done = child("from rushlight.exec.cpu.onednn import openmp\nassert openmp.runtime().fork_safe\nopenmp.stand_in()\n"

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 
 PROBE = "GOMP_parallel"
+AT_FORK = "KMP_INIT_AT_FORK"  # whether libiomp5 registers what its threads need to start anew in a child
 
 
 class OpenMP:
@@ -73,13 +74,30 @@ def runtime() -> OpenMP | None:
     """The OpenMP runtime of this process, loaded at the first call; None where there is none."""
     everywhere = ctypes.CDLL(None)
     if hasattr(everywhere, PROBE):
-        return _safe(OpenMP("global", everywhere))
+        found = OpenMP("global", everywhere)
+        found.fork_safe = found.fork_safe and os.environ.get(AT_FORK, "").lower() not in ("false", "0", "off", "no", "f", "n")
+        return _safe(found)
     for path in (*installed("intel-openmp", "libiomp5.so"), "libiomp5.so", "libomp.so.5", "libgomp.so.1"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), _handlers():
             found = OpenMP(Path(path).name.split(".")[0], ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL))
             if hasattr(found.handle, PROBE):
+                found.threads()  # the runtime reads its settings now
                 return _safe(found)
     return None
+
+
+@contextlib.contextmanager
+def _handlers() -> Iterator[None]:
+    """The runtime that starts in the block prepares for ``fork``, whatever the environment says (scikit-learn turns that off)."""
+    before = os.environ.get(AT_FORK)
+    os.environ[AT_FORK] = "TRUE"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[AT_FORK]
+        else:
+            os.environ[AT_FORK] = before
 
 
 def _safe(found: OpenMP) -> OpenMP:
