@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import glob
+import tempfile
 import time
+from pathlib import Path
 
 import mp_functions
 import pytest
@@ -55,14 +56,15 @@ def test_an_exception_ends_all_and_arrives_with_its_traceback() -> None:
     assert e.value.error_index == 1 and time.monotonic() - start < 45
 
 
-def test_deaths_are_named() -> None:
+def test_deaths_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(mp.ProcessExitedException, match="process 0 terminated with signal SIGKILL") as e:
         mp.spawn(mp_functions.die)
     assert e.value.signal_name == "SIGKILL"
     with pytest.raises(mp.ProcessExitedException, match="process 0 terminated with exit code 7") as e:
         mp.spawn(mp_functions.leave)
     assert e.value.exit_code == 7
-    assert not glob.glob("/tmp/rushlight-errors-*")
+    assert not list(tmp_path.glob("rushlight-errors-*"))
 
 
 def test_results_of_computations_do_not_cross() -> None:
