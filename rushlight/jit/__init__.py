@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
+import numpy as np
+
 from rushlight.jit.scripted import RecursiveScriptModule, ScriptFunction, ScriptModule, TracerWarning
 from rushlight.jit.traced import LoadedModule, TopLevelTracedModule, Traced, TracedFunction
 
@@ -123,6 +125,15 @@ def _check(func: Any, traced: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
             assert_close(traced(*inputs, **kwargs), want, rtol=tolerance, atol=tolerance, equal_nan=True)
         except (AssertionError, TypeError) as e:
             warnings.warn(f"Output of the traced function does not match the output of the Python function: {e}", TracerWarning, stacklevel=3)
+            continue
+        after = get_rng_state()
+        if not np.array_equal(after.numpy(), before.numpy()):  # it drew random numbers: others would give another result
+            try:
+                assert_close(traced(*inputs, **kwargs), want, rtol=tolerance, atol=tolerance, equal_nan=True)
+            except AssertionError:
+                warnings.warn("Trace had nondeterministic nodes. Did you forget call .eval() on your model? The result is not the same when it runs again.",
+                              TracerWarning, stacklevel=3)
+            set_rng_state(after)
 
 
 def trace_module(mod: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
