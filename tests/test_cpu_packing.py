@@ -117,3 +117,19 @@ def test_one_weight_in_two_products(packs: list[str]) -> None:
     assert len(packs) == 2
     np.testing.assert_allclose(first, x.numpy() @ w.numpy().T, rtol=1e-4, atol=1e-4)
     assert all(np.array_equal(first, y) for y in later)
+
+
+@pytest.mark.parametrize("options", [{}, {"padding": 1, "stride": 2}, {"groups": 4}])
+def test_convolutions(options: dict[str, int], packs: list[str]) -> None:
+    """Reorders of weights run until the weights have been seen twice, and again when they change."""
+    net = rl.nn.Sequential(rl.nn.Conv2d(16, 32, 3, **options), rl.nn.ReLU(), rl.nn.Conv2d(32, 64, 1)).eval()
+    x = rl.randn(2, 16, 12, 12)
+    first, *later = outputs(net, x, 4)
+    assert packs and all(np.array_equal(first, y) for y in later)
+    with rl.no_grad():
+        net[0].weight.mul_(-2.0), net[2].weight[5].zero_()
+    fresh = rl.nn.Sequential(*[type(m)(m.in_channels, m.out_channels, m.kernel_size, m.stride, m.padding, groups=m.groups) if hasattr(m, "groups") else m for m in net])
+    fresh.load_state_dict(net.state_dict())
+    (want,) = outputs(fresh.eval(), x)
+    assert not np.array_equal(want, first)
+    assert all(np.array_equal(want, y) for y in outputs(net, x, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -15,6 +16,7 @@ from rushlight.exec.cpu.onednn.library import OneDNNError
 from rushlight.exec.cpu.onednn.memory import Desc
 from rushlight.exec.cpu.onednn.primitive import Attributes, Bound, Eltwise, Primitive
 from rushlight.exec.cpu.onednn.primitives import Window, grouped, window_end
+from rushlight.exec.cpu.packing import Variant
 from rushlight.exec.cpu.steps import PrimitiveStep
 from rushlight.ir.dtype import float32
 from rushlight.ir.program import Instr, Operand
@@ -68,14 +70,15 @@ class Claim:
         return repr(self.primitive)
 
 
-def steps(instr: Instr, new_value: Callable[[int], int]) -> list[PrimitiveStep] | None:
-    """The steps of a claimed convolution: reorders of weights, and the primitive."""
+def steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int] = frozenset()) -> list[PrimitiveStep] | None:
+    """The steps of a claimed convolution: reorders of weights, and the primitive. `lasting` are inputs that the plan does not replace."""
     if not instr.attrs or not isinstance(instr.attrs[0], Claim):
         return None
     original, primitive = instr.attrs[0].instr, instr.attrs[0].primitive
     *given, out = SLOTS.get(original.op.name, FORWARD)
     groups = original.attrs[-1]
     before: list[PrimitiveStep] = []
+    variant = None
     sources = {}
     for slot, o in zip(given, instr.operands):
         sources[slot] = (o.value, o.spec.offset * 4)
@@ -83,6 +86,8 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[PrimitiveStep] 
         if own is not None and own != primitive.descs[slot]:
             packed = new_value(primitive.descs[slot].size)
             before.append(_reorder(own, primitive.descs[slot], sources[slot], packed, new_value))
+            if o.value in lasting:
+                variant = Variant(o.value, o.spec.offset * 4, Bound(primitive), Bound(before[0].bound.primitive))
             sources[slot] = (packed, 0)
     result, after = instr.results[0], []
     if out == "diff_weights" and (plain := _plain(grouped(original.outs[0].shape, groups))) != primitive.descs[out]:
@@ -91,7 +96,10 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[PrimitiveStep] 
         result = packed
     _, w, y = _shapes(original)
     work = 2 * prod(y) * prod(w[1:])
-    return [*before, PrimitiveStep(Bound(primitive), sources, {out: (result, 0), **_scratch(primitive, new_value)}, work), *after]
+    step = PrimitiveStep(Bound(primitive), sources, {out: (result, 0), **_scratch(primitive, new_value)}, work)
+    if variant is not None:
+        step.variant, step.packs = variant, before[0]
+    return [*before, step, *after]
 
 
 def _reorder(source: Desc, target: Desc, place: tuple[int, int], result: int, new_value: Callable[[int], int]) -> PrimitiveStep:

@@ -80,7 +80,9 @@ def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[i
     """The steps of an instruction that is no generated loop."""
     from rushlight.exec.cpu import attention, convolutions, direct, products, quantized, recurrent, windows
     from rushlight.exec.cpu.steps import PythonStep
-    for several in (convolutions.steps, direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps):
+    if convolution := convolutions.steps(instr, new_value, lasting):
+        return list(convolution)
+    for several in (direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps):
         if found := several(instr, new_value):
             return list(found)
     return [products.primitive_step(instr, new_value, lasting) or windows.step(instr) or PythonStep(instr)]

@@ -1,20 +1,23 @@
-"""Weights in the layout that products like best, kept between the runs of plans.
+"""Weights in the layout that products and convolutions like best, kept between the runs of plans.
 
-A product with few rows spends up to half its time bringing the weights into blocks. Weights that a plan reads and that do not
-change from run to run (inference) are packed once: on the second run that sees the same value, so that training, where every
-step has new weights, never packs. The packed weights belong to the storage that shows the value and go with it. Both
-primitives of a product add up in the same order: results are the same to the last bit.
+A product with few rows spends up to half its time bringing the weights into blocks, a convolution of one image a third.
+Weights that a plan reads and that do not change from run to run (inference) are packed once: on the second run that sees the
+same value, so that training, where every step has new weights, never packs. The packed weights belong to the storage that
+shows the value and go with it. Both primitives of a product add up in the same order: results are the same to the last bit.
 """
 
 from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from rushlight.exec.cpu import memory
+from rushlight.exec.cpu.jit import COMPILED
+from rushlight.exec.cpu.onednn import library
 from rushlight.exec.cpu.onednn.primitive import Bound
 from rushlight.ir.graph import Cell
 
@@ -66,13 +69,14 @@ _kept: weakref.WeakKeyDictionary[Any, _Kept] = weakref.WeakKeyDictionary()  # by
 class Switch:
     """A step of a driver that runs a product on plain or on packed weights.
 
-    ``block`` holds the step's arguments, in which [1] is the primitive, [3] the number of its arguments and [4] their address.
+    ``block`` holds the step's arguments, in which [1] is the primitive, [3] the number of its arguments and [4] their address;
+    ``packs`` those of a step that packs the weights at every run, in which [0] is what executes a primitive.
     """
 
-    __slots__ = ("variant", "at", "block", "plain", "packed", "active")
+    __slots__ = ("variant", "at", "block", "plain", "packed", "packs", "active")
 
-    def __init__(self, variant: Variant, at: int, block: Any, plain: Bound):
-        self.variant, self.at, self.block = variant, at, block
+    def __init__(self, variant: Variant, at: int, block: Any, plain: Bound, packs: Any = None):
+        self.variant, self.at, self.block, self.packs = variant, at, block, packs
         self.plain, self.packed = plain, variant.bound
         self.active = False
 
@@ -83,6 +87,8 @@ class Switch:
             self.active = found is not None
             bound = self.packed if self.active else self.plain
             self.block[1], self.block[3], self.block[4] = bound.primitive.handle, bound.count, bound.args
+            if self.packs is not None:
+                self.packs[0] = _nothing() if self.active else library.address("dnnl_primitive_execute")
         return arena if found is None else found
 
     def _find(self, cell: Cell) -> Array | None:
@@ -98,6 +104,12 @@ class Switch:
             assert cell.buffer is not None
             array = kept.arrays[self.variant.key] = self.variant.pack(cell.buffer)
         return array
+
+
+@cache
+def _nothing() -> int:
+    """The address of a function that a driver calls in place of a primitive that has nothing to do."""
+    return COMPILED.address("no primitive", lambda name: f"define i32 @{name}(ptr %p, ptr %s, i32 %n, ptr %a) {{\n  ret i32 0\n}}\n")
 
 
 def addresses(variant: Variant, at: int, places: list[tuple[str, int, int]]) -> list[tuple[int, int, int]]:

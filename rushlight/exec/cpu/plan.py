@@ -214,7 +214,8 @@ class Plan:
         segment.kernels.append((bound, [(bound.memory(name), at, offset) for name, at, offset in places], step.work))
         self.keep.append(bound)
         if step.variant is not None:
-            segment.variants[len(segment.kernels) - 1] = step.variant, packing.addresses(step.variant, self.objects, places)
+            others = packing.addresses(step.variant, self.objects, places)
+            segment.variants[len(segment.kernels) - 1] = step.variant, others, step.packs and step.packs.bound
             self.objects += 1
 
     # --- running --------------------------------------------------------------------------------------------------
@@ -279,7 +280,8 @@ class Segment:
         self.first = first
         self.kernels: list[tuple[Any, ...]] = []
         self.times: list[int] = []  # kernels with the same time may run at once
-        self.variants: dict[int, tuple[packing.Variant, list[tuple[int, int, int]]]] = {}  # of products among the kernels
+        self.variants: dict[int, tuple[packing.Variant, list[tuple[int, int, int]], Any]] = {}  # of products among the kernels
+        self.blocks: dict[int, Any] = {}  # the arguments of primitives
 
     def finish(self, plan: Plan) -> None:
         """Write the driver's tables."""
@@ -317,16 +319,17 @@ class Segment:
         return block
 
     def _primitive(self, plan: Plan, bound: Any, places: list[tuple[int, int, int]], work: int, other: Any) -> None:
-        variant, others = other or (None, [])
+        variant, others, packs = other or (None, [], None)
         for handle, at, offset in places + others:
             self.memories += [handle, at, offset, 0]
         limit = self.omp.address("omp_set_num_threads") if self.omp else 0
         count = 1 if work < PARALLEL_FLOPS or threads.single_library else plan.threads
         block = self._step(plan, 1, [library.address("dnnl_primitive_execute"), bound.primitive.handle, library.library().stream, bound.count,
                                      bound.args, count, limit])
+        self.blocks[id(bound)] = block
         if variant is not None:
             at = next(at for handle, at, _ in others if handle == variant.bound.memory("weights"))
-            plan.switches.append(packing.Switch(variant, at, block, bound))
+            plan.switches.append(packing.Switch(variant, at, block, bound, self.blocks.get(id(packs))))
 
     def _kernels(self, plan: Plan, kernels: list[tuple[Any, ...]]) -> None:
         """Kernels that may run at once: a region where that is worth it, else one after the other."""

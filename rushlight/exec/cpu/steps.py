@@ -48,6 +48,7 @@ class PrimitiveStep:
     work: int = LARGE  # floating-point operations; small ones run in one thread
     attributes: Any = None
     variant: Variant | None = None  # the same on weights that are packed already
+    packs: PrimitiveStep | None = None  # the step that packs them, which has nothing to do then
 
     def reads(self) -> set[int]:
         return {value for value, _ in self.sources.values()}
