@@ -151,7 +151,7 @@ def ternary(b: Builder) -> None:
         b.add(f"{b.fresh()} = torch.where({c}, {v}, {b.c.pick((u or v, u or v, '0', '1.5'))})")
     elif kind == 2 and u:
         b.add(f"{b.fresh()} = torch.lerp({v}, {u}, 0.5)", True)
-    elif kind == 3 and u and t.is_contiguous() and 1 not in b.get(u).shape:  # the stride of one element may order the result
+    elif kind == 3 and u and t.is_contiguous():
         b.add(f"{b.fresh()} = torch.addcmul({v}, {u}, {u}, value=2)", True)
     elif u:
         b.add(f"{b.fresh()} = torch.add({v}, {u}, alpha={b.c.pick(('2', '-1', '0.5'))})", True)

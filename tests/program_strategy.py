@@ -32,8 +32,7 @@ class Session:
 
     def read(self, value: Any) -> None:
         """A point of the program where values are needed."""
-        tensors = self.tensors().values()
-        self.log.append(("read", rough(values(value), coarsest(tensors)) if any(suits(t, lambda t: t.grad is value) for t in tensors) else values(value)))
+        self.log.append(("read", values(value)))
 
     def tensors(self) -> dict[str, Any]:
         return {k: v for k, v in self.env.items() if k[0] == "v" and isinstance(v, self.lib.Tensor)}
@@ -65,9 +64,8 @@ class Session:
     def finish(self) -> None:
         """Everything that the program left behind."""
         tensors = self.tensors()
-        coarse = coarsest(tensors.values())
         for name, t in tensors.items():
-            self.log.append((name, self.facts(name, t), values(t), gradient(t, coarse)))
+            self.log.append((name, self.facts(name, t), values(t), gradient(t)))
         for name, a in self.env.items():
             if isinstance(a, np.ndarray):
                 self.log.append((name, (str(a.dtype), a.copy())))
@@ -85,25 +83,12 @@ def facts(t: Any) -> tuple[Any, ...]:
     return str(t.dtype), tuple(t.shape), strides, offset, t.requires_grad, has_history
 
 
-def gradient(t: Any, coarse: str) -> Any:
+def gradient(t: Any) -> Any:
     """What a leaf has accumulated."""
     try:
-        found = values(t.grad) if t.is_leaf or t.retains_grad else None
+        return values(t.grad) if t.is_leaf or t.retains_grad else None
     except RuntimeError as e:
         return type(e).__name__
-    return rough(found, coarse)
-
-
-def coarsest(tensors: Any) -> str:
-    """The dtype among tensors that rounds most: gradients may show its rounding, of whatever dtype they are themselves."""
-    return max((str(t.dtype).removeprefix("torch.") for t in tensors), key=lambda d: TOLERANCE.get(d, 0.0), default="bool")
-
-
-def rough(found: Any, coarse: str) -> Any:
-    """Numbers of a floating dtype: the dtype, and the numbers with the dtype whose rounding they may show."""
-    if not isinstance(found, tuple) or found[0] not in TOLERANCE:
-        return found
-    return found[0], (max(found[0], coarse, key=lambda d: TOLERANCE.get(d, 0.0)), found[1])
 
 
 def values(t: Any) -> Any:
