@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
-from torchvision import datasets, transforms
+
+from digits import accuracy, images
 
 from rushlight import compress
 
@@ -37,13 +38,6 @@ def train(model, loader, epochs, rate):
     return model.eval()
 
 
-def accuracy(model, loader):
-    """The fraction of right answers."""
-    model.eval()
-    with torch.no_grad():
-        return sum((model(x).argmax(1) == y).sum().item() for x, y in loader) / len(loader.dataset)
-
-
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--root", default="../shared/data", help="the folder that holds MNIST/raw")
@@ -53,8 +47,8 @@ def main():
     p.add_argument("--width", type=int, default=6, help="of a student; the teacher has 32")
     args = p.parse_args()
     torch.manual_seed(0)
-    digits = datasets.MNIST(args.root, transform=transforms.ToTensor())
-    test = DataLoader(datasets.MNIST(args.root, train=False, transform=transforms.ToTensor()), batch_size=1000)
+    digits, others = images(args.root)
+    test = DataLoader(others, batch_size=1000)
     teacher = train(network(32), DataLoader(Subset(digits, range(args.images)), batch_size=64, shuffle=True), 2, 2e-3)
     few = Subset(digits, range(args.images, args.images + args.few))
     example = torch.zeros(1, 1, 28, 28)

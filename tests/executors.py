@@ -39,6 +39,15 @@ def both(function: Callable[[], Any]) -> tuple[list[Any], list[Any]]:
     return found[0], found[1]
 
 
+def close_to_numpy(run: Callable[[], list[Any]], tolerance: float = 1e-5) -> None:
+    """The arrays that ``run`` gives from native code are NumPy's, up to ``tolerance`` of each one's largest number."""
+    with only("numpy"):
+        expected = run()
+    with only("cpu"):
+        for a, b in zip(expected, run(), strict=True):
+            np.testing.assert_allclose(b, a, rtol=0, atol=tolerance * max(1.0, float(np.abs(a).max())))
+
+
 def agree(function: Callable[[], Any], scale: float = 1.0) -> None:
     """Both executors give the same: exactly for integers, up to rounding for the others, NaN and infinities in the same places."""
     for at, ((dtype, want), (have_dtype, have)) in enumerate(zip(*both(function))):

@@ -18,6 +18,8 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import functions
 from rushlight.tensor.functions.attention import attention
 
+from executors import close_to_numpy
+
 torch = pytest.importorskip("torch")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 
@@ -111,14 +113,8 @@ def test_the_native_kernels_agree_with_numpy(n: int, heads: int, groups: int, t:
         y = attention(q, k, v, mask, 0.5, causal)
         (y * y.detach().sin()).sum().backward()
         return [y.detach().numpy(), *(a.grad.numpy() for a in args[:3])]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUSHLIGHT_EXEC", "numpy")
-        expected = run()
-        patch.setenv("RUSHLIGHT_EXEC", "")
-        patch.setenv("RUSHLIGHT_TIER", "1")
-        for a, b in zip(expected, run(), strict=True):
-            np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * max(1.0, float(np.abs(a).max())))
-    clear_plans()
+
+    close_to_numpy(run)
 
 
 def test_no_matrix_of_scores_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

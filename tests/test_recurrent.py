@@ -15,6 +15,8 @@ from rushlight.exec.realize import clear_plans
 from rushlight.ops.recurrent import Weights, schedule
 from rushlight.tensor.functions import recurrent as R
 
+from executors import close_to_numpy
+
 torch = pytest.importorskip("torch")
 KINDS = ("LSTM", "GRU", "RNN", "RNN relu")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
@@ -149,14 +151,8 @@ def test_the_native_kernels_agree_with_numpy(kind: str, steps: int, batch: int, 
         outs = getattr(R, f"{name}_layer")(*args[:1 + states], w, *mode, sizes, reverse)
         sum((o * o).sum() for o in outs).backward()
         return [v.detach().numpy() for v in (*outs, *(a.grad for a in args))]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RUSHLIGHT_EXEC", "numpy")
-        expected = run()
-        patch.setenv("RUSHLIGHT_EXEC", "")
-        patch.setenv("RUSHLIGHT_TIER", "1")
-        for a, b in zip(expected, run(), strict=True):
-            np.testing.assert_allclose(b, a, rtol=0, atol=1e-5 * max(1.0, float(np.abs(a).max())))
-    clear_plans()
+
+    close_to_numpy(run)
 
 
 def test_layers_run_natively_in_one_step_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,23 @@ class Traced:
         return str(self.methods[name].graph.python_code("self").src)
 
 
-class TracedFunction(ScriptFunction):
+class _Shown:
+    """What can be seen of a traced function or module."""
+
+    _traced: Traced
+
+    @property
+    def graph(self) -> Any:
+        """The graph of forward."""
+        return self._traced.methods["forward"].graph
+
+    @property
+    def code(self) -> str:
+        """The graph's Python."""
+        return self._traced.code()
+
+
+class TracedFunction(_Shown, ScriptFunction):
     """A function as its graph."""
 
     def __init__(self, function: Any, captured: Captured):
@@ -34,18 +50,8 @@ class TracedFunction(ScriptFunction):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return _called(self._traced, "forward", self.__name__, args, kwargs)
 
-    @property
-    def graph(self) -> Any:
-        """The graph."""
-        return self._traced.methods["forward"].graph
 
-    @property
-    def code(self) -> str:
-        """The graph's Python."""
-        return self._traced.code()
-
-
-class TopLevelTracedModule(RecursiveScriptModule):
+class TopLevelTracedModule(_Shown, RecursiveScriptModule):
     """A module whose traced methods run their graphs, on the module's own parameters."""
 
     def __init__(self, module: Module, traced: Traced):
@@ -65,16 +71,6 @@ class TopLevelTracedModule(RecursiveScriptModule):
             if traced is not None and name in traced.methods:
                 return lambda *args, **kwargs: _called(traced, name, name, args, kwargs)
         return super().__getattribute__(name)
-
-    @property
-    def graph(self) -> Any:
-        """The graph of forward."""
-        return self._traced.methods["forward"].graph
-
-    @property
-    def code(self) -> str:
-        """The graph's Python."""
-        return self._traced.code()
 
 
 class LoadedModule(ScriptModule):

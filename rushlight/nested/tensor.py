@@ -278,24 +278,14 @@ class NestedTensor(Tensor):
         backward([p for p, _ in pairs], [g for _, g in pairs], retain_graph, create_graph, inputs=inputs)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
+        if self.grad_fn is not None:
+            extra = f", grad_fn=<{self.grad_fn.name()}>"
+        else:
+            extra = ", requires_grad=True" if self.requires_grad else ""
         if self._layout is formats.jagged:
-            extra = (
-                f", grad_fn=<{self.grad_fn.name()}>"
-                if self.grad_fn is not None
-                else ", requires_grad=True"
-                if self.requires_grad
-                else ""
-            )
             sizes = ", ".join(map(str, self.size()))
             return f"NestedTensor(size=({sizes}), offsets={self.offsets()!r}{extra}, contiguous={self.is_contiguous()})"
         inner = ",\n".join("  " + repr(p.detach()).replace("\n", "\n  ") for p in self.parts)
-        extra = (
-            f", grad_fn=<{self.grad_fn.name()}>"
-            if self.grad_fn is not None
-            else ", requires_grad=True"
-            if self.requires_grad
-            else ""
-        )
         return f"nested_tensor([\n{inner}\n]{extra})"
 
     __str__ = __repr__

@@ -2,39 +2,8 @@
 
 from __future__ import annotations
 
-from rushlight.distributed.device_mesh import DeviceMesh, init_device_mesh
-from rushlight.distributed.tensor import (
-    DTensor,
-    Partial,
-    Placement,
-    Replicate,
-    Shard,
-    distribute_module,
-    distribute_tensor,
-    empty,
-    full,
-    ones,
-    rand,
-    randn,
-    zeros,
-)
+from rushlight.distributed import tensor as _new
+from rushlight.distributed.tensor import *  # noqa: F403
+from rushlight.distributed.tensor import Partial as _Partial
 
-_Partial = Partial
-__all__ = [
-    "DTensor",
-    "DeviceMesh",
-    "Partial",
-    "Placement",
-    "Replicate",
-    "Shard",
-    "_Partial",
-    "distribute_module",
-    "distribute_tensor",
-    "empty",
-    "full",
-    "init_device_mesh",
-    "ones",
-    "rand",
-    "randn",
-    "zeros",
-]
+__all__ = [*_new.__all__, "_Partial"]

@@ -3,6 +3,7 @@ process."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rushlight.distributed.device_mesh import current_mesh
@@ -29,40 +30,29 @@ def _made(name: str, size: Any, options: dict[str, Any], device_mesh: Any, place
     return make(local.requires_grad_(gradients), mesh, chosen, shape)
 
 
-def zeros(
-    *size: Any,
-    requires_grad: bool = False,
-    dtype: Any = None,
-    layout: Any = None,
-    device_mesh: Any = None,
-    placements: Any = None,
-) -> DTensor:
-    """Zeros of the whole shape ``size``."""
-    return _made("zeros", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)
+def _factory(name: str, what: str) -> Callable[..., DTensor]:
+    """The factory of that name whose only operands are sizes."""
+
+    def made(
+        *size: Any,
+        dtype: Any = None,
+        layout: Any = None,
+        requires_grad: bool = False,
+        device_mesh: Any = None,
+        placements: Any = None,
+    ) -> DTensor:
+        return _made(name, size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)
+
+    made.__name__ = made.__qualname__ = name
+    made.__doc__ = what
+    return made
 
 
-def ones(
-    *size: Any,
-    dtype: Any = None,
-    layout: Any = None,
-    requires_grad: bool = False,
-    device_mesh: Any = None,
-    placements: Any = None,
-) -> DTensor:
-    """Ones of the whole shape ``size``."""
-    return _made("ones", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)
-
-
-def empty(
-    *size: Any,
-    dtype: Any = None,
-    layout: Any = None,
-    requires_grad: bool = False,
-    device_mesh: Any = None,
-    placements: Any = None,
-) -> DTensor:
-    """Uninitialised values."""
-    return _made("empty", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)
+zeros = _factory("zeros", "Zeros of the whole shape ``size``.")
+ones = _factory("ones", "Ones of the whole shape ``size``.")
+empty = _factory("empty", "Uninitialised values of the whole shape ``size``.")
+rand = _factory("rand", "Uniform numbers of [0, 1): the ranks' generators must stand equal (the same `manual_seed`).")
+randn = _factory("randn", "Standard normal numbers, under the same condition as `rand`'s.")
 
 
 def full(
@@ -84,27 +74,3 @@ def full(
         placements,
         fill_value,
     )
-
-
-def rand(
-    *size: Any,
-    requires_grad: bool = False,
-    dtype: Any = None,
-    layout: Any = None,
-    device_mesh: Any = None,
-    placements: Any = None,
-) -> DTensor:
-    """Uniform numbers of [0, 1): the ranks' generators must stand equal (the same `manual_seed`)."""
-    return _made("rand", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)
-
-
-def randn(
-    *size: Any,
-    dtype: Any = None,
-    layout: Any = None,
-    requires_grad: bool = False,
-    device_mesh: Any = None,
-    placements: Any = None,
-) -> DTensor:
-    """Standard normal numbers, under the same condition."""
-    return _made("randn", size, dict(dtype=dtype, layout=layout, requires_grad=requires_grad), device_mesh, placements)

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any
 
 from rushlight.autograd.grad_mode import inference_mode, no_grad
+from rushlight.lightning.loops.data_loop import DataLoop
 from rushlight.lightning.loops.fetch import Fetcher, set_epoch
 from rushlight.lightning.loops.progress import BatchProgress
 from rushlight.lightning.trainer.metrics import as_number
@@ -37,31 +38,18 @@ def without_gradients(run: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-class EvaluationLoop:
+class EvaluationLoop(DataLoop):
     """Validation amid fitting, ``Trainer.validate`` and ``Trainer.test``."""
 
     def __init__(self, trainer: Any, fn: str, stage: str, verbose: bool = True, inference_mode: bool = True):
-        self.trainer, self.fn, self.stage, self.verbose, self.inference_mode = (
-            trainer,
-            fn,
-            stage,
-            verbose,
-            inference_mode,
-        )
+        super().__init__(trainer, inference_mode)
+        self.fn, self.stage, self.verbose = fn, stage, verbose
         self.batch_progress = BatchProgress()
         self._results = Results(training=False)
-        self.loader: Any = None
-        self.limits: list[Any] = []
-        self.fetcher: Fetcher | None = None
         self.names = _NAMES[stage]
         self._has_run = False
         self._loaded_in_epoch = -float("inf")
         self._steps_logged: dict[int, int] = defaultdict(int)
-
-    @property
-    def num_dataloaders(self) -> int:
-        """How many loaders there are."""
-        return len(self.loader.flattened) if self.loader is not None else 0
 
     @property
     def max_batches(self) -> list[Any]:
@@ -204,16 +192,6 @@ class EvaluationLoop:
             from rushlight.lightning.loops.table import show
             show(out, self.stage)
         return out
-
-    def teardown(self) -> None:
-        """Let the workers go."""
-        if self.fetcher is not None:
-            self.fetcher.close()
-        self.fetcher, self.loader = None, None
-
-    def state_dict(self, prefix: str = "") -> dict[str, Any]:
-        """The counters, as Lightning names them."""
-        return {f"{prefix}state_dict": {}, f"{prefix}batch_progress": self.batch_progress.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any], prefix: str = "") -> None:
         """Take over the counters."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rushlight.lightning.loops.data_loop import DataLoop
 from rushlight.lightning.loops.evaluation import without_gradients
 from rushlight.lightning.loops.fetch import Fetcher
 from rushlight.lightning.loops.progress import Progress
@@ -12,25 +13,17 @@ from rushlight.lightning.utilities.overrides import takes
 from rushlight.tensor.core import realize_pending
 
 
-class PredictionLoop:
+class PredictionLoop(DataLoop):
     """``Trainer.predict``."""
 
     def __init__(self, trainer: Any, inference_mode: bool = True):
-        self.trainer, self.inference_mode = trainer, inference_mode
+        super().__init__(trainer, inference_mode)
         self.batch_progress = Progress()
         self.is_last_batch = False
         self.return_predictions = True
-        self.loader: Any = None
-        self.limits: list[Any] = []
-        self.fetcher: Fetcher | None = None
         self.epoch_batch_indices: list[list[Any]] = []  # the places of samples in their data sets, by loader and batch
         self.current_batch_indices: Any = None
         self.predictions: Any = []
-
-    @property
-    def num_dataloaders(self) -> int:
-        """How many loaders there are."""
-        return len(self.loader.flattened) if self.loader is not None else 0
 
     @property
     def max_batches(self) -> list[Any]:
@@ -99,16 +92,6 @@ class PredictionLoop:
         progress.add("completed")
         realize_pending()
         return out
-
-    def teardown(self) -> None:
-        """Let the workers go."""
-        if self.fetcher is not None:
-            self.fetcher.close()
-        self.fetcher, self.loader = None, None
-
-    def state_dict(self, prefix: str = "") -> dict[str, Any]:
-        """The counters, as Lightning names them."""
-        return {f"{prefix}state_dict": {}, f"{prefix}batch_progress": self.batch_progress.state_dict()}
 
 
 def _order(loader: Any) -> Iterator[Any]:

@@ -18,11 +18,18 @@ from rushlight.tensor.functions import reduction as R
 from rushlight.tensor.known import known
 
 
+def legacy_reduction(reduction: str, size_average: Any, reduce: Any) -> str:
+    """The reduction that the old arguments ask for, where one is given."""
+    if size_average is None and reduce is None:
+        return reduction
+    if reduce is not None and not reduce:
+        return "none"
+    return "mean" if size_average is None or size_average else "sum"
+
+
 def reduced(loss: Tensor, reduction: str, size_average: Any = None, reduce: Any = None) -> Tensor:
     """The loss of each element, its sum or its mean."""
-    if size_average is not None or reduce is not None:
-        average = True if size_average is None else size_average
-        reduction = ("mean" if average else "sum") if reduce is None or reduce else "none"
+    reduction = legacy_reduction(reduction, size_average, reduce)
     if reduction == "none":
         return loss
     if reduction == "mean":
@@ -47,9 +54,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     >>> rl.nn.functional.cross_entropy(rl.zeros(2, 4), rl.tensor([1, 3]))
     tensor(1.3863)
     """
-    if size_average is not None or reduce is not None:
-        average = True if size_average is None else size_average
-        reduction = ("mean" if average else "sum") if reduce is None or reduce else "none"
+    reduction = legacy_reduction(reduction, size_average, reduce)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if not isinstance(target, Tensor):

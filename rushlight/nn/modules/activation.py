@@ -72,14 +72,18 @@ class Threshold(Module):
         return _listed(self, "threshold", "value")
 
 
-class ReLU(Module):
-    """max(x, 0)."""
+class _InPlace(Module):
+    """A nonlinearity whose one option is to overwrite its input."""
 
     __constants__ = ["inplace"]
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
+
+
+class ReLU(_InPlace):
+    """max(x, 0)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.relu(input, self.inplace)
@@ -155,14 +159,8 @@ class Sigmoid(Module):
         return input.sigmoid()
 
 
-class Hardsigmoid(Module):
+class Hardsigmoid(_InPlace):
     """min(max(x/6 + 1/2, 0), 1)."""
-
-    __constants__ = ["inplace"]
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, self.inplace)
@@ -175,14 +173,8 @@ class Tanh(Module):
         return input.tanh()
 
 
-class SiLU(Module):
+class SiLU(_InPlace):
     """x · sigmoid(x)."""
-
-    __constants__ = ["inplace"]
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.silu(input, self.inplace)
@@ -191,14 +183,8 @@ class SiLU(Module):
         return _listed(self)
 
 
-class Mish(Module):
+class Mish(_InPlace):
     """x · tanh(softplus(x))."""
-
-    __constants__ = ["inplace"]
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.mish(input, self.inplace)
@@ -207,14 +193,8 @@ class Mish(Module):
         return _listed(self)
 
 
-class Hardswish(Module):
+class Hardswish(_InPlace):
     """x · hardsigmoid(x)."""
-
-    __constants__ = ["inplace"]
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, self.inplace)
@@ -254,14 +234,8 @@ class CELU(Module):
         return _listed(self, "alpha")
 
 
-class SELU(Module):
+class SELU(_InPlace):
     """ELU with the scale and α that keep mean 0 and variance 1 from layer to layer."""
-
-    __constants__ = ["inplace"]
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.selu(input, self.inplace)

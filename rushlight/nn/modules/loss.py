@@ -9,6 +9,7 @@ from collections.abc import Callable
 from rushlight.tensor.core import Tensor
 
 from .. import functional as F
+from ..functional.loss import legacy_reduction
 from .distance import PairwiseDistance
 from .linear import Linear
 from .linear_cross_entropy_options import LinearCrossEntropyOptions
@@ -42,11 +43,8 @@ __all__ = [
 
 
 def _legacy_reduction(size_average: bool | None, reduce: bool | None) -> str:
-    """The ``reduction`` that the two old arguments stand for."""
-    if reduce is False:
-        reduction = "none"
-    else:
-        reduction = "sum" if size_average is False else "mean"
+    """The ``reduction`` that the two old arguments stand for, and a warning."""
+    reduction = legacy_reduction("mean", size_average, reduce)
     warnings.warn(
         f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.", stacklevel=4
     )

@@ -171,30 +171,35 @@ class _ByAmount(BasePruningMethod):
         return int(count)
 
 
-class RandomUnstructured(_ByAmount):
+class _Unstructured(_ByAmount):
+    """Prunes the elements of smallest score."""
+
+    PRUNING_TYPE = "unstructured"
+
+    def scores(self, t: Any) -> Any:
+        """A number for each element."""
+        raise NotImplementedError
+
+    def compute_mask(self, t: Any, default_mask: Any) -> Any:
+        count = self.units(t.nelement())
+        mask = default_mask.clone()
+        if count:
+            mask.view(-1)[rl.topk(self.scores(t).reshape(-1), count, largest=False).indices] = 0
+        return mask
+
+
+class RandomUnstructured(_Unstructured):
     """Prunes elements at random."""
 
-    PRUNING_TYPE = "unstructured"
-
-    def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        count = self.units(t.nelement())
-        mask = default_mask.clone()
-        if count:
-            mask.view(-1)[rl.topk(rl.rand_like(t).view(-1), count).indices] = 0
-        return mask
+    def scores(self, t: Any) -> Any:
+        return -rl.rand_like(t)  # topk's largest numbers: the same elements as PyTorch with the same seed
 
 
-class L1Unstructured(_ByAmount):
+class L1Unstructured(_Unstructured):
     """Prunes the elements of smallest absolute value."""
 
-    PRUNING_TYPE = "unstructured"
-
-    def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        count = self.units(t.nelement())
-        mask = default_mask.clone()
-        if count:
-            mask.view(-1)[rl.topk(t.detach().abs().reshape(-1), count, largest=False).indices] = 0
-        return mask
+    def scores(self, t: Any) -> Any:
+        return t.detach().abs()
 
 
 class RandomStructured(_ByAmount):

@@ -92,6 +92,25 @@ class SwinTransformerBlockV2(SwinTransformerBlock):
         return x + self.stochastic_depth(self.norm2(self.mlp(x)))
 
 
+def stages(embed_dim: int, depths: list[int], num_heads: list[int], window_size: list[int], stochastic_depth_prob: float,
+           block: Layer, norm: Layer, downsample_layer: Layer, **options: Any) -> list[nn.Module]:
+    """Blocks, every second of them shifted by half a window, with patches merged between the stages."""
+    made: list[nn.Module] = []
+    done, total = 0, sum(depths)
+    for stage, (depth, heads) in enumerate(zip(depths, num_heads)):
+        dim = embed_dim << stage
+        blocks = []
+        for i in range(depth):
+            shift = [0 if i % 2 == 0 else side // 2 for side in window_size]
+            blocks.append(block(dim, heads, window_size=window_size, shift_size=shift, norm_layer=norm,
+                                stochastic_depth_prob=stochastic_depth_prob * done / (total - 1), **options))
+            done += 1
+        made.append(nn.Sequential(*blocks))
+        if stage < len(depths) - 1:
+            made.append(downsample_layer(dim, norm))
+    return made
+
+
 class SwinTransformer(nn.Module):
     """Stages of window attention with patches merged between, for images ``[N, 3, H, W]``.
 
@@ -111,22 +130,10 @@ class SwinTransformer(nn.Module):
         self.num_classes = num_classes
         block, norm = block or SwinTransformerBlock, norm_layer or partial(nn.LayerNorm, eps=1e-5)
         patch = (patch_size[0], patch_size[1])
-        layers: list[nn.Module] = [nn.Sequential(nn.Conv2d(3, embed_dim, kernel_size=patch, stride=patch), Permute([0, 2, 3, 1]),
-                                                 norm(embed_dim))]
-        done, total = 0, sum(depths)
-        for stage, (depth, heads) in enumerate(zip(depths, num_heads)):
-            dim = embed_dim << stage
-            blocks = []
-            for i in range(depth):
-                shift = [0 if i % 2 == 0 else side // 2 for side in window_size]
-                blocks.append(block(dim, heads, window_size=window_size, shift_size=shift, mlp_ratio=mlp_ratio, dropout=dropout,
-                                    attention_dropout=attention_dropout, norm_layer=norm,
-                                    stochastic_depth_prob=stochastic_depth_prob * done / (total - 1)))
-                done += 1
-            layers.append(nn.Sequential(*blocks))
-            if stage < len(depths) - 1:
-                layers.append(downsample_layer(dim, norm))
-        self.features = nn.Sequential(*layers)
+        embed = nn.Sequential(nn.Conv2d(3, embed_dim, kernel_size=patch, stride=patch), Permute([0, 2, 3, 1]), norm(embed_dim))
+        self.features = nn.Sequential(embed, *stages(
+            embed_dim, depths, num_heads, window_size, stochastic_depth_prob, block, norm, downsample_layer,
+            mlp_ratio=mlp_ratio, dropout=dropout, attention_dropout=attention_dropout))
         last = embed_dim << (len(depths) - 1)
         self.norm = norm(last)
         self.permute = Permute([0, 3, 1, 2])

@@ -15,7 +15,7 @@ from rushlight.nn import functional as F
 from rushlight.vision.models._api import weights_enum
 from rushlight.vision.models._builders import classifier
 from rushlight.vision.models._window_attention import FAR
-from rushlight.vision.models.swin_transformer import PatchMerging, SwinTransformerBlock
+from rushlight.vision.models.swin_transformer import PatchMerging, SwinTransformerBlock, stages
 
 Layer = Callable[..., nn.Module]
 Sizes = tuple[int, int, int]
@@ -181,21 +181,9 @@ class SwinTransformer3d(nn.Module):
         block, norm = block or SwinTransformerBlock, norm_layer or partial(nn.LayerNorm, eps=1e-5)
         self.patch_embed = (patch_embed or PatchEmbed3d)(patch_size=patch_size, embed_dim=embed_dim, norm_layer=norm)
         self.pos_drop = nn.Dropout(p=dropout)
-        layers: list[nn.Module] = []
-        done, total = 0, sum(depths)
-        for stage, (depth, heads) in enumerate(zip(depths, num_heads)):
-            dim = embed_dim << stage
-            blocks = []
-            for i in range(depth):
-                shift = [0 if i % 2 == 0 else side // 2 for side in window_size]
-                blocks.append(block(dim, heads, window_size=window_size, shift_size=shift, mlp_ratio=mlp_ratio, dropout=dropout,
-                                    attention_dropout=attention_dropout, norm_layer=norm, attn_layer=ShiftedWindowAttention3d,
-                                    stochastic_depth_prob=stochastic_depth_prob * done / (total - 1)))
-                done += 1
-            layers.append(nn.Sequential(*blocks))
-            if stage < len(depths) - 1:
-                layers.append(downsample_layer(dim, norm))
-        self.features = nn.Sequential(*layers)
+        self.features = nn.Sequential(*stages(
+            embed_dim, depths, num_heads, window_size, stochastic_depth_prob, block, norm, downsample_layer,
+            mlp_ratio=mlp_ratio, dropout=dropout, attention_dropout=attention_dropout, attn_layer=ShiftedWindowAttention3d))
         self.num_features = embed_dim << (len(depths) - 1)
         self.norm = norm(self.num_features)
         self.avgpool = nn.AdaptiveAvgPool3d(1)
