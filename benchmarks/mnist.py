@@ -3,9 +3,11 @@
     python benchmarks/mnist.py --root ../shared/data --rounds 5
 
 runs examples/mnist.py in turn under both (A B A B …) from the same seed, and prints the medians, the median of the rounds'
-ratios, and the largest relative difference of the losses over the first 100 steps. ``--root`` is torchvision's root, the
-folder that holds MNIST/raw; packed files are unpacked into a temporary folder first. Exit code 1 where a limit is missed:
-``--least`` for the ratio, ``--tolerance`` for the losses.
+ratios, and the largest relative difference of the losses over the first 100 steps. Then runs benchmarks/mnist_epochs.py in turn:
+the epoch of the data pipeline alone, and the training epoch, inside a process that has started and warmed up. ``--root`` is
+torchvision's root, the folder that holds MNIST/raw; packed files are unpacked into a temporary folder first. Exit code 1 where a
+limit is missed: ``--least`` for the ratio end to end, ``--least-loader`` and ``--least-training`` for those of the epochs,
+``--tolerance`` for the losses.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 PROGRAM = PROJECT / "examples" / "mnist.py"
+EPOCHS = {"loader": "epoch of the data pipeline alone", "training": "training epoch inside the process"}
 FIRST = 100  # steps whose losses are compared
 
 
@@ -36,6 +39,8 @@ def main() -> int:
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--python", default=sys.executable, help="a Python with torch and torchvision (default: this one)")
     p.add_argument("--least", type=float, default=0, help="the least ratio of the times that is no failure")
+    for name, what in EPOCHS.items():
+        p.add_argument(f"--least-{name}", type=float, default=0, help=f"the same of the {what}")
     p.add_argument("--tolerance", type=float, default=1e-3, help="of the losses (default %(default)s)")
     args = p.parse_args()
     commands = {"PyTorch": [args.python, __file__, "--under-pytorch"], "rushlight": [sys.executable, "-m", "rushlight", "run"]}
@@ -48,12 +53,19 @@ def main() -> int:
                 taken, losses[name], said = run(command, Path(folder))
                 seconds[name].append(taken)
                 print(f"round {number + 1}  {name:9} {taken:6.2f} s  {said}", flush=True)
+        inside = [{name: epochs(command, Path(folder)) for name, command in commands.items()} for _ in range(args.rounds)]
     middle = {name: statistics.median(times) for name, times in seconds.items()}
     ratio = statistics.median(a / b for a, b in zip(seconds["PyTorch"], seconds["rushlight"], strict=True))
     off = difference(losses["PyTorch"], losses["rushlight"])
     print(f"PyTorch {middle['PyTorch']:.2f} s, rushlight {middle['rushlight']:.2f} s (medians): {ratio:.1f} times faster")
     print(f"largest relative difference of the losses over the first {FIRST} steps: {off:.1e}")
-    return int(ratio < args.least or off > args.tolerance)
+    fast_enough = [ratio >= args.least]
+    for part, what in EPOCHS.items():
+        middle = {name: statistics.median(taken[name][part] for taken in inside) for name in commands}
+        ratio = statistics.median(taken["PyTorch"][part] / taken["rushlight"][part] for taken in inside)
+        print(f"{what}: PyTorch {middle['PyTorch']:.2f} s, rushlight {middle['rushlight']:.3f} s: {ratio:.1f} times faster")
+        fast_enough.append(ratio >= getattr(args, f"least_{part}"))
+    return int(not all(fast_enough) or off > args.tolerance)
 
 
 def unpack(root: Path, folder: Path) -> None:
@@ -73,14 +85,24 @@ def unpack(root: Path, folder: Path) -> None:
 def run(command: list[str], folder: Path) -> tuple[float, list[float], str]:
     """Seconds from start to end of the process, the losses of all steps, and the last line printed."""
     out = folder / "losses.json"
-    path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
     start = time.perf_counter()
-    done = subprocess.run([*command, str(PROGRAM), "--root", str(folder), "--losses", str(out)], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": path})
+    said = last_line([*command, str(PROGRAM), "--root", str(folder), "--losses", str(out)])
     taken = time.perf_counter() - start
+    return taken, json.loads(out.read_text()), said
+
+
+def epochs(command: list[str], folder: Path) -> dict[str, float]:
+    """Seconds of the epochs named in EPOCHS, inside a process."""
+    return json.loads(last_line([*command, str(PROJECT / "benchmarks" / "mnist_epochs.py"), str(folder)]))
+
+
+def last_line(command: list[str]) -> str:
+    """What a command that succeeds prints last."""
+    path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return taken, json.loads(out.read_text()), done.stdout.splitlines()[-1]
+    return done.stdout.splitlines()[-1]
 
 
 def difference(a: list[float], b: list[float]) -> float:

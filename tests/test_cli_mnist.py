@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -81,11 +82,16 @@ def test_the_benchmark_unpacks_and_compares(tmp_path: Path, monkeypatch: pytest.
     assert sorted((f.name, f.stat().st_size) for f in raw.iterdir()) == [
         ("t10k-images-idx3-ubyte", 7_840_016), ("t10k-labels-idx1-ubyte", 10_008),
         ("train-images-idx3-ubyte", 47_040_016), ("train-labels-idx1-ubyte", 60_008)]
-    times = {"--under-pytorch": iter([8.0, 9.0, 30.0]), "run": iter([1.0, 3.0, 2.0])}
+    times = {"--under-pytorch": itertools.cycle([8.0, 9.0, 30.0]), "run": itertools.cycle([1.0, 3.0, 2.0])}
     monkeypatch.setattr(module, "run", lambda command, folder: (
         (next(times["run"]), [2.0, 1.0], "") if command[-1] == "run" else (next(times["--under-pytorch"]), [2.0, 1.001], "")))
-    for least, tolerance, code in (("8", "1e-2", 0),):
-        monkeypatch.setattr(sys, "argv", ["mnist.py", "--root", str(path("MNIST").parent), "--rounds", "3", "--least", least, "--tolerance", tolerance])
-        assert module.main() == code
+    monkeypatch.setattr(module, "epochs", lambda command, folder: (
+        {"loader": 0.05, "training": 0.5} if command[-1] == "run" else {"loader": 2.0, "training": 3.0}))
+    for limits, code in (("--least 8 --tolerance 1e-2", 0), ("--least 8.1", 1), ("--tolerance 1e-4", 1), ("--least-loader 40 --least-training 6", 0),
+                         ("--least-loader 41", 1), ("--least-training 6.1", 1)):
+        monkeypatch.setattr(sys, "argv", ["mnist.py", "--root", str(path("MNIST").parent), "--rounds", "3", *limits.split()])
+        assert module.main() == code, limits
     said = capsys.readouterr().out
     assert "PyTorch 9.00 s, rushlight 2.00 s (medians): 8.0 times faster" in said and "first 100 steps: 1.0e-03" in said
+    assert "epoch of the data pipeline alone: PyTorch 2.00 s, rushlight 0.050 s: 40.0 times faster" in said
+    assert "training epoch inside the process: PyTorch 3.00 s, rushlight 0.500 s: 6.0 times faster" in said
