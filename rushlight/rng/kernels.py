@@ -16,29 +16,35 @@ WIDE = 16  # words worked on together; 624 is a multiple
 HALF = 8  # cosines, then sines, in a block of normal numbers
 
 
+def _copy(w: Writer, source: Any, target: Any) -> None:
+    """The state's words from one place to another."""
+    def step(i: Any) -> tuple[Any, ...]:
+        w.store(w.load(w.at(source, i, I32), ir.VectorType(I32, WIDE)), w.at(target, i, I32))
+        return ()
+    w.loop(w.number(SIZE), step, step=WIDE)
+
+
+def _twist(w: Writer, line: Any) -> None:
+    """The next words of the recurrence take the place of the old ones at the head of ``line``."""
+    b = w.b
+
+    def step(i: Any) -> tuple[Any, ...]:
+        here, after, far = (w.load(w.at(line, b.add(i, w.number(k)), I32), ir.VectorType(I32, WIDE)) for k in (0, 1, MIDDLE))
+        joined = b.or_(b.and_(here, w.same(-0x80000000, WIDE)), b.and_(after, w.same(0x7FFFFFFF, WIDE)))
+        odd = b.sub(w.same(0, WIDE), b.and_(after, w.same(1, WIDE)))
+        new = b.xor(b.xor(far, b.lshr(joined, w.same(1, WIDE))), b.and_(odd, w.same(0x9908B0DF, WIDE)))
+        w.store(new, w.at(line, b.add(i, w.number(SIZE)), I32))
+        return ()
+    w.loop(w.number(SIZE), step, step=WIDE)
+    _copy(w, w.at(line, SIZE, I32), line)
+
+
 def words(name: str) -> str:
     """``*state, *out, n``: what is left of the current 624 words, whole new blocks, and the start of a last one."""
     w = Writer(name, ("*state", "*out", "n"))
     b, s = w.b, w.s
     # Old and new words one behind the other: the recurrence then runs straight on, without a remainder of the index
     line = b.inttoptr(b.ptrtoint(b.alloca(ir.ArrayType(I32, 2 * SIZE)), I64), POINTER)
-
-    def copy(source: Any, target: Any) -> None:
-        def step(i: Any) -> tuple[Any, ...]:
-            w.store(w.load(w.at(source, i, I32), ir.VectorType(I32, WIDE)), w.at(target, i, I32))
-            return ()
-        w.loop(w.number(SIZE), step, step=WIDE)
-
-    def twist() -> None:
-        def step(i: Any) -> tuple[Any, ...]:
-            here, after, far = (w.load(w.at(line, b.add(i, w.number(k)), I32), ir.VectorType(I32, WIDE)) for k in (0, 1, MIDDLE))
-            joined = b.or_(b.and_(here, w.same(-0x80000000, WIDE)), b.and_(after, w.same(0x7FFFFFFF, WIDE)))
-            odd = b.sub(w.same(0, WIDE), b.and_(after, w.same(1, WIDE)))
-            new = b.xor(b.xor(far, b.lshr(joined, w.same(1, WIDE))), b.and_(odd, w.same(0x9908B0DF, WIDE)))
-            w.store(new, w.at(line, b.add(i, w.number(SIZE)), I32))
-            return ()
-        w.loop(w.number(SIZE), step, step=WIDE)
-        copy(w.at(line, SIZE, I32), line)
 
     def tempered(x: Any, same: Any) -> Any:
         x = b.xor(x, b.lshr(x, same(11)))
@@ -53,7 +59,7 @@ def words(name: str) -> str:
             return ()
         w.loop(count, step)
 
-    copy(s["state"], line)
+    _copy(w, s["state"], line)
     place = w.at(s["state"], SIZE, I32)
     begin = b.sext(w.load(place, I32), I64)
     left = b.sub(w.number(SIZE), begin)
@@ -64,7 +70,7 @@ def words(name: str) -> str:
     out = w.at(s["out"], head, I32)
 
     def block(i: Any) -> tuple[Any, ...]:
-        twist()
+        _twist(w, line)
 
         def step(j: Any) -> tuple[Any, ...]:
             vector = tempered(w.load(w.at(line, j, I32), ir.VectorType(I32, WIDE)), lambda c: w.same(c, WIDE))
@@ -75,11 +81,11 @@ def words(name: str) -> str:
     w.loop(whole, block, step=SIZE)
 
     def last(i: Any) -> tuple[Any, ...]:
-        twist()
+        _twist(w, line)
         some(w.number(0), b.sub(rest, i), w.at(out, i, I32))
         return ()
     w.loop(rest, last, start=whole, step=SIZE)
-    copy(line, s["state"])
+    _copy(w, line, s["state"])
     tail = b.sub(rest, whole)
     end = b.select(b.icmp_signed("==", rest, w.number(0)), b.add(begin, head),
                    b.select(b.icmp_signed("==", tail, w.number(0)), w.number(SIZE), tail))

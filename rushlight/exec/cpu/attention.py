@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
+from rushlight.exec.cpu import attention_gradient_kernels as gradient_kernels
 from rushlight.exec.cpu import attention_kernels as kernels
 from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.exec.cpu.tiles import REALS, Form
@@ -75,7 +76,7 @@ class _Call:
         S, wide, rows = self.S, self.panels(self.S), max(self.form.rows)
         if not self.back:
             return {"keys": wide * whole(self.D), "values": S * self.panels(self.E), "scores": rows * wide}
-        block = min(kernels.BLOCK, self.T)
+        block = min(gradient_kernels.BLOCK, self.T)
         d, e = self.panels(self.D), self.panels(self.E)
         return {"keys": wide * whole(self.D), "values": wide * whole(self.E), "key_rows": S * d, "queries": block * d, "grads": block * e,
                 "scores": block * wide, "slopes": block * wide, "key_sums": S * d, "value_sums": S * e}
@@ -108,10 +109,10 @@ class _Call:
         for name, size in sizes.items():
             values[name] = at
             at += size
-        table = kernels.BACKWARD_SLOTS if self.back else kernels.FORWARD_SLOTS
+        table = gradient_kernels.BACKWARD_SLOTS if self.back else kernels.FORWARD_SLOTS
         slots = [values.get(n.lstrip("*"), 0) for n in table]
         masked, causal, form = self.mask is not None, bool(self.causal), self.form
-        write = kernels.backward if self.back else kernels.forward
+        write = gradient_kernels.backward if self.back else kernels.forward
         results = {scratch, *self.instr.results}
         read = {s.value for s in slots if isinstance(s, Address)} - results
         units = self.n * (self.heads // self.groups if self.back else self.heads)

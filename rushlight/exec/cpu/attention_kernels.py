@@ -1,8 +1,7 @@
 """Attention as kernels: a unit is one head of one sample, whose scores live only as a few rows in a thread's scratch memory.
 
-Forward, for six queries at a time: q · kᵀ against panels of transposed keys, softmax of the rows, their product with the values.
-Backward, for a block of queries at a time: the weights again, their gradients, and from these the product that gives dq and, added
-up over the blocks, those that give dk and dv. Formulas: rushlight/exec/numpy/attention.py.
+For six queries at a time: q · kᵀ against panels of transposed keys, softmax of the rows, their product with the values. The way
+back is in attention_gradient_kernels.py. Formulas: rushlight/exec/numpy/attention.py.
 """
 
 from __future__ import annotations
@@ -20,10 +19,6 @@ SIZES = ("heads", "groups", "T", "S", "D", "E", "scale", "causal", "wide")  # wi
 MASK = ("*mask", "mask_start", "mask_row", "mask_column")
 FORWARD_SLOTS = (*SIZES, "*q", "q_start", "q_row", "*k", "k_start", "k_row", "*v", "v_start", "v_row", "*out", "out_start", "out_row", "*norms", *MASK,
                  "*scratch", "scratch_size", "keys", "values", "scores")
-BACKWARD_SLOTS = (*SIZES, "*q", "q_start", "q_row", "*k", "k_start", "k_row", "*v", "v_start", "v_row", "*norms", *MASK,
-                  "*dy", "dy_start", "dy_row", "*dq", "dq_start", "dq_row", "*dk", "dk_start", "dk_row", "*dv", "dv_start", "dv_row",
-                  "*scratch", "scratch_size", "keys", "values", "key_rows", "queries", "grads", "scores", "slopes", "key_sums", "value_sums")
-BLOCK = 48  # queries of a block on the way back
 
 
 class Frame(Vectors):
@@ -201,97 +196,5 @@ def forward(form: Form, masked: bool, causal: bool, name: str) -> str:
         norms = k.norms(u, query)
         for i, value in enumerate((highest, factor)):
             b.store(b.extract_element(value, ir.Constant(ir.IntType(32), 0)), k.at(norms, const(i)))
-    k.loop(k.function.args[1], k.function.args[2], 1, unit)
-    return k.done(module)
-
-
-def backward(form: Form, masked: bool, causal: bool, name: str) -> str:
-    """The gradients of q, k and v; units are heads of keys, each with all heads of queries that read it."""
-    module = ir.Module(name)
-    parts, sums = tiles(module, form), tiles(module, form, "sum", columns=True, add=True)
-    k = Frame(module, name, form, BACKWARD_SLOTS, masked, causal)
-    b, s = k.b, k.slots
-    panel = const(form.panel)
-    out = k.array(max(form.rows) * WIDTH)
-
-    def rounded(n: Any) -> Any:
-        return b.mul(b.sdiv(b.add(n, const(form.lanes - 1)), const(form.lanes)), const(form.lanes))
-
-    def unit(m: Any) -> None:
-        reader = b.mul(m, s["groups"])  # units of q, dy, … count heads of queries
-        (keys, k_row), (values, v_row) = k.matrix("k", reader), k.matrix("v", reader)
-        k.pack_transposed(keys, k_row, s["keys"], s["D"])
-        k.pack_transposed(values, v_row, s["values"], s["E"])
-        k.pack_rows(keys, k_row, s["S"], s["D"], s["key_rows"])
-        for acc, width in (("key_sums", "D"), ("value_sums", "E")):
-            k.loop(const(0), b.mul(b.mul(k.panels(s[width]), panel), s["S"]), form.lanes, lambda v, acc=acc: k.store(k.zero(), k.at(s[acc], v)))
-
-        def head(g: Any) -> None:
-            u = b.add(reader, g)
-            blocks = b.sdiv(b.add(s["T"], const(BLOCK - 1)), const(BLOCK))
-            k.loop(const(0), blocks, 1, lambda i: block(u, b.mul(i, const(BLOCK))))
-        k.loop(const(0), s["groups"], 1, head)
-        for name_, acc, width in (("dk", "key_sums", "D"), ("dv", "value_sums", "E")):
-            target, row = k.matrix(name_, m)
-
-            def write(p: Any, target: Any = target, row: Any = row, acc: str = acc, width: str = width) -> None:
-                at = b.mul(p, panel)
-                k.loop(const(0), s["S"], 1, lambda j: k.put(k.at(s[acc], b.add(b.mul(at, s["S"]), b.mul(j, panel))),
-                                                           k.at(target, b.add(b.mul(j, row), at)), b.sub(s[width], at)))
-            k.loop(const(0), k.panels(s[width]), 1, write)
-
-    def block(u: Any, start: Any) -> None:
-        (q, q_row), (dy, dy_row), (dq, dq_row) = (k.matrix(n, u) for n in ("q", "dy", "dq"))
-        count = k.least(b.sub(s["T"], start), const(BLOCK))
-        most = k.sees(b.sub(b.add(start, count), const(1)))
-        q, dy, dq = (k.at(x, b.mul(start, row)) for x, row in ((q, q_row), (dy, dy_row), (dq, dq_row)))
-        k.pack_rows(q, q_row, count, s["D"], s["queries"])
-        k.pack_rows(dy, dy_row, count, s["E"], s["grads"])
-
-        def again(r: Any, height: int) -> None:
-            for target, source, a, row, depth in (("scores", "keys", q, q_row, "D"), ("slopes", "values", dy, dy_row, "E")):
-                line, place = k.at(a, b.mul(r, row)), b.mul(r, s["wide"])
-                size = b.mul(rounded(s[depth]), panel)
-                k.loop(const(0), k.panels(most), 1, lambda p, target=target, source=source, line=line, place=place, row=row, depth=depth, size=size: k.call(
-                    parts[height], k.at(s[target], b.add(place, b.mul(p, panel))), s["wide"], k.at(s[source], b.mul(p, size)), line, row, s[depth]))
-        k.by_tiles(const(0), count, again)
-        k.loop(const(0), count, 1, lambda r: slopes(u, b.add(start, r), r, most))
-
-        def queries(r: Any, height: int) -> None:
-            def features(p: Any) -> None:
-                at = b.mul(p, panel)
-                k.call(parts[height], out, form.panel, k.at(s["key_rows"], b.mul(at, s["S"])), k.at(s["slopes"], b.mul(r, s["wide"])), s["wide"], most)
-                k.loop(const(0), const(height), 1, lambda i: k.put(
-                    k.at(out, b.mul(i, panel)), k.at(dq, b.add(b.mul(b.add(r, i), dq_row), at)), b.sub(s["D"], at)))
-            k.loop(const(0), k.panels(s["D"]), 1, features)
-        k.by_tiles(const(0), count, queries)
-        for acc, a, rows, width in (("key_sums", "slopes", "queries", "D"), ("value_sums", "scores", "grads", "E")):
-            def features(p: Any, acc: str = acc, a: str = a, rows: str = rows) -> None:
-                at = b.mul(p, panel)
-                packed, target = k.at(s[rows], b.mul(at, count)), k.at(s[acc], b.mul(at, s["S"]))
-                k.by_tiles(const(0), most, lambda j, height: k.call(
-                    sums[height], k.at(target, b.mul(j, panel)), form.panel, packed, k.at(s[a], j), s["wide"], count))
-            k.loop(const(0), k.panels(s[width]), 1, features)
-
-    def slopes(u: Any, query: Any, r: Any, most: Any) -> None:
-        row, slope = (k.at(s[n], b.mul(r, s["wide"])) for n in ("scores", "slopes"))
-        count = k.sees(query)
-        product = k.variable(form.vector, k.zero())
-        highest, factor = (k.splat(b.load(k.at(k.norms(u, query), const(i)), typ=form.real)) for i in range(2))
-
-        def weigh(v: Any, x: Any, mask: Any) -> None:
-            weight = b.fmul(k.exp(b.fsub(x, highest)), factor)
-            k.store(weight, k.at(row, v))
-            term = b.fmul(weight, k.load(k.at(slope, v)))
-            b.store(b.fadd(k.value(product), term if mask is None else b.select(mask, term, k.zero())), product)
-
-        def part(v: Any, mask: Any) -> None:
-            change = b.fmul(b.fmul(k.load(k.at(row, v)), b.fsub(k.load(k.at(slope, v)), delta)), k.scale)
-            k.store(change, k.at(slope, v))
-        k.scores(row, u, query, count, weigh)
-        delta = k.fold(k.value(product), b.fadd)  # from the very slopes that it is taken off: equal terms leave zero
-        k.vectors(const(0), count, part)
-        k.clear(row, count, most)
-        k.clear(slope, count, most)
     k.loop(k.function.args[1], k.function.args[2], 1, unit)
     return k.done(module)
