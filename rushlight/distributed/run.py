@@ -43,66 +43,56 @@ class _Both(argparse.ArgumentParser):
         return super().add_argument(*names, *[n for n in more if n not in names], **options)
 
 
+# (name, environment variable of the default, default, what it is, more of add_argument)
+_VALUES: tuple[tuple[str, str | None, str | None, str, dict[str, Any]], ...] = (
+    ("--nnodes", "PET_NNODES", "1:1", "number of machines (min:max only with min = max)", {}),
+    ("--nproc_per_node", "PET_NPROC_PER_NODE", "1", "processes on each: a number, or auto or cpu (one per core)", {}),
+    ("--node_rank", "PET_NODE_RANK", "0", "which machine this is", {"type": int}),
+    ("--master_addr", "PET_MASTER_ADDR", "127.0.0.1", "the address of machine 0", {}),
+    ("--master_port", "PET_MASTER_PORT", "0", "its port (a free one on a single machine, else 29500)", {"type": int}),
+    ("--rdzv_backend", "PET_RDZV_BACKEND", "static", "static and c10d are the same here", {}),
+    ("--rdzv_endpoint", "PET_RDZV_ENDPOINT", "", "host:port instead of --master_addr and --master_port", {}),
+    ("--rdzv_id", "PET_RDZV_ID", "none", "a name of this job", {}),
+    ("--rdzv_conf", "PET_RDZV_CONF", "", "accepted", {}),
+    (
+        "--max_restarts",
+        "PET_MAX_RESTARTS",
+        "0",
+        "how often all processes are started again after a failure",
+        {"type": int},
+    ),
+    ("--monitor_interval", "PET_MONITOR_INTERVAL", "0.1", "seconds between looks at the processes", {"type": float}),
+    ("--start_method", None, "spawn", "accepted", {"choices": ["spawn", "fork", "forkserver"]}),
+    ("--role", "PET_ROLE", "default", "a name of the processes", {}),
+    ("--log_dir", "PET_LOG_DIR", None, "a folder for the output of the processes", {}),
+    ("--redirects", "PET_REDIRECTS", "0", "0: to this terminal; 1, 2, 3: stdout, stderr, both into --log_dir", {}),
+    ("--tee", "PET_TEE", "0", "only 0: use --redirects", {}),
+    ("--local_addr", "PET_LOCAL_ADDR", None, "accepted", {}),
+)
+_SHORT = {"--redirects": "-r", "--tee": "-t", "--module": "-m"}
+_FLAGS = {
+    "--standalone": "a single machine: any free port",
+    "--module": "the script is the name of a module",
+    "--no_python": "the script is a program of its own",
+    "--run_path": "accepted: scripts always run so",
+}
+
+
 def get_args_parser() -> argparse.ArgumentParser:
     """The options, PyTorch's names."""
     p = _Both(
         prog="torch.distributed.run",
         description="Start a script in several processes that find each other through torch.distributed.",
     )
-    env = os.environ.get
-    p.add_argument(
-        "--nnodes", default=env("PET_NNODES", "1:1"), help="number of machines (min:max only with min = max)"
-    )
-    p.add_argument(
-        "--nproc_per_node",
-        default=env("PET_NPROC_PER_NODE", "1"),
-        help="processes on each: a number, or auto or cpu (one per core)",
-    )
-    p.add_argument("--node_rank", type=int, default=int(env("PET_NODE_RANK", "0")), help="which machine this is")
-    p.add_argument("--master_addr", default=env("PET_MASTER_ADDR", "127.0.0.1"), help="the address of machine 0")
-    p.add_argument(
-        "--master_port",
-        type=int,
-        default=int(env("PET_MASTER_PORT", "0")),
-        help="its port (a free one on a single machine, else 29500)",
-    )
-    p.add_argument("--standalone", action="store_true", help="a single machine: any free port")
-    p.add_argument(
-        "--rdzv_backend", default=env("PET_RDZV_BACKEND", "static"), help="static and c10d are the same here"
-    )
-    p.add_argument(
-        "--rdzv_endpoint",
-        default=env("PET_RDZV_ENDPOINT", ""),
-        help="host:port instead of --master_addr and --master_port",
-    )
-    p.add_argument("--rdzv_id", default=env("PET_RDZV_ID", "none"), help="a name of this job")
-    p.add_argument("--rdzv_conf", default=env("PET_RDZV_CONF", ""), help="accepted")
-    p.add_argument(
-        "--max_restarts",
-        type=int,
-        default=int(env("PET_MAX_RESTARTS", "0")),
-        help="how often all processes are started again after a failure",
-    )
-    p.add_argument(
-        "--monitor_interval",
-        type=float,
-        default=float(env("PET_MONITOR_INTERVAL", "0.1")),
-        help="seconds between looks at the processes",
-    )
-    p.add_argument("--start_method", default="spawn", choices=["spawn", "fork", "forkserver"], help="accepted")
-    p.add_argument("--role", default=env("PET_ROLE", "default"), help="a name of the processes")
-    p.add_argument("--log_dir", default=env("PET_LOG_DIR"), help="a folder for the output of the processes")
-    p.add_argument(
-        "-r",
-        "--redirects",
-        default=env("PET_REDIRECTS", "0"),
-        help="0: to this terminal; 1, 2, 3: stdout, stderr, both into --log_dir",
-    )
-    p.add_argument("-t", "--tee", default=env("PET_TEE", "0"), help="only 0: use --redirects")
-    p.add_argument("--local_addr", default=env("PET_LOCAL_ADDR"), help="accepted")
-    p.add_argument("-m", "--module", action="store_true", help="the script is the name of a module")
-    p.add_argument("--no_python", action="store_true", help="the script is a program of its own")
-    p.add_argument("--run_path", action="store_true", help="accepted: scripts always run so")
+
+    def names(name: str) -> list[str]:
+        return [_SHORT[name], name] if name in _SHORT else [name]
+
+    for name, variable, default, what, more in _VALUES:
+        value = default if variable is None else os.environ.get(variable, default)
+        p.add_argument(*names(name), default=value, help=what, **more)
+    for name, what in _FLAGS.items():
+        p.add_argument(*names(name), action="store_true", help=what)
     p.add_argument("training_script", help="the script")
     p.add_argument("training_script_args", nargs=argparse.REMAINDER, help="its arguments")
     return p

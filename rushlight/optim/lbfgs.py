@@ -66,16 +66,7 @@ class LBFGS(Optimizer):
             if state["n_iter"] == 1:
                 d, scale = -g, 1.0
             else:
-                y, s = g - before, d * g.dtype.type(t)
-                ysum = float(y @ s)
-                if ysum > 1e-10:
-                    if len(ys) == group["history_size"]:
-                        for row in (ys, ss, rho):
-                            row.pop(0)
-                    ys.append(y)
-                    ss.append(s)
-                    rho.append(1 / ysum)
-                    scale = ysum / float(y @ y)
+                scale = _remember(g - before, d * g.dtype.type(t), ys, ss, rho, group["history_size"]) or scale
                 d = _direction(-g, ys, ss, rho, scale)
             before, loss_before = g.copy(), loss
             t = min(1.0, 1.0 / float(np.abs(g).sum())) * lr if state["n_iter"] == 1 else lr
@@ -101,6 +92,20 @@ class LBFGS(Optimizer):
                 break
         state.update(d=d, t=t, H_diag=scale, prev_flat_grad=before, prev_loss=loss_before)
         return first
+
+
+def _remember(y: np.ndarray, s: np.ndarray, ys: list[Any], ss: list[Any], rho: list[float], most: int) -> float | None:
+    """Add a change of the gradient and the step that made it to the last ``most``; the scale that they suggest, None where they are not used."""
+    ysum = float(y @ s)
+    if ysum <= 1e-10:
+        return None
+    if len(ys) == most:
+        for row in (ys, ss, rho):
+            row.pop(0)
+    ys.append(y)
+    ss.append(s)
+    rho.append(1 / ysum)
+    return ysum / float(y @ y)
 
 
 def _direction(q: np.ndarray, ys: list[Any], ss: list[Any], rho: list[float], scale: float) -> np.ndarray:

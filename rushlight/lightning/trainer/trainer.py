@@ -88,23 +88,11 @@ class Trainer(TrainerProperties, Runs):
         if model_registry is not None:
             raise MisconfigurationException("Trainer(model_registry=...) needs Lightning's model registry, which"
                                             " rushlight does not provide")
-        self.barebones, self.inference_mode, self.enable_autolog_hparams = (
-            barebones,
-            inference_mode,
-            enable_autolog_hparams,
-        )
-        self.use_distributed_sampler, self.sync_batchnorm, self.num_nodes = (
-            use_distributed_sampler,
-            sync_batchnorm,
-            num_nodes,
-        )
-        self.state = TrainerState()
-        self.should_stop = False
-        self._hook: str | None = None
-        self._received_sigterm = self._tuning = False
-        self._model: Any = None
-        self._ckpt_path: Any = None
-        self._forget_optimizers()
+        self.barebones, self.inference_mode = barebones, inference_mode
+        self.enable_autolog_hparams = enable_autolog_hparams
+        self.use_distributed_sampler, self.sync_batchnorm = use_distributed_sampler, sync_batchnorm
+        self.num_nodes = num_nodes
+        self._begin()
 
         self.accelerator = accelerator_of(accelerator)
         check_devices(devices, num_nodes)
@@ -126,19 +114,31 @@ class Trainer(TrainerProperties, Runs):
             max_epochs, max_steps = 1, int(fast_dev_run)
             self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1
         self._max_time = configuration.duration(max_time)
-        self.fit_loop = FitLoop(self, min_epochs, max_epochs)
-        self.fit_loop.epoch_loop = TrainingEpochLoop(self, min_steps, max_steps)
-        self.validate_loop = EvaluationLoop(self, "validate", "validate")
-        self.test_loop = EvaluationLoop(self, "test", "test")
-        self.predict_loop = PredictionLoop(self)
-        self.val_check_batch: float = 1
-
+        self._make_loops(min_epochs, max_epochs, min_steps, max_steps)
         self._data = DataSources(self)
         self._metrics = Metrics(self)
         self.hooks = Hooks(self)
         self.profiler = self._profiler(profiler)
         self.callbacks = callbacks_of(self, callbacks, enable_checkpointing, enable_progress_bar, enable_model_summary)
         self.loggers = loggers_of(self, logger)
+
+    def _begin(self) -> None:
+        """Nothing has run yet."""
+        self.state = TrainerState()
+        self.should_stop = False
+        self._hook: str | None = None
+        self._received_sigterm = self._tuning = False
+        self._model: Any = None
+        self._ckpt_path: Any = None
+        self._forget_optimizers()
+
+    def _make_loops(self, min_epochs: int | None, max_epochs: int | None, min_steps: int | None, max_steps: int) -> None:
+        self.fit_loop = FitLoop(self, min_epochs, max_epochs)
+        self.fit_loop.epoch_loop = TrainingEpochLoop(self, min_steps, max_steps)
+        self.validate_loop = EvaluationLoop(self, "validate", "validate")
+        self.test_loop = EvaluationLoop(self, "test", "test")
+        self.predict_loop = PredictionLoop(self)
+        self.val_check_batch: float = 1
 
     def _precision(self, precision: Any, plugins: Any) -> Any:
         given = [] if plugins is None else list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]

@@ -106,6 +106,35 @@ def _additive(mask: Tensor | None, dtype: Any) -> Tensor | None:
     return P.where(mask, float("-inf"), mask.new_zeros((), dtype=dtype))
 
 
+def _check_sizes(e: int, expected: int, heads: int, shapes: tuple[Any, Any] | None) -> None:
+    """AssertionError for embeddings of a wrong size, and for keys and values of different ``shapes``."""
+    if e != expected:
+        raise AssertionError(f"was expecting embedding dimension of {expected}, but got {e}")
+    if e % heads:
+        raise AssertionError(f"embed_dim {e} not divisible by num_heads {heads}")
+    if shapes is not None and shapes[0] != shapes[1]:
+        raise AssertionError(f"key shape {shapes[0]} does not match value shape {shapes[1]}")
+
+
+def _one_more(mask: Tensor | None) -> Tensor | None:
+    """A mask for one more key, which all see."""
+    from rushlight.nn.functional.padding import pad
+    return None if mask is None else pad(mask, (0, 1))
+
+
+def _joined(mask: Tensor | None, padding: Tensor | None, n: int, heads: int, t: int, s: int) -> Tensor | None:
+    """The mask (1 or n · heads, t, s) and that of padded keys (n, s) in one; RuntimeError or AssertionError for other shapes."""
+    if mask is not None and mask.ndim == 3 and mask.shape[0] != 1 and tuple(mask.shape) != (n * heads, t, s):
+        raise RuntimeError(f"The shape of the 3D attn_mask is {mask.shape}, but should be {(n * heads, t, s)}.")
+    if padding is None:
+        return mask
+    for d, want in enumerate((n, s)):
+        if padding.shape[d] != want:
+            raise AssertionError(f"Expected key_padded_mask.shape[{d}] to be {want}, but got {padding.shape[d]}")
+    spread = padding.reshape(n, 1, 1, s).expand(-1, heads, -1, -1).reshape(n * heads, 1, s)
+    return spread if mask is None else mask + spread
+
+
 def multi_head_attention_forward(
         query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int, in_proj_weight: Tensor | None, in_proj_bias: Tensor | None,
         bias_k: Tensor | None, bias_v: Tensor | None, add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor, out_proj_bias: Tensor | None,
@@ -116,7 +145,6 @@ def multi_head_attention_forward(
     """Multi-head attention with all its projections; query (t, n, e) or (t, e)."""
     from rushlight.nn.functional.conv import linear
     from rushlight.nn.functional.norm import dropout
-    from rushlight.nn.functional.padding import pad
     batched = query.ndim == 3
     if query.ndim not in (2, 3):
         raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {query.ndim}-D query tensor")
@@ -129,13 +157,8 @@ def multi_head_attention_forward(
         value = key if same[1] else value.unsqueeze(1)
         key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
     t, n, e = query.shape
-    if e != embed_dim_to_check:
-        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {e}")
     head = e // num_heads
-    if head * num_heads != e:
-        raise AssertionError(f"embed_dim {e} not divisible by num_heads {num_heads}")
-    if not use_separate_proj_weight and key.shape != value.shape:
-        raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
+    _check_sizes(e, embed_dim_to_check, num_heads, None if use_separate_proj_weight else (key.shape, value.shape))
     separate = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else None
     q, k, v = _projected(query, key, value, in_proj_weight, in_proj_bias, separate)
     mask = _additive(attn_mask, q.dtype)
@@ -146,24 +169,15 @@ def multi_head_attention_forward(
         mask = mask.unsqueeze(0)
     if bias_k is not None and bias_v is not None:
         k, v = cat([k, bias_k.repeat(1, n, 1)]), cat([v, bias_v.repeat(1, n, 1)])
-        mask = None if mask is None else pad(mask, (0, 1))
-        padding = None if padding is None else pad(padding, (0, 1))
+        mask, padding = _one_more(mask), _one_more(padding)
     q = q.reshape(t, n * num_heads, head).transpose(0, 1)
     k = static_k if static_k is not None else k.reshape(k.shape[0], n * num_heads, head).transpose(0, 1)
     v = static_v if static_v is not None else v.reshape(v.shape[0], n * num_heads, head).transpose(0, 1)
     if add_zero_attn:
         k, v = cat([k, k.new_zeros(n * num_heads, 1, head)], 1), cat([v, v.new_zeros(n * num_heads, 1, head)], 1)
-        mask = None if mask is None else pad(mask, (0, 1))
-        padding = None if padding is None else pad(padding, (0, 1))
+        mask, padding = _one_more(mask), _one_more(padding)
     s = k.shape[1]
-    if mask is not None and mask.ndim == 3 and mask.shape[0] != 1 and tuple(mask.shape) != (n * num_heads, t, s):
-        raise RuntimeError(f"The shape of the 3D attn_mask is {mask.shape}, but should be {(n * num_heads, t, s)}.")
-    if padding is not None:
-        for d, want in enumerate((n, s)):
-            if padding.shape[d] != want:
-                raise AssertionError(f"Expected key_padded_mask.shape[{d}] to be {want}, but got {padding.shape[d]}")
-        spread = padding.reshape(n, 1, 1, s).expand(-1, num_heads, -1, -1).reshape(n * num_heads, 1, s)
-        mask = spread if mask is None else mask + spread
+    mask = _joined(mask, padding, n, num_heads, t, s)
     if not need_weights:
         out = _without_weights(q, k, v, mask, n, dropout_p if training else 0.0)
         out = linear(out.reshape(t * n, e), out_proj_weight, out_proj_bias).reshape(t, n, -1)
