@@ -78,14 +78,14 @@ def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[An
 
 def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> list[Step]:
     """The steps of an instruction that is no generated loop."""
-    from rushlight.exec.cpu import attention, convolutions, direct, products, quantized, recurrent, windows
+    from rushlight.exec.cpu import attention, contract, convolutions, direct, quantized, recurrent, windows
     from rushlight.exec.cpu.steps import PythonStep
     if convolution := convolutions.steps(instr, new_value, lasting):
         return list(convolution)
     for several in (direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps):
         if found := several(instr, new_value):
             return list(found)
-    return [products.primitive_step(instr, new_value, lasting) or windows.step(instr) or PythonStep(instr)]
+    return contract.steps(instr, new_value, lasting) or [windows.step(instr) or PythonStep(instr)]
 
 
 def _readers(program: Program) -> dict[int, list[Any]]:

@@ -32,7 +32,7 @@ def flops(step: Step) -> int:
         return step.loop.work
     if isinstance(step, PrimitiveStep):
         return step.work if step.work < 1 << 40 else 0
-    return step.work if isinstance(step, KernelStep) else 0
+    return step.flops or step.work if isinstance(step, KernelStep) else 0
 
 
 def traffic(step: Step) -> int:

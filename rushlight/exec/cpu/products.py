@@ -45,10 +45,16 @@ def join(program: Program) -> Program:
                 out[places.pop(o.value)] = None
                 instr = joined
                 break
-        if instr.op.name in JOINING and instr.outs[0].dtype is float32:
+        if instr.op.name in JOINING and _joins(instr):
             places[instr.results[0]] = len(out)
         out.append(instr)
     return replace(program, instrs=[i for i in out if i is not None])
+
+
+def _joins(instr: Instr) -> bool:
+    """Whether an instruction has a form with what follows it."""
+    dtype = instr.outs[0].dtype
+    return dtype is float32 or (dtype.is_floating_point and instr.op.name in LINEAR_RELU)
 
 
 def _joined(product: Instr | None, reader: Instr, o: Operand) -> Instr | None:

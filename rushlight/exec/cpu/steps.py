@@ -77,6 +77,7 @@ class KernelStep:
     sources: set[int]
     results: set[int]
     keep: Any = None  # memory that slots point to
+    flops: int = 0  # operations on numbers, where they are not as many as the work
 
     def reads(self) -> set[int]:
         return self.sources

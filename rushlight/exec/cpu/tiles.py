@@ -19,6 +19,7 @@ from rushlight.exec.cpu.jit import vector_bytes
 I32 = ir.IntType(32)
 WIDTH = 4  # vectors of a panel
 REALS = {"float32": (ir.FloatType(), 4), "float64": (ir.DoubleType(), 8)}
+NUMBERS = {**REALS, "int32": (I32, 4), "int64": (I64, 8)}
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Form:
 
     @property
     def real(self) -> Any:
-        return REALS[self.dtype][0]
+        return NUMBERS[self.dtype][0]
 
     @property
     def size(self) -> int:
-        return REALS[self.dtype][1]
+        return NUMBERS[self.dtype][1]
 
     @property
     def lanes(self) -> int:
@@ -109,7 +110,8 @@ class Vectors(Code):
             self._masked("store", ir.VoidType(), value, place, ir.Constant(I32, self.form.size), mask)
 
     def _masked(self, what: str, result: Any, *args: Any) -> Any:
-        name = f"llvm.masked.{what}.v{self.form.lanes}f{8 * self.form.size}.p0"
+        kind = "f" if self.form.dtype in REALS else "i"
+        name = f"llvm.masked.{what}.v{self.form.lanes}{kind}{8 * self.form.size}.p0"
         found = self.b.module.globals.get(name) or ir.Function(self.b.module, ir.FunctionType(result, [a.type for a in args]), name)
         return self.b.call(found, args)
 
@@ -119,6 +121,9 @@ class Vectors(Code):
         return self.b.shuffle_vector(one, ir.Constant(type_, ir.Undefined), ir.Constant(ir.VectorType(I32, self.form.lanes), None))
 
     def fma(self, x: Any, y: Any, z: Any) -> Any:
+        """x · y + z, rounded once."""
+        if self.form.dtype not in REALS:
+            return self.b.add(self.b.mul(x, y), z)
         name = f"llvm.fma.v{self.form.lanes}f{8 * self.form.size}"
         found = self.b.module.globals.get(name) or ir.Function(self.b.module, ir.FunctionType(x.type, [x.type] * 3), name)
         return self.b.call(found, [x, y, z])

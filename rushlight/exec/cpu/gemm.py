@@ -1,0 +1,183 @@
+"""Matrix products as steps of the generated kernel: how operands are read, and how a product is cut into blocks and units.
+
+Nothing here changes a bit of a result, since every sum is one chain in the order of k (`gemm_kernels`): not the blocks, not
+what is packed, not the number of threads. What was measured (2 MiB of second-level cache for two cores, AVX-512, float64):
+B packed in blocks of 256 × 256 and A read where it lies runs at 95 to 100 % of the peak from 256³ on; A packed as well is 3 %
+slower, except columns of large matrices (1024³: a third faster); B in place is 5 to 15 % faster while it fits into the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from rushlight.exec import threads
+from rushlight.exec.cpu import gemm_kernels as kernels
+from rushlight.exec.cpu.gemm_kernels import ALONG_K, ANY, DIRECT, SUMS, UNITS, narrow
+from rushlight.exec.cpu.steps import Address, KernelStep
+from rushlight.exec.cpu.tiles import Form
+from rushlight.ir.program import Instr, Operand
+from rushlight.ir.spec import Spec
+
+Array = np.ndarray[Any, Any]
+BLOCK_K, BLOCK_BYTES = 256, 1 << 19  # of a packed block of B
+BLOCK_ROWS = 192  # of a packed block of A
+IN_PLACE = 1 << 20  # bytes of B that are read where they lie, by few rows or many
+FEW_ROWS = 24
+DEEP = 512  # columns of A as long as this are packed
+CYCLE = 4  # multiply-adds of vectors are counted as so many operations of a loop: cycles, about
+UNITS_PER_THREAD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """Matrices of one operand: where the first begins and each of them after it, and the strides of rows and columns, in elements."""
+
+    value: int
+    start: int
+    starts: Array
+    rows: int
+    columns: int
+
+
+def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | None:
+    """The step of a product, None where the kernel has no code for it."""
+    from rushlight.exec.cpu.products import NAMES, RELU_OF
+    name = RELU_OF.get(instr.op.name, instr.op.name)
+    out = instr.outs[0]
+    if name not in NAMES or out.dtype.name not in SUMS or not out.numel:
+        return None
+    if any(not isinstance(o.spec, Spec) or o.spec.dtype is not out.dtype for o in instr.operands):
+        return None
+    product = _linear(instr) if name != "matmul" else _matmul(instr)
+    return None if product is None else [product.step(new_value)]
+
+
+def _linear(instr: Instr) -> Product | None:
+    """x · wᵀ + b, in which all dimensions of x but the last are rows."""
+    x, w = instr.operands[0], instr.operands[1]
+    k, n, rows = x.spec.shape[-1], w.spec.shape[0], prod(x.spec.shape[:-1])
+    flat = x.spec.reshape((rows, k))
+    bias = instr.operands[2] if len(instr.operands) > 2 else None
+    if flat is None or (bias is not None and not bias.spec.contiguous):
+        return None
+    return Product(instr, rows, n, k, 1, _matrices(Operand(x.value, flat)), _matrices(Operand(w.value, w.spec.permute((1, 0)))), bias)
+
+
+def _matmul(instr: Instr) -> Product:
+    x, y = instr.operands
+    (m, k), n = x.spec.shape[-2:], y.spec.shape[-1]
+    batch = instr.outs[0].shape[:-2]
+    if prod(y.spec.shape[:-2]) == 1 and prod(batch) > 1:  # one matrix for all: the batch is rows
+        flat = x.spec.reshape((prod(x.spec.shape[:-1]), k))
+        if flat is not None:
+            return Product(instr, flat.shape[0], n, k, 1, _matrices(Operand(x.value, flat)), _matrices(y))
+    if n == 1 and m > 1:  # vectors run along the rows instead
+        return Product(instr, 1, m, k, prod(batch), _matrices(y, batch, True), _matrices(x, batch, True))
+    return Product(instr, m, n, k, prod(batch), _matrices(x, batch), _matrices(y, batch))
+
+
+def _matrices(o: Operand, batch: tuple[int, ...] = (), turned: bool = False) -> Matrices:
+    s = o.spec
+    row, column = reversed(s.strides[-2:]) if turned else s.strides[-2:]
+    starts = np.zeros((1,) * len(batch), np.int64)
+    for d, (size, stride) in enumerate(zip(reversed(s.shape[:-2]), reversed(s.strides[:-2])), 1):
+        if len(batch) >= d:
+            starts = starts + (np.arange(size) * stride).reshape(size, *[1] * (d - 1))
+    return Matrices(o.value, s.offset, np.ascontiguousarray(np.broadcast_to(starts, batch).reshape(-1)), row, column)
+
+
+@dataclass(slots=True)
+class Product:
+    """out[z] = a[z] · b[z] + bias for `batch` matrices of m × n sums over k."""
+
+    instr: Instr
+    m: int
+    n: int
+    k: int
+    batch: int
+    a: Matrices
+    b: Matrices
+    bias: Operand | None = None
+
+    @property
+    def dtype(self) -> str:
+        return self.instr.outs[0].dtype.name
+
+    @property
+    def form(self) -> Form:
+        return Form(SUMS[self.dtype])
+
+    def a_way(self) -> int:
+        """How A is read: columns of large matrices are packed, else it lies well however it lies."""
+        if narrow(self.dtype):
+            return _packing(self.a.rows, self.a.columns)
+        large = self.k >= DEEP and self.m * self.k * self.form.size > IN_PLACE and self.n > self.form.panel
+        return UNITS if large and self.a.rows == 1 and self.a.columns != 1 else DIRECT
+
+    def b_way(self) -> int:
+        """How B is read: in place while few rows use it or it is small."""
+        if not narrow(self.dtype) and self.b.columns == 1 and (self.m <= FEW_ROWS or self.k * self.n * self.form.size <= IN_PLACE):
+            return DIRECT
+        return _packing(self.b.columns, self.b.rows)
+
+    def sizes(self) -> dict[str, int]:
+        """The blocks and units of the kernel."""
+        form = self.form
+        high, wide = form.rows[0], form.panel
+        k_blocks = max(1, -(-self.k // BLOCK_K))
+        block_k = -(-self.k // k_blocks)
+        a_way, b_way = self.a_way(), self.b_way()
+        rows, panels = -(-self.m // high), -(-self.n // wide)
+        want = -(-threads.count() * UNITS_PER_THREAD // self.batch) if threads.count() > 1 else 1
+        column_parts = min(panels, want) if a_way == DIRECT else min(panels, want, max(1, self.n // 256))
+        least = 1 if b_way == DIRECT or k_blocks == 1 else BLOCK_ROWS // 2 // high
+        row_parts = max(1, min(-(-want // column_parts), rows // least))
+        if self.partial(k_blocks):
+            row_parts = max(row_parts, -(-self.m // (2 * BLOCK_ROWS)))
+        unit_rows, unit_columns = -(-rows // row_parts) * high, -(-panels // column_parts) * wide
+        block_columns = min(unit_columns, max(wide, BLOCK_BYTES // (BLOCK_K * form.size) // wide * wide))
+        return {"m": self.m, "n": self.n, "k": self.k, "unit_rows": unit_rows, "unit_columns": unit_columns,
+                "row_parts": -(-self.m // unit_rows), "column_parts": -(-self.n // unit_columns),
+                "block_rows": unit_rows if a_way == DIRECT else min(unit_rows, BLOCK_ROWS), "block_columns": block_columns,
+                "block_k": block_k, "k_blocks": k_blocks, "a_way": a_way, "b_way": b_way}
+
+    def partial(self, k_blocks: int) -> bool:
+        """Whether sums are kept apart from the result between blocks of k."""
+        return narrow(self.dtype) and k_blocks > 1
+
+    def scratch(self, s: dict[str, int]) -> dict[str, int]:
+        """The elements of a thread's scratch memory: packed A, packed B, sums."""
+        return {"a": s["block_rows"] * s["block_k"] if s["a_way"] else 0, "b": s["block_columns"] * s["block_k"] if s["b_way"] else 0,
+                "sums": s["unit_rows"] * s["block_columns"] if self.partial(s["k_blocks"]) else 0}
+
+    def step(self, new_value: Callable[[int], int]) -> KernelStep:
+        from rushlight.exec.cpu.products import RELU_OF
+        dtype, form, size = self.dtype, self.form, self.instr.outs[0].dtype.itemsize
+        values: dict[str, Any] = self.sizes()
+        a_room, b_room, sums_room = (-(-x // 16) * 16 for x in self.scratch(values).values())
+        total = a_room + b_room + sums_room
+        for name, x in (("a", self.a), ("b", self.b)):
+            values |= {name: Address(x.value, x.start * size), f"{name}_starts": x.starts.ctypes.data}
+        values |= {"a_row": self.a.rows, "a_k": self.a.columns, "b_k": self.b.rows, "b_n": self.b.columns, "out": Address(self.instr.results[0]),
+                   "relu": int(self.instr.op.name in RELU_OF), "scratch_size": total, "b_at": a_room, "sums_at": a_room + b_room}
+        results = {self.instr.results[0]}
+        if self.bias is not None:
+            values["bias"] = Address(self.bias.value, self.bias.spec.offset * size)
+        if total:
+            scratch = new_value(threads.count() * total * form.size)
+            values["scratch"] = Address(scratch)
+            results.add(scratch)
+        slots = [values.get(n.lstrip("*"), 0) for n in kernels.SLOTS]
+        flops = 2 * self.batch * self.m * self.n * self.k
+        return KernelStep(f"gemm {dtype} {form}", lambda name: kernels.kernel(dtype, name), slots, self.batch * values["row_parts"] * values["column_parts"],
+                          max(1, flops // (CYCLE * form.lanes)), {o.value for o in self.instr.operands}, results, (self.a.starts, self.b.starts), flops)
+
+
+def _packing(unit_stride: int, k_stride: int) -> int:
+    """The way to pack units that lie so."""
+    return UNITS if unit_stride == 1 else ALONG_K if k_stride == 1 else ANY

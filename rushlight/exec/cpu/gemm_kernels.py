@@ -1,0 +1,307 @@
+"""Matrix products written out in LLVM IR, for one number type each: tiles of sums in registers, panels packed where that pays.
+
+Every sum is one chain of multiply-adds in the order of k, from zero, whatever the tile, the blocks, the packing or the thread
+it falls into: blocks of k continue the sums of the blocks before them. Bias, relu and rounding to a narrower type come last.
+
+A unit of the kernel is a rectangle of a result. It goes through blocks of columns and of k; for each it packs B's part into
+panels of four vectors (in a thread's scratch memory) and, for blocks of rows, A's part into panels as high as a tile. What
+lies well already is read where it is: tiles take any strides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from llvmlite import ir
+
+from rushlight.exec.cpu.code import I64, KERNEL, POINTER
+from rushlight.exec.cpu.scalars import FORMS, HALF, Scalars
+from rushlight.exec.cpu.tiles import WIDTH, Form, Vectors, const
+
+# what products of a type are summed in; integers wrap around, so 32 bits give the same low bits as fewer
+SUMS = {"float32": "float32", "float64": "float64", "bfloat16": "float32", "float16": "float32", "int8": "int32", "uint8": "int32",
+        "int16": "int32", "int32": "int32", "int64": "int64"}
+SLOTS = ("*a", "*a_starts", "a_row", "a_k", "*b", "*b_starts", "b_k", "b_n", "*out", "*bias", "m", "n", "k", "unit_rows", "unit_columns", "row_parts",
+         "column_parts", "block_rows", "block_columns", "block_k", "k_blocks", "a_way", "b_way", "relu", "*scratch", "scratch_size", "b_at", "sums_at")
+DIRECT, UNITS, ALONG_K, ANY = range(4)  # ways to read an operand: as it lies, or packed from vectors along its units, along k, or one by one
+FINAL, RELU = 1, 2
+Ways = dict[int, Callable[..., None]]
+
+
+def narrow(dtype: str) -> bool:
+    """Whether elements are narrower than their sums."""
+    return SUMS[dtype] != dtype
+
+
+class Product(Vectors):
+    """A function on elements of a dtype, with vectors as long as those of sums."""
+
+    def __init__(self, function: Any, dtype: str):
+        super().__init__(function, Form(SUMS[dtype]))
+        self.dtype = dtype
+
+    def element(self, base: Any, offset: Any) -> Any:
+        """The address of an element of an operand or of the result."""
+        return self.at(base, offset, Scalars.memory(self.dtype))
+
+    def read(self, place: Any, mask: Any = None) -> Any:
+        """Adjacent elements, as wide as sums."""
+        return self.wide(self.s.load(place, self.dtype, mask))
+
+    def wide(self, value: Any) -> Any:
+        if self.dtype in HALF:
+            return self.s.widen(value, self.dtype)
+        return self.s.cast(value, self.dtype, self.form.dtype)
+
+    def write(self, value: Any, place: Any, mask: Any = None) -> None:
+        """Sums as elements of the result."""
+        value = self.s.narrow(value, self.dtype) if self.dtype in HALF else self.s.cast(value, self.form.dtype, self.dtype)
+        self.s.store(value, place, mask)
+
+    def add(self, x: Any, y: Any) -> Any:
+        return self.b.fadd(x, y) if self.s.kind_of(self.dtype) == "f" else self.b.add(x, y)
+
+    def positive(self, value: Any) -> Any:
+        """max(value, 0); NaN stays."""
+        test = self.b.fcmp_ordered if self.s.kind_of(self.dtype) == "f" else self.b.icmp_signed
+        return self.b.select(test("<=", value, self.zero()), self.zero(), value)
+
+    def is_set(self, flags: Any, bit: int) -> Any:
+        return self.b.icmp_signed("!=", self.b.and_(flags, const(bit)), const(0))
+
+
+def function(module: Any, name: str, dtype: str, arguments: str) -> tuple[Product, dict[str, Any]]:
+    """A function of the module and its arguments by name; those that begin with * are addresses."""
+    names = arguments.split()
+    made = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER if n[0] == "*" else I64 for n in names]), name)
+    made.linkage = "internal"
+    made.attributes.add("noinline")
+    return Product(made, dtype), dict(zip((n.lstrip("*") for n in names), made.args))
+
+
+# --- tiles ----------------------------------------------------------------------------------------------------------
+TILE = "*a a_row a_k *b b_k depth width *sums sums_row add *out out_row *bias flags"
+
+
+def tile(module: Any, dtype: str, rows: int, vectors: int) -> Any:
+    """sums[r, :] (+)= Σ over k of a[r, k] · b[k, :] for `width` columns; with FINAL, the result's elements instead."""
+    c, g = function(module, f"tile{rows}x{vectors}", dtype, TILE)
+    b, lanes, vector = c.b, c.form.lanes, c.form.vector
+    last = c.first(b.sub(g["width"], const((vectors - 1) * lanes)))
+    masks = [None] * (vectors - 1) + [last]
+    places = [(r, v) for r in range(rows) for v in range(vectors)]
+    lines = [c.at(g["a"], b.mul(g["a_row"], const(r))) for r in range(rows)]
+    sums = {p: c.variable(vector, c.zero()) for p in places}
+
+    def sum_at(r: int, v: int) -> Any:
+        return c.at(g["sums"], b.add(b.mul(g["sums_row"], const(r)), const(v * lanes)))
+    with b.if_then(b.icmp_signed("!=", g["add"], const(0))):
+        for r, v in places:
+            b.store(c.load(sum_at(r, v), masks[v]), sums[r, v])
+    panel, offset = c.variable(POINTER, g["b"]), c.variable(I64, const(0))
+
+    def step(_: Any) -> None:
+        here, at = b.load(panel, typ=POINTER), b.load(offset, typ=I64)
+        parts = [c.load(c.at(here, v * lanes), masks[v]) for v in range(vectors)]
+        for r, line in enumerate(lines):
+            x = c.splat(b.load(c.at(line, at), typ=c.form.real))
+            for v, part in enumerate(parts):
+                b.store(c.fma(x, part, c.value(sums[r, v])), sums[r, v])
+        b.store(c.at(here, g["b_k"]), panel)
+        b.store(b.add(at, g["a_k"]), offset)
+    c.loop(const(0), g["depth"], 1, step)
+    with b.if_else(c.is_set(g["flags"], FINAL)) as (final, more):
+        with final:
+            _finish(c, g, sums, masks)
+        with more:
+            for r, v in places:
+                c.store(c.value(sums[r, v]), sum_at(r, v), masks[v])
+    b.ret_void()
+    return c.function
+
+
+def _finish(c: Product, g: dict[str, Any], sums: dict[tuple[int, int], Any], masks: list[Any]) -> None:
+    """Bias, relu, and the elements of the result."""
+    b, lanes = c.b, c.form.lanes
+    with b.if_then(b.icmp_unsigned("!=", b.ptrtoint(g["bias"], I64), const(0))):
+        added = [c.read(c.element(g["bias"], v * lanes), mask) for v, mask in enumerate(masks)]
+        for (_, v), place in sums.items():
+            b.store(c.add(c.value(place), added[v]), place)
+    with b.if_then(c.is_set(g["flags"], RELU)):
+        for place in sums.values():
+            b.store(c.positive(c.value(place)), place)
+    for (r, v), place in sums.items():
+        c.write(c.value(place), c.element(g["out"], b.add(b.mul(g["out_row"], const(r)), const(v * lanes))), masks[v])
+
+
+# --- packing --------------------------------------------------------------------------------------------------------
+PACK = "*target *source unit_stride k_stride units depth way"
+
+
+def pack(module: Any, dtype: str, name: str, width: int) -> Any:
+    """Panels of `width` units: panel p holds target[p, k, u] = source[k, p·width + u], as wide as sums, zero beyond the units."""
+    c, g = function(module, name, dtype, PACK)
+    b, lanes = c.b, c.form.lanes
+    ways: Ways = {UNITS: _pack_units, ALONG_K: _pack_along_k, ANY: _pack_any}
+
+    def group(p: Any, at: Any) -> None:
+        first = b.add(b.mul(p, const(width)), at)
+        inside = c.least(b.sub(g["units"], first), const(min(lanes, width)))
+        source = c.element(g["source"], b.mul(first, g["unit_stride"]))
+        target = c.at(g["target"], b.add(b.mul(p, b.mul(g["depth"], const(width))), at))
+        kept = None if width >= lanes else c.first(const(width))
+        for way, write in ways.items():
+            with b.if_then(b.icmp_signed("==", g["way"], const(way))):
+                write(c, g, source, target, width, inside, kept)
+    panels = b.sdiv(b.add(g["units"], const(width - 1)), const(width))
+    c.loop(const(0), panels, 1, lambda p: c.loop(const(0), const(width), lanes if width > lanes else width, lambda at: group(p, at)))
+    b.ret_void()
+    return c.function
+
+
+def _pack_units(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, inside: Any, kept: Any) -> None:
+    """Vectors as they are."""
+    mask = c.first(inside)
+
+    def line(k: Any) -> None:
+        c.store(c.read(c.element(source, c.b.mul(k, g["k_stride"])), mask), c.at(target, c.b.mul(k, const(width))), kept)
+    c.loop(const(0), g["depth"], 1, line)
+
+
+def _pack_along_k(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, inside: Any, kept: Any) -> None:
+    """Square blocks transposed."""
+    b, lanes = c.b, c.form.lanes
+    used = min(lanes, width)
+
+    def block(k: Any, left: Any) -> None:
+        rows = []
+        for u in range(used):
+            count = b.select(b.icmp_signed("<", const(u), inside), const(lanes) if left is None else left, const(0))
+            rows.append(c.read(c.element(source, b.add(b.mul(const(u), g["unit_stride"]), k)), c.first(count)))
+        rows += [c.zero()] * (lanes - used)
+        for i, vector in enumerate(c.transposed(rows)):
+            place = c.at(target, b.mul(b.add(k, const(i)), const(width)))
+            if left is None:
+                c.store(vector, place, kept)
+            else:
+                with b.if_then(b.icmp_signed("<", const(i), left)):
+                    c.store(vector, place, kept)
+    end = b.load(c.loop(const(0), g["depth"], lanes, lambda k: block(k, None)), typ=I64)
+    with b.if_then(b.icmp_signed("<", end, g["depth"])):
+        block(end, b.sub(g["depth"], end))
+
+
+def _pack_any(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, inside: Any, kept: Any) -> None:
+    """One by one; what is beyond the units is zero."""
+    b = c.b
+
+    def line(k: Any) -> None:
+        here = c.at(target, b.mul(k, const(width)))
+        c.store(c.zero(), here, kept)
+
+        def one(u: Any) -> None:
+            place = c.element(source, b.add(b.mul(k, g["k_stride"]), b.mul(u, g["unit_stride"])))
+            b.store(c.wide(b.load(place, typ=Scalars.memory(c.dtype), align=FORMS[c.dtype][3])), c.at(here, u))
+        c.loop(const(0), inside, 1, one)
+    c.loop(const(0), g["depth"], 1, line)
+
+
+# --- blocks ---------------------------------------------------------------------------------------------------------
+BLOCK = "*a a_tile a_row a_k *b b_panel b_k depth rows columns *sums sums_row add *out out_row *bias flags"
+
+
+def block(module: Any, dtype: str) -> Any:
+    """All tiles of a block: a tile's rows of A lie in the first cache while B's panels go by, which the second holds."""
+    form = Form(SUMS[dtype])
+    heights = sorted({form.rows[0], 2, 1}, reverse=True)
+    tiles = {(rows, v): tile(module, dtype, rows, v) for rows in heights for v in range(1, WIDTH + 1)}
+    c, g = function(module, "block", dtype, BLOCK)
+    b, high, wide = c.b, form.rows[0], form.panel
+    bias = b.icmp_unsigned("!=", b.ptrtoint(g["bias"], I64), const(0))
+    panels = b.sdiv(b.add(g["columns"], const(wide - 1)), const(wide))
+
+    def across(i: Any, rows: int) -> None:
+        a = c.at(g["a"], b.add(b.mul(b.sdiv(i, const(high)), g["a_tile"]), b.mul(b.srem(i, const(high)), g["a_row"])))
+
+        def one(p: Any) -> None:
+            j = b.mul(p, const(wide))
+            sums = c.at(g["sums"], b.add(b.mul(i, g["sums_row"]), j))
+            out = c.element(g["out"], b.add(b.mul(i, g["out_row"]), j))
+            width = c.least(b.sub(g["columns"], j), const(wide))
+            arguments = [a, g["a_row"], g["a_k"], c.at(g["b"], b.mul(p, g["b_panel"])), g["b_k"], g["depth"], width, sums, g["sums_row"], g["add"],
+                         out, g["out_row"], b.select(bias, c.element(g["bias"], j), g["bias"]), g["flags"]]
+            after = c.function.append_basic_block("after")
+            switch = b.switch(b.sdiv(b.add(width, const(form.lanes - 1)), const(form.lanes)), after)
+            for v in range(1, WIDTH + 1):
+                b.position_at_end(case := c.function.append_basic_block(f"vectors{v}"))
+                switch.add_case(const(v), case)
+                b.call(tiles[rows, v], arguments)
+                b.branch(after)
+            b.position_at_end(after)
+        c.loop(const(0), panels, 1, one)
+    begin: Any = const(0)
+    for rows in heights:
+        begin = b.load(c.loop(begin, g["rows"], rows, partial(across, rows=rows)), typ=I64)
+    b.ret_void()
+    return c.function
+
+
+# --- the kernel -----------------------------------------------------------------------------------------------------
+def kernel(dtype: str, name: str) -> str:
+    """out[z] = a[z] · b[z] + bias for units begin … end-1; a unit is a part of the columns and of the rows of a matrix z."""
+    module = ir.Module(name)
+    form = Form(SUMS[dtype])
+    high, wide = form.rows[0], form.panel
+    pack_a, pack_b, multiply = pack(module, dtype, "pack_a", high), pack(module, dtype, "pack_b", wide), block(module, dtype)
+    c = Product(ir.Function(module, KERNEL, name), dtype)
+    b, s = c.b, c.named(SLOTS)
+    scratch = c.at(s["scratch"], b.mul(s["scratch_size"], c.function.args[3]))
+    packed_b, kept_sums = c.at(scratch, s["b_at"]), c.at(scratch, s["sums_at"])
+    direct_a, direct_b = (b.icmp_signed("==", s[way], const(DIRECT)) for way in ("a_way", "b_way"))
+    kept = c.variable(I64, const(-1))  # the part of B that is packed already
+
+    def unit(u: Any) -> None:
+        part, i = b.sdiv(u, s["row_parts"]), b.mul(b.srem(u, s["row_parts"]), s["unit_rows"])
+        z, j = b.sdiv(part, s["column_parts"]), b.mul(b.srem(part, s["column_parts"]), s["unit_columns"])
+        rows, end = c.least(b.sub(s["m"], i), s["unit_rows"]), c.least(b.add(j, s["unit_columns"]), s["n"])
+        a = c.element(s["a"], b.add(c.word(s["a_starts"], z), b.mul(i, s["a_row"])))
+        source = c.element(s["b"], c.word(s["b_starts"], z))
+        out = c.element(s["out"], b.mul(s["n"], b.add(b.mul(z, s["m"]), i)))
+        count = b.sdiv(b.add(b.sub(end, j), b.sub(s["block_columns"], const(1))), s["block_columns"])
+        once = b.and_(b.icmp_signed("==", b.mul(count, s["k_blocks"]), const(1)), b.icmp_signed("==", b.load(kept, typ=I64), part))
+        b.store(part, kept)
+
+        def columns(block_: Any) -> None:
+            first = b.add(j, b.mul(block_, s["block_columns"]))
+            c.loop(const(0), s["k_blocks"], 1, lambda kb: depth(first, c.least(b.sub(end, first), s["block_columns"]), kb))
+
+        def depth(first: Any, width: Any, kb: Any) -> None:
+            k = b.mul(kb, s["block_k"])
+            deep = c.least(b.sub(s["k"], k), s["block_k"])
+            here = c.element(source, b.add(b.mul(k, s["b_k"]), b.mul(first, s["b_n"])))
+            with b.if_then(b.not_(b.or_(direct_b, once))):
+                b.call(pack_b, [packed_b, here, s["b_n"], s["b_k"], width, deep, s["b_way"]])
+            panels = (b.select(direct_b, here, packed_b), b.select(direct_b, const(wide), b.mul(deep, const(wide))),
+                      b.select(direct_b, s["b_k"], const(wide)))
+            final = b.icmp_signed("==", kb, b.sub(s["k_blocks"], const(1)))
+            flags = b.select(final, b.or_(const(FINAL), b.mul(s["relu"], const(RELU))), const(0))
+            bias = b.select(b.icmp_unsigned("!=", b.ptrtoint(s["bias"], I64), const(0)), c.element(s["bias"], first), s["bias"])
+
+            def strip(at: Any) -> None:
+                high_ = c.least(b.sub(rows, at), s["block_rows"])
+                lines = c.element(a, b.add(b.mul(at, s["a_row"]), b.mul(k, s["a_k"])))
+                with b.if_then(b.not_(direct_a)):
+                    b.call(pack_a, [scratch, lines, s["a_row"], s["a_k"], high_, deep, s["a_way"]])
+                tiles = (b.select(direct_a, lines, scratch), b.select(direct_a, b.mul(s["a_row"], const(high)), b.mul(deep, const(high))),
+                         b.select(direct_a, s["a_row"], const(1)), b.select(direct_a, s["a_k"], const(high)))
+                target = c.element(out, b.add(b.mul(at, s["n"]), first))
+                sums, sums_row = (c.at(kept_sums, b.mul(at, s["block_columns"])), s["block_columns"]) if narrow(dtype) else (target, s["n"])
+                b.call(multiply, [*tiles, *panels, deep, high_, width, sums, sums_row, kb, target, s["n"], bias, flags])
+            strips = b.sdiv(b.add(rows, b.sub(s["block_rows"], const(1))), s["block_rows"])
+            c.loop(const(0), strips, 1, lambda i: strip(b.mul(i, s["block_rows"])))
+        c.loop(const(0), count, 1, columns)
+    c.loop(c.function.args[1], c.function.args[2], 1, unit)
+    b.ret(const(0))
+    return str(module)
