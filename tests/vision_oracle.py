@@ -28,20 +28,19 @@ _SCHEMAS = {
 
 def nms(boxes: Any, scores: Any, threshold: float) -> Any:
     """Greedy suppression, box by box."""
-    order = torch.argsort(scores, descending=True, stable=True).tolist()
+    order = torch.argsort(scores, descending=True, stable=True)
+    boxes = boxes[order]
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    gone = torch.zeros(len(boxes), dtype=torch.bool)
     keep: list[int] = []
-    gone: set[int] = set()
-    for place, i in enumerate(order):
-        if i in gone:
+    for i in range(len(boxes)):
+        if gone[i]:
             continue
         keep.append(i)
-        rest = [j for j in order[place + 1:] if j not in gone]
-        low, high = torch.maximum(boxes[i, :2], boxes[rest, :2]), torch.minimum(boxes[i, 2:], boxes[rest, 2:])
+        low, high = torch.maximum(boxes[i, :2], boxes[i + 1:, :2]), torch.minimum(boxes[i, 2:], boxes[i + 1:, 2:])
         inter = (high - low).clamp(min=0).prod(1)
-        overlap = inter / (area[i] + area[rest] - inter)
-        gone.update(j for j, value in zip(rest, overlap.tolist(), strict=True) if value > threshold)
-    return torch.tensor(keep, dtype=torch.int64)
+        gone[i + 1:] |= inter / (area[i] + area[i + 1:] - inter) > threshold
+    return order[torch.tensor(keep, dtype=torch.int64)]
 
 
 def bilinear(image: Any, y: float, x: float) -> Any:
@@ -70,7 +69,34 @@ def _mean(image: Any, ys: list[float], xs: list[float]) -> Any:
     return total / max(len(ys) * len(xs), 1)
 
 
+def roi_align_of_fixed_grids(image: Any, rois: Any, scale: float, height: int, width: int, ratio: int, aligned: bool) -> Any:
+    """The same for all regions at once, where every cell has ratio x ratio points (detection networks have 2 x 2)."""
+    half = 0.5 if aligned else 0.0
+    x0, y0, x1, y1 = (rois[:, 1:] * scale - half).unbind(1)
+    h, w = (y1 - y0, x1 - x0) if aligned else ((y1 - y0).clamp(min=1), (x1 - x0).clamp(min=1))
+    places = [low[:, None] + size[:, None] / bins * ((torch.arange(bins * ratio) + 0.5) / ratio)
+              for low, size, bins in ((y0, h, height), (x0, w, width))]
+    inside, low, high, share = [], [], [], []
+    for place, size in zip(places, image.shape[-2:], strict=True):
+        inside.append((place >= -1) & (place <= size))
+        place = place.clamp(0, size - 1)
+        low.append(place.long())
+        high.append((low[-1] + 1).clamp(max=size - 1))
+        share.append(place - low[-1])
+    which, channels = rois[:, 0].long()[:, None, None, None], torch.arange(image.shape[1])[None, :, None, None]
+    dy, dx = share[0][:, None, :, None], share[1][:, None, None, :]
+
+    def at(y: Any, x: Any) -> Any:
+        return image[which, channels, y[:, None, :, None], x[:, None, None, :]]
+    value = ((1 - dy) * ((1 - dx) * at(low[0], low[1]) + dx * at(low[0], high[1]))
+             + dy * ((1 - dx) * at(high[0], low[1]) + dx * at(high[0], high[1])))
+    value = value * (inside[0][:, None, :, None] & inside[1][:, None, None, :])
+    return value.reshape(*value.shape[:2], height, ratio, width, ratio).mean((3, 5))
+
+
 def roi_align(image: Any, rois: Any, scale: float, height: int, width: int, ratio: int, aligned: bool) -> Any:
+    if ratio > 0:
+        return roi_align_of_fixed_grids(image, rois, scale, height, width, ratio, aligned)
     out = image.new_zeros(len(rois), image.shape[1], height, width)
     for k, roi in enumerate(rois.tolist()):
         x0, y0, x1, y1 = (v * scale - (0.5 if aligned else 0.0) for v in roi[1:])
