@@ -13,7 +13,7 @@ from rushlight.nn import Module
 from rushlight.tensor import protocol
 from rushlight.tensor.core import Tensor
 
-HELPERS = ("where_method", "polygamma_method", "wide", "lying_as")  # not PyTorch's names
+HELPERS = ("wide", "lying_as")  # not PyTorch's names
 OWN = ("rushlight.tensor", "rushlight.ops", "rushlight.exec", "rushlight.autograd", "rushlight.ir", "rushlight.export")
 _targets: dict[int, tuple[Any, str, str]] = {}
 

@@ -1,0 +1,114 @@
+"""Methods that write into the tensor, or change what it shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rushlight.ir.spec import spec
+from rushlight.ops.table import TABLE
+from rushlight.tensor import creation, functions
+from rushlight.tensor.core import Tensor, apply, assign, check_overlap, flat_memory, sync_view, unwrap, wrap
+from rushlight.tensor.functions import indexing, shape
+from rushlight.tensor.functions.checked import checked
+from rushlight.tensor.functions.common import shape_of
+from rushlight.tensor.state import state
+
+
+def __setitem__(self: Tensor, index: Any, value: Any) -> None:
+    indexing.setitem(self, index, value)
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Store the values of src, broadcast and converted."""
+    if not isinstance(src, Tensor):
+        src = creation.tensor(src, dtype=self._spec.dtype)
+    if src._spec.expand(self._spec.shape) is None:
+        shape.expand(src, self._spec.shape)
+    if src is not self:
+        check_overlap(self, (src,))
+    if src.requires_grad and src._base is not None and state.grad:
+        sync_view(src)
+    return assign(self, src, severs=True)
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Store one value everywhere."""
+    if self._rg and state.grad:  # the old values stay in the history, with the gradient 0
+        return assign(self, functions.fill(self, value))
+    if isinstance(value, Tensor):
+        if value._spec.shape:
+            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {len(value._spec.shape)} dimensions.")
+        return assign(self, value, severs=True)
+    return assign(self, apply(TABLE["full"], (checked(value, self._spec.dtype),), (self._spec.shape, self._spec.dtype)),
+                  take=True, severs=True)
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Store zeros."""
+    return fill_(self, 0)
+
+
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Store one value on the main diagonal; wrap goes on below a tall matrix's square."""
+    if len(self._spec.shape) < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    if len(set(self._spec.shape)) > 1 and len(self._spec.shape) > 2:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    step = sum(self._spec.strides)
+    rows, cols = self._spec.shape[0], min(self._spec.shape[1:])
+    n = min(rows, cols)
+    fill_value = creation.scalar_tensor(checked(fill_value, self._spec.dtype, rounded=True), dtype=self._spec.dtype)
+    self.as_strided((n,), (step,), self._spec.offset).fill_(fill_value)
+    if wrap and len(self._spec.shape) == 2 and rows > cols + 1:
+        done = cols + 1
+        while done < rows:
+            self[done:].as_strided((min(rows - done, cols),), (step,), self._spec.offset + done * self._spec.strides[0]).fill_(fill_value)
+            done += cols + 1
+    return self
+
+
+def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+    """Change the shape in place; new elements are unspecified."""
+    target = shape_of(*sizes)
+    s = spec(self._spec.dtype, target, None, self._spec.offset)
+    if s.extent() > self._storage.size:
+        from rushlight.tensor.storage import fresh
+        grown = np.zeros(s.extent(), self._storage.dtype.numpy)
+        old = flat_memory(self._storage)
+        grown[:old.size] = old
+        self._storage = self._vc = fresh(grown, self._storage.dtype)
+    self._spec = s
+    return self
+
+
+def resize_as_(self: Tensor, the_template: Tensor, memory_format: Any = None) -> Tensor:
+    """Change the shape in place to that of another tensor."""
+    return resize_(self, the_template._spec.shape)
+
+
+def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
+    """Show the memory of another tensor or storage."""
+    if source is None:
+        source = creation.empty(0, dtype=self._spec.dtype)
+    inner = source._storage
+    if isinstance(source, Tensor) and size is None:
+        self._storage, self._spec, self._vc = inner, source._spec, inner
+    else:
+        target = (inner.size,) if size is None else shape_of(size)
+        self._storage = self._vc = inner
+        self._spec = spec(self._spec.dtype, target, None if stride is None else tuple(stride), storage_offset)
+    return self
+
+
+def apply_(self: Tensor, callable: Any) -> Tensor:
+    """Replace each element by callable(element). Slow: one Python call per element."""
+    array = unwrap(self)
+    return assign(self, wrap(np.array([callable(v) for v in array.reshape(-1).tolist()]).reshape(array.shape).astype(array.dtype)))
+
+
+def map_(self: Tensor, tensor: Tensor, callable: Any) -> Tensor:
+    """Replace each element by callable(a, b). Slow: one Python call per element."""
+    a, b = unwrap(self), unwrap(tensor.expand(self._spec.shape))
+    return assign(self, wrap(np.array([callable(x, y) for x, y in zip(a.reshape(-1).tolist(), b.reshape(-1).tolist())]).reshape(a.shape).astype(a.dtype)))
