@@ -11,7 +11,7 @@ from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.attention import attention
 from rushlight.tensor.functions.common import is_float, scalar_name
-from rushlight.tensor.functions.indexing import tri_mask
+from rushlight.tensor.functions.diagonals import tri_mask
 from rushlight.tensor.functions.shape import cat
 
 

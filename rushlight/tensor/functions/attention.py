@@ -37,7 +37,7 @@ def _repeated(x: Tensor, heads: int) -> Tensor:
 def _scores(q: Tensor, k: Tensor, mask: tuple[Tensor, ...], scale: float, causal: bool) -> Tensor:
     scores = q @ transpose(_repeated(k, q._spec.shape[1]), 2, 3) * scale
     if causal:
-        from rushlight.tensor.functions.indexing import tri_mask
+        from rushlight.tensor.functions.diagonals import tri_mask
         rows, columns = scores._spec.shape[2:]
         scores = where(wrap(tri_mask(rows, columns, 0, True)), scores, -INFINITY)
     for m in mask:

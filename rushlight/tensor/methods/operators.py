@@ -8,7 +8,7 @@ import numpy as np
 
 from rushlight.tensor import functions, method_forms, quantized_methods, sparse_methods
 from rushlight.tensor.core import Tensor
-from rushlight.tensor.functions import indexing, pointwise
+from rushlight.tensor.functions import pointwise, subscripts
 from rushlight.tensor.functions.common import rewrite
 from rushlight.tensor.methods.gradients import _is_view
 from rushlight.tensor.methods.new import new_tensor_
@@ -80,7 +80,7 @@ OPERATORS: dict[str, Any] = {
     **{f"__i{k}__": _operator(v, in_place_=True) for k, v in _NAMES.items() if k not in ("matmul",)},
     **{f"__{k}__": _compare(k) for k in ("eq", "ne", "lt", "le", "gt", "ge")},
     "__neg__": pointwise.neg, "__pos__": pointwise.positive, "__abs__": pointwise.abs, "__invert__": pointwise.bitwise_not,
-    "__getitem__": indexing.getitem, "__div__": _operator("div"), "__rdiv__": _divided_by, "__rtruediv__": _divided_by,
+    "__getitem__": subscripts.getitem, "__div__": _operator("div"), "__rdiv__": _divided_by, "__rtruediv__": _divided_by,
     "where": where_method, "polygamma": polygamma_method, "new_tensor": new_tensor_, "stft": stft, "istft": istft,
     **method_forms.FORMS, **sparse_methods.METHODS, **quantized_methods.METHODS,
     "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,

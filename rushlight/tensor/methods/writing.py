@@ -10,14 +10,14 @@ from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import creation, functions
 from rushlight.tensor.core import Tensor, apply, assign, check_overlap, flat_memory, sync_view, unwrap, wrap
-from rushlight.tensor.functions import indexing, shape
+from rushlight.tensor.functions import shape, subscripts
 from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import shape_of
 from rushlight.tensor.state import state
 
 
 def __setitem__(self: Tensor, index: Any, value: Any) -> None:
-    indexing.setitem(self, index, value)
+    subscripts.setitem(self, index, value)
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:

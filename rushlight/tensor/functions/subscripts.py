@@ -1,0 +1,267 @@
+"""Subscripts: ``x[…]`` and ``x[…] = y``."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from rushlight.ir.dtype import DType, bool_, int64
+from rushlight.ir.spec import Spec, iteration_order
+from rushlight.ops.table import TABLE
+from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, relaid, unwrap, view, wrap
+from rushlight.tensor.functions.checked import check_value, checked
+from rushlight.tensor.functions.common import cast, scalar_name
+from rushlight.tensor.functions.shape import broadcast_shapes, expand, part_gradient, reshape, strided_part
+from rushlight.tensor.known import check_index
+from rushlight.tensor.state import state
+
+INT_TYPES = (int, np.integer)
+OUT_OF_BOUNDS = "index {{bad}} is out of bounds for dimension {} with size {{size}}"
+
+
+def getitem(self: Tensor, index: Any) -> Tensor:
+    """self[index] with PyTorch's rules: a view for numbers, slices, None and …; a copy for tensors and lists."""
+    cls = index.__class__
+    if cls is int and self._spec.shape:
+        return _select(self, index)
+    basic, advanced = parse(self, index)
+    if not advanced:
+        return basic
+    return gather_at(basic, advanced)
+
+
+def _select(t: Tensor, i: int) -> Tensor:
+    n = t._spec.shape[0]
+    if not -n <= i < n:
+        raise IndexError(f"index {i} is out of bounds for dimension 0 with size {n}")
+    i %= n
+    return view(t, t._spec.select(0, i), "SelectBackward0", part_gradient(t._spec.shape, lambda whole: whole.select(0, i)))
+
+
+def normalize(index: Any) -> list[Any]:
+    """The parts of a subscript, with sequences as tensors."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    out: list[Any] = []
+    for p in parts:
+        if isinstance(p, (list, tuple, range)):
+            p = _sequence(p)
+        elif isinstance(p, np.ndarray):
+            p = wrap(np.array(p))
+        elif isinstance(p, (bool, np.bool_)):
+            p = wrap(np.array(bool(p)))
+        elif isinstance(p, np.integer):
+            p = int(p)
+        elif isinstance(p, Tensor) and not p._spec.shape and p._spec.dtype.kind in "iu" and p._spec.dtype.name != "uint8" and state.level is None:
+            p = int(p.item())  # a 0-d tensor counts as the number that it holds
+        elif isinstance(p, Tensor) and p._spec.dtype.kind not in "biu":
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        elif isinstance(p, float):
+            raise TypeError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got float)")
+        elif not isinstance(p, (int, slice, Tensor)) and p is not None and p is not Ellipsis:
+            if hasattr(p, "__index__"):
+                p = int(p.__index__())
+            else:
+                raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+                                 f"(got {type(p).__name__})")
+        out.append(p)
+    return out
+
+
+def _sequence(p: Any) -> Tensor:
+    from rushlight.tensor.creation import tensor
+    values = list(p)
+    if not values:
+        return wrap(np.zeros(0, np.int64))
+    return tensor([v.item() if isinstance(v, Tensor) and not v._spec.shape else v for v in values])
+
+
+def _indexed_dims(p: Any) -> int:
+    if p is None or p is Ellipsis or (isinstance(p, Tensor) and p._spec.dtype is bool_ and not p._spec.shape):
+        return 0
+    if isinstance(p, Tensor) and p._spec.dtype.name in ("bool", "uint8"):
+        return len(p._spec.shape)
+    return 1
+
+
+def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple[int, Tensor]]]:
+    """The view that numbers, slices and None give, and the index tensors with the dimension of that view each belongs to.
+
+    Where all of t is meant, the view is t itself or, with `alias`, another tensor on its memory.
+    """
+    parts = normalize(index)
+    used = sum(_indexed_dims(p) for p in parts)
+    ndim = len(t._spec.shape)
+    if used > ndim:
+        raise IndexError(f"too many indices for tensor of dimension {ndim}")
+    if sum(p is Ellipsis for p in parts) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    if any(p is Ellipsis for p in parts):
+        at = next(i for i, p in enumerate(parts) if p is Ellipsis)
+        parts[at:at + 1] = [slice(None)] * (ndim - used)
+    out = t
+    dim = source = 0
+    advanced: list[tuple[int, Tensor]] = []
+    for p in parts:
+        if p is None:
+            out = out.unsqueeze(dim)
+            dim += 1
+        elif isinstance(p, slice):
+            out = _slice(out, dim, p)
+            dim += 1
+            source += 1
+        elif isinstance(p, int):
+            n = out._spec.shape[dim]
+            if not -n <= p < n:
+                raise IndexError(f"index {p} is out of bounds for dimension {source} with size {n}")
+            out = out.select(dim, p)
+            source += 1
+        elif p._spec.dtype.name in ("bool", "uint8"):
+            out, dim, source = _mask(out, p, dim, source, advanced)
+        else:
+            advanced.append((dim, p))
+            dim += 1
+            source += 1
+    if out is t and alias:
+        out = strided_part(t, 0, 0, t._spec.shape[0], 1) if index.__class__ is slice else view(t, t._spec, "AliasBackward0", lambda g: g)
+    return out, advanced
+
+
+def _slice(t: Tensor, dim: int, s: slice) -> Tensor:
+    if s.start is None and s.stop is None and s.step is None:
+        return t
+    start, stop, step = (int(v.item()) if isinstance(v, Tensor) else v for v in (s.start, s.stop, s.step))
+    if step is not None and step <= 0:
+        raise ValueError("step must be greater than zero")
+    n = t._spec.shape[dim]
+    a, b, c = slice(start, stop, step).indices(n)
+    if a == 0 and b == n and c == 1:
+        return t
+    return strided_part(t, dim, a, max(0, -(-(b - a) // c)), c)
+
+
+def _mask(out: Tensor, mask: Tensor, dim: int, source: int, advanced: list[tuple[int, Tensor]]) -> tuple[Tensor, int, int]:
+    """A boolean index: as many index tensors as it has dimensions (a new dimension for a 0-d one)."""
+    shape = mask._spec.shape
+    if not shape:
+        out = out.unsqueeze(dim)
+        advanced.append((dim, wrap(np.zeros(1 if bool(mask) else 0, np.int64))))
+        return out, dim + 1, source
+    for i, n in enumerate(shape):
+        if out._spec.shape[dim + i] != n:
+            raise IndexError(f"The shape of the mask {list(shape)} at index {i} does not match the shape of the indexed tensor "
+                             f"{list(out._spec.shape)} at index {dim + i}")
+    for where in np.nonzero(unwrap(mask)):
+        advanced.append((dim, wrap(np.ascontiguousarray(where))))
+        dim += 1
+    return out, dim, source + len(shape)
+
+
+def gather_at(t: Tensor, advanced: list[tuple[int, Tensor]]) -> Tensor:
+    """Advanced indexing of a view."""
+    dims, indices = _checked(t, advanced)
+    out = apply(TABLE["index"], (t, *indices), (dims,))
+    order = None if t._spec.plain and 1 not in t._spec.shape and all(i._spec.plain for i in indices) else _index_order(t._spec, dims, indices, out._spec.shape)
+    return out if order is None else relaid(out, order)
+
+
+def _index_order(s: Spec, dims: tuple[int, ...], indices: tuple[Tensor, ...], shape: tuple[int, ...]) -> Any:
+    """The memory order of an indexed result: the reader walks the memory of what is indexed, then that of the indices."""
+    common = broadcast_shapes(*[i._spec.shape for i in indices])
+    at = dims[0] if dims == tuple(range(dims[0], dims[0] + len(dims))) else 0
+    kept = [st for d, st in enumerate(s.strides) if d not in dims]
+    after = len(kept) - at
+    size = prod(common)
+    lead = [size if n == 1 else 0 for n in shape[:at]]
+    rest = [1 if n == 1 else 0 for n in shape[len(shape) - after:]]
+    reads = [s.at(shape, (*kept[:at], *[0] * len(common), *kept[at:]))]
+    for i in indices:
+        wide = i._spec.expand(tuple(common))
+        assert wide is not None
+        reads.append(wide.at(shape, (*lead, *wide.strides, *rest)))
+    return iteration_order(shape, reads)
+
+
+def _checked(t: Tensor, advanced: list[tuple[int, Tensor]]) -> tuple[tuple[int, ...], tuple[Tensor, ...]]:
+    """Dimensions and indices of a subscript; IndexError for a value that is known and out of bounds."""
+    for d, i in advanced:
+        n = t._spec.shape[d]
+        check_index(i, n, OUT_OF_BOUNDS.format(d), low=-n)
+    return tuple(d for d, _ in advanced), tuple(i if i._spec.dtype is int64 else cast(i, int64) for _, i in advanced)
+
+
+def setitem(self: Tensor, index: Any, value: Any) -> None:
+    """self[index] = value, in place."""
+    if not isinstance(value, Tensor):
+        value = _scalar(value, self)
+    if isinstance(index, bool):  # all of it, or nothing
+        if index:
+            store(self.unsqueeze(0), value)
+        return
+    target, advanced = parse(self, index, alias=False)
+    if not advanced:
+        store(target, value)
+        return
+    check_in_place(target, value)
+    dims, indices = _checked(target, advanced)
+    shape = TABLE["index"].shape(target._spec, *[i._spec for i in indices], dims)[0][1]
+    if value._spec.dtype is not target._spec.dtype and not (value._spec.numel == 1 and one_mask(index)):
+        raise types_differ(target, value)
+    d = target._spec.dtype
+    if value._spec.dtype is not d:
+        check_value(value, d)
+        value = converted(value, d)
+    check_overlap(target, (value,), expanded=True, same=True)
+    assign(target, apply(TABLE["index_put"], (target, fitted(value, shape), *indices), (dims, False)), take=True)
+
+
+def one_mask(index: Any) -> bool:
+    """Whether a subscript picks elements by one mask alone: then a single value of any type may be stored."""
+    picks = [p for p in (index if isinstance(index, tuple) else (index,)) if isinstance(p, (Tensor, list, np.ndarray, bool))]
+    return len(picks) == 1 and _sequence_type(picks[0]) in ("bool", "uint8") and bool(np.shape(picks[0]) if not isinstance(picks[0], Tensor) else picks[0]._spec.shape)
+
+
+def _sequence_type(p: Any) -> str:
+    return "bool" if isinstance(p, bool) else str(p.dtype).removeprefix("torch.") if hasattr(p, "dtype") else _sequence(p)._spec.dtype.name
+
+
+def types_differ(target: Tensor, value: Tensor) -> RuntimeError:
+    return RuntimeError(f"Index put requires the source and destination dtypes match, got {scalar_name(target.dtype)} for the destination and "
+                        f"{scalar_name(value.dtype)} for the source.")
+
+
+def fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A value broadcast to an indexed shape, leading ones dropped."""
+    have = value._spec.shape
+    while len(have) > len(shape) and have and have[0] == 1:
+        value = reshape(value, have[1:])
+        have = value._spec.shape
+    if value._spec.expand(shape) is None:
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape {list(shape)}")
+    return expand(value, shape)
+
+
+def _scalar(value: Any, like: Tensor) -> Tensor:
+    from rushlight.tensor.creation import array_of
+    if isinstance(value, (bool, int, float, complex)):
+        return apply(TABLE["full"], (checked(value, like._spec.dtype, rounded=True),), ((), like._spec.dtype))
+    return wrap(array_of(value))
+
+
+def store(target: Tensor, value: Tensor) -> None:
+    """Write a value through a view, broadcasting it."""
+    shape, have = target._spec.shape, value._spec.shape
+    while len(have) > len(shape) and have and have[0] == 1:
+        value = reshape(value, have[1:])
+        have = value._spec.shape
+    if value._spec.expand(shape) is None:
+        raise RuntimeError(f"The expanded size of the tensor ({shape[-1] if shape else 1}) must match the existing size ({have[-1]}) at non-singleton "
+                           f"dimension {len(shape) - 1}.  Target sizes: {list(shape)}.  Tensor sizes: {list(have)}")
+    check_overlap(target, ())
+    assign(target, value, severs=True)
+
+
+def converted(value: Tensor, dtype: DType) -> Tensor:
+    """A value that fits, in another type."""
+    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex and dtype.kind != "b" else value, dtype)
