@@ -17,6 +17,7 @@ import numpy as np
 
 from rushlight.exec import threads
 from rushlight.exec.cpu import gemm_kernels as kernels
+from rushlight.exec.cpu import matvec_kernels as matvec
 from rushlight.exec.cpu.gemm_kernels import ALONG_K, ANY, DIRECT, SUMS, UNITS, narrow
 from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.exec.cpu.tiles import Form
@@ -31,6 +32,8 @@ FEW_ROWS = 24
 DEEP = 512  # columns of A as long as this are packed
 CYCLE = 4  # multiply-adds of vectors are counted as so many operations of a loop: cycles, about
 UNITS_PER_THREAD = 8
+CACHE_BYTES = 32  # that two cycles bring from the cache, for products that do nothing but read
+FEWEST_ROWS, SHORT = 4, 64  # rows that do not pay for packing, and sums too short to be cut into lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +135,30 @@ class Product:
         k_blocks = max(1, -(-self.k // BLOCK_K))
         block_k = -(-self.k // k_blocks)
         a_way, b_way = self.a_way(), self.b_way()
-        rows, panels = -(-self.m // high), -(-self.n // wide)
-        want = -(-threads.count() * UNITS_PER_THREAD // self.batch) if threads.count() > 1 else 1
-        column_parts = min(panels, want) if a_way == DIRECT else min(panels, want, max(1, self.n // 256))
-        least = 1 if b_way == DIRECT or k_blocks == 1 else BLOCK_ROWS // 2 // high
-        row_parts = max(1, min(-(-want // column_parts), rows // least))
-        if self.partial(k_blocks):
-            row_parts = max(row_parts, -(-self.m // (2 * BLOCK_ROWS)))
-        unit_rows, unit_columns = -(-rows // row_parts) * high, -(-panels // column_parts) * wide
+        column_parts, row_parts = self.parts(k_blocks)
+        unit_rows, unit_columns = _share(self.m, row_parts, high), _share(self.n, column_parts, wide)
         block_columns = min(unit_columns, max(wide, BLOCK_BYTES // (BLOCK_K * form.size) // wide * wide))
         return {"m": self.m, "n": self.n, "k": self.k, "unit_rows": unit_rows, "unit_columns": unit_columns,
                 "row_parts": -(-self.m // unit_rows), "column_parts": -(-self.n // unit_columns),
                 "block_rows": unit_rows if a_way == DIRECT else min(unit_rows, BLOCK_ROWS), "block_columns": block_columns,
                 "block_k": block_k, "k_blocks": k_blocks, "a_way": a_way, "b_way": b_way}
+
+    def parts(self, k_blocks: int) -> tuple[int, int]:
+        """Into how many parts columns and rows are cut, so that threads have units to share.
+
+        A unit packs its part of B, and of A where A is packed. While A fits into the cache, columns are cut and nothing is
+        packed twice; a larger A is cut into rows, so many that packing B again for each costs little.
+        """
+        high, wide, count = self.form.rows[0], self.form.panel, threads.count()
+        rows, panels = -(-self.m // high), -(-self.n // wide)
+        want = -(-count * UNITS_PER_THREAD // self.batch) if count > 1 else 1
+        if self.partial(k_blocks):
+            return 1, max(-(-self.m // (2 * BLOCK_ROWS)), min(want, -(-self.m // (BLOCK_ROWS // 2))))
+        if self.m * self.k * self.form.size > IN_PLACE and self.m >= 2 * BLOCK_ROWS:
+            return 1, -(-self.m // (2 * BLOCK_ROWS * count)) * count
+        columns = min(panels, want) if self.a_way() == DIRECT else min(panels, want, max(1, self.n // 256))
+        least = 1 if self.b_way() == DIRECT or k_blocks == 1 else BLOCK_ROWS // 2 // high
+        return columns, max(1, min(-(-want // columns), rows // least))
 
     def partial(self, k_blocks: int) -> bool:
         """Whether sums are kept apart from the result between blocks of k."""
@@ -156,26 +170,52 @@ class Product:
                 "sums": s["unit_rows"] * s["block_columns"] if self.partial(s["k_blocks"]) else 0}
 
     def step(self, new_value: Callable[[int], int]) -> KernelStep:
+        lanes = self.form.lanes
+        flops = 2 * self.batch * self.m * self.n * self.k
+        kernel = self.matvec()
+        if kernel is not None:
+            step = matvec.WIDE * lanes if kernel is matvec.along_n else min(matvec.COLUMNS, lanes)
+            wide = _share(self.n, max(1, min(-(-self.n // step), threads.count() * UNITS_PER_THREAD)), step)
+            values = {"m": self.m, "n": self.n, "k": self.k, "unit_columns": wide, "column_parts": -(-self.n // wide)}
+            return self._step(kernel, matvec.SLOTS, values, 0, new_value, max(1, flops * self.form.size // CACHE_BYTES), flops)
+        values = self.sizes()
+        a_room, b_room, sums_room = (-(-x // 16) * 16 for x in self.scratch(values).values())
+        values |= {"scratch_size": a_room + b_room + sums_room, "b_at": a_room, "sums_at": a_room + b_room}
+        return self._step(kernels.blocked, kernels.SLOTS, values, values["scratch_size"], new_value, max(1, flops // (CYCLE * lanes)), flops)
+
+    def matvec(self) -> Callable[[str, str], str] | None:
+        """The kernel for few rows, if there is a fast one."""
+        if self.m == 1 and self.b.columns == 1:
+            return matvec.along_n
+        few = self.m <= FEWEST_ROWS and self.k >= SHORT and self.b.rows == 1 and self.a.columns == 1
+        return matvec.along_k if few else None
+
+    def _step(self, kernel: Callable[[str, str], str], names: tuple[str, ...], sizes: dict[str, int], room: int, new_value: Callable[[int], int],
+              work: int, flops: int) -> KernelStep:
         from rushlight.exec.cpu.products import RELU_OF
         dtype, form, size = self.dtype, self.form, self.instr.outs[0].dtype.itemsize
-        values: dict[str, Any] = self.sizes()
-        a_room, b_room, sums_room = (-(-x // 16) * 16 for x in self.scratch(values).values())
-        total = a_room + b_room + sums_room
+        values: dict[str, Any] = {**sizes, "out": Address(self.instr.results[0]), "relu": int(self.instr.op.name in RELU_OF)}
         for name, x in (("a", self.a), ("b", self.b)):
             values |= {name: Address(x.value, x.start * size), f"{name}_starts": x.starts.ctypes.data}
-        values |= {"a_row": self.a.rows, "a_k": self.a.columns, "b_k": self.b.rows, "b_n": self.b.columns, "out": Address(self.instr.results[0]),
-                   "relu": int(self.instr.op.name in RELU_OF), "scratch_size": total, "b_at": a_room, "sums_at": a_room + b_room}
+        values |= {"a_row": self.a.rows, "a_k": self.a.columns, "b_k": self.b.rows, "b_n": self.b.columns}
         results = {self.instr.results[0]}
         if self.bias is not None:
             values["bias"] = Address(self.bias.value, self.bias.spec.offset * size)
-        if total:
-            scratch = new_value(threads.count() * total * form.size)
+        if room:
+            scratch = new_value(threads.count() * room * form.size)
             values["scratch"] = Address(scratch)
             results.add(scratch)
-        slots = [values.get(n.lstrip("*"), 0) for n in kernels.SLOTS]
-        flops = 2 * self.batch * self.m * self.n * self.k
-        return KernelStep(f"gemm {dtype} {form}", lambda name: kernels.kernel(dtype, name), slots, self.batch * values["row_parts"] * values["column_parts"],
-                          max(1, flops // (CYCLE * form.lanes)), {o.value for o in self.instr.operands}, results, (self.a.starts, self.b.starts), flops)
+        slots = [values.get(n.lstrip("*"), 0) for n in names]
+        shape = f"{f'{self.batch}x' if self.batch > 1 else ''}{self.m}x{self.n}x{self.k}"
+        return KernelStep(f"product {kernel.__name__} {dtype} {form}", lambda name: kernel(dtype, name), slots,
+                          self.batch * sizes["column_parts"] * sizes.get("row_parts", 1), work, {o.value for o in self.instr.operands}, results,
+                          (self.a.starts, self.b.starts), flops, f"product {dtype} {shape}")
+
+
+def _share(size: int, parts: int, step: int) -> int:
+    """A part of a dimension, in whole steps."""
+    whole = -(-size // step)
+    return -(-whole // parts) * step
 
 
 def _packing(unit_stride: int, k_stride: int) -> int:

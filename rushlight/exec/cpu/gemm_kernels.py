@@ -10,7 +10,6 @@ lies well already is read where it is: tiles take any strides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -27,7 +26,6 @@ SLOTS = ("*a", "*a_starts", "a_row", "a_k", "*b", "*b_starts", "b_k", "b_n", "*o
          "column_parts", "block_rows", "block_columns", "block_k", "k_blocks", "a_way", "b_way", "relu", "*scratch", "scratch_size", "b_at", "sums_at")
 DIRECT, UNITS, ALONG_K, ANY = range(4)  # ways to read an operand: as it lies, or packed from vectors along its units, along k, or one by one
 FINAL, RELU = 1, 2
-Ways = dict[int, Callable[..., None]]
 
 
 def narrow(dtype: str) -> bool:
@@ -66,7 +64,8 @@ class Product(Vectors):
     def positive(self, value: Any) -> Any:
         """max(value, 0); NaN stays."""
         test = self.b.fcmp_ordered if self.s.kind_of(self.dtype) == "f" else self.b.icmp_signed
-        return self.b.select(test("<=", value, self.zero()), self.zero(), value)
+        zero = ir.Constant(value.type, None)
+        return self.b.select(test("<=", value, zero), zero, value)
 
     def is_set(self, flags: Any, bit: int) -> Any:
         return self.b.icmp_signed("!=", self.b.and_(flags, const(bit)), const(0))
@@ -141,32 +140,42 @@ PACK = "*target *source unit_stride k_stride units depth way"
 
 
 def pack(module: Any, dtype: str, name: str, width: int) -> Any:
-    """Panels of `width` units: panel p holds target[p, k, u] = source[k, p·width + u], as wide as sums, zero beyond the units."""
+    """Panels of `width` units: panel p holds target[p, k, u] = source[k, p·width + u], as wide as sums; what is beyond the units
+    in their last vector is zero, vectors beyond it are not written."""
     c, g = function(module, name, dtype, PACK)
     b, lanes = c.b, c.form.lanes
-    ways: Ways = {UNITS: _pack_units, ALONG_K: _pack_along_k, ANY: _pack_any}
+    kept = None if width >= lanes else c.first(const(width))
 
-    def group(p: Any, at: Any) -> None:
-        first = b.add(b.mul(p, const(width)), at)
-        inside = c.least(b.sub(g["units"], first), const(min(lanes, width)))
+    def panel(p: Any) -> None:
+        first = b.mul(p, const(width))
+        left = c.least(b.sub(g["units"], first), const(width))
         source = c.element(g["source"], b.mul(first, g["unit_stride"]))
-        target = c.at(g["target"], b.add(b.mul(p, b.mul(g["depth"], const(width))), at))
-        kept = None if width >= lanes else c.first(const(width))
-        for way, write in ways.items():
-            with b.if_then(b.icmp_signed("==", g["way"], const(way))):
-                write(c, g, source, target, width, inside, kept)
-    panels = b.sdiv(b.add(g["units"], const(width - 1)), const(width))
-    c.loop(const(0), panels, 1, lambda p: c.loop(const(0), const(width), lanes if width > lanes else width, lambda at: group(p, at)))
+        target = c.at(g["target"], b.mul(first, g["depth"]))
+        with b.if_then(b.icmp_signed("==", g["way"], const(UNITS))):
+            _pack_units(c, g, source, target, width, left, kept)
+
+        def group(at: Any) -> None:
+            inside = c.least(b.sub(left, at), const(min(lanes, width)))
+            place = c.element(source, b.mul(at, g["unit_stride"]))
+            for way, write in ((ALONG_K, _pack_along_k), (ANY, _pack_any)):
+                with b.if_then(b.icmp_signed("==", g["way"], const(way))):
+                    write(c, g, place, c.at(target, at), width, inside, kept)
+        with b.if_then(b.icmp_signed("!=", g["way"], const(UNITS))):
+            c.loop(const(0), b.add(left, const(lanes - 1)), lanes, group)
+    c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
     b.ret_void()
     return c.function
 
 
-def _pack_units(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, inside: Any, kept: Any) -> None:
-    """Vectors as they are."""
-    mask = c.first(inside)
+def _pack_units(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, left: Any, kept: Any) -> None:
+    """Vectors as they are, a whole panel for each k."""
+    lanes = c.form.lanes
+    parts = [(at, c.first(c.b.sub(left, const(at)))) for at in range(0, width, lanes)]
 
     def line(k: Any) -> None:
-        c.store(c.read(c.element(source, c.b.mul(k, g["k_stride"])), mask), c.at(target, c.b.mul(k, const(width))), kept)
+        here, there = c.element(source, c.b.mul(k, g["k_stride"])), c.at(target, c.b.mul(k, const(width)))
+        for at, mask in parts:
+            c.store(c.read(c.element(here, const(at)), mask), c.at(there, at), kept)
     c.loop(const(0), g["depth"], 1, line)
 
 
@@ -249,7 +258,7 @@ def block(module: Any, dtype: str) -> Any:
 
 
 # --- the kernel -----------------------------------------------------------------------------------------------------
-def kernel(dtype: str, name: str) -> str:
+def blocked(dtype: str, name: str) -> str:
     """out[z] = a[z] · b[z] + bias for units begin … end-1; a unit is a part of the columns and of the rows of a matrix z."""
     module = ir.Module(name)
     form = Form(SUMS[dtype])

@@ -22,7 +22,8 @@ def title(step: Step) -> str:
         shapes = ", ".join(f"{name}{list(desc.shape)}" for name, desc in primitive.descs.items() if name not in ("scratchpad", "workspace", "bias"))
         return f"oneDNN {primitive.impl.split(':')[0]} {shapes}"
     if isinstance(step, KernelStep):
-        return step.key if len(step.key) < 70 else step.key[:67] + "..."
+        title = step.title or step.key
+        return title if len(title) < 70 else title[:67] + "..."
     return f"numpy {step.instr.op.name}"
 
 

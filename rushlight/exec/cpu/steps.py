@@ -78,6 +78,7 @@ class KernelStep:
     results: set[int]
     keep: Any = None  # memory that slots point to
     flops: int = 0  # operations on numbers, where they are not as many as the work
+    title: str = ""  # what it does, where the key does not say all
 
     def reads(self) -> set[int]:
         return self.sources
