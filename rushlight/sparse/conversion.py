@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from rushlight.sparse.patterns import index_tensor
-from rushlight.sparse.tensor import CompressedTensor, CooTensor, SparseTensor
+from rushlight.sparse.compressed import CompressedTensor
+from rushlight.sparse.coo import CooTensor
+from rushlight.sparse.tensor import SparseTensor
 from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor, unwrap
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from rushlight.ir import dtype as dtypes
 from rushlight.sparse.patterns import index_tensor, merge
-from rushlight.sparse.tensor import CompressedTensor, CooTensor
+from rushlight.sparse.compressed import CompressedTensor
+from rushlight.sparse.coo import CooTensor
 from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor, unwrap
 from rushlight.tensor.creation import as_tensor

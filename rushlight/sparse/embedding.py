@@ -8,7 +8,7 @@ import numpy as np
 
 from rushlight.autograd.function import Function
 from rushlight.sparse.patterns import index_tensor
-from rushlight.sparse.tensor import CooTensor
+from rushlight.sparse.coo import CooTensor
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor, unwrap
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from rushlight.sparse.patterns import added, index_tensor
-from rushlight.sparse.tensor import CooTensor, SparseTensor
+from rushlight.sparse.coo import CooTensor
+from rushlight.sparse.tensor import SparseTensor
 from rushlight.tensor import functions as F
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.common import wrap_dim, wrap_dims

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.ir import dtype as dtypes
-from rushlight.sparse.tensor import CooTensor
+from rushlight.sparse.coo import CooTensor
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.creation import zeros
 from rushlight.tensor.functions.common import wrap_dim

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.sparse.patterns import index_tensor, merge
-from rushlight.sparse.tensor import CooTensor
+from rushlight.sparse.coo import CooTensor
 from rushlight.tensor.creation import zeros
 
 

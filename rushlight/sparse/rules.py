@@ -15,7 +15,9 @@ from rushlight.ops.table import TABLE, Op
 from rushlight.sparse import products
 from rushlight.sparse.patterns import added, dense, index_tensor, intersection, merge, taken
 from rushlight.sparse.storage import FOR_DENSE, SparseStorage, backend
-from rushlight.sparse.tensor import CompressedTensor, CooTensor, SparseTensor
+from rushlight.sparse.compressed import CompressedTensor
+from rushlight.sparse.coo import CooTensor
+from rushlight.sparse.tensor import SparseTensor
 from rushlight.tensor import core, formats
 from rushlight.tensor.core import Tensor
 

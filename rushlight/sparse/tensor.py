@@ -12,13 +12,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-import numpy as np
-
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.ir.spec import spec
 from rushlight.sparse.storage import FOR_DENSE, SparseStorage, backend
 from rushlight.tensor import formats
-from rushlight.tensor.core import Tensor, gradient_edge, unwrap
+from rushlight.tensor.core import Tensor, gradient_edge
 
 
 class SparseTensor(Tensor):
@@ -39,6 +37,10 @@ class SparseTensor(Tensor):
     def with_values(self, values: Tensor) -> Any:
         """The same pattern with other values."""
         raise NotImplementedError
+
+    def _distinct(self) -> Any:
+        """The tensor with one value for each place."""
+        return self
 
     def _become(self, other: Any) -> Any:
         """Take over what another sparse tensor of this shape holds: what writing in place does."""
@@ -205,7 +207,7 @@ class SparseTensor(Tensor):
         """The stored values to a power; 0 stays 0. RuntimeError for an exponent that is no number or 0."""
         if isinstance(exponent, Tensor) or exponent == 0:
             raise RuntimeError("pow(sparse) takes a number other than 0: nothing else keeps zeros")
-        own = self.coalesce() if isinstance(self, CooTensor) else self
+        own = self._distinct()
         return own.with_values(own._vals ** exponent)  # type: ignore[operator]
 
     __pow__ = pow
@@ -245,264 +247,6 @@ class SparseTensor(Tensor):
         return describe(self)
 
     __str__ = __repr__
-
-
-class CooTensor(SparseTensor):
-    """Coordinates (sparse dimensions, n) and values (n, dense dimensions…); equal coordinates stand for the sum of their values."""
-
-    layout = formats.sparse_coo
-    is_sparse = True
-    _at: Tensor
-    _coalesced: bool
-
-    @classmethod
-    def build(cls, indices: Tensor, values: Tensor, shape: Any, coalesced: bool = False) -> CooTensor:
-        """Of components that fit (see `creation.sparse_coo_tensor` for checks)."""
-        t = cls._make(shape, values)
-        t._at, t._coalesced = indices, coalesced
-        return t  # type: ignore[no-any-return]
-
-    def with_values(self, values: Tensor) -> CooTensor:
-        """The same coordinates with other values."""
-        return CooTensor.build(self._at, values, (*self._spec.shape[:self.sparse_dim()], *values._spec.shape[1:]), self._coalesced)
-
-    def sparse_dim(self) -> int:
-        """How many dimensions have coordinates."""
-        return int(self._at._spec.shape[0])
-
-    def dense_dim(self) -> int:
-        """How many dimensions a value has."""
-        return len(self._spec.shape) - self.sparse_dim()
-
-    def is_coalesced(self) -> bool:
-        """Whether the coordinates are known to be sorted and different."""
-        return self._coalesced
-
-    def _indices(self) -> Tensor:
-        return self._at
-
-    def _coalesced_(self, coalesced: bool) -> CooTensor:
-        self._coalesced = coalesced
-        return self
-
-    def indices(self) -> Tensor:
-        """The coordinates. RuntimeError unless coalesced."""
-        if not self._coalesced:
-            raise RuntimeError("Cannot get indices on an uncoalesced tensor, please call .coalesce() first")
-        return self._at
-
-    def values(self) -> Any:
-        """The values. RuntimeError unless coalesced."""
-        if not self._coalesced:
-            raise RuntimeError("Cannot get values on an uncoalesced tensor, please call .coalesce() first")
-        return super().values()
-
-    def crow_indices(self) -> NoReturn:
-        """Of compressed tensors only: RuntimeError."""
-        raise RuntimeError("crow_indices expected sparse row compressed tensor layout but got Sparse")
-
-    def col_indices(self) -> NoReturn:
-        """Of compressed tensors only: RuntimeError."""
-        raise RuntimeError("col_indices expected sparse row compressed tensor layout but got Sparse")
-
-    # --- patterns, read as NumPy arrays ---------------------------------------------------------------------------------
-    def places(self) -> np.ndarray:
-        """The coordinates as an array."""
-        return unwrap(self._at)
-
-    def flat(self) -> np.ndarray:
-        """For each value the number of its place among all of the sparse dimensions."""
-        shape = self._spec.shape[:self.sparse_dim()]
-        at = self.places()
-        return np.ravel_multi_index(tuple(at), shape) if shape and at.size else np.zeros(at.shape[1], np.int64)
-
-    def coalesce(self) -> CooTensor:
-        """The same tensor with sorted coordinates, each once, the values of equal ones added."""
-        from rushlight.sparse.patterns import merge
-        if self._coalesced:
-            return self
-        return merge(self.places(), self._vals, self._spec.shape)
-
-    def to_dense(self, dtype: Any = None, *, masked_grad: Any = None) -> Any:
-        """The dense tensor, differentiable in the values."""
-        from rushlight.sparse.patterns import dense
-        out = dense(self)
-        return out if dtype is None else out.to(dtype)
-
-    def to_sparse(self, *args: Any, layout: Any = None, **kw: Any) -> Any:
-        """The tensor itself, or in another sparse layout."""
-        from rushlight.sparse.conversion import convert
-        return self if not args and layout is None else convert(self, args[0] if args else None, layout)
-
-    def to_sparse_coo(self) -> CooTensor:
-        """The tensor itself."""
-        return self
-
-    def to_sparse_csr(self, dense_dim: Any = None) -> Any:
-        """The tensor with compressed rows."""
-        from rushlight.sparse.conversion import compress
-        return compress(self, formats.sparse_csr)
-
-    def to_sparse_csc(self, dense_dim: Any = None) -> Any:
-        """The tensor with compressed columns."""
-        from rushlight.sparse.conversion import compress
-        return compress(self, formats.sparse_csc)
-
-    def zero_(self) -> CooTensor:
-        """Forget all values."""
-        return self._become(CooTensor.build(self._at[:, :0], self._vals.detach()[:0], self._spec.shape, True))
-
-    def sparse_mask(self, mask: Any) -> Any:
-        """The values at the places of another sparse tensor."""
-        from rushlight.sparse.patterns import masked
-        return masked(self, mask)
-
-    # --- movement of sparse dimensions ----------------------------------------------------------------------------------
-    def permute(self, *dims: Any) -> CooTensor:
-        """The dimensions in another order; sparse ones stay among themselves."""
-        from rushlight.sparse.patterns import permute
-        return permute(self, dims[0] if len(dims) == 1 and not isinstance(dims[0], int) else dims)
-
-    def transpose(self, dim0: int, dim1: int) -> CooTensor:
-        """Two sparse dimensions exchanged."""
-        order = list(range(len(self._spec.shape)))
-        order[dim0], order[dim1] = order[dim1], order[dim0]
-        return self.permute(order)
-
-    def t(self) -> CooTensor:
-        """The transposed matrix. RuntimeError for more than two dimensions."""
-        if len(self._spec.shape) > 2 or self.dense_dim():
-            raise RuntimeError(f"t() expects a tensor with <= 2 sparse and 0 dense dimensions, but got {self.sparse_dim()} sparse and "
-                               f"{self.dense_dim()} dense dimensions")
-        return self.permute(range(len(self._spec.shape) - 1, -1, -1))
-
-    T = property(t)
-    mT = property(lambda self: self.transpose(-2, -1))
-
-    def unsqueeze(self, dim: int) -> CooTensor:
-        """A new sparse dimension of size 1."""
-        from rushlight.sparse.patterns import unsqueeze
-        return unsqueeze(self, dim)
-
-    def index_select(self, dim: int, index: Tensor) -> CooTensor:
-        """The given places along a dimension."""
-        from rushlight.sparse.patterns import index_select
-        return index_select(self, dim, index)
-
-    def select(self, dim: int, index: int) -> Any:
-        """One place along a dimension, which goes."""
-        from rushlight.sparse.patterns import select
-        return select(self, dim, index)
-
-    def __getitem__(self, key: Any) -> Any:
-        keys = key if isinstance(key, tuple) else (key,)
-        if not all(isinstance(k, (int, np.integer)) for k in keys):
-            raise NotImplementedError(FOR_DENSE.format("as_strided", "SparseCPU"))
-        out: Any = self
-        for d, k in enumerate(keys):
-            if isinstance(out, CooTensor) and not -len(out) <= k < len(out):
-                raise IndexError(f"index {k} is out of bounds for dimension {d} with size {len(out)}")
-            out = out.select(0, int(k)) if isinstance(out, CooTensor) else out[int(k)]
-        return out
-
-    def __iter__(self) -> Any:
-        return (self[i] for i in range(len(self)))
-
-
-class CompressedTensor(SparseTensor):
-    """A matrix with compressed rows (CSR) or columns (CSC): where each begins among the values, and the other coordinate of each value."""
-
-    layout = property(lambda self: self._layout)
-    is_sparse_csr = property(lambda self: self._layout is formats.sparse_csr)
-    _layout: Any
-    _starts: Tensor
-    _others: Tensor
-
-    @classmethod
-    def build(cls, starts: Tensor, others: Tensor, values: Tensor, shape: Any, layout: Any) -> CompressedTensor:
-        """Of components that fit (see `creation.sparse_csr_tensor` for checks)."""
-        t = cls._make(shape, values)
-        t._starts, t._others, t._layout = starts, others, layout
-        return t  # type: ignore[no-any-return]
-
-    def with_values(self, values: Tensor) -> CompressedTensor:
-        """The same pattern with other values."""
-        return CompressedTensor.build(self._starts, self._others, values, self._spec.shape, self.layout)
-
-    def _component(self, name: str, layout: Any, kind: str, value: Tensor) -> Tensor:
-        if self.layout is not layout:
-            raise RuntimeError(f"{name} expected sparse {kind} compressed tensor layout but got {'SparseCsr' if kind == 'column' else 'SparseCsc'}")
-        return value
-
-    def crow_indices(self) -> Tensor:
-        """Where each row begins. RuntimeError for other layouts."""
-        return self._component("crow_indices", formats.sparse_csr, "row", self._starts)
-
-    def col_indices(self) -> Tensor:
-        """The column of each value. RuntimeError for other layouts."""
-        return self._component("col_indices", formats.sparse_csr, "row", self._others)
-
-    def ccol_indices(self) -> Tensor:
-        """Where each column begins. RuntimeError for other layouts."""
-        return self._component("ccol_indices", formats.sparse_csc, "column", self._starts)
-
-    def row_indices(self) -> Tensor:
-        """The row of each value. RuntimeError for other layouts."""
-        return self._component("row_indices", formats.sparse_csc, "column", self._others)
-
-    def sparse_dim(self) -> int:
-        """Two."""
-        return 2
-
-    def dense_dim(self) -> int:
-        """None here: values are numbers."""
-        return 0
-
-    def indices(self) -> NoReturn:
-        """Of COO tensors only: RuntimeError."""
-        raise RuntimeError("indices expected sparse coordinate tensor layout but got SparseCsr")
-
-    def to_sparse_coo(self) -> CooTensor:
-        """The tensor with coordinates."""
-        from rushlight.sparse.conversion import expand
-        return expand(self)
-
-    def to_sparse(self, *args: Any, layout: Any = None, **kw: Any) -> Any:
-        """The tensor with coordinates, or in another sparse layout."""
-        from rushlight.sparse.conversion import convert
-        return convert(self, args[0] if args else None, layout or formats.sparse_coo)
-
-    def _as(self, layout: Any) -> Any:
-        from rushlight.sparse.conversion import compress
-        return self if self.layout is layout else compress(self.to_sparse_coo(), layout)
-
-    def to_sparse_csr(self, dense_dim: Any = None) -> Any:
-        """The tensor with compressed rows."""
-        return self._as(formats.sparse_csr)
-
-    def to_sparse_csc(self, dense_dim: Any = None) -> Any:
-        """The tensor with compressed columns."""
-        return self._as(formats.sparse_csc)
-
-    def to_dense(self, dtype: Any = None, *, masked_grad: Any = None) -> Any:
-        """The dense tensor, differentiable in the values."""
-        return self.to_sparse_coo().to_dense(dtype)
-
-    def transpose(self, dim0: int, dim1: int) -> CompressedTensor:
-        """The transposed matrix: compressed rows become compressed columns."""
-        if dim0 % 2 == dim1 % 2:
-            return self
-        other = formats.sparse_csc if self.layout is formats.sparse_csr else formats.sparse_csr
-        return CompressedTensor.build(self._starts, self._others, self._vals, self._spec.shape[::-1], other)
-
-    def t(self) -> CompressedTensor:
-        """The transposed matrix."""
-        return self.transpose(0, 1)
-
-    T = mT = property(t)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.to_sparse_coo()[key]
 
 
 def _no_view(name: str) -> Any:

@@ -13,7 +13,9 @@ import numpy as np
 from rushlight.ir.spec import Spec
 from rushlight.sparse.patterns import index_tensor
 from rushlight.sparse.storage import FOR_DENSE, backend
-from rushlight.sparse.tensor import CompressedTensor, CooTensor, SparseTensor
+from rushlight.sparse.compressed import CompressedTensor
+from rushlight.sparse.coo import CooTensor
+from rushlight.sparse.tensor import SparseTensor
 
 
 def view(t: Any, s: Spec) -> Any:

@@ -9,6 +9,24 @@ from typing import Any
 
 from rushlight.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm
 
+__all__ = [
+    "BackwardPrefetch",
+    "CPUOffload",
+    "FullOptimStateDictConfig",
+    "FullStateDictConfig",
+    "LocalOptimStateDictConfig",
+    "LocalStateDictConfig",
+    "MixedPrecision",
+    "OptimStateDictConfig",
+    "OptimStateKeyType",
+    "ShardedOptimStateDictConfig",
+    "ShardedStateDictConfig",
+    "ShardingStrategy",
+    "StateDictConfig",
+    "StateDictSettings",
+    "StateDictType",
+]
+
 
 class ShardingStrategy(enum.Enum):
     """What is sharded. FULL_SHARD: parameters, gradients and optimizer state, whole parameters freed between forward

@@ -11,25 +11,9 @@ import numpy as np
 
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.distributed.collectives import _array
-from rushlight.distributed.fsdp import optim_state, state_dicts
-from rushlight.distributed.fsdp.api import (
-    CONFIGS,
-    BackwardPrefetch,
-    CPUOffload,
-    FullOptimStateDictConfig,
-    FullStateDictConfig,
-    LocalOptimStateDictConfig,
-    LocalStateDictConfig,
-    MixedPrecision,
-    OptimStateDictConfig,
-    OptimStateKeyType,
-    ShardedOptimStateDictConfig,
-    ShardedStateDictConfig,
-    ShardingStrategy,
-    StateDictConfig,
-    StateDictSettings,
-    StateDictType,
-)
+from rushlight.distributed.fsdp import api, state_dicts
+from rushlight.distributed.fsdp.api import *  # noqa: F403
+from rushlight.distributed.fsdp.api import BackwardPrefetch, CPUOffload, MixedPrecision, ShardingStrategy
 from rushlight.distributed.fsdp.construct import (
     HYBRID,
     FlatParameter,
@@ -43,21 +27,21 @@ from rushlight.distributed.fsdp.construct import (
     over_ranks,
     own_modules,
     same_everywhere,
-    unit_write,
 )
 from rushlight.distributed.fsdp.slots import Slot
+from rushlight.distributed.fsdp.state_dicts import FLAT
 from rushlight.distributed.fsdp.unit import Unit, cast_floats
+from rushlight.distributed.fsdp.saving import Saving
 from rushlight.distributed.fsdp.wrap import CustomPolicy, ModuleWrapPolicy, wrap_by_policy
-from rushlight.nn import Module
+from rushlight.distributed.fsdp.wrapper import Wrapper
 from rushlight.nn.parameter import Parameter
 from rushlight.tensor.core import wrap
 
 INNER = "_fsdp_wrapped_module"
-FLAT = "_flat_param"
 KEEPS = (ShardingStrategy.SHARD_GRAD_OP, ShardingStrategy._HYBRID_SHARD_ZERO2, ShardingStrategy.NO_SHARD)
 
 
-class FullyShardedDataParallel(Module):
+class FullyShardedDataParallel(Saving, Wrapper):
     """``module`` on this rank's part of each batch, with each parameter's values spread over the ranks.
 
     Before forward, and before backward, the whole parameters are gathered; afterwards gradients are averaged over the
@@ -339,165 +323,4 @@ class FullyShardedDataParallel(Module):
         with self.summon_full_params(self, recurse=True, writeback=True):
             return super().apply(fn)
 
-    @staticmethod
-    def fsdp_modules(module: Any, root_only: bool = False) -> list[Any]:
-        """All units in a module, itself included; with root_only those that no other unit contains."""
-        found = [m for m in module.modules() if isinstance(m, FullyShardedDataParallel)]
-        if root_only:
-            inner = {id(x) for m in found for x in m.modules() if x is not m}
-            found = [m for m in found if id(m) not in inner]
-        return found
-
-    # --- whole parameters for the program -------------------------------------------------------------------------
-    @staticmethod
-    @contextlib.contextmanager
-    def summon_full_params(
-        module: Any,
-        recurse: bool = True,
-        writeback: bool = True,
-        rank0_only: bool = False,
-        offload_to_cpu: bool = False,
-        with_grads: bool = False,
-    ) -> Iterator[None]:
-        """In the block, the module's parameters are whole, under their own names; what is written to them is kept
-        (``writeback``).
-
-        ``rank0_only``: on the other ranks they stay pieces. ``with_grads``: with whole gradients (only for
-        use_orig_params, as in PyTorch).
-        All ranks must enter it. Not within forward or backward.
-        """
-        if rank0_only and writeback:
-            raise NotImplementedError("writeback=True and rank0_only=True is not supported yet.")
-        units = [m for m in FullyShardedDataParallel.fsdp_modules(module) if recurse or m is module]
-        if with_grads and any(not m._use_orig_params for m in units):
-            raise NotImplementedError("with_grads=True requires use_orig_params=True")
-        shown = [(m, m._summon(rank0_only, with_grads)) for m in units if m._unit is not None]
-        roots = [m for m in FullyShardedDataParallel.fsdp_modules(module)]
-        for m in roots:
-            m._summoned = True
-        try:
-            yield
-        finally:
-            for m in roots:
-                m._summoned = False
-            for m, whole in shown:
-                m._unsummon(whole, writeback, with_grads)
-
-    def _summon(self, rank0_only: bool, with_grads: bool) -> list[Any] | None:
-        unit = self._unit
-        if unit.shown is not None:
-            raise AssertionError("Cannot manually unshard parameters during forward/backward")
-        whole = [Parameter(wrap(a), s.requires_grad) for s, a in zip(unit.slots, unit.gathered(cast=False))]
-        if with_grads:
-            import rushlight as rl
-
-            have = [leaf.grad if leaf.grad is not None else rl.zeros_like(leaf) for leaf in unit.leaves]
-            for p, s, g, leaf in zip(whole, unit.slots, unit.gathered(have, cast=False), unit.leaves):
-                p.grad = wrap(g) if s.requires_grad and (leaf.grad is not None or not leaf.numel()) else None
-        if rank0_only and unit.rank != 0:
-            return None
-        if unit.flat:
-            self._fsdp_wrapped_module._parameters.pop(FLAT, None)
-        for s, p in zip(unit.slots, whole):
-            for m, name in s.owners:
-                m.__dict__.pop(name, None)
-                m._parameters[name] = p
-        return whole
-
-    def _unsummon(self, whole: list[Any] | None, writeback: bool, with_grads: bool) -> None:
-        unit = self._unit
-        if whole is None:
-            return
-        if writeback:
-            now = [s.owners[0][0]._parameters[s.owners[0][1]] for s in unit.slots]
-            unit_write(unit, [_array(p) for p in now])
-            if with_grads:
-                for j, (s, p) in enumerate(zip(unit.slots, now)):
-                    piece = None if p.grad is None else unit.layout.piece(s, _array(p.grad), unit.rank)
-                    if piece is not None and piece.size:
-                        unit.leaves[j].grad = wrap(np.array(piece).reshape(unit.layout.shape(s, unit.rank)))
-        if unit.flat:
-            for s in unit.slots:
-                for m, name in s.owners:
-                    m._parameters.pop(name, None)
-            self._fsdp_wrapped_module._parameters[FLAT] = unit.leaves[0]
-        unit.hide()
-
-    # --- saving ---------------------------------------------------------------------------------------------------
-    @staticmethod
-    def set_state_dict_type(
-        module: Any,
-        state_dict_type: StateDictType,
-        state_dict_config: StateDictConfig | None = None,
-        optim_state_dict_config: OptimStateDictConfig | None = None,
-    ) -> StateDictSettings:
-        """What state_dict and load_state_dict of all units in a module speak; the settings from before. RuntimeError
-        for a config of another type."""
-        first, second = CONFIGS[state_dict_type]
-        config, optim_config = state_dict_config or first(), optim_state_dict_config or second()
-        for c, kind in ((config, first), (optim_config, second)):
-            if type(c) is not kind:
-                raise RuntimeError(f"Expected state_dict_config of type {kind} but got {type(c)}")
-        before = FullyShardedDataParallel.get_state_dict_type(module)
-        for m in FullyShardedDataParallel.fsdp_modules(module):
-            m._state_dict_type, m._state_dict_config, m._optim_state_dict_config = state_dict_type, config, optim_config
-        return before
-
-    @staticmethod
-    def get_state_dict_type(module: Any) -> StateDictSettings:
-        """The settings of a module's units."""
-        for m in FullyShardedDataParallel.fsdp_modules(module):
-            return StateDictSettings(m._state_dict_type, m._state_dict_config, m._optim_state_dict_config)
-        return StateDictSettings(StateDictType.FULL_STATE_DICT, FullStateDictConfig(), FullOptimStateDictConfig())
-
-    @staticmethod
-    @contextlib.contextmanager
-    def state_dict_type(
-        module: Any,
-        state_dict_type: StateDictType,
-        state_dict_config: StateDictConfig | None = None,
-        optim_state_dict_config: OptimStateDictConfig | None = None,
-    ) -> Iterator[None]:
-        """`set_state_dict_type` for a block."""
-        before = FullyShardedDataParallel.set_state_dict_type(
-            module, state_dict_type, state_dict_config, optim_state_dict_config
-        )
-        try:
-            yield
-        finally:
-            FullyShardedDataParallel.set_state_dict_type(
-                module, before.state_dict_type, before.state_dict_config, before.optim_state_dict_config
-            )
-
-    optim_state_dict = staticmethod(optim_state.optim_state_dict)
-    optim_state_dict_to_load = staticmethod(optim_state.optim_state_dict_to_load)
-    full_optim_state_dict = staticmethod(optim_state.full_optim_state_dict)
-    sharded_optim_state_dict = staticmethod(optim_state.sharded_optim_state_dict)
-    shard_full_optim_state_dict = staticmethod(optim_state.shard_full_optim_state_dict)
-    flatten_sharded_optim_state_dict = staticmethod(optim_state.flatten_sharded_optim_state_dict)
-    scatter_full_optim_state_dict = staticmethod(optim_state.scatter_full_optim_state_dict)
-    rekey_optim_state_dict = staticmethod(optim_state.rekey_optim_state_dict)
-
-
-__all__ = [
-    "BackwardPrefetch",
-    "CPUOffload",
-    "CustomPolicy",
-    "FlatParameter",
-    "FullOptimStateDictConfig",
-    "FullStateDictConfig",
-    "FullyShardedDataParallel",
-    "LocalOptimStateDictConfig",
-    "LocalStateDictConfig",
-    "MixedPrecision",
-    "ModuleWrapPolicy",
-    "OptimStateDictConfig",
-    "OptimStateKeyType",
-    "ShardedOptimStateDictConfig",
-    "ShardedStateDictConfig",
-    "ShardingStrategy",
-    "StateDictConfig",
-    "StateDictSettings",
-    "StateDictType",
-    "clean",
-]
+__all__ = [*api.__all__, "CustomPolicy", "FlatParameter", "FullyShardedDataParallel", "ModuleWrapPolicy", "clean"]
