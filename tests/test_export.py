@@ -333,6 +333,74 @@ def test_to_onnx() -> None:
     assert rl.allclose(exported(x)[0], model(x), atol=1e-6) and exported.exported_program is program
 
 
+class Switching(nn.Module):
+    """Turns gradients and autocast on its way, by blocks, a decorator and functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen, self.fast, self.plain = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2)
+
+    @rl.no_grad()
+    def features(self, x: Any) -> Any:
+        with rl.enable_grad():
+            seen = self.plain.weight * 2
+        return self.frozen(x), seen
+
+    def forward(self, x: Any) -> Any:
+        h, seen = self.features(x)
+        with rl.autocast("cpu"):
+            y = self.fast(h)
+            with rl.autocast("cpu", enabled=False):
+                z = y.float() @ self.fast.weight
+            y = y @ z.T
+        rl.set_grad_enabled(False)
+        w = self.plain(h)
+        rl.set_grad_enabled(True)
+        return y, z, w, seen
+
+
+@pytest.mark.parametrize("reload", (False, True))
+def test_switches_of_gradients_and_autocast_stay(reload: bool) -> None:
+    m, x = Switching(), R(5, 3)
+    program = rl.export.export(m, (x,))
+    program = reloaded(program) if reload else program
+    called = [getattr(n.target, "__name__", n.target) for n in program.graph.nodes if n.op.startswith("call")]
+    assert called == (
+        "mul _enter_grad_mode linear _exit_grad_mode _enter_autocast linear _exit_autocast float matmul "
+        "_enter_autocast getattr matmul _exit_autocast _enter_grad_mode linear _exit_grad_mode"
+    ).split()
+    program.graph.eliminate_dead_code()
+    want = m(x)
+    with rl.no_grad():
+        found = program.module()(x)
+        assert not rl.is_grad_enabled() and not any(t.requires_grad for t in found)
+    same(want, found)
+    found = program.module()(x)
+    assert rl.is_grad_enabled() and not rl.is_autocast_enabled("cpu")
+    same(want, found)
+    assert [t.requires_grad for t in found] == [t.requires_grad for t in want] == [True, True, False, True]
+    assert found[0].dtype is rl.bfloat16 and found[1].dtype is rl.float32
+    program.module()(x)[0].sum().backward()
+
+
+def test_an_error_leaves_no_switch_turned() -> None:
+    class Halved(nn.Module):
+        def forward(self, x: Any, i: Any) -> Any:
+            with rl.no_grad(), rl.autocast("cpu"):
+                return x[i] @ x
+    program = rl.export.export(Halved(), (R(3, 3), rl.tensor([0, 1])))
+    with pytest.raises(IndexError):
+        program.module()(R(3, 3), rl.tensor([0, 7]))[0].item()
+    assert rl.is_grad_enabled() and not rl.is_autocast_enabled("cpu")
+
+
+def test_what_surrounds_an_export_is_not_part_of_it() -> None:
+    with rl.no_grad(), rl.autocast("cpu"):
+        program = rl.export.export(nn.Linear(3, 2), (R(2, 3),))
+    y = program.module()(R(2, 3))
+    assert y.dtype is rl.float32 and y.requires_grad
+
+
 def test_functions_stay_what_they_are() -> None:
     """Exported graphs may be changed as any of torch.fx's."""
     program = rl.export.export(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), (R(2, 3),))

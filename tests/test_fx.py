@@ -139,6 +139,7 @@ def test_patterns() -> None:
 
 
 def test_copies_and_pickles() -> None:
+    rl.manual_seed(0)
     traced = fx.symbolic_trace(build(rl)[1]())
     x = rl.randn(2, 4)
     other = copy.deepcopy(traced)

@@ -111,6 +111,34 @@ def test_a_traced_module_follows_its_parameters_and_trains() -> None:
     assert loaded(rl.ones(1, 2)).item() == 1.0
 
 
+class Casting(nn.Module):
+    """Without gradients first, then under autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def forward(self, x: Any) -> Any:
+        with rl.no_grad():
+            h = self.a(x)
+        with rl.autocast("cpu"):
+            y = self.b(h)
+        return y + 1, y.float() @ self.b.weight
+
+
+def test_traces_keep_the_casts_of_autocast() -> None:
+    m, x = Casting(), R(2, 3)
+    traced = rl.jit.trace(m, x)
+    assert traced(x)[0].dtype is rl.bfloat16 and not rl.is_autocast_enabled("cpu")
+    same(check(traced, (x,))(x), m(x))
+    traced(x)[1].sum().backward()
+    assert m.a.weight.grad is not None  # PyTorch's traces have no blocks without gradients
+    plain = nn.Linear(3, 2)
+    with rl.autocast("cpu"):
+        traced, want = rl.jit.trace(plain, x), plain(x)
+    same(round_trip(traced)(x), want)
+
+
 def test_traces_are_fixed_with_a_warning() -> None:
     def way(x: Any) -> Any:
         return x + 1 if x.sum() > 0 else x - 1

@@ -37,6 +37,21 @@ class Autoencoder(nn.Module):
         return self.decoder(z), z
 
 
+class Casting(nn.Module):
+    """A layer without gradients, and one under autocast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Any) -> Any:
+        with rl.no_grad():
+            h = self.a(x)
+        with rl.autocast("cpu"):
+            y, z = self.b(h), rl.eye(2) @ (rl.ones(2) / 3)
+        return y.float() + z.float()
+
+
 class Block(nn.Module):
     """One of GPT's."""
 
@@ -340,3 +355,9 @@ def test_verify_and_call() -> None:
     x = R(2, 3)
     assert rl.allclose(program(x)[0], model(x), atol=1e-6) and "2 nodes" in repr(program)
     same(program.model, model, (x,), 1e-5)
+
+
+def test_switches_of_gradients_and_autocast_become_types() -> None:
+    model = check(Casting(), (R(4, 3),), tol=3e-2)
+    kinds = [n.op_type for n in model.graph.node]
+    assert kinds.count("Cast") >= 2 and "_enter_autocast" not in kinds

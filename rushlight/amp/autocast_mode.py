@@ -142,6 +142,16 @@ class autocast:  # noqa: N801
         return wrapper
 
 
+def _enter_autocast(device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None) -> autocast:
+    """An `autocast` that is entered, for `_exit_autocast`. Graphs of captured programs call both."""
+    return autocast(device_type, dtype, enabled, cache_enabled).__enter__()
+
+
+def _exit_autocast(mode: autocast) -> None:
+    """Leave what `_enter_autocast` entered."""
+    mode.__exit__(None, None, None)
+
+
 def custom_fwd(fwd: Callable[..., Any] | None = None, *, device_type: str, cast_inputs: Any = None) -> Any:
     """Decorates the forward of an `autograd.Function`: with ``cast_inputs`` float tensors are cast to it and autocast is off inside."""
     _checked(device_type)

@@ -140,6 +140,18 @@ class inference_mode(Switch):  # noqa: N801
         s.grad, s.inference = self._before.pop()
 
 
+def _enter_grad_mode(enabled: bool) -> bool:
+    """Switch recording on or off; what it was before, for `_exit_grad_mode`. Graphs of captured programs call both."""
+    s = _state()
+    before, s.grad = bool(s.grad), bool(enabled)
+    return before
+
+
+def _exit_grad_mode(before: bool) -> None:
+    """Undo `_enter_grad_mode`."""
+    _state().grad = bool(before)
+
+
 def is_grad_enabled() -> bool:
     """Whether operations are recorded for backward."""
     return bool(_state().grad)

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rushlight.export.modes import Modes, is_needed
 from rushlight.export.names import redirect, target
 from rushlight.export.numbers import Traced, plain, traced
 from rushlight.fx.graph import Graph
@@ -95,10 +96,11 @@ class Capture(TorchFunctionMode):
     ``on_read(text)`` is called where the program turns a tensor into a value of Python.
     """
 
-    def __init__(self, program: Any, on_read: Callable[[str], Any]):
+    def __init__(self, program: Any, on_read: Callable[[str], Any], casts: bool = False):
         owner = getattr(program, "__self__", None)
         root = program if isinstance(program, Module) else owner if isinstance(owner, Module) else None
         self.program, self.graph, self.root, self.on_read = program, Graph(), root, on_read
+        self.modes = Modes(self.graph, casts)
         self.constants: dict[str, Tensor] = {}
         self.done = False
         self.guards: list[Any] = []
@@ -215,6 +217,7 @@ class Capture(TorchFunctionMode):
         if name == "shape":
             return self._size("size", (t,), {}, value)
         if isinstance(value, Tensor):
+            self.modes.follow()
             self._result(self.graph.call_function(getattr, (self.node_of(t), name)), value)
         return value
 
@@ -254,6 +257,7 @@ class Capture(TorchFunctionMode):
             for t in tensors_in(value):
                 self._fixed.add(t._storage)
             return value
+        self.modes.follow()
         value = func(*given, **named)
         node = self._node(kind, name, func, inputs, options)
         node.meta["path"] = self.where()
@@ -326,9 +330,11 @@ class Capture(TorchFunctionMode):
                     f"type {type(x).__name__}"
                 ) from None
 
-        self.graph.output(tuple(leaf(x) for x in leaves))
+        results = tuple(leaf(x) for x in leaves)
+        self.modes.close()
+        self.graph.output(results)
         for n in reversed(self.graph.nodes):
-            if not n.users and n.op not in ("placeholder", "output") and not n.meta.get("mutates"):
+            if not is_needed(n):
                 self.graph.erase_node(n)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rushlight.export.capture import Capture, CaptureError
+from rushlight.export.modes import kept
 from rushlight.export.names import through
 from rushlight.fx.graph import Graph
 from rushlight.fx.node import Node
@@ -81,7 +82,8 @@ class Captured:
         look = _Look(self)
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            return tree_unflatten(list(run(look, *self.flat(args, kwargs))), self.out_tree)
+            with kept():
+                return tree_unflatten(list(run(look, *self.flat(args, kwargs))), self.out_tree)
 
         return call
 
@@ -173,16 +175,17 @@ def capture(
     args: tuple[Any, ...],
     kwargs: dict[str, Any] | None = None,
     on_read: Callable[[str], Any] = lambda name: None,
+    casts: bool = False,
 ) -> Captured:
     """Run a module or function on example arguments and give its graph; CaptureError where it does what a graph cannot
-    hold."""
+    hold. ``casts``: autocast that is on now is part of the program."""
     from rushlight.tensor.core import new_tensor
 
     signature = signature_of(program)
     given = bound(signature, args, kwargs or {})
     with_path, in_tree = tree_flatten_with_path(given)
     program = through().get(id(program), program)
-    taker = Capture(program, on_read)
+    taker = Capture(program, on_read, casts)
     leaves, values = [], []
     for path, value in with_path:
         if isinstance(value, Tensor):

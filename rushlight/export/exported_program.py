@@ -18,6 +18,7 @@ from rushlight.export.graph_signature import (
     SymIntArgument,
     TensorArgument,
 )
+from rushlight.export.modes import is_needed, kept
 from rushlight.fx.graph import Graph
 from rushlight.fx.graph_module import GraphModule
 from rushlight.fx.node import Node
@@ -229,7 +230,8 @@ class ExportedModule(GraphModule):
             ) from None
         if self._check:
             program.check(flat)
-        return tree_unflatten(list(super().__call__(*flat)), program._out_tree)
+        with kept():
+            return tree_unflatten(list(super().__call__(*flat)), program._out_tree)
 
     def train(self, mode: bool = True) -> Any:
         """NotImplementedError: what a mode changes was fixed when the program was captured."""
@@ -308,7 +310,7 @@ def _copy(old: Graph, new: Graph, seen: dict[Node, Node]) -> tuple[Any, ...]:
             if "mutates" in n.meta:
                 seen[n].meta["mutates"] = [seen[m] for m in n.meta["mutates"]]
     for n in reversed(new.nodes):
-        if not n.users and n.op not in ("placeholder", "output") and not n.meta.get("mutates"):
+        if not is_needed(n):
             new.erase_node(n)
     return results
 

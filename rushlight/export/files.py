@@ -20,6 +20,7 @@ from collections import OrderedDict
 from typing import Any
 
 from rushlight.export.capture import Facts
+from rushlight.export.modes import SWITCHES
 from rushlight.export.names import METHODS_KEPT_OUT, paths
 from rushlight.func.tree import LEAF, Structure
 from rushlight.fx.graph import Graph
@@ -41,6 +42,7 @@ PLAIN.update(
         "builtins.getattr": getattr,
     }
 )
+PLAIN.update({path: f for f, path in SWITCHES.items()})
 PROPERTIES = ("T", "mT", "H", "mH", "real", "imag", "data")
 STRUCTURES: dict[str, Any] = {"tuple": tuple, "list": list, "dict": dict, "OrderedDict": OrderedDict}
 

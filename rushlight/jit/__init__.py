@@ -93,16 +93,18 @@ def trace(func: Any, example_inputs: Any = None, optimize: Any = None, check_tra
 
 def _captured(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     from rushlight.export.captured import CaptureError, capture
+    from rushlight.export.modes import GRADIENTS, drop
     from rushlight.utils._pytree import tree_flatten
     from rushlight.tensor.core import Tensor
     try:
-        taken = capture(func, args, kwargs, _read)
+        taken = capture(func, args, kwargs, _read, casts=True)
     except CaptureError as e:
         if str(e).startswith("Only tensors, lists"):
             raise RuntimeError(str(e)) from None
         return None, e
     if not any(isinstance(x, Tensor) for x in tree_flatten((args, kwargs))[0]) or not any(hasattr(x, "op") for x in taken.outputs):
         raise RuntimeError("Only tensors, lists, tuples of tensors, or dictionary of tensors can be output from traced functions")
+    drop(taken.graph, GRADIENTS)  # as in PyTorch: a trace can be trained wherever the program has parameters
     return taken, None
 
 

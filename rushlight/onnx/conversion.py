@@ -10,6 +10,7 @@ import numpy as np
 
 from rushlight.export.capture import Facts
 from rushlight.export.captured import Captured
+from rushlight.export.modes import SWITCHES
 from rushlight.fx.node import Node, map_arg
 from rushlight.ir import dtype as dtypes
 from rushlight.onnx.builder import Builder, Value, element
@@ -66,7 +67,7 @@ class Conversion:
         for n in self.captured.graph.nodes:
             if n.op == "get_attr":
                 self.env[n] = self._attribute(n)
-            elif n.op not in ("placeholder", "output"):
+            elif n.op not in ("placeholder", "output") and n.target not in SWITCHES:  # results have their dtypes anyway
                 self.env[n] = self._operation(n)
         outputs = [
             self.value(self.env[o] if isinstance(o, Node) else o) for o in self.captured.outputs if o is not None
@@ -141,11 +142,13 @@ class Conversion:
 
         args, kwargs = (map_arg(a, lambda m: self.env[m]) for a in (n.args, n.kwargs))
         with no_grad():
-            return (
+            out = (
                 n.target(*args, **kwargs)
                 if n.op == "call_function"
                 else getattr(args[0], n.target)(*args[1:], **kwargs)
             )
+        facts = n.meta.get("val")
+        return out.to(facts.dtype) if isinstance(facts, Facts) and isinstance(out, Tensor) else out
 
     def _apply(self, n: Node, name: str, found: Rule) -> Any:
         args = map_arg(n.args[:1] if n.target is getattr else n.args, self._operand)
