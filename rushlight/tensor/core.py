@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rushlight.exec.realize import realize, realize_cell
 from rushlight.ir.dtype import DType
@@ -52,6 +52,32 @@ class Tensor(metaclass=TensorMeta):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
+
+    if TYPE_CHECKING:  # the methods and operators that are attached at import
+        __add__: Any
+        __radd__: Any
+        __sub__: Any
+        __rsub__: Any
+        __mul__: Any
+        __rmul__: Any
+        __truediv__: Any
+        __rtruediv__: Any
+        __matmul__: Any
+        __pow__: Any
+        __neg__: Any
+        __getitem__: Any
+        __setitem__: Any
+        __len__: Any
+        __iter__: Any
+        __bool__: Any
+        __float__: Any
+        __int__: Any
+        __lt__: Any
+        __gt__: Any
+        __le__: Any
+        __ge__: Any
+
+        def __getattr__(self, name: str) -> Any: ...
 
     @property
     def requires_grad(self) -> bool:
