@@ -124,6 +124,18 @@ def test_relu_before_pooling(kernel: int, stride: int, padding: int, monkeypatch
     assert made
 
 
+@pytest.mark.parametrize("channels", [6, 32])
+def test_relu_keeps_nan(channels: int) -> None:
+    """Behind products and convolutions too, alone and before a pooling, where kernels might take the relu in."""
+    def run() -> list[Any]:
+        x, w, b, m, v = tensors(8, (2, 3, 12, 12), (channels, 3, 3, 3), (channels,), (16, 24), (20, 24))
+        x[0, 0, 3, 3] = m[2, 5] = float("nan")
+        y = F.relu(F.conv2d(x, w, b))
+        return [y, F.max_pool2d(F.relu(F.conv2d(x, w, b)), 2), F.relu(F.linear(m, v)), F.relu6(F.linear(m, v, m[0, :1].expand(20)))]
+    agree(run)
+    assert run()[0].isnan().any() and run()[2].isnan().any() and run()[3].isnan().any()
+
+
 def test_a_relu_that_is_read_elsewhere_keeps_its_gradient() -> None:
     def run() -> list[Any]:
         (x,) = tensors(7, (2, 3, 8, 8))

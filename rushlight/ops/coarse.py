@@ -6,6 +6,7 @@ from typing import Any
 
 from rushlight.ir.dtype import bool_
 from rushlight.ops import windows
+from rushlight.ops.movement import as_it_lies, turn_dim
 from rushlight.ops.table import Types, row
 
 
@@ -62,6 +63,23 @@ GELU_GRAD = row("gelu_grad", "coarse", "y x", lambda y, x, approximate: first(x)
                 decompose=lambda F, y, x, approximate: y * F.gelu_slope(x, approximate))
 SILU = row("silu", "coarse", "x", first, elementwise=True, decompose=lambda F, x: x * x.sigmoid(), vjp={"x": lambda F, g, x: F.silu_grad(g, x)})
 SILU_GRAD = row("silu_grad", "coarse", "y x", first, elementwise=True, decompose=lambda F, y, x: (lambda s: y * (s * (1 + x * (1 - s))))(x.sigmoid()))
+
+HARDTANH = row("hardtanh", "coarse", "x low high", first, elementwise=True,
+               decompose=lambda F, x, low, high: F.where(x <= low, low, F.where(x >= high, high, x)),
+               vjp={"x": lambda F, g, out, low, high: F.where((out <= low) | (out >= high), 0, g)})
+HARDSIGMOID = row("hardsigmoid", "coarse", "x", first, elementwise=True, decompose=lambda F, x: F.hardtanh(x + 3, 0.0, 6.0) / 6,
+                  vjp={"x": lambda F, g, out: F.where((out <= 0) | (out >= 1), 0, g / 6)})
+HARDSWISH = row("hardswish", "coarse", "x", first, elementwise=True,
+                decompose=lambda F, x: F.where(x <= -3, 0, F.where(x >= 3, x, x * (x + 3) / 6)),
+                vjp={"x": lambda F, g, x: F.where(x <= -3, 0, F.where(x >= 3, g, g * (x / 3 + 0.5)))})
+
+# batches normalised by given statistics: mean, var, weight and bias hold one number per channel
+BATCH_NORM_GIVEN = row("batch_norm_given", "coarse", "x mean var weight bias eps", first, attrs="channel", grad_name="NativeBatchNormBackward0",
+                       decompose=lambda F, x, mean, var, weight, bias, eps, channel: F.batch_norm_given_parts(x, mean, var, weight, bias, eps, channel),
+                       vjp={"x": lambda F, g, var, weight, eps, channel: g * F.along(weight * (var + eps).rsqrt(), g, channel),
+                            "weight": lambda F, g, x, mean, var, eps, channel: F.sum_beside(g * (x - F.along(mean, x, channel)), channel) * (var + eps).rsqrt(),
+                            "bias": lambda F, g, channel: F.sum_beside(g, channel)},
+                       lies=lambda specs, attrs: as_it_lies(specs), turn=turn_dim)
 
 # x with the trailing `axes` dimensions normalised to mean 0 and variance 1; mean and 1/std are results too
 NORMALIZE = row("normalize", "coarse", "x eps", lambda x, eps, dims: (

@@ -77,6 +77,26 @@ def silu(input: Tensor) -> Tensor:
     return apply(TABLE["silu"], (input,))
 
 
+def hardtanh(input: Tensor, low: float, high: float) -> Tensor:
+    """x limited to [low, high]; the gradient at the limits is 0."""
+    return apply(TABLE["hardtanh"], (input, low, high))
+
+
+def hardsigmoid(input: Tensor) -> Tensor:
+    """min(max(x + 3, 0), 6) / 6."""
+    return apply(TABLE["hardsigmoid"], (input,))
+
+
+def hardswish(input: Tensor) -> Tensor:
+    """x * hardsigmoid(x)."""
+    return apply(TABLE["hardswish"], (input,))
+
+
+def batch_norm_given(input: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias, each of them one number per channel: (c,) for x (n, c, …)."""
+    return apply(TABLE["batch_norm_given"], (input, mean, var, weight, bias, float(eps)), (1,))
+
+
 def normalize(input: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """(x - mean) / sqrt(variance + eps) over dims, with mean and 1/sqrt(variance + eps) in kept dimensions."""
     dims = tuple(sorted(wrap_dim(d, len(input._spec.shape)) for d in dims))

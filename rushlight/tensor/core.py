@@ -167,11 +167,11 @@ def _lay_out(sig: Signature) -> None:
 
 
 def _turn(sig: Signature, order: Any) -> None:
-    """Run an operation with the dimensions of operands and results in another order."""
+    """Run an operation with the dimensions of results, and of operands that have as many, in another order."""
     if order is None:
         return
     place = tuple(sorted(range(len(order)), key=order.__getitem__))
-    sig.specs = tuple([s.permute(order) if isinstance(s, Spec) else s for s in sig.given])
+    sig.specs = tuple([s.permute(order) if isinstance(s, Spec) and len(s.shape) == len(order) else s for s in sig.given])
     sig.outs = tuple([spec(s.dtype, tuple([s.shape[d] for d in order])) for s in sig.outs])
     sig.results = tuple([s.permute(place) for s in sig.outs])
     sig.attrs = sig.op.turn(sig.attrs, place)

@@ -14,7 +14,7 @@ from rushlight.exec.cpu import choices
 from rushlight.exec.cpu.onednn import library, openmp, primitives
 from rushlight.exec.cpu.onednn.library import OneDNNError
 from rushlight.exec.cpu.onednn.memory import Desc
-from rushlight.exec.cpu.onednn.primitive import Attributes, Bound, Eltwise, Primitive
+from rushlight.exec.cpu.onednn.primitive import Attributes, Bound, Primitive
 from rushlight.exec.cpu.onednn.primitives import Window, grouped, window_end
 from rushlight.exec.cpu.packing import Variant
 from rushlight.exec.cpu.steps import PrimitiveStep
@@ -180,7 +180,7 @@ def _made(instr: Instr, operands: tuple[Operand, ...], skip: int) -> Primitive:
     pads = [(p, window_end(n, o, k, s, d, p)) for n, o, k, s, d, p in zip(x[2:], y[2:], w[2:], stride, dilation, padding)]
     window = Window(stride, pads, dilation)
     weights = Desc.any(grouped(w, groups), float32)
-    attributes = Attributes((Eltwise("relu"),) if name.endswith("relu") else (), skip=skip)
+    attributes = Attributes(skip=skip)
     if name == "convolution_input_grad":
         return primitives.convolution_backward_data(_images(x), weights, _images(y), window, _forward(x, weights, y, window), attributes)
     if name == "convolution_weight_grad":

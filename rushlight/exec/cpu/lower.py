@@ -16,7 +16,7 @@ from rushlight.ops.table import TABLE, Op
 from rushlight.passes import pipeline
 
 # coarse operations that become generated loops, with the dimensions that their reductions remove
-WRITTEN_OUT = frozenset(("gelu", "gelu_grad", "silu", "silu_grad"))
+WRITTEN_OUT = frozenset(("gelu", "gelu_grad", "silu", "silu_grad", "hardtanh", "hardsigmoid", "hardswish", "batch_norm_given"))
 ROWS = frozenset(("softmax", "softmax_grad", "log_softmax", "log_softmax_grad"))
 FLOATS = ("float32", "float64")
 

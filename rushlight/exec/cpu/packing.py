@@ -28,16 +28,19 @@ SMALLEST = 4096  # weights
 
 @dataclass(eq=False, slots=True)
 class Variant:
-    """A product on packed weights, beside the one on plain weights: ``value`` is the weights' buffer, ``offset`` in bytes."""
+    """A product on packed weights, beside the one on plain weights: ``value`` is the weights' buffer, ``offset`` in bytes.
+
+    ``key`` tells the layouts of one value apart.
+    """
 
     value: int
     offset: int
     bound: Bound
     reorder: Bound
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        return f"{self.offset} {self.bound.primitive.descs['weights']}"
+    def __post_init__(self) -> None:
+        self.key = f"{self.offset} {self.bound.primitive.descs['weights']}"
 
     def pack(self, buffer: Array) -> Array:
         """The weights in the variant's layout."""

@@ -1,4 +1,6 @@
-"""The gradient of a relu before a maximum pooling, taken on the pooled values: a fraction of the elements, the same numbers.
+"""A relu before a maximum pooling, and its gradient, taken on the pooled values: a fraction of the elements, the same numbers.
+
+``max_pool(relu(x))`` is ``relu(max_pool(x))``; only the positions of maxima that the relu makes 0 may differ, where no gradient flows.
 
 The gradient of the pooling is zero but at the positions of the maxima, where the relu's value is the pooled one. So
 ``relu_grad(max_pool_grad(g, positions), y)`` is ``max_pool_grad(relu_grad(g, pooled), positions)``, and its sum over all but
@@ -15,7 +17,33 @@ from rushlight.ops.table import TABLE
 
 
 def rewrite(program: Program) -> Program:
-    """The program with such gradients on pooled values; instructions that nobody reads any more stay."""
+    """The program with both on pooled values; instructions that nobody reads any more stay."""
+    return _forward(_gradients(program))
+
+
+def _forward(program: Program) -> Program:
+    """Relus that only a pooling reads, after it."""
+    readers: dict[int, list[Instr]] = {}
+    for instr in program.instrs:
+        for o in instr.operands:
+            readers.setdefault(o.value, []).append(instr)
+    relus = {i.results[0]: i for i in program.instrs if i.op.name == "relu" and i.results[0] not in program.outputs}
+    out = replace(program, instrs=[])
+    for instr in program.instrs:
+        x = instr.operands[0] if instr.op.name == "max_pool" else None
+        relu = relus.get(x.value) if x is not None else None
+        if x is None or relu is None or not _whole(x, relu) or readers[x.value] != [instr] or instr.results[1] in program.outputs \
+                or any(r.op.name != "max_pool_grad" for r in readers.get(instr.results[1], ())):
+            out.instrs.append(instr)
+            continue
+        pooled = Operand(out.new(), instr.outs[0])
+        out.instrs.append(replace(instr, operands=relu.operands, results=(pooled.value, instr.results[1])))
+        out.instrs.append(replace(relu, operands=(pooled,), results=instr.results[:1], outs=instr.outs[:1]))
+    return out
+
+
+def _gradients(program: Program) -> Program:
+    """Gradients of relus whose values only a pooling's gradient gives, before that spreads them."""
     out = replace(program, instrs=[])
     made: dict[int, Instr] = {}
     pools: dict[int, Instr] = {}  # by the positions that they give

@@ -1,4 +1,7 @@
-"""Matrix products as oneDNN primitives, with transposed operands read in place; bias and relu in the same pass as a product."""
+"""Matrix products as oneDNN primitives, with transposed operands read in place; biases in the same pass as a convolution.
+
+oneDNN's relu makes 0 of NaN, PyTorch's keeps it: so only products and convolutions that we generate ourselves take a relu in.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from math import prod
 
-from rushlight.exec.cpu import convolutions, packing
+from rushlight.exec.cpu import convolutions, direct, packing
 from rushlight.exec.cpu.onednn import library, primitives
 from rushlight.exec.cpu.onednn.library import OneDNNError, Unsupported
 from rushlight.exec.cpu.onednn.memory import Desc
-from rushlight.exec.cpu.onednn.primitive import PLAIN, Attributes, Bound, Eltwise
+from rushlight.exec.cpu.onednn.primitive import Bound
 from rushlight.exec.cpu.packing import Variant
 from rushlight.exec.cpu.steps import PrimitiveStep
 from rushlight.ir.dtype import float32
@@ -20,16 +23,13 @@ from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import TABLE, Op
 
 NAMES = frozenset(("matmul", "linear", "linear_no_bias"))
+# products with a relu after them, which the generated kernel alone computes
 LINEAR_RELU = {name: Op(f"{name}_relu", "contract", " ".join(TABLE[name].inputs), TABLE[name].shape, differentiable=False,
                         numpy=lambda np, x, w, b=0: np.maximum(x @ w.T + b, 0)) for name in ("linear", "linear_no_bias")}
 RELU_OF = {op.name: name for name, op in LINEAR_RELU.items()}
-# products and what they are with a relu after them
-WITH_RELU = {**LINEAR_RELU, **convolutions.RELU}
-JOINING = frozenset(WITH_RELU)
-
 
 def join(program: Program) -> Program:
-    """Products and convolutions as one instruction with the bias and the `relu` that alone read them."""
+    """Convolutions as one instruction with the bias and the `relu` that alone read them."""
     readers: dict[int, int] = {}
     for instr in program.instrs:
         for o in instr.operands:
@@ -45,25 +45,29 @@ def join(program: Program) -> Program:
                 out[places.pop(o.value)] = None
                 instr = joined
                 break
-        if instr.op.name in JOINING and _joins(instr):
+        if _joins(instr):
             places[instr.results[0]] = len(out)
         out.append(instr)
     return replace(program, instrs=[i for i in out if i is not None])
 
 
 def _joins(instr: Instr) -> bool:
-    """Whether an instruction has a form with what follows it."""
-    dtype = instr.outs[0].dtype
-    return dtype is float32 or (dtype.is_floating_point and instr.op.name in LINEAR_RELU)
+    """Whether an instruction may have a form with what follows it: convolutions, and products that do not go to oneDNN."""
+    if instr.op.name in LINEAR_RELU:
+        return instr.outs[0].dtype is not float32 and instr.outs[0].dtype.is_floating_point
+    return instr.op.name in convolutions.RELU and instr.outs[0].dtype is float32
 
 
 def _joined(product: Instr | None, reader: Instr, o: Operand) -> Instr | None:
-    """A product together with the instruction that reads all of it."""
+    """A product or convolution together with the instruction that reads all of it."""
     assert product is not None
     if not (isinstance(o.spec, Spec) and o.spec.plain and o.spec.shape == product.outs[0].shape and o.spec.dtype is product.outs[0].dtype):
         return None
-    if reader.op.name == "relu" and product.op.name in WITH_RELU:
-        return replace(product, op=WITH_RELU[product.op.name], results=reader.results)
+    if reader.op.name == "relu" and product.op.name in LINEAR_RELU:
+        return replace(product, op=LINEAR_RELU[product.op.name], results=reader.results)
+    if reader.op.name == "relu" and product.op.name in convolutions.RELU:
+        joined = replace(product, op=convolutions.RELU[product.op.name], results=reader.results)
+        return joined if direct.handles(joined) else None
     if reader.op.name == "add" and product.op.name == "convolution":
         bias = _bias(next(x for x in reader.operands if x is not o), product)
         if bias is not None:
@@ -83,7 +87,7 @@ def _bias(o: Operand, product: Instr) -> Operand | None:
 
 def primitive_step(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int] = frozenset()) -> PrimitiveStep | None:
     """The product as a step, or None where oneDNN has no fast way. `lasting` are inputs that the plan does not replace."""
-    name = RELU_OF.get(instr.op.name, instr.op.name)
+    name = instr.op.name
     if name not in NAMES or not library.available() or instr.outs[0].dtype is not float32 or not instr.outs[0].numel:
         return None
     if any(not isinstance(o.spec, Spec) or o.spec.dtype is not float32 or not o.spec.numel for o in instr.operands):
@@ -107,7 +111,7 @@ def _linear(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[
         if len(operands) > 2 else None
     if bias is not None and not operands[2].spec.contiguous:
         return None
-    step = _step(operands[0], operands[1], out, bias, instr, new_value, instr.op.name in RELU_OF)
+    step = _step(operands[0], operands[1], out, bias, instr, new_value)
     if step is not None and w.value in lasting and rows <= packing.MOST_ROWS and w.spec.numel >= packing.SMALLEST and w.spec.strides == (k, 1):
         step.variant = _packed(step, operands[1])
     return step
@@ -117,7 +121,7 @@ def _packed(step: PrimitiveStep, y: Operand) -> Variant | None:
     """The product on weights in the layout that oneDNN likes best, if it needs no more scratch memory."""
     plain = step.bound.primitive
     descs = plain.descs
-    primitive = primitives.matmul(descs["src"], Desc.any(y.spec.shape, float32), descs["dst"], descs.get("bias"), step.attributes)
+    primitive = primitives.matmul(descs["src"], Desc.any(y.spec.shape, float32), descs["dst"], descs.get("bias"))
     have, need = descs.get("scratchpad"), primitive.descs.get("scratchpad")
     if primitive.impl != plain.impl or (need is not None and (have is None or need.size > have.size)):
         return None
@@ -138,8 +142,8 @@ def _matmul(instr: Instr, new_value: Callable[[int], int]) -> PrimitiveStep | No
         flat = x.spec.reshape((x.spec.numel // x.spec.shape[-1], x.spec.shape[-1]))
         if flat is not None:
             tail = y.spec.at(y.spec.shape[-2:], y.spec.strides[-2:])
-            return _step(Operand(x.value, flat), Operand(y.value, tail), spec(float32, (flat.shape[0], out.shape[-1])), None, instr, new_value, False)
-    return _step(x, y, out, None, instr, new_value, False)
+            return _step(Operand(x.value, flat), Operand(y.value, tail), spec(float32, (flat.shape[0], out.shape[-1])), None, instr, new_value)
+    return _step(x, y, out, None, instr, new_value)
 
 
 def _one_matrix(s: Spec) -> bool:
@@ -157,10 +161,9 @@ def _desc(s: Spec) -> Desc:
     return Desc.of(s.shape, s.dtype, strides)
 
 
-def _step(x: Operand, y: Operand, out: Spec, bias: Operand | None, instr: Instr, new_value: Callable[[int], int], relu: bool) -> PrimitiveStep | None:
-    attributes = Attributes((Eltwise("relu"),)) if relu else PLAIN
+def _step(x: Operand, y: Operand, out: Spec, bias: Operand | None, instr: Instr, new_value: Callable[[int], int]) -> PrimitiveStep | None:
     bias_desc = Desc.of(bias.spec.shape, float32) if bias is not None else None
-    primitive = primitives.matmul(_desc(x.spec), _desc(y.spec), Desc.of(out.shape, float32), bias_desc, attributes)
+    primitive = primitives.matmul(_desc(x.spec), _desc(y.spec), Desc.of(out.shape, float32), bias_desc)
     if primitive.reference:
         return None
     sources = {"src": (x.value, x.spec.offset * 4), "weights": (y.value, y.spec.offset * 4)}
@@ -169,4 +172,4 @@ def _step(x: Operand, y: Operand, out: Spec, bias: Operand | None, instr: Instr,
     results = {"dst": (instr.results[0], 0)}
     if "scratchpad" in primitive.descs:
         results["scratchpad"] = (new_value(primitive.descs["scratchpad"].size), 0)
-    return PrimitiveStep(Bound(primitive), sources, results, 2 * out.numel * x.spec.shape[-1], attributes)
+    return PrimitiveStep(Bound(primitive), sources, results, 2 * out.numel * x.spec.shape[-1])

@@ -46,7 +46,6 @@ class PrimitiveStep:
     sources: dict[str, tuple[int, int]]
     results: dict[str, tuple[int, int]]
     work: int = LARGE  # floating-point operations; small ones run in one thread
-    attributes: Any = None
     variant: Variant | None = None  # the same on weights that are packed already
     packs: PrimitiveStep | None = None  # the step that packs them, which has nothing to do then
 

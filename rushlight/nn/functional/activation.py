@@ -43,7 +43,9 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         raise RuntimeError(f"Cannot do hardtanh on an unsigned type with negative limits: min_val={min_val}, max_val={max_val}")
     if input.is_quantized:
         return done(input, input.clamp(min_val, max_val), inplace)
-    low, high = (min_val, max_val) if is_float(input) else (int(min_val), int(max_val))
+    if is_float(input):
+        return done(input, coarse.hardtanh(input, float(min_val), float(max_val)), inplace)
+    low, high = int(min_val), int(max_val)
     return done(input, P.where(input <= low, low, P.where(input >= high, high, input)), inplace)
 
 
@@ -140,7 +142,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
         from rushlight import qint8, quantize_per_tensor
         return done(input, quantize_per_tensor(hardsigmoid(input.dequantize()), 1 / 256, -128 if input.dtype is qint8 else 0, input.dtype), inplace)
     floating("hardsigmoid_cpu", input)
-    return done(input, hardtanh(input + 3, 0.0, 6.0) / 6, inplace)
+    return done(input, coarse.hardsigmoid(input), inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -148,7 +150,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     if inplace:
         return rewrite(input, hardswish, ())
     floating("hardswish_cpu", input)
-    return P.where(input <= -3, 0, P.where(input >= 3, input, input * (input + 3) / 6))
+    return coarse.hardswish(input)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:

@@ -80,7 +80,10 @@ def check_groups(input: Tensor, num_groups: int, weight: Tensor | None, bias: Te
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
                training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     """Each channel normalised over the batch (training) or by running statistics, then scaled and shifted."""
-    n = input.numel() // max(input.shape[1], 1) if input.ndim > 1 else 0
+    x = input._spec
+    if not training and weight is not None and bias is not None and len(x.shape) > 1 and x.numel and _plain(input, running_mean, running_var, weight, bias):
+        return coarse.batch_norm_given(input, running_mean, running_var, weight, bias, eps)  # type: ignore[arg-type]
+    n = x.numel // max(x.shape[1], 1) if len(x.shape) > 1 else 0
     if training and n == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
     return batch_statistics(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
@@ -112,6 +115,13 @@ def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Te
     if running_mean is not None:
         _update(running_mean, running_var, mean.detach(), rstd.detach(), momentum, eps, input.numel() // c)
     return affine(x, *scale), mean.detach(), rstd.detach()
+
+
+def _plain(input: Tensor, mean: Any, var: Any, *scale: Tensor) -> bool:
+    """Whether these are statistics and factors as layers have them: one number per channel, in the input's floating type, no gradient of the statistics."""
+    dtype, channels = input._spec.dtype, input._spec.shape[1:2]
+    return mean is not None and var is not None and dtype.kind == "f" and not (mean._rg or var._rg) \
+        and all([t._spec.dtype is dtype and t._spec.shape == channels for t in (mean, var, *scale)])
 
 
 def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, momentum: float, eps: float, n: int) -> None:

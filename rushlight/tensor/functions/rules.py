@@ -360,6 +360,27 @@ def silu_grad(g: Tensor, x: Tensor) -> Tensor:
     return apply(TABLE["silu_grad"], (g, x))
 
 
+def hardtanh(x: Tensor, low: float, high: float) -> Tensor:
+    return apply(TABLE["hardtanh"], (x, low, high))
+
+
+def batch_norm_given_parts(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: Any, channel: int) -> Tensor:
+    """One product and one sum per element: what belongs to a channel is computed per channel."""
+    scale = weight * (var + eps).rsqrt()
+    return x * along(scale, x, channel) + along(bias - mean * scale, x, channel)
+
+
+def along(v: Tensor, x: Tensor, dim: int) -> Tensor:
+    """A vector as an operand that has its numbers along one dimension of x."""
+    return reshape(v, [-1 if d == dim else 1 for d in range(len(x._spec.shape))])
+
+
+def sum_beside(g: Tensor, dim: int) -> Tensor:
+    """The sum over all dimensions but one."""
+    rest = [d for d in range(len(g._spec.shape)) if d != dim]
+    return g.sum(rest) if rest else g
+
+
 def normalize_parts(x: Tensor, eps: Any, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """(x - mean) / sqrt(var + eps), mean and 1/sqrt(var + eps) over dims."""
     n = 1
