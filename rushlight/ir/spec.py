@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 
 from rushlight.ir.dtype import DType
@@ -170,6 +171,44 @@ def iteration_order(shape: Shape, operands: list[Spec]) -> tuple[int, ...] | Non
                 break
     order.reverse()
     return None if order == list(range(len(shape))) else tuple(order)
+
+
+@lru_cache(4096)
+def elementwise_strides(shape: Shape, operands: tuple[Spec, ...], numbers: bool = False) -> Shape:
+    """The strides of what an elementwise operation makes of operands that broadcast to `shape`; those of single elements too.
+
+    PyTorch's rule: operands of one shape that all are contiguous, channels-last, or dense with the same strides hand that on.
+    Else the result is dense in the order in which the operands are walked. `numbers` that are operands have no dimensions,
+    so that beside them no two operands have one shape.
+
+    >>> from rushlight.ir.dtype import float32
+    >>> one = spec(float32, (1, 3), (1, 1))
+    >>> elementwise_strides((1, 3), (one,)), elementwise_strides((1, 3), (one,), numbers=True)
+    ((3, 1), (1, 1))
+    """
+    if all([s.shape == shape for s in operands]) and not (numbers and shape):
+        if all([s.contiguous for s in operands]):
+            return contiguous_strides(shape)
+        if len(shape) == 4 and all([s.permute(CHANNELS_LAST).contiguous for s in operands]):
+            return dense_strides(shape, CHANNELS_LAST)
+        strides = operands[0].strides
+        if all([s.strides == strides for s in operands]) and dense_order(shape, strides) is not None:
+            return strides
+    order = iteration_order(shape, [wide for s in operands if (wide := s.expand(shape)) is not None])
+    return contiguous_strides(shape) if order is None else dense_strides(shape, order)
+
+
+def dense_strides(shape: Shape, order: tuple[int, ...]) -> Shape:
+    """The strides of a dense block whose dimensions lie in this order, outermost first.
+
+    >>> dense_strides((2, 3), (1, 0))
+    (1, 2)
+    """
+    within = contiguous_strides(tuple([shape[d] for d in order]))
+    return tuple([within[order.index(d)] for d in range(len(shape))])
+
+
+CHANNELS_LAST = (0, 2, 3, 1)
 
 
 def channels_last_order(s: Spec) -> tuple[int, ...] | None:

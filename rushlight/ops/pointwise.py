@@ -68,9 +68,9 @@ def unary(name: str, numpy: Rule | None = None, vjp: Rule | None = None, *, shap
 
 
 def binary(name: str, numpy: Rule | None = None, x: Rule | None = None, y: Rule | None = None, *, shape: Rule = same,
-           sample: str = "real", grad_name: str | None = None) -> Op:
+           sample: str = "real", grad_name: str | None = None, strides: str = "numbers") -> Op:
     vjp = {k: f for k, f in (("x", x), ("y", y)) if f}
-    return row(name, "map", "x y", shape, numpy=numpy, vjp=vjp, sample=sample, grad_name=grad_name)
+    return row(name, "map", "x y", shape, numpy=numpy, vjp=vjp, sample=sample, grad_name=grad_name, strides=strides)
 
 
 def zero(F: Any, g: Any) -> Any:
@@ -143,7 +143,7 @@ TRUNC_DIVIDE = binary("trunc_divide", None, zero, zero, sample="positive")
 FMOD = binary("fmod", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rounding_mode="trunc"), sample="positive")
 REMAINDER = binary("remainder", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rounding_mode="floor"), sample="positive")
 POW = binary("pow", None, lambda F, g, x, y: F.pow_grad_base(g, x, y), lambda F, g, x, y, out: F.pow_grad_exponent(g, x, y, out),
-             sample="positive")
+             sample="positive", strides="joint")
 ATAN2 = binary("atan2", lambda np, x, y: np.arctan2(x, y), lambda F, g, x, y: g * (y * F.atan2_scale(x, y)),
                lambda F, g, x, y: g * (-x * F.atan2_scale(x, y)), sample="positive")
 MAXIMUM = binary("maximum", lambda np, x, y: np.maximum(x, y), lambda F, g, x, y: F.extremum_grad(g, x > y, x == y),
@@ -155,9 +155,9 @@ FMAX = binary("fmax", lambda np, x, y: np.fmax(x, y), lambda F, g, x, y: F.where
 FMIN = binary("fmin", lambda np, x, y: np.fmin(x, y), lambda F, g, x, y: F.where((x <= y) | (y != y), g, 0),
               lambda F, g, x, y: F.where((x <= y) | (y != y), 0, g))
 CLAMP_MIN = binary("clamp_min", lambda np, x, y: np.maximum(x, y), lambda F, g, x, y: F.where(x >= y, g, 0),
-                   lambda F, g, x, y: F.where(x < y, g, 0))
+                   lambda F, g, x, y: F.where(x < y, g, 0), strides="joint")
 CLAMP_MAX = binary("clamp_max", lambda np, x, y: np.minimum(x, y), lambda F, g, x, y: F.where(x <= y, g, 0),
-                   lambda F, g, x, y: F.where(x > y, g, 0))
+                   lambda F, g, x, y: F.where(x > y, g, 0), strides="joint")
 EQ = binary("eq", lambda np, x, y: np.equal(x, y), shape=boolean)
 NE = binary("ne", lambda np, x, y: np.not_equal(x, y), shape=boolean)
 LT = binary("lt", lambda np, x, y: np.less(x, y), shape=boolean)
@@ -182,7 +182,7 @@ HEAVISIDE = binary("heaviside", lambda np, x, y: np.heaviside(x, y) if x.dtype.k
 ZETA = binary("zeta", None, None, lambda F, g, x, y: -g * x * F.special.zeta(x + 1, y))
 IGAMMA = binary("igamma", None, None, lambda F, g, x, y: g * ((x - 1) * y.log() - y - x.lgamma()).exp())
 IGAMMAC = binary("igammac", None, None, lambda F, g, x, y: -g * ((x - 1) * y.log() - y - x.lgamma()).exp())
-POLYGAMMA = binary("polygamma", None, None, lambda F, g, x, y: g * F.polygamma(x + 1, y))
+POLYGAMMA = binary("polygamma", None, None, lambda F, g, x, y: g * F.polygamma(x + 1, y), strides="joint")
 XLOGY = binary("xlogy", None, lambda F, g, x, y: F.where((x == 0) & (y <= 0), 0, g * y.log()), lambda g, x, y: g * x / y)
 XLOG1PY = binary("xlog1py", None, lambda F, g, x, y: F.where((x == 0) & (y <= -1), 0, g * y.log1p()), lambda g, x, y: g * x / (y + 1))
 COMPLEX = binary("complex", None, lambda g: g.real, lambda g: g.imag,
@@ -191,12 +191,12 @@ RELU_GRAD = binary("relu_grad", lambda np, x, y: np.where(y <= 0, np.zeros((), x
                    shape=same)
 
 # --- three operands, casts ----------------------------------------------------------------------------------------
-WHERE = row("where", "map", "condition x y", lambda c, x, y: ((joint(x, y)[0], joint(c, x, y)[1]),),
+WHERE = row("where", "map", "condition x y", lambda c, x, y: ((joint(x, y)[0], joint(c, x, y)[1]),), strides="numbers",
             numpy=lambda np, c, x, y: np.where(c, x, y),
             vjp={"x": lambda F, g, condition: F.where(condition, g, 0), "y": lambda F, g, condition: F.where(condition, 0, g)})
-CAST = row("cast", "map", "x", lambda x, dtype: ((dtype, x.shape),), attrs="dtype", grad_name="ToCopyBackward0",
+CAST = row("cast", "map", "x", lambda x, dtype: ((dtype, x.shape),), attrs="dtype", grad_name="ToCopyBackward0", strides="same",
            vjp={"x": lambda F, g, x_spec: F.cast_grad(g, x_spec.dtype)})
-NAN_TO_NUM = row("nan_to_num", "map", "x nan posinf neginf", lambda x, *_: ((x.dtype, x.shape),),
+NAN_TO_NUM = row("nan_to_num", "map", "x nan posinf neginf", lambda x, *_: ((x.dtype, x.shape),), strides="same",
                  numpy=lambda np, x, nan, posinf, neginf: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf),
                  vjp={"x": lambda F, g, x: F.where(x.isfinite(), g, 0)})
 BITCAST = row("bitcast", "map", "x", lambda x, dtype: ((dtype, x.shape),), attrs="dtype", differentiable=False)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rushlight.ir.dtype import HALF, float32
 from rushlight.ir.program import Instr, Operand, Program
+from rushlight.ir.spec import Spec, spec
+from rushlight.ops.table import TABLE
 
 Claims = Callable[[Instr], bool]  # whether an executor runs an instruction as it is
 # Writes a coarse instruction with public operations: (op, operand types, attrs) -> a program. The tensor layer sets it.
@@ -44,23 +47,40 @@ def decompose(program: Program, claims: Claims) -> Program:
 
 
 def _splice(out: Program, instr: Instr, claims: Claims) -> None:
-    """Put the decomposition of one instruction in its place."""
+    """Put the decomposition of one instruction in its place. Half precision is computed in float32 and rounded once, at the end."""
     assert instr.op.decompose is not None, f"the executor has no {instr.op.name} and the table no decomposition of it"
     assert trace is not None
-    body = decompose(drop_dead(trace(instr.op, tuple(o.spec for o in instr.operands), instr.attrs)), claims)
-    # A view of the operand within the body is a view of a plain copy of it: read strided operands through one copy.
-    from rushlight.ops.movement import COPY
-    names: dict[int, int] = {}
-    for i, o in enumerate(instr.operands):
-        if getattr(o.spec, "plain", True):
-            names[i] = o.value
+    body = decompose(drop_dead(trace(instr.op, tuple(_wide(o.spec) for o in instr.operands), instr.attrs)), claims)
+    names = {i: _read(out, o, body.inputs[i], instr.line) for i, o in enumerate(instr.operands)}
+    types = dict(enumerate(body.inputs))
+    for inner in body.instrs:
+        types.update(zip(inner.results, inner.outs))
+    ends = {}
+    narrow = []  # what ends the instruction: results rounded to the type that was promised
+    for v, r, s in zip(body.outputs, instr.results, instr.outs):
+        if types[v].dtype is s.dtype:
+            ends[v] = r
         else:
-            names[i] = out.new()
-            plain = body.inputs[i]
-            out.instrs.append(Instr(COPY, (o,), (), (names[i],), (plain,), instr.line))
-    ends = dict(zip(body.outputs, instr.results))
+            ends[v] = out.new()
+            narrow.append(Instr(TABLE["cast"], (Operand(ends[v], types[v]),), (s.dtype,), (r,), (s,), instr.line))
     for inner in body.instrs:
         for r in inner.results:
             names[r] = ends[r] if r in ends else out.new()
         operands = tuple(Operand(names[o.value], o.spec) for o in inner.operands)
         out.instrs.append(Instr(inner.op, operands, inner.attrs, tuple(names[r] for r in inner.results), inner.outs, instr.line))
+    out.instrs += narrow
+
+
+def _read(out: Program, o: Operand, inside: Any, line: str | None) -> int:
+    """The value that stands for an operand within a decomposition: a view of the operand there is a view of a plain copy of it."""
+    if getattr(o.spec, "plain", True) and o.spec.dtype is inside.dtype:
+        return o.value
+    value = out.new()
+    op, attrs = (TABLE["copy"], ()) if o.spec.dtype is inside.dtype else (TABLE["cast"], (inside.dtype,))
+    out.instrs.append(Instr(op, (o,), attrs, (value,), (inside,), line))
+    return value
+
+
+def _wide(s: Any) -> Any:
+    """The type in which an operand of a decomposition is computed."""
+    return spec(float32, s.shape) if isinstance(s, Spec) and s.dtype in HALF else s

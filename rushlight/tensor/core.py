@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rushlight.exec.realize import realize, realize_cell
 from rushlight.ir.dtype import DType
 from rushlight.ir.graph import SCALARS, Cell, Node, ScalarSpec, Signature
-from rushlight.ir.spec import Spec, dense_order, iteration_order, spec
+from rushlight.ir.spec import Spec, contiguous_strides, dense_order, dense_strides, elementwise_strides, is_contiguous, spec
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import Op
 from rushlight.tensor.state import settings, state
@@ -147,22 +147,24 @@ def infer(op: Op, specs: list[Any], attrs: tuple[Any, ...]) -> Signature:
 
 
 def _lay_out(sig: Signature) -> None:
-    """Elementwise operations read operands broadcast, and leave the result in the memory order of the operands."""
+    """Elementwise operations read operands broadcast, and leave the result as PyTorch lays it for these operands."""
     shape = sig.outs[0].shape
     reads: list[Any] = [s.expand(shape) if isinstance(s, Spec) else s for s in sig.given]
     arrays = [s for s in sig.given if isinstance(s, Spec)]
-    if sig.op.name == "reorder" or not all(s.contiguous and s.shape == shape for s in arrays):
-        order = iteration_order(shape, [s for s in reads if isinstance(s, Spec)])
-        if sig.op.name == "reorder":  # a copy in an order that is given
-            order, sig.op, sig.attrs = sig.attrs[0], _op("copy"), ()
-        if order is not None:
-            inverse = tuple(sorted(range(len(order)), key=order.__getitem__))
-            reads = [s.permute(order) if isinstance(s, Spec) else s for s in reads]
-            sig.outs = tuple([spec(s.dtype, tuple([s.shape[d] for d in order])) for s in sig.outs])
-            sig.results = tuple([s.permute(inverse) for s in sig.outs])
-    if arrays and sig.attrs is sig.asked and all(s.shape == shape and s.strides == arrays[0].strides for s in arrays) \
-            and dense_order(shape, arrays[0].strides) is not None and (sig.op.name == "cast" or not arrays[0].contiguous):
-        sig.results = tuple([s.at(shape, arrays[0].strides) for s in sig.results])  # strides of single elements as well
+    if sig.op.name == "reorder":  # a copy in an order that is given
+        strides, sig.op, sig.attrs = dense_strides(shape, sig.attrs[0]), _op("copy"), ()
+    elif all([s.ordinary for s in arrays]):
+        strides = contiguous_strides(shape)
+    elif sig.op.strides == "same" and dense_order(shape, arrays[0].strides) is not None:
+        strides = arrays[0].strides
+    else:
+        strides = elementwise_strides(shape, tuple(arrays), sig.op.strides == "numbers" and len(arrays) < len(reads))
+    if not is_contiguous(shape, strides):  # run it with the dimensions in the order of the result's memory
+        order = dense_order(shape, strides)
+        assert order is not None
+        reads = [s.permute(order) if isinstance(s, Spec) else s for s in reads]
+        sig.outs = tuple([spec(s.dtype, tuple([s.shape[d] for d in order])) for s in sig.outs])
+    sig.results = tuple([s.at(shape, strides) for s in sig.outs])
     sig.specs = tuple(reads)
 
 

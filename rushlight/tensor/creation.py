@@ -11,7 +11,7 @@ import numpy as np
 from rushlight import rng
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType, of_numpy
-from rushlight.ir.spec import iteration_order, spec
+from rushlight.ir.spec import dense_order, elementwise_strides, iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor, apply, from_flat, new_tensor, unwrap, wrap
@@ -312,17 +312,10 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, lay
 def like_layout(t: Tensor, model: Tensor) -> Tensor:
     """t in the memory order of a dense model tensor."""
     s = model._spec
-    if s.contiguous or t._spec.shape != s.shape:
+    if s.ordinary or t._spec.shape != s.shape:
         return t
-    order = iteration_order(s.shape, [s])
-    if order is None:
-        return t
-    strides = [0] * len(order)
-    step = 1
-    for d in reversed(order):
-        strides[d] = step
-        step *= s.shape[d]
-    return new_tensor(t._storage, spec(t._spec.dtype, s.shape, tuple(strides), 0))
+    strides = s.strides if dense_order(s.shape, s.strides) is not None else elementwise_strides(s.shape, (s,))
+    return new_tensor(t._storage, spec(t._spec.dtype, s.shape, strides, 0))
 
 
 def _like(value: int, name: str) -> Any:

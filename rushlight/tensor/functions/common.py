@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ir.dtype import DType
-from rushlight.ir.spec import Spec
+from rushlight.ir.spec import Spec, dense_order, elementwise_strides
 from rushlight.ops.domains import SCALAR_NAMES
 from rushlight.ops.table import TABLE, Op
-from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap
+from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, relaid
 from rushlight.tensor.inplace import give_back, old_values
 from rushlight.tensor.promotion import can_cast, result_type
 from rushlight.tensor.state import settings, state
@@ -205,8 +205,37 @@ def op(name: str) -> Op:
     return TABLE[name]
 
 
+def lying(out: Tensor, *operands: Any) -> Tensor:
+    """out, fresh and computed in several steps, lying in memory as one elementwise operation on these operands leaves it."""
+    s = out._spec
+    specs = tuple([o._spec for o in operands if isinstance(o, Tensor)])
+    if s.ordinary and all([o.ordinary for o in specs]) or out._storage.batched:
+        return out
+    if len({o.dtype for o in specs}) > 1:  # they are cast first, and a copy is dense
+        common = result_type(*operands)
+        specs = tuple([o if o.dtype is common or dense_order(o.shape, o.strides) is not None else
+                       o.at(o.shape, elementwise_strides(o.shape, (o,)), 0) for o in specs])
+    return lying_at(out, elementwise_strides(s.shape, specs, len(specs) < len(operands)))
+
+
+def lying_as(out: Tensor, s: Spec) -> Tensor:
+    """out, fresh, lying in memory as a dense spec of its shape does; as it is where the spec is not dense."""
+    return out if out._spec.strides == s.strides or dense_order(s.shape, s.strides) is None else lying_at(out, s.strides)
+
+
+def lying_at(out: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """out, fresh, with dense strides; where only those of single elements differ nothing moves."""
+    s = out._spec
+    if s.strides == strides:
+        return out
+    order = dense_order(s.shape, strides)
+    if order is not None and not s.permute(order).contiguous:
+        out = relaid(out, order)
+    out._spec = s.at(s.shape, strides, 0)
+    return out
+
+
 def permuted_like(x: Tensor) -> tuple[int, ...] | None:
     """The memory order of a dense tensor that is not contiguous, else None."""
-    from rushlight.ir.spec import dense_order
     s: Spec = x._spec
     return None if s.contiguous else dense_order(s.shape, s.strides)

@@ -11,13 +11,13 @@ from rushlight.autograd.grad_mode import no_grad
 from rushlight.autograd.graph import GradFn, Undefined
 from rushlight.ir.dtype import HALF, bool_
 from rushlight.ir.graph import SCALARS
-from rushlight.ir.spec import dense_order
+from rushlight.ir.spec import elementwise_strides, spec
 from rushlight.ops.domains import check_domain
 from rushlight.ops.pointwise import joint
 from rushlight.ops.table import TABLE, Op, load
-from rushlight.tensor.core import OpFn, Tensor, apply, edges_of, infer, lasting, relaid
+from rushlight.tensor.core import OpFn, Tensor, apply, edges_of, infer, lasting
 from rushlight.tensor.functions.checked import checked
-from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, need_tensor, operand, result_type, rewrite,
+from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, lying, lying_as, lying_at, need_tensor, operand, result_type, rewrite,
                                                settings, stand_in, tensor_of, to_float, unify)
 from rushlight.tensor.state import state
 
@@ -37,7 +37,7 @@ def unary(name: str, row: str | None = None, floating: bool = False, integer: st
                 input = cast(input, settings.default_dtype)
             elif integer == "keep":
                 check_domain(name, input._spec.dtype)
-                return give(out, input.clone())
+                return give(out, lying(input.clone(), input))
         result = apply(op, (input,))
         return result if out is None else give(out, result)
     function.__name__ = function.__qualname__ = name
@@ -87,7 +87,7 @@ i0 = unary("i0", floating=True)
 floor, ceil, trunc = (unary(n, integer="keep") for n in ("floor", "ceil", "trunc"))
 fix = trunc
 sign, sgn, relu = unary("sign"), unary("sgn"), unary("relu")
-isnan, isinf, isfinite, signbit = (unary(n) for n in ("isnan", "isinf", "isfinite", "signbit"))
+isnan, signbit, _isinf, _isfinite = (unary(n) for n in ("isnan", "signbit", "isinf", "isfinite"))
 logical_not, bitwise_not = unary("logical_not"), unary("bitwise_not")
 _abs, _neg = unary("abs"), unary("neg")
 atan2, hypot = binary("atan2", floating=True, tensors="both"), binary("hypot", tensors="both")
@@ -131,6 +131,22 @@ def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 negative = neg
 
 
+def isinf(input: Tensor) -> Tensor:
+    """Where the value is infinite."""
+    out = _isinf(input)
+    return lying(out, out, 0) if is_float(input) else lying_as(out, input._spec)  # compared with a number
+
+
+def isfinite(input: Tensor) -> Tensor:
+    """Where the value is neither infinite nor NaN."""
+    out = _isfinite(input)
+    if not is_float(input):
+        return lying_as(out, input._spec)
+    s = out._spec  # compared with itself, and its absolute value with a number
+    return out if s.ordinary or out._storage.batched else lying_at(
+        out, elementwise_strides(s.shape, (s, s.at(s.shape, elementwise_strides(s.shape, (s,), True)))))
+
+
 def floor_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """floor(input / other), without a gradient as in PyTorch; ``div(…, rounding_mode="floor")`` has one (zero)."""
     result = _floor_divide(input, other, out=out)
@@ -161,7 +177,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
     >>> rl.add(rl.tensor([1., 2.]), 3, alpha=2)
     tensor([7., 8.])
     """
-    return give(out, join(TABLE["add"], input, scaled(other, alpha, input)))
+    return give(out, scaled(TABLE["add"], input, other, alpha))
 
 
 def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -172,16 +188,16 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
                                "use the `~` or `logical_not()` operator instead.")
     if input.__class__ is builtins.float and isinstance(other, Tensor) and other._spec.dtype in HALF:
         input = builtins.float(np.asarray(input, other._spec.dtype.numpy))  # PyTorch rounds the number from which it subtracts
-    return give(out, join(TABLE["sub"], input, scaled(other, alpha, input)))
+    return give(out, scaled(TABLE["sub"], input, other, alpha))
 
 
 subtract = sub
 
 
-def scaled(other: Any, alpha: Any, input: Any) -> Any:
-    """alpha * other, checked as PyTorch checks alpha."""
+def scaled(op: Op, input: Any, other: Any, alpha: Any) -> Tensor:
+    """The sum or difference of input and alpha * other, alpha checked as PyTorch checks it."""
     if alpha.__class__ is int and alpha == 1:
-        return other
+        return join(op, input, other)
     dtype = result_type(input, other) if isinstance(input, Tensor) or isinstance(other, Tensor) else settings.default_dtype
     if isinstance(alpha, bool) and dtype is not bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
@@ -190,12 +206,9 @@ def scaled(other: Any, alpha: Any, input: Any) -> Any:
     if isinstance(alpha, builtins.complex) and not dtype.is_complex:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
     if isinstance(other, Tensor):
-        wide = cast(other, dtype)
-        out = lasting(mul(wide, builtins.bool(alpha) if dtype is bool_ else alpha))
-        if dense_order(wide._spec.shape, wide._spec.strides) is not None:
-            out._spec = wide._spec.at(wide._spec.shape, wide._spec.strides, 0)  # a sum lies as its operands do
-        return out
-    return builtins.bool(other * alpha) if dtype is bool_ else other * alpha
+        share = lasting(mul(cast(other, dtype), builtins.bool(alpha) if dtype is bool_ else alpha))
+        return lying(join(op, input, share), input, other)
+    return join(op, input, builtins.bool(other * alpha) if dtype is bool_ else other * alpha)
 
 
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -237,6 +250,8 @@ def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Te
     >>> rl.heaviside(rl.tensor([-1., 0., 2.]), rl.tensor(0.5))
     tensor([0.0000, 0.5000, 1.0000])
     """
+    if isinstance(input, Tensor) and isinstance(values, Tensor) and input._spec.dtype is not values._spec.dtype:
+        raise RuntimeError(f"heaviside is not yet implemented for tensors with different dtypes. They are {input.dtype} and {values.dtype}.")
     return _heaviside(input, values, out=out)
 
 
@@ -250,9 +265,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
         if input._spec.dtype.kind in "biu" and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     result = join(TABLE["pow"], input, exponent)
-    if not isinstance(input, Tensor) and not result._spec.contiguous:
-        result = relaid(result, None)
-    return give(out, result)
+    return give(out, result if isinstance(input, Tensor) or result._storage.batched else lying_as(result, spec(result._spec.dtype, result._spec.shape)))
 
 
 def tracked(x: Tensor) -> bool:
@@ -304,7 +317,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
         x = join(TABLE["clamp_min"], x, cast(min, dtype) if isinstance(min, Tensor) else checked(min, dtype))
     if max is not None:
         x = join(TABLE["clamp_max"], x, cast(max, dtype) if isinstance(max, Tensor) else checked(max, dtype))
-    return give(out, x)
+    return give(out, lying(x, *[o for o in (input, min, max) if isinstance(o, Tensor)]))
 
 
 clip = clamp
@@ -341,7 +354,7 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     """To the nearest integer, halves to even; `decimals` digits after the point."""
     if not is_float(input):
         check_domain("round", input._spec.dtype)
-        return give(out, input.clone())
+        return give(out, lying(input.clone(), input))
     if decimals == 0:
         return give(out, apply(TABLE["round"], (input,)))
     scale = 10.0 ** builtin_abs(decimals)
@@ -366,8 +379,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     joint(input._spec, end._spec)
     check_domain("lerp", input._spec.dtype)
     if isinstance(weight, Tensor):
-        return give(out, input + (end - input) * weight)
-    return give(out, _lerp_by_number(input, end, weight))
+        return give(out, lying(input + (end - input) * weight, input, end, weight))
+    return give(out, lying(_lerp_by_number(input, end, weight), input, end))
 
 
 class LerpBackward0(GradFn):
@@ -398,7 +411,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
     joint(input._spec, tensor1._spec, tensor2._spec)
     check_domain("addcmul", dtype)
     product = stand_in(tensor1, dtype) * stand_in(tensor2, dtype)
-    return give(out, input + (product if value == 1 else product * value))
+    return give(out, lying(input + (product if value == 1 else product * value), input, tensor1, tensor2))
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -407,7 +420,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
         raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true "
                            "division of tensor1 and tensor2.")
     quotient = tensor1 / tensor2
-    return give(out, input + (quotient if value == 1 else quotient * value))
+    return give(out, lying(input + (quotient if value == 1 else quotient * value), input, tensor1, tensor2))
 
 
 def real(input: Tensor) -> Tensor:
@@ -460,12 +473,14 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:  
     """Complex numbers of given modulus and argument."""
     need_tensor("polar", 1, "abs", abs)
     need_tensor("polar", 2, "angle", angle)
-    return give(out, complex(abs * cos(angle), abs * sin(angle)))
+    return give(out, lying(complex(abs * cos(angle), abs * sin(angle)), abs, angle))
 
 
 def isreal(input: Tensor) -> Tensor:
     """Where the imaginary part is zero."""
-    return imag(input) == 0 if input._spec.dtype.is_complex else input == input if not is_float(input) else (input == input) | True
+    if input._spec.dtype.is_complex:
+        return imag(input) == 0
+    return lying_as(input == input if not is_float(input) else (input == input) | True, input._spec)
 
 
 def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -498,33 +513,34 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
     x = to_float(input)
     if eps is not None:
         x = clamp(x, eps, 1 - eps)
-    return give(out, log(x / (1 - x)))
+    return give(out, lying(log(x / (1 - x)), x))
 
 
 def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Degrees to radians."""
     check_domain("deg2rad", input._spec.dtype)
-    return give(out, to_float(input) * 0.017453292519943295)
+    return give(out, lying_as(to_float(input) * 0.017453292519943295, input._spec))
 
 
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Radians to degrees."""
     check_domain("rad2deg", input._spec.dtype)
-    return give(out, to_float(input) * 57.29577951308232)
+    return give(out, lying_as(to_float(input) * 57.29577951308232, input._spec))
 
 
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """sin(πx) / (πx), 1 at 0."""
     x = to_float(input) * 3.141592653589793
     safe = where(x == 0, 1, x)
-    return give(out, where(x == 0, 1 + x * 0, sin(safe) / safe))
+    return give(out, lying(where(x == 0, 1 + x * 0, sin(safe) / safe), input))
 
 
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """input * 2 ** other."""
     need_tensor("ldexp", 1, "input", input)
     need_tensor("ldexp", 2, "other", other)
-    return give(out, mul(input, pow(2.0, other)))
+    wide = input._spec.dtype.to_real().name == "float64" if is_float(input) else False
+    return give(out, mul(input, pow(tensor_of(2.0, input._spec.dtype.to_real()) if wide else 2.0, other)))
 
 
 def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -533,7 +549,7 @@ def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Te
     check_domain("logaddexp2", result_type(input, other))
     high = maximum(input, other)
     safe = where(isinf(high), 0, high)
-    return give(out, log2(exp2(input - safe) + exp2(other - safe)) + safe)
+    return give(out, lying(log2(exp2(input - safe) + exp2(other - safe)) + safe, input, other))
 
 
 def polygamma(n: Any, input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -564,7 +580,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
         a, b = to_float(input), to_float(other)
         bound = abs(b) * rtol + atol
         close = close | (isfinite(b) & (abs(a - b) <= bound))
-    return close
+    return lying(close, input, other)
 
 
 INTERNAL = ("binary", "unary", "join", "keep_layout", "scaled", "tensor_scalar", "abs_", "small_power", "tracked", "LerpBackward0", "INTERNAL")

@@ -6,10 +6,10 @@ from math import prod
 from typing import Any
 
 from rushlight.ir.dtype import DType
-from rushlight.ir.spec import Spec, dense_order, iteration_order, spec
+from rushlight.ir.spec import Spec, iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned, spread_into, sync_view, view
-from rushlight.tensor.functions.common import cast, give, need_tensor, shape_of, wrap_dim, wrap_dims
+from rushlight.tensor.functions.common import cast, give, lying_as, need_tensor, shape_of, wrap_dim, wrap_dims
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.promotion import result_type
 from rushlight.tensor.state import state
@@ -495,13 +495,6 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
         if order is not None:
             return lying_as(apply(TABLE["reorder"], (input,), (order,)), s)
     return lying_as(apply(TABLE["copy"], (input,)), s) if memory_format is None else apply(TABLE["copy"], (input,))
-
-
-def lying_as(t: Tensor, s: Spec) -> Tensor:
-    """A fresh result that lies in memory as a dense spec of its shape does; this gives single elements their strides."""
-    if t._spec.strides != s.strides and dense_order(s.shape, s.strides) is not None:
-        t._spec = t._spec.at(s.shape, s.strides, 0)
-    return t
 
 
 def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Tensor:
