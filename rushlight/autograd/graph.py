@@ -7,7 +7,7 @@ import re
 import weakref
 from typing import Any
 
-_sequence = itertools.count()
+sequence = itertools.count()
 FREED = ("freed",)
 TWICE = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
          "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
@@ -23,7 +23,7 @@ class GradFn:
     def __init__(self, edges: tuple[Any, ...], specs: tuple[Any, ...]):
         self.edges = edges
         self.specs = specs
-        self.seq = next(_sequence)
+        self.seq = next(sequence)
         self.hooks: dict[int, Any] | None = None
         self.pre_hooks: dict[int, Any] | None = None
         self.retain: dict[int, Any] | None = None
@@ -118,14 +118,16 @@ class Saved:
     __slots__ = ("tensor", "storage", "spec", "counter", "version", "output", "hooks", "packed", "edge")
 
     def __init__(self, tensor: Any, output: int = -1):
-        self.counter = tensor._vc
-        self.version = self.counter.version
+        self.counter = counter = tensor._vc
+        self.version = counter.version
         self.output = output
         self.spec = tensor._spec
-        self.hooks = saved_hooks[-1] if saved_hooks else None
-        if self.hooks is not None:
+        if saved_hooks:
+            self.hooks = saved_hooks[-1]
             self._pack(tensor)
-        elif output >= 0:
+            return
+        self.hooks = None
+        if output >= 0:
             self.storage = tensor._storage
         else:
             self.tensor = tensor

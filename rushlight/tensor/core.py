@@ -284,9 +284,11 @@ def edges_of(args: tuple[Any, ...]) -> tuple[Any, ...]:
     for a in args:
         if a.__class__ in SCALARS or not a._rg:
             edges.append(None)
+        elif (fn := a._grad_fn) is not None:
+            edges.append((fn, a._out))
         else:
-            fn = a._grad_fn
-            edges.append(gradient_edge(a) if fn is None else (fn, a._out))
+            acc = a._acc
+            edges.append((acc, 0) if a._base is None and acc is not None and (acc := acc()) is not None else gradient_edge(a))
     return tuple(edges)
 
 

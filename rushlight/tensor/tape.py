@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from rushlight.autograd.graph import FREED, TWICE, GradFn, Saved
+from rushlight.autograd.graph import FREED, TWICE, GradFn, Saved, sequence
 from rushlight.ir.graph import SCALARS, Signature
 from rushlight.ir.spec import dense_order
 from rushlight.ops.table import Op
@@ -19,8 +19,11 @@ class AccumulateGrad(GradFn):
 
     __slots__ = ("variable", "post_hooks")
 
-    def __init__(self, variable: Tensor):
-        super().__init__((), (variable._spec,))
+    def __init__(self, variable: Tensor):  # the attributes of GradFn without a call: a step makes one for each parameter
+        self.edges = ()
+        self.specs = (variable._spec,)
+        self.seq = next(sequence)
+        self.hooks = self.pre_hooks = self.retain = self.line = None
         self.variable = variable
         self.post_hooks: dict[int, Any] | None = None
 
@@ -99,19 +102,25 @@ class OpFn(GradFn):
     __slots__ = ("op", "sig", "saved", "mask", "count")
 
     def __init__(self, op: Op, sig: Signature, args: tuple[Any, ...], outs: Sequence[Tensor], edges: tuple[Any, ...], line: str | None = None):
-        super().__init__(edges, sig.results)
+        self.edges = edges  # the attributes of GradFn without a call: every operation makes a node
+        self.specs = sig.results
+        self.seq = next(sequence)
+        self.hooks = self.pre_hooks = self.retain = None
+        self.line = line
         self.op = op
         self.sig = sig
-        self.line = line
-        self.saved: Any = {}
-        for kind, i, name in _needed_cache.get((op, *[e is not None for e in edges])) or needed_names(op, edges):
+        key = (op, *[e is not None for e in edges]) if None in edges else op
+        needed = _needed_cache.get(key)
+        saved: Any = {}
+        for kind, i, name in needed_names(op, edges, key) if needed is None else needed:
             if kind == "in":
                 a = args[i]
-                self.saved[name] = a if a.__class__ in SCALARS else Saved(a)
-            elif kind == "rest":
-                self.saved[name] = tuple(Saved(a) if isinstance(a, Tensor) else a for a in args[i:])
+                saved[name] = a if a.__class__ in SCALARS else Saved(a)
+            elif kind == "out":
+                saved[name] = Saved(outs[i], i)
             else:
-                self.saved[name] = Saved(outs[i], i)
+                saved[name] = tuple(Saved(a) if isinstance(a, Tensor) else a for a in args[i:])
+        self.saved = saved
 
     def name(self) -> str:
         return self.op.grad_name
@@ -238,12 +247,11 @@ def edge_key(t: Tensor) -> tuple[int, int]:
     return id(fn), number
 
 
-_needed_cache: dict[tuple[Any, ...], list[tuple[str, int, str]]] = {}
+_needed_cache: dict[Any, list[tuple[str, int, str]]] = {}
 
 
-def needed_names(op: Op, edges: tuple[Any, ...]) -> list[tuple[str, int, str]]:
-    """Which inputs and outputs the rules of the inputs that need gradients name."""
-    key = (op, *[e is not None for e in edges])
+def needed_names(op: Op, edges: tuple[Any, ...], key: Any) -> list[tuple[str, int, str]]:
+    """Which inputs and outputs the rules of the inputs that need gradients name, kept under a key."""
     found = _needed_cache.get(key)
     if found is None:
         found = []
