@@ -10,7 +10,7 @@ from rushlight.autograd import engine
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.distributed.collectives import ReduceOp, all_reduce, broadcast
 from rushlight.distributed.groups import get_global_rank, member
-from rushlight.nn import Module
+from rushlight.nn.modules.module import Module
 
 UNUSED = ("Expected to have finished reduction in the prior iteration before starting a new one. This error indicates that your module has parameters that "
           "were not used in producing loss. You can enable unused parameter detection by passing the keyword argument `find_unused_parameters=True` to "
@@ -132,8 +132,8 @@ class DistributedDataParallel(Module):
     @property
     def join_device(self) -> Any:
         """The CPU."""
-        import rushlight as rl
-        return rl.device("cpu")
+        from rushlight.tensor.device import device
+        return device("cpu")
 
     @property
     def join_process_group(self) -> Any:

@@ -38,7 +38,7 @@ class ChildFailedError(Exception):
 class _Both(argparse.ArgumentParser):
     """Options with dashes and with underscores."""
 
-    def add_argument(self, *names: Any, **options: Any) -> Any:  # type: ignore[override]
+    def add_argument(self, *names: Any, **options: Any) -> Any:
         more = [n.replace("_", "-") for n in names if n.startswith("--") and "_" in n]
         return super().add_argument(*names, *[n for n in more if n not in names], **options)
 

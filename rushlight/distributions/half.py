@@ -7,20 +7,15 @@ from typing import Any
 
 from rushlight.distributions import constraints
 from rushlight.distributions.transformed_distribution import TransformedDistribution
-from rushlight.distributions.transforms import AbsTransform
 from rushlight.tensor import functions as F
 
 
 class Half(TransformedDistribution):
-    """The absolute value of a number whose distribution ``_whole`` is symmetric around its first parameter, 0."""
+    """The absolute value of a number whose distribution, ``base_dist``, is symmetric around 0."""
 
     arg_constraints = {"scale": constraints.positive}
     support = constraints.nonnegative
     has_rsample = True
-    _whole: type[Any]
-
-    def __init__(self, scale: Any, validate_args: bool | None = None):
-        super().__init__(self._whole(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         public = next(c for c in type(self).__mro__ if Half in c.__bases__)

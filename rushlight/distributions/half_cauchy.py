@@ -7,6 +7,7 @@ from typing import Any
 
 from rushlight.distributions.cauchy import Cauchy
 from rushlight.distributions.half import Half
+from rushlight.distributions.transforms import AbsTransform
 
 __all__ = ["HalfCauchy"]
 
@@ -20,7 +21,9 @@ class HalfCauchy(Half):
     """
 
     base_dist: Cauchy
-    _whole = Cauchy
+
+    def __init__(self, scale: Any, validate_args: bool | None = None):
+        super().__init__(Cauchy(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
 
     @property
     def mean(self) -> Any:

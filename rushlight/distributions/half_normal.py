@@ -7,6 +7,7 @@ from typing import Any
 
 from rushlight.distributions.normal import Normal
 from rushlight.distributions.half import Half
+from rushlight.distributions.transforms import AbsTransform
 
 __all__ = ["HalfNormal"]
 
@@ -20,7 +21,9 @@ class HalfNormal(Half):
     """
 
     base_dist: Normal
-    _whole = Normal
+
+    def __init__(self, scale: Any, validate_args: bool | None = None):
+        super().__init__(Normal(0, scale, validate_args=False), AbsTransform(), validate_args=validate_args)
 
     @property
     def mean(self) -> Any:

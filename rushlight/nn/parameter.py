@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 import rushlight as rl
-from rushlight.tensor.core import Tensor
+from rushlight.tensor.core import Tensor, TensorMeta
 from rushlight.tensor.protocol import disabled
 
 __all__ = [
@@ -39,7 +39,7 @@ def _as_class(cls: type, data: Tensor, requires_grad: bool) -> Any:
     return leaf
 
 
-class _MarkedMeta(type(Tensor)):  # type: ignore[misc]
+class _MarkedMeta(TensorMeta):
     """Lets a tensor of another class count as a Parameter or Buffer when it carries the class's mark."""
 
     def __instancecheck__(cls, instance: object) -> bool:

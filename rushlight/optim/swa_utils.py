@@ -147,7 +147,8 @@ class SWALR(LRScheduler):
     _unsaved = ("optimizer", "anneal_func")
     _ANNEALING = {"cos": _cosine, "linear": _linear}
 
-    def __init__(self, optimizer: Optimizer, swa_lr: float, anneal_epochs: int = 10, anneal_strategy: str = "cos", last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, swa_lr: float | list[float], anneal_epochs: int = 10, anneal_strategy: str = "cos",
+                 last_epoch: int = -1) -> None:
         for rate, group in zip(per_group("swa_lr", optimizer, swa_lr), optimizer.param_groups):
             group["swa_lr"] = rate
         if anneal_strategy not in self._ANNEALING:

@@ -11,7 +11,7 @@ from rushlight.distributed.checkpoint.storage import FileSystemReader, load, sav
 
 def dcp_to_torch_save(dcp_checkpoint_dir: Any, torch_save_path: Any) -> None:
     """A folder as one file, DTensors whole. In one process."""
-    from rushlight.serialization import save as write
+    from rushlight.serialization.saving import save as write
 
     state: dict[str, Any] = {}
     load(state, storage_reader=FileSystemReader(dcp_checkpoint_dir), planner=_EmptyStateDictLoadPlanner(), no_dist=True)

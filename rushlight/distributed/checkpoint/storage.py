@@ -56,7 +56,7 @@ def save(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_write
 
     ValueError without a folder; CheckpointException where it holds a checkpoint and the writer may not overwrite it.
     """
-    from rushlight.serialization import save as write
+    from rushlight.serialization.saving import save as write
     planners.check(planner, "save", "rushlight writes what each rank holds; leave the planner out")
     folder = checkpoint_id if checkpoint_id is not None else getattr(storage_writer, "path", None)
     if folder is None:
@@ -126,7 +126,7 @@ def _fill(target: dict[str, Any], found: dict[str, Any], path: str, files: piece
             if not isinstance(new, Tensor) or new.shape != value.shape:
                 raise CheckpointException(f"Size mismatch between saved {getattr(new, 'shape', type(new).__name__)} and current: {value.shape} for {name}")
             with no_grad():
-                value.copy_(new)  # type: ignore[attr-defined]
+                value.copy_(new)
         elif hasattr(value, "load_state_dict"):
             value.load_state_dict(pieces.unpacked(new, value.state_dict(), files, here))
         elif isinstance(value, dict) and isinstance(new, dict) and value:

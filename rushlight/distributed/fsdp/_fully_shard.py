@@ -105,20 +105,24 @@ class FSDPModule:
     """What modules become a subclass of by `fully_shard`."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        plain = cls.__mro__[2]  # a slice of a container is a container, not a sharded one
+        plain: Any = cls.__mro__[2]  # a slice of a container is a container, not a sharded one
         out = plain.__new__(plain)
-        plain.__init__(out, *args, **kwargs)  # type: ignore[misc]
+        plain.__init__(out, *args, **kwargs)
         return out
 
     def _get_fsdp_state(self) -> ModuleState:
         return self.__dict__["_fsdp_state"]  # type: ignore[no-any-return]
 
+    def _reached(self, recurse: bool) -> list[Any]:
+        module: Any = self
+        return list(module.modules()) if recurse else [module]
+
     def _units(self, recurse: bool = True) -> list[Unit]:
         found = [
             m.__dict__["_fsdp_state"].unit
-            for m in (self.modules() if recurse else [self])
+            for m in self._reached(recurse)
             if "_fsdp_state" in m.__dict__
-        ]  # type: ignore[attr-defined]
+        ]
         return list(dict.fromkeys(u for u in found if u is not None))
 
     def unshard(self, async_op: bool = False) -> UnshardHandle | None:
@@ -152,7 +156,7 @@ class FSDPModule:
 
     def set_reshard_after_forward(self, reshard_after_forward: bool, recurse: bool = True) -> None:
         """Whether whole parameters are given up between forward and backward."""
-        for m in self.modules() if recurse else [self]:  # type: ignore[attr-defined]
+        for m in self._reached(recurse):
             if "_fsdp_state" in m.__dict__:
                 m._fsdp_state.reshard = reshard_after_forward
         for u in self._units(recurse):
@@ -250,7 +254,8 @@ def fully_shard(
         m.__dict__["_fsdp_state"] = own
         m.register_forward_pre_hook(own.before, prepend=True, with_kwargs=True)
         m.register_forward_hook(own.after)
-        m.__class__ = _sharded_class(type(m))
+        kind: Any = type(m)
+        m.__class__ = _sharded_class(kind)
     return module
 
 

@@ -164,9 +164,9 @@ class FullyShardedDataParallel(Saving, Wrapper):
     def _mixed(self, module: Any) -> None:
         """Buffers in their dtype, and the modules that keep their own."""
         mp = self.mixed_precision
-        keep = tuple(mp._module_classes_to_ignore)
-        m: Any
-        for m in own_modules(module, FullyShardedDataParallel):
+        keep: tuple[type[Any], ...] = tuple(mp._module_classes_to_ignore)
+        modules: list[Any] = own_modules(module, FullyShardedDataParallel)
+        for m in modules:
             if mp.buffer_dtype is not None and not isinstance(m, keep):
                 for name, b in m._buffers.items():
                     if b is not None and b.dtype.is_floating_point:
@@ -202,7 +202,8 @@ class FullyShardedDataParallel(Saving, Wrapper):
             return getattr(self._fsdp_wrapped_module, name)
 
     def __getitem__(self, key: int) -> Any:
-        return self._fsdp_wrapped_module[key]
+        container: Any = self._fsdp_wrapped_module
+        return container[key]
 
     def __deepcopy__(self, memo: Any) -> Any:
         raise RuntimeError(

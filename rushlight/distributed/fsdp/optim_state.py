@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,7 @@ def _agreed(state: dict[Any, Any], p: Any, wrapper: Any) -> dict[Any, Any]:
     about = {
         k: ("piece", v.dtype.name) if isinstance(v, Tensor) and v.ndim and v.numel() == p.numel() else ("same", v)
         for k, v in state.items()
-    }  # type: ignore[attr-defined]
+    }
     all_gather_object(said, about if p.numel() else {}, group=wrapper._unit.shard_group)
     model: dict[Any, Any] = next((s for s in said if s), {})
     return {
@@ -198,12 +199,14 @@ def _piece_state(p: Any, entries: list[tuple[str, Any, Any]], saved: dict[str, A
             v = saved[name][key]
             v = v.full_tensor() if hasattr(v, "full_tensor") else v
             pieces.append(unit.layout.piece(s, _array(v), unit.rank))
-        out[key] = wrap(np.array(np.concatenate(pieces))).reshape(tuple(p.shape))  # type: ignore[attr-defined]
+        out[key] = wrap(np.array(np.concatenate(pieces))).reshape(tuple(p.shape))
     return out
 
 
 # --- the older names ----------------------------------------------------------------------------------------------
-def _typed(model: Any, kind: StateDictType, rank0_only: bool, call: Any) -> Any:
+def _typed(
+    model: Any, kind: StateDictType, rank0_only: bool, call: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
     from rushlight.distributed.fsdp.api import CONFIGS, FullOptimStateDictConfig
     from rushlight.distributed.fsdp.fully_sharded_data_parallel import FullyShardedDataParallel
 

@@ -38,6 +38,6 @@ class ShardedGradScaler(GradScaler):
     def unscale_(self, optimizer: Any) -> None:
         """Divide this rank's gradients by the scale; if any rank finds infinities or NaN, so do all."""
         super().unscale_(optimizer)
-        if self._enabled:
+        if self.process_group is not None:
             said = exchange.gather_arrays(np.array([self._found_inf[id(optimizer)]]), self.process_group)
             self._found_inf[id(optimizer)] = any(bool(s[0]) for s in said)

@@ -104,8 +104,9 @@ def size_based_auto_wrap_policy(
 ) -> bool:
     """Modules with at least ``min_num_params`` numbers that no inner unit has taken; never lists of modules, never
     parts of an attention."""
-    force_leaf = size_based_auto_wrap_policy.FORCE_LEAF_MODULES if force_leaf_modules is None else force_leaf_modules
-    exclude = size_based_auto_wrap_policy.EXCLUDE_WRAP_MODULES if exclude_wrap_modules is None else exclude_wrap_modules
+    defaults: Any = size_based_auto_wrap_policy
+    force_leaf = defaults.FORCE_LEAF_MODULES if force_leaf_modules is None else force_leaf_modules
+    exclude = defaults.EXCLUDE_WRAP_MODULES if exclude_wrap_modules is None else exclude_wrap_modules
     large = nonwrapped_numel >= min_num_params
     return large and not isinstance(module, tuple(force_leaf if recurse else exclude))
 

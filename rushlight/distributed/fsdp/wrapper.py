@@ -11,7 +11,7 @@ import numpy as np
 from rushlight.distributed.collectives import _array
 from rushlight.distributed.fsdp.construct import unit_write
 from rushlight.distributed.fsdp.state_dicts import FLAT
-from rushlight.nn import Module
+from rushlight.nn.modules.module import Module
 from rushlight.nn.parameter import Parameter
 from rushlight.tensor.core import wrap
 

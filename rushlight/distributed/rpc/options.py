@@ -52,7 +52,8 @@ class TensorPipeRpcBackendOptions(RpcBackendOptions):
         _channels: Any = None,
     ):
         super().__init__(rpc_timeout, init_method)
-        self.num_worker_threads, self.device_maps, self.devices = num_worker_threads, {}, list(devices or ())
+        self.num_worker_threads, self.devices = num_worker_threads, list(devices or ())
+        self.device_maps: dict[str, Any] = {}
         _only_cpu(self.devices)
         for to, pairs in (device_maps or {}).items():
             self.set_device_map(to, pairs)

@@ -53,7 +53,8 @@ def _public(f: Any) -> tuple[str, str] | None:
             return space, name
     from rushlight.tensor.core import Tensor
 
-    return ("rushlight.Tensor", f.__name__) if getattr(Tensor, f.__name__, None) is f else None
+    method: str = f.__name__
+    return ("rushlight.Tensor", method) if getattr(Tensor, method, None) is f else None
 
 
 def _named(space: str, name: str) -> Any:
@@ -83,7 +84,8 @@ def _importable(kind: type) -> bool:
 
 def described(e: Exception, text: str) -> tuple[Any, str]:
     """An exception's class, where it can be found by name, and its text."""
-    return (type(e) if _importable(type(e)) else None), text
+    kind: Any = type(e)
+    return (kind if _importable(kind) else None), text
 
 
 def rebuilt(kind: Any, text: str) -> Exception:

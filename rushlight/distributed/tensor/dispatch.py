@@ -75,10 +75,7 @@ def _method_names() -> dict[int, str]:
     return {
         id(v): n
         for n, v in vars(Tensor).items()
-        if callable(v)
-        and getattr(v, "__name__", n) in ("method", "where_method")
-        or callable(v)
-        and getattr(v, "__name__", "").startswith("_m_")
+        if callable(v) and getattr(v, "__name__", n) in ("method", "where_method")
     }
 
 
@@ -152,7 +149,7 @@ def plain_to_distributed(
 
     def change(v: Any, where: str) -> Any:
         if isinstance(v, Tensor) and not isinstance(v, DTensor):
-            if v.ndim and not _local.replicate and name not in TAKES_PLAIN:  # type: ignore[attr-defined]
+            if v.ndim and not _local.replicate and name not in TAKES_PLAIN:
                 raise RuntimeError(MIXED.format(name))
             mesh = common_mesh(known)
             return make(v, mesh, (Replicate(),) * mesh.ndim, tuple(v.shape))
@@ -232,7 +229,7 @@ def _written(
             f"{name_of(func)} cannot write to a DTensor placed as {target.placements}: redistribute it first"
         )
     if state.grad and (target.requires_grad or any(a.requires_grad for a in distributed(args[1:], kwargs))):
-        if target.is_leaf and target.requires_grad:  # type: ignore[attr-defined]
+        if target.is_leaf and target.requires_grad:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
         if any(not p.is_replicate() for p in target.placements):
             raise RuntimeError(
@@ -263,6 +260,6 @@ def backward(
         ]
     if isinstance(gradient, DTensor):
         gradient = gradient.placed(gradient_placements(tensor.placements))
-    elif gradient is None and tensor.numel() != 1:  # type: ignore[attr-defined]
+    elif gradient is None and tensor.numel() != 1:
         raise RuntimeError("grad can be implicitly created only for scalar outputs")
     tensor._local_tensor.backward(gradient, retain_graph, create_graph, inputs)

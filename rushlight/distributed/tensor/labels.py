@@ -149,7 +149,8 @@ def _cheapest(
                 f"{now[0]!r}, the operands "
                 f"as {list(now)}; use the operation that returns a new tensor, or redistribute first"
             )
-    return min(options, key=lambda c: sum(_cost(old, new, n) for old, new, n in zip(now, c.operands, numel)))
+    best: Choice = min(options, key=lambda c: sum(_cost(old, new, n) for old, new, n in zip(now, c.operands, numel)))
+    return best
 
 
 def _options(

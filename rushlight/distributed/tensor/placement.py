@@ -137,7 +137,7 @@ def normal(placements: Any, mesh: Any, ndim: int, default: Placement | None = No
     not have.
     """
     if placements is None:
-        return (default or Replicate(),) * mesh.ndim
+        return (default or Replicate(),) * int(mesh.ndim)
     found: Sequence[Placement] = (placements,) if isinstance(placements, Placement) else tuple(placements)
     if len(found) != mesh.ndim:
         raise ValueError(

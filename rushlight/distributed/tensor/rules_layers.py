@@ -89,7 +89,7 @@ def embedding(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 
     def call(local: list[Any], targets: Any) -> Any:
         i, rows = local
-        (n, _), (low, _) = box(tuple(w.shape), mesh.shape, mesh.get_coordinate(), targets[1])
+        (n, _), (low, _) = box(tuple(w.shape), mesh.shape, mesh.get_coordinate() or (), targets[1])
         if n == w.shape[0]:
             return func(i, rows, padding)
         here = (i >= low) & (i < low + n)

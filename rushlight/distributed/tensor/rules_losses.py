@@ -46,9 +46,9 @@ def cut_along(x: DTensor, d: int) -> list[int]:
 def log_softmax_cut(x: DTensor, d: int) -> DTensor:
     """x - max - log sum exp(x - max), the classes of x staying cut: only one maximum and one sum per sample move."""
     with without_grad():
-        top = x.detach().amax(d, keepdim=True)  # type: ignore[attr-defined]
+        top = x.detach().amax(d, keepdim=True)
         top = top.redistribute(placements=[p if isinstance(p, Shard) else Replicate() for p in top.placements])
-    shifted = x - top  # type: ignore[operator]
+    shifted = x - top
     return shifted - shifted.exp().sum(d, keepdim=True).log()  # type: ignore[no-any-return]
 
 
@@ -59,22 +59,16 @@ def picked(logp: DTensor, target: DTensor, ignore: int, d: int) -> DTensor:
 
     def call(local: list[Any], targets: Any) -> Any:
         scores, t = local
-        shape, offset = box(tuple(logp.shape), mesh.shape, mesh.get_coordinate(), targets[0])
+        shape, offset = box(tuple(logp.shape), mesh.shape, mesh.get_coordinate() or (), targets[0])
         here = (t >= offset[d]) & (t < offset[d] + shape[d]) & (t != ignore)
         if not shape[d]:
             return scores.sum(d)
         inside = (t - offset[d]).clamp(0, shape[d] - 1)
         return -scores.gather(d, inside.unsqueeze(d)).squeeze(d) * here.to(scores.dtype)
 
-    return execute(
-        Plan(
-            [logp, target],
-            [tuple("c" if k == d else k for k in range(logp.ndim)), rows],
-            [rows],
-            call,
-            contract={"c": "sum"},
-        )
-    )  # type: ignore[no-any-return]
+    labels = tuple("c" if k == d else k for k in range(logp.ndim))
+    loss: DTensor = execute(Plan([logp, target], [labels, rows], [rows], call, contract={"c": "sum"}))
+    return loss
 
 
 @rule("nll_loss", "cross_entropy")
@@ -103,7 +97,7 @@ def cross_entropy(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str,
         each = each * (1 - smoothing) - logp.sum(d) * used * (smoothing / int(x.shape[d]))
     if given["reduction"] == "none":
         return each
-    total = each.sum()  # type: ignore[attr-defined]
+    total = each.sum()
     return total if given["reduction"] == "sum" else total / (target != ignore).sum().to(logp.dtype)
 
 

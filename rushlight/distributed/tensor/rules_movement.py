@@ -144,9 +144,9 @@ def reshaped(x: DTensor, shape: tuple[int, ...]) -> Any:
 
     plan = Plan([x], [tuple(inner)], [tuple(outer)], call, linear=LINEAR)
     out = execute(plan)
-    import rushlight as rl
+    from rushlight.tensor.functions.shape import Size
 
-    out._shape = rl.Size(shape)  # a label's size is that of the operand's dimension
+    out._shape = Size(shape)  # a label's size is that of the operand's dimension
     return out
 
 
@@ -280,12 +280,10 @@ def along_one(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
         ):
             return NotImplemented
         return execute(Plan([x, *others], [labels, labels], [out], caller(func, args, kwargs), linear=LINEAR))
-    parts = {
-        "chunk": lambda: -(-int(x.shape[d]) // max(1, -(-int(x.shape[d]) // given["chunks"]))),
-        "unbind": lambda: int(x.shape[d]),
-        "split": lambda: int(x.shape[d]) + 1,
-        "tensor_split": lambda: int(x.shape[d]) + 1,
-    }.get(name, lambda: 1)()
+    n = int(x.shape[d])
+    parts = {"unbind": n, "split": n + 1, "tensor_split": n + 1}.get(name, 1)
+    if name == "chunk":
+        parts = -(-n // max(1, -(-n // given["chunks"])))
     return execute(
         Plan(
             [x, *others],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rushlight.distributed.tensor.dispatch import backward, bound, rule
@@ -178,7 +179,7 @@ def _numel(x: DTensor) -> int:
     return n
 
 
-FACTS = {
+FACTS: dict[str, Callable[..., Any]] = {
     "size": _size,
     "dim": lambda x: x.ndim,
     "ndimension": lambda x: x.ndim,

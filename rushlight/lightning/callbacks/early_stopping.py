@@ -84,7 +84,8 @@ class EarlyStopping(Callback):
                        f" modify your `EarlyStopping` callback to use any of the following: `{'`, `'.join(values)}`")
             if self.strict:
                 raise RuntimeError(message)
-            return rank_zero_warn(message, category=RuntimeWarning)
+            rank_zero_warn(message, category=RuntimeWarning)
+            return
         stop, reason = self._evaluate_stopping_criteria(values[self.monitor].squeeze())
         trainer.should_stop = trainer.should_stop or stop
         if stop:

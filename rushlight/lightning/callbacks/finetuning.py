@@ -63,7 +63,8 @@ class BaseFinetuning(Callback):
     def filter_on_optimizer(optimizer: Any, params: Iterable[Any]) -> list[Any]:
         """Those parameters that the optimizer does not have."""
         have = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        new, old = [], []
+        new: list[Any] = []
+        old: list[Any] = []
         for p in params:
             (old if id(p) in have else new).append(p)
         if old:

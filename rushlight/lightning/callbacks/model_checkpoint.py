@@ -194,10 +194,10 @@ class ModelCheckpoint(Checkpoint):
 
     def _at_epoch_end(self, trainer: Any) -> bool:
         if self._save_on_train_epoch_end is not None:
-            return self._save_on_train_epoch_end
+            return bool(self._save_on_train_epoch_end)
         if trainer.check_val_every_n_epoch != 1:
             return False
-        return sum(trainer.num_val_batches) == 0 or trainer.val_check_interval == 1.0
+        return bool(sum(trainer.num_val_batches) == 0 or trainer.val_check_interval == 1.0)
 
     # --- what ------------------------------------------------------------------------------------------------------
     def _monitor_candidates(self, trainer: Any) -> dict[str, Any]:
@@ -299,7 +299,8 @@ class ModelCheckpoint(Checkpoint):
         absolute = os.path.abspath(previous)
         if trainer.ckpt_path is not None and absolute == os.path.abspath(trainer.ckpt_path):
             return False
-        return os.path.commonpath([absolute, os.path.abspath(self.dirpath)]) == os.path.abspath(self.dirpath)
+        folder = os.path.abspath(self.dirpath)
+        return bool(os.path.commonpath([absolute, folder]) == folder)
 
     def _remove_checkpoint(self, trainer: Any, filepath: str) -> None:
         trainer.strategy.remove_checkpoint(filepath)

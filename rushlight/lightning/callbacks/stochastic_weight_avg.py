@@ -106,7 +106,7 @@ class StochasticWeightAveraging(Callback):
         self._swa_scheduler = SWALR(
             optimizer,
             swa_lr=rates,
-            anneal_epochs=self._annealing_epochs,  # type: ignore[arg-type]
+            anneal_epochs=self._annealing_epochs,
             anneal_strategy=self._annealing_strategy,
             last_epoch=self._max_epochs if self._annealing_strategy == "cos" else -1,
         )

@@ -69,7 +69,7 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
         """The run is interrupted by an exception."""
 
     @of_class_only
-    def load_from_checkpoint(cls, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None,
+    def load_from_checkpoint(cls: Any, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None,
                              weights_only: bool | None = None, **kwargs: Any) -> Any:
         """A data module made with the hyper-parameters that a checkpoint holds; kwargs take their places."""
         return load_from_checkpoint(cls, checkpoint_path, map_location, hparams_file, None, weights_only, **kwargs)

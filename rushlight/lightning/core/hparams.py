@@ -69,6 +69,8 @@ class HyperparametersMixin:
                                f" `self.save_hyperparameters(ignore=[{key!r}])`.")
         self._hparams_initial = copy.deepcopy(self._hparams)
 
+    _hparams: Any
+
     def _set_hparams(self, hp: Any) -> None:
         hp = self._to_hparams_dict(hp)
         if isinstance(hp, dict) and isinstance(self.hparams, dict):
@@ -92,7 +94,7 @@ class HyperparametersMixin:
     def hparams(self) -> Any:
         """What save_hyperparameters has kept; its keys are attributes, too."""
         if "_hparams" not in self.__dict__:
-            self._hparams: Any = AttributeDict()
+            self._hparams = AttributeDict()
         return self._hparams
 
     @property

@@ -108,11 +108,9 @@ class LoggingMethods:
                  enable_graph: bool = False, sync_dist: bool = False, sync_dist_group: Any = None,
                  add_dataloader_idx: bool = True, batch_size: int | None = None, rank_zero_only: bool = False) -> None:
         """`log` for each key and value."""
-        items = (
-            dictionary.items(keep_base=False, copy_state=False)
-            if hasattr(dictionary, "_enable_compute_groups")
-            else dictionary.items()
-        )
+        collection: Any = dictionary  # torchmetrics' collections give their metrics under options
+        options = {"keep_base": False, "copy_state": False} if hasattr(dictionary, "_enable_compute_groups") else {}
+        items = collection.items(**options)
         for name, value in items:
             self.log(name, value, prog_bar=prog_bar, logger=logger, on_step=on_step, on_epoch=on_epoch,
                      reduce_fx=reduce_fx, enable_graph=enable_graph, sync_dist=sync_dist,

@@ -11,7 +11,7 @@ from rushlight.lightning.core.hparams import HyperparametersMixin
 from rushlight.lightning.core.logging import LoggingMethods
 from rushlight.lightning.core.saving import load_from_checkpoint, of_class_only
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
-from rushlight.nn import Module
+from rushlight.nn.modules.module import Module
 
 from rushlight.tensor.device import device as Device
 
@@ -125,7 +125,7 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
     @property
     def on_gpu(self) -> bool:
         """Whether the parameters are on a GPU."""
-        return self.device.type == "cuda"
+        return bool(self.device.type == "cuda")
 
     @property
     def device(self) -> Any:
@@ -288,7 +288,7 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
 
     # --- files -----------------------------------------------------------------------------------------------------
     @of_class_only
-    def load_from_checkpoint(cls, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None,
+    def load_from_checkpoint(cls: Any, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None,
                              strict: bool | None = None, weights_only: bool | None = None, **kwargs: Any) -> Any:
         """A module made with the hyper-parameters and parameters of a checkpoint.
 
@@ -329,7 +329,7 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
 
     def to_onnx(self, file_path: Any = None, input_sample: Any = None, **kwargs: Any) -> Any:
         """``torch.onnx.export`` of the module with `input_sample`, or ``example_input_array``."""
-        from rushlight import onnx  # type: ignore[attr-defined]
+        from rushlight import onnx
         sample = self.example_input_array if input_sample is None else input_sample
         if sample is None:
             raise ValueError("Could not export to ONNX since neither `input_sample` nor `model.example_input_array`"

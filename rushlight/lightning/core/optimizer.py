@@ -29,7 +29,8 @@ class LightningOptimizer:
         own = self.__dict__
         own["_optimizer"], own["_trainer"] = optimizer, None
         own["_on_before_step"] = own["_on_after_step"] = _nothing
-        self.__class__ = _wrapper_class(LightningOptimizer, type(optimizer))  # type: ignore[assignment]
+        kind: Any = type(optimizer)
+        self.__class__ = _wrapper_class(LightningOptimizer, kind)
 
     @property
     def optimizer(self) -> Any:

@@ -18,7 +18,7 @@ __all__ = ["of_class_only", "load_from_checkpoint", "load_hparams_from_tags_csv"
            "read_checkpoint", "save_hparams_to_tags_csv", "save_hparams_to_yaml"]
 
 
-class of_class_only(classmethod):  # noqa: N801 - a decorator  # type: ignore[type-arg]
+class of_class_only(classmethod):  # type: ignore[type-arg]  # noqa: N801 - no parameters at run time
     """A classmethod that says so when it is called on an object, whose own values it would not change."""
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -44,7 +44,8 @@ def read_checkpoint(path: Any, map_location: Any = None, weights_only: bool | No
     from rushlight.serialization import load
     if isinstance(path, (str, os.PathLike)) and not os.path.exists(path):
         raise FileNotFoundError(f"Checkpoint file not found: {os.fspath(path)}")
-    return load(path, map_location=map_location, weights_only=bool(weights_only))
+    found: dict[str, Any] = load(path, map_location=map_location, weights_only=bool(weights_only))
+    return found
 
 
 def load_from_checkpoint(cls: Any, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None,

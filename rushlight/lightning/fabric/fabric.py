@@ -106,13 +106,14 @@ class Fabric:
                                                           " gradient clipping!")
         parameters = [p for group in unwrapped(optimizer).param_groups for p in group["params"]]
         if clip_val is not None:
-            return clip_grad_value_(parameters, clip_val)
-        return clip_grad_norm_(parameters, max_norm, norm_type=norm_type,
-                               error_if_nonfinite=error_if_nonfinite)  # type: ignore[arg-type]
+            clip_grad_value_(parameters, clip_val)
+            return None
+        assert max_norm is not None
+        return clip_grad_norm_(parameters, max_norm, norm_type=norm_type, error_if_nonfinite=error_if_nonfinite)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision for operations outside the module."""
-        return self._precision.forward_context()  # type: ignore[no-any-return]
+        return self._precision.forward_context()
 
     def to_device(self, obj: Any) -> Any:
         """A module, tensor or batch on the device."""
@@ -172,7 +173,7 @@ class Fabric:
              filter: Mapping[str, Callable[[str, Any], bool]] | None = None) -> None:  # noqa: A002
         """Write a checkpoint; modules and optimizers in it become their states, reduced to the entries that `filter`
         lets pass."""
-        from rushlight.serialization import save
+        from rushlight.serialization.saving import save
         out = {}
         for name, value in state.items():
             value = _state_of(value)

@@ -7,7 +7,7 @@ from typing import Any
 from rushlight.ir.dtype import float32
 from rushlight.lightning.core.optimizer import LightningOptimizer
 from rushlight.lightning.utilities.data import apply_to_collection
-from rushlight.nn import Module
+from rushlight.nn.modules.module import Module
 from rushlight.tensor.core import Tensor
 
 
@@ -37,8 +37,8 @@ class FabricModule(Module):
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         return self.module.state_dict(*args, **kwargs)
 
-    def load_state_dict(self, state_dict: Any, strict: bool = True, **kwargs: Any) -> Any:
-        return self.module.load_state_dict(state_dict, strict=strict, **kwargs)
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        return self.module.load_state_dict(state_dict, strict=strict, assign=assign)
 
     def __getattr__(self, name: str) -> Any:
         try:

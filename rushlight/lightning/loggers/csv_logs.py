@@ -86,7 +86,7 @@ class CSVLogger(FolderLogger):
         return self._experiment  # type: ignore[no-any-return]
 
     @rank_zero_only
-    def log_hyperparams(self, params: Any = None) -> None:  # type: ignore[override]
+    def log_hyperparams(self, params: Any = None) -> None:
         self.experiment.log_hparams(self._keep_hparams(params))
 
     @rank_zero_only

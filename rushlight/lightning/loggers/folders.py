@@ -32,7 +32,7 @@ class FolderLogger(Logger):
 
     @property
     def save_dir(self) -> str:
-        return self._save_dir
+        return str(self._save_dir)
 
     @property
     def root_dir(self) -> str:
@@ -47,9 +47,10 @@ class FolderLogger(Logger):
         return {f"{self._prefix}-{name}": value for name, value in metrics.items()} if self._prefix else metrics
 
     def _keep_hparams(self, params: Any) -> dict[str, Any]:
-        params = dict(vars(params) if hasattr(params, "__dict__") and not isinstance(params, dict) else params or {})
-        self.hparams.update(params)
-        return params
+        given = vars(params) if hasattr(params, "__dict__") and not isinstance(params, dict) else params or {}
+        kept: dict[str, Any] = dict(given)
+        self.hparams.update(kept)
+        return kept
 
     def _write_hparams(self) -> None:
         if self.hparams != self._written_hparams or not os.path.exists(os.path.join(self.log_dir,

@@ -100,8 +100,8 @@ class DummyLogger(Logger):
     def __init__(self) -> None:
         self._experiment = DummyExperiment()
 
-    name = property(lambda self: "")  # type: ignore[assignment]
-    version = property(lambda self: "")  # type: ignore[assignment]
+    name = property(lambda self: "")
+    version = property(lambda self: "")
     experiment = property(lambda self: self._experiment)
 
     def log_metrics(self, *args: Any, **kwargs: Any) -> None:

@@ -77,7 +77,7 @@ class TensorBoardLogger(FolderLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, metrics: Any = None,
-                        step: int | None = None) -> None:  # type: ignore[override]
+                        step: int | None = None) -> None:
         """Write hyper-parameters, and `metrics` that belong to them."""
         flat = as_flat(self._keep_hparams(params))
         if metrics is None:

@@ -53,8 +53,8 @@ class TrainingEpochLoop:
         """How many steps optimizers have taken."""
         module = self.trainer.lightning_module
         if module is None or module.automatic_optimization:
-            return self.automatic_optimization.optim_progress.step.total.completed
-        return self.manual_optimization.optim_step_progress.total.completed
+            return int(self.automatic_optimization.optim_progress.step.total.completed)
+        return int(self.manual_optimization.optim_step_progress.total.completed)
 
     @property
     def last_batch(self) -> bool:

@@ -115,8 +115,9 @@ def parse_limit(stage: str, length: float, limit: float | int | None) -> float:
 def set_epoch(loader: Any, epoch: int) -> None:
     """Tell the samplers of a loader the epoch, those that want to know."""
     for holder in (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None)):
-        if callable(getattr(holder, "set_epoch", None)):
-            holder.set_epoch(epoch)
+        tell = getattr(holder, "set_epoch", None)
+        if callable(tell):
+            tell(epoch)
 
 
 def length_of(loader: Any) -> float:

@@ -86,7 +86,7 @@ class FitLoop:
             rank_zero_info(f"`Trainer.fit` stopped: `max_steps={self.max_steps!r}` reached.")
             return True
         current = self.epoch_progress.current
-        if self.max_epochs not in (None, -1) and current.processed >= self.max_epochs:  # type: ignore[operator]
+        if self.max_epochs not in (None, -1) and current.processed >= self.max_epochs:
             current.completed = current.processed
             rank_zero_info(f"`Trainer.fit` stopped: `max_epochs={self.max_epochs!r}` reached.")
             return True
@@ -203,14 +203,15 @@ class FitLoop:
         """Whether there will be no epoch."""
         return (self.max_steps != -1 and self.epoch_loop.global_step >= self.max_steps) or (
             self.max_epochs not in (None, -1) and self.epoch_progress.current.processed >= self.max_epochs
-        )  # type: ignore[operator]
+        )
 
     def _new_iterator(self) -> None:
         if self.fetcher_is_fresh:
             self.fetcher_is_fresh = False
             return
         self.at_epoch_start = rng_states()
-        iter(self.fetcher)  # type: ignore[call-overload]
+        if self.fetcher is not None:
+            iter(self.fetcher)
 
     def teardown(self) -> None:
         """Let the workers go."""

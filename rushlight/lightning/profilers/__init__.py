@@ -8,7 +8,7 @@ import os
 import pstats
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -139,7 +139,7 @@ def profiler_of(value: Any) -> Profiler:
     here."""
     if isinstance(value, Profiler):
         return value
-    kinds = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
+    kinds: dict[str, Callable[[], Profiler]] = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}
     name = str(value).lower()
     if name in kinds:
         return kinds[name]()

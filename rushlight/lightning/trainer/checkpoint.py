@@ -51,7 +51,7 @@ def dump(trainer: Any, weights_only: bool = False) -> dict[str, Any]:
 
 def save(trainer: Any, path: Any, weights_only: bool = False) -> None:
     """Write the checkpoint of now; the file appears whole or not at all."""
-    from rushlight.serialization import save as write
+    from rushlight.serialization.saving import save as write
     if trainer.lightning_module is None:
         raise AttributeError("Saving a checkpoint is only possible if a model is attached to the Trainer. Did you"
                              " call `Trainer.save_checkpoint()` before calling `Trainer.{fit,validate,test,predict}`?")

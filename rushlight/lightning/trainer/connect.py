@@ -28,7 +28,9 @@ def callbacks_of(trainer: Any, given: Any, checkpoints: bool | None, bar: bool |
         if not isinstance(callback, Callback):
             raise MisconfigurationException(f"Trainer(callbacks=...) takes callbacks, but {callback!r} is no"
                                             " `Callback`.")
-    have = lambda kind: [c for c in found if isinstance(c, kind)]
+
+    def have(kind: type) -> list[Any]:
+        return [c for c in found if isinstance(c, kind)]
     if have(Checkpoint) and checkpoints is False:
         raise MisconfigurationException("Trainer was configured with `enable_checkpointing=False` but found"
                                         " `ModelCheckpoint` in callbacks list.")

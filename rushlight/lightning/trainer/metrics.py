@@ -58,7 +58,7 @@ class Metrics:
         every = trainer.log_every_n_steps
         if every == 0:
             return False
-        return (trainer._logging_step() + 1) % every == 0 or trainer.should_stop
+        return bool((trainer._logging_step() + 1) % every == 0 or trainer.should_stop)
 
     def log(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Give values to every logger; a value called "step" takes the place of the step."""

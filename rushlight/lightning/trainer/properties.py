@@ -133,13 +133,13 @@ class TrainerProperties:
                 raise MisconfigurationException("Estimated stepping batches cannot be computed with different"
                                                 " `accumulate_grad_batches` at different epochs.")
         if self.max_epochs == -1:
-            return INFINITE if self.max_steps == -1 else self.max_steps  # type: ignore[no-any-return]
+            return INFINITE if self.max_steps == -1 else self.max_steps
         self.fit_loop.prepare_data()
         batches = self.num_training_batches
         if batches == INFINITE:
             return self.max_steps  # type: ignore[no-any-return]
         steps = math.ceil(batches / self.accumulate_grad_batches) * max(self.max_epochs, 1)
-        return min(steps, self.max_steps) if self.max_steps != -1 else steps
+        return int(min(steps, self.max_steps)) if self.max_steps != -1 else steps
 
     # --- loaders ---------------------------------------------------------------------------------------------------
     @property
@@ -210,7 +210,8 @@ class TrainerProperties:
         if not self.loggers:
             return self.default_root_dir  # type: ignore[no-any-return]
         first = self.loggers[0]
-        return getattr(first, "log_dir", None) or first.save_dir
+        found: str | None = getattr(first, "log_dir", None) or first.save_dir
+        return found
 
     @property
     def default_root_dir(self: Any) -> str:

@@ -8,7 +8,7 @@ kept are summed by one small piece of work; `on_step` values are only remembered
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rushlight.autograd.grad_mode import no_grad
@@ -122,7 +122,8 @@ def _weighted_sum(kept: list[tuple[Any, float]]) -> Any:
 
 
 def _plain(kind: str) -> Callable[[list[tuple[Any, float]]], Any]:
-    of_floats = {"sum": sum, "max": max, "min": min}[kind]
+    folds: dict[str, Callable[[Iterable[float]], float]] = {"sum": sum, "max": max, "min": min}
+    of_floats = folds[kind]
 
     def fold(kept: list[tuple[Any, float]]) -> Any:
         if all(isinstance(v, float) for v, _ in kept):
@@ -132,7 +133,7 @@ def _plain(kind: str) -> Callable[[list[tuple[Any, float]]], Any]:
 
 
 def _stacked(kept: list[tuple[Any, float]]) -> Any:
-    from rushlight.tensor.functions import stack
+    from rushlight.tensor.functions.shape import stack
     return stack([as_tensor(v) for v, _ in kept])
 
 

@@ -22,6 +22,8 @@ from rushlight.lightning.utilities.seed import isolate_rng
 class Runs:
     """The steps of a run, in order; part of Trainer."""
 
+    _hook: str | None
+
     def _start(self: Any, fn: str, stage: str, model: Any) -> None:
         from rushlight.lightning.core.module import LightningModule
         model = getattr(model, "_orig_mod", model)  # torch.compile's wrapper

@@ -126,7 +126,7 @@ class Trainer(TrainerProperties, Runs):
         """Nothing has run yet."""
         self.state = TrainerState()
         self.should_stop = False
-        self._hook: str | None = None
+        self._hook = None
         self._received_sigterm = self._tuning = False
         self._model: Any = None
         self._ckpt_path: Any = None

@@ -45,7 +45,7 @@ def _fits(model: Any, name: str, size: int, loop: Any, most: list[int]) -> bool:
     lightning_setattr(model, name, size)
     try:
         loop.run()
-        dataset = getattr(loop.loader.flattened[0], "dataset", None)
+        dataset: Any = getattr(loop.loader.flattened[0], "dataset", None)
         most[:] = [len(dataset)] if hasattr(dataset, "__len__") else []
     except (MemoryError, RuntimeError) as e:
         if not isinstance(e, MemoryError) and "memory" not in str(e).lower():

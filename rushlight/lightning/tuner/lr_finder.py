@@ -67,7 +67,7 @@ class _LRFinder:
         share = (step + 1) / self.num_training if step else 0.0  # from lr_min at the first step to lr_max at the last
         if self.mode == "linear":
             return self.lr_min + share * (self.lr_max - self.lr_min)
-        return self.lr_min * (self.lr_max / self.lr_min) ** share
+        return float(self.lr_min * (self.lr_max / self.lr_min) ** share)
 
 
 class _Recorder(Callback):

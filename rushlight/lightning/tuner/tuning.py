@@ -59,15 +59,8 @@ class Tuner:
         if any(isinstance(c, BatchSizeFinder) for c in self._trainer.callbacks):
             raise ValueError("Trainer is already configured with a `BatchSizeFinder` callback.")
         finder = BatchSizeFinder(mode, steps_per_trial, init_val, max_trials, batch_arg_name)
-        return self._run(
-            finder,
-            method,
-            model,
-            train_dataloaders,
-            val_dataloaders,
-            dataloaders,  # type: ignore[no-any-return]
-            datamodule,
-        ).optimal_batch_size
+        self._run(finder, method, model, train_dataloaders, val_dataloaders, dataloaders, datamodule)
+        return finder.optimal_batch_size
 
     def lr_find(self, model: Any, train_dataloaders: Any = None, val_dataloaders: Any = None, dataloaders: Any = None,
                 datamodule: Any = None, method: str = "fit", min_lr: float = 1e-8, max_lr: float = 1,

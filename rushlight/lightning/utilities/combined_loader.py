@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rushlight.lightning.utilities.data import sized_len
@@ -64,13 +64,14 @@ class CombinedLoader:
 
     def sizes(self) -> list[float]:
         """How many batches each loader gives, infinite where it does not say."""
-        return [min(INFINITE if sized_len(x) is None else sized_len(x), b)  # type: ignore[type-var,misc]
-                for x, b in zip(self.flattened, self._bounds())]
+        known = [sized_len(x) for x in self.flattened]
+        return [min(INFINITE if n is None else n, b) for n, b in zip(known, self._bounds())]
 
     def length(self) -> float:
         """How many batches there are, infinite where a loader does not say."""
         sizes = self.sizes()
-        return 0 if not sizes else {"min_size": min, "sequential": sum}.get(self._mode, max)(sizes)
+        folds: dict[str, Callable[[list[float]], float]] = {"min_size": min, "sequential": sum}
+        return folds.get(self._mode, max)(sizes) if sizes else 0
 
     def __len__(self) -> int:
         length = self.length()

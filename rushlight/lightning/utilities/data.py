@@ -21,18 +21,17 @@ def apply_to_collection(data: Any, dtype: Any, function: Callable[..., Any], *ar
     """
     if isinstance(data, dtype):
         return function(data, *args, **kwargs)
-    inner = lambda x: apply_to_collection(x, dtype, function, *args, **kwargs)
+
+    def inner(x: Any) -> Any:
+        return apply_to_collection(x, dtype, function, *args, **kwargs)
+    kind: Any = type(data)
     if isinstance(data, Mapping):
         pairs = [(k, inner(v)) for k, v in data.items()]
-        return (
-            type(data)(getattr(data, "default_factory"), pairs)
-            if hasattr(data, "default_factory")
-            else _made(data, pairs)
-        )
+        return kind(getattr(data, "default_factory"), pairs) if hasattr(data, "default_factory") else _made(data, pairs)
     if isinstance(data, tuple) and hasattr(data, "_fields"):
-        return type(data)(*(inner(v) for v in data))
+        return kind(*(inner(v) for v in data))
     if isinstance(data, (list, tuple)):
-        return type(data)(inner(v) for v in data)
+        return kind(inner(v) for v in data)
     if is_dataclass(data) and not isinstance(data, type):
         return replace(data, **{f.name: inner(getattr(data, f.name)) for f in fields(data) if f.init})
     return data

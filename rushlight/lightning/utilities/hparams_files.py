@@ -57,7 +57,7 @@ def load_hparams_from_yaml(config_yaml: str) -> dict[str, Any]:
     except ValueError:
         pass
     try:
-        import yaml  # type: ignore[import-untyped]
+        import yaml
     except ImportError:
         raise ModuleNotFoundError(f"{config_yaml} needs a YAML reader: pip install pyyaml", name="yaml") from None
     return yaml.safe_load(text) or {}

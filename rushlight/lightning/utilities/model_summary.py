@@ -164,7 +164,7 @@ class ModelSummary:
     @property
     def model_size(self) -> float:
         """Megabytes of the parameters."""
-        return sum(p.numel() * p.element_size() for p in self._parameters()) / 1e6
+        return float(sum(p.numel() * p.element_size() for p in self._parameters())) / 1e6
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Titles and rows."""
@@ -193,7 +193,9 @@ class ModelSummary:
         lines = []
         if rows:
             widths = [max(len(r[i]) for r in [titles, *rows]) for i in range(len(titles))]
-            line = lambda cells: " | ".join(f"{c:<{w}}" for c, w in zip(cells, widths))
+
+            def line(cells: list[str]) -> str:
+                return " | ".join(f"{c:<{w}}" for c, w in zip(cells, widths))
             rule = "-" * len(line(titles))
             lines += ["", line(titles), rule, *(line(r) for r in rows), rule]
         return "\n".join([*lines, *(f"{a:<10s}{b}" for a, b in self.totals())])

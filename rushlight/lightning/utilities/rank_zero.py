@@ -84,7 +84,7 @@ def rank_zero_deprecation(message: Any, stacklevel: int = 5, **kwargs: Any) -> N
     rank_zero_warn(message, stacklevel=stacklevel, category=LightningDeprecationWarning)
 
 
-class WarningCache(set):
+class WarningCache(set[str]):
     """Says each thing once."""
 
     def warn(self, message: str, stacklevel: int = 5, **kwargs: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 from collections.abc import Callable
 
 import rushlight as rl
@@ -155,7 +156,7 @@ class ConvertMethods:
         """Puts the tensors where other processes can see them."""
         return self._apply(lambda t: t.share_memory_())
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> Any:
         """Sets ``training`` in the whole tree; Dropout and BatchNorm act on it. Returns self."""
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
@@ -164,7 +165,7 @@ class ConvertMethods:
             module.train(mode)
         return self
 
-    def eval(self):
+    def eval(self) -> Any:
         """``train(False)``."""
         return self.train(False)
 

@@ -72,18 +72,14 @@ class Threshold(Module):
         return _listed(self, "threshold", "value")
 
 
-class _InPlace(Module):
-    """A nonlinearity whose one option is to overwrite its input."""
+class ReLU(Module):
+    """max(x, 0)."""
 
     __constants__ = ["inplace"]
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
-
-
-class ReLU(_InPlace):
-    """max(x, 0)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.relu(input, self.inplace)
@@ -159,8 +155,14 @@ class Sigmoid(Module):
         return input.sigmoid()
 
 
-class Hardsigmoid(_InPlace):
+class Hardsigmoid(Module):
     """min(max(x/6 + 1/2, 0), 1)."""
+
+    __constants__ = ["inplace"]
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, self.inplace)
@@ -173,8 +175,14 @@ class Tanh(Module):
         return input.tanh()
 
 
-class SiLU(_InPlace):
+class SiLU(Module):
     """x · sigmoid(x)."""
+
+    __constants__ = ["inplace"]
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.silu(input, self.inplace)
@@ -183,8 +191,14 @@ class SiLU(_InPlace):
         return _listed(self)
 
 
-class Mish(_InPlace):
+class Mish(Module):
     """x · tanh(softplus(x))."""
+
+    __constants__ = ["inplace"]
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.mish(input, self.inplace)
@@ -193,8 +207,14 @@ class Mish(_InPlace):
         return _listed(self)
 
 
-class Hardswish(_InPlace):
+class Hardswish(Module):
     """x · hardsigmoid(x)."""
+
+    __constants__ = ["inplace"]
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, self.inplace)
@@ -234,8 +254,14 @@ class CELU(Module):
         return _listed(self, "alpha")
 
 
-class SELU(_InPlace):
+class SELU(Module):
     """ELU with the scale and α that keep mean 0 and variance 1 from layer to layer."""
+
+    __constants__ = ["inplace"]
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         return F.selu(input, self.inplace)

@@ -110,11 +110,11 @@ def resolve_conj(self: Tensor) -> Tensor:
 resolve_neg = resolve_conj
 
 
-def _view(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+def view(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
     return shape.view_method(self, *size, dtype=dtype)
 
 
-_view.__doc__ = shape.view_method.__doc__
+view.__doc__ = shape.view_method.__doc__
 
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:
@@ -152,4 +152,6 @@ def index(self: Tensor, positions: Any, dims: Any) -> Any:
 
 
 # what cannot stand here under its own name, which Python's builtins have
-NAMED: dict[str, Any] = {"view": _view, "type": _type, "float": _float, "int": _int, "bool": _bool}
+NAMED: dict[str, Any] = {"type": _type, "float": _float, "int": _int, "bool": _bool}
+for _name, _method in NAMED.items():
+    _method.__name__ = _method.__qualname__ = _name

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from rushlight.autograd.graph_tools import save_on_cpu
-from rushlight.nn import Module
+from rushlight.nn.modules.module import Module
 from rushlight.utils.checkpoint import checkpoint
 
 INNER = "_checkpoint_wrapped_module"
@@ -49,7 +49,8 @@ class ActivationWrapper(Module):
             return getattr(self._checkpoint_wrapped_module, name)
 
     def __getitem__(self, key: int) -> Any:
-        return self._checkpoint_wrapped_module[key]  # type: ignore[index]
+        container: Any = self._checkpoint_wrapped_module
+        return container[key]
 
     def named_parameters(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Any]]:
         """As `Module.named_parameters`, without the wrapper in the names."""

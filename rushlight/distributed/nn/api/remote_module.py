@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rushlight.nn import Module
+from rushlight.nn.modules.module import Module
 
 
 def _made(module_cls: Any, args: Any, kwargs: Any) -> Any:

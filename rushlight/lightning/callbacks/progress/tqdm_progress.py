@@ -36,7 +36,7 @@ class TQDMProgressBar(ProgressBar):
 
     refresh_rate = property(lambda self: self._refresh_rate)
     process_position = property(lambda self: self._process_position)
-    is_enabled = property(lambda self: self._on and self._refresh_rate > 0)  # type: ignore[assignment]
+    is_enabled = property(lambda self: self._on and self._refresh_rate > 0)
 
     def disable(self) -> None:
         self._on = False
