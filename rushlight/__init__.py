@@ -19,8 +19,8 @@ from rushlight.tensor import protocol as _protocol
 from rushlight.tensor import trace as _trace  # noqa: F401
 from rushlight.tensor.core import Tensor  # noqa: F401
 from rushlight.tensor.creation import *  # noqa: F403
-from rushlight.tensor.creation import range_ as range  # noqa: A004,F401
 from rushlight.tensor.device import device  # noqa: F401
+from rushlight.tensor.drawing import *  # noqa: F403
 from rushlight.tensor.formats import (channels_last, channels_last_3d, contiguous_format, jagged, layout, memory_format, preserve_format,  # noqa: F401
                                       sparse_bsc, sparse_bsr, sparse_coo, sparse_csc, sparse_csr, strided)
 from rushlight.tensor.functions import *  # noqa: F403
@@ -28,6 +28,8 @@ from rushlight.tensor.functions.factorizations import TORCH_LEVEL as _factorizat
 from rushlight.tensor.functions.linalg import TORCH_LEVEL as _linear_algebra
 from rushlight.tensor.functions.shape import Size  # noqa: F401
 from rushlight.tensor.promotion import can_cast, promote_types, result_type  # noqa: F401
+from rushlight.tensor.sequences import *  # noqa: F403
+from rushlight.tensor.sequences import range_ as range  # noqa: A004,F401
 
 __version__ = "0.1.0"
 globals().update({**_linear_algebra, **_factorizations})

@@ -8,7 +8,7 @@ import numpy as np
 
 from rushlight.random import Generator
 from rushlight.tensor.core import Tensor, unwrap, wrap
-from rushlight.tensor.creation import randint
+from rushlight.tensor.drawing import randint
 from rushlight.tensor.settings import get_default_dtype
 
 __all__ = ["SobolEngine"]

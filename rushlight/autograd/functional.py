@@ -257,7 +257,8 @@ def _row_by_row(out: Any, number: int, inputs: tuple[Any, ...], create_graph: bo
 
 def _rows_at_once(out: Any, number: int, inputs: tuple[Any, ...], create_graph: bool, strict: bool) -> tuple[Any, ...]:
     """All backward passes of an output as one under vmap."""
-    from rushlight.tensor.creation import eye, zeros
+    from rushlight.tensor.creation import zeros
+    from rushlight.tensor.sequences import eye
     n, shape = out.numel(), tuple(out.shape)
     if not out.requires_grad or n == 0:
         return tuple(zeros(*shape, *x.shape, dtype=x.dtype) for x in inputs)

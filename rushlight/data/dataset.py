@@ -180,7 +180,7 @@ class Subset(Dataset[Any]):
 
 def random_split(dataset: Dataset[Any], lengths: Sequence[float], generator: Any = None) -> list[Subset]:
     """Random disjoint parts of given lengths, or fractions that add up to 1."""
-    from rushlight.tensor.creation import randperm
+    from rushlight.tensor.drawing import randperm
     sizes = list(lengths)
     total = len(dataset)  # type: ignore[arg-type]
     if math.isclose(sum(sizes), 1) and sum(sizes) <= 1:

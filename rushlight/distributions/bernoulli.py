@@ -11,7 +11,8 @@ from rushlight.distributions.distribution import ProbsOrLogits
 from rushlight.distributions.exp_family import ExponentialFamily
 from rushlight.nn.functional.loss import binary_cross_entropy_with_logits
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import arange, bernoulli
+from rushlight.tensor.drawing import bernoulli
+from rushlight.tensor.sequences import arange
 
 __all__ = ["Bernoulli"]
 

@@ -8,7 +8,7 @@ from rushlight.autograd.grad_mode import no_grad
 from rushlight.distributions import constraints
 from rushlight.distributions.distribution import ProbsOrLogits
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import arange
+from rushlight.tensor.sequences import arange
 from rushlight.tensor.sampling import binomial
 
 __all__ = ["Binomial"]

@@ -8,7 +8,8 @@ from typing import Any
 from rushlight.distributions import constraints
 from rushlight.distributions.distribution import ONE_OF, ProbsOrLogits
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import arange, multinomial
+from rushlight.tensor.drawing import multinomial
+from rushlight.tensor.sequences import arange
 from rushlight.tensor.functions.shape import Size
 from rushlight.tensor.settings import finfo
 

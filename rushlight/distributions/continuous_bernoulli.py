@@ -12,7 +12,7 @@ from rushlight.distributions.exp_family import ExponentialFamily
 from rushlight.distributions.utils import broadcast_all, clamp_probs, lazy_property, logits_to_probs
 from rushlight.nn.functional.loss import binary_cross_entropy_with_logits
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import rand
+from rushlight.tensor.drawing import rand
 
 __all__ = ["ContinuousBernoulli"]
 

@@ -11,7 +11,8 @@ from rushlight.distributions.beta import Beta
 from rushlight.distributions.distribution import Distribution
 from rushlight.distributions.utils import broadcast_all
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import arange, randn
+from rushlight.tensor.drawing import randn
+from rushlight.tensor.sequences import arange
 from rushlight.tensor.functions.shape import Size
 from rushlight.tensor.settings import finfo
 

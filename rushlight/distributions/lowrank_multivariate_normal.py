@@ -10,7 +10,7 @@ from rushlight.distributions.distribution import Distribution
 from rushlight.distributions.multivariate_normal import _batch_mahalanobis, _batch_mv, _half_log_det, _solve_lower
 from rushlight.distributions.utils import _standard_normal, lazy_property
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import eye
+from rushlight.tensor.sequences import eye
 
 __all__ = ["LowRankMultivariateNormal"]
 

@@ -9,7 +9,7 @@ from rushlight.distributions import constraints
 from rushlight.distributions.distribution import Distribution
 from rushlight.distributions.utils import _standard_normal, lazy_property
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import eye
+from rushlight.tensor.sequences import eye
 from rushlight.tensor.functions.linalg import cholesky_inverse
 from rushlight.tensor.functions.shape import Size, broadcast_shapes
 

@@ -10,7 +10,7 @@ from rushlight.distributions.distribution import ProbsOrLogits
 from rushlight.distributions.gamma import Gamma
 from rushlight.distributions.utils import lazy_property
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import poisson
+from rushlight.tensor.drawing import poisson
 
 __all__ = ["NegativeBinomial"]
 

@@ -10,7 +10,7 @@ from rushlight.distributions import constraints
 from rushlight.distributions.exp_family import ExponentialFamily
 from rushlight.distributions.utils import _standard_normal
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import normal
+from rushlight.tensor.drawing import normal
 
 __all__ = ["Normal"]
 

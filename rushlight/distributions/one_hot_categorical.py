@@ -8,7 +8,7 @@ from rushlight.distributions import constraints
 from rushlight.distributions.categorical import Categorical
 from rushlight.distributions.distribution import Distribution
 from rushlight.nn.functional.activation import one_hot
-from rushlight.tensor.creation import eye
+from rushlight.tensor.sequences import eye
 from rushlight.tensor.functions.shape import Size
 
 __all__ = ["OneHotCategorical", "OneHotCategoricalStraightThrough"]

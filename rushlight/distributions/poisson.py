@@ -8,7 +8,7 @@ from rushlight.autograd.grad_mode import no_grad
 from rushlight.distributions import constraints
 from rushlight.distributions.exp_family import ExponentialFamily
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import poisson
+from rushlight.tensor.drawing import poisson
 
 __all__ = ["Poisson"]
 

@@ -10,7 +10,7 @@ from rushlight.distributions.transformed_distribution import TransformedDistribu
 from rushlight.distributions.transforms import SigmoidTransform
 from rushlight.distributions.utils import clamp_probs
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import rand
+from rushlight.tensor.drawing import rand
 
 __all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]
 

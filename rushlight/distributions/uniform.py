@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.distributions import constraints
 from rushlight.distributions.distribution import Distribution
-from rushlight.tensor.creation import rand
+from rushlight.tensor.drawing import rand
 
 __all__ = ["Uniform"]
 

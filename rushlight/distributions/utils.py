@@ -11,7 +11,8 @@ from typing import Any
 from rushlight.autograd.grad_mode import enable_grad
 from rushlight.tensor import functions as F
 from rushlight.tensor.core import Tensor
-from rushlight.tensor.creation import normal, ones, tensor, zeros
+from rushlight.tensor.creation import ones, tensor, zeros
+from rushlight.tensor.drawing import normal
 from rushlight.tensor.settings import finfo, get_default_dtype
 
 __all__ = ["broadcast_all", "logits_to_probs", "clamp_probs", "probs_to_logits", "lazy_property", "tril_matrix_to_vec", "vec_to_tril_matrix"]
@@ -111,6 +112,6 @@ def vec_to_tril_matrix(vec: Any, diag: int = 0) -> Any:
 
 
 def _triangle(n: int, diag: int) -> tuple[Any, Any]:
-    from rushlight.tensor.creation import tril_indices
+    from rushlight.tensor.sequences import tril_indices
     rows, columns = tril_indices(n, n, diag).unbind(0)
     return rows, columns

@@ -10,7 +10,7 @@ from rushlight.distributions.transform import Transform
 from rushlight.distributions.utils import tril_matrix_to_vec, vec_to_tril_matrix
 from rushlight.nn.functional import pad, softplus
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import arange, eye
+from rushlight.tensor.sequences import arange, eye
 from rushlight.tensor.functions.shape import Size
 from rushlight.tensor.settings import finfo
 

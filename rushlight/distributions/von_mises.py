@@ -12,7 +12,8 @@ from rushlight.distributions.utils import lazy_property
 from rushlight.ir.dtype import float64
 from rushlight.tensor import functions as F
 from rushlight.tensor import special
-from rushlight.tensor.creation import empty, rand, zeros
+from rushlight.tensor.creation import empty, zeros
+from rushlight.tensor.drawing import rand
 
 __all__ = ["VonMises"]
 

@@ -12,7 +12,9 @@ from rushlight.distributions.chi2 import Chi2
 from rushlight.distributions.exp_family import ExponentialFamily
 from rushlight.distributions.multivariate_normal import _Covariance, _half_log_det, _one_matrix, factor_of
 from rushlight.tensor import functions as F
-from rushlight.tensor.creation import arange, randn, tensor, tril_indices
+from rushlight.tensor.creation import tensor
+from rushlight.tensor.drawing import randn
+from rushlight.tensor.sequences import arange, tril_indices
 from rushlight.tensor.functions.linalg import cholesky_solve
 from rushlight.tensor.functions.shape import Size, broadcast_shapes
 from rushlight.tensor.settings import finfo

@@ -306,7 +306,7 @@ def written(base: Tensor, value: Tensor, v: Any, size: int) -> Tensor:
 # --- by index -----------------------------------------------------------------------------------------------------
 def with_samples(c: Call, indices: list[int], rank: int) -> tuple[Any, ...]:
     """The number of each sample, then the index operands, with common dimensions (batch, rank…)."""
-    from rushlight.tensor.creation import arange
+    from rushlight.tensor.sequences import arange
     numbers = reshape(arange(c.size), (c.size, *(1,) * rank))
     return (numbers, *[c.aligned(i, rank) for i in indices])
 

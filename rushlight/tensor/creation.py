@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
 import numpy as np
 
-from rushlight import rng
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType, of_numpy
-from rushlight.ir.spec import dense_order, elementwise_strides, iteration_order, spec
+from rushlight.ir.spec import dense_order, elementwise_strides, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor, apply, from_flat, new_tensor, unwrap, wrap
-from rushlight.tensor.device import device as Device
 from rushlight.tensor.device import check_device
+from rushlight.tensor.device import device as Device
 from rushlight.tensor.functions.checked import checked
-from rushlight.tensor.functions.common import fit, give, need_tensor, scalar_name, shape_of
+from rushlight.tensor.functions.common import fit, give, need_tensor, shape_of
 from rushlight.tensor.promotion import number_dtype
-from rushlight.tensor.state import settings, state
+from rushlight.tensor.state import settings
 from rushlight.tensor.storage import Storage
 
 
@@ -360,266 +358,6 @@ def empty_permuted(size: Any, physical_layout: Any, *, dtype: DType | None = Non
     return empty_strided(shape, strides, dtype=dtype, requires_grad=requires_grad, device=device)
 
 
-def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any = None, dtype: DType | None = None, layout: Any = None,
-           device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
-    """start, start + step, … below end. arange(end), arange(start, end) or arange(start, end, step)."""
-    values = [v.item() if isinstance(v, Tensor) else v for v in args]
-    if len(values) == 1 and end is None:
-        end = values[0]
-    elif len(values) == 1:
-        start = values[0]
-    elif len(values) == 2:
-        start, end = values
-    elif len(values) == 3:
-        start, end, step = values
-    start, end, step = (v.item() if hasattr(v, "item") else v for v in (start, end, step))
-    if dtype is None:
-        dtype = settings.default_dtype if any(isinstance(v, float) for v in (start, end, step)) else dtypes.int64
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
-    if dtype.kind in "bc":
-        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{scalar_name(dtype)}'")
-    if dtype.name == "int64" and all(math.isfinite(v) for v in (start, end, step)) and int(step):
-        start, end, step = int(start), int(end), int(step)  # of smaller integers PyTorch counts the steps in double precision
-    if not all(math.isfinite(v) for v in (start, end)):
-        raise RuntimeError(f"unsupported range: {start} -> {end}")
-    if (end - start) * step < 0:
-        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    size = max(0, math.ceil((end - start) / step))
-    if dtype.kind in "iu" and all(isinstance(v, int) for v in (start, end, step)):
-        size = max(0, -((start - end) // step))
-    return give(out, ready(apply(TABLE["arange"], (start, step), (size, dtype)), requires_grad, device))
-
-
-def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-           pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
-    """start to end inclusive (PyTorch's deprecated torch.range)."""
-    if end is None:
-        start, end = 0, start
-    n = math.floor((end - start) / step) + 1
-    return give(out, ready(apply(TABLE["arange"], (start, step), (n, dtype or settings.default_dtype)), requires_grad, device))
-
-
-def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """`steps` evenly spaced numbers from start to end."""
-    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
-    _steps("linspace", steps)
-    d = dtype or (settings.default_dtype.to_complex() if isinstance(start, complex) or isinstance(end, complex) else settings.default_dtype)
-    return give(out, ready(wrap(_spaced(start, end, steps, d), d), requires_grad, device))
-
-
-def _steps(name: str, steps: Any) -> None:
-    if not isinstance(steps, (int, np.integer)):
-        raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
-
-
-def _spaced(start: Any, end: Any, steps: int, d: DType) -> np.ndarray:
-    """PyTorch's rule: counted from the nearer end, in the result's precision."""
-    if steps == 1:
-        return np.full(1, start).astype(d.numpy)
-    kind = np.complex128 if d.is_complex else np.float64
-    if d.kind in "iu":
-        step = (float(end) - float(start)) / (steps - 1) if steps > 1 else 0
-        i = np.arange(steps)
-        low, high = np.trunc(start + step * i), np.trunc(end - step * (steps - 1 - i))
-        return np.where(i < steps // 2, low, high).astype(d.numpy)
-    work = d.numpy if d.name in ("float32", "float64", "complex64", "complex128") else np.dtype(np.float32)
-    i = np.arange(steps)
-    if work == np.float32:  # with a fused multiply-add: the product is exact in double precision
-        low, high = np.float64(np.float32(start)), np.float64(np.float32(end))
-        by = np.float64(np.float32(high - low) / np.float32(max(steps - 1, 1)))
-        return np.where(i < steps // 2, low + by * i, high - by * (steps - 1 - i)).astype(work).astype(d.numpy)
-    step = (np.asarray(end, kind).astype(work) - np.asarray(start, kind).astype(work)) / work.type(max(steps - 1, 1))
-    return np.where(i < steps // 2, start + step * i.astype(work.type(0).real.dtype),
-                    end - step * (steps - 1 - i).astype(work.type(0).real.dtype)).astype(d.numpy)
-
-
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
-             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """base to the power of evenly spaced numbers."""
-    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
-    _steps("logspace", steps)
-    d = dtype or settings.default_dtype
-    wide = dtypes.complex128 if d.is_complex else dtypes.float64
-    values = np.power(float(base), _spaced(start, end, steps, wide))
-    return give(out, ready(wrap(values.astype(d.numpy), d), requires_grad, device))
-
-
-def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-        requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """Ones on the diagonal, zeros elsewhere."""
-    m = n if m is None else m
-    for size, name in ((n, "n"), (m, "m")):
-        if size < 0:
-            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
-    return give(out, ready(wrap(np.eye(n, m, dtype=(dtype or settings.default_dtype).numpy)), requires_grad, device))
-
-
-# --- random -------------------------------------------------------------------------------------------------------
-def engine_of(generator: Any) -> Any:
-    """The engine of a Generator, or the one that draws without a generator come from."""
-    return rng.current() if generator is None else generator.engine
-
-
-def _drawn(array: np.ndarray, shape: tuple[int, ...]) -> Tensor:
-    return wrap(array.reshape(shape))
-
-
-def draws(sized: bool = False) -> Any:
-    """Marks functions that draw random numbers: inside vmap, its ``randomness`` says how often they run.
-
-    `sized`: the function takes nothing but a size, so that the samples' numbers can be drawn at once.
-    """
-    def mark(f: Any) -> Any:
-        @functools.wraps(f)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            level = state.level
-            return f(*args, **kwargs) if level is None else level.draw(f, args, kwargs, sized)
-        return call
-    return mark
-
-
-@draws(sized=True)
-def rand(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-         requires_grad: bool = False, pin_memory: bool = False, names: Any = None, **kw: Any) -> Tensor:
-    """Uniform numbers in [0, 1): the same as PyTorch's from the same seed."""
-    shape = _positive(shape_of(kw.pop("size")) if "size" in kw else shape_of(*size))
-    d = dtype or settings.default_dtype
-    if d.is_complex:
-        r = rng.uniform(engine_of(generator), 2 * math.prod(shape), 0.0, 1.0, d.to_real().numpy)
-        return give(out, ready(_drawn(r.view(d.numpy), shape), requires_grad, device))
-    return give(out, ready(_drawn(rng.uniform(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape), requires_grad, device))
-
-
-@draws(sized=True)
-def randn(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-          requires_grad: bool = False, pin_memory: bool = False, names: Any = None, **kw: Any) -> Tensor:
-    """Normal numbers of mean 0 and variance 1: the same as PyTorch's from the same seed."""
-    shape = _positive(shape_of(kw.pop("size")) if "size" in kw else shape_of(*size))
-    d = dtype or settings.default_dtype
-    if d.is_complex:
-        r = rng.normal(engine_of(generator), 2 * math.prod(shape), 0.0, math.sqrt(0.5), d.to_real().numpy)
-        return give(out, ready(_drawn(r.view(d.numpy), shape), requires_grad, device))
-    return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape), requires_grad, device))
-
-
-@draws()
-def randint(*args: Any, low: int = 0, high: int | None = None, size: Any = None, generator: Any = None, out: Any = None,
-            dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """Integers in [low, high). randint(high, size) or randint(low, high, size)."""
-    rest = list(args)
-    if size is None:
-        size = rest.pop()
-    if len(rest) == 2:
-        low, high = rest
-    elif len(rest) == 1:
-        low, high = (low, rest[0]) if high is None else (rest[0], high)
-    shape = _positive(shape_of(size))
-    low, high = int(low), int(high)
-    if high <= low:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    d = dtype or dtypes.int64
-    values = rng.randint(engine_of(generator), math.prod(shape), low, high, np.dtype(np.int64)).astype(d.numpy)
-    return give(out, ready(_drawn(values, shape), requires_grad, device))
-
-
-@draws()
-def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType = dtypes.int64, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """A random order of 0 … n-1: the same as PyTorch's from the same seed."""
-    if n < 0:
-        raise RuntimeError(f"n must be non-negative, got {n}")
-    return give(out, ready(wrap(rng.randperm(engine_of(generator), n, np.dtype(np.int64)).astype(dtype.numpy)), requires_grad, device))
-
-
-def in_memory_order(values: np.ndarray, s: Any) -> np.ndarray:
-    """Flat random numbers in the shape of a spec: PyTorch fills memory from its start, whatever the order of dimensions."""
-    order = None if s.contiguous else iteration_order(s.shape, [s])
-    if order is None:
-        return values.reshape(s.shape)
-    inverse = sorted(range(len(order)), key=order.__getitem__)
-    return values.reshape([s.shape[d] for d in order]).transpose(inverse)
-
-
-def _like_random(function: Any, name: str) -> Any:
-    fill = {"rand_like": "uniform_", "randn_like": "normal_", "randint_like": "random_"}[name]
-
-    def like(input: Tensor, *args: Any, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-             memory_format: Any = None, generator: Any = None, **kw: Any) -> Tensor:
-        if not input._spec.contiguous and not kw and state.level is None:  # in the memory order of the input
-            t = empty_like(input, dtype=dtype)
-            getattr(t, fill)(*((0, *args) if len(args) == 1 else args), generator=generator)
-        else:
-            t = function(*args, size=input._spec.shape, dtype=dtype or input._spec.dtype, generator=generator, **kw)
-        return ready(t, requires_grad, device)
-    like.__name__ = like.__qualname__ = name
-    like.__doc__ = f"`{function.__name__}` in the shape and dtype of ``input``."
-    return like
-
-
-rand_like, randn_like, randint_like = _like_random(rand, "rand_like"), _like_random(randn, "randn_like"), _like_random(randint, "randint_like")
-
-
-@draws()
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None, dtype: DType | None = None,
-           layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """Normal numbers; mean and std are numbers or tensors."""
-    if isinstance(std, Tensor) and std._spec.dtype.is_complex:
-        raise RuntimeError("normal expects standard deviation to be non-complex")
-    if not isinstance(std, Tensor) and std < 0:
-        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    if isinstance(mean, Tensor) or isinstance(std, Tensor):
-        model = mean if isinstance(mean, Tensor) else std
-        shape = (model * 1 + (std if isinstance(std, Tensor) else 0) * 0)._spec.shape
-        base = randn(shape, generator=generator, dtype=dtype or model._spec.dtype)
-        return give(out, base * std + mean)
-    d = dtype or settings.default_dtype
-    shape = shape_of(size)
-    if d.is_complex:
-        return give(out, ready(randn(shape, generator=generator, dtype=d) * std + mean, requires_grad, device))
-    return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), float(mean), float(std), d.numpy), shape), requires_grad, device))
-
-
-@draws()
-def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any = None) -> Tensor:
-    """1 with probability input (or p), else 0."""
-    prob = input if p is None else p
-    if isinstance(prob, Tensor):
-        values = rng.bernoulli(engine_of(generator), unwrap(prob.detach().broadcast_to(input._spec.shape)))
-    else:
-        values = rng.bernoulli(engine_of(generator), float(prob), input._spec.numel)
-    return give(out, wrap(np.asarray(values).reshape(input._spec.shape).astype(input._spec.dtype.numpy)))
-
-
-@draws()
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None) -> Tensor:
-    """num_samples column numbers of each row, drawn with the row's weights."""
-    weights = unwrap(input.detach())
-    if input._spec.dtype.kind != "f":
-        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype}")
-    if not 1 <= weights.ndim <= 2:
-        raise RuntimeError("prob_dist must be 1 or 2 dim")
-    if num_samples <= 0:
-        raise RuntimeError("cannot sample n_sample <= 0 samples")
-    if not replacement and num_samples > weights.shape[-1]:
-        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if (weights.sum(-1) <= 0).any():
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    return give(out, wrap(np.ascontiguousarray(rng.multinomial(engine_of(generator), weights, num_samples, replacement), np.int64)))
-
-
-@draws()
-def poisson(input: Tensor, generator: Any = None) -> Tensor:
-    """Poisson numbers with the elements as rates."""
-    return wrap(np.asarray(rng.poisson(engine_of(generator), unwrap(input.detach()))).astype(input._spec.dtype.numpy))
-
-
-# --- old constructors ---------------------------------------------------------------------------------------------
 def legacy_tensor(args: tuple[Any, ...], kwargs: dict[str, Any], dtype: DType | None = None) -> Tensor:
     """torch.Tensor(...): sizes give an empty tensor, a sequence its values, in the default dtype."""
     d = dtype or settings.default_dtype
@@ -653,17 +391,6 @@ def scalar_tensor(s: Any, *, dtype: DType | None = None, device: Any = None, lay
     return ready(wrap(np.array(checked(s.item() if isinstance(s, Tensor) else s, kind, rounded=True), dtype=kind.numpy)), requires_grad, device)
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None, layout: Any = None) -> Tensor:
-    """Row and column numbers of the lower triangle."""
-    return wrap(np.stack(np.tril_indices(row, offset, col)).astype(dtype.numpy))
-
-
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None, layout: Any = None) -> Tensor:
-    """Row and column numbers of the upper triangle."""
-    return wrap(np.stack(np.triu_indices(row, offset, col)).astype(dtype.numpy))
-
-
-__all__ = ["tensor", "as_tensor", "asarray", "from_numpy", "frombuffer", "from_dlpack", "full", "zeros", "ones", "empty", "full_like", "zeros_like",
-           "ones_like", "empty_like", "empty_strided", "empty_permuted", "arange", "linspace", "logspace", "eye", "rand", "randn", "randint",
-           "randperm", "rand_like", "randn_like", "randint_like", "normal", "bernoulli", "multinomial", "poisson", "scalar_tensor",
-           "tril_indices", "triu_indices"]
+__all__ = ["tensor", "as_tensor", "asarray", "from_numpy", "frombuffer", "from_dlpack", "full", "zeros", "ones",
+           "empty", "full_like", "zeros_like", "ones_like", "empty_like", "empty_strided", "empty_permuted",
+           "scalar_tensor"]

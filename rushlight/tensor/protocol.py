@@ -18,7 +18,7 @@ Function = Callable[..., Any]
 NAMESPACES = ("rushlight", "rushlight.nn.functional", "rushlight.linalg", "rushlight.fft", "rushlight.special", "rushlight.masked",
               "rushlight.nn.recurrent")
 PREFIXES = {f"rushlight.{n}": n + "_" for n in ("linalg", "fft", "special")}  # of the names that handlers see
-HOMES = ("rushlight.tensor.functions", "rushlight.tensor.coarse", "rushlight.tensor.creation", "rushlight.tensor.stft", "rushlight.tensor.fourier", "rushlight.tensor.special",
+HOMES = (*(f"rushlight.tensor.{n}" for n in ("functions", "coarse", "creation", "sequences", "drawing", "stft", "fourier", "special")),
          "rushlight.nn.functional", "rushlight.masked", "rushlight.signal.named_windows", "rushlight.nn.recurrent")
 # dunder methods of Tensor that have a public name, which handlers compare with
 NAMED = {f"__{n}__": n for n in ("add", "sub", "mul", "matmul", "pow", "eq", "ne", "lt", "le", "gt", "ge", "neg", "abs")}

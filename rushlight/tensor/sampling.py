@@ -9,7 +9,7 @@ import numpy as np
 from rushlight import rng
 from rushlight.autograd.function import Function, once_differentiable
 from rushlight.tensor.core import Tensor, unwrap, wrap
-from rushlight.tensor.creation import draws, engine_of
+from rushlight.tensor.drawing import draws, engine_of
 from rushlight.tensor.implicit import beta_derivatives, gamma_derivative
 
 __all__ = ["binomial", "_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad"]

@@ -78,7 +78,8 @@ def _range(dtype: DType, low: Any, high: Any) -> tuple[Any, Any]:
 
 
 def _drawn(sizes: Any, dtype: DType, device: Any, low: Any, high: Any) -> Any:
-    from rushlight.tensor.creation import empty, full, randint
+    from rushlight.tensor.creation import empty, full
+    from rushlight.tensor.drawing import randint
     from rushlight.tensor.functions.shape import view_as_real
     low, high = _range(dtype, low, high)
     if dtype.kind in "biu":

@@ -66,7 +66,7 @@ class Dim(Named):
     def data(self) -> Tensor:
         """Its positions."""
         if self._range is None:
-            from rushlight.tensor.creation import arange
+            from rushlight.tensor.sequences import arange
             self._range = arange(self.size)
         return self._range
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from rushlight.tensor import functions as F
 from rushlight.tensor.core import Tensor, unwrap, wrap
-from rushlight.tensor.creation import arange, full
+from rushlight.tensor.creation import full
+from rushlight.tensor.sequences import arange
 from rushlight.tensor.device import check_device
 
 __all__ = ["BlockMask", "flex_attention", "AuxOutput", "AuxRequest", "FlexKernelOptions", "create_block_mask", "create_mask", "or_masks", "and_masks",

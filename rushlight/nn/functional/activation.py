@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
-from rushlight.tensor.creation import rand
+from rushlight.tensor.drawing import rand
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions import reduction as R
 from rushlight.tensor.functions.common import in_place, is_float, rewrite, scalar_name

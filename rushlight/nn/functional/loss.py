@@ -371,7 +371,7 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
 
 def one_hot_mask(target: Tensor, classes: int) -> Tensor:
     """True at each row's target."""
-    from rushlight.tensor.creation import arange
+    from rushlight.tensor.sequences import arange
     return arange(classes).unsqueeze(0) == target.unsqueeze(1)
 
 

@@ -299,7 +299,7 @@ def _fractional(n: int, x: Tensor, kernel: Any, output_size: Any, output_ratio: 
     import numpy as np
 
     from rushlight.tensor.core import unwrap
-    from rushlight.tensor.creation import rand
+    from rushlight.tensor.drawing import rand
     if output_size is None and output_ratio is None:
         raise ValueError(f"fractional_max_pool{n}d requires specifying either an output_size or an output_ratio")
     k = sizes(kernel, n, "kernel_size", f"fractional_max_pool{n}d")

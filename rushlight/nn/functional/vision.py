@@ -10,7 +10,7 @@ import numpy as np
 
 from rushlight.ir.dtype import float64, int64
 from rushlight.tensor.core import Tensor, unwrap, wrap
-from rushlight.tensor.creation import linspace
+from rushlight.tensor.sequences import linspace
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import cast
 

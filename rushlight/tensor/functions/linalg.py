@@ -10,7 +10,7 @@ from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, unwrap, wrap
 from rushlight.tensor.functions.common import cast, give, is_float, scalar_name, wrap_dim
-from rushlight.tensor.creation import arange, eye
+from rushlight.tensor.sequences import arange, eye
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.products import chain_matmul as multi_dot_chain

@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply
-from rushlight.tensor.creation import eye
+from rushlight.tensor.sequences import eye
 from rushlight.tensor.functions.common import cast
 from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.rules import adjoint, cast_grad

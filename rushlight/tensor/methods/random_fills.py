@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.ir.dtype import DType
-from rushlight.tensor import creation
+from rushlight.tensor import creation, drawing
 from rushlight.tensor.core import Tensor, assign, check_in_place, unwrap, wrap
 from rushlight.tensor.functions import common
 from rushlight.tensor.inplace import assign_memory, shows_all, spare_memory
@@ -26,11 +26,11 @@ def _random_in_place(draw: Any) -> Any:
         whole = shows_all(self)
         if whole and draw.__name__ in ("uniform", "normal"):
             kw["spare"] = spare_memory(self)
-        values = draw(creation.engine_of(generator), s.numel, s.dtype, *args, **kw)
+        values = draw(drawing.engine_of(generator), s.numel, s.dtype, *args, **kw)
         values = np.ascontiguousarray(values).astype(s.dtype.numpy, copy=False)
         if whole:
             return assign_memory(self, values if values.ndim == 1 else values.reshape(-1))
-        return assign(self, wrap(creation.in_memory_order(values, s)))
+        return assign(self, wrap(drawing.in_memory_order(values, s)))
     return method
 
 
@@ -80,12 +80,12 @@ def _draws() -> dict[str, Any]:
 
 def bernoulli(self: Tensor, p: Any = None, *, generator: Any = None) -> Tensor:
     """1 with probability of each element (or p), else 0."""
-    return creation.bernoulli(self, p, generator=generator)
+    return drawing.bernoulli(self, p, generator=generator)
 
 
 def multinomial(self: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Tensor:
     """Column numbers drawn with the elements as weights."""
-    return creation.multinomial(self, num_samples, replacement, generator=generator)
+    return drawing.multinomial(self, num_samples, replacement, generator=generator)
 
 
 FILLS: dict[str, Any] = {name: _random_in_place(draw) for name, draw in _draws().items()}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rushlight.tensor.core import Tensor
-from rushlight.tensor.creation import linspace
+from rushlight.tensor.sequences import linspace
 from rushlight.vision.transforms import functional as F
 
 STILL: dict[str, Any] = {"angle": 0.0, "translate": [0, 0], "scale": 1.0, "shear": [0.0, 0.0]}
