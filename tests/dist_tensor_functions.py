@@ -13,6 +13,7 @@ import rushlight.nn.functional as F
 from rushlight.distributed.device_mesh import DeviceMesh, init_device_mesh
 from rushlight.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_module, distribute_tensor
 from rushlight.distributed.tensor import full, ones, randn, zeros
+from rushlight.distributed.tensor.parallel import ColwiseParallel, parallelize_module
 
 
 def start(rank: int, size: int, path: str) -> None:
@@ -157,8 +158,42 @@ def placements_and_moves(rank: int, size: int, path: str) -> None:
         lambda: a.redistribute(placements=[Partial()]),
     )
     raises(RuntimeError, "is not supported for tensor subclasses", lambda: a.numpy())
-    raises(RuntimeError, "torch.distributed.checkpoint saves DTensors", lambda: rl.save(a, path + ".pt"))
+    files(rank, mesh, path)
+
+
+def files(rank: int, mesh: Any, path: str) -> None:
+    """torch.save on each rank, torch.load there again; then without process groups. Ends them."""
+    x = rl.arange(14.0).reshape(7, 2)
+    parameter = rl.nn.Parameter(distribute_tensor(x, mesh, [Shard(0)]))
+    parameter.note = "kept"
+    term = DTensor.from_local(x + rank, mesh, [Partial("max")])
+    held = {"p": parameter, "r": distribute_tensor(x, mesh, [Replicate()]), "t": term, "x": x}
+    name = f"{path}.{rank}.pt"
+    rl.save(held, name)
+    for safe in (True, False):
+        found = rl.load(name, weights_only=safe)
+        for key, want in held.items():
+            assert type(found[key]) is type(want)
+            if isinstance(want, DTensor):
+                assert found[key].device_mesh is mesh and found[key].placements == want.placements
+                assert found[key].shape == want.shape and rl.equal(found[key].full_tensor(), want.full_tensor())
+        assert isinstance(found["p"], rl.nn.Parameter) and found["p"].requires_grad and not found["r"].requires_grad
+        assert found["p"].note == "kept"
+    (found["p"] * 2).sum().full_tensor().backward()
+    assert found["p"].grad.placements == (Shard(0),)
+    layer = rl.nn.Linear(4, 6)
+    parallelize_module(layer, mesh, ColwiseParallel())
+    rl.save(layer.state_dict(), name)
+    saved = {k: v.full_tensor() for k, v in layer.state_dict().items()}
+    with rl.no_grad():
+        layer.weight.zero_()
+    layer.load_state_dict(rl.load(name))
+    assert all(rl.equal(v.full_tensor(), saved[k]) for k, v in layer.state_dict().items())
+    pieces = {k: v.to_local() for k, v in layer.state_dict().items()}
     dist.destroy_process_group()
+    found = rl.load(name)
+    assert all(rl.equal(found[k].to_local(), v) for k, v in pieces.items())
+    raises(RuntimeError, "comes from a file and has no process groups", lambda: found["weight"].full_tensor())
 
 
 def two_dimensions(rank: int, size: int, path: str) -> None:

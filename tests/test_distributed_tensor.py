@@ -8,6 +8,7 @@ from typing import Any
 import dist_tensor_functions as processes
 import pytest
 
+import rushlight as rl
 import rushlight.multiprocessing as mp
 
 
@@ -45,3 +46,29 @@ def test_a_rank_that_dies(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [2, 4])
 def test_tensor_parallel(size: int, tmp_path: Path) -> None:
     together(processes.tensor_parallel, size, tmp_path)
+
+
+def test_descriptions_in_files_are_checked() -> None:
+    from rushlight.distributed.tensor.saving import rebuild
+
+    local, where = rl.ones(2, 3), ("cpu", (2,), (0, 1), ("a",))
+    good = (local, where, (("shard", 0),), (4, 3), False, False, {})
+    assert rebuild(*good).shape == (4, 3) and rebuild(*good).device_mesh.mesh.tolist() == [0, 1]
+    wrong: list[tuple[int, Any, type[Exception]]] = [
+        (0, [1.0], TypeError),
+        (1, ("cuda", (2,), (0, 1), None), RuntimeError),
+        (1, ("cpu", (3,), (0, 1), None), ValueError),
+        (1, ("cpu", (2,), (0, "1"), None), ValueError),
+        (1, ("cpu", (2,), (0, 1), ("a", "b")), ValueError),
+        (2, (("shard", 0), ("replicate",)), ValueError),
+        (2, (("shard", 5),), IndexError),
+        (2, (("partial", "median"),), ValueError),
+        (2, (("eval", "1"),), ValueError),
+        (3, (4,), ValueError),
+        (3, (4, -3), ValueError),
+    ]
+    for i, value, kind in wrong:
+        with pytest.raises(kind):
+            rebuild(*good[:i], value, *good[i + 1 :])
+    with pytest.raises(RuntimeError, match="has no process groups"):
+        rebuild(*good).full_tensor()

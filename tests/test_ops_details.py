@@ -100,3 +100,27 @@ def test_ctc_has_the_gradient_of_logits() -> None:
     def f(lib: Any, t: Any) -> Any:
         return lib.nn.functional.ctc_loss(t, lib.tensor(targets), [5, 4], [2, 1], reduction="none", zero_infinity=True)
     np.testing.assert_allclose(gradient(rl, f, x), gradient(torch, f, x), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ("tensor_split", "hsplit", "vsplit", "dsplit"))
+def test_splits_take_each_keyword(name: str) -> None:
+    x = np.arange(4 * 6 * 2.0).reshape(4, 6, 2)
+    ways: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((2,), {}), (((1, 2),), {}), ((), {"sections": 2}), ((), {"indices": [1]}), ((), {"indices": (1, -1)})
+    ]
+    wrong: list[dict[str, Any]] = [{}, {"indices": 2}, {"sections": 2, "indices": [1]}]
+    if name == "tensor_split":
+        wrong.append({"sections": [1]})
+        ways += [((2, 1), {}), ((), {"sections": 5, "dim": 1}), ((), {"indices": [1, 9], "dim": -1})]
+    for method in (False, True):
+        def call(lib: Any, *args: Any, **kwargs: Any) -> Any:
+            return getattr(lib.tensor(x), name)(*args, **kwargs) if method else getattr(lib, name)(lib.tensor(x), *args, **kwargs)
+        for args, kwargs in ways:
+            assert [p.tolist() for p in call(rl, *args, **kwargs)] == [p.tolist() for p in call(torch, *args, **kwargs)]
+        for kwargs in wrong:
+            for lib in (torch, rl):
+                with pytest.raises(TypeError, match="received an invalid combination of arguments"):
+                    call(lib, **kwargs)
+    if name == "tensor_split":
+        at = {"tensor_indices_or_sections": rl.tensor([1, 3])}
+        assert [p.shape[0] for p in rl.tensor_split(rl.tensor(x), **at)] == [1, 2, 1]

@@ -20,7 +20,6 @@ DIFFERENT = {
     "compile": "takes every option by name and compiles nothing",
     "asarray": "requires_grad=None means False",
     "set_num_threads": "the parameter has a name", "set_num_interop_threads": "the parameter has a name",
-    **dict.fromkeys(("hsplit", "vsplit", "dsplit"), "one name for what PyTorch calls indices or sections"),
     "variable": "a class",
     "einsum": "names its parameters",
     "meshgrid": "indexing=None and 'ij' mean the same; None warns in PyTorch",

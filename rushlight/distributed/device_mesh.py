@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = ["DeviceMesh", "init_device_mesh"]
 
 NEEDS_DIM = "Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1."
 _entered = threading.local()
+_made: weakref.WeakValueDictionary[Any, DeviceMesh] = weakref.WeakValueDictionary()  # by device type, shape, ranks, names
 
 
 def _check_device(device_type: str) -> None:
@@ -83,16 +85,19 @@ class DeviceMesh:
     ) -> None:
         self.device_type, self._ranks, self.mesh_dim_names, self._groups = device_type, ranks, names, made
         self._root, self._flat = root, {}  # type: ignore[var-annotated]
-        place = np.argwhere(ranks == groups.get_rank())
+        place: Any = np.argwhere(ranks == groups.get_rank()) if groups.is_initialized() else ()
         self._coordinate = tuple(place[0].tolist()) if len(place) else None
         self._key = (device_type, ranks.shape, tuple(ranks.reshape(-1).tolist()), names)
+        if made:
+            _made[self._key] = self
 
     @property
     def mesh(self) -> Any:
         """The grid of ranks as an int tensor."""
-        import rushlight
+        from rushlight.ir.dtype import int32
+        from rushlight.tensor.creation import tensor
 
-        return rushlight.tensor(self._ranks.tolist(), dtype=rushlight.int32)
+        return tensor(self._ranks.tolist(), dtype=int32)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -124,6 +129,11 @@ class DeviceMesh:
 
     def get_group(self, mesh_dim: int | str | None = None) -> ProcessGroup:
         """The process group of this process along a dimension (its number or name; None where there is only one)."""
+        if not self._groups:
+            raise RuntimeError(
+                f"{self!r} comes from a file and has no process groups: make the mesh of these ranks and names on every "
+                "rank (init_device_mesh) before loading"
+            )
         found = self._groups[self._dim(mesh_dim)]
         if found is None:
             raise RuntimeError(f"rank {groups.get_rank()} is not part of {self!r}")
@@ -238,6 +248,19 @@ class DeviceMesh:
         return self  # groups are connections, which have no copies
 
 
+def known_mesh(device_type: str, shape: tuple[int, ...], ranks: tuple[int, ...], names: tuple[str, ...] | None) -> DeviceMesh:
+    """The mesh of these ranks that the program has made; else one without groups, unless the world is its group."""
+    found = _made.get((device_type, shape, ranks, names))
+    if found is not None and all(g is None or g.mesh is groups.state.mesh for g in found._groups):
+        return found
+    _check_device(device_type)
+    grid = np.array(ranks, np.int64).reshape(shape)
+    out: DeviceMesh = object.__new__(DeviceMesh)
+    whole = groups.is_initialized() and len(shape) == 1 and list(ranks) == list(range(groups.get_world_size()))
+    out._set(device_type, grid, names, [groups.member()] if whole else [], None)
+    return out
+
+
 def _stack() -> list[DeviceMesh]:
     if not hasattr(_entered, "meshes"):
         _entered.meshes = []
@@ -272,7 +295,7 @@ def _siblings(root: DeviceMesh, part: DeviceMesh) -> list[list[int]]:
         return [part._ranks.reshape(-1).tolist()]
     dims = [root.mesh_dim_names.index(n) for n in part.mesh_dim_names]
     rest = [d for d in range(root.ndim) if d not in dims]
-    return root._ranks.transpose(rest + dims).reshape(-1, part.size()).tolist()  # type: ignore[no-any-return]
+    return root._ranks.transpose(rest + dims).reshape(-1, part.size()).tolist()
 
 
 def init_device_mesh(

@@ -185,8 +185,11 @@ def chunk(g: Builder, input: Value, chunks: int, dim: int = 0) -> Any:
 
 
 @rule("tensor_split")
-def tensor_split(g: Builder, input: Value, indices_or_sections: Any, dim: int = 0) -> Any:
+def tensor_split(
+    g: Builder, input: Value, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None
+) -> Any:
     n = _known_size(input, dim)
+    indices_or_sections = next(v for v in (indices_or_sections, indices, sections) if v is not None)
     if isinstance(indices_or_sections, (tuple, list)):
         ends = [0, *indices_or_sections, n]
         return g.split(input, dim, [b - a for a, b in zip(ends, ends[1:])])

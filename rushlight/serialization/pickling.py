@@ -98,7 +98,7 @@ class Writer:
         if isinstance(obj, Tensor):
             if obj.is_quantized:  # type: ignore[attr-defined]
                 return self.quantized(obj)
-            return obj.__reduce_ex__(2) if is_lazy(obj) else self.reduce_tensor(obj, kind)
+            return obj.__reduce_ex__(2) if is_lazy(obj) or is_wrapper(kind) else self.reduce_tensor(obj, kind)
         if kind is Size:
             return TYPES[Size], (tuple(obj),)
         if kind is device:
@@ -171,6 +171,11 @@ def pickler_class(pickle_module: Any, writer: Writer, persistent_id: Callable[[S
         dispatch[FunctionType] = save_function
 
     return CheckpointPickler
+
+
+def is_wrapper(kind: type) -> bool:
+    """Whether a class of tensors says itself of what it is made (a DTensor: of a piece and where it lies)."""
+    return kind not in (Tensor, Parameter) and "__reduce_ex__" in vars(kind)
 
 
 def write_name(pickler: Any, obj: Any, module: str, name: str) -> None:

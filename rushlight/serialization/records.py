@@ -133,6 +133,9 @@ class RecordBuilder:
     def tensor(self, record: TensorRecord) -> Any:
         return record
 
+    def distributed(self, local: Any, where: Any, placements: Any, shape: Any, requires_grad: bool, is_param: bool) -> Any:
+        return replace(local, requires_grad=requires_grad, is_parameter=is_param)  # the rank's piece
+
     def parameter(self, data: Any, requires_grad: bool) -> Any:
         if not isinstance(data, TensorRecord):
             raise Fault(f"a Parameter needs a tensor, got {type(data).__name__}")

@@ -81,6 +81,18 @@ def rebuild_qtensor(w: Any, storage: Any, offset: Any, size: Any, stride: Any, m
     return w.own_as(ints, w.builder.quantized(ints, scale, zero, axis, scheme))
 
 
+def rebuild_distributed(w: Any, local: Any, where: Any, placements: Any, shape: Any, requires_grad: Any, is_param: Any, own: Any) -> Any:
+    """A rank's piece of a DTensor: `rushlight.distributed.tensor.saving` has the form of the rest."""
+    if not w.is_own(local):
+        raise Fault("a DTensor is made of a tensor of the file")
+    for value, kind in ((where, tuple), (placements, tuple), (shape, tuple), (requires_grad, bool), (is_param, bool)):
+        of_type(value, kind, "what describes a DTensor")
+    w.budget.spend(TENSOR_COST)
+    made = w.own_as(local, w.builder.distributed(local, where, placements, shape, requires_grad, is_param))
+    w.tensor_state(made, own)
+    return made
+
+
 def no_lazy_bits(metadata: Any) -> None:
     """PyTorch can save a tensor as "the conjugate of this memory"; rushlight has no such tensors."""
     if metadata is not None and (type(metadata) is not dict or any(metadata.values())):
@@ -213,6 +225,7 @@ def make_defaultdict(w: Any, factory: Any = None) -> defaultdict[Any, Any]:
 
 # --- the table ----------------------------------------------------------------------------------------------------
 FROM_TYPE = "torch._tensor._rebuild_from_type_v2"
+DISTRIBUTED = "rushlight.distributed.tensor.saving.rebuild"
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": rebuild_tensor,
@@ -228,6 +241,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_meta_tensor_no_storage": absent("a tensor of the meta device"),
     "torch._utils._rebuild_device_tensor_from_numpy": absent("a tensor of another device"),
     "torch._utils._rebuild_device_tensor_from_cpu_tensor": absent("a tensor of another device"),
+    DISTRIBUTED: rebuild_distributed,
     "torch.serialization._get_layout": get_layout,
     "torch.Size": make_size,
     "torch.device": make_device,

@@ -79,7 +79,7 @@ class DTensor(Tensor):
         """What every operation of the library asks a plain tensor for first."""
         raise RuntimeError(UNREACHABLE)
 
-    _storage = _vc = _spec  # type: ignore[assignment]
+    _storage = _vc = _spec
 
     @property
     def device_mesh(self) -> DeviceMesh:
@@ -102,7 +102,7 @@ class DTensor(Tensor):
         return len(self._shape)
 
     @property
-    def requires_grad(self) -> bool:  # type: ignore[override]
+    def requires_grad(self) -> bool:
         return bool(self._local_tensor.requires_grad)
 
     @requires_grad.setter
@@ -110,7 +110,7 @@ class DTensor(Tensor):
         self._local_tensor.requires_grad = value
 
     @property
-    def grad(self) -> Any:  # type: ignore[override]
+    def grad(self) -> Any:
         """The gradient, placed like the tensor (Replicate for Partial)."""
         g = self._local_tensor.grad
         if g is None:
@@ -160,17 +160,17 @@ class DTensor(Tensor):
     @property
     def nbytes(self) -> int:
         """The size of the whole in bytes."""
-        return int(self.numel() * self.dtype.itemsize)  # type: ignore[attr-defined]
+        return int(self.numel() * self.dtype.itemsize)
 
     @property
     def T(self) -> Any:  # noqa: N802
         """The dimensions in the opposite order."""
-        return self.permute(*reversed(range(self.ndim)))  # type: ignore[attr-defined]
+        return self.permute(*reversed(range(self.ndim)))
 
     @property
     def mT(self) -> Any:  # noqa: N802
         """The last two dimensions exchanged."""
-        return self.transpose(-2, -1)  # type: ignore[attr-defined]
+        return self.transpose(-2, -1)
 
     # --- from and to local tensors --------------------------------------------------------------------------------
     @staticmethod
@@ -193,7 +193,7 @@ class DTensor(Tensor):
         mesh = device_mesh or current_mesh()
         if not isinstance(local_tensor, Tensor) or isinstance(local_tensor, DTensor):
             raise RuntimeError(f"DTensor.from_local needs a local torch.Tensor, got {type(local_tensor).__name__}")
-        chosen = normal(placements, mesh, local_tensor.ndim)  # type: ignore[attr-defined]
+        chosen = normal(placements, mesh, local_tensor.ndim)
         if (shape is None) != (stride is None):
             raise RuntimeError(
                 f"Found shape:{shape}, stride:{stride}.", "Please pass both shape and stride at the same time."
@@ -329,7 +329,7 @@ class DTensor(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DTensor:
         if id(self) not in memo:
-            if not self.is_leaf:  # type: ignore[attr-defined]
+            if not self.is_leaf:
                 raise RuntimeError(
                     "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
                     "moment."
@@ -343,10 +343,9 @@ class DTensor(Tensor):
         return memo[id(self)]  # type: ignore[no-any-return]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise RuntimeError(
-            "a DTensor is spread over several processes, so one of them cannot write it: save x.full_tensor(), "
-            "or the whole state with torch.distributed.checkpoint.save, which writes every rank's pieces"
-        )
+        from rushlight.distributed.tensor.saving import reduced
+
+        return reduced(self)
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
@@ -374,10 +373,10 @@ for _name in AS_LOCAL:
 
 def make(local: Any, mesh: DeviceMesh, placements: tuple[Placement, ...], shape: Any) -> DTensor:
     """A DTensor on a local tensor."""
-    import rushlight as rl
+    from rushlight.tensor.functions.shape import Size
 
     out: DTensor = object.__new__(DTensor)
-    out._local_tensor, out._mesh, out._placements, out._shape = local, mesh, placements, rl.Size(shape)
+    out._local_tensor, out._mesh, out._placements, out._shape = local, mesh, placements, Size(shape)
     return out
 
 

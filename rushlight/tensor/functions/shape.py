@@ -601,8 +601,26 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(input, -(-n // chunks) if n else 0, d) if n else split(input, [0] * chunks, d)
 
 
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts split at indices, or into a number of parts of nearly equal size."""
+def _cuts(name: str, parts: Any, indices: Any, sections: Any, at: Any = None) -> Any:
+    """Where to split: the one of the arguments that is given, an integer for a number of parts. TypeError for none or several."""
+    given = [v for v in (parts, indices, sections, at) if v is not None]
+    right = (indices is None or isinstance(indices, (list, tuple))) and (sections is None or isinstance(sections, int)) \
+        and (at is None or isinstance(at, Tensor)) and (parts is None or isinstance(parts, (list, tuple)) or hasattr(parts, "__index__"))
+    if len(given) != 1 or not right:
+        forms = "(Tensor input, int sections), (Tensor input, tuple of ints indices)" + (", (Tensor input, Tensor tensor_indices_or_sections)" * (name == "tensor_split"))
+        raise TypeError(f"{name}() received an invalid combination of arguments - got {tuple(type(v).__name__ for v in given)}, but expected one of: {forms}")
+    return given[0] if isinstance(given[0], (list, tuple, int, Tensor)) else given[0].__index__()  # a number of NumPy
+
+
+def tensor_split(input: Tensor, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None,
+                 tensor_indices_or_sections: Any = None) -> tuple[Tensor, ...]:
+    """Parts split at indices, or into a number of parts of nearly equal size; exactly one of the arguments says where.
+
+    >>> import rushlight as rl
+    >>> tensor_split(rl.arange(3), sections=2)
+    (tensor([0, 1]), tensor([2]))
+    """
+    indices_or_sections = _cuts("tensor_split", indices_or_sections, indices, sections, tensor_indices_or_sections)
     if not input._spec.shape:
         raise RuntimeError(f"tensor_split expected at least a 1-dimensional tensor, but got a tensor with {len(input._spec.shape)} dims")
     d = wrap_dim(dim, len(input._spec.shape))
@@ -753,25 +771,28 @@ def column_stack(tensors: Any, *, out: Any = None) -> Tensor:
     return cat([reshape(p, (p._spec.numel, 1)) if len(p._spec.shape) < 2 else p for p in tensors], 1, out=out)
 
 
-def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Split by columns."""
+def hsplit(input: Tensor, sections: Any = None, *, indices: Any = None) -> tuple[Tensor, ...]:
+    """Split by columns, at indices or into a number of equal parts."""
+    parts = _cuts("hsplit", sections, indices, None)
     if len(input._spec.shape) < 1:
         raise RuntimeError("torch.hsplit requires a tensor with at least 1 dimension, but got a tensor with 0 dimensions!")
-    return _exact_split("hsplit", input, indices_or_sections, 0 if len(input._spec.shape) == 1 else 1)
+    return _exact_split("hsplit", input, parts, 0 if len(input._spec.shape) == 1 else 1)
 
 
-def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Split by rows."""
+def vsplit(input: Tensor, sections: Any = None, *, indices: Any = None) -> tuple[Tensor, ...]:
+    """Split by rows, at indices or into a number of equal parts."""
+    parts = _cuts("vsplit", sections, indices, None)
     if len(input._spec.shape) < 2:
         raise RuntimeError(f"torch.vsplit requires a tensor with at least 2 dimension, but got a tensor with {len(input._spec.shape)} dimensions!")
-    return _exact_split("vsplit", input, indices_or_sections, 0)
+    return _exact_split("vsplit", input, parts, 0)
 
 
-def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Split by depth."""
+def dsplit(input: Tensor, sections: Any = None, *, indices: Any = None) -> tuple[Tensor, ...]:
+    """Split by depth, at indices or into a number of equal parts."""
+    parts = _cuts("dsplit", sections, indices, None)
     if len(input._spec.shape) < 3:
         raise RuntimeError(f"torch.dsplit requires a tensor with at least 3 dimension, but got a tensor with {len(input._spec.shape)} dimensions!")
-    return _exact_split("dsplit", input, indices_or_sections, 2)
+    return _exact_split("dsplit", input, parts, 2)
 
 
 def _exact_split(name: str, t: Tensor, parts: Any, dim: int) -> tuple[Tensor, ...]:
