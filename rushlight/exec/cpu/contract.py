@@ -14,7 +14,6 @@ from collections.abc import Set as AbstractSet
 
 from rushlight.exec.cpu import gemm, products
 from rushlight.exec.cpu.steps import PythonStep, Step
-from rushlight.ir.dtype import float32
 from rushlight.ir.program import Instr
 
 New = Callable[[int], int]
@@ -26,31 +25,31 @@ def _onednn(instr: Instr, new_value: New, lasting: AbstractSet[int]) -> list[Ste
 
 
 def _generated(instr: Instr, new_value: New, lasting: AbstractSet[int]) -> list[Step] | None:
-    found = gemm.steps(instr, new_value)
+    found = gemm.steps(instr, new_value, lasting)
     return None if found is None else list(found)
 
 
 IMPLEMENTATIONS: dict[str, Callable[[Instr, New, AbstractSet[int]], list[Step] | None]] = {
-    "onednn": _onednn,
     "generated": _generated,
+    "onednn": _onednn,
     "numpy": lambda instr, new_value, lasting: [PythonStep(instr)],
 }
 
 
-def order(instr: Instr) -> tuple[str, ...]:
+def order() -> tuple[str, ...]:
     """The implementations in the order in which they are asked."""
     chosen = tuple(name.strip() for name in os.environ.get("RUSHLIGHT_CONTRACT", "").split(",") if name.strip())
     unknown = [name for name in chosen if name not in IMPLEMENTATIONS]
     if unknown:
         raise ValueError(f"RUSHLIGHT_CONTRACT names {', '.join(unknown)}; there are {', '.join(IMPLEMENTATIONS)}")
-    return chosen or (("onednn", "generated") if instr.outs[0].dtype is float32 else ("generated",))
+    return chosen or tuple(IMPLEMENTATIONS)
 
 
 def steps(instr: Instr, new_value: New, lasting: AbstractSet[int]) -> list[Step] | None:
     """The steps of a matrix product, None for another instruction or where NumPy must run it."""
     if instr.op.name not in products.NAMES and instr.op.name not in products.RELU_OF:
         return None
-    for name in order(instr):
+    for name in order():
         found = IMPLEMENTATIONS[name](instr, new_value, lasting)
         if found is not None:
             return found

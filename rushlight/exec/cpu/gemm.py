@@ -9,6 +9,7 @@ slower, except columns of large matrices (1024³: a third faster); B in place is
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from rushlight.exec import threads
 from rushlight.exec.cpu import gemm_kernels as kernels
 from rushlight.exec.cpu import matvec_kernels as matvec
+from rushlight.exec.cpu import packing, panels
 from rushlight.exec.cpu.gemm_kernels import ALONG_K, ANY, DIRECT, SUMS, UNITS, narrow
 from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.exec.cpu.tiles import Form
@@ -25,7 +27,8 @@ from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
 
 Array = np.ndarray[Any, Any]
-BLOCK_K, BLOCK_BYTES = 256, 1 << 19  # of a packed block of B
+BLOCK_K, BLOCK_BYTES = 256, 1 << 19  # of a packed block of B; narrow blocks are deeper
+STRIP_BYTES = 24 << 10  # of as many rows of A as a tile has: half of the first cache
 BLOCK_ROWS = 192  # of a packed block of A
 IN_PLACE = 1 << 20  # bytes of B that are read where they lie, by few rows or many
 FEW_ROWS = 24
@@ -47,8 +50,8 @@ class Matrices:
     columns: int
 
 
-def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | None:
-    """The step of a product, None where the kernel has no code for it."""
+def steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int] = frozenset()) -> list[KernelStep] | None:
+    """The step of a product, None where the kernel has no code for it. `lasting` are inputs that the plan does not replace."""
     from rushlight.exec.cpu.products import NAMES, RELU_OF
     name = RELU_OF.get(instr.op.name, instr.op.name)
     out = instr.outs[0]
@@ -57,7 +60,7 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | N
     if any(not isinstance(o.spec, Spec) or o.spec.dtype is not out.dtype for o in instr.operands):
         return None
     product = _linear(instr) if name != "matmul" else _matmul(instr)
-    return None if product is None else [product.step(new_value)]
+    return None if product is None else [product.step(new_value, lasting)]
 
 
 def _linear(instr: Instr) -> Product | None:
@@ -65,10 +68,14 @@ def _linear(instr: Instr) -> Product | None:
     x, w = instr.operands[0], instr.operands[1]
     k, n, rows = x.spec.shape[-1], w.spec.shape[0], prod(x.spec.shape[:-1])
     flat = x.spec.reshape((rows, k))
+    turned = Operand(w.value, w.spec.permute((1, 0)))
     bias = instr.operands[2] if len(instr.operands) > 2 else None
-    if flat is None or (bias is not None and not bias.spec.contiguous):
+    if bias is not None and not bias.spec.contiguous:
         return None
-    return Product(instr, rows, n, k, 1, _matrices(Operand(x.value, flat)), _matrices(Operand(w.value, w.spec.permute((1, 0)))), bias)
+    if flat is None:  # rows that lie here and there
+        batch, m = x.spec.shape[:-2], x.spec.shape[-2]
+        return Product(instr, m, n, k, prod(batch), _matrices(x, batch), _matrices(turned, batch), bias)
+    return Product(instr, rows, n, k, 1, _matrices(Operand(x.value, flat)), _matrices(turned), bias)
 
 
 def _matmul(instr: Instr) -> Product:
@@ -132,18 +139,19 @@ class Product:
         """The blocks and units of the kernel."""
         form = self.form
         high, wide = form.rows[0], form.panel
-        k_blocks = max(1, -(-self.k // BLOCK_K))
-        block_k = -(-self.k // k_blocks)
         a_way, b_way = self.a_way(), self.b_way()
-        column_parts, row_parts = self.parts(k_blocks)
+        column_parts, row_parts = self.parts()
         unit_rows, unit_columns = _share(self.m, row_parts, high), _share(self.n, column_parts, wide)
-        block_columns = min(unit_columns, max(wide, BLOCK_BYTES // (BLOCK_K * form.size) // wide * wide))
+        most = BLOCK_K if narrow(self.dtype) else min(max(BLOCK_K, BLOCK_BYTES // (unit_columns * form.size)), STRIP_BYTES // (high * form.size))
+        k_blocks = max(1, -(-self.k // most))
+        block_k = -(-self.k // k_blocks)
+        block_columns = min(unit_columns, max(wide, BLOCK_BYTES // (max(BLOCK_K, block_k) * form.size) // wide * wide))
         return {"m": self.m, "n": self.n, "k": self.k, "unit_rows": unit_rows, "unit_columns": unit_columns,
                 "row_parts": -(-self.m // unit_rows), "column_parts": -(-self.n // unit_columns),
                 "block_rows": unit_rows if a_way == DIRECT else min(unit_rows, BLOCK_ROWS), "block_columns": block_columns,
                 "block_k": block_k, "k_blocks": k_blocks, "a_way": a_way, "b_way": b_way}
 
-    def parts(self, k_blocks: int) -> tuple[int, int]:
+    def parts(self) -> tuple[int, int]:
         """Into how many parts columns and rows are cut, so that threads have units to share.
 
         A unit packs its part of B, and of A where A is packed. While A fits into the cache, columns are cut and nothing is
@@ -152,36 +160,41 @@ class Product:
         high, wide, count = self.form.rows[0], self.form.panel, threads.count()
         rows, panels = -(-self.m // high), -(-self.n // wide)
         want = -(-count * UNITS_PER_THREAD // self.batch) if count > 1 else 1
-        if self.partial(k_blocks):
+        if self.partial():
             return 1, max(-(-self.m // (2 * BLOCK_ROWS)), min(want, -(-self.m // (BLOCK_ROWS // 2))))
         if self.m * self.k * self.form.size > IN_PLACE and self.m >= 2 * BLOCK_ROWS:
             return 1, -(-self.m // (2 * BLOCK_ROWS * count)) * count
         columns = min(panels, want) if self.a_way() == DIRECT else min(panels, want, max(1, self.n // 256))
-        least = 1 if self.b_way() == DIRECT or k_blocks == 1 else BLOCK_ROWS // 2 // high
+        least = 1 if self.b_way() == DIRECT or self.k <= BLOCK_K else BLOCK_ROWS // 2 // high
         return columns, max(1, min(-(-want // columns), rows // least))
 
-    def partial(self, k_blocks: int) -> bool:
+    def partial(self) -> bool:
         """Whether sums are kept apart from the result between blocks of k."""
-        return narrow(self.dtype) and k_blocks > 1
+        return narrow(self.dtype) and self.k > BLOCK_K
 
     def scratch(self, s: dict[str, int]) -> dict[str, int]:
         """The elements of a thread's scratch memory: packed A, packed B, sums."""
         return {"a": s["block_rows"] * s["block_k"] if s["a_way"] else 0, "b": s["block_columns"] * s["block_k"] if s["b_way"] else 0,
-                "sums": s["unit_rows"] * s["block_columns"] if self.partial(s["k_blocks"]) else 0}
+                "sums": s["unit_rows"] * s["block_columns"] if self.partial() else 0}
 
-    def step(self, new_value: Callable[[int], int]) -> KernelStep:
+    def step(self, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> KernelStep:
         lanes = self.form.lanes
         flops = 2 * self.batch * self.m * self.n * self.k
         kernel = self.matvec()
         if kernel is not None:
-            step = matvec.WIDE * lanes if kernel is matvec.along_n else min(matvec.COLUMNS, lanes)
-            wide = _share(self.n, max(1, min(-(-self.n // step), threads.count() * UNITS_PER_THREAD)), step)
+            group = matvec.WIDE * lanes if kernel is matvec.along_n else min(matvec.COLUMNS, lanes)
+            wide = _share(self.n, max(1, min(-(-self.n // group), threads.count() * UNITS_PER_THREAD)), group)
             values = {"m": self.m, "n": self.n, "k": self.k, "unit_columns": wide, "column_parts": -(-self.n // wide)}
             return self._step(kernel, matvec.SLOTS, values, 0, new_value, max(1, flops * self.form.size // CACHE_BYTES), flops)
         values = self.sizes()
         a_room, b_room, sums_room = (-(-x // 16) * 16 for x in self.scratch(values).values())
         values |= {"scratch_size": a_room + b_room + sums_room, "b_at": a_room, "sums_at": a_room + b_room}
-        return self._step(kernels.blocked, kernels.SLOTS, values, values["scratch_size"], new_value, max(1, flops // (CYCLE * lanes)), flops)
+        step = self._step(kernels.blocked, kernels.SLOTS, values, values["scratch_size"], new_value, max(1, flops // (CYCLE * lanes)), flops)
+        if self.instr.op.name != "matmul" and self.b.value in lasting and values["b_way"] != DIRECT and self.m <= packing.MOST_ROWS \
+                and self.k * self.n >= packing.SMALLEST:
+            dtype = self.instr.outs[0].dtype
+            step.variant = panels.Panels(self.b.value, self.b.start * dtype.itemsize, dtype, self.k, self.n, self.b.rows, self.b.columns, values["block_k"])
+        return step
 
     def matvec(self) -> Callable[[str, str], str] | None:
         """The kernel for few rows, if there is a fast one."""

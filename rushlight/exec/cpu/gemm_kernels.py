@@ -23,8 +23,9 @@ from rushlight.exec.cpu.tiles import WIDTH, Form, Vectors, const
 SUMS = {"float32": "float32", "float64": "float64", "bfloat16": "float32", "float16": "float32", "int8": "int32", "uint8": "int32",
         "int16": "int32", "int32": "int32", "int64": "int64"}
 SLOTS = ("*a", "*a_starts", "a_row", "a_k", "*b", "*b_starts", "b_k", "b_n", "*out", "*bias", "m", "n", "k", "unit_rows", "unit_columns", "row_parts",
-         "column_parts", "block_rows", "block_columns", "block_k", "k_blocks", "a_way", "b_way", "relu", "*scratch", "scratch_size", "b_at", "sums_at")
-DIRECT, UNITS, ALONG_K, ANY = range(4)  # ways to read an operand: as it lies, or packed from vectors along its units, along k, or one by one
+         "column_parts", "block_rows", "block_columns", "block_k", "k_blocks", "a_way", "b_way", "relu", "*scratch", "scratch_size", "b_at", "sums_at", "*panels")
+# ways to read an operand: as it lies; packed here from vectors along its units, along k, or one by one; from panels packed before
+DIRECT, UNITS, ALONG_K, ANY, PACKED = range(5)
 FINAL, RELU = 1, 2
 
 
@@ -141,7 +142,7 @@ PACK = "*target *source unit_stride k_stride units depth way"
 
 def pack(module: Any, dtype: str, name: str, width: int) -> Any:
     """Panels of `width` units: panel p holds target[p, k, u] = source[k, p·width + u], as wide as sums; what is beyond the units
-    in their last vector is zero, vectors beyond it are not written."""
+    is anything, since tiles do not use it."""
     c, g = function(module, name, dtype, PACK)
     b, lanes = c.b, c.form.lanes
     kept = None if width >= lanes else c.first(const(width))
@@ -149,19 +150,18 @@ def pack(module: Any, dtype: str, name: str, width: int) -> Any:
     def panel(p: Any) -> None:
         first = b.mul(p, const(width))
         left = c.least(b.sub(g["units"], first), const(width))
-        source = c.element(g["source"], b.mul(first, g["unit_stride"]))
-        target = c.at(g["target"], b.mul(first, g["depth"]))
-        with b.if_then(b.icmp_signed("==", g["way"], const(UNITS))):
-            _pack_units(c, g, source, target, width, left, kept)
+        source, target = c.element(g["source"], b.mul(first, g["unit_stride"])), c.at(g["target"], b.mul(first, g["depth"]))
 
         def group(at: Any) -> None:
-            inside = c.least(b.sub(left, at), const(min(lanes, width)))
-            place = c.element(source, b.mul(at, g["unit_stride"]))
+            inside, place = c.least(b.sub(left, at), const(min(lanes, width))), c.element(source, b.mul(at, g["unit_stride"]))
             for way, write in ((ALONG_K, _pack_along_k), (ANY, _pack_any)):
                 with b.if_then(b.icmp_signed("==", g["way"], const(way))):
                     write(c, g, place, c.at(target, at), width, inside, kept)
-        with b.if_then(b.icmp_signed("!=", g["way"], const(UNITS))):
-            c.loop(const(0), b.add(left, const(lanes - 1)), lanes, group)
+        with b.if_else(b.icmp_signed("==", g["way"], const(UNITS))) as (whole, groups):
+            with whole:
+                _pack_units(c, g, source, target, width, left, kept)
+            with groups:
+                c.loop(const(0), b.add(left, const(lanes - 1)), lanes, group)
     c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
     b.ret_void()
     return c.function
@@ -169,8 +169,7 @@ def pack(module: Any, dtype: str, name: str, width: int) -> Any:
 
 def _pack_units(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, left: Any, kept: Any) -> None:
     """Vectors as they are, a whole panel for each k."""
-    lanes = c.form.lanes
-    parts = [(at, c.first(c.b.sub(left, const(at)))) for at in range(0, width, lanes)]
+    parts = [(at, c.first(c.b.sub(left, const(at)))) for at in range(0, width, c.form.lanes)]
 
     def line(k: Any) -> None:
         here, there = c.element(source, c.b.mul(k, g["k_stride"])), c.at(target, c.b.mul(k, const(width)))
@@ -180,16 +179,14 @@ def _pack_units(c: Product, g: dict[str, Any], source: Any, target: Any, width: 
 
 
 def _pack_along_k(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, inside: Any, kept: Any) -> None:
-    """Square blocks transposed."""
+    """Square blocks transposed; beyond the units the last one again."""
     b, lanes = c.b, c.form.lanes
     used = min(lanes, width)
+    lines = [c.element(source, b.mul(c.least(const(u), b.sub(inside, const(1))), g["unit_stride"])) for u in range(used)]
 
     def block(k: Any, left: Any) -> None:
-        rows = []
-        for u in range(used):
-            count = b.select(b.icmp_signed("<", const(u), inside), const(lanes) if left is None else left, const(0))
-            rows.append(c.read(c.element(source, b.add(b.mul(const(u), g["unit_stride"]), k)), c.first(count)))
-        rows += [c.zero()] * (lanes - used)
+        mask = None if left is None else c.first(left)
+        rows = [c.read(c.element(line, k), mask) for line in lines] + [c.zero()] * (lanes - used)
         for i, vector in enumerate(c.transposed(rows)):
             place = c.at(target, b.mul(b.add(k, const(i)), const(width)))
             if left is None:
@@ -269,6 +266,8 @@ def blocked(dtype: str, name: str) -> str:
     scratch = c.at(s["scratch"], b.mul(s["scratch_size"], c.function.args[3]))
     packed_b, kept_sums = c.at(scratch, s["b_at"]), c.at(scratch, s["sums_at"])
     direct_a, direct_b = (b.icmp_signed("==", s[way], const(DIRECT)) for way in ("a_way", "b_way"))
+    before = b.icmp_signed("==", s["b_way"], const(PACKED))
+    whole = b.mul(b.sdiv(b.add(s["n"], const(wide - 1)), const(wide)), const(wide))  # columns of all panels
     kept = c.variable(I64, const(-1))  # the part of B that is packed already
 
     def unit(u: Any) -> None:
@@ -290,9 +289,10 @@ def blocked(dtype: str, name: str) -> str:
             k = b.mul(kb, s["block_k"])
             deep = c.least(b.sub(s["k"], k), s["block_k"])
             here = c.element(source, b.add(b.mul(k, s["b_k"]), b.mul(first, s["b_n"])))
-            with b.if_then(b.not_(b.or_(direct_b, once))):
+            with b.if_then(b.not_(b.or_(b.or_(direct_b, before), once))):
                 b.call(pack_b, [packed_b, here, s["b_n"], s["b_k"], width, deep, s["b_way"]])
-            panels = (b.select(direct_b, here, packed_b), b.select(direct_b, const(wide), b.mul(deep, const(wide))),
+            lasting = c.at(s["panels"], b.add(b.mul(k, whole), b.mul(first, deep)))
+            panels = (b.select(direct_b, here, b.select(before, lasting, packed_b)), b.select(direct_b, const(wide), b.mul(deep, const(wide))),
                       b.select(direct_b, s["b_k"], const(wide)))
             final = b.icmp_signed("==", kb, b.sub(s["k_blocks"], const(1)))
             flags = b.select(final, b.or_(const(FINAL), b.mul(s["relu"], const(RELU))), const(0))

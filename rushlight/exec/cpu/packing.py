@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -59,39 +59,47 @@ class Variant:
 
 
 @dataclass(eq=False, slots=True)
-class _Kept:
+class _Seen:
     """What is known of a storage's value: that it was seen, and its packed forms."""
 
     cell: weakref.ref[Cell]
     arrays: dict[str, Array] = field(default_factory=dict)
 
 
-_kept: weakref.WeakKeyDictionary[Any, _Kept] = weakref.WeakKeyDictionary()  # by storage
+_kept: weakref.WeakKeyDictionary[Any, _Seen] = weakref.WeakKeyDictionary()  # by storage
 
 
-class Switch:
-    """A step of a driver that runs a product on plain or on packed weights.
+class Weights(Protocol):
+    """What can be packed: ``value`` is the weights' buffer, ``key`` tells packed forms of one buffer apart."""
 
-    ``block`` holds the step's arguments, in which [1] is the primitive, [3] the number of its arguments and [4] their address;
-    ``packs`` those of a step that packs the weights at every run, in which [0] is what executes a primitive.
-    """
+    value: int
 
-    __slots__ = ("variant", "at", "block", "plain", "packed", "packs", "active")
+    @property
+    def key(self) -> str: ...
 
-    def __init__(self, variant: Variant, at: int, block: Any, plain: Bound, packs: Any = None):
-        self.variant, self.at, self.block, self.packs = variant, at, block, packs
-        self.plain, self.packed = plain, variant.bound
+    def pack(self, buffer: Array) -> Array: ...
+
+
+class Kept:
+    """A step of a plan that reads weights as they lie, or packed from the second run on that sees them; ``at`` is the packed
+    weights' object."""
+
+    __slots__ = ("variant", "at", "active")
+
+    def __init__(self, variant: Weights, at: int):
+        self.variant, self.at = variant, at
         self.active = False
+
+    def switch(self) -> None:
+        """Make the step read packed weights or plain ones, as ``active`` says."""
+        raise NotImplementedError
 
     def choose(self, cell: Any, arena: Array) -> Array:
         """Set the step for this value of the weights; what the packed weights' place holds (anything where they are not used)."""
         found = self._find(cell) if cell is not None else None
         if (found is not None) is not self.active:
             self.active = found is not None
-            bound = self.packed if self.active else self.plain
-            self.block[1], self.block[3], self.block[4] = bound.primitive.handle, bound.count, bound.args
-            if self.packs is not None:
-                self.packs[0] = _nothing() if self.active else library.address("dnnl_primitive_execute")
+            self.switch()
         return arena if found is None else found
 
     def _find(self, cell: Cell) -> Array | None:
@@ -100,13 +108,34 @@ class Switch:
             return None  # memory that others may write to
         kept = _kept.get(storage)
         if kept is None or kept.cell() is not cell:
-            _kept[storage] = _Kept(weakref.ref(cell))
+            _kept[storage] = _Seen(weakref.ref(cell))
             return None
         array = kept.arrays.get(self.variant.key)
         if array is None:
             assert cell.buffer is not None
             array = kept.arrays[self.variant.key] = self.variant.pack(cell.buffer)
         return array
+
+
+class Switch(Kept):
+    """A step of a driver that runs a primitive on plain or on packed weights.
+
+    ``block`` holds the step's arguments, in which [1] is the primitive, [3] the number of its arguments and [4] their address;
+    ``packs`` those of a step that packs the weights at every run, in which [0] is what executes a primitive.
+    """
+
+    __slots__ = ("block", "plain", "packed", "packs")
+
+    def __init__(self, variant: Variant, at: int, block: Any, plain: Bound, packs: Any = None):
+        super().__init__(variant, at)
+        self.block, self.packs = block, packs
+        self.plain, self.packed = plain, variant.bound
+
+    def switch(self) -> None:
+        bound = self.packed if self.active else self.plain
+        self.block[1], self.block[3], self.block[4] = bound.primitive.handle, bound.count, bound.args
+        if self.packs is not None:
+            self.packs[0] = _nothing() if self.active else library.address("dnnl_primitive_execute")
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec import threads
-from rushlight.exec.cpu import driver, memory, packing
+from rushlight.exec.cpu import driver, memory, packing, panels
 from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED
@@ -155,7 +155,7 @@ class Plan:
     # --- native blocks --------------------------------------------------------------------------------------------
     def _build(self) -> None:
         self.keep: list[Any] = []
-        self.switches: list[packing.Switch] = []  # products whose weights may be packed
+        self.switches: list[packing.Kept] = []  # products whose weights may be packed
         self.segments: list[Segment | PythonCall] = []
         self.list = (ctypes.c_uint64 * 1)()  # the address of the list of objects
         layout: list[tuple[str, int]] = []  # (struct letter, value) of the block of numbers
@@ -205,6 +205,10 @@ class Plan:
     def _kernel(self, segment: Segment, step: KernelStep) -> None:
         fills = [(at, self.object[s.value], self.offset.get(s.value, 0) + s.offset) for at, s in enumerate(step.slots) if isinstance(s, Address)]
         words = [0 if isinstance(s, Address) else s for s in step.slots]
+        if step.variant is not None:
+            fills.append((panels.PLACE, self.objects, 0))
+            segment.panels[len(segment.kernels)] = step.variant, self.objects
+            self.objects += 1
         segment.kernels.append((COMPILED.address(step.key, step.write), step.units, step.work, words, fills, [], 0))
 
     def _primitive(self, segment: Segment, step: PrimitiveStep) -> None:
@@ -281,6 +285,7 @@ class Segment:
         self.kernels: list[tuple[Any, ...]] = []
         self.times: list[int] = []  # kernels with the same time may run at once
         self.variants: dict[int, tuple[packing.Variant, list[tuple[int, int, int]], Any]] = {}  # of products among the kernels
+        self.panels: dict[int, tuple[panels.Panels, int]] = {}  # of generated products among the kernels, with the object
         self.blocks: dict[int, Any] = {}  # the arguments of primitives
 
     def finish(self, plan: Plan) -> None:
@@ -299,7 +304,7 @@ class Segment:
                 bound, places, work = self.kernels[at]
                 self._primitive(plan, bound, places, work, self.variants.get(at))
             else:
-                self._kernels(plan, self.kernels[at:end])
+                self._kernels(plan, range(at, end))
             steps = len(self.steps) // 2 - len(self.parts)
             first = self.first + at
             self.parts += [range(first + i, first + i + 1) for i in range(steps)] if steps == end - at else [range(first, self.first + end)]
@@ -331,9 +336,9 @@ class Segment:
             at = next(at for handle, at, _ in others if handle == variant.bound.memory("weights"))
             plan.switches.append(packing.Switch(variant, at, block, bound, self.blocks.get(id(packs))))
 
-    def _kernels(self, plan: Plan, kernels: list[tuple[Any, ...]]) -> None:
+    def _kernels(self, plan: Plan, places: range) -> None:
         """Kernels that may run at once: a region where that is worth it, else one after the other."""
-        prepared = [(kernel[0], self._argument(plan, kernel), kernel[1], max(1, kernel[2])) for kernel in kernels]
+        prepared = [(self.kernels[i][0], self._argument(plan, i), self.kernels[i][1], max(1, self.kernels[i][2])) for i in places]
         total = sum(work for *_, work in prepared)
         units = sum(units for _, _, units, _ in prepared)
         if total < PARALLEL_WORK or units == 1 or plan.threads == 1 or self.omp is None:
@@ -350,15 +355,17 @@ class Segment:
         gomp = [self.omp.address(name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")]
         self._step(plan, 2, [ctypes.addressof(table), len(prepared), total, min(units, plan.threads), 0, *gomp])
 
-    def _argument(self, plan: Plan, kernel: tuple[Any, ...]) -> int:
+    def _argument(self, plan: Plan, i: int) -> int:
         """The argument block of a kernel."""
-        _, _, _, words, fills, numbers, first = kernel
+        _, _, _, words, fills, numbers, first = self.kernels[i]
         for slot in numbers:
             words[slot] = ctypes.addressof(plan.numbers) + 8 * first
         argument = _words(words)
         plan.keep.append(argument)
         for slot, at, offset in fills:
             self.slots += [ctypes.addressof(argument) + 8 * slot, at, offset]
+        if i in self.panels:
+            plan.switches.append(panels.Switch(*self.panels[i], argument))
         return ctypes.addressof(argument)
 
     def run(self, plan: Plan) -> int:

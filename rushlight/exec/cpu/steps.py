@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rushlight.exec.cpu.loops import Loop
 from rushlight.exec.cpu.packing import Variant
 from rushlight.ir.program import Instr
 
+if TYPE_CHECKING:
+    from rushlight.exec.cpu.panels import Panels
 
 LARGE = 1 << 40
 
@@ -78,6 +80,7 @@ class KernelStep:
     keep: Any = None  # memory that slots point to
     flops: int = 0  # operations on numbers, where they are not as many as the work
     title: str = ""  # what it does, where the key does not say all
+    variant: Panels | None = None  # its weights in panels, which may be kept
 
     def reads(self) -> set[int]:
         return self.sources
