@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 # Several test processes share few cores: threads of NumPy's BLAS would only wait for each other
@@ -30,3 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             texts[path] = bool(NEEDS.search(path.read_text(encoding="utf8")))
         if texts[path]:
             item.add_marker(pytest.mark.oracle)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that start the same in every test."""
+    return np.random.default_rng(0)
