@@ -52,19 +52,20 @@ class Picture(NamedTuple):
             return self
         return self._replace(height=height, width=width, ways=(*self.ways, (height, width)))
 
+    def rows(self, height: int) -> int:
+        """How many of the file's rows are needed."""
+        first = self.ways[0] if self.ways else ()
+        return first[0] + first[2] if len(first) == 4 else height
+
     def make(self, opened: Opened, table: np.ndarray, out: np.ndarray) -> None:
         """Fill out (3, H, W) from the file."""
         from rushlight.vision.transforms.compiled.finish import finish
         from rushlight.vision.transforms.compiled.resample import resample
-        ways = self.ways
-        first = (0, 0, opened.height, opened.width)
-        if ways and len(ways[0]) == 4:
-            first, ways = ways[0], ways[1:]
-        memory = opened.window(*first)
+        memory = opened.pixels(self.rows(opened.height))
         if memory is None:
             raise Unfit
-        (place, stride, owner), (height, width) = memory, first[2:]
-        for way in ways:
+        (place, owner), stride, height, width = memory, 4 * opened.width, opened.height, opened.width
+        for way in self.ways:
             if len(way) == 4:
                 place += way[0] * stride + 4 * way[1]
             else:

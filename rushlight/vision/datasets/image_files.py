@@ -23,7 +23,7 @@ def open_picture(path: str | Path, mode: str | None = None) -> Any:
     """
     from PIL import Image
     with open(path, "rb") as file, damage_named(path, file):
-        fast = _simplejpeg() if mode == "RGB" and str(path).lower().endswith((".jpg", ".jpeg")) else None
+        fast = simplejpeg() if mode == "RGB" and str(path).lower().endswith((".jpg", ".jpeg")) else None
         if fast is not None:
             try:
                 return Image.fromarray(fast.decode_jpeg(file.read(), "RGB"))
@@ -51,10 +51,10 @@ def damage_named(path: str | Path, file: BinaryIO) -> Iterator[None]:
 
 
 @cache
-def _simplejpeg() -> Any:
+def simplejpeg() -> Any:
     """The module where it is installed: it decodes the same pixels a little faster."""
     try:
-        import simplejpeg
+        import simplejpeg as module
     except ImportError:
         return None
-    return simplejpeg
+    return module
