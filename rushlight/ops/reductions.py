@@ -43,8 +43,7 @@ def scan(name: str, vjp: Rule | None, outs: Rule | None = None) -> Op:
     return row(name, "reduce", "x", outs or (lambda x, dim: ((x.dtype, x.shape),)), attrs="dim", vjp={"x": vjp} if vjp else None)
 
 
-SUM = reduction("sum", lambda np, x, dims, keepdim: x.sum(axis=dims, keepdims=keepdim, dtype=x.dtype),
-                lambda F, g, x_spec, dims, keepdim: F.expand_reduced(g, x_spec.shape, dims, keepdim))
+SUM = reduction("sum", None, lambda F, g, x_spec, dims, keepdim: F.expand_reduced(g, x_spec.shape, dims, keepdim))
 PROD = reduction("prod", lambda np, x, dims, keepdim: x.prod(axis=dims, keepdims=keepdim, dtype=x.dtype),
                  lambda F, g, x, dims, keepdim: F.prod_grad(g, x, dims, keepdim))
 AMAX = reduction("amax", lambda np, x, dims, keepdim: x.max(axis=dims, keepdims=keepdim),

@@ -10,6 +10,7 @@ from llvmlite import ir
 from rushlight.exec.cpu.cells import CELLS, constant
 from rushlight.exec.cpu.code import I64, POINTER, Code
 from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
+from rushlight.exec.cpu.sums import Rounds, ordered
 
 OUT_OF_RANGE = 1  # the kernel's result when an index is no position of its dimension
 
@@ -110,10 +111,13 @@ class Writer(Code):
         for phase in range(self.k.phases):
             self._row_statements(phase)
             sums = self._accumulators(phase)
-
-            def inner(mids: list[Any], phase: int = phase, sums: dict[int, Any] = sums) -> None:
-                self.vectors(*self._bounds("vector"), lambda v, mask: Body(self, phase, v, mask, mids, sums).run())
-            self._nest(inner)
+            if any(s.phase == phase and ordered(self.k, s) for s in self.k.body):
+                for j, total in Rounds(self, phase, sums).run().items():
+                    self.rows[j] = self._finish(self.k.body[j], total)
+            else:
+                def inner(mids: list[Any], phase: int = phase, sums: dict[int, Any] = sums) -> None:
+                    self.vectors(*self._bounds("vector"), lambda v, mask: Body(self, phase, v, mask, mids, sums).run())
+                self._nest(inner)
             for j, place in sums.items():
                 s = self.k.body[j]
                 vector = self.b.load(place, typ=self.s.vector(s.dtype))
@@ -144,7 +148,7 @@ class Writer(Code):
     def _accumulators(self, phase: int) -> dict[int, Any]:
         """Stack vectors for the reductions of a phase, set to the neutral element."""
         return {j: self.variable(self.s.vector(s.dtype), self.s.neutral(s.name, s.dtype))
-                for j, s in enumerate(self.k.body) if s.reduces and s.phase == phase}
+                for j, s in enumerate(self.k.body) if s.reduces and s.phase == phase and not ordered(self.k, s)}
 
     def _row_statements(self, phase: int) -> None:
         """What is computed once per row before a phase."""

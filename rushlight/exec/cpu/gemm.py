@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec import threads
+from rushlight.exec import order, threads
 from rushlight.exec.cpu import gemm_kernels as kernels
 from rushlight.exec.cpu import matvec_kernels as matvec
-from rushlight.exec.cpu import packing, panels
+from rushlight.exec.cpu import packing, panels, small_kernels
 from rushlight.exec.cpu.gemm_kernels import ALONG_K, ANY, DIRECT, SUMS, UNITS, narrow
 from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.exec.cpu.tiles import Form
@@ -180,6 +180,10 @@ class Product:
     def step(self, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> KernelStep:
         lanes = self.form.lanes
         flops = 2 * self.batch * self.m * self.n * self.k
+        small = self.small()
+        if small is not None:
+            values = {"m": self.m, "n": self.n, "k": self.k, "unit_columns": self.n, "column_parts": 1}
+            return self._step(small, matvec.SLOTS, values, 0, new_value, max(1, flops // CYCLE), flops)
         kernel = self.matvec()
         if kernel is not None:
             group = matvec.WIDE * lanes if kernel is matvec.along_n else min(matvec.COLUMNS, lanes)
@@ -195,6 +199,13 @@ class Product:
             dtype = self.instr.outs[0].dtype
             step.variant = panels.Panels(self.b.value, self.b.start * dtype.itemsize, dtype, self.k, self.n, self.b.rows, self.b.columns, values["block_k"])
         return step
+
+    def small(self) -> Callable[[str, str], str] | None:
+        """The kernel for what is added up in PyTorch's order."""
+        if self.dtype != "float32":
+            return None
+        way = order.product(self.m, self.n, self.k, (self.a.rows, self.a.columns), (self.b.rows, self.b.columns))
+        return small_kernels.kernel(way, self.b.columns == 1 or self.n == 1)
 
     def matvec(self) -> Callable[[str, str], str] | None:
         """The kernel for few rows, if there is a fast one."""

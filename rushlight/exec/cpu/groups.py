@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import prod
 
+from rushlight.exec import order
 from rushlight.exec.cpu.cells import CELLS, REDUCTIONS
 from rushlight.exec.cpu.scalars import FORMS
 from rushlight.ir.program import Instr, Operand, Program
@@ -84,7 +85,8 @@ class Group:
             return False  # a row's value itself has no place among the elements that a phase goes through
         if self.reduced is None:
             return not self.instrs or operand.value in self.levels and self._runs_evenly(dims)
-        return self.reduced == dims and operand.value in self.levels and self.merged == {a for a, _ in self._pairs(dims)}
+        return self.reduced == dims and operand.value in self.levels and self.merged == {a for a, _ in self._pairs(dims)} \
+            and all(order.group(i.outs[0].dtype.itemsize) == order.group(instr.outs[0].dtype.itemsize) for i in self.instrs if i.op.name == "sum")
 
     def _runs_evenly(self, dims: tuple[int, ...]) -> bool:
         """Whether all that the group reads steps evenly through neighbouring reduced dimensions."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec.numpy import indexing, loss
+from rushlight.exec.numpy import indexing, loss, sums
 from rushlight.ir.dtype import DType
 from rushlight.ir.spec import Spec
 
@@ -190,8 +190,8 @@ def linear(x: Array, w: Array, b: Array) -> Array:
 
 def linear_no_bias(x: Array, w: Array) -> Array:
     if x.ndim == 2:
-        return np.matmul(x, w.T)
-    return np.matmul(x.reshape(prod(x.shape[:-1]), x.shape[-1]), w.T).reshape(*x.shape[:-1], w.shape[0])
+        return sums.product(x, w.T)
+    return sums.product(x.reshape(prod(x.shape[:-1]), x.shape[-1]), w.T).reshape(*x.shape[:-1], w.shape[0])
 
 
 def softmax(x: Array, dim: int) -> Array:
@@ -229,7 +229,7 @@ KERNELS: dict[str, Kernel] = {
     "complex": complex_of, "write": write, "write_bytes": write_bytes, "unview": unview, "arange": arange, "constant_pad": constant_pad,
     "random_mask": random_mask, "dropout": dropout, "linear": linear, "linear_no_bias": linear_no_bias,
     "softmax": softmax, "log_softmax": log_softmax, "softmax_grad": softmax_grad, "log_softmax_grad": log_softmax_grad,
-    **SCALAR_FUNCTIONS, **indexing.KERNELS, **loss.KERNELS,
+    "sum": sums.sum_of, "matmul": sums.product, **SCALAR_FUNCTIONS, **indexing.KERNELS, **loss.KERNELS,
 }
 # Kernels in files of their own, imported when first used: file -> names of rows (a row's function has the row's name)
 FILES: dict[str, str] = {
