@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from dist_tensor_functions import close, raises
+from dist_start import close, raises
 
 import rushlight as rl
 import rushlight.distributed as dist

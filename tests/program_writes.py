@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 from program_arithmetic import clear
 from program_facts import aliases, boolean, clash, is_float, real, safe_cast, stride_zero
@@ -124,6 +126,76 @@ def write_masked(b: Builder) -> None:
         b.add(f"{v}.masked_fill_({text}, {value})")
 
 
+def same_type(t: Any) -> Any:
+    """Whether a tensor has t's type and number of dimensions, and shares no memory with it."""
+    return lambda u: u.dtype == t.dtype and u.dim() == t.dim() and clash(t, u) == "none"
+
+
+def fits_beside(t: Any, d: int) -> Any:
+    """Whether a tensor is no larger than t in any dimension but d."""
+    return lambda u: all(i == d or m <= w for i, (m, w) in enumerate(zip(u.shape, t.shape)))
+
+
+def index_fill(b: Builder, op: str, v: str, t: Any, d: int, k: int) -> None:
+    b.add(f"{v}.index_fill_({d}, {positions(b, t.shape[d], k, True)}, {b.c.integer(0, 3)})")
+
+
+def index_rows(b: Builder, op: str, v: str, t: Any, d: int, k: int) -> None:
+    n = t.shape[d]
+    equal = lambda u: all(i == d or m == w for i, (m, w) in enumerate(zip(u.shape, t.shape)))
+    u = b.some(lambda u: same_type(t)(u) and 0 < u.shape[d] <= n and equal(u))
+    if u:
+        b.add(f"{v}.{op}({d}, {positions(b, n, b.get(u).shape[d], op == 'index_copy_')}, {u})")
+
+
+def scatter(b: Builder, op: str, v: str, t: Any, d: int, k: int) -> None:
+    n = t.shape[d]
+    u = b.some(lambda u: same_type(t)(u) and u.numel() and fits_beside(t, d)(u) and u.shape[d] <= n)
+    if u:
+        b.add(f"{v}.{op}({d}, {places(b, b.get(u).shape, d, n, op == 'scatter_')}, {u})")
+
+
+def scatter_value(b: Builder, op: str, v: str, t: Any, d: int, k: int) -> None:
+    shape = tuple(b.c.integer(1, m) for m in t.shape)
+    b.add(f"{v}.scatter_({d}, {places(b, shape, d, t.shape[d], True)}, {b.c.integer(0, 3)})")
+
+
+def index_put(b: Builder, op: str, v: str, t: Any, d: int, k: int) -> None:
+    u = b.some(
+        lambda u: u.dtype == t.dtype and clash(t, u) == "none" and u.dim() < t.dim() and joins(u.shape, t.shape[1:])
+    )
+    if u:
+        add = b.c.chance(50)
+        where = positions(b, t.shape[0], b.c.integer(1, t.shape[0]), not add)
+        b.add(f"{v}.index_put_(({where},), {u}{', accumulate=True' if add else ''})")
+
+
+def masked_scatter(b: Builder, op: str, v: str, t: Any, d: int, k: int) -> None:
+    u = b.some(lambda u: u.dtype == t.dtype and clash(t, u) == "none" and u.numel() >= t.numel())
+    if u:
+        b.add(f"{v}.masked_scatter_({mask(b, t.shape)}, {u})")
+
+
+def put(b: Builder, op: str, v: str, t: Any, d: int, k: int) -> None:
+    u = b.some(lambda u: u.dtype == t.dtype and clash(t, u) == "none" and 0 < u.numel() <= t.numel())
+    if u:
+        b.add(f"{v}.put_({positions(b, t.numel(), b.get(u).numel(), True)}, {u})")
+
+
+INDEXED = (  # as likely as they stand here
+    ("index_add_", index_rows),
+    ("index_copy_", index_rows),
+    ("index_fill_", index_fill),
+    ("scatter_", scatter),
+    ("scatter_add_", scatter),
+    ("index_put_", index_put),
+    ("index_put_", index_put),
+    ("scatter_value", scatter_value),
+    ("masked_scatter_", masked_scatter),
+    ("put_", put),
+)
+
+
 def write_indexed(b: Builder) -> None:
     """index_add_, index_copy_, index_fill_, scatter_ and their like."""
     v = target(b, lambda t: t.dim() > 0 and t.numel() and not stride_zero(t))
@@ -131,67 +203,9 @@ def write_indexed(b: Builder) -> None:
         return
     t = b.get(v)
     d = b.c.integer(0, t.dim() - 1)
-    n = t.shape[d]
-    k = b.c.integer(1, n)
-    same = lambda u: u.dtype == t.dtype and u.dim() == t.dim() and clash(t, u) == "none"
-    op = b.c.pick(
-        (
-            "index_add_",
-            "index_copy_",
-            "index_fill_",
-            "scatter_",
-            "scatter_add_",
-            "index_put_",
-            "index_put_",
-            "scatter_value",
-            "masked_scatter_",
-            "put_",
-        )
-    )
-    if op == "index_fill_":
-        b.add(f"{v}.index_fill_({d}, {positions(b, n, k, True)}, {b.c.integer(0, 3)})")
-    elif op in ("index_add_", "index_copy_"):
-        u = b.some(
-            lambda u: (
-                same(u)
-                and 0 < u.shape[d] <= n
-                and all(i == d or m == w for i, (m, w) in enumerate(zip(u.shape, t.shape)))
-            )
-        )
-        if u:
-            b.add(f"{v}.{op}({d}, {positions(b, n, b.get(u).shape[d], op == 'index_copy_')}, {u})")
-    elif op in ("scatter_", "scatter_add_"):
-        u = b.some(
-            lambda u: (
-                same(u)
-                and u.numel()
-                and all(i == d or m <= w for i, (m, w) in enumerate(zip(u.shape, t.shape)))
-                and u.shape[d] <= n
-            )
-        )
-        if u:
-            b.add(f"{v}.{op}({d}, {places(b, b.get(u).shape, d, n, op == 'scatter_')}, {u})")
-    elif op == "scatter_value":
-        shape = tuple(b.c.integer(1, m) for m in t.shape)
-        b.add(f"{v}.scatter_({d}, {places(b, shape, d, n, True)}, {b.c.integer(0, 3)})")
-    elif op == "index_put_":
-        u = b.some(
-            lambda u: u.dtype == t.dtype and clash(t, u) == "none" and u.dim() < t.dim() and joins(u.shape, t.shape[1:])
-        )
-        if u:
-            add = b.c.chance(50)
-            b.add(
-                f"{v}.index_put_(({positions(b, t.shape[0], b.c.integer(1, t.shape[0]), not add)},), {u}"
-                f"{', accumulate=True' if add else ''})"
-            )
-    elif op == "masked_scatter_":
-        u = b.some(lambda u: u.dtype == t.dtype and clash(t, u) == "none" and u.numel() >= t.numel())
-        if u:
-            b.add(f"{v}.masked_scatter_({mask(b, t.shape)}, {u})")
-    else:
-        u = b.some(lambda u: u.dtype == t.dtype and clash(t, u) == "none" and 0 < u.numel() <= t.numel())
-        if u:
-            b.add(f"{v}.put_({positions(b, t.numel(), b.get(u).numel(), True)}, {u})")
+    k = b.c.integer(1, t.shape[d])
+    op, write = b.c.pick(INDEXED)
+    write(b, op, v, t, d, k)
 
 
 def change_shape(b: Builder) -> None:

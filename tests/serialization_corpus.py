@@ -196,10 +196,10 @@ def wrong_sizes() -> Iterator[Case]:
     yield "two types", checkpoint(two, ten), True
 
 
-def bombs() -> Iterator[Case]:
-    """Small files that ask for much memory or time."""
+def floods() -> Iterator[Case]:
+    """Small instructions in great numbers."""
     n = 1_000_000
-    floods = {
+    pieces = {
         "sets": b"\x8f",
         "lists": b"]",
         "dicts": b"}",
@@ -214,25 +214,17 @@ def bombs() -> Iterator[Case]:
         "frozen": b"(\x91",
     }
     head = b"\x80\x04" + glob("collections OrderedDict") + b"q\x00" + glob("torch Size") + b"q\x01"
-    for name, piece in floods.items():
+    for name, piece in pieces.items():
         yield f"flood of {name}", checkpoint(head + piece * n + b"."), True
     memo = b"\x80\x02" + storage_id() + b"q\x00" + glob("torch._utils _rebuild_tensor_v2") + b"q\x01"
     for name, dims in (("tensors", 1), ("tensors of many dimensions", 64)):
         one = b"h\x01(h\x00K\x00(%bt(" + b"K\x00" * dims + b"t\x89NtR"
         rows = [one % (b"K\x01" * (dims - 1) + b"M" + struct.pack("<H", i)) for i in range(60_000 // (1 + dims // 8))]
         yield f"flood of {name}", checkpoint(memo + b"".join(rows) + b".", {"0": bytes(16)}), True
-    yield "deep lists", checkpoint(b"\x80\x02" + b"]" * n + b"a" * (n - 1) + b"."), False
-    yield "deep tuples", checkpoint(b"\x80\x02N" + b"\x85" * 200_000 + b"."), False
-    laughs = b"\x80\x02]q\x00" + b"".join(b"](" + b"h\x00" * 10 + b"eq\x00" for _ in range(40)) + b"."
-    yield "a billion laughs", checkpoint(laughs), False
-    doubled = b"\x80\x02)" + b"q\x00h\x00\x86" * 60
-    yield "exponential key", checkpoint(doubled + b"q\x01}h\x01Ns."), True
-    yield "exponential member", checkpoint(doubled + b"q\x01\x8f(h\x01\x90."), True
-    colliding = b"".join(number(k * (2**61 - 1)) + b"N" for k in range(1, 60_000))
-    yield "colliding integers", checkpoint(b"\x80\x02}(" + colliding + b"u."), True
-    rng = random.Random(5)
-    minus = b"".join(b"(" + b"".join(number(rng.choice((-1, -2))) for _ in range(17)) + b"tN" for _ in range(30_000))
-    yield "colliding tuples", checkpoint(b"\x80\x02}(" + minus + b"u."), True
+
+
+def announced() -> Iterator[Case]:
+    """Sizes that the file does not have."""
     for code, size in (
         (b"X", "<I"),
         (b"\x8d", "<Q"),
@@ -251,6 +243,25 @@ def bombs() -> Iterator[Case]:
             body = b"\x80\x02" + code + struct.pack(size, value) + b"abc."
             yield f"announced {code!r} {value}", checkpoint(body), True
             yield f"announced {code!r} {value} legacy", legacy(body), True
+
+
+def bombs() -> Iterator[Case]:
+    """Small files that ask for much memory or time."""
+    yield from floods()
+    yield from announced()
+    n = 1_000_000
+    yield "deep lists", checkpoint(b"\x80\x02" + b"]" * n + b"a" * (n - 1) + b"."), False
+    yield "deep tuples", checkpoint(b"\x80\x02N" + b"\x85" * 200_000 + b"."), False
+    laughs = b"\x80\x02]q\x00" + b"".join(b"](" + b"h\x00" * 10 + b"eq\x00" for _ in range(40)) + b"."
+    yield "a billion laughs", checkpoint(laughs), False
+    doubled = b"\x80\x02)" + b"q\x00h\x00\x86" * 60
+    yield "exponential key", checkpoint(doubled + b"q\x01}h\x01Ns."), True
+    yield "exponential member", checkpoint(doubled + b"q\x01\x8f(h\x01\x90."), True
+    colliding = b"".join(number(k * (2**61 - 1)) + b"N" for k in range(1, 60_000))
+    yield "colliding integers", checkpoint(b"\x80\x02}(" + colliding + b"u."), True
+    rng = random.Random(5)
+    minus = b"".join(b"(" + b"".join(number(rng.choice((-1, -2))) for _ in range(17)) + b"tN" for _ in range(30_000))
+    yield "colliding tuples", checkpoint(b"\x80\x02}(" + minus + b"u."), True
     yield "frame", checkpoint(b"\x80\x04\x95" + struct.pack("<Q", 2**63) + b"N"), True
     yield "memo index", checkpoint(b"\x80\x02Nr\xff\xff\xff\xffj\xff\xff\xff\xff."), True
     yield "bytearray", checkpoint(b"\x80\x02" + glob("__builtin__ bytearray") + number(2**40) + b"\x85R."), True
@@ -284,37 +295,14 @@ def zip_bombs() -> Iterator[Case]:
     }
     yield "deflated", zipped(zeros, zipfile.ZIP_DEFLATED), True
     yield "bzip2", zipped(zeros | {"archive/data/0": bytes(1 << 22)}, zipfile.ZIP_BZIP2), True
-    body = bytes(1 << 16)
-    name = b"archive/data/0"
-    local = struct.pack(
-        "<4s5H3I2H", b"PK\x03\x04", 20, 0, 0, 0, 0, zlib.crc32(body), len(body), len(body), len(name), 0
-    )
-    central = b"".join(
-        struct.pack(
-            "<4s6H3I5H2I",
-            b"PK\x01\x02",
-            20,
-            20,
-            0,
-            0,
-            0,
-            0,
-            zlib.crc32(body),
-            len(body),
-            len(body),
-            len(f"archive/data/{i}"),
-            0,
-            0,
-            0,
-            0,
-            0,
-            0,
-        )
-        + f"archive/data/{i}".encode()
-        for i in range(5000)
-    )
-    data = local + name + body
-    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 5000, 5000, len(central), len(data), 0)
+    body, name, count = bytes(1 << 16), b"archive/data/0", 5000
+    sizes = (zlib.crc32(body), len(body), len(body))
+    data = struct.pack("<4s5H3I2H", b"PK\x03\x04", 20, 0, 0, 0, 0, *sizes, len(name), 0) + name + body
+    central = b""
+    for i in range(count):
+        record = f"archive/data/{i}".encode()
+        central += struct.pack("<4s6H3I5H2I", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, *sizes, len(record), *[0] * 6) + record
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, count, count, len(central), len(data), 0)
     yield "overlapping records", data + central + end, True
     for count, length, start in (
         (65534, 2**32 - 2, 0),

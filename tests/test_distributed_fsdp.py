@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dist_fsdp_functions as processes
+import dist_fsdp_states
 import pytest
 
 import rushlight.multiprocessing as mp
@@ -30,9 +31,9 @@ def test_in_place(size: int, tmp_path: Path) -> None:
     [
         processes.accumulation_and_checkpointing,
         processes.freed,
-        processes.saving,
+        dist_fsdp_states.saving,
         processes.wrapping,
-        processes.checkpoints,
+        dist_fsdp_states.checkpoints,
     ],
     ids=lambda f: f.__name__,
 )

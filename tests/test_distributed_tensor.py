@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dist_tensor_functions as processes
+import dist_tensor_modules
 import pytest
 
 import rushlight as rl
@@ -35,7 +36,7 @@ def test_operations(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_modules_and_optimizers(tmp_path: Path) -> None:
-    together(processes.modules_and_optimizers, 2, tmp_path)
+    together(dist_tensor_modules.modules_and_optimizers, 2, tmp_path)
 
 
 def test_a_rank_that_dies(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_a_rank_that_dies(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [2, 4])
 def test_tensor_parallel(size: int, tmp_path: Path) -> None:
-    together(processes.tensor_parallel, size, tmp_path)
+    together(dist_tensor_modules.tensor_parallel, size, tmp_path)
 
 
 def test_descriptions_in_files_are_checked() -> None:

@@ -20,7 +20,6 @@ M = rl.randn(4, 5)
 I = rl.randint(0, 9, (3, 4))
 B = X > 0
 IMAGE = rl.randn(2, 4, 8, 8)
-
 POINTWISE = """abs neg exp floor ceil sin cos atan sinh cosh tanh asinh sigmoid erf sign relu exp2 expm1 square trunc
 frac erfc rad2deg deg2rad isnan
 isinf isfinite round positive""".split()
@@ -30,7 +29,6 @@ tanhshrink logsigmoid softshrink hardshrink
 gelu rrelu""".split()
 BINARY = "add sub mul div maximum minimum eq ne lt le gt ge atan2 hypot remainder fmod floor_divide".split()
 REDUCTIONS = "sum mean prod amax amin logsumexp argmax argmin all any count_nonzero".split()
-
 CASES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "softmax": (lambda x: (x.softmax(-1), F.log_softmax(x, 1), F.softmin(x, -1)), (X,)),
     "glu": (lambda x: F.glu(x, 1), (X,)),
@@ -436,69 +434,3 @@ def test_operation(name: str) -> None:
 def test_other_opsets(name: str, opset: int) -> None:
     program, args = CASES[name]
     check(program, args, opset_version=opset)
-
-
-DYNAMIC = {
-    "reshape": lambda x: (
-        x.view(x.size(0), -1),
-        x.reshape(-1, x.shape[2]),
-        x.flatten(1),
-        x.reshape(x.shape[0] * x.shape[1], 6),
-        x.permute(1, 0, 2).flatten(1),
-    ),
-    "sizes": lambda x: (
-        x.sum(0) / x.shape[0],
-        x[:, : x.shape[1] // 2],
-        rl.zeros(x.size(0), 3) + x[:, 0, :3],
-        rl.arange(x.shape[0]) + 1,
-        x.mean((0, 1)),
-        x.numel() * x,
-    ),
-    "expand": lambda x: (
-        x[:1].expand(x.size(0), -1, -1),
-        x.repeat(2, 1, 1),
-        rl.cat([x, x[:1]]),
-        x.repeat_interleave(2, 0),
-        x.expand_as(x),
-        rl.ones_like(x),
-    ),
-    "sizes as tensors": lambda x: (
-        rl.onnx.operators.shape_as_tensor(x) * 2,
-        rl.onnx.operators.reshape_from_tensor_shape(x, rl.onnx.operators.shape_as_tensor(x.mT)),
-        x * x[0, 0, 0].item(),
-    ),
-    "order": lambda x: (x.topk(2, 0)[0], x.sort(0)[0], x.flip(0), x.cumsum(0), x.roll(1, 0), x.argmax(0)),
-    "variance": lambda x: (x.var(0), x.std(), x.norm(), x.softmax(0), x - x.mean(0, keepdim=True)),
-    "indexing": lambda x: (
-        x[0],
-        x[-1],
-        x[1:],
-        x[:, 0],
-        x[x[:, 0, 0] > 0],
-        x[rl.arange(x.shape[0]), rl.zeros(x.shape[0], dtype=rl.int64)],
-    ),
-    "creation": lambda x: (
-        rl.full((x.shape[0], 2), 1.5) + x[:, 0, :2],
-        rl.ones(x.shape[0], x.shape[0]).tril() @ x[:, 0],
-        rl.linspace(0, 1, x.shape[0]),
-    ),
-    "attention": lambda x: F.scaled_dot_product_attention(
-        x.transpose(0, 1), x.transpose(0, 1), x.transpose(0, 1), is_causal=True
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DYNAMIC)
-def test_dynamic_sizes(name: str) -> None:
-    model = check(DYNAMIC[name], (X,), dynamic={"x": {0: "n"}}, other=(rl.randn(5, 4, 6),))
-    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
-
-
-def test_write_at_a_dynamic_size() -> None:
-    def program(x: Any) -> Any:
-        y = x * 1
-        y[:, 0] = 2.0
-        y[0] = x[1]
-        return y
-
-    check(program, (X,), dynamic={"x": {0: "n"}}, other=(rl.randn(5, 4, 6),))
