@@ -34,7 +34,7 @@ IN_PLACE = 1 << 20  # bytes of B that are read where they lie, by few rows or ma
 FEW_ROWS = 24
 DEEP = 512  # columns of A as long as this are packed
 CYCLE = 4  # multiply-adds of vectors are counted as so many operations of a loop: cycles, about
-UNITS_PER_THREAD = 8
+UNITS_PER_THREAD = 16
 CACHE_BYTES = 32  # that two cycles bring from the cache, for products that do nothing but read
 FEWEST_ROWS, SHORT = 4, 64  # rows that do not pay for packing, and sums too short to be cut into lanes
 
@@ -145,28 +145,25 @@ class Product:
         most = BLOCK_K if narrow(self.dtype) else min(max(BLOCK_K, BLOCK_BYTES // (unit_columns * form.size)), STRIP_BYTES // (high * form.size))
         k_blocks = max(1, -(-self.k // most))
         block_k = -(-self.k // k_blocks)
+        together = max(1, 2 * BLOCK_ROWS // unit_rows) if self.partial() else -(-self.m // unit_rows)
         block_columns = min(unit_columns, max(wide, BLOCK_BYTES // (max(BLOCK_K, block_k) * form.size) // wide * wide))
         return {"m": self.m, "n": self.n, "k": self.k, "unit_rows": unit_rows, "unit_columns": unit_columns,
-                "row_parts": -(-self.m // unit_rows), "column_parts": -(-self.n // unit_columns),
-                "block_rows": unit_rows if a_way == DIRECT else min(unit_rows, BLOCK_ROWS), "block_columns": block_columns,
+                "row_parts": -(-self.m // unit_rows), "column_parts": -(-self.n // unit_columns), "together": together,
+                "block_rows": together * unit_rows if a_way == DIRECT else min(together * unit_rows, BLOCK_ROWS), "block_columns": block_columns,
                 "block_k": block_k, "k_blocks": k_blocks, "a_way": a_way, "b_way": b_way}
 
     def parts(self) -> tuple[int, int]:
         """Into how many parts columns and rows are cut, so that threads have units to share.
 
-        A unit packs its part of B, and of A where A is packed. While A fits into the cache, columns are cut and nothing is
-        packed twice; a larger A is cut into rows, so many that packing B again for each costs little.
+        While A fits into the cache, columns are cut first: then nothing is packed twice. A larger A is cut into rows, and each
+        thread packs B for the rows that it gets.
         """
-        high, wide, count = self.form.rows[0], self.form.panel, threads.count()
-        rows, panels = -(-self.m // high), -(-self.n // wide)
+        rows, panels, count = -(-self.m // self.form.rows[0]), -(-self.n // self.form.panel), threads.count()
         want = -(-count * UNITS_PER_THREAD // self.batch) if count > 1 else 1
-        if self.partial():
-            return 1, max(-(-self.m // (2 * BLOCK_ROWS)), min(want, -(-self.m // (BLOCK_ROWS // 2))))
-        if self.m * self.k * self.form.size > IN_PLACE and self.m >= 2 * BLOCK_ROWS:
-            return 1, -(-self.m // (2 * BLOCK_ROWS * count)) * count
+        if self.partial() or (self.m * self.k * self.form.size > IN_PLACE and self.m >= 2 * BLOCK_ROWS):
+            return 1, min(rows, want)
         columns = min(panels, want) if self.a_way() == DIRECT else min(panels, want, max(1, self.n // 256))
-        least = 1 if self.b_way() == DIRECT or self.k <= BLOCK_K else BLOCK_ROWS // 2 // high
-        return columns, max(1, min(-(-want // columns), rows // least))
+        return columns, min(rows, -(-want // columns))
 
     def partial(self) -> bool:
         """Whether sums are kept apart from the result between blocks of k."""
@@ -174,8 +171,10 @@ class Product:
 
     def scratch(self, s: dict[str, int]) -> dict[str, int]:
         """The elements of a thread's scratch memory: packed A, packed B, sums."""
-        return {"a": s["block_rows"] * s["block_k"] if s["a_way"] else 0, "b": s["block_columns"] * s["block_k"] if s["b_way"] else 0,
-                "sums": s["unit_rows"] * s["block_columns"] if self.partial() else 0}
+        strips = -(-s["block_rows"] // self.form.rows[0])
+        return {"a": strips * (self.form.rows[0] * s["block_k"] + kernels.GAP) if s["a_way"] else 0,
+                "b": s["block_columns"] * s["block_k"] if s["b_way"] else 0,
+                "sums": s["together"] * s["unit_rows"] * s["block_columns"] if self.partial() else 0}
 
     def step(self, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> KernelStep:
         lanes = self.form.lanes

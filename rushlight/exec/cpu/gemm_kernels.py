@@ -3,7 +3,7 @@
 Every sum is one chain of multiply-adds in the order of k, from zero, whatever the tile, the blocks, the packing or the thread
 it falls into: blocks of k continue the sums of the blocks before them. Bias, relu and rounding to a narrower type come last.
 
-A unit of the kernel is a rectangle of a result. It goes through blocks of columns and of k; for each it packs B's part into
+A thread works on rectangles of a result. It goes through blocks of columns and of k; for each it packs B's part into
 panels of four vectors (in a thread's scratch memory) and, for blocks of rows, A's part into panels as high as a tile. What
 lies well already is read where it is: tiles take any strides.
 """
@@ -23,7 +23,7 @@ from rushlight.exec.cpu.tiles import WIDTH, Form, Vectors, const
 SUMS = {"float32": "float32", "float64": "float64", "bfloat16": "float32", "float16": "float32", "int8": "int32", "uint8": "int32",
         "int16": "int32", "int32": "int32", "int64": "int64"}
 SLOTS = ("*a", "*a_starts", "a_row", "a_k", "*b", "*b_starts", "b_k", "b_n", "*out", "*bias", "m", "n", "k", "unit_rows", "unit_columns", "row_parts",
-         "column_parts", "block_rows", "block_columns", "block_k", "k_blocks", "a_way", "b_way", "relu", "*scratch", "scratch_size", "b_at", "sums_at", "*panels")
+         "column_parts", "together", "block_rows", "block_columns", "block_k", "k_blocks", "a_way", "b_way", "relu", "*scratch", "scratch_size", "b_at", "sums_at", "*panels")
 # ways to read an operand: as it lies; packed here from vectors along its units, along k, or one by one; from panels packed before
 DIRECT, UNITS, ALONG_K, ANY, PACKED = range(5)
 FINAL, RELU = 1, 2
@@ -137,7 +137,9 @@ def _finish(c: Product, g: dict[str, Any], sums: dict[tuple[int, int], Any], mas
 
 
 # --- packing --------------------------------------------------------------------------------------------------------
-PACK = "*target *source unit_stride k_stride units depth way"
+PACK = "*target panel_stride *source unit_stride k_stride units depth way"
+GAP = 16  # elements between packed panels of A: else they would lie whole pages apart, all in the same lines of the first cache
+ROUND = 4  # rows that are packed at once
 
 
 def pack(module: Any, dtype: str, name: str, width: int) -> Any:
@@ -150,32 +152,55 @@ def pack(module: Any, dtype: str, name: str, width: int) -> Any:
     def panel(p: Any) -> None:
         first = b.mul(p, const(width))
         left = c.least(b.sub(g["units"], first), const(width))
-        source, target = c.element(g["source"], b.mul(first, g["unit_stride"])), c.at(g["target"], b.mul(first, g["depth"]))
+        source, target = c.element(g["source"], b.mul(first, g["unit_stride"])), c.at(g["target"], b.mul(p, g["panel_stride"]))
 
         def group(at: Any) -> None:
             inside, place = c.least(b.sub(left, at), const(min(lanes, width))), c.element(source, b.mul(at, g["unit_stride"]))
             for way, write in ((ALONG_K, _pack_along_k), (ANY, _pack_any)):
                 with b.if_then(b.icmp_signed("==", g["way"], const(way))):
                     write(c, g, place, c.at(target, at), width, inside, kept)
-        with b.if_else(b.icmp_signed("==", g["way"], const(UNITS))) as (whole, groups):
-            with whole:
-                _pack_units(c, g, source, target, width, left, kept)
-            with groups:
-                c.loop(const(0), b.add(left, const(lanes - 1)), lanes, group)
-    c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
+        c.loop(const(0), b.add(left, const(lanes - 1)), lanes, group)
+    with b.if_else(b.icmp_signed("==", g["way"], const(UNITS))) as (adjacent, others):
+        with adjacent:
+            (_pack_panels if width >= lanes else _pack_strips)(c, g, width)
+        with others:
+            c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
     b.ret_void()
     return c.function
 
 
-def _pack_units(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, left: Any, kept: Any) -> None:
-    """Vectors as they are, a whole panel for each k."""
-    parts = [(at, c.first(c.b.sub(left, const(at)))) for at in range(0, width, c.form.lanes)]
+def _pack_panels(c: Product, g: dict[str, Any], width: int) -> None:
+    """Vectors as they are, panel by panel."""
+    b, lanes = c.b, c.form.lanes
 
-    def line(k: Any) -> None:
-        here, there = c.element(source, c.b.mul(k, g["k_stride"])), c.at(target, c.b.mul(k, const(width)))
-        for at, mask in parts:
-            c.store(c.read(c.element(here, const(at)), mask), c.at(there, at), kept)
-    c.loop(const(0), g["depth"], 1, line)
+    def panel(p: Any) -> None:
+        first = b.mul(p, const(width))
+        left, source, target = b.sub(g["units"], first), c.element(g["source"], first), c.at(g["target"], b.mul(p, g["panel_stride"]))
+        masks = [c.first(b.sub(left, const(at))) for at in range(0, width, lanes)]
+
+        def line(k: Any) -> None:
+            here, there = c.element(source, b.mul(k, g["k_stride"])), c.at(target, b.mul(k, const(width)))
+            for v, mask in enumerate(masks):
+                c.store(c.read(c.element(here, const(v * lanes)), mask), c.at(there, v * lanes))
+        c.loop(const(0), g["depth"], 1, line)
+    c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
+
+
+def _pack_strips(c: Product, g: dict[str, Any], width: int) -> None:
+    """Parts of a vector as they are, a few k of all panels: memory is read in its order."""
+    b = c.b
+
+    def some(k: Any, count: int) -> None:
+        def panel(p: Any) -> None:
+            first = b.mul(p, const(width))
+            mask = c.first(c.least(b.sub(g["units"], first), const(width)))
+            source, target = c.element(g["source"], b.add(first, b.mul(k, g["k_stride"]))), c.at(g["target"], b.mul(p, g["panel_stride"]))
+            for i in range(count):
+                value = c.read(c.element(source, b.mul(g["k_stride"], const(i))), mask)
+                c.store(value, c.at(target, b.mul(b.add(k, const(i)), const(width))), mask)
+        c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
+    rest = b.load(c.loop(const(0), g["depth"], ROUND, lambda k: some(k, ROUND)), typ=I64)
+    c.loop(rest, g["depth"], 1, lambda k: some(k, 1))
 
 
 def _pack_along_k(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, inside: Any, kept: Any) -> None:
@@ -256,7 +281,10 @@ def block(module: Any, dtype: str) -> Any:
 
 # --- the kernel -----------------------------------------------------------------------------------------------------
 def blocked(dtype: str, name: str) -> str:
-    """out[z] = a[z] · b[z] + bias for units begin … end-1; a unit is a part of the columns and of the rows of a matrix z."""
+    """out[z] = a[z] · b[z] + bias for units begin … end-1; a unit is a part of the columns and of the rows of a matrix z.
+
+    Neighbouring rows of the same columns, up to ``together`` parts of them, are one rectangle: B is packed for all of them.
+    """
     module = ir.Module(name)
     form = Form(SUMS[dtype])
     high, wide = form.rows[0], form.panel
@@ -270,10 +298,12 @@ def blocked(dtype: str, name: str) -> str:
     whole = b.mul(b.sdiv(b.add(s["n"], const(wide - 1)), const(wide)), const(wide))  # columns of all panels
     kept = c.variable(I64, const(-1))  # the part of B that is packed already
 
-    def unit(u: Any) -> None:
-        part, i = b.sdiv(u, s["row_parts"]), b.mul(b.srem(u, s["row_parts"]), s["unit_rows"])
+    def rectangle(u: Any) -> Any:
+        part, row_part = b.sdiv(u, s["row_parts"]), b.srem(u, s["row_parts"])
+        run = c.least(c.least(b.sub(c.function.args[2], u), b.sub(s["row_parts"], row_part)), s["together"])
+        i = b.mul(row_part, s["unit_rows"])
         z, j = b.sdiv(part, s["column_parts"]), b.mul(b.srem(part, s["column_parts"]), s["unit_columns"])
-        rows, end = c.least(b.sub(s["m"], i), s["unit_rows"]), c.least(b.add(j, s["unit_columns"]), s["n"])
+        rows, end = c.least(b.sub(s["m"], i), b.mul(run, s["unit_rows"])), c.least(b.add(j, s["unit_columns"]), s["n"])
         a = c.element(s["a"], b.add(c.word(s["a_starts"], z), b.mul(i, s["a_row"])))
         source = c.element(s["b"], c.word(s["b_starts"], z))
         out = c.element(s["out"], b.mul(s["n"], b.add(b.mul(z, s["m"]), i)))
@@ -290,11 +320,12 @@ def blocked(dtype: str, name: str) -> str:
             deep = c.least(b.sub(s["k"], k), s["block_k"])
             here = c.element(source, b.add(b.mul(k, s["b_k"]), b.mul(first, s["b_n"])))
             with b.if_then(b.not_(b.or_(b.or_(direct_b, before), once))):
-                b.call(pack_b, [packed_b, here, s["b_n"], s["b_k"], width, deep, s["b_way"]])
+                b.call(pack_b, [packed_b, b.mul(deep, const(wide)), here, s["b_n"], s["b_k"], width, deep, s["b_way"]])
             lasting = c.at(s["panels"], b.add(b.mul(k, whole), b.mul(first, deep)))
             panels = (b.select(direct_b, here, b.select(before, lasting, packed_b)), b.select(direct_b, const(wide), b.mul(deep, const(wide))),
                       b.select(direct_b, s["b_k"], const(wide)))
             final = b.icmp_signed("==", kb, b.sub(s["k_blocks"], const(1)))
+            strip_stride = b.add(b.mul(deep, const(high)), const(GAP))
             flags = b.select(final, b.or_(const(FINAL), b.mul(s["relu"], const(RELU))), const(0))
             bias = b.select(b.icmp_unsigned("!=", b.ptrtoint(s["bias"], I64), const(0)), c.element(s["bias"], first), s["bias"])
 
@@ -302,8 +333,8 @@ def blocked(dtype: str, name: str) -> str:
                 high_ = c.least(b.sub(rows, at), s["block_rows"])
                 lines = c.element(a, b.add(b.mul(at, s["a_row"]), b.mul(k, s["a_k"])))
                 with b.if_then(b.not_(direct_a)):
-                    b.call(pack_a, [scratch, lines, s["a_row"], s["a_k"], high_, deep, s["a_way"]])
-                tiles = (b.select(direct_a, lines, scratch), b.select(direct_a, b.mul(s["a_row"], const(high)), b.mul(deep, const(high))),
+                    b.call(pack_a, [scratch, strip_stride, lines, s["a_row"], s["a_k"], high_, deep, s["a_way"]])
+                tiles = (b.select(direct_a, lines, scratch), b.select(direct_a, b.mul(s["a_row"], const(high)), strip_stride),
                          b.select(direct_a, s["a_row"], const(1)), b.select(direct_a, s["a_k"], const(high)))
                 target = c.element(out, b.add(b.mul(at, s["n"]), first))
                 sums, sums_row = (c.at(kept_sums, b.mul(at, s["block_columns"])), s["block_columns"]) if narrow(dtype) else (target, s["n"])
@@ -311,6 +342,16 @@ def blocked(dtype: str, name: str) -> str:
             strips = b.sdiv(b.add(rows, b.sub(s["block_rows"], const(1))), s["block_rows"])
             c.loop(const(0), strips, 1, lambda i: strip(b.mul(i, s["block_rows"])))
         c.loop(const(0), count, 1, columns)
-    c.loop(c.function.args[1], c.function.args[2], 1, unit)
+        return b.add(u, run)
+    at = c.variable(I64, c.function.args[1])
+    head, body, done = (c.function.append_basic_block(n) for n in ("units", "rectangle", "done"))
+    b.branch(head)
+    b.position_at_end(head)
+    u = b.load(at, typ=I64)
+    b.cbranch(b.icmp_signed("<", u, c.function.args[2]), body, done)
+    b.position_at_end(body)
+    b.store(rectangle(u), at)
+    b.branch(head)
+    b.position_at_end(done)
     b.ret(const(0))
     return str(module)
