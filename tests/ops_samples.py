@@ -119,6 +119,7 @@ BY_NAME: dict[str, Callable[[Draw], Sample]] = {
     "sdpa": lambda d: ((d.real(1, 2, 3, 2), d.real(1, 1, 4, 2), d.real(1, 1, 4, 3), d.real(1, 2, 3, 4)), (0.7, True, True)),
     "rnn_layer": lambda d: ((d.unit(3, 2, 2), d.unit(2, 3), d.unit(3, 2), d.unit(3, 3)), ("tanh", None, True)),
     "gelu": lambda d: ((d.real(3),), ("tanh",)), "gelu_grad": lambda d: ((d.real(3), d.real(3)), ("none",)),
+    "batch_norm": lambda d: ((d.real(2, 3, 2), d.real(3), d.real(3), 1e-5), (1,)),
     "batch_norm_given": lambda d: ((d.real(2, 3, 2), d.real(3), d.positive(3), d.real(3), d.real(3), 1e-5), (1,)),
     "normalize": lambda d: ((d.real(2, 3), 1e-5), ((1,),)),
     "normalize_grad": lambda d: ((d.real(2, 3), d.real(2, 3), d.real(2, 1), d.positive(2, 1)), ((1,),)),

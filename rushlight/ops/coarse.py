@@ -90,6 +90,15 @@ NORMALIZE_GRAD = row("normalize_grad", "coarse", "y x mean rstd", lambda y, x, m
                      grad_name="NativeLayerNormBackward0",
                      decompose=lambda F, y, x, mean, rstd, dims: F.normalize_grad_parts(y, x, mean, rstd, dims))
 
+# batches normalised by their own statistics, then scaled and shifted per channel; each channel's mean and 1/std are results too
+BATCH_NORM = row("batch_norm", "coarse", "x weight bias eps", lambda x, weight, bias, eps, channel: (
+    (x.dtype, x.shape), *(2 * ((x.dtype, weight.shape),))), attrs="channel", grad_name="NativeBatchNormBackward0",
+    decompose=lambda F, x, weight, bias, eps, channel: F.batch_norm_parts(x, weight, bias, eps, channel),
+    vjp={"x": lambda F, g0, g1, g2, given, x, weight, out1, out2, channel: F.batch_norm_vjp(g0, g1, g2, given, x, weight, out1, out2, channel),
+         "weight": lambda F, g0, x, out1, out2, channel: F.sum_beside(g0 * F.standardized(x, out1, out2, channel), channel),
+         "bias": lambda F, g0, channel: F.sum_beside(g0, channel)},
+    lies=lambda specs, attrs: as_it_lies(specs), turn=turn_dim)
+
 # inverted dropout: the mask is drawn from a counter-based generator with that seed
 DROPOUT = row("dropout", "random", "x p seed", lambda x, p, seed: ((x.dtype, x.shape), (bool_, x.shape)), elementwise=True, grad_name="MulBackward0",
               vjp={"x": lambda F, g0, out1, p: F.where(out1, g0 * (1 / (1 - p) if p < 1 else 0.0), 0)})

@@ -9,6 +9,7 @@ from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE, Op
 from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply, assign, new_tensor, realize_when_large, record
+from rushlight.tensor.functions import rules
 from rushlight.tensor.functions.common import cast, need_tensor, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import reshape
 from rushlight.tensor.state import state
@@ -95,6 +96,17 @@ def hardswish(input: Tensor) -> Tensor:
 def batch_norm_given(input: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias, each of them one number per channel: (c,) for x (n, c, …)."""
     return apply(TABLE["batch_norm_given"], (input, mean, var, weight, bias, float(eps)), (1,))
+
+
+def batch_norm(input: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) / sqrt(var + eps) * weight + bias by the batch's own statistics, and those: mean and 1/sqrt(var + eps), (c,) for x (n, c, …)."""
+    return tuple(apply(TABLE["batch_norm"], (input, weight, bias, float(eps)), (1,)))  # type: ignore[return-value]
+
+
+def move_statistics(running_mean: Tensor, running_var: Tensor, mean: Tensor, rstd: Tensor, momentum: float, eps: float, n: int) -> None:
+    """Move running statistics towards those of a batch with n values per channel, in place and in one node; the variance is the unbiased one."""
+    region("batch_norm_update", rules.batch_norm_update, (momentum, float(eps), n / (n - 1) if n > 1 else float("inf")),
+           [running_mean, running_var], [mean, rstd], ())
 
 
 def normalize(input: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -174,8 +174,8 @@ def _turn(sig: Signature, order: Any) -> None:
         return
     place = tuple(sorted(range(len(order)), key=order.__getitem__))
     sig.specs = tuple([s.permute(order) if isinstance(s, Spec) and len(s.shape) == len(order) else s for s in sig.given])
-    sig.outs = tuple([spec(s.dtype, tuple([s.shape[d] for d in order])) for s in sig.outs])
-    sig.results = tuple([s.permute(place) for s in sig.outs])
+    sig.outs = tuple([spec(s.dtype, tuple([s.shape[d] for d in order])) if len(s.shape) == len(order) else s for s in sig.outs])
+    sig.results = tuple([s.permute(place) if len(s.shape) == len(order) else s for s in sig.outs])
     sig.attrs = sig.op.turn(sig.attrs, place)
 
 

@@ -8,6 +8,7 @@ from rushlight.ir.dtype import HALF, float32
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor, assign
 from rushlight.tensor.functions.common import cast, in_place
+from rushlight.tensor.state import state
 
 
 def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
@@ -86,6 +87,11 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     n = x.numel // max(x.shape[1], 1) if len(x.shape) > 1 else 0
     if training and n == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
+    if training and n > 1 and weight is not None and bias is not None and momentum.__class__ is float and _plain(input, running_mean, running_var, weight, bias) \
+            and state.level is None:
+        out, mean, rstd = coarse.batch_norm(input, weight, bias, eps)
+        coarse.move_statistics(running_mean, running_var, mean, rstd, momentum, eps, n)  # type: ignore[arg-type]
+        return out
     return batch_statistics(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
 
 

@@ -377,7 +377,7 @@ def along(v: Tensor, x: Tensor, dim: int) -> Tensor:
 
 def sum_beside(g: Tensor, dim: int) -> Tensor:
     """The sum over all dimensions but one."""
-    rest = [d for d in range(len(g._spec.shape)) if d != dim]
+    rest = _beside(g, dim)
     return g.sum(rest) if rest else g
 
 
@@ -412,6 +412,35 @@ def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: 
     if given[2]:
         out = out - g_rstd * (x - mean) * rstd ** 3 / n
     return out
+
+
+def batch_norm_parts(x: Tensor, weight: Tensor, bias: Tensor, eps: Any, channel: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised batch times weight plus bias, and each channel's mean and 1/sqrt(var + eps)."""
+    y, mean, rstd = apply(TABLE["normalize"], (x, eps), (_beside(x, channel),))
+    return y * along(weight, x, channel) + along(bias, x, channel), reshape(mean, weight._spec.shape), reshape(rstd, weight._spec.shape)
+
+
+def batch_norm_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:
+    """The gradient of all three results in the batch."""
+    g_mean, g_rstd = (along(t, x, channel) if some else None for t, some in zip((g_mean, g_rstd), given[1:]))
+    return normalize_vjp(g * along(weight, x, channel), g_mean, g_rstd, given, x, along(mean, x, channel), along(rstd, x, channel), _beside(x, channel))
+
+
+def standardized(x: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:
+    """(x - mean) * rstd, of which there is one for each channel."""
+    return (x - along(mean, x, channel)) * along(rstd, x, channel)
+
+
+def _beside(x: Tensor, dim: int) -> tuple[int, ...]:
+    """All dimensions but one."""
+    return tuple([d for d in range(len(x._spec.shape)) if d != dim])
+
+
+def batch_norm_update(F: Any, momentum: Any, eps: Any, unbiased: Any, running_mean: Tensor, running_var: Tensor, mean: Tensor,  # noqa: N803
+                      rstd: Tensor) -> list[Tensor]:
+    """Running statistics moved towards a batch's; ``unbiased`` is n / (n - 1) for n values per channel."""
+    var = (1 / (rstd * rstd) - eps) * unbiased
+    return [running_mean * (1 - momentum) + mean * momentum, running_var * (1 - momentum) + var * momentum]
 
 
 def fft_back(g: Tensor, name: str, dim: int, norm: str) -> Tensor:
