@@ -121,14 +121,33 @@ def chains(torch: Any) -> list[Row]:
     return rows
 
 
+def _products(torch: Any, dtype: str, sizes: tuple[int, ...]) -> list[Row]:
+    rows = []
+    for n in sizes:
+        x, y = torch.rand(n, n).to(getattr(torch, dtype)), torch.rand(n, n).to(getattr(torch, dtype))
+        ms = median(lambda x=x, y=y: (x @ y)[0, 0].item(), 0.4, 3)
+        rows.append((f"matrix product {n}³" + ("" if dtype == "float32" else f" in {dtype}"), "GFLOP/s", 2 * n ** 3 / ms / 1e6))
+    return rows
+
+
 def products(torch: Any) -> list[Row]:
     """Square matrix products."""
-    rows = []
-    for n in (16, 64, 256, 1024, 2048, 4096):
-        x, y = torch.rand(n, n), torch.rand(n, n)
-        ms = median(lambda x=x, y=y: (x @ y)[0, 0].item(), 0.4, 3)
-        rows.append((f"matrix product {n}³", "GFLOP/s", 2 * n ** 3 / ms / 1e6))
-    return rows
+    return _products(torch, "float32", (16, 64, 256, 1024, 2048, 4096))
+
+
+def products_double(torch: Any) -> list[Row]:
+    """The same in float64."""
+    return _products(torch, "float64", (16, 64, 256, 1024, 2048))
+
+
+def products_half(torch: Any) -> list[Row]:
+    """The same in half precision."""
+    return _products(torch, "bfloat16", (64, 256, 1024)) + _products(torch, "float16", (64, 256))
+
+
+def products_integers(torch: Any) -> list[Row]:
+    """The same in integers."""
+    return [row for dtype in ("int8", "int32", "int64") for row in _products(torch, dtype, (64, 256))]
 
 
 def policy(torch: Any) -> list[Row]:
@@ -191,7 +210,8 @@ def vision_training(torch: Any) -> list[Row]:
     return [("resnet50, 128², batch 16: training step", "ms", median(trained(torch, model, torch.randn(16, 3, 128, 128), torch.arange(16) % 10), 3, 5))]
 
 
-CASES = {f.__name__: f for f in (depthwise, double, batches, chains, products, policy, lengths, vision, vision_training)}
+CASES = {f.__name__: f for f in (depthwise, double, batches, chains, products, products_double, products_half,
+                              products_integers, policy, lengths, vision, vision_training)}
 FASTER_IS_MORE = ("GB/s", "GFLOP/s")
 
 
@@ -207,6 +227,16 @@ def memory() -> float:
     a = np.ones(50_000_000)
     b = np.empty_like(a)
     return 2 * a.nbytes / median(lambda: np.copyto(b, a), 0.5) / 1e6
+
+
+BLAS = [(dtype, n) for dtype in ("float32", "float64") for n in (64, 256, 1024)]
+
+
+def blas(n: int, dtype: str) -> float:
+    """GFLOP/s of NumPy's matrix product, with as many threads as OPENBLAS_NUM_THREADS says."""
+    import numpy as np
+    x, y, out = (np.random.default_rng(0).random((n, n)).astype(dtype) for _ in range(3))
+    return 2 * n ** 3 / median(lambda: np.matmul(x, y, out=out), 0.2) / 1e6
 
 
 def measure(case: str, prefix: list[str]) -> list[Row]:
@@ -234,7 +264,7 @@ def main() -> None:
             theirs, ours = (statistics.median(r[side][i][2] for r in rounds) for side in (0, 1))
             ratio = statistics.median((r[1][i][2] / r[0][i][2]) if unit in FASTER_IS_MORE else (r[0][i][2] / r[1][i][2]) for r in rounds)
             print(f"| {what} | {theirs:.3g} {unit} | {ours:.3g} {unit} | {ratio:.2f} |", flush=True)
-    print(f"\nCopying memory: {memory():.1f} GB/s.")
+    print(f"\nCopying memory: {memory():.1f} GB/s. NumPy's BLAS: {', '.join(f'{n}³ in {d} {blas(n, d):.0f} GFLOP/s' for d, n in BLAS)}.")
 
 
 if __name__ == "__main__":

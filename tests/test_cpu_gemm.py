@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import rushlight as rl
-from rushlight.exec.cpu import contract, executor, gemm, gemm_kernels, jit
+from rushlight.exec.cpu import contract, executor, gemm, gemm_code, jit
 from rushlight.exec.realize import clear_plans
 from rushlight.nn import functional as F  # noqa: N812
 
@@ -73,7 +73,7 @@ def check(out: Any, x: np.ndarray, y: np.ndarray, dtype: str, bias: np.ndarray |
     wide, found = (x.astype(np.longdouble), y.astype(np.longdouble)), out.double().numpy()
     wanted = np.matmul(*wide) + (0 if bias is None else bias.astype(np.longdouble))
     size = np.matmul(*map(abs, wide)) + (0 if bias is None else abs(bias.astype(np.longdouble)))
-    sums = EPSILON[gemm_kernels.SUMS[dtype]]
+    sums = EPSILON[gemm_code.SUMS[dtype]]
     assert found.shape == wanted.shape
     assert (abs(found - wanted) <= (x.shape[-1] + 1) * sums * size + ROUNDING[dtype] * abs(wanted) + (1e-7 if dtype == "float16" else 0)).all()
 

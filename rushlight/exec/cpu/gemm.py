@@ -20,7 +20,8 @@ from rushlight.exec import order, threads
 from rushlight.exec.cpu import gemm_kernels as kernels
 from rushlight.exec.cpu import matvec_kernels as matvec
 from rushlight.exec.cpu import packing, panels, small_kernels
-from rushlight.exec.cpu.gemm_kernels import ALONG_K, ANY, DIRECT, SUMS, UNITS, narrow
+from rushlight.exec.cpu.gemm_code import ALONG_K, ANY, DIRECT, SUMS, UNITS, narrow, paired
+from rushlight.exec.cpu.gemm_packing import GAP
 from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.exec.cpu.tiles import Form
 from rushlight.ir.program import Instr, Operand
@@ -142,9 +143,10 @@ class Product:
         a_way, b_way = self.a_way(), self.b_way()
         column_parts, row_parts = self.parts()
         unit_rows, unit_columns = _share(self.m, row_parts, high), _share(self.n, column_parts, wide)
-        most = BLOCK_K if narrow(self.dtype) else min(max(BLOCK_K, BLOCK_BYTES // (unit_columns * form.size)), STRIP_BYTES // (high * form.size))
+        most = self.deepest() if narrow(self.dtype) else min(max(BLOCK_K, BLOCK_BYTES // (unit_columns * form.size)), STRIP_BYTES // (high * form.size))
         k_blocks = max(1, -(-self.k // most))
         block_k = -(-self.k // k_blocks)
+        block_k += block_k % 2  # pairs stay together
         together = max(1, 2 * BLOCK_ROWS // unit_rows) if self.partial() else -(-self.m // unit_rows)
         block_columns = min(unit_columns, max(wide, BLOCK_BYTES // (max(BLOCK_K, block_k) * form.size) // wide * wide))
         return {"m": self.m, "n": self.n, "k": self.k, "unit_rows": unit_rows, "unit_columns": unit_columns,
@@ -167,12 +169,16 @@ class Product:
 
     def partial(self) -> bool:
         """Whether sums are kept apart from the result between blocks of k."""
-        return narrow(self.dtype) and self.k > BLOCK_K
+        return narrow(self.dtype) and self.k > self.deepest()
+
+    def deepest(self) -> int:
+        """The depth of blocks whose sums are kept apart."""
+        return BLOCK_K * (2 if paired(self.dtype) else 1)
 
     def scratch(self, s: dict[str, int]) -> dict[str, int]:
         """The elements of a thread's scratch memory: packed A, packed B, sums."""
         strips = -(-s["block_rows"] // self.form.rows[0])
-        return {"a": strips * (self.form.rows[0] * s["block_k"] + kernels.GAP) if s["a_way"] else 0,
+        return {"a": strips * (self.form.rows[0] * s["block_k"] + GAP) if s["a_way"] else 0,
                 "b": s["block_columns"] * s["block_k"] if s["b_way"] else 0,
                 "sums": s["together"] * s["unit_rows"] * s["block_columns"] if self.partial() else 0}
 

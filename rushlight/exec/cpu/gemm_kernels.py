@@ -2,6 +2,7 @@
 
 Every sum is one chain of multiply-adds in the order of k, from zero, whatever the tile, the blocks, the packing or the thread
 it falls into: blocks of k continue the sums of the blocks before them. Bias, relu and rounding to a narrower type come last.
+Where the processor multiplies bfloat16, a link of the chain is the sum of two products, for k and k + 1.
 
 A thread works on rectangles of a result. It goes through blocks of columns and of k; for each it packs B's part into
 panels of four vectors (in a thread's scratch memory) and, for blocks of rows, A's part into panels as high as a tile. What
@@ -16,69 +17,13 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu.code import I64, KERNEL, POINTER
-from rushlight.exec.cpu.scalars import FORMS, HALF, Scalars
-from rushlight.exec.cpu.tiles import WIDTH, Form, Vectors, const
+from rushlight.exec.cpu.gemm_code import DIRECT, PACKED, SUMS, Product, function, narrow
+from rushlight.exec.cpu.gemm_packing import GAP, pack
+from rushlight.exec.cpu.tiles import WIDTH, Form, const
 
-# what products of a type are summed in; integers wrap around, so 32 bits give the same low bits as fewer
-SUMS = {"float32": "float32", "float64": "float64", "bfloat16": "float32", "float16": "float32", "int8": "int32", "uint8": "int32",
-        "int16": "int32", "int32": "int32", "int64": "int64"}
 SLOTS = ("*a", "*a_starts", "a_row", "a_k", "*b", "*b_starts", "b_k", "b_n", "*out", "*bias", "m", "n", "k", "unit_rows", "unit_columns", "row_parts",
          "column_parts", "together", "block_rows", "block_columns", "block_k", "k_blocks", "a_way", "b_way", "relu", "*scratch", "scratch_size", "b_at", "sums_at", "*panels")
-# ways to read an operand: as it lies; packed here from vectors along its units, along k, or one by one; from panels packed before
-DIRECT, UNITS, ALONG_K, ANY, PACKED = range(5)
 FINAL, RELU = 1, 2
-
-
-def narrow(dtype: str) -> bool:
-    """Whether elements are narrower than their sums."""
-    return SUMS[dtype] != dtype
-
-
-class Product(Vectors):
-    """A function on elements of a dtype, with vectors as long as those of sums."""
-
-    def __init__(self, function: Any, dtype: str):
-        super().__init__(function, Form(SUMS[dtype]))
-        self.dtype = dtype
-
-    def element(self, base: Any, offset: Any) -> Any:
-        """The address of an element of an operand or of the result."""
-        return self.at(base, offset, Scalars.memory(self.dtype))
-
-    def read(self, place: Any, mask: Any = None) -> Any:
-        """Adjacent elements, as wide as sums."""
-        return self.wide(self.s.load(place, self.dtype, mask))
-
-    def wide(self, value: Any) -> Any:
-        if self.dtype in HALF:
-            return self.s.widen(value, self.dtype)
-        return self.s.cast(value, self.dtype, self.form.dtype)
-
-    def write(self, value: Any, place: Any, mask: Any = None) -> None:
-        """Sums as elements of the result."""
-        value = self.s.narrow(value, self.dtype) if self.dtype in HALF else self.s.cast(value, self.form.dtype, self.dtype)
-        self.s.store(value, place, mask)
-
-    def add(self, x: Any, y: Any) -> Any:
-        return self.b.fadd(x, y) if self.s.kind_of(self.dtype) == "f" else self.b.add(x, y)
-
-    def positive(self, value: Any) -> Any:
-        """max(value, 0); NaN stays."""
-        test = self.b.fcmp_ordered if self.s.kind_of(self.dtype) == "f" else self.b.icmp_signed
-        zero = ir.Constant(value.type, None)
-        return self.b.select(test("<=", value, zero), zero, value)
-
-    def is_set(self, flags: Any, bit: int) -> Any:
-        return self.b.icmp_signed("!=", self.b.and_(flags, const(bit)), const(0))
-
-
-def function(module: Any, name: str, dtype: str, arguments: str) -> tuple[Product, dict[str, Any]]:
-    """A function of the module and its arguments by name; those that begin with * are addresses."""
-    names = arguments.split()
-    made = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER if n[0] == "*" else I64 for n in names]), name)
-    made.linkage = "internal"
-    made.attributes.add("noinline")
-    return Product(made, dtype), dict(zip((n.lstrip("*") for n in names), made.args))
 
 
 # --- tiles ----------------------------------------------------------------------------------------------------------
@@ -108,7 +53,7 @@ def tile(module: Any, dtype: str, rows: int, vectors: int) -> Any:
         for r, line in enumerate(lines):
             x = c.splat(b.load(c.at(line, at), typ=c.form.real))
             for v, part in enumerate(parts):
-                b.store(c.fma(x, part, c.value(sums[r, v])), sums[r, v])
+                b.store(c.multiply(x, part, c.value(sums[r, v])), sums[r, v])
         b.store(c.at(here, g["b_k"]), panel)
         b.store(b.add(at, g["a_k"]), offset)
     c.loop(const(0), g["depth"], 1, step)
@@ -134,109 +79,6 @@ def _finish(c: Product, g: dict[str, Any], sums: dict[tuple[int, int], Any], mas
             b.store(c.positive(c.value(place)), place)
     for (r, v), place in sums.items():
         c.write(c.value(place), c.element(g["out"], b.add(b.mul(g["out_row"], const(r)), const(v * lanes))), masks[v])
-
-
-# --- packing --------------------------------------------------------------------------------------------------------
-PACK = "*target panel_stride *source unit_stride k_stride units depth way"
-GAP = 16  # elements between packed panels of A: else they would lie whole pages apart, all in the same lines of the first cache
-ROUND = 4  # rows that are packed at once
-
-
-def pack(module: Any, dtype: str, name: str, width: int) -> Any:
-    """Panels of `width` units: panel p holds target[p, k, u] = source[k, p·width + u], as wide as sums; what is beyond the units
-    is anything, since tiles do not use it."""
-    c, g = function(module, name, dtype, PACK)
-    b, lanes = c.b, c.form.lanes
-    kept = None if width >= lanes else c.first(const(width))
-
-    def panel(p: Any) -> None:
-        first = b.mul(p, const(width))
-        left = c.least(b.sub(g["units"], first), const(width))
-        source, target = c.element(g["source"], b.mul(first, g["unit_stride"])), c.at(g["target"], b.mul(p, g["panel_stride"]))
-
-        def group(at: Any) -> None:
-            inside, place = c.least(b.sub(left, at), const(min(lanes, width))), c.element(source, b.mul(at, g["unit_stride"]))
-            for way, write in ((ALONG_K, _pack_along_k), (ANY, _pack_any)):
-                with b.if_then(b.icmp_signed("==", g["way"], const(way))):
-                    write(c, g, place, c.at(target, at), width, inside, kept)
-        c.loop(const(0), b.add(left, const(lanes - 1)), lanes, group)
-    with b.if_else(b.icmp_signed("==", g["way"], const(UNITS))) as (adjacent, others):
-        with adjacent:
-            (_pack_panels if width >= lanes else _pack_strips)(c, g, width)
-        with others:
-            c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
-    b.ret_void()
-    return c.function
-
-
-def _pack_panels(c: Product, g: dict[str, Any], width: int) -> None:
-    """Vectors as they are, panel by panel."""
-    b, lanes = c.b, c.form.lanes
-
-    def panel(p: Any) -> None:
-        first = b.mul(p, const(width))
-        left, source, target = b.sub(g["units"], first), c.element(g["source"], first), c.at(g["target"], b.mul(p, g["panel_stride"]))
-        masks = [c.first(b.sub(left, const(at))) for at in range(0, width, lanes)]
-
-        def line(k: Any) -> None:
-            here, there = c.element(source, b.mul(k, g["k_stride"])), c.at(target, b.mul(k, const(width)))
-            for v, mask in enumerate(masks):
-                c.store(c.read(c.element(here, const(v * lanes)), mask), c.at(there, v * lanes))
-        c.loop(const(0), g["depth"], 1, line)
-    c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
-
-
-def _pack_strips(c: Product, g: dict[str, Any], width: int) -> None:
-    """Parts of a vector as they are, a few k of all panels: memory is read in its order."""
-    b = c.b
-
-    def some(k: Any, count: int) -> None:
-        def panel(p: Any) -> None:
-            first = b.mul(p, const(width))
-            mask = c.first(c.least(b.sub(g["units"], first), const(width)))
-            source, target = c.element(g["source"], b.add(first, b.mul(k, g["k_stride"]))), c.at(g["target"], b.mul(p, g["panel_stride"]))
-            for i in range(count):
-                value = c.read(c.element(source, b.mul(g["k_stride"], const(i))), mask)
-                c.store(value, c.at(target, b.mul(b.add(k, const(i)), const(width))), mask)
-        c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
-    rest = b.load(c.loop(const(0), g["depth"], ROUND, lambda k: some(k, ROUND)), typ=I64)
-    c.loop(rest, g["depth"], 1, lambda k: some(k, 1))
-
-
-def _pack_along_k(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, inside: Any, kept: Any) -> None:
-    """Square blocks transposed; beyond the units the last one again."""
-    b, lanes = c.b, c.form.lanes
-    used = min(lanes, width)
-    lines = [c.element(source, b.mul(c.least(const(u), b.sub(inside, const(1))), g["unit_stride"])) for u in range(used)]
-
-    def block(k: Any, left: Any) -> None:
-        mask = None if left is None else c.first(left)
-        rows = [c.read(c.element(line, k), mask) for line in lines] + [c.zero()] * (lanes - used)
-        for i, vector in enumerate(c.transposed(rows)):
-            place = c.at(target, b.mul(b.add(k, const(i)), const(width)))
-            if left is None:
-                c.store(vector, place, kept)
-            else:
-                with b.if_then(b.icmp_signed("<", const(i), left)):
-                    c.store(vector, place, kept)
-    end = b.load(c.loop(const(0), g["depth"], lanes, lambda k: block(k, None)), typ=I64)
-    with b.if_then(b.icmp_signed("<", end, g["depth"])):
-        block(end, b.sub(g["depth"], end))
-
-
-def _pack_any(c: Product, g: dict[str, Any], source: Any, target: Any, width: int, inside: Any, kept: Any) -> None:
-    """One by one; what is beyond the units is zero."""
-    b = c.b
-
-    def line(k: Any) -> None:
-        here = c.at(target, b.mul(k, const(width)))
-        c.store(c.zero(), here, kept)
-
-        def one(u: Any) -> None:
-            place = c.element(source, b.add(b.mul(k, g["k_stride"]), b.mul(u, g["unit_stride"])))
-            b.store(c.wide(b.load(place, typ=Scalars.memory(c.dtype), align=FORMS[c.dtype][3])), c.at(here, u))
-        c.loop(const(0), inside, 1, one)
-    c.loop(const(0), g["depth"], 1, line)
 
 
 # --- blocks ---------------------------------------------------------------------------------------------------------
@@ -318,27 +160,28 @@ def blocked(dtype: str, name: str) -> str:
         def depth(first: Any, width: Any, kb: Any) -> None:
             k = b.mul(kb, s["block_k"])
             deep = c.least(b.sub(s["k"], k), s["block_k"])
+            lines = b.sdiv(b.add(deep, const(1)), const(2)) if c.paired else deep  # of packed panels
             here = c.element(source, b.add(b.mul(k, s["b_k"]), b.mul(first, s["b_n"])))
             with b.if_then(b.not_(b.or_(b.or_(direct_b, before), once))):
-                b.call(pack_b, [packed_b, b.mul(deep, const(wide)), here, s["b_n"], s["b_k"], width, deep, s["b_way"]])
-            lasting = c.at(s["panels"], b.add(b.mul(k, whole), b.mul(first, deep)))
-            panels = (b.select(direct_b, here, b.select(before, lasting, packed_b)), b.select(direct_b, const(wide), b.mul(deep, const(wide))),
+                b.call(pack_b, [packed_b, b.mul(lines, const(wide)), here, s["b_n"], s["b_k"], width, deep, s["b_way"]])
+            lasting = c.at(s["panels"], b.add(b.mul(b.sdiv(k, const(2)) if c.paired else k, whole), b.mul(first, lines)))
+            panels = (b.select(direct_b, here, b.select(before, lasting, packed_b)), b.select(direct_b, const(wide), b.mul(lines, const(wide))),
                       b.select(direct_b, s["b_k"], const(wide)))
             final = b.icmp_signed("==", kb, b.sub(s["k_blocks"], const(1)))
-            strip_stride = b.add(b.mul(deep, const(high)), const(GAP))
+            strip_stride = b.add(b.mul(lines, const(high)), const(GAP))
             flags = b.select(final, b.or_(const(FINAL), b.mul(s["relu"], const(RELU))), const(0))
             bias = b.select(b.icmp_unsigned("!=", b.ptrtoint(s["bias"], I64), const(0)), c.element(s["bias"], first), s["bias"])
 
             def strip(at: Any) -> None:
                 high_ = c.least(b.sub(rows, at), s["block_rows"])
-                lines = c.element(a, b.add(b.mul(at, s["a_row"]), b.mul(k, s["a_k"])))
+                there = c.element(a, b.add(b.mul(at, s["a_row"]), b.mul(k, s["a_k"])))
                 with b.if_then(b.not_(direct_a)):
-                    b.call(pack_a, [scratch, strip_stride, lines, s["a_row"], s["a_k"], high_, deep, s["a_way"]])
-                tiles = (b.select(direct_a, lines, scratch), b.select(direct_a, b.mul(s["a_row"], const(high)), strip_stride),
+                    b.call(pack_a, [scratch, strip_stride, there, s["a_row"], s["a_k"], high_, deep, s["a_way"]])
+                tiles = (b.select(direct_a, there, scratch), b.select(direct_a, b.mul(s["a_row"], const(high)), strip_stride),
                          b.select(direct_a, s["a_row"], const(1)), b.select(direct_a, s["a_k"], const(high)))
                 target = c.element(out, b.add(b.mul(at, s["n"]), first))
                 sums, sums_row = (c.at(kept_sums, b.mul(at, s["block_columns"])), s["block_columns"]) if narrow(dtype) else (target, s["n"])
-                b.call(multiply, [*tiles, *panels, deep, high_, width, sums, sums_row, kb, target, s["n"], bias, flags])
+                b.call(multiply, [*tiles, *panels, lines, high_, width, sums, sums_row, kb, target, s["n"], bias, flags])
             strips = b.sdiv(b.add(rows, b.sub(s["block_rows"], const(1))), s["block_rows"])
             c.loop(const(0), strips, 1, lambda i: strip(b.mul(i, s["block_rows"])))
         c.loop(const(0), count, 1, columns)

@@ -35,6 +35,13 @@ def machine() -> Any:
 
 
 @cache
+def features() -> frozenset[str]:
+    """What the host's processor can do, by LLVM's names."""
+    import llvmlite.binding as llvm
+    return frozenset(name for name, there in llvm.get_host_cpu_features().items() if there)
+
+
+@cache
 def vector_bytes() -> int:
     """The width of the widest vector registers worth using."""
     import llvmlite.binding as llvm

@@ -13,7 +13,7 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu.code import I64, KERNEL
-from rushlight.exec.cpu.gemm_kernels import Product
+from rushlight.exec.cpu.gemm_code import Product
 from rushlight.exec.cpu.scalars import FORMS, I32, Scalars
 from rushlight.exec.cpu.tiles import const
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec.cpu import memory
-from rushlight.exec.cpu.gemm_kernels import PACKED, SLOTS, SUMS
+from rushlight.exec.cpu.gemm_code import PACKED, SUMS, paired
+from rushlight.exec.cpu.gemm_kernels import SLOTS
 from rushlight.exec.cpu.packing import Array, Kept
 from rushlight.exec.cpu.tiles import Form
 from rushlight.exec.numpy import executor as numpy_executor
@@ -37,17 +38,23 @@ class Panels:
         return f"{self.offset} panels {self.dtype.name} {self.k}x{self.n} by {self.rows},{self.columns} in {self.block_k}"
 
     def pack(self, buffer: Array) -> Array:
-        """All panels, as wide as sums; zero beyond the last column."""
+        """All panels, as wide as sums or in pairs; zero beyond the last column."""
         form = Form(SUMS[self.dtype.name])
         size, wide = self.dtype.itemsize, form.panel
         plain = numpy_executor.view(buffer, self.dtype.numpy, (self.k, self.n), (self.rows * size, self.columns * size), self.offset)
-        padded = np.zeros((self.k, -(-self.n // wide), wide), form.dtype)
-        padded.reshape(self.k, -1)[:, :self.n] = plain
+        each = 2 if paired(self.dtype.name) else 1
+        depth, columns = -(-self.k // each), -(-self.n // wide)
+        padded = np.zeros((depth, columns, wide), form.dtype)
+        if each == 2:
+            padded.view(np.uint16).reshape(depth, -1, 2)[:, :self.n, 0] = plain[::2].view(np.uint16)
+            padded.view(np.uint16).reshape(depth, -1, 2)[:self.k // 2, :self.n, 1] = plain[1::2].view(np.uint16)
+        else:
+            padded.reshape(depth, -1)[:, :self.n] = plain
         raw = np.empty(padded.nbytes + memory.ALIGN, np.uint8)
         start = -raw.ctypes.data % memory.ALIGN
         packed = raw[start:start + padded.nbytes].view(form.dtype)
-        for k in range(0, self.k, self.block_k):
-            part = padded[k:k + self.block_k].swapaxes(0, 1)
+        for k in range(0, depth, self.block_k // each):
+            part = padded[k:k + self.block_k // each].swapaxes(0, 1)
             packed[k * padded[0].size:][:part.size].reshape(part.shape)[...] = part
         return packed
 
