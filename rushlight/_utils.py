@@ -12,7 +12,7 @@ def _flatten_dense_tensors(tensors: Any) -> Any:
     >>> _flatten_dense_tensors([rl.ones(2), rl.zeros(1, 1)])
     tensor([1., 1., 0.])
     """
-    from rushlight.tensor.functions.shape import cat
+    from rushlight.tensor.functions.joining import cat
     return cat([t.contiguous().view(-1) for t in tensors])
 
 

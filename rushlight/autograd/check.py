@@ -258,7 +258,7 @@ def _check_undefined(c: _Check) -> None:
 
 def _check_batched(c: _Check) -> None:
     """The backward pass under vmap gives what a loop gives."""
-    from rushlight.tensor.functions.shape import stack
+    from rushlight.tensor.functions.joining import stack
     random = np.random.default_rng(0)
     for j, out in enumerate(c.outputs()):
         if not out.requires_grad:
@@ -324,7 +324,7 @@ def gradcheck(func: Any, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, 
 def _check_batched_forward(c: _Check) -> None:
     """Forward mode under vmap gives what a loop gives."""
     from rushlight import func
-    from rushlight.tensor.functions.shape import stack
+    from rushlight.tensor.functions.joining import stack
     for n, i in enumerate(c.places):
         def tangents(v: Any, n: int = n) -> Any:
             def of(x: Any) -> Any:

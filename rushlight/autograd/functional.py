@@ -232,7 +232,7 @@ def jacobian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = Fal
 def _row_by_row(out: Any, number: int, inputs: tuple[Any, ...], create_graph: bool, strict: bool) -> tuple[Any, ...]:
     """One backward pass per element of an output."""
     from rushlight.tensor.creation import zeros
-    from rushlight.tensor.functions.shape import stack
+    from rushlight.tensor.functions.joining import stack
     if strict and not out.requires_grad:
         raise RuntimeError(f"Output {number} of the user-provided function does not require gradients. The outputs must be computed in a "
                            "differentiable manner from the input when running in strict mode.")

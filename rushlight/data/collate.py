@@ -11,7 +11,7 @@ import numpy as np
 from rushlight.ir.dtype import float64
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.creation import as_tensor, tensor
-from rushlight.tensor.functions.shape import stack
+from rushlight.tensor.functions.joining import stack
 
 
 def default_convert(data: Any) -> Any:

@@ -71,7 +71,7 @@ class DistributedDataParallel(Module):
             engine.current().at_end.append(self._average)
 
     def _average(self) -> None:
-        from rushlight.tensor.functions.shape import cat
+        from rushlight.tensor.functions.joining import cat
         self._waiting = False
         self._missing = [n for n, p in self._chosen if p.grad is None]
         if self._missing and not self.find_unused_parameters and not self.static_graph:

@@ -157,7 +157,7 @@ def decomposed(c: Call) -> RuleResult:
 
 def one_by_one(c: Call) -> RuleResult:
     """Each sample by itself, then stacked: for rows that nothing else fits."""
-    from rushlight.tensor.functions.shape import stack
+    from rushlight.tensor.functions.joining import stack
     xs = [c.full(i) for i in range(len(c.args))]
     rows = [core.apply(c.op, tuple(x[b] if isinstance(x, Tensor) else x for x in xs), c.attrs) for b in range(c.size)]
     if not isinstance(rows[0], list):

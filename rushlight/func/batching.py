@@ -99,7 +99,7 @@ class Level:
                 from rushlight.tensor.functions.common import shape_of
                 size = shape_of(kwargs.pop("size")) if "size" in kwargs else shape_of(*args)
                 return batched(f((self.size, *size), **kwargs), self)
-            from rushlight.tensor.functions.shape import stack
+            from rushlight.tensor.functions.joining import stack
             rows = [f(*[self._row(a, i) for a in args], **{k: self._row(a, i) for k, a in kwargs.items()}) for i in range(self.size)]
             return batched(stack(rows), self)
         finally:

@@ -39,7 +39,7 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str,
 
     RuntimeError where there is no model, where the classes differ, or where some train and some evaluate.
     """
-    from rushlight.tensor.functions.shape import stack
+    from rushlight.tensor.functions.joining import stack
     if not models:
         raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
     if not (all(m.training for m in models) or all(not m.training for m in models)):

@@ -138,7 +138,7 @@ def result(o: Any, dim: int | None, level: Level, func: Any) -> Any:
 
 def joined(parts: list[Any], out_dims: Any, func: Any) -> Any:
     """The results of the chunks one after the other."""
-    from rushlight.tensor.functions.shape import cat
+    from rushlight.tensor.functions.joining import cat
     structure = parts[0][1]
     dims = output_dims(out_dims, parts[0][0], structure, func)
     columns = zip(*[leaves for leaves, _ in parts])

@@ -23,7 +23,7 @@ def rearrange(tensor: Tensor | Sequence[Tensor], pattern: str, **axes_lengths: i
     torch.Size([2, 5, 3, 4])
     """
     if not isinstance(tensor, Tensor):
-        from rushlight.tensor.functions.shape import stack
+        from rushlight.tensor.functions.joining import stack
         tensor = stack(list(tensor))
     if pattern.count("->") != 1:
         raise ValueError(f"invalid pattern, must contain exactly one '->': {pattern!r}")

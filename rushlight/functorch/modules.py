@@ -83,6 +83,6 @@ def combine_state_for_ensemble(models: Sequence[Any]) -> tuple[FunctionalModuleW
         raise RuntimeError("combine_state_for_ensemble: Expected all models to have the same training/eval mode.")
     if any(type(m) is not type(models[0]) for m in models):
         raise RuntimeError("combine_state_for_ensemble: Expected all models to be of the same class.")
-    from rushlight.tensor.functions.shape import stack
+    from rushlight.tensor.functions.joining import stack
     made = [make_functional_with_buffers(m) for m in models]
     return made[0][0], tuple(map(stack, zip(*[p for _, p, _ in made]))), tuple(map(stack, zip(*[b for _, _, b in made])))

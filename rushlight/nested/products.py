@@ -71,7 +71,7 @@ def _reduction(name: str) -> None:
     def write(input: NestedTensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
         options = {} if dtype is None else {"dtype": dtype}
         if dim is None:
-            from rushlight.tensor.functions.shape import cat as join
+            from rushlight.tensor.functions.joining import cat as join
 
             return getattr(join([p.reshape(-1) for p in input.parts]), name)(**options)
         dims = list(dim) if isinstance(dim, (tuple, list)) else [dim]
@@ -86,7 +86,7 @@ def _reduction(name: str) -> None:
         at = [inner(input, d, f"{name}(): not supported across the batch dimension for NestedTensor") for d in dims]
         outs = [getattr(p, name)(at, keepdim=keepdim, **options) for p in input.parts]
         if input._symbol is not None and input._ragged - 1 in at:  # nothing ragged is left
-            from rushlight.tensor.functions.shape import stack
+            from rushlight.tensor.functions.joining import stack
 
             return stack(outs)
         return input.like(outs, ragged=input._ragged - (0 if keepdim else sum(a < input._ragged - 1 for a in at)))

@@ -158,7 +158,7 @@ def narrow(input: NestedTensor, dim: int, start: int, length: int) -> Any:
 
 @entry("cat", "concat", "concatenate")
 def cat(tensors: Any, dim: int = 0) -> Any:
-    from rushlight.tensor.functions.shape import cat as join
+    from rushlight.tensor.functions.joining import cat as join
 
     model = next(nested_in(tensors))
     if any(not isinstance(t, NestedTensor) for t in tensors):
@@ -174,7 +174,7 @@ def cat(tensors: Any, dim: int = 0) -> Any:
 @entry("to_padded_tensor")
 def to_padded_tensor(input: NestedTensor, padding: float, output_size: Any = None) -> Any:
     import rushlight.nn.functional as F
-    from rushlight.tensor.functions.shape import stack
+    from rushlight.tensor.functions.joining import stack
 
     if not len(input):
         raise RuntimeError("to_padded_tensor: at least one constituent tensor should have non-zero numel")

@@ -93,7 +93,7 @@ class NestedTensor(Tensor):
     @property
     def packed(self) -> Tensor | None:
         """All rows in one tensor, None where the parts do not allow that."""
-        from rushlight.tensor.functions.shape import cat
+        from rushlight.tensor.functions.joining import cat
 
         if (
             self._packed is None
@@ -232,7 +232,7 @@ class NestedTensor(Tensor):
 
     def values(self) -> Tensor:
         """The packed rows; of a strided one, all elements in one dimension."""
-        from rushlight.tensor.functions.shape import cat
+        from rushlight.tensor.functions.joining import cat
 
         if self._layout is formats.jagged:
             return _rows(self)
@@ -315,7 +315,7 @@ def _rows(t: NestedTensor) -> Tensor:
     """The packed rows of a jagged tensor, whose ragged dimension is brought to the front for it."""
     if t.packed is not None:
         return t.packed
-    from rushlight.tensor.functions.shape import cat
+    from rushlight.tensor.functions.joining import cat
 
     if not t.parts:
         import rushlight as rl

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from rushlight.ops.recurrent import Weights as LayerWeights
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions import recurrent as R
-from rushlight.tensor.functions.shape import cat, stack
+from rushlight.tensor.functions.joining import cat, stack
 
 from . import functional as F
 

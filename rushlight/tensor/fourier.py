@@ -16,7 +16,7 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, wrap
 from rushlight.tensor.functions.common import cast, give, need_tensor, scalar_name, to_float, wrap_dim
 from rushlight.tensor.functions.numpy_names import take_numpy_names
-from rushlight.tensor.functions.shape import roll
+from rushlight.tensor.functions.turning import roll
 from rushlight.tensor.state import settings
 
 Transform = Callable[..., Tensor]

@@ -11,7 +11,7 @@ import numpy as np
 from rushlight.ir.dtype import DType
 from rushlight.tensor.core import Tensor, assign, unwrap, wrap
 from rushlight.tensor.formats import channels_last, channels_last_3d, contiguous_format
-from rushlight.tensor.functions import factorizations, reduction, shape
+from rushlight.tensor.functions import factorizations, reduction, shape, splitting
 from rushlight.tensor.functions.common import shape_of
 
 
@@ -22,7 +22,7 @@ def split(self: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     >>> rl.arange(3).split(2)
     (tensor([0, 1]), tensor([2]))
     """
-    return shape.split(self, split_size, dim)
+    return splitting.split(self, split_size, dim)
 
 
 def norm(self: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> Tensor:

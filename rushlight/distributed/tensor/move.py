@@ -24,7 +24,7 @@ def pieces(t: Any, n: int, dim: int) -> list[Any]:
 
 def join(parts: list[Any], dim: int) -> Any:
     """Pieces as one tensor."""
-    from rushlight.tensor.functions.shape import cat
+    from rushlight.tensor.functions.joining import cat
 
     return parts[0] if len(parts) == 1 else cat(parts, dim)
 

@@ -8,7 +8,7 @@ from typing import Any
 from rushlight.functorch.dim.names import Dim, DimensionBindError, DimList, dims
 from rushlight.functorch.dim.tensors import Named, aligned, parts, run, union, wrapped
 from rushlight.tensor.core import Tensor as Plain
-from rushlight.tensor.functions import shape
+from rushlight.tensor.functions import joining
 
 
 def order(x: Any, *wanted: Any) -> Any:
@@ -69,13 +69,13 @@ def stack(tensors: Any, new_dim: Any, dim: Any = 0) -> Any:
     if not tensors:
         raise ValueError("stack expects a non-empty sequence of tensors")
     if not isinstance(new_dim, Dim):
-        return run(shape.stack, (tensors, new_dim), {})
+        return run(joining.stack, (tensors, new_dim), {})
     named = union(list(tensors))
     if isinstance(dim, Dim) and all(dim is not d for d in named):
         raise TypeError(f"Dimension {dim} does not exist in inputs")
     new_dim.size = len(tensors)
     rank = max(t.ndim if not isinstance(t, Dim) else 0 for t in tensors)
-    return wrapped(shape.stack([_full(t, named, rank) for t in tensors]), (new_dim, *named))
+    return wrapped(joining.stack([_full(t, named, rank) for t in tensors]), (new_dim, *named))
 
 
 def _full(t: Any, named: list[Any], rank: int) -> Plain:

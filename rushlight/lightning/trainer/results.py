@@ -133,7 +133,7 @@ def _plain(kind: str) -> Callable[[list[tuple[Any, float]]], Any]:
 
 
 def _stacked(kept: list[tuple[Any, float]]) -> Any:
-    from rushlight.tensor.functions.shape import stack
+    from rushlight.tensor.functions.joining import stack
     return stack([as_tensor(v) for v, _ in kept])
 
 

@@ -22,6 +22,6 @@ def grad_norm(module: Any, norm_type: float | int | str, group_separator: str = 
     norms = {f"grad_{norm_type}_norm{group_separator}{name}": p.grad.detach().norm(norm_type)
              for name, p in module.named_parameters() if p.grad is not None}
     if norms:
-        from rushlight.tensor.functions.shape import stack
+        from rushlight.tensor.functions.joining import stack
         norms[f"grad_{norm_type}_norm_total"] = stack(list(norms.values())).norm(norm_type)
     return norms

@@ -12,7 +12,7 @@ from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.attention import attention
 from rushlight.tensor.functions.common import is_float, scalar_name
 from rushlight.tensor.functions.diagonals import tri_mask
-from rushlight.tensor.functions.shape import cat
+from rushlight.tensor.functions.joining import cat
 
 
 @reduced

@@ -9,7 +9,7 @@ import numpy as np
 from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.functions import pointwise as P
-from rushlight.tensor.functions.shape import cat, stack
+from rushlight.tensor.functions.joining import cat, stack
 
 LOW = -1e30  # log of zero that gives no NaN in gradients
 

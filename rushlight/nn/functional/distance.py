@@ -5,7 +5,7 @@ from __future__ import annotations
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.combined import pdist_rows
 from rushlight.tensor.functions.reduction import vector_norm
-from rushlight.tensor.functions.shape import broadcast_tensors
+from rushlight.tensor.functions.joining import broadcast_tensors
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:

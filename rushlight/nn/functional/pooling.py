@@ -204,7 +204,7 @@ def _adaptive_max(name: str, n: int, x: Tensor, output_size: Any) -> tuple[Tenso
             rest = P.floor_divide(rest, width)
         values.append(v)
         places.append(place)
-    from rushlight.tensor.functions.shape import stack
+    from rushlight.tensor.functions.joining import stack
     if not values:
         return x.new_zeros([*lead, *want]), x.new_zeros([*lead, *want], dtype=int64)
     return stack(values, -1).reshape([*lead, *want]), stack(places, -1).reshape([*lead, *want])

@@ -7,7 +7,8 @@ from typing import Any
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, wrap
 from rushlight.tensor.functions.pointwise import where
-from rushlight.tensor.functions.shape import cat, expand, reshape, transpose
+from rushlight.tensor.functions.joining import cat
+from rushlight.tensor.functions.shape import expand, reshape, transpose
 from rushlight.tensor.state import state
 
 INFINITY = float("inf")

@@ -10,7 +10,7 @@ import numpy as np
 from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, lasting, unwrap, wrap
-from rushlight.tensor.functions import shape as shapes
+from rushlight.tensor.functions import joining, shape as shapes, splitting
 from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import cast, give, is_float, scalar_name, to_float, wrap_dim
 from rushlight.tensor.functions.numpy_names import take_numpy_names
@@ -25,7 +25,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     for i, t in enumerate(tensors):
         if len(t._spec.shape) > 2:
             raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {len(t._spec.shape)} dimensions")
-        parts.append(shapes.atleast_2d(t))
+        parts.append(joining.atleast_2d(t))
     dtype = result_type(*parts)
     width = sum(p._spec.shape[1] for p in parts)
     rows, at = [], 0
@@ -33,7 +33,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
         n = p._spec.shape[1]
         rows.append(apply(TABLE["constant_pad"], (cast(p, dtype), False if dtype.kind == "b" else 0), (((0, 0), (at, width - at - n)),)))
         at += n
-    return shapes.cat(rows, 0)
+    return joining.cat(rows, 0)
 
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
@@ -43,8 +43,8 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
             raise RuntimeError(f"Expect a 1D vector, but got shape {list(t._spec.shape)}")
     if len(tensors) == 1:
         return tensors[0]
-    grids = shapes.meshgrid(*tensors, indexing="ij")
-    return shapes.stack([g.reshape(-1) for g in grids], 1)
+    grids = joining.meshgrid(*tensors, indexing="ij")
+    return joining.stack([g.reshape(-1) for g in grids], 1)
 
 
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
@@ -100,7 +100,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
     """The covariance matrix of the rows (variables) over the columns (observations)."""
     if len(input._spec.shape) > 2:
         raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {len(input._spec.shape)} dimensions")
-    x = shapes.atleast_2d(to_float(input))
+    x = joining.atleast_2d(to_float(input))
     n = x._spec.shape[1]
     w = None
     for name, part in (("fweights", fweights), ("aweights", aweights)):
@@ -155,7 +155,7 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
         raise RuntimeError(f"order must be non-negative but got {n}")
     d = wrap_dim(dim, len(input._spec.shape))
     parts = [t for t in (prepend, input, append) if t is not None]
-    x = shapes.cat(parts, d) if len(parts) > 1 else input
+    x = joining.cat(parts, d) if len(parts) > 1 else input
     for _ in range(min(n, x._spec.shape[d])):
         m = x._spec.shape[d]
         a, b = x.narrow(d, 1, m - 1), x.narrow(d, 0, m - 1)
@@ -228,7 +228,7 @@ def _gradient_along(x: Tensor, d: int, spacing: Any, edge_order: int) -> Tensor:
     else:
         left = _edge(x, d, (0, 1, 2), spacing, 1)
         right = _edge(x, d, (n - 1, n - 2, n - 3), spacing, -1)
-    return shapes.cat([p for p in (left, inner, right) if p is not None], d)
+    return joining.cat([p for p in (left, inner, right) if p is not None], d)
 
 
 def _edge(x: Tensor, d: int, at: tuple[int, int, int], spacing: Any, sign: int) -> Tensor:
@@ -299,7 +299,7 @@ def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 
 def _copy_of(name: str, like: Any = None) -> Any:
-    function = like or getattr(shapes, name)
+    function = like or getattr(splitting if name in splitting.__all__ else shapes, name)
 
     def copied(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         got = function(*args, **kwargs)
@@ -338,7 +338,7 @@ def alias_copy(input: Tensor, *, out: Any = None) -> Tensor:
 
 
 detach_copy = alias_copy
-unsafe_chunk, unsafe_split_with_sizes = shapes.chunk, shapes.split_with_sizes
+unsafe_chunk, unsafe_split_with_sizes = splitting.chunk, splitting.split_with_sizes
 
 
 def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
@@ -348,7 +348,7 @@ def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, 
     >>> rl.unsafe_split(rl.arange(3), 2)
     (tensor([0, 1]), tensor([2]))
     """
-    return shapes.split(input, split_size, dim)
+    return splitting.split(input, split_size, dim)
 
 
 split_copy = _copy_of("split", unsafe_split)
@@ -368,6 +368,6 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
     return apply(TABLE["constant_pad"], (input, checked(value, input._spec.dtype)), (tuple(widths),))
 
 
-__all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) in (__name__, shapes.__name__) and not n.startswith("_")
+__all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) in (__name__, shapes.__name__, splitting.__name__) and not n.startswith("_")
            and n not in ("pdist_rows", "Size")]
 take_numpy_names(globals(), __all__)

@@ -118,7 +118,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:
     """The elements where mask is true, in one dimension."""
     if mask._spec.dtype is not bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
-    from rushlight.tensor.functions.shape import broadcast_tensors
+    from rushlight.tensor.functions.joining import broadcast_tensors
     x, m = broadcast_tensors(input, mask)
     return give(out, keeps(x[m] if x._spec.shape else x.reshape(1)[m.reshape(1)], input))
 
@@ -144,7 +144,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype " + str(mask.dtype))
     if source._spec.dtype is not input._spec.dtype:
         raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {input.dtype} and {source.dtype}")
-    from rushlight.tensor.functions.shape import broadcast_tensors
+    from rushlight.tensor.functions.joining import broadcast_tensors
     x, m = broadcast_tensors(input, mask)
     where = np.nonzero(unwrap(m).reshape(-1))[0]
     if where.size > source._spec.numel:

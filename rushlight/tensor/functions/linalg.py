@@ -124,7 +124,7 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out
     from rushlight.exec.numpy import linalg
     u, s, vh = apply(TABLE["svd"], (A,))
     k = min(A.shape[-2:])
-    from rushlight.tensor.functions.shape import cat
+    from rushlight.tensor.functions.joining import cat
     if A._storage.batched:  # inside vmap nothing can be read: the complements come from QR
         rest = [apply(TABLE["qr"], (x.detach(),), ("complete",))[0][..., k:] for x in (u, vh.mH)]
         return give(out, kind(cat([u, rest[0]], -1), s, cat([vh, rest[1].mH], -2)))

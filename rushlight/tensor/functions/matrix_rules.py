@@ -10,7 +10,7 @@ from rushlight.tensor.sequences import eye
 from rushlight.tensor.functions.common import cast
 from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.rules import adjoint, cast_grad
-from rushlight.tensor.functions.shape import cat
+from rushlight.tensor.functions.joining import cat
 
 
 def solve_matrices(a: Tensor, b: Tensor) -> Tensor:

@@ -439,7 +439,8 @@ def _half(x: Tensor, which: int, row: str) -> Tensor:
     """The real (0) or imaginary (1) parts as a view of complex memory; of samples inside vmap as a copy."""
     if x._storage.batched:
         return apply(TABLE[row], (x,))
-    from rushlight.tensor.functions.shape import select, view_as_real
+    from rushlight.tensor.functions.shape import view_as_real
+    from rushlight.tensor.functions.splitting import select
     return select(view_as_real(x), -1, which)
 
 

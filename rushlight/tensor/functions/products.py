@@ -241,7 +241,8 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Any = No
         dim = next((d for d, n in enumerate(input._spec.shape) if n == 3), None)
         if dim is None:
             raise RuntimeError("no dimension of size 3 in input")
-    from rushlight.tensor.functions.shape import broadcast_tensors, roll
+    from rushlight.tensor.functions.joining import broadcast_tensors
+    from rushlight.tensor.functions.turning import roll
     if input._spec.shape[dim] != 3 or other._spec.shape[dim] != 3:
         raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input._spec.shape[dim]} and {other._spec.shape[dim]}")
     a, b = broadcast_tensors(input, other)

@@ -14,7 +14,8 @@ from rushlight.ops.recurrent import Sizes, Step, Weights, schedule
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, wrap
 from rushlight.tensor.functions.rules import flat_rows
-from rushlight.tensor.functions.shape import cat, reshape
+from rushlight.tensor.functions.joining import cat
+from rushlight.tensor.functions.shape import reshape
 from rushlight.tensor.state import state
 
 State = tuple[Tensor, ...]  # (h,), of an LSTM (h, c)

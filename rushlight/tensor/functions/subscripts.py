@@ -13,7 +13,8 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_overlap, relaid, unwrap, view, wrap
 from rushlight.tensor.functions.checked import check_value, checked
 from rushlight.tensor.functions.common import cast, scalar_name
-from rushlight.tensor.functions.shape import broadcast_shapes, expand, part_gradient, reshape, strided_part
+from rushlight.tensor.functions.shape import broadcast_shapes, expand, reshape
+from rushlight.tensor.functions.splitting import part_gradient, strided_part
 from rushlight.tensor.known import check_index
 from rushlight.tensor.state import state
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rushlight.ir import dtype as dtypes
 from rushlight.tensor.core import Tensor, unwrap
-from rushlight.tensor.functions import shape
+from rushlight.tensor.functions import splitting
 from rushlight.tensor.methods.gradients import detach
 
 
@@ -117,7 +117,7 @@ def __len__(self: Tensor) -> int:
 def __iter__(self: Tensor) -> Any:
     if not self._spec.shape:
         raise TypeError("iteration over a 0-d tensor")
-    return iter(shape.unbind(self, 0))
+    return iter(splitting.unbind(self, 0))
 
 
 def __contains__(self: Tensor, element: Any) -> bool:
