@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from program_arithmetic import clear
 from program_facts import aliases, boolean, clash, is_float, real, safe_cast, stride_zero
 from program_literals import advanced_index, apart, basic_index, mask, places, positions, scalar, target
