@@ -25,7 +25,7 @@ LARGE = 1 << 14  # elements computed, likewise
 # what is rounded otherwise by NumPy than by the native executor
 ROUNDED_KINDS = ("contract", "coarse")
 ROUNDED = frozenset(("sum prod exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh "
-                     "sigmoid erf erfc pow").split())
+                     "sigmoid erf erfc pow fma").split())
 
 
 def compile_program(program: Program) -> Run:

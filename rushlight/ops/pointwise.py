@@ -104,7 +104,8 @@ ACOS = unary("acos", lambda np, x: np.arccos(x), lambda g, x: -g * (1 - x * x).r
 ATAN = unary("atan", lambda np, x: np.arctan(x), lambda g, x: g / (1 + x * x).conj())
 SINH = unary("sinh", lambda np, x: np.sinh(x), lambda g, x: g * x.cosh().conj())
 COSH = unary("cosh", lambda np, x: np.cosh(x), lambda g, x: g * x.sinh().conj())
-TANH = unary("tanh", lambda np, x: np.tanh(x), lambda g, out: g * (1 - out * out).conj())
+TANH = unary("tanh", lambda np, x: np.tanh(x, dtype=np.float64).astype(x.dtype) if x.dtype == np.float32 else np.tanh(x),
+             lambda F, g, out: g * F.fma(-out, out, 1).conj())
 ASINH = unary("asinh", lambda np, x: np.arcsinh(x), lambda g, x: g * (x * x + 1).rsqrt().conj())
 ACOSH = unary("acosh", lambda np, x: np.arccosh(x), lambda g, x: g * ((x - 1).rsqrt() * (x + 1).rsqrt()).conj(), sample="above one")
 ATANH = unary("atanh", lambda np, x: np.arctanh(x), lambda g, x: g / (1 - x * x).conj(), sample="unit")
@@ -194,6 +195,15 @@ RELU_GRAD = binary("relu_grad", lambda np, x, y: np.where(y <= 0, np.zeros((), x
 WHERE = row("where", "map", "condition x y", lambda c, x, y: ((joint(x, y)[0], joint(c, x, y)[1]),), strides="numbers",
             numpy=lambda np, c, x, y: np.where(c, x, y),
             vjp={"x": lambda F, g, condition: F.where(condition, g, 0), "y": lambda F, g, condition: F.where(condition, 0, g)})
+FMA = row("fma", "map", "x y z", same, strides="numbers",  # x y + z, rounded once
+          vjp={"x": lambda F, g, y: g * F.conjugate(y), "y": lambda F, g, x: g * F.conjugate(x), "z": lambda g: g})
+# input ± alpha * other, which PyTorch's kernels round once
+ADD_SCALED = row("add_scaled", "map", "x y alpha", same, strides="numbers", grad_name="AddBackward0",
+                 decompose=lambda F, x, y, alpha: F.fma(y, alpha, x),
+                 vjp={"x": lambda g: g, "y": lambda g, alpha: g * alpha})
+SUB_SCALED = row("sub_scaled", "map", "x y alpha", same, strides="numbers", grad_name="SubBackward0",
+                 decompose=lambda F, x, y, alpha: F.fma(y, -alpha, x),
+                 vjp={"x": lambda g: g, "y": lambda g, alpha: -g * alpha})
 CAST = row("cast", "map", "x", lambda x, dtype: ((dtype, x.shape),), attrs="dtype", grad_name="ToCopyBackward0", strides="same",
            vjp={"x": lambda F, g, x_spec: F.cast_grad(g, x_spec.dtype)})
 NAN_TO_NUM = row("nan_to_num", "map", "x nan posinf neginf", lambda x, *_: ((x.dtype, x.shape),), strides="same",

@@ -1,4 +1,8 @@
-"""L-BFGS with a strong Wolfe line search."""
+"""L-BFGS with a strong Wolfe line search.
+
+Its steps feed on their own differences, so that a last bit soon decides about all: vectors are added, multiplied and summed
+in PyTorch's order (`exec.order`), and numbers made of them have their dtype, as PyTorch's tensors without dimensions have.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from rushlight.autograd.grad_mode import enable_grad, no_grad
+from rushlight.exec.numpy import sums
+from rushlight.exec.numpy.kernels import fma
 from rushlight.optim.optimizer import Optimizer, check, number
 from rushlight.tensor.core import unwrap, wrap
 
@@ -66,21 +72,22 @@ class LBFGS(Optimizer):
             if state["n_iter"] == 1:
                 d, scale = -g, 1.0
             else:
-                scale = _remember(g - before, d * g.dtype.type(t), ys, ss, rho, group["history_size"]) or scale
+                found = _remember(g - before, d * g.dtype.type(t), ys, ss, rho, group["history_size"])
+                scale = scale if found is None else found
                 d = _direction(-g, ys, ss, rho, scale)
             before, loss_before = g.copy(), loss
-            t = min(1.0, 1.0 / float(np.abs(g).sum())) * lr if state["n_iter"] == 1 else lr
-            slope = float(g @ d)
+            t = min(1.0, 1.0 / sums.total(np.abs(g)[None])[0]) * lr if state["n_iter"] == 1 else lr
+            slope = _dot(g, d)
             if slope > -group["tolerance_change"]:
                 break
             if group["line_search_fn"] is not None:
                 if group["line_search_fn"] != "strong_wolfe":
                     raise RuntimeError("only 'strong_wolfe' is supported")
                 x = self._flat()
-                loss, g, t, used = _strong_wolfe(lambda a: evaluate(x + d.dtype.type(a) * d), t, d, loss, g, slope)
-                self._set(x + d.dtype.type(t) * d)
+                loss, g, t, used = _strong_wolfe(lambda a: evaluate(fma(d, float(a), x)), t, d, loss, g, slope, most=group["max_eval"] - evals)
+                self._set(fma(d, float(t), x))
             else:
-                self._set(self._flat() + d.dtype.type(t) * d)
+                self._set(fma(d, float(t), self._flat()))
                 used = 0
                 if count != group["max_iter"]:
                     value, g = evaluate()
@@ -88,15 +95,20 @@ class LBFGS(Optimizer):
             evals += used
             state["func_evals"] += used
             if count == group["max_iter"] or evals >= group["max_eval"] or np.abs(g).max() <= group["tolerance_grad"] \
-                    or np.abs(d * t).max() <= group["tolerance_change"] or abs(loss - loss_before) < group["tolerance_change"]:
+                    or np.abs(d * d.dtype.type(t)).max() <= group["tolerance_change"] or abs(loss - loss_before) < group["tolerance_change"]:
                 break
         state.update(d=d, t=t, H_diag=scale, prev_flat_grad=before, prev_loss=loss_before)
         return first
 
 
-def _remember(y: np.ndarray, s: np.ndarray, ys: list[Any], ss: list[Any], rho: list[float], most: int) -> float | None:
+def _dot(x: np.ndarray, y: np.ndarray) -> Any:
+    """The inner product, a number of the vectors' dtype."""
+    return sums.dot(x, y) if x.dtype == np.float32 else x @ y
+
+
+def _remember(y: np.ndarray, s: np.ndarray, ys: list[Any], ss: list[Any], rho: list[Any], most: int) -> Any:
     """Add a change of the gradient and the step that made it to the last ``most``; the scale that they suggest, None where they are not used."""
-    ysum = float(y @ s)
+    ysum = _dot(y, s)
     if ysum <= 1e-10:
         return None
     if len(ys) == most:
@@ -105,93 +117,112 @@ def _remember(y: np.ndarray, s: np.ndarray, ys: list[Any], ss: list[Any], rho: l
     ys.append(y)
     ss.append(s)
     rho.append(1 / ysum)
-    return ysum / float(y @ y)
+    return ysum / _dot(y, y)
 
 
-def _direction(q: np.ndarray, ys: list[Any], ss: list[Any], rho: list[float], scale: float) -> np.ndarray:
+def _direction(q: np.ndarray, ys: list[Any], ss: list[Any], rho: list[Any], scale: Any) -> np.ndarray:
     """The two-loop recursion."""
-    kind = q.dtype.type
-    alpha = [0.0] * len(ys)
+    alpha: list[Any] = [0.0] * len(ys)
     for i in range(len(ys) - 1, -1, -1):
-        alpha[i] = float(ss[i] @ q) * rho[i]
-        q = q - kind(alpha[i]) * ys[i]
-    r = q * kind(scale)
+        alpha[i] = _dot(ss[i], q) * rho[i]
+        q = fma(ys[i], -alpha[i], q)
+    r = q * q.dtype.type(scale)
     for i in range(len(ys)):
-        r = r + ss[i] * kind(alpha[i] - float(ys[i] @ r) * rho[i])
+        r = fma(ss[i], alpha[i] - _dot(ys[i], r) * rho[i], r)
     return r
 
 
-def _cubic(x1: float, f1: float, g1: float, x2: float, f2: float, g2: float, bounds: tuple[float, float] | None = None) -> float:
+def _over(x: Any, y: Any) -> Any:
+    """x / y; by a number of the vectors' dtype as PyTorch divides, by multiplying with its reciprocal."""
+    return 1 / y * x if isinstance(y, np.floating) else x / y
+
+
+def _cubic(x1: Any, f1: float, g1: Any, x2: Any, f2: float, g2: Any, bounds: tuple[Any, Any] | None = None) -> Any:
     """The minimum of the cubic through two points with slopes."""
     low, high = bounds if bounds is not None else (min(x1, x2), max(x1, x2))
-    d1 = g1 + g2 - 3 * (f1 - f2) / (x1 - x2)
+    d1 = g1 + g2 - _over(3 * (f1 - f2), x1 - x2)
     square = d1 * d1 - g1 * g2
-    if square < 0:
+    if not square >= 0:
         return (low + high) / 2
-    d2 = square ** 0.5
+    d2 = np.sqrt(square)
     at = x2 - (x2 - x1) * ((g2 + d2 - d1) / (g2 - g1 + 2 * d2)) if x1 <= x2 else x1 - (x1 - x2) * ((g1 + d2 - d1) / (g1 - g2 + 2 * d2))
     return min(max(at, low), high)
 
 
-def _strong_wolfe(evaluate: Any, t: float, d: np.ndarray, f: float, g: np.ndarray, slope: float, c1: float = 1e-4, c2: float = 0.9,
-                  tiny: float = 1e-9, most: int = 25) -> tuple[float, np.ndarray, float, int]:
-    """A step that decreases enough (c1) and is flat enough (c2): bracketing, then zooming."""
-    size = float(np.abs(d).max())
+Point = tuple[Any, float, np.ndarray, Any]  # a step, the loss there, the gradient, the slope along the direction
 
-    def at(a: float) -> tuple[float, float, np.ndarray, float]:
-        value, grad = evaluate(a)
-        return a, float(value), grad.copy(), float(grad @ d)
-    used = 0
-    last = (0.0, f, g.copy(), slope)
-    now = at(t)
-    used += 1
-    bracket: list[Any] | None = None
-    done = False
-    for i in range(most):
-        if now[1] > f + c1 * now[0] * slope or (i > 1 and now[1] >= last[1]):
-            bracket = [last, now]
-            break
-        if abs(now[3]) <= -c2 * slope:
-            bracket, done = [now], True
-            break
-        if now[3] >= 0:
-            bracket = [last, now]
-            break
-        low, high = now[0] + 0.01 * (now[0] - last[0]), now[0] * 10
-        step = _cubic(last[0], last[1], last[3], now[0], now[1], now[3], (low, high))
-        last, now = now, at(step)
-        used += 1
-    if bracket is None:
-        bracket = [(0.0, f, g, slope), now]
-    stuck = False
-    lo, hi = (0, 1) if bracket[0][1] <= bracket[-1][1] else (1, 0)
-    for _ in range(most):
-        if done or len(bracket) == 1 or abs(bracket[1][0] - bracket[0][0]) * size < tiny:
-            break
-        a, b = bracket
+
+class _Search:
+    """A step that decreases enough (c1) and is flat enough (c2): bracketing, then zooming, in at most ``most`` steps."""
+
+    def __init__(self, evaluate: Any, d: np.ndarray, loss: float, slope: Any, most: int, c1: float = 1e-4, c2: float = 0.9, tiny: float = 1e-9):
+        self.evaluate, self.d, self.loss, self.slope, self.most, self.c1, self.c2, self.tiny = evaluate, d, loss, slope, most, c1, c2, tiny
+        self.used = self.steps = 0
+        self.done = False
+
+    def at(self, step: Any) -> Point:
+        """The point at a step."""
+        value, grad = self.evaluate(step)
+        self.used += 1
+        return step, float(value), grad.copy(), _dot(grad, self.d)
+
+    def high(self, point: Point) -> bool:
+        """Whether the loss has not decreased enough."""
+        return bool(point[1] > self.loss + self.c1 * point[0] * self.slope)
+
+    def flat(self, point: Point) -> bool:
+        return bool(abs(point[3]) <= -self.c2 * self.slope)
+
+    def bracket(self, t: Any, start: Point) -> list[Point]:
+        """Two points with a good step between them, or one that is good itself."""
+        last, now = start, self.at(t)
+        while self.steps < self.most:
+            if self.high(now) or (self.steps > 1 and now[1] >= last[1]):
+                return [last, now]
+            if self.flat(now):
+                self.done = True
+                return [now]
+            if now[3] >= 0:
+                return [last, now]
+            step = _cubic(last[0], last[1], last[3], now[0], now[1], now[3], (now[0] + 0.01 * (now[0] - last[0]), now[0] * 10))
+            last, now = now, self.at(step)
+            self.steps += 1
+        return [start, now]
+
+    def zoom(self, bracket: list[Point]) -> Point:
+        """The best point that steps between two find."""
+        size = np.abs(self.d).max()
+        stuck = False
+        lo, hi = (0, 1) if bracket[0][1] <= bracket[-1][1] else (1, 0)
+        while not self.done and self.steps < self.most and abs(bracket[1][0] - bracket[0][0]) * size >= self.tiny:
+            step, stuck = self._between(*bracket, stuck)
+            new = self.at(step)
+            self.steps += 1
+            if self.high(new) or new[1] >= bracket[lo][1]:
+                bracket[hi] = new
+                lo, hi = (0, 1) if bracket[0][1] <= bracket[1][1] else (1, 0)
+                continue
+            self.done = self.flat(new)
+            if not self.done and new[3] * (bracket[hi][0] - bracket[lo][0]) >= 0:
+                bracket[hi] = bracket[lo]
+            bracket[lo] = new
+        return bracket[lo]
+
+    @staticmethod
+    def _between(a: Point, b: Point, stuck: bool) -> tuple[Any, bool]:
+        """The next step, away from the ends if the last one was near one already; whether it is near one."""
         step = _cubic(a[0], a[1], a[3], b[0], b[1], b[3])
         low, high = min(a[0], b[0]), max(a[0], b[0])
         margin = 0.1 * (high - low)
-        if min(high - step, step - low) < margin:
-            if stuck or step >= high or step <= low:
-                step = high - margin if abs(step - high) < abs(step - low) else low + margin
-                stuck = False
-            else:
-                stuck = True
-        else:
-            stuck = False
-        new = at(step)
-        used += 1
-        if new[1] > f + c1 * step * slope or new[1] >= bracket[lo][1]:
-            bracket[hi] = new
-            lo, hi = (0, 1) if bracket[0][1] <= bracket[1][1] else (1, 0)
-        else:
-            if abs(new[3]) <= -c2 * slope:
-                done = True
-            elif new[3] * (bracket[hi][0] - bracket[lo][0]) >= 0:
-                bracket[hi] = bracket[lo]
-            bracket[lo] = new
-    best = bracket[lo] if len(bracket) > 1 else bracket[0]
-    return best[1], best[2], best[0], used
+        if min(high - step, step - low) >= margin:
+            return step, False
+        if not stuck and low < step < high:
+            return step, True
+        return (high - margin if abs(step - high) < abs(step - low) else low + margin), False
 
 
+def _strong_wolfe(evaluate: Any, t: Any, d: np.ndarray, f: float, g: np.ndarray, slope: Any, most: int) -> tuple[float, np.ndarray, Any, int]:
+    """Loss, gradient and step of the point that the search finds, and how often it evaluated the loss."""
+    search = _Search(evaluate, d, f, slope, most)
+    best = search.zoom(search.bracket(t, (0, f, g.copy(), slope)))
+    return best[1], best[2], best[0], search.used

@@ -82,6 +82,30 @@ def fmod(x: Any, y: Any) -> Any:
     return np.fmod(x, y)
 
 
+def fma(x: Any, y: Any, z: Any) -> Any:
+    """x y + z, rounded once: in float64 from the exact product and the sum's error, in float32 with a sum rounded to odd before."""
+    dtype = next(a.dtype for a in (x, y, z) if isinstance(a, np.ndarray))
+    if dtype not in (np.float32, np.float64):
+        return x * y + z
+    x, y, z = (np.asarray(a, dtype).astype(np.float64) for a in (x, y, z))
+    product = x * y
+    total = product + z
+    part = total - product
+    lost = (product - (total - part)) + (z - part)
+    if dtype == np.float64:
+        return np.where(np.isfinite(lost), total + (lost + _product_error(x, y, product)), total)
+    even = (np.asarray(total).view(np.int64) & 1) == 0
+    odd = np.nextafter(total, np.copysign(np.inf, lost))
+    return np.where(even & np.isfinite(lost) & (lost != 0), odd, total).astype(np.float32)
+
+
+def _product_error(x: Array, y: Array, product: Array) -> Array:
+    """x y - product, exactly where nothing overflows (Dekker 1971): halves of the numbers have exact products."""
+    (a, b), (c, d) = ((high, v - high) for v in (x, y) for high in [(v * 134217729.0) - ((v * 134217729.0) - v)])
+    error = ((a * c - product) + a * d + b * c) + b * d
+    return np.where(np.isfinite(error), error, 0.0)
+
+
 def power(x: Any, y: Any) -> Any:
     dtype = getattr(x, "dtype", None) or y.dtype
     if dtype.kind not in "iu":
@@ -225,7 +249,7 @@ SCALAR_FUNCTIONS: dict[str, Kernel] = {f"scalar_{n}": getattr(operator, n) for n
 OVERWRITING = frozenset(("write", "index_put", "scatter", "scatter_add", "scatter_reduce"))
 KERNELS: dict[str, Kernel] = {
     "sigmoid": sigmoid, "cast": cast, "bitcast": bitcast, "floor_divide": floor_divide, "trunc_divide": trunc_divide,
-    "remainder": remainder, "fmod": fmod, "pow": power, "bitwise_left_shift": shift_left, "bitwise_right_shift": shift_right,
+    "remainder": remainder, "fmod": fmod, "fma": fma, "pow": power, "bitwise_left_shift": shift_left, "bitwise_right_shift": shift_right,
     "complex": complex_of, "write": write, "write_bytes": write_bytes, "unview": unview, "arange": arange, "constant_pad": constant_pad,
     "random_mask": random_mask, "dropout": dropout, "linear": linear, "linear_no_bias": linear_no_bias,
     "softmax": softmax, "log_softmax": log_softmax, "softmax_grad": softmax_grad, "log_softmax_grad": log_softmax_grad,

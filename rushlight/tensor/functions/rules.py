@@ -33,6 +33,11 @@ def cast_grad(g: Tensor, dtype: Any) -> Tensor:
     return cast(g, dtype)
 
 
+def fma(x: Any, y: Any, z: Any) -> Tensor:
+    """x * y + z, rounded once; numbers or tensors of one dtype."""
+    return apply(TABLE["fma"], (x, y, z))
+
+
 def relu_grad(g: Tensor, out: Tensor) -> Tensor:
     """g where the result is positive or NaN."""
     return apply(TABLE["relu_grad"], (g, out))

@@ -40,6 +40,10 @@ TANH_TAIL = {
              -0.008863194504392923, 0.0035917196998063745, -0.0014532167670770928, 0.000579137042824959,
              -0.00021030243768129314, 5.102150069241373e-05),
 }
+# (e^r - 1 - r) / r^2, relative to e^r - 1 up to 2^-42, for |r| <= ln 2 / 2: enough for float32 in float64
+EXPM1_SHORT = (0.49999999999955071, 0.16666666666662583, 0.041666666786337555, 0.008333333344209507, 0.0013888839090641379, 0.00019841224581544105,
+               2.4867883453521804e-05, 2.7617576848354133e-06)
+TANH_ONE = 9.5  # from here on, and a little before, tanh is one in float32
 TANH_NEAR = 0.55  # where tanh passes one half
 # Beyond these, e^x is zero and infinite: the argument is held inside, and rounding does the rest.
 EXP_RANGE = {SINGLE: (-104.0, 89.0), DOUBLE: (-746.0, 710.0)}
@@ -124,7 +128,21 @@ def sigmoid(x: Real) -> Real:
 
 
 def tanh(x: Real) -> Real:
-    """Odd polynomial where tanh is below one half, 1 - 2/(e^2|x| + 1) above."""
+    """m / (m + 2) with m = e^2|x| - 1. float32 is computed in float64, and so rounded correctly but for one number in 2^14:
+    that is what PyTorch gives, whose own misses one in 2^10."""
+    if not x.single:
+        return gate_tanh(x)
+    a = abs(x).at_most(TANH_ONE).widened()
+    base = DOUBLE.magic + DOUBLE.bias
+    twice = a + a
+    rounded = fma(twice, LOG2_E, base)
+    r, power = fma(rounded - base, -LN_2[0], twice), power_of_two(rounded)
+    m = fma(power, fma(r * r, polynomial(r, EXPM1_SHORT), r), power - 1.0)
+    return (m / (m + 2.0)).narrowed().with_sign_of(x)
+
+
+def gate_tanh(x: Real) -> Real:
+    """Odd polynomial where tanh is below one half, 1 - 2/(e^2|x| + 1) above: two thirds of the time of `tanh`, within 2 ulp."""
     form = x.format
     a = abs(x)
     twice = (a + a).at_most(2.0 * form.fraction)
@@ -156,4 +174,4 @@ def cosh(x: Real) -> Real:
     return e + 0.25 / e
 
 
-FUNCTIONS = {"exp": exp, "exp2": exp2, "expm1": expm1, "sigmoid": sigmoid, "tanh": tanh, "sinh": sinh, "cosh": cosh}
+FUNCTIONS = {"exp": exp, "exp2": exp2, "expm1": expm1, "sigmoid": sigmoid, "tanh": tanh, "gate_tanh": gate_tanh, "sinh": sinh, "cosh": cosh}
