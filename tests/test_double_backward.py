@@ -12,13 +12,18 @@ torch = pytest.importorskip("torch")
 
 import operator_samples as db  # noqa: E402
 
+import rushlight as rl  # noqa: E402
 from rushlight.autograd import gradgradcheck  # noqa: E402
 
 MOST = 3  # samples of an entry
-# Operators none of whose small samples requires gradients
-NEVER = ("zero_", "fill", "mode")
-# Points where the first derivative has a step, and numbers too coarse for differences
-NOT_SMOOTH = ("linalg.norm.subgradients_at_zero", "float")
+# entry -> why differences say nothing about it
+WITHOUT = {
+    "linalg.norm.subgradients_at_zero": "the first derivative has a step there",
+    **dict.fromkeys(("float", "half", "bfloat16"), "numbers too coarse for differences"),
+    **dict.fromkeys(("normal", "normal.number_mean", "bernoulli"), "PyTorch's gradient of random numbers is zero, whatever they depend on"),
+    "nn.functional.one_hot": "integers",
+    "bmm.triton_optimized": "bmm, in a kernel for GPUs",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -27,16 +32,17 @@ def numpy_executor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
 
 
-@pytest.mark.parametrize("name", [n for n in db.names() if db.entries()[n].supports_gradgrad and n not in NOT_SMOOTH])
+@pytest.mark.parametrize("name", [n for n in db.names() if db.entries()[n].supports_autograd and n not in WITHOUT])
 def test_second_derivatives(name: str) -> None:
     op = db.entries()[name]
     checked = 0
     for f, args, kwargs, process in db.samples(op, MOST):
         leaves = [t for t in db.tensors_in((args, kwargs)) if t.requires_grad]
-        if not leaves or kwargs.get("dropout_p"):
+        if not leaves:
             continue
 
         def of(*xs: Any, op: Any = op, f: Any = f, args: Any = args, kwargs: Any = kwargs, process: Any = process, leaves: Any = leaves) -> Any:
+            rl.manual_seed(0)  # the same numbers are dropped
             new = {id(old): db.in_domain(op, x) for old, x in zip(leaves, xs)}
             out = f(*db.with_tensors(args, new), **db.with_tensors(kwargs, new))
             out = process(out) if process is not None else out
@@ -47,4 +53,4 @@ def test_second_derivatives(name: str) -> None:
                 continue
             assert gradgradcheck(of, tuple(leaves), fast_mode=True, nondet_tol=1e-10, atol=1e-4)
         checked += 1
-    assert checked or op.name in NEVER, "no sample has a gradient"
+    assert checked, "no sample has a gradient"

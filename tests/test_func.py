@@ -190,6 +190,53 @@ def test_randomness() -> None:
         assert rl.equal(dropped[0], dropped[1]) is equal
 
 
+# --- functions of numbers ------------------------------------------------------------------------------------------
+def _set(x: Any, i: Any) -> Any:
+    x = x.clone()
+    x[i] = 0.0
+    return x
+
+
+# what each sample computes of x (3, 2), s (3) ascending, v (2), i (2)
+ON_NUMBERS: dict[str, Any] = {
+    "searchsorted": lambda t, x, s, v, i: t.searchsorted(s, v), "searchsorted right": lambda t, x, s, v, i: t.searchsorted(s, x, right=True),
+    "searchsorted one sequence": lambda t, x, s, v, i: t.searchsorted(t.tensor([1.0, 2.0, 4.0]), x, out_int32=True),
+    "searchsorted one value": lambda t, x, s, v, i: t.searchsorted(s, t.tensor([2.0, 0.5])),
+    "searchsorted rows": lambda t, x, s, v, i: t.searchsorted(x.T.contiguous(), x.T.contiguous() + 0.5),
+    "bucketize": lambda t, x, s, v, i: t.bucketize(v, s), "isin": lambda t, x, s, v, i: t.isin(i, t.tensor([1, 5])),
+    "isin inverted": lambda t, x, s, v, i: t.isin(i, i[:1], invert=True), "isin number": lambda t, x, s, v, i: t.isin(i, 2),
+    "one_hot": lambda t, x, s, v, i: t.nn.functional.one_hot(i, 4), "bincount": lambda t, x, s, v, i: t.bincount(i, minlength=4),
+    "histc": lambda t, x, s, v, i: t.histc(x, 4, 0, 12), "histogram": lambda t, x, s, v, i: t.histogram(x, 3, range=(0.0, 12.0))[0],
+    "lu_factor": lambda t, x, s, v, i: t.linalg.lu_factor(x.T @ x + t.eye(2)), "lstsq": lambda t, x, s, v, i: t.linalg.lstsq(x + t.eye(3, 2), s[:, None])[0],
+    "masked_scatter": lambda t, x, s, v, i: x.masked_scatter(x > 3, x * 10), "setitem": lambda t, x, s, v, i: _set(x, i),
+    "embedding_bag": lambda t, x, s, v, i: t.nn.functional.embedding_bag(i, x, t.tensor([0, 1]), padding_idx=1),
+    "embedding_bag offsets": lambda t, x, s, v, i: t.nn.functional.embedding_bag(t.tensor([0, 1, 2]), x, t.cat([t.zeros_like(i[:1]), i[1:]]), mode="max"),
+}
+
+
+@pytest.mark.parametrize("name", ON_NUMBERS)
+def test_functions_of_numbers_inside_vmap(name: str) -> None:
+    def run(t: Any) -> Any:
+        x = t.arange(24.0).reshape(4, 3, 2) / 2
+        s, i = x[..., 0] + t.tensor([0.0, 0.5, 1.0]), t.tensor([[0, 2], [2, 1], [1, 1], [0, 2]])
+        f = lambda x, s, i: ON_NUMBERS[name](t, x, s, x[1] - 0.25, i)  # noqa: E731
+        once, pairs = t.func.vmap(f)(x, s, i), [y.reshape(2, 2, *y.shape[1:]) for y in (x, s, i)]
+        return once, t.func.vmap(t.func.vmap(f))(*pairs)
+    agree(run)
+
+
+def test_refusals_of_vmap_say_what_helps() -> None:
+    i = rl.tensor([[0, 2], [1, 1]])
+    with pytest.raises(RuntimeError, match="explicit positive num_classes"):
+        rl.func.vmap(rl.nn.functional.one_hot)(i)
+    with pytest.raises(RuntimeError, match="same randomness with a batched tensor input"):
+        rl.func.vmap(rl.bernoulli, randomness="same")(i / 4)
+    with pytest.raises(RuntimeError, match=r"Batch element 1.*U\[1,1\] is zero"):
+        rl.func.vmap(rl.linalg.lu_factor)(rl.stack([rl.eye(2), rl.zeros(2, 2)]))
+    with pytest.raises(RuntimeError, match="Class values must be smaller"):
+        rl.func.vmap(lambda v: rl.nn.functional.one_hot(v, 2))(i)
+
+
 # --- the tape beside the transforms -------------------------------------------------------------------------------
 def test_gradients_flow_through_transforms_to_tensors_outside() -> None:
     def run(t: Any) -> Any:

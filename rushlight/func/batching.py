@@ -13,9 +13,11 @@ storage holds a `BatchedCell`: the physical tensor (batch, sample…) and the le
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 from rushlight.autograd.graph import GradFn
@@ -94,7 +96,7 @@ class Level:
         state.level = self.outer
         try:
             if self.randomness == "same":
-                return f(*args, **kwargs)
+                return self._drawn_once(f, args, kwargs)
             if sized:
                 from rushlight.tensor.functions.common import shape_of
                 size = shape_of(kwargs.pop("size")) if "size" in kwargs else shape_of(*args)
@@ -105,7 +107,53 @@ class Level:
         finally:
             state.level = self
 
+    def _drawn_once(self, f: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            return f(*args, **kwargs)
+        except RuntimeError as e:
+            if str(e) != NO_ITEM:
+                raise
+            raise RuntimeError("Vmap does not currently support same randomness with a batched tensor input. Please use different randomness "
+                               "with vmap: the samples differ, so they cannot share the numbers that are drawn") from None
+
+    @contextlib.contextmanager
+    def outside(self) -> Iterator[None]:
+        """In the block: the world around this vmap."""
+        inner, state.level = state.level, self.outer
+        try:
+            yield
+        finally:
+            state.level = inner
+
+    def each(self, f: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A function on each sample by itself, the results stacked."""
+        with self.outside():
+            return self._stacked([f(*self._row(args, i), **self._row(kwargs, i)) for i in range(self.size)])
+
+    def _stacked(self, rows: list[Any]) -> Any:
+        if isinstance(rows[0], Tensor):
+            from rushlight.tensor.functions.joining import stack
+            return batched(stack(rows), self)
+        parts = [self._stacked(list(column)) for column in zip(*rows)]
+        return type(rows[0])(parts)
+
+    def lowered(self, t: Tensor) -> Tensor:
+        """The physical tensor (batch, shape…) of one that is batched here; others as they are."""
+        return physical(t, self) if at_level(t, self) else t
+
+    def full(self, t: Tensor) -> Tensor:
+        """The physical tensor, also of one that is the same for all samples."""
+        return physical(t, self) if at_level(t, self) else core.functions().expand(t, (self.size, *t._spec.shape))
+
+    def lifted(self, t: Tensor) -> Tensor:
+        """A physical tensor as one of samples."""
+        return batched(t, self)
+
     def _row(self, value: Any, i: int) -> Any:
+        if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+            return type(value)(self._row(v, i) for v in value)
+        if isinstance(value, dict):
+            return {k: self._row(v, i) for k, v in value.items()}
         return physical(value, self)[i] if isinstance(value, Tensor) and at_level(value, self) else value
 
 

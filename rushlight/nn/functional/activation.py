@@ -10,6 +10,7 @@ from rushlight.tensor.drawing import rand
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions import reduction as R
 from rushlight.tensor.functions.common import in_place, is_float, rewrite, scalar_name
+from rushlight.tensor.samples import level_of, numbers
 
 
 def done(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
@@ -249,10 +250,14 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if tensor.numel() == 0 and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    if tensor.numel() and int(tensor.min()) < 0:
+    if num_classes == -1 and level_of(tensor) is not None:
+        raise RuntimeError("When vmap-ing torch.nn.functional.one_hot, please provide an explicit positive num_classes argument: how many there "
+                           "are depends on the numbers otherwise.")
+    values = numbers(tensor)
+    if values.size and values.min() < 0:
         raise RuntimeError("Class values must be non-negative.")
-    n = int(tensor.max()) + 1 if num_classes == -1 else num_classes
-    if n < 1 or (tensor.numel() and int(tensor.max()) >= n):
+    n = int(values.max()) + 1 if num_classes == -1 else num_classes
+    if n < 1 or (values.size and values.max() >= n):
         raise RuntimeError("Class values must be smaller than num_classes." if n >= 1 else "num_classes should be positive")
     return zeros(*tensor.shape, n, dtype=tensor.dtype).scatter(-1, tensor.unsqueeze(-1), 1)
 

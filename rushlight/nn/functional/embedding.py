@@ -10,6 +10,7 @@ from rushlight.tensor.core import Tensor, assign, unwrap, wrap
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import cast
 from rushlight.tensor.known import check_index
+from rushlight.tensor.samples import level_of
 
 
 def renormalized(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
@@ -60,6 +61,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
                   include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
     """The sum, mean or max of the embeddings of each bag; bags are rows of input, or start at offsets."""
     import numpy as np
+
     if weight.dtype is int64 and input.dtype.kind == "f":
         warnings.warn("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, and should now "
                       "be `embedding_bag(input, weight, ...)`.", stacklevel=2)
@@ -86,12 +88,16 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
             raise ValueError("offsets has to be a 1D Tensor but got None")
         if offsets.ndim != 1:
             raise ValueError("offsets has to be a 1D Tensor")
+        if level_of(offsets) is not None:
+            return _bags_in_samples(input, weight, offsets, mode, sparse, scale_grad_by_freq, per_sample_weights, include_last_offset, padding_idx)
         given = unwrap(offsets)
         if given.size and given[0] != 0:
             raise ValueError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {given[0]}")
         starts = given if include_last_offset else np.append(given, input.numel())
     else:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
+    if padding_idx is not None and level_of(input) is not None:
+        return _bags_in_samples(input, weight, wrap(starts), mode, sparse, scale_grad_by_freq, per_sample_weights, True, padding_idx)
     flat = cast(input.reshape(-1), int64)
     if max_norm is not None:
         renormalized(weight, flat, max_norm, norm_type)
@@ -114,3 +120,21 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     return out
 
 
+def _bags_in_samples(input: Tensor, weight: Tensor, offsets: Tensor, mode: str, sparse: bool, by_freq: bool, scale: Tensor | None, last: bool,
+                     padding_idx: int | None) -> Tensor:
+    """`embedding_bag` inside vmap, where the bags' ends or the padding differ between samples: every index counts, or counts nothing."""
+    from rushlight.tensor.functions.counting import searchsorted
+    from rushlight.tensor.sequences import arange
+    flat, bags = cast(input.reshape(-1), int64), offsets.shape[0] - last
+    rows = embedding(flat, weight, scale_grad_by_freq=by_freq, sparse=sparse)
+    rows = rows if scale is None else rows * scale.reshape(-1, 1)
+    owner = searchsorted(cast(offsets, int64), arange(flat.shape[0]), right=True) - 1
+    kept = (owner < bags) if padding_idx is None else (owner < bags) & (flat != padding_idx % weight.shape[0])
+    owner, zero = owner.clamp(0, bags - 1), weight.new_zeros(bags, weight.shape[1])
+    counts = weight.new_zeros(bags).index_add(0, owner, kept.to(weight.dtype)).unsqueeze(1)
+    if mode == "max":
+        held = P.where(kept.unsqueeze(1), rows, float("-inf"))
+        found = zero.scatter_reduce(0, owner.unsqueeze(1).expand(-1, weight.shape[1]), held, "amax", include_self=False)
+        return P.where(counts == 0, 0.0, found)
+    out = zero.index_add(0, owner, P.where(kept.unsqueeze(1), rows, 0.0))
+    return out / counts.clamp(min=1) if mode == "mean" else out

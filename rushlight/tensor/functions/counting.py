@@ -10,6 +10,7 @@ from rushlight.ir.dtype import int32, int64
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.functions.common import cast, give, wrap_dim
 from rushlight.tensor.functions.numpy_names import take_numpy_names
+from rushlight.tensor.samples import level_of, sample_by_sample
 
 
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:  # noqa: A002
@@ -46,6 +47,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     return _chosen(values, group.reshape(shape) if dim is None else group, counts, return_inverse, return_counts)
 
 
+@sample_by_sample
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each non-negative integer occurs, or the sum of its weights."""
     array = unwrap(input)
@@ -63,6 +65,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     return wrap(out.astype(np.int64))
 
 
+@sample_by_sample
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out: Any = None) -> Tensor:  # noqa: A002
     """Counts in equal bins from min to max (the data's own range where the two are equal)."""
     if bins <= 0:
@@ -82,6 +85,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
     return give(out, wrap(np.bincount(place, minlength=bins).astype(input._spec.dtype.numpy)))
 
 
+@sample_by_sample
 def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False, out: Any = None) -> Any:  # noqa: A002
     """Counts (or densities) in bins, and the bins' edges."""
     from rushlight.tensor.functions.reduction import result
@@ -94,6 +98,7 @@ def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | N
     return give(out, kind(wrap(hist.astype(d)), wrap(edges.astype(d))))
 
 
+@sample_by_sample
 def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False,
                 out: Any = None) -> Any:
     """Counts in a grid of bins over the last dimension's coordinates, and the edges of each."""
@@ -153,16 +158,32 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
     if isinstance(input, Tensor) and seq.dtype is not values.dtype:
         raise RuntimeError("torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary tensor dtype "
                            f"{seq.dtype} and input value tensor dtype {values.dtype}")
+    many, found = seq._spec.shape, values._spec.shape
+    if len(many) > 1 and many[:-1] != found[:-1]:
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value "
+                           f"tensor must match, but we got boundaries tensor {list(many)} and input value tensor {list(found)}")
+    level = level_of(seq, values)
+    if level is not None:
+        return give(out, _searched_in_samples(level, seq, values, int32 if out_int32 else int64, where))
     s, v = unwrap(seq.detach()), unwrap(values.detach())
     if s.ndim == 1:
         place = np.searchsorted(s, v, where)
     else:
-        if s.shape[:-1] != v.shape[:-1]:
-            raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value "
-                               f"tensor must match, but we got boundaries tensor {list(s.shape)} and input value tensor {list(v.shape)}")
         rows, cols = s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1])
         place = np.stack([np.searchsorted(a, b, where) for a, b in zip(rows, cols)]).reshape(v.shape) if v.size else np.zeros(v.shape, np.int64)
     return give(out, wrap(np.asarray(place).astype((int32 if out_int32 else int64).numpy)))
+
+
+def _searched_in_samples(level: Any, seq: Tensor, values: Tensor, dtype: Any, where: str) -> Tensor:
+    """`searchsorted` inside vmap: one search with a dimension more, unless all samples share one sequence."""
+    with level.outside():
+        if level.lowered(seq) is seq and len(seq._spec.shape) == 1:
+            s, v = seq, level.lowered(values)
+        else:
+            s, v = level.full(seq), level.full(values)
+            v = v.reshape(level.size, -1) if len(seq._spec.shape) == 1 else v
+        place = searchsorted(s, v, out_int32=dtype is int32, side=where)
+        return level.lifted(place.reshape((level.size, *values._spec.shape)))  # type: ignore[no-any-return]
 
 
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Any = None) -> Tensor:
@@ -174,11 +195,19 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
 
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Any = None) -> Tensor:
     """Which elements occur among test_elements."""
+    level = level_of(elements, test_elements)
+    if level is not None:
+        if isinstance(test_elements, Tensor) and level.lowered(test_elements) is not test_elements:
+            found = (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1) if isinstance(elements, Tensor) else (test_elements == elements).any()
+            return give(out, ~found if invert else found)
+        with level.outside():
+            return give(out, level.lifted(isin(level.lowered(elements), test_elements, invert=invert)))
     a = unwrap(elements.detach()) if isinstance(elements, Tensor) else np.array(elements)
     b = unwrap(test_elements.detach()) if isinstance(test_elements, Tensor) else np.array(test_elements)
     return give(out, wrap(np.asarray(np.isin(a, b, assume_unique=False, invert=invert))))
 
 
+@sample_by_sample
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """Flat positions as coordinates."""
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)

@@ -7,12 +7,13 @@ from typing import Any
 
 from rushlight.ir.dtype import int32
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, unwrap
+from rushlight.tensor.core import Tensor, apply
 from rushlight.tensor.functions import linalg
 from rushlight.tensor.functions.common import give, scalar_name
 from rushlight.tensor.functions.linalg import checked_matrix
 from rushlight.tensor.functions.matrix_rules import lu_parts, permutation_of, solve_matrices
 from rushlight.tensor.functions.reduction import result
+from rushlight.tensor.samples import numbers
 
 LU_SINGULAR = ("torch.linalg.{name}: {at}U[{i},{i}] is zero and using it on lu_solve would result in a division by zero. If you still want to perform "
                "the factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
@@ -26,10 +27,10 @@ LDL_SINGULAR = "torch.linalg.{name}: {at}D[{i},{i}] is zero and using it on ldl_
 def raise_on(info: Tensor, name: str, message: str) -> None:
     """LinAlgError for the first matrix whose info is not 0."""
     from rushlight.exec.numpy.linalg import LinAlgError
-    flat = unwrap(info).reshape(-1)
+    flat = numbers(info).reshape(-1)  # inside vmap of all samples
     bad = flat.nonzero()[0]
     if bad.size:
-        raise LinAlgError(message.format(name=name, at=f"(Batch element {bad[0]}): " if info.ndim else "", i=int(flat[bad[0]])))
+        raise LinAlgError(message.format(name=name, at=f"(Batch element {bad[0]}): " if flat.size > 1 or info.ndim else "", i=int(flat[bad[0]])))
 
 
 # --- failure in info ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.shape import expand, reshape, within
 from rushlight.tensor.functions.subscripts import OUT_OF_BOUNDS, converted, fitted, one_mask, types_differ, parse
 from rushlight.tensor.known import check_index
+from rushlight.tensor.samples import level_of
 
 
 def _checked_index(name: str, index: Tensor) -> Tensor:
@@ -146,6 +147,11 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {input.dtype} and {source.dtype}")
     from rushlight.tensor.functions.joining import broadcast_tensors
     x, m = broadcast_tensors(input, mask)
+    if level_of(m) is not None:  # each sample has other places: the element of source that comes next
+        from rushlight.tensor.functions.pointwise import where as choose
+        order = m.reshape(-1).cumsum(0) - 1
+        chosen = within(source, -1)[order.clamp(0, max(source._spec.numel - 1, 0))]
+        return in_rows(choose(m, chosen.reshape(x._spec.shape), x))
     where = np.nonzero(unwrap(m).reshape(-1))[0]
     if where.size > source._spec.numel:
         raise RuntimeError("masked_scatter: expected the number of elements in source to be at least the number of true values in mask")

@@ -17,6 +17,7 @@ from rushlight.tensor.functions.products import chain_matmul as multi_dot_chain
 from rushlight.tensor.functions.products import cross as _cross
 from rushlight.tensor.functions.products import matmul
 from rushlight.tensor.functions.reduction import result, vector_norm
+from rushlight.tensor.samples import sample_by_sample
 
 
 def checked_matrix(name: str, a: Tensor, square: bool = False, half: bool = False) -> None:
@@ -281,17 +282,22 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
 def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None, out: Any = None) -> Any:  # noqa: N803
     """The least-squares solution of A X = B, residuals, rank and singular values."""
     checked_matrix("lstsq", A)
-    from rushlight.exec.numpy import linalg
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
         raise RuntimeError(f"torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss), not {driver!r}")
     vector = B.ndim == A.ndim - 1
     b = B.unsqueeze(-1) if vector else B
     x = pinv(A, rtol=rcond) @ b
-    values = (unwrap(v.detach()) for v in (A, b))
-    _, left, rank, singular = (wrap(np.array(e)) for e in linalg.lstsq(*values, rcond, driver or "gelsy"))
+    left, rank, singular = _ranks(A.detach(), b.detach(), rcond, driver or "gelsy")
     miss = A @ x - b
     residuals = ((miss * miss.conj()).real).sum(-2) if left.numel() else miss.real.reshape(-1)[:0]
     return give(out, result("linalg_lstsq")(x.squeeze(-1) if vector else x, residuals, rank, singular))
+
+
+@sample_by_sample
+def _ranks(A: Tensor, b: Tensor, rcond: Any, driver: str) -> tuple[Tensor, ...]:  # noqa: N803
+    """What LAPACK's least-squares drivers say beside the solution: residuals, rank and singular values."""
+    from rushlight.exec.numpy import linalg
+    return tuple([wrap(np.array(e)) for e in linalg.lstsq(unwrap(A), unwrap(b), rcond, driver)[1:]])
 
 
 def _triangle_of(factor: Tensor, upper: bool) -> Tensor:
@@ -314,6 +320,7 @@ def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tens
     return give(out, inv(low @ low.mH))
 
 
+@sample_by_sample
 def geqrf(input: Tensor, *, out: Any = None) -> Any:
     """The QR decomposition as Householder vectors below R, and their factors. Without gradients."""
     from rushlight.exec.numpy import linalg
