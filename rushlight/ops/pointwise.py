@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log, pi, sqrt
 from typing import Any
 
-from rushlight.ir.dtype import bool_
+from rushlight.ir.dtype import HALF, bfloat16, bool_
 from rushlight.ir.spec import broadcast
 from rushlight.ops.table import Op, Rule, Types, row
 
@@ -63,8 +63,8 @@ def real(*operands: Any) -> Types:
 
 
 def unary(name: str, numpy: Rule | None = None, vjp: Rule | None = None, *, shape: Rule = same, sample: str = "real",
-          grad_name: str | None = None) -> Op:
-    return row(name, "map", "x", shape, numpy=numpy, vjp={"x": vjp} if vjp else None, sample=sample, grad_name=grad_name)
+          grad_name: str | None = None, once: frozenset[Any] = frozenset()) -> Op:
+    return row(name, "map", "x", shape, numpy=numpy, vjp={"x": vjp} if vjp else None, sample=sample, grad_name=grad_name, once=once)
 
 
 def binary(name: str, numpy: Rule | None = None, x: Rule | None = None, y: Rule | None = None, *, shape: Rule = same,
@@ -90,7 +90,7 @@ SQRT = unary("sqrt", lambda np, x: np.sqrt(x), lambda g, out: g / (2 * out.conj(
 RSQRT = unary("rsqrt", lambda np, x: 1 / np.sqrt(x), lambda g, out: -0.5 * g * out.conj() ** 3, sample="positive")
 RECIPROCAL = unary("reciprocal", lambda np, x: np.divide(1, x, dtype=x.dtype), lambda g, out: -g * (out * out).conj(), sample="positive")
 EXP = unary("exp", lambda np, x: np.exp(x), lambda g, out: g * out.conj())
-EXP2 = unary("exp2", lambda np, x: np.exp2(x), lambda g, out: g * (out.conj() * LN2))
+EXP2 = unary("exp2", lambda np, x: np.exp2(x), lambda g, out: g * out.conj() * LN2)
 EXPM1 = unary("expm1", lambda np, x: np.expm1(x), lambda g, out: g * (out.conj() + 1))
 LOG = unary("log", lambda np, x: np.log(x), lambda g, x: g / x.conj(), sample="positive")
 LOG2 = unary("log2", lambda np, x: np.log2(x), lambda g, x: g / (x.conj() * LN2), sample="positive")
@@ -105,11 +105,11 @@ ATAN = unary("atan", lambda np, x: np.arctan(x), lambda g, x: g / (1 + x * x).co
 SINH = unary("sinh", lambda np, x: np.sinh(x), lambda g, x: g * x.cosh().conj())
 COSH = unary("cosh", lambda np, x: np.cosh(x), lambda g, x: g * x.sinh().conj())
 TANH = unary("tanh", lambda np, x: np.tanh(x, dtype=np.float64).astype(x.dtype) if x.dtype == np.float32 else np.tanh(x),
-             lambda F, g, out: g * F.fma(-out, out, 1).conj())
+             lambda F, g, out: g * F.fma(-out, out, 1).conj(), once=HALF)
 ASINH = unary("asinh", lambda np, x: np.arcsinh(x), lambda g, x: g * (x * x + 1).rsqrt().conj())
 ACOSH = unary("acosh", lambda np, x: np.arccosh(x), lambda g, x: g * ((x - 1).rsqrt() * (x + 1).rsqrt()).conj(), sample="above one")
 ATANH = unary("atanh", lambda np, x: np.arctanh(x), lambda g, x: g / (1 - x * x).conj(), sample="unit")
-SIGMOID = unary("sigmoid", None, lambda g, out: g * (out * (1 - out)).conj())
+SIGMOID = unary("sigmoid", None, lambda g, out: g * (1 - out).conj() * out.conj(), once=frozenset((bfloat16,)))
 RELU = unary("relu", lambda np, x: np.maximum(x, 0), lambda F, g, out: F.relu_grad(g, out))
 ERF = unary("erf", None, lambda g, x: g * ((-x * x).exp() * (2 / sqrt(pi))))
 ERFC = unary("erfc", None, lambda g, x: g * ((-x * x).exp() * (-2 / sqrt(pi))))
@@ -145,8 +145,8 @@ FMOD = binary("fmod", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rou
 REMAINDER = binary("remainder", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rounding_mode="floor"), sample="positive")
 POW = binary("pow", None, lambda F, g, x, y: F.pow_grad_base(g, x, y), lambda F, g, x, y, out: F.pow_grad_exponent(g, x, y, out),
              sample="positive", strides="joint")
-ATAN2 = binary("atan2", lambda np, x, y: np.arctan2(x, y), lambda F, g, x, y: g * (y * F.atan2_scale(x, y)),
-               lambda F, g, x, y: g * (-x * F.atan2_scale(x, y)), sample="positive")
+ATAN2 = binary("atan2", lambda np, x, y: np.arctan2(x, y), lambda F, g, x, y: g * y * F.atan2_scale(x, y),
+               lambda F, g, x, y: g * -x * F.atan2_scale(x, y), sample="positive")
 MAXIMUM = binary("maximum", lambda np, x, y: np.maximum(x, y), lambda F, g, x, y: F.extremum_grad(g, x > y, x == y),
                  lambda F, g, x, y: F.extremum_grad(g, y > x, x == y))
 MINIMUM = binary("minimum", lambda np, x, y: np.minimum(x, y), lambda F, g, x, y: F.extremum_grad(g, x < y, x == y),
@@ -178,7 +178,7 @@ NEXTAFTER = binary("nextafter", lambda np, x, y: np.nextafter(x, y), lambda g: g
 HYPOT = binary("hypot", lambda np, x, y: np.hypot(x, y), lambda g, x, out: g * x / out, lambda g, y, out: g * y / out)
 GCD = binary("gcd", lambda np, x, y: np.gcd(x, y))
 LCM = binary("lcm", lambda np, x, y: np.abs(np.lcm(x, y)))
-LOGADDEXP = binary("logaddexp", logaddexp, lambda g, x, out: g * (x - out).exp().conj(), lambda g, y, out: g * (y - out).exp().conj())
+LOGADDEXP = binary("logaddexp", logaddexp, lambda g, x, y: g / (1 + (y - x).exp()).conj(), lambda g, x, y: g / (1 + (x - y).exp()).conj())
 HEAVISIDE = binary("heaviside", lambda np, x, y: np.heaviside(x, y) if x.dtype.kind == "f" else np.where(x > 0, 1, np.where(x == 0, y, 0)).astype(x.dtype))
 ZETA = binary("zeta", None, None, lambda F, g, x, y: -g * x * F.special.zeta(x + 1, y))
 IGAMMA = binary("igamma", None, None, lambda F, g, x, y: g * ((x - 1) * y.log() - y - x.lgamma()).exp())
@@ -195,6 +195,16 @@ RELU_GRAD = binary("relu_grad", lambda np, x, y: np.where(y <= 0, np.zeros((), x
 WHERE = row("where", "map", "condition x y", lambda c, x, y: ((joint(x, y)[0], joint(c, x, y)[1]),), strides="numbers",
             numpy=lambda np, c, x, y: np.where(c, x, y),
             vjp={"x": lambda F, g, condition: F.where(condition, g, 0), "y": lambda F, g, condition: F.where(condition, 0, g)})
+# one kernel each in PyTorch, so that half precision is rounded once
+LERP = row("lerp", "map", "x y weight", same, strides="numbers",
+           decompose=lambda F, x, y, w: F.where(w.abs() < 0.5, x + w * (y - x), y - (y - x) * (1 - w)),
+           vjp={"x": lambda g, weight: g * (1 - weight).conj(), "y": lambda g, weight: g * weight.conj(),
+                "weight": lambda g, x, y: g * (y - x).conj()})
+ADDCMUL = row("addcmul", "map", "x y z value", same, decompose=lambda F, x, y, z, value: x + y * z * value,
+              vjp={"x": lambda g: g, "y": lambda F, g, z, value: g * F.conjugate(z * value), "z": lambda F, g, y, value: g * F.conjugate(y * value)})
+ADDCDIV = row("addcdiv", "map", "x y z value", same, decompose=lambda F, x, y, z, value: x + y / z * value,
+              vjp={"x": lambda g: g, "y": lambda F, g, z, value: g * F.conjugate(F.div(value, z)),
+                   "z": lambda F, g, y, z, value: -g * F.conjugate(y * value / (z * z))})
 FMA = row("fma", "map", "x y z", same, strides="numbers",  # x y + z, rounded once
           vjp={"x": lambda F, g, y: g * F.conjugate(y), "y": lambda F, g, x: g * F.conjugate(x), "z": lambda g: g})
 # input ± alpha * other, which PyTorch's kernels round once

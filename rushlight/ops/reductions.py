@@ -45,7 +45,7 @@ def scan(name: str, vjp: Rule | None, outs: Rule | None = None) -> Op:
 
 SUM = reduction("sum", None, lambda F, g, x_spec, dims, keepdim: F.expand_reduced(g, x_spec.shape, dims, keepdim))
 PROD = reduction("prod", lambda np, x, dims, keepdim: x.prod(axis=dims, keepdims=keepdim, dtype=x.dtype),
-                 lambda F, g, x, dims, keepdim: F.prod_grad(g, x, dims, keepdim))
+                 lambda F, g, x, out, dims, keepdim: F.prod_grad(g, x, out, dims, keepdim))
 AMAX = reduction("amax", lambda np, x, dims, keepdim: x.max(axis=dims, keepdims=keepdim),
                  lambda F, g, x, out, dims, keepdim: F.extreme_grad(g, x, out, dims, keepdim))
 AMIN = reduction("amin", lambda np, x, dims, keepdim: x.min(axis=dims, keepdims=keepdim),

@@ -11,6 +11,7 @@ A row's cells are functions that receive what they need as arguments, so this la
   ``*`` gives the gradients of all inputs in one list; ``needs`` tells it which are wanted;
 - ``strides`` says how an elementwise result lies: as its operands do together (joint), where numbers are operands like the
   others (numbers), or exactly as the one dense operand (same);
+- ``once`` names the dtypes of half precision whose gradient is computed in float32 and rounded once, as in PyTorch's kernel;
 - ``lies(types, attrs)`` names the memory order (dimensions, outermost first) of the results, None for the ordinary one, and
   ``turn(attrs, place)`` the attributes when dimension d has become dimension place[d]: so the operation runs in that order;
 - ``decompose(F, *inputs, *attrs)`` writes a coarse operation with public operations. It serves the executors, and is
@@ -33,12 +34,12 @@ class Op:
     """One row. ``kind`` is map, reduce, move, contract, index, random, library (one NumPy call) or coarse."""
 
     __slots__ = ("name", "kind", "inputs", "attrs", "shape", "numpy", "llvm", "xla", "vjp", "decompose", "overwrites",
-                 "grad_name", "cache", "rules", "variadic", "differentiable", "sample", "elementwise", "strides", "lies", "turn")
+                 "grad_name", "cache", "rules", "variadic", "differentiable", "sample", "elementwise", "strides", "once", "lies", "turn")
 
     def __init__(self, name: str, kind: str, inputs: str, shape: Rule, *, attrs: str = "", numpy: Rule | None = None,
                  vjp: dict[str, Rule] | None = None, decompose: Rule | None = None, overwrites: int | None = None,
                  grad_name: str | None = None, differentiable: bool = True, sample: str = "real", elementwise: bool = False,
-                 strides: str = "joint", lies: Rule | None = None, turn: Rule | None = None):
+                 strides: str = "joint", once: frozenset[DType] = frozenset(), lies: Rule | None = None, turn: Rule | None = None):
         self.name = name
         self.kind = kind
         self.inputs = tuple(inputs.replace("*", "").split())
@@ -56,6 +57,7 @@ class Op:
         self.sample = sample
         self.elementwise = elementwise or kind == "map"  # the result has the operands' memory order
         self.strides = strides
+        self.once = once
         self.lies = lies
         self.turn = turn
         self.cache: dict[tuple[Any, ...], Any] = {}

@@ -86,7 +86,7 @@ class Tensor(metaclass=TensorMeta):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value and self.grad_fn is not None:
+        if value and self._grad_fn is not None:
             raise RuntimeError("you can only change requires_grad flags of leaf variables.")
         self.requires_grad_(value)  # type: ignore[attr-defined]
 
@@ -144,6 +144,17 @@ def infer(op: Op, specs: list[Any], attrs: tuple[Any, ...]) -> Signature:
         op.cache.clear()
     op.cache[(attrs, *specs)] = sig
     return sig
+
+
+def _inferred(op: Op, specs: list[Any], attrs: tuple[Any, ...], args: tuple[Any, ...]) -> Signature:
+    """`infer`, but what is wrong with the history of an operand is said before what is wrong with its type."""
+    try:
+        return infer(op, specs, attrs)
+    except NotImplementedError:
+        for a in args if op.name.startswith("bitwise") and state.grad else ():
+            if isinstance(a, Tensor) and a._base is not None:
+                sync_view(a)
+        raise
 
 
 def _lay_out(sig: Signature) -> None:
@@ -212,7 +223,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
         else:
             specs.append(number)
             ins.append(a)
-    sig = op.cache.get((attrs, *specs)) or infer(op, specs, attrs)
+    sig = op.cache.get((attrs, *specs)) or _inferred(op, specs, attrs, args)
     graph = state.graph
     node = Node(sig, tuple(ins), graph)
     if state.lines:

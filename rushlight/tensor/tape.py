@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rushlight.autograd.graph import FREED, TWICE, GradFn, Saved, sequence
+from rushlight.ir.dtype import HALF, float32
 from rushlight.ir.graph import SCALARS, Signature
 from rushlight.ir.spec import dense_order
 from rushlight.ops.table import Op
@@ -171,7 +172,10 @@ class OpFn(GradFn):
         if op.variadic and i >= last:
             env["i"] = i - last
         args = [env[n] if n in env else self._type_of(n, specs) for n in names]
-        g = f(*args)
+        if op.once and env["g"]._spec.dtype in op.once:
+            g = f(*[functions().cast(a, float32) if isinstance(a, Tensor) and a._spec.dtype in HALF else a for a in args])
+        else:
+            g = f(*args)
         want = specs[i]
         if g is not None and op.kind == "map":
             if g._spec.dtype is not want.dtype:

@@ -37,13 +37,13 @@ def view(t: Tensor, s: Spec, title: str, back: Any, differentiable: bool = True,
         return importlib.import_module(t._storage.views).view(t, s)  # type: ignore[attr-defined, no-any-return]
     out = new_tensor(t._storage, s)
     out._vc = t._vc
-    if t._base is not None:
+    if t._base is not None and state.grad:  # without gradients nobody asks for the history
         sync_view(t)
     if not differentiable:
         return out
     out._base = t._base if t._base is not None else t
     out._seen = out._vc.version
-    if t._rg:
+    if t._rg or t._base is not None and t.requires_grad:
         out._rg = True
         if state.grad:
             out._grad_fn = ViewFn(title, s, gradient_edge(t), back)

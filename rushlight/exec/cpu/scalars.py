@@ -144,8 +144,8 @@ class Scalars:
 
     # --- numbers and casts ----------------------------------------------------------------------------------------
     def number(self, kind: str, value: Any, dtype: str) -> Any:
-        """A Python number, double or 64-bit integer, as a scalar of a dtype."""
-        return self.round(self.cast(value, "float64" if kind == "float" else "int64", dtype), dtype)
+        """A Python number, double or 64-bit integer, as a scalar of a dtype; beside halves as float32."""
+        return self.cast(value, "float64" if kind == "float" else "int64", dtype)
 
     def cast(self, value: Any, source: str, target: str) -> Any:
         """Conversion as in C: towards zero for integers, nonzero for bool."""

@@ -9,12 +9,13 @@ import numpy as np
 
 from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, lasting, unwrap, wrap
+from rushlight.tensor.core import Tensor, apply, unwrap, wrap, zeros
 from rushlight.tensor.functions import joining, shape as shapes, splitting
 from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import cast, give, is_float, scalar_name, to_float, wrap_dim
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.pointwise import where
+from rushlight.tensor.functions.precision import with_gradient
 from rushlight.tensor.functions.reduction import indicator, norm_root, result
 from rushlight.tensor.promotion import result_type
 
@@ -290,7 +291,10 @@ def fill(input: Tensor, value: Any) -> Tensor:
         value = cast(value, input._spec.dtype)
     else:
         value = checked(value, input._spec.dtype)
-    return lasting(where(apply(TABLE["full"], (True,), (input._spec.shape, bool_)), value, input))
+    compute = lambda: where(apply(TABLE["full"], (True,), (input._spec.shape, bool_)), value, input)
+    if not isinstance(value, Tensor):
+        return with_gradient("FillBackward0", (input,), compute, lambda g: (zeros(g._spec),))
+    return with_gradient("FillBackward0", (input, value), compute, lambda g: (zeros(g._spec), g.sum()))
 
 
 def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:

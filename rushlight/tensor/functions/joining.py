@@ -101,9 +101,10 @@ def _atleast(x: Tensor, n: int) -> Tensor:
     shape = x._spec.shape
     if len(shape) >= n:
         return x
-    new = {1: lambda: (1,), 2: lambda: (1, shape[0] if shape else 1),
-           3: lambda: (1, 1, 1) if not shape else (1, shape[0], 1) if len(shape) == 1 else (*shape, 1)}[n]()
-    return reshape(x, new)
+    if not shape:
+        return reshape(x, (1,) * n)
+    x = unsqueeze(x, 0) if len(shape) == 1 else x
+    return unsqueeze(x, -1) if n == 3 else x
 
 
 atleast_1d, atleast_2d, atleast_3d = (ensure_dims(n) for n in (1, 2, 3))

@@ -5,18 +5,18 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-import numpy as np
 
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.autograd.graph import GradFn, Undefined
-from rushlight.ir.dtype import HALF, bool_
-from rushlight.ir.graph import SCALARS
+from rushlight.ir.dtype import HALF, bfloat16, bool_
 from rushlight.ir.spec import elementwise_strides, spec
 from rushlight.ops.domains import check_domain
 from rushlight.ops.pointwise import joint
 from rushlight.ops.table import TABLE, Op, load
-from rushlight.tensor.core import OpFn, Tensor, apply, edges_of, infer, lasting
+from rushlight.tensor.core import Tensor, apply, edges_of, keeps, lasting
 from rushlight.tensor.functions.checked import checked
+from rushlight.tensor.functions.precision import (EXACT_NUMBERS, SHORT, by_scalar, half_of, history_of, once, rounded_number, tracked,
+                                                  with_gradient)
 from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, lying, lying_as, lying_at, need_tensor, operand, result_type, rewrite,
                                                settings, stand_in, tensor_of, to_float, unify)
 from rushlight.tensor.state import state
@@ -67,7 +67,14 @@ def join(op: Op, x: Any, y: Any, floating: bool = False) -> Tensor:
         return keep_layout(op, x, y)
     if not isinstance(x, Tensor) and not isinstance(y, Tensor):
         x = tensor_of(operand(x))
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and (x._spec.dtype in HALF or y._spec.dtype in HALF) and (found := by_scalar(op, x, y)) is not None:
+        return found
     x, y = unify(x, y, floating)
+    if y.__class__ is builtins.float:
+        if x._spec.dtype in HALF and op.name not in EXACT_NUMBERS:
+            y = rounded_number(y, x._spec.dtype)
+    elif x.__class__ is builtins.float and y._spec.dtype in HALF and op.name != "mul":
+        x = rounded_number(x, y._spec.dtype)
     return keep_layout(op, x, y)
 
 
@@ -81,7 +88,7 @@ log, log2, log10, log1p = (unary(n, floating=True) for n in ("log", "log2", "log
 sin, cos, tan, sinh, cosh, tanh = (unary(n, floating=True) for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh"))
 asin, acos, atan, asinh, acosh, atanh = (unary(n, floating=True) for n in ("asin", "acos", "atan", "asinh", "acosh", "atanh"))
 arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
-sqrt, rsqrt, reciprocal, sigmoid = (unary(n, floating=True) for n in ("sqrt", "rsqrt", "reciprocal", "sigmoid"))
+sqrt, _rsqrt, reciprocal, sigmoid = (unary(n, floating=True) for n in ("sqrt", "rsqrt", "reciprocal", "sigmoid"))
 erf, erfc, erfinv, lgamma, digamma = (unary(n, floating=True) for n in ("erf", "erfc", "erfinv", "lgamma", "digamma"))
 i0 = unary("i0", floating=True)
 floor, ceil, trunc = (unary(n, integer="keep") for n in ("floor", "ceil", "trunc"))
@@ -101,7 +108,7 @@ bitwise_and, bitwise_or, bitwise_xor = (binary(n) for n in ("bitwise_and", "bitw
 bitwise_left_shift, bitwise_right_shift = binary("bitwise_left_shift"), binary("bitwise_right_shift")
 nextafter, gcd, lcm, logaddexp, _heaviside = (binary(n, tensors="both") for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
 fmod, _remainder, _floor_divide = binary("fmod", tensors="first"), binary("remainder"), binary("floor_divide")
-xlogy = binary("xlogy", floating=True)
+_xlogy = binary("xlogy", floating=True)
 igamma, igammac = (binary(n, tensors="both") for n in ("igamma", "igammac"))
 
 
@@ -129,6 +136,20 @@ def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 negative = neg
+
+
+def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / sqrt(input)."""
+    if isinstance(input, Tensor) and input._spec.numel < SHORT and half_of(input):
+        return give(out, history_of(TABLE["rsqrt"], (input,), lambda: reciprocal(sqrt(input))))
+    return _rsqrt(input, out=out)
+
+
+def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input * log(other), 0 where input is 0."""
+    if half_of(input, other) and isinstance(input, Tensor) and isinstance(other, Tensor) and input._spec.dtype is other._spec.dtype:
+        return give(out, history_of(TABLE["xlogy"], (input, other), lambda: where(other != other, other, where(input == 0, 0, input * log(other)))))
+    return _xlogy(input, other, out=out)
 
 
 def isinf(input: Tensor) -> Tensor:
@@ -186,8 +207,6 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
         if o.__class__ is bool or isinstance(o, Tensor) and o._spec.dtype is bool_:
             raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
                                "use the `~` or `logical_not()` operator instead.")
-    if input.__class__ is builtins.float and isinstance(other, Tensor) and other._spec.dtype in HALF:
-        input = builtins.float(np.asarray(input, other._spec.dtype.numpy))  # PyTorch rounds the number from which it subtracts
     return give(out, scaled(TABLE["sub"], input, other, alpha))
 
 
@@ -205,10 +224,30 @@ def scaled(op: Op, input: Any, other: Any, alpha: Any) -> Tensor:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     if isinstance(alpha, builtins.complex) and not dtype.is_complex:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    if dtype in HALF and half_of(input, other):
+        return _scaled_half(op, input, other, alpha, dtype)
+    if dtype.kind == "f" and (isinstance(input, Tensor) or isinstance(other, Tensor)):
+        x, y, factor = (cast(o, dtype) if isinstance(o, Tensor) else operand(o) for o in (input, other, alpha))
+        return lying(lasting(apply(TABLE[f"{op.name}_scaled"], (x, y, factor))), input, other)
     if isinstance(other, Tensor):
         share = lasting(mul(cast(other, dtype), builtins.bool(alpha) if dtype is bool_ else alpha))
         return lying(join(op, input, share), input, other)
     return join(op, input, builtins.bool(other * alpha) if dtype is bool_ else other * alpha)
+
+
+def _scaled_half(op: Op, input: Any, other: Any, alpha: Any, dtype: Any) -> Tensor:
+    """The same in half precision, where alpha is rounded too, but not in the gradient."""
+    from rushlight.tensor.functions.shape import sum_to
+    x, y = (cast(o, dtype) if isinstance(o, Tensor) else tensor_of(operand(o), dtype) for o in (input, other))
+    factor = rounded_number(builtins.float(alpha), dtype)
+
+    def compute() -> Tensor:
+        joined = lambda a, b: apply(op, (a, apply(TABLE["mul"], (b, factor))))
+        return lying(joined(x, y) if x._spec.numel < SHORT else once(joined, x, y), input, other)
+
+    def rule(g: Tensor) -> tuple[Any, ...]:
+        return sum_to(g, x._spec.shape), sum_to((g if op.name == "add" else -g) * alpha, y._spec.shape)
+    return with_gradient(op.grad_name, (x, y), compute, rule)
 
 
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -262,15 +301,21 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
     if exponent.__class__ in NUMBERS and isinstance(input, Tensor):
         if exponent in (0, 1, 2) and (input._spec.dtype.kind != "b" or exponent.__class__ is builtins.bool):
             return give(out, small_power(cast(input, result_type(input, exponent)), exponent))
+        if exponent in IN_STEPS and input._spec.dtype is bfloat16 and half_of(input):
+            return give(out, history_of(TABLE["pow"], (input, exponent), lambda: IN_STEPS[exponent](input)))
         if input._spec.dtype.kind in "biu" and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-    result = join(TABLE["pow"], input, exponent)
+    if (input.__class__ is builtins.float or exponent.__class__ is builtins.float) and half_of(input, exponent):  # the gradient takes the number as it is
+        result = history_of(TABLE["pow"], (input, exponent), lambda: join(TABLE["pow"], input, exponent))
+    else:
+        result = join(TABLE["pow"], input, exponent)
+        if result._rg and isinstance(input, Tensor) and isinstance(exponent, Tensor):
+            keeps(result, result=True)  # whichever gradient is wanted
     return give(out, result if isinstance(input, Tensor) or result._storage.batched else lying_as(result, spec(result._spec.dtype, result._spec.shape)))
 
 
-def tracked(x: Tensor) -> bool:
-    """Whether x requires gradients, its history being brought up to date."""
-    return x.grad_fn is not None or x.requires_grad
+# powers that PyTorch computes in bfloat16 by steps, each rounded
+IN_STEPS = {3: lambda x: (x * x) * x, -2: lambda x: reciprocal(x * x), -0.5: lambda x: rsqrt(x)}
 
 
 def small_power(x: Tensor, n: Any) -> Tensor:
@@ -280,12 +325,8 @@ def small_power(x: Tensor, n: Any) -> Tensor:
             return x.clone() if n else apply(TABLE["bitwise_or"], (x, True))
         return apply(TABLE["mul"], (x, x)) if n == 2 else join(TABLE["pow"], x, n)
     op, args = TABLE["pow"], (x, n)
-    with no_grad():
-        out = apply(TABLE["mul"], (x, x)) if n == 2 else apply(TABLE["mul"], (x, fit(n, x._spec.dtype))) if n == 1 else apply(op, args)
-    number = SCALARS[n.__class__]
-    sig = op.cache.get(((), x._spec, number)) or infer(op, [x._spec, number], ())
-    out._grad_fn, out._rg = OpFn(op, sig, args, [out], edges_of(args)), True
-    return out
+    return history_of(op, args, lambda: apply(TABLE["mul"], (x, x)) if n == 2 else apply(TABLE["mul"], (x, fit(n, x._spec.dtype))) if n == 1
+                      else apply(op, args))
 
 
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
@@ -379,8 +420,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     joint(input._spec, end._spec)
     check_domain("lerp", input._spec.dtype)
     if isinstance(weight, Tensor):
-        return give(out, lying(input + (end - input) * weight, input, end, weight))
-    return give(out, lying(_lerp_by_number(input, end, weight), input, end))
+        return give(out, apply(TABLE["lerp"], (input, end, cast(weight, input._spec.dtype))))
+    return give(out, _lerp_by_number(input, end, weight))
 
 
 class LerpBackward0(GradFn):
@@ -396,10 +437,12 @@ class LerpBackward0(GradFn):
 
 
 def _lerp_by_number(x: Tensor, y: Tensor, weight: Any) -> Tensor:
+    near = builtins.abs(weight) < 0.5
+    compute = lambda: lying(once(lambda x, y: x + (y - x) * weight if near else y - (y - x) * (1 - weight), x, y), x, y)
     if not (state.grad and (tracked(x) or tracked(y))) or x._storage.batched or y._storage.batched:
-        return x + (y - x) * weight
+        return compute()
     with no_grad():
-        out = x + (y - x) * weight
+        out = compute()
     out._grad_fn, out._rg = LerpBackward0(edges_of((x, y)), (out._spec, x._spec, y._spec)), True
     out._grad_fn.weight = weight
     return out
@@ -410,8 +453,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
     dtype = result_type(input, tensor1, tensor2)
     joint(input._spec, tensor1._spec, tensor2._spec)
     check_domain("addcmul", dtype)
-    product = stand_in(tensor1, dtype) * stand_in(tensor2, dtype)
-    return give(out, lying(input + (product if value == 1 else product * value), input, tensor1, tensor2))
+    return give(out, apply(TABLE["addcmul"], (*[stand_in(t, dtype) for t in (input, tensor1, tensor2)], operand(value))))
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -419,8 +461,9 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
     if tensor1._spec.dtype.kind in "biu" and tensor2._spec.dtype.kind in "biu":
         raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true "
                            "division of tensor1 and tensor2.")
-    quotient = tensor1 / tensor2
-    return give(out, lying(input + (quotient if value == 1 else quotient * value), input, tensor1, tensor2))
+    dtype = result_type(input, tensor1, tensor2)
+    check_domain("addcdiv", dtype)
+    return give(out, apply(TABLE["addcdiv"], (*[stand_in(t, dtype) for t in (input, tensor1, tensor2)], operand(value))))
 
 
 def real(input: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply, keeps, owned
 from rushlight.tensor.functions.common import fit, give, need_tensor
 from rushlight.tensor.functions.numpy_names import take_numpy_names
+from rushlight.tensor.functions.precision import once
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
 
 
@@ -140,13 +141,13 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     """beta * input + alpha * mat1 @ mat2."""
     _rank("addmm", 2, mat1=mat1)
     _rank("addmm", 2, mat2=mat2)
-    result = _mixed(input, apply(TABLE["matmul"], (mat1, mat2)), beta, alpha)
+    result = once(lambda i, x, y: _mixed(i, apply(TABLE["matmul"], (x, y)), beta, alpha), input, mat1, mat2)
     return give(out, keeps(result, *[a for a, b in ((mat1, mat2), (mat2, mat1)) if b.requires_grad]))
 
 
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
     """beta * input + alpha * mat @ vec."""
-    return give(out, _mixed(input, mv(mat, vec), beta, alpha))
+    return give(out, once(lambda i, x, y: _mixed(i, mv(x, y), beta, alpha), input, mat, vec))
 
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
@@ -157,7 +158,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
 @reduced
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, out_dtype: Any = None, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
     """beta * input + alpha * batch1 @ batch2."""
-    return give(out, _mixed(input, bmm(batch1, batch2), beta, alpha))
+    return give(out, once(lambda i, x, y: _mixed(i, bmm(x, y), beta, alpha), input, batch1, batch2))
 
 
 @reduced

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.ir.dtype import HALF, DType, float32, int64
+from rushlight.ir.dtype import HALF, DType, int64
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE
-from rushlight.tensor.core import Tensor, apply, keeps, lasting
-from rushlight.tensor.functions.common import cast, give, is_float, need_tensor, to_float, wrap_dim, wrap_dims
+from rushlight.tensor.core import Tensor, apply, keeps, lasting, owned
+from rushlight.tensor.functions.common import cast, give, is_float, lying_as, need_tensor, to_float, wrap_dim, wrap_dims
 from rushlight.tensor.functions.numpy_names import take_numpy_names
+from rushlight.tensor.functions.precision import SHORT, half_of, history_of, tracked, wide, with_gradient
 from rushlight.tensor.functions.shape import within
 from rushlight.tensor.result_types import result
 
@@ -74,11 +75,6 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     return give(out, cast(lasting(total / n if n else total * float("nan")), x._spec.dtype))
 
 
-def wide(x: Tensor) -> Tensor:
-    """Half floats as float32, in which reductions of several steps compute."""
-    return cast(x, float32) if x._spec.dtype in HALF else x
-
-
 def _long_name(d: DType) -> str:
     from rushlight.tensor.functions.common import scalar_name
     return scalar_name(d)
@@ -93,7 +89,22 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DTy
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
     """The product over dim (all where None)."""
-    return give(out, keeps(reduce("prod", accumulated(input, dtype), dim, keepdim), result=True))
+    x = accumulated(input, dtype)
+    dims = wrap_dims(dim, len(x._spec.shape))
+    if x._spec.dtype in HALF and x._spec.numel and 1 < count(x, dims) <= SHORT + 1 and half_of(x):  # PyTorch rounds every product
+        return give(out, keeps(history_of(TABLE["prod"], (x,), lambda: _half_product(x, dims, keepdim), (dims, bool(keepdim))), result=True))
+    return give(out, keeps(reduce("prod", x, dim, keepdim), result=True))
+
+
+def _half_product(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    """The product as a chain of rounded products."""
+    shape = [1 if d in dims else n for d, n in enumerate(x._spec.shape)]
+    kept = [d for d in range(len(shape)) if d not in dims]
+    lanes = x.permute(*kept, *dims).reshape([shape[d] for d in kept] + [-1]).unbind(-1)
+    out = lanes[0]
+    for lane in lanes[1:]:
+        out = out * lane
+    return owned(out.reshape(shape)) if keepdim else out
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
@@ -222,13 +233,33 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     """The variance over dim: squared differences from the mean, summed and divided by n - correction."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    return give(out, keeps(_centred(input, dim, keepdim, _correction(unbiased, correction))[0], input))
+    compute = lambda: _centred(input, dim, keepdim, _correction(unbiased, correction))[0]
+    if half_of(input):
+        return give(out, with_gradient("VarBackward0", (input,), compute, _var_rule(dim, _correction(unbiased, correction)), (input,)))
+    return give(out, keeps(compute(), input))
+
+
+def _var_rule(dim: Any, correction: Any) -> Any:
+    """The gradient of the variance in the steps in which PyTorch rounds it."""
+    def rule(g: Tensor, x: Tensor) -> tuple[Tensor]:
+        from rushlight.tensor.functions.rules import expand_reduced
+        shape = x._spec.shape
+        dims = wrap_dims(dim, len(shape))
+        divisor = count(x, dims) - correction
+        spread = expand_reduced(g, shape, dims, g._spec.shape == tuple([1 if d in dims else n for d, n in enumerate(shape)]))
+        return ((spread * (2.0 / divisor if divisor > 0 else float("inf"))) * (x - mean(x, dims or None, True)),)
+    return rule
 
 
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
     """The square root of the variance."""
-    value = _root(var(wide(input), dim, unbiased, keepdim, correction=correction))
-    return give(out, keeps(cast(value, input._spec.dtype.to_real()), input, result=True))
+    compute = lambda: cast(_root(var(wide(input), dim, unbiased, keepdim, correction=correction)), input._spec.dtype.to_real())
+    if half_of(input):
+        from rushlight.tensor.functions.pointwise import where
+        inner = _var_rule(dim, _correction(unbiased, correction))
+        rule = lambda g, x, value: inner(where(value == 0, 0, g / (value * 2)), x)
+        return give(out, with_gradient("StdBackward0", (input,), compute, rule, (input,), result=True))
+    return give(out, keeps(compute(), input, result=True))
 
 
 def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
@@ -259,6 +290,12 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
     from rushlight.tensor.functions.pointwise import where
     x = to_float(input)
     dims = wrap_dims(dim, len(x._spec.shape))
+    if half_of(x) and count(x, dims) and tracked(x):
+        from rushlight.tensor.functions.rules import expand_reduced
+        shape = x._spec.shape
+        spread = lambda t: expand_reduced(t, shape, dims, keepdim)
+        return give(out, with_gradient("LogsumexpBackward0", (x,), lambda: logsumexp(x.detach(), dim, keepdim),
+                                       lambda g, x, value: (spread(g) * (x - spread(value)).exp(),), (x,), result=True))
     if count(x, dims) == 0:
         return give(out, sum(x.exp(), dims, keepdim).log())
     top = reduce("amax", x.detach() if not x._spec.dtype.is_complex else x.real.detach(), dims, True)
@@ -280,8 +317,22 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     if p == "nuc":
         from rushlight.tensor.functions import linalg
         return give(out, linalg.matrix_norm(x, "nuc", tuple(dim) if dim is not None else (-2, -1), keepdim))
+    if half_of(x) and p in ("fro", None, 2):
+        return give(out, _half_norm(x, dim, keepdim))
     value = vector_norm(wide(x), 2.0 if p in ("fro", None) else float(p), dim, keepdim)
     return give(out, keeps(cast(value, x._spec.dtype.to_real()), x, result=True))
+
+
+def _half_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """The 2-norm of half floats, whose gradient PyTorch rounds after every step."""
+    from rushlight.tensor.functions.pointwise import where
+    from rushlight.tensor.functions.rules import expand_reduced
+    dims, shape = wrap_dims(dim, len(x._spec.shape)), x._spec.shape
+
+    def rule(g: Tensor, x: Tensor, value: Tensor) -> tuple[Tensor]:
+        g, value = (expand_reduced(t, shape, dims, keepdim) for t in (g, value))
+        return (g * where(value == 0, 0, x / value),)
+    return with_gradient("LinalgVectorNormBackward0", (x,), lambda: cast(vector_norm(wide(x), 2.0, dim, keepdim), x._spec.dtype), rule, (x,), result=True)
 
 
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:  # noqa: A002
@@ -370,7 +421,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     d = wrap_dim(dim, len(input._spec.shape))
     if not input._spec.shape:
         return RETURN_TYPES["sort"](input.clone(), argextreme("argmax", input, None, False) * 0)
-    return give(out, RETURN_TYPES["sort"](*apply(TABLE["sort"], (input,), (d, bool(descending)))))
+    return give(out, RETURN_TYPES["sort"](*[lying_as(t, input._spec) for t in apply(TABLE["sort"], (input,), (d, bool(descending)))]))
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
@@ -439,7 +490,16 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any = N
     x = input if dtype is None else cast(input, dtype)
     d = wrap_dim(dim, len(x._spec.shape))
     _floating("softmax", x)
+    if half_of(x) and d != len(x._spec.shape) - 1 and x._spec.numel:
+        return give(out, history_of(TABLE["softmax"], (x,), lambda: _half_softmax(x, d), (d,)))
     return give(out, apply(TABLE["softmax"], (x,), (d,)) if x._spec.shape else (x - x).exp())
+
+
+def _half_softmax(x: Tensor, d: int) -> Tensor:
+    """The softmax over other dimensions than the last: PyTorch keeps the exponentials, but not their sum, in half precision."""
+    w = wide(x.contiguous())
+    powers = (w - w.amax(d, keepdim=True)).exp()
+    return cast(cast(powers, x._spec.dtype) / powers.sum(d, keepdim=True), x._spec.dtype)
 
 
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any = None) -> Tensor:
@@ -447,7 +507,16 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any
     x = input if dtype is None else cast(input, dtype)
     d = wrap_dim(dim, len(x._spec.shape))
     _floating("log_softmax", x)
+    if half_of(x) and d == len(x._spec.shape) - 1 and x._spec.numel:
+        return give(out, history_of(TABLE["log_softmax"], (x,), lambda: _half_log_softmax(x, d), (d,)))
     return give(out, apply(TABLE["log_softmax"], (x,), (d,)) if x._spec.shape else x - x)
+
+
+def _half_log_softmax(x: Tensor, d: int) -> Tensor:
+    """Its logarithm over the last dimension: PyTorch rounds the sum and the sum's logarithm."""
+    w = wide(x.contiguous())
+    shifted = w - w.amax(d, keepdim=True)
+    return cast(shifted - cast(shifted.exp().sum(d, keepdim=True), x._spec.dtype).log(), x._spec.dtype)
 
 
 def _floating(name: str, x: Tensor) -> None:

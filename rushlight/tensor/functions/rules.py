@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import pi, sqrt
 from typing import Any
 
+from rushlight.ir.dtype import HALF, float32
 from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, as_spec
@@ -115,7 +116,7 @@ def extreme_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepd
     return hit / hit.sum(dims, keepdim=True) * expand_reduced(g, x._spec.shape, dims, keepdim) if dims else hit / hit * g
 
 
-def prod_grad(g: Tensor, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+def prod_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     """g times the product of the other elements, by running products from both ends (exact with zeros)."""
     if not x._spec.shape:
         return g
@@ -133,11 +134,22 @@ def prod_grad(g: Tensor, x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Ten
     inverse = [0] * len(order)
     for i, d in enumerate(order):
         inverse[d] = i
-    return others.permute(inverse) * expand_reduced(g, shape, dims, keepdim)
+    safe, spread = others.permute(inverse), expand_reduced(g, shape, dims, keepdim)
+    if x._spec.dtype in HALF:  # the roundings are those of a quotient, unless there are zeros
+        return where((x == 0).any(), spread * safe, spread * (expand_reduced(out, shape, dims, keepdim) / x))
+    return safe * spread
 
 
 def cumprod_grad(g: Tensor, x: Tensor, out: Tensor, dim: int) -> Tensor:
     """sum over j >= i of g_j * prod of the others up to j, exact with zeros."""
+    if x._spec.dtype in HALF:  # before a zero the roundings are those of a quotient
+        clear = cast(x == 0, float32).cumsum(dim) == 0
+        quotient = (g * out).flip(dim).cumsum(dim).flip(dim) / where(clear, x, 1)
+        return where(clear, quotient, cast(_cumprod_grad(*[cast(t, float32) for t in (g, x)], dim), x._spec.dtype))
+    return _cumprod_grad(g, x, dim)
+
+
+def _cumprod_grad(g: Tensor, x: Tensor, dim: int) -> Tensor:
     n = x._spec.shape[dim]
     x, g = x.transpose(dim, -1), g.transpose(dim, -1)
     parts = []

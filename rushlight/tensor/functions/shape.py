@@ -65,8 +65,6 @@ def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape: a view where that is possible, else a copy. One size may be -1."""
     s = input._spec
     new = wildcard(shape_of(*args) if shape is None else shape_of(shape), s.numel)
-    if new == s.shape:
-        return view_as_is(input)
     to = s.reshape(new)
     if to is None:
         copy = apply(TABLE["copy"], (input,))
@@ -285,7 +283,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
-    return reshape(input, (-1,)) if input._spec.numel else reshape(input, (0,))
+    return reshape(input.contiguous(), (-1,)) if input._spec.numel else reshape(input, (0,))  # type: ignore[attr-defined]
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
@@ -294,7 +292,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     sizes = shape_of(sizes)
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")
-    n = input._spec.shape[d]
+    n = input._spec.shape[d] if input._spec.shape else 0
     try:
         sizes = wildcard(sizes, n)
     except RuntimeError:
@@ -319,6 +317,12 @@ def expand(input: Tensor, *args: Any, size: Any = None, implicit: bool = False) 
         bad = max(i for i in range(lead, len(full)) if s.shape[i - lead] not in (1, full[i]))
         raise RuntimeError(f"The expanded size of the tensor ({full[bad]}) must match the existing size ({s.shape[bad - lead]}) at non-singleton "
                            f"dimension {bad}.  Target sizes: {list(want)}.  Tensor sizes: {list(s.shape)}")
+    if lead and s.shape and 1 in full[:lead]:  # a new dimension of one element steps over what lies behind it
+        strides = list(to.strides)
+        for d in range(lead - 1, -1, -1):
+            if full[d] == 1:
+                strides[d] = full[d + 1] * strides[d + 1] if d + 1 < len(full) else 1
+        to = to.at(full, tuple(strides))
     old = s.shape
     return view(input, to, "ExpandBackward0", lambda g: sum_to(g, old))
 

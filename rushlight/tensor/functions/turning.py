@@ -6,7 +6,7 @@ from typing import Any
 
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned
-from rushlight.tensor.functions.common import shape_of, wrap_dim, wrap_dims
+from rushlight.tensor.functions.common import lying_as, shape_of, wrap_dim, wrap_dims
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.shape import clone, transpose, within
 
@@ -15,7 +15,7 @@ def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The order of elements reversed along dimensions."""
     given = shape_of(dims) if dims is not None else shape_of(*args)
     d = wrap_dims(given, len(input._spec.shape)) if given else ()
-    return apply(TABLE["flip"], (input,), (d,)) if d else clone(input)
+    return lying_as(apply(TABLE["flip"], (input,), (d,)), input._spec) if d else clone(input)
 
 
 def fliplr(input: Tensor) -> Tensor:
