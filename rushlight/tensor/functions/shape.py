@@ -292,7 +292,9 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     sizes = shape_of(sizes)
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")
-    n = input._spec.shape[d] if input._spec.shape else 0
+    if not input._spec.shape:
+        raise RuntimeError(f"Dimension specified as {dim} but tensor has no dimensions")
+    n = input._spec.shape[d]
     try:
         sizes = wildcard(sizes, n)
     except RuntimeError:
