@@ -43,19 +43,20 @@ class Panels:
         size, wide = self.dtype.itemsize, form.panel
         plain = numpy_executor.view(buffer, self.dtype.numpy, (self.k, self.n), (self.rows * size, self.columns * size), self.offset)
         each = 2 if paired(self.dtype.name) else 1
-        depth, columns = -(-self.k // each), -(-self.n // wide)
-        padded = np.zeros((depth, columns, wide), form.dtype)
-        if each == 2:
-            padded.view(np.uint16).reshape(depth, -1, 2)[:, :self.n, 0] = plain[::2].view(np.uint16)
-            padded.view(np.uint16).reshape(depth, -1, 2)[:self.k // 2, :self.n, 1] = plain[1::2].view(np.uint16)
-        else:
-            padded.reshape(depth, -1)[:, :self.n] = plain
-        raw = np.empty(padded.nbytes + memory.ALIGN, np.uint8)
+        columns = -(-self.n // wide)
+        raw = np.empty(-(-self.k // each) * columns * wide * form.size + memory.ALIGN, np.uint8)
         start = -raw.ctypes.data % memory.ALIGN
-        packed = raw[start:start + padded.nbytes].view(form.dtype)
-        for k in range(0, depth, self.block_k // each):
-            part = padded[k:k + self.block_k // each].swapaxes(0, 1)
-            packed[k * padded[0].size:][:part.size].reshape(part.shape)[...] = part
+        packed = raw[start:raw.size - memory.ALIGN + start].view(form.dtype)
+        for k in range(0, self.k, self.block_k):
+            block = plain[k:k + self.block_k]
+            lines = np.zeros((-(-len(block) // each), columns, wide), form.dtype)
+            if each == 2:
+                pairs = lines.view(np.uint16).reshape(len(lines), -1, 2)
+                pairs[:, :self.n, 0] = block[::2].view(np.uint16)
+                pairs[:len(block) // 2, :self.n, 1] = block[1::2].view(np.uint16)
+            else:
+                lines.reshape(len(lines), -1)[:, :self.n] = block
+            packed[k // each * columns * wide:][:lines.size].reshape(columns, len(lines), wide)[...] = lines.swapaxes(0, 1)
         return packed
 
 
