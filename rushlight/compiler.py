@@ -1,4 +1,5 @@
-"""torch.compiler: rushlight compiles every graph as it comes, so there is nothing to switch on; the switches work where they mean something."""
+"""torch.compiler: rushlight compiles every graph as it comes, so there is nothing to switch on; the switches work where
+they mean something."""
 
 from __future__ import annotations
 
@@ -8,15 +9,21 @@ from typing import Any
 
 BACKENDS = ("inductor", "eager", "aot_eager", "cudagraphs", "openxla", "tvm")
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs", "lite")
-_STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile", "eager_then_compile", "aot_eager_then_compile")
+_STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile", "eager_then_compile",
+            "aot_eager_then_compile")
 
 
-def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor", mode: str | None = None,  # noqa: A001
-            options: dict[str, Any] | None = None, disable: bool = False) -> Any:
+def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None,  # noqa: A001
+            mode: str | None = None, options: dict[str, Any] | None = None, name: str | None = None,
+            disable: bool = False, recompile_limit: int | None = None, isolate_recompiles: bool = False,
+            shapes_spec: Any = None) -> Any:
     """The model or function itself: its graphs are compiled by the plan cache anyway, with every ``mode`` and in full.
 
-    Without a model, a decorator. RuntimeError for unknown modes and backends, and where mode and options are both given; ``options`` tune PyTorch's own
-    code generator and are an error here.
+    Without a model, a decorator. RuntimeError for unknown modes and backends, and where mode and options are both
+    given; ``options`` tune PyTorch's own
+    code generator and are an error here. ``dynamic``, ``recompile_limit``, ``isolate_recompiles`` and ``shapes_spec``
+    say when PyTorch compiles again, ``name`` what its logs call the result: here a plan is found by the graph that it
+    runs, and none of them makes a difference.
 
     >>> compile(abs)(-2)
     2
@@ -30,7 +37,10 @@ def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None 
     if options:
         raise RuntimeError(f"torch.compile(options={options}): rushlight's compiler has none of these options; leave them out")
     if model is None:
-        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, disable=disable)
+        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode,
+                                 options=options, name=name,
+                                 disable=disable, recompile_limit=recompile_limit,
+                                 isolate_recompiles=isolate_recompiles, shapes_spec=shapes_spec)
     if not callable(model):
         raise RuntimeError(f"torch.compile expects a module or a function, got {type(model).__name__}")
     return model
@@ -63,9 +73,13 @@ def allow_in_graph(fn: Any) -> Any:
 assume_constant_result = allow_in_graph
 
 
-def list_backends(exclude_tags: Any = ()) -> list[str]:
-    """The names that ``compile(backend=…)`` takes."""
-    return sorted(BACKENDS)
+def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
+    """The names that ``compile(backend=…)`` takes; without tags to exclude those for finding faults too.
+
+    >>> list_backends()
+    ['cudagraphs', 'inductor', 'openxla', 'tvm']
+    """
+    return sorted(set(BACKENDS) - ({"eager", "aot_eager"} if "debug" in (exclude_tags or ()) else set()))
 
 
 def cudagraph_mark_step_begin() -> None:
@@ -73,7 +87,8 @@ def cudagraph_mark_step_begin() -> None:
 
 
 class set_stance:  # noqa: N801
-    """How graphs run: "force_eager" runs plans on NumPy, without the native compiler; the others compile. At once, or for a block.
+    """How graphs run: "force_eager" runs plans on NumPy, without the native compiler; the others compile. At once, or
+    for a block.
 
     RuntimeError for unknown stances.
     """

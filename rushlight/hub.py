@@ -39,15 +39,19 @@ def checkpoint_path(url: str, model_dir: str | os.PathLike[str] | None = None, f
     >>> checkpoint_path("https://example.org/net-0a1b2c3d.pth?x=1", "/tmp").name
     'net-0a1b2c3d.pth'
     """
-    return Path(model_dir or os.path.join(get_dir(), "checkpoints")) / (file_name or os.path.basename(urlparse(url).path))
+    return Path(model_dir or os.path.join(get_dir(), "checkpoints")) / (file_name
+                                                                        or os.path.basename(urlparse(url).path))
 
 
-def download_url_to_file(url: str, dst: str | os.PathLike[str], hash_prefix: str | None = None, progress: bool = True) -> None:
+def download_url_to_file(url: str, dst: str | os.PathLike[str], hash_prefix: str | None = None,
+                         progress: bool = True) -> None:
     """Download one file; it appears under its name only when its SHA-256 sum begins with ``hash_prefix``.
 
-    RuntimeError where the sum is another or nothing could be downloaded; the text says where the file can be put by hand.
+    RuntimeError where the sum is another or nothing could be downloaded; the text says where the file can be put by
+    hand.
     """
-    from rushlight.vision.datasets.download import DownloadError, fetch  # not before it is needed: it brings all data sets
+    # not before it is needed: it brings all data sets
+    from rushlight.vision.datasets.download import DownloadError, fetch
     target = Path(dst)
     arrived = target.with_name(target.name + ".unchecked")
     arrived.unlink(missing_ok=True)
@@ -70,10 +74,12 @@ def _check_hash(path: Path, prefix: str) -> None:
 
 
 def load_state_dict_from_url(url: str, model_dir: str | None = None, map_location: Any = None, progress: bool = True,
-                             check_hash: bool = False, file_name: str | None = None, weights_only: bool = False) -> dict[str, Any]:
+                             check_hash: bool = False, file_name: str | None = None,
+                             weights_only: bool = False) -> dict[str, Any]:
     """The object saved in the file at an address, downloaded unless it is in ``<hub folder>/checkpoints`` already.
 
-    ``check_hash``: the name ends in the first digits of the file's SHA-256 sum (``net-0a1b2c3d.pth``), which what is downloaded
+    ``check_hash``: the name ends in the first digits of the file's SHA-256 sum (``net-0a1b2c3d.pth``), which what is
+    downloaded
     must have. ``weights_only``: rushlight reads weight files without running code in any case.
     """
     path = checkpoint_path(url, model_dir, file_name)
@@ -104,8 +110,8 @@ def _entry(folder: str, name: str) -> Callable[..., Any]:
     return entry
 
 
-def load(repo_or_dir: str, model: str, *args: Any, source: str = "github", trust_repo: Any = None, force_reload: bool = False,
-         verbose: bool = True, skip_validation: bool = False, **kwargs: Any) -> Any:
+def load(repo_or_dir: str, model: str, *args: Any, source: str = "github", trust_repo: Any = "check",
+         force_reload: bool = False, verbose: bool = True, skip_validation: bool = False, **kwargs: Any) -> Any:
     """Call an entry point of a folder's ``hubconf.py``; only ``source="local"`` is provided.
 
     NotImplementedError for other sources: clone the repository and name its folder.

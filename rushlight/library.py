@@ -31,8 +31,10 @@ class CustomOpDef:
                 return self._fn(*bound.args, **bound.kwargs)
         return self._function.apply(*bound.args)
 
-    def register_autograd(self, backward: Callable[..., Any], /, *, setup_context: Callable[..., Any] | None = None) -> None:
-        """``backward(ctx, *grads)`` gives a gradient for each operand; ``setup_context(ctx, inputs, output)`` saves what it needs."""
+    def register_autograd(self, backward: Callable[..., Any], /, *,
+                          setup_context: Callable[..., Any] | None = None) -> None:
+        """``backward(ctx, *grads)`` gives a gradient for each operand; ``setup_context(ctx, inputs, output)`` saves
+        what it needs."""
         from rushlight.autograd.function import Function
         fn, name = self._fn, self._qualname
         self._backward, self._setup = backward, setup_context
@@ -42,7 +44,8 @@ class CustomOpDef:
             if setup_context is not None:
                 setup_context(ctx, args, out)
             return out
-        self._function = type(name.replace("::", "_"), (Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)})
+        self._function = type(name.replace("::", "_"), (Function,),
+                              {"forward": staticmethod(forward), "backward": staticmethod(backward)})
 
     def register_fake(self, fn: Callable[..., Any], /) -> Callable[..., Any]:
         """A function of shapes only, for PyTorch's tracer; kept."""
@@ -64,9 +67,10 @@ class CustomOpDef:
         return f"<CustomOpDef({self._qualname})>"
 
 
-def custom_op(name: str, fn: Callable[..., Any] | None = None, /, *, mutates_args: str | Iterable[str], device_types: Any = None, schema: str | None = None,
-              tags: Any = None) -> Any:
-    """A function as an operator named ``namespace::name`` (or a decorator): its inside is not differentiated, see CustomOpDef.register_autograd.
+def custom_op(name: str, fn: Callable[..., Any] | None = None, /, *, mutates_args: str | Iterable[str],
+              device_types: Any = None, schema: str | None = None, tags: Any = None) -> Any:
+    """A function as an operator named ``namespace::name`` (or a decorator): its inside is not differentiated, see
+    CustomOpDef.register_autograd.
 
     ``mutates_args`` names the operands that it writes. ValueError for names without a namespace.
 
@@ -80,7 +84,8 @@ def custom_op(name: str, fn: Callable[..., Any] | None = None, /, *, mutates_arg
     (tensor([2.]),)
     """
     if fn is None:
-        return lambda f: custom_op(name, f, mutates_args=mutates_args, device_types=device_types, schema=schema, tags=tags)
+        return lambda f: custom_op(name, f, mutates_args=mutates_args, device_types=device_types, schema=schema,
+                                   tags=tags)
     if name.count("::") != 1:
         raise ValueError(f"Expected `name` to be of the form `namespace::name`, got {name}")
     made = _operators[name] = CustomOpDef(name, fn, mutates_args)
@@ -95,12 +100,14 @@ def _known(op: Any) -> CustomOpDef:
     raise ValueError(f"there is no operator {op!r} made by torch.library.custom_op")
 
 
-def register_autograd(op: Any, backward: Callable[..., Any], /, *, setup_context: Callable[..., Any] | None = None, lib: Any = None) -> None:
+def register_autograd(op: Any, backward: Callable[..., Any], /, *, setup_context: Callable[..., Any] | None = None,
+                      lib: Any = None) -> None:
     """`CustomOpDef.register_autograd` of an operator by its name."""
     _known(op).register_autograd(backward, setup_context=setup_context)
 
 
-def register_fake(op: Any, func: Callable[..., Any] | None = None, /, *, lib: Any = None, _stacklevel: int = 1, allow_override: bool = False) -> Any:
+def register_fake(op: Any, func: Callable[..., Any] | None = None, /, *, lib: Any = None, _stacklevel: int = 1,
+                  allow_override: bool = True) -> Any:
     """`CustomOpDef.register_fake` of an operator by its name (or a decorator)."""
     return _known(op).register_fake if func is None else _known(op).register_fake(func)
 

@@ -10,8 +10,10 @@ from rushlight.tensor import protocol
 from rushlight.tensor.core import Tensor
 
 protocol.switch_on()
-__all__ = ["TorchFunctionMode", "get_default_nowrap_functions", "get_ignored_functions", "get_overridable_functions", "get_testing_overrides",
-           "handle_torch_function", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic", "is_tensor_like",
+__all__ = ["TorchFunctionMode", "get_default_nowrap_functions", "get_ignored_functions", "get_overridable_functions",
+           "get_testing_overrides",
+           "handle_torch_function", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic",
+           "is_tensor_like",
            "is_tensor_method_or_property", "resolve_name", "wrap_torch_function"]
 
 
@@ -28,7 +30,8 @@ class TorchFunctionMode:
     ones
     """
 
-    def __torch_function__(self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
         raise NotImplementedError(f"{type(self).__name__} does not define __torch_function__")
 
     def __enter__(self) -> TorchFunctionMode:
@@ -73,7 +76,8 @@ def has_torch_function_variadic(*tensors: Any) -> bool:
     return has_torch_function(tensors)
 
 
-def handle_torch_function(public_api: Callable[..., Any], relevant_args: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+def handle_torch_function(public_api: Callable[..., Any], relevant_args: Iterable[Any], *args: Any,
+                          **kwargs: Any) -> Any:
     """Ask modes and the given operands for the function's result. TypeError where all return NotImplemented.
 
     >>> class Answer:
@@ -127,8 +131,11 @@ def get_ignored_functions() -> set[Callable[..., Any]]:
     True
     """
     root = importlib.import_module("rushlight")
-    return {getattr(root, n) for n in ("is_tensor", "is_storage", "set_default_dtype", "get_default_dtype", "manual_seed", "save", "load", "typename",
-                                       "set_num_threads", "get_num_threads", "promote_types", "can_cast", "compile", "set_printoptions")}
+    return {getattr(root, n)
+            for n in ("is_tensor", "is_storage", "set_default_dtype", "get_default_dtype", "manual_seed", "save",
+                      "load", "typename",
+                                       "set_num_threads", "get_num_threads", "promote_types", "can_cast", "compile",
+                      "set_printoptions")}
 
 
 def get_testing_overrides() -> dict[Callable[..., Any], Callable[..., Any]]:

@@ -35,7 +35,8 @@ class Progress:
             self.bar = _rich_bar(self)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 trace: TracebackType | None) -> None:
         if self.bar is not None:
             self.bar[0].stop()
 
@@ -62,7 +63,9 @@ def _rich_bar(progress: Progress) -> tuple[Any, Any] | None:
         from rich.progress import Progress as Rich
     except ImportError:
         return None
-    amounts = [DownloadColumn(), TransferSpeedColumn()] if progress.unit == "bytes" else [MofNCompleteColumn(), TimeElapsedColumn()]
-    rich = Rich(TextColumn("{task.description}"), BarColumn(), *amounts, TextColumn("{task.fields[note]}"), console=Console(file=progress.file))
+    amounts = [DownloadColumn(),
+               TransferSpeedColumn()] if progress.unit == "bytes" else [MofNCompleteColumn(), TimeElapsedColumn()]
+    rich = Rich(TextColumn("{task.description}"), BarColumn(), *amounts, TextColumn("{task.fields[note]}"),
+                console=Console(file=progress.file))
     rich.start()
     return rich, rich.add_task(progress.title, total=progress.total, note="")

@@ -30,8 +30,10 @@ FIRST = """3:1 7:1,3 11:1,3,1 13:1,1,1 19:1,1,3,3 25:1,3,5,13 37:1,1,5,5,17 41:1
 
 
 def _polynomials(dimension: int) -> list[tuple[int, list[int]]]:
-    """Polynomial and first numbers of dimensions 2 to ``dimension``; beyond 64 from SciPy's table of the same numbers."""
-    known = [(int(p), [int(n) for n in numbers.split(",")]) for p, numbers in (entry.split(":") for entry in FIRST.split())]
+    """Polynomial and first numbers of dimensions 2 to ``dimension``; beyond 64 from SciPy's table of the same
+    numbers."""
+    known = [(int(p), [int(n) for n in numbers.split(",")])
+             for p, numbers in (entry.split(":") for entry in FIRST.split())]
     if dimension <= len(known) + 1:
         return known[:dimension - 1]
     try:
@@ -64,7 +66,8 @@ def scrambled(directions: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """Directions times lower triangular random bit matrices with ones on the diagonal (J. Matoušek, 1998)."""
     bits = lower.copy()
     bits[:, np.arange(BITS), np.arange(BITS)] = 1
-    columns = directions[:, None, :] >> np.arange(BITS - 1, -1, -1)[None, :, None] & 1  # (dimension, bit, direction), leading bit first
+    # (dimension, bit, direction), leading bit first
+    columns = directions[:, None, :] >> np.arange(BITS - 1, -1, -1)[None, :, None] & 1
     mixed = np.einsum("dij,djk->dik", bits, columns) & 1
     return np.einsum("dik,i->dk", mixed, 1 << np.arange(BITS - 1, -1, -1))
 
@@ -129,7 +132,8 @@ class SobolEngine:
         return out  # type: ignore[no-any-return]
 
     def _points(self, n: int) -> np.ndarray:
-        """The next n points as integers: from one to the next the direction of the lowest zero bit of the number is exchanged."""
+        """The next n points as integers: from one to the next the direction of the lowest zero bit of the number is
+        exchanged."""
         first = self.num_generated == 0 and n > 0
         count = n - 1 if first else n
         number = np.arange(count) + (0 if first else self.num_generated - 1)

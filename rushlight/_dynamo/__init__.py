@@ -11,7 +11,8 @@ from rushlight.compiler import allow_in_graph, assume_constant_result, disable, 
 disallow_in_graph = graph_break_free = allow_in_graph
 
 
-def optimize(backend: Any = "inductor", *, nopython: bool = False, dynamic: bool | None = None, **options: Any) -> Callable[[Any], Any]:
+def optimize(backend: Any = "inductor", *, nopython: bool = False, dynamic: bool | None = None,
+             **options: Any) -> Callable[[Any], Any]:
     """A decorator: `torch.compile` with that backend."""
     from rushlight.compiler import compile
     return compile(backend=backend, fullgraph=nopython, dynamic=dynamic, **options)  # type: ignore[no-any-return]

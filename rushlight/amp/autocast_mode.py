@@ -10,7 +10,8 @@ from typing import Any
 from rushlight.ir import dtype as dtypes
 from rushlight.tensor.state import state
 
-DEVICES = ("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps", "meta", "hpu",
+DEVICES = ("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla",
+           "lazy", "vulkan", "mps", "meta", "hpu",
            "mtia", "privateuseone")
 DEFAULT = {"cpu": dtypes.bfloat16}  # of other devices float16
 _chosen: dict[str, Any] = {}  # dtypes set by set_autocast_dtype
@@ -93,9 +94,11 @@ def clear_autocast_cache() -> None:
 
 
 class autocast:  # noqa: N801
-    """In the block (or the decorated function) products, convolutions and attention compute in ``dtype``, losses in float32.
+    """In the block (or the decorated function) products, convolutions and attention compute in ``dtype``, losses in
+    float32.
 
-    On the CPU ``dtype`` is bfloat16 (default) or float16; with any other dtype, and for "cuda" without a GPU, there is a warning
+    On the CPU ``dtype`` is bfloat16 (default) or float16; with any other dtype, and for "cuda" without a GPU, there is
+    a warning
     and nothing changes. ``enabled=False`` switches it off within another block. ``cache_enabled`` is remembered.
 
     >>> import rushlight as rl
@@ -142,7 +145,8 @@ class autocast:  # noqa: N801
         return wrapper
 
 
-def _enter_autocast(device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None) -> autocast:
+def _enter_autocast(device_type: str, dtype: Any = None, enabled: bool = True,
+                    cache_enabled: bool | None = None) -> autocast:
     """An `autocast` that is entered, for `_exit_autocast`. Graphs of captured programs call both."""
     return autocast(device_type, dtype, enabled, cache_enabled).__enter__()
 
@@ -153,7 +157,8 @@ def _exit_autocast(mode: autocast) -> None:
 
 
 def custom_fwd(fwd: Callable[..., Any] | None = None, *, device_type: str, cast_inputs: Any = None) -> Any:
-    """Decorates the forward of an `autograd.Function`: with ``cast_inputs`` float tensors are cast to it and autocast is off inside."""
+    """Decorates the forward of an `autograd.Function`: with ``cast_inputs`` float tensors are cast to it and autocast
+    is off inside."""
     _checked(device_type)
     if fwd is None:
         return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs)
@@ -171,7 +176,8 @@ def custom_fwd(fwd: Callable[..., Any] | None = None, *, device_type: str, cast_
             return fwd(*args, **kwargs)
         which = (dtypes.float32, *SMALL)
         with autocast(device_type, enabled=False):
-            return fwd(*[_cast(a, cast_inputs, which) for a in args], **{k: _cast(v, cast_inputs, which) for k, v in kwargs.items()})
+            return fwd(*[_cast(a, cast_inputs, which) for a in args],
+                       **{k: _cast(v, cast_inputs, which) for k, v in kwargs.items()})
     return wrapper
 
 
@@ -188,6 +194,8 @@ def custom_bwd(bwd: Callable[..., Any] | None = None, *, device_type: str) -> An
     return wrapper
 
 
-__all__ = ["autocast", "clear_autocast_cache", "custom_bwd", "custom_fwd", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
-           "is_autocast_available", "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
+__all__ = ["autocast", "clear_autocast_cache", "custom_bwd", "custom_fwd", "get_autocast_cpu_dtype",
+           "get_autocast_dtype", "get_autocast_gpu_dtype",
+           "is_autocast_available", "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled",
+           "set_autocast_cache_enabled",
            "set_autocast_dtype", "set_autocast_enabled"]

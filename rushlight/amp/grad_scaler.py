@@ -13,8 +13,10 @@ READY, UNSCALED, STEPPED = "ready", "unscaled", "stepped"
 class GradScaler:
     """``scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update()``.
 
-    step() divides the gradients by the scale and skips the optimizer where one is infinite or NaN; update() multiplies the
-    scale by ``backoff_factor`` after such a step, and by ``growth_factor`` after ``growth_interval`` good ones. Without a GPU a
+    step() divides the gradients by the scale and skips the optimizer where one is infinite or NaN; update() multiplies
+    the
+    scale by ``backoff_factor`` after such a step, and by ``growth_factor`` after ``growth_interval`` good ones. Without
+    a GPU a
     scaler for "cuda" is switched off with a warning; one for "cpu" works.
 
     >>> import rushlight as rl
@@ -23,8 +25,8 @@ class GradScaler:
     tensor(16.)
     """
 
-    def __init__(self, device: str = "cuda", init_scale: float = 2.0 ** 16, growth_factor: float = 2.0, backoff_factor: float = 0.5,
-                 growth_interval: int = 2000, enabled: bool = True):
+    def __init__(self, device: str = "cuda", init_scale: float = 2.0 ** 16, growth_factor: float = 2.0,
+                 backoff_factor: float = 0.5, growth_interval: int = 2000, enabled: bool = True):
         self._device = device
         self._enabled = enabled
         if enabled and device == "cuda":
@@ -51,7 +53,8 @@ class GradScaler:
         raise ValueError("outputs must be a Tensor or an iterable of Tensors")
 
     def unscale_(self, optimizer: Any) -> None:
-        """Divide the gradients of the optimizer's parameters by the scale, before clipping them. RuntimeError for the second time."""
+        """Divide the gradients of the optimizer's parameters by the scale, before clipping them. RuntimeError for the
+        second time."""
         if not self._enabled:
             return
         stage = self._stages.get(id(optimizer), READY)
@@ -73,7 +76,8 @@ class GradScaler:
         self._stages[id(optimizer)] = UNSCALED
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        """``optimizer.step(*args)``, unless a gradient is infinite or NaN (then None). RuntimeError for the second time without update()."""
+        """``optimizer.step(*args)``, unless a gradient is infinite or NaN (then None). RuntimeError for the second time
+        without update()."""
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs:
@@ -141,7 +145,8 @@ class GradScaler:
         """The scale and its rules; empty where the scaler is off."""
         if not self._enabled:
             return {}
-        return {"scale": self._scale, "growth_factor": self._growth_factor, "backoff_factor": self._backoff_factor, "growth_interval": self._growth_interval,
+        return {"scale": self._scale, "growth_factor": self._growth_factor, "backoff_factor": self._backoff_factor,
+                "growth_interval": self._growth_interval,
                 "_growth_tracker": self._growth_tracker}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

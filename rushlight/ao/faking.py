@@ -13,8 +13,10 @@ def _check(low: int, high: int) -> None:
         raise RuntimeError(f"`quant_min` should be less than or equal to `quant_max`, got {low} and {high}.")
 
 
-def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, quant_min: int, quant_max: int) -> Tensor:  # noqa: A002
-    """(clamp(round(x / scale + zero_point), quant_min, quant_max) - zero_point) · scale; the gradient is 1 within the range.
+def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, quant_min: int,
+                                    quant_max: int) -> Tensor:  # noqa: A002
+    """(clamp(round(x / scale + zero_point), quant_min, quant_max) - zero_point) · scale; the gradient is 1 within the
+    range.
 
     Scale and zero point are numbers or tensors of one element.
 
@@ -31,7 +33,8 @@ def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, 
     return apply(FAKE_QUANTIZE, (input, scale, zero_point), (int(quant_min), int(quant_max)))  # type: ignore[no-any-return]
 
 
-def fake_quantize_per_channel_affine(input: Tensor, scale: Tensor, zero_point: Tensor, axis: int, quant_min: int, quant_max: int) -> Tensor:  # noqa: A002
+def fake_quantize_per_channel_affine(input: Tensor, scale: Tensor, zero_point: Tensor, axis: int, quant_min: int,
+                                     quant_max: int) -> Tensor:  # noqa: A002
     """`fake_quantize_per_tensor_affine` with a scale and zero point for each index of a dimension."""
     _check(quant_min, quant_max)
     rank = len(input._spec.shape)

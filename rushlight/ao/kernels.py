@@ -29,7 +29,8 @@ class Weights:
     """
 
     def __init__(self, weight: Any, bias: Tensor | None, window: tuple[Any, ...] | None = None):
-        if not isinstance(weight, QuantizedTensor) or weight.dtype.name != "qint8" or weight._meaning.axis not in (None, 0):
+        if not isinstance(weight,
+                          QuantizedTensor) or weight.dtype.name != "qint8" or weight._meaning.axis not in (None, 0):
             raise RuntimeError(WEIGHTS.format(f"{weight.dtype} {getattr(weight, '_meaning', '')}"))
         m = weight._meaning
         if np.any(unwrap(m.zero) if m.axis is not None else m.zero):
@@ -72,7 +73,8 @@ class Weights:
             found = (None, NOTHING)
             if made is not None:
                 same = next((f for f in self.known.values() if f[0] is made[0]), None)
-                found = same or (made[0], core.from_flat(quantized.pack(unwrap(self.ints), *made), (made[0].desc.size,)))
+                found = same or (made[0],
+                                 core.from_flat(quantized.pack(unwrap(self.ints), *made), (made[0].desc.size,)))
             if len(self.known) > KEPT:
                 self.known.clear()
             self.known[key] = found
@@ -88,7 +90,8 @@ def output(x: QuantizedTensor, w: Weights, scale: float, zero: int, relu: bool) 
     ints = images_last(x) if images else _rows(x._ints)
     plain = (bool(m.zero), int(zero), relu, x._spec.dtype)
     out = w.run(ints, w.scale_with(m.scale), number(float(scale)), number(m.zero, int32), plain)
-    return per_tensor(images_first(out) if images else out.reshape((*x._spec.shape[:-1], out._spec.shape[-1])), scale, zero, m.dtype)  # type: ignore[attr-defined]
+    return per_tensor(images_first(out) if images else out.reshape((*x._spec.shape[:-1], out._spec.shape[-1])), scale,
+                      zero, m.dtype)  # type: ignore[attr-defined]
 
 
 def _rows(t: Tensor) -> Tensor:
@@ -96,7 +99,8 @@ def _rows(t: Tensor) -> Tensor:
 
 
 def dynamic_linear(x: Tensor, w: Weights, relu: bool = False) -> Tensor:
-    """A linear layer on float32: the input is quantized to 7 bits by its own range at each call, the result is float32 again."""
+    """A linear layer on float32: the input is quantized to 7 bits by its own range at each call, the result is float32
+    again."""
     rows = x.detach().reshape((-1, x._spec.shape[-1]))  # type: ignore[attr-defined]
     low, high = rows.amin().clamp(max=0), rows.amax().clamp(min=0)
     scale = (high - low) / 127.0
@@ -114,7 +118,8 @@ def add(x: Any, y: Any, scale: float, zero: int, relu: bool) -> Any:
         total = x.dequantize() + y.dequantize()
         return quantized_as(total.relu() if relu else total, scale, zero, mx.dtype)
     a, b, order = _alike(x._ints, y._ints)
-    out = core.apply(QADD, (a, b, number(mx.scale), number(my.scale), number(float(scale))), (mx.zero, my.zero, int(zero), relu, MEMORY[mx.dtype.name]))
+    out = core.apply(QADD, (a, b, number(mx.scale), number(my.scale), number(float(scale))),
+                     (mx.zero, my.zero, int(zero), relu, MEMORY[mx.dtype.name]))
     return per_tensor(images_first(out) if order else out, scale, zero, mx.dtype)
 
 
@@ -134,7 +139,8 @@ def mul(x: Any, y: Any, scale: float, zero: int) -> Any:
 
 def quantized_as(x: Tensor, scale: float, zero: int, dtype: DType) -> Any:
     """Real numbers with a scale that is known to fit the dtype."""
-    return per_tensor(to_integers(x, float(np.float32(1) / np.float32(scale)), zero, MEMORY[dtype.name]), scale, zero, dtype)
+    return per_tensor(to_integers(x, float(np.float32(1) / np.float32(scale)), zero, MEMORY[dtype.name]), scale, zero,
+                      dtype)
 
 
 __all__ = ["Weights", "add", "dynamic_linear", "mul", "output", "quantized_as", "to_reals"]

@@ -21,7 +21,8 @@ Q = QuantizedTensor
 def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     """Record an operation with a quantized operand."""
     rule = RULES.get(op.name)
-    if rule is None or not all(isinstance(a, QuantizedTensor) or not (isinstance(a, Tensor) and a._storage.batched) for a in args):
+    if rule is None or not all(isinstance(a, QuantizedTensor) or not (isinstance(a, Tensor) and a._storage.batched)
+                               for a in args):
         raise NotImplementedError(NO_KERNEL.format(op.name))
     return rule(*args, *attrs)
 
@@ -39,7 +40,8 @@ def view(t: Any, s: Spec) -> Any:
 
 
 def _turned(t: Q, s: Spec) -> Meaning:
-    """The meaning of a permuted tensor with a scale per channel. RuntimeError where the channels are no dimension any more."""
+    """The meaning of a permuted tensor with a scale per channel. RuntimeError where the channels are no dimension any
+    more."""
     m, old = t._meaning, t._spec
     assert m.axis is not None
     channels = (old.shape[m.axis], old.strides[m.axis])
@@ -172,7 +174,8 @@ def cat(*args: Any) -> Any:
     scale, zero = _one_scale(first, "cat")
     if not all(isinstance(p, QuantizedTensor) for p in parts):
         raise RuntimeError("cat(): all tensors must be quantized, or none. Use .dequantize() or torch.quantize_per_tensor().")
-    own = [p._ints if p._same(first) else quantize_per_tensor(p.dequantize(), scale, zero, first.dtype)._ints for p in parts]
+    own = [p._ints if p._same(first) else quantize_per_tensor(p.dequantize(), scale, zero, first.dtype)._ints
+           for p in parts]
     return make(core.apply(TABLE["cat"], tuple(own), (dim,)), first._meaning)
 
 

@@ -1,6 +1,8 @@
-"""Quantized tensors: integers of 8 or 32 bits over the lazy graph, with the scale and zero point that give them meaning.
+"""Quantized tensors: integers of 8 or 32 bits over the lazy graph, with the scale and zero point that give them
+meaning.
 
-The integers are an ordinary tensor. A quantized tensor has no memory of its own: recording an operation on one leads, as
+The integers are an ordinary tensor. A quantized tensor has no memory of its own: recording an operation on one leads,
+as
 with sparse tensors, to rules (`rushlight.ao.rules`) that say what happens to the integers and to the scale.
 """
 
@@ -53,7 +55,8 @@ class QuantizedStorage:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What integers stand for: (q - zero) · scale, with one pair of numbers, or tensors of one pair per index of ``axis``."""
+    """What integers stand for: (q - zero) · scale, with one pair of numbers, or tensors of one pair per index of
+    ``axis``."""
 
     dtype: DType
     scale: Any
@@ -82,7 +85,8 @@ class QuantizedTensor(Tensor):
     _meaning: Meaning
     is_quantized = True  # type: ignore[assignment]
 
-    # --- what it is -----------------------------------------------------------------------------------------------------
+    # --- what it is
+    # -----------------------------------------------------------------------------------------------------
     @property
     def dtype(self) -> DType:
         """quint8, qint8 or qint32."""
@@ -364,7 +368,8 @@ def quantize_per_channel(input: Any, scales: Any, zero_points: Any, axis: int, d
                            f"points for dimension {axis} of {list(x._spec.shape)}")
     scheme = schemes.per_channel_affine_float_qparams if zero_points._spec.dtype.is_floating_point else schemes.per_channel_affine
     kind = float32 if scheme is schemes.per_channel_affine_float_qparams else int64
-    meaning = Meaning(dtype, scales.to(float64 if kind is int64 else float32), zero_points.to(kind), axis % len(x._spec.shape), scheme)
+    meaning = Meaning(dtype, scales.to(float64 if kind is int64 else float32), zero_points.to(kind),
+                      axis % len(x._spec.shape), scheme)
     scale, zero = meaning.along(len(x._spec.shape))
     return make(to_integers(x, 1 / scale, zero, memory), meaning)
 
@@ -387,7 +392,8 @@ def make_per_tensor(input: Tensor, scale: float, zero_point: int) -> Any:  # noq
 def make_per_channel(input: Tensor, scale: Tensor, zero_point: Tensor, axis: int) -> Any:  # noqa: A002
     """torch._make_per_channel_quantized_tensor: integers with a meaning per channel."""
     kinds = {m: by_name(n) for n, m in MEMORY.items()}
-    return make(input, Meaning(kinds[input._spec.dtype], scale.to(float64), zero_point.to(int64), axis, schemes.per_channel_affine))
+    return make(input, Meaning(kinds[input._spec.dtype], scale.to(float64), zero_point.to(int64), axis,
+                               schemes.per_channel_affine))
 
 
 def empty_like_plain(t: QuantizedTensor) -> Any:

@@ -8,9 +8,11 @@ from typing import Any
 from rushlight.autograd.api import backward, grad
 from rushlight.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
-_LAZY = {"Function": "function", "FunctionCtx": "function", "once_differentiable": "function", "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly",
+_LAZY = {"Function": "function", "FunctionCtx": "function", "once_differentiable": "function",
+         "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly",
          "Variable": "variable", "graph": "", "function": "", "variable": "", "grad_mode": "", "anomaly": "",
-         "gradcheck": "check", "gradgradcheck": "check", "GradcheckError": "check", "functional": "", "forward_ad": "", "profiler": ""}
+         "gradcheck": "check", "gradgradcheck": "check", "GradcheckError": "check", "functional": "", "forward_ad": "",
+         "profiler": ""}
 
 
 def __getattr__(name: str) -> Any:
@@ -24,5 +26,6 @@ def __getattr__(name: str) -> Any:
     return value
 
 
-__all__ = ["backward", "grad", "no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "Function", "Variable", "detect_anomaly", "set_detect_anomaly",
+__all__ = ["backward", "grad", "no_grad", "enable_grad", "set_grad_enabled", "inference_mode", "Function", "Variable",
+           "detect_anomaly", "set_detect_anomaly",
            "gradcheck", "gradgradcheck"]

@@ -23,7 +23,8 @@ _full: Any = None
 
 
 def _roots(outputs: Any, grads: Any) -> list[Any]:
-    if grads is None and getattr(outputs, "_grad_fn", None) is not None and outputs._base is None and outputs._spec.numel == 1 \
+    if grads is None and getattr(outputs, "_grad_fn",
+                                 None) is not None and outputs._base is None and outputs._spec.numel == 1 \
             and outputs._spec.dtype.kind == "f":
         return [(outputs._grad_fn, outputs._out, _start(outputs))]
     from rushlight.tensor import creation
@@ -77,7 +78,8 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     """Accumulate the gradients of tensors (weighted by grad_tensors) into the leaves' ``grad``."""
     spread = sys.modules.get("rushlight.distributed.tensor.gradients")
     if spread is not None and spread.among(tensors, inputs):  # DTensors: their pieces
-        return backward(spread.local(tensors), spread.local_gradients(tensors, grad_tensors), retain_graph, create_graph, None, spread.local(inputs))
+        return backward(spread.local(tensors), spread.local_gradients(tensors, grad_tensors), retain_graph,
+                        create_graph, None, spread.local(inputs))
     keep = create_graph if retain_graph is None else retain_graph
     roots = _roots(tensors, grad_tensors)
     state = grad_mode._state()
@@ -101,8 +103,9 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
         state.grad = before
 
 
-def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-         only_inputs: bool = True, allow_unused: bool | None = None, is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple[Any, ...]:
+def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
+         create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
+         is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple[Any, ...]:
     """The gradients of outputs (weighted by grad_outputs) with respect to inputs, as a tuple.
 
     >>> import rushlight as rl
@@ -116,8 +119,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     from rushlight.tensor.state import state
     spread = sys.modules.get("rushlight.distributed.tensor.gradients")
     if spread is not None and spread.among(outputs, inputs):  # DTensors: their pieces
-        found = grad(spread.local(outputs), spread.local(inputs), spread.local_gradients(outputs, grad_outputs), retain_graph, create_graph, only_inputs,
-                     allow_unused, is_grads_batched, materialize_grads)
+        found = grad(spread.local(outputs), spread.local(inputs), spread.local_gradients(outputs, grad_outputs),
+                     retain_graph, create_graph, only_inputs, allow_unused, is_grads_batched, materialize_grads)
         return spread.distributed(inputs, found)  # type: ignore[no-any-return]
     if is_grads_batched:
         return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
@@ -139,12 +142,15 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
             if not allow_unused:
                 raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is "
                                    "the desired behavior.")
-            g = (creation.zeros_like(x) if isinstance(x, Tensor) else zeros(x.node.specs[x.output_nr])) if materialize_grads else None
-        results.append(x.with_values(g) if g is not None and isinstance(x, Tensor) and x.layout is not strided and g.layout is strided else g)
+            g = (creation.zeros_like(x) if isinstance(x, Tensor)
+                 else zeros(x.node.specs[x.output_nr])) if materialize_grads else None
+        results.append(x.with_values(g) if g is not None and isinstance(x, Tensor) and x.layout is not strided
+                       and g.layout is strided else g)
     return tuple(results)
 
 
-def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, create_graph: bool, allow_unused: Any, materialize: bool) -> tuple[Any, ...]:
+def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, create_graph: bool, allow_unused: Any,
+             materialize: bool) -> tuple[Any, ...]:
     """`grad` for many weights at once: the first dimension of grad_outputs counts them."""
     from rushlight.func.vectorize import vmap
     from rushlight.tensor.core import Tensor
@@ -153,7 +159,8 @@ def _batched(outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, cr
 
     def one(*weights: Any) -> Any:
         it = iter(weights)
-        found = grad(outputs, inputs, [None if g is None else next(it) for g in given], retain_graph, create_graph, True, allow_unused, False, materialize)
+        found = grad(outputs, inputs, [None if g is None else next(it) for g in given], retain_graph, create_graph,
+                     True, allow_unused, False, materialize)
         missing[:] = [g is None for g in found]
         return tuple(g for g in found if g is not None)
     results = iter(vmap(one)(*[g for g in given if g is not None]))

@@ -1,6 +1,7 @@
 """Gradients against finite differences: `gradcheck` and `gradgradcheck`.
 
-Complex numbers are two real coordinates here. PyTorch's gradient of a real loss L is dL/dRe + i dL/dIm, so every check is
+Complex numbers are two real coordinates here. PyTorch's gradient of a real loss L is dL/dRe + i dL/dIm, so every check
+is
 one of real Jacobians: rows are real coordinates of outputs, columns real coordinates of inputs.
 """
 
@@ -152,7 +153,8 @@ def _validate(c: _Check, check_grad_dtypes: bool) -> None:
     for i, x in zip(c.places, c.xs):
         if x._spec.dtype.to_real().name != "float64":
             warnings.warn(f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will likely "
-                          "fail if all the inputs are not of double precision floating point or complex. ", stacklevel=4)
+                          "fail if all the inputs are not of double precision floating point or complex. ",
+                          stacklevel=4)
         if any(s == 0 and n > 1 for n, s in zip(x._spec.shape, x._spec.strides)):
             raise RuntimeError(f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping to be "
                                "able to compute the numerical gradients correctly. You should call .contiguous on the input before passing it "
@@ -173,7 +175,8 @@ def _same_outputs(c: _Check, outs: list[Any]) -> None:
 def mismatch(j: int, i: int, numeric: Array, analytic: Array, what: str = "Jacobian") -> str:
     """The message for two Jacobians that differ, with the largest difference."""
     difference = np.abs(numeric - analytic)
-    worst = np.unravel_index(int(np.nanargmax(difference)), difference.shape) if difference.size and not np.isnan(difference).all() else ()
+    worst = np.unravel_index(int(np.nanargmax(difference)),
+                             difference.shape) if difference.size and not np.isnan(difference).all() else ()
     where = f"\nlargest difference: {difference[worst]:.3e} at {tuple(int(w) for w in worst)}" if worst else ""
     return f"{what} mismatch for output {j} with respect to input {i},\nnumerical:{numeric.T}\nanalytical:{analytic.T}\n{where}"
 
@@ -278,8 +281,9 @@ def _check_batched(c: _Check) -> None:
                                          "computation. The vmapped backward pass and a loop over samples differ.")
 
 
-def gradcheck(func: Any, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True,
-              nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False, check_batched_grad: bool = False,
+def gradcheck(func: Any, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
+              raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True,
+              check_grad_dtypes: bool = False, check_batched_grad: bool = False,
               check_batched_forward_grad: bool = False, check_forward_ad: bool = False, check_backward_ad: bool = True,
               fast_mode: bool = False, masked: bool | None = None) -> bool:
     """Whether func's backward pass agrees with central differences, (f(x + eps) - f(x - eps)) / (2 eps), at ``inputs``.
@@ -339,11 +343,13 @@ def _check_batched_forward(c: _Check) -> None:
                     raise GradcheckError(f"For output {j} and input {i}: forward mode under vmap and a loop over samples differ.")
 
 
-def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
-                  gen_non_contig_grad_outputs: bool = False, raise_exception: bool = True, nondet_tol: float = 0.0,
-                  check_undefined_grad: bool = True, check_grad_dtypes: bool = False, check_batched_grad: bool = False,
-                  check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True, fast_mode: bool = False, masked: bool = False) -> bool:
-    """Whether the gradient of func's backward pass agrees with finite differences; the arguments are those of `gradcheck`.
+def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5,
+                  rtol: float = 1e-3, gen_non_contig_grad_outputs: bool = False, raise_exception: bool = True,
+                  nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False,
+                  check_batched_grad: bool = False, check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True,
+                  fast_mode: bool = False, masked: bool = False) -> bool:
+    """Whether the gradient of func's backward pass agrees with finite differences; the arguments are those of
+    `gradcheck`.
 
     ``grad_outputs`` weight the outputs (random ones by default) and are differentiated too.
 
@@ -366,14 +372,17 @@ def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, *, eps: floa
 
     def gradients(*args: Any) -> Any:
         args, given = args[:count], args[count:]
-        args = tuple(x if not (isinstance(x, Tensor) and x._rg) else x.view(x._spec.shape) if x._spec.contiguous else x * 1 for x in args)
+        args = tuple(x if not (isinstance(x, Tensor) and x._rg) else x.view(x._spec.shape) if x._spec.contiguous
+                     else x * 1 for x in args)
         outs = [o for o in tensors_in(func(*args)) if o.requires_grad]
         wanted = [x for x in args if isinstance(x, Tensor) and x.requires_grad]
         found = grad(outs, wanted, given, create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
-    return gradcheck(gradients, inputs + weights, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception, nondet_tol=nondet_tol,
-                     check_undefined_grad=check_undefined_grad, check_grad_dtypes=check_grad_dtypes, check_batched_grad=check_batched_grad,
-                     check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev, fast_mode=fast_mode, masked=masked)
+    return gradcheck(gradients, inputs + weights, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
+                     nondet_tol=nondet_tol, check_undefined_grad=check_undefined_grad,
+                     check_grad_dtypes=check_grad_dtypes, check_batched_grad=check_batched_grad,
+                     check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev, fast_mode=fast_mode,
+                     masked=masked)
 
 
 def _random_weights(func: Any, inputs: Any, strided: bool) -> tuple[Any, ...]:

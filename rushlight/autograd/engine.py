@@ -46,8 +46,8 @@ def runs(number: int) -> bool:
     return number in _everywhere
 
 
-def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, targets: dict[tuple[int, int], Any] | None,
-        state: Any) -> dict[tuple[int, int], Any]:
+def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool,
+        targets: dict[tuple[int, int], Any] | None, state: Any) -> dict[tuple[int, int], Any]:
     """Send gradients from roots to the leaves, or collect those of `targets` ((id of node, output) -> anything)."""
     form = None
     if targets is None and not keep and not create_graph and len(roots) == 1:
@@ -76,8 +76,8 @@ def _find_replay() -> Any:
     return replay
 
 
-def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool, targets: dict[tuple[int, int], Any] | None,
-          state: Any) -> dict[tuple[int, int], Any]:
+def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool,
+          targets: dict[tuple[int, int], Any] | None, state: Any) -> dict[tuple[int, int], Any]:
     """Run node after node."""
     waiting: dict[GradFn, list[Any]] = {}
     needed = _needed(roots, targets) if targets is not None else None

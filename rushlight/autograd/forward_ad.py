@@ -1,6 +1,7 @@
 """Forward mode (torch.autograd.forward_ad): tensors that carry a tangent.
 
-A dual tensor is recorded like one that requires gradients; the tangent of a result is J t, found from two backward passes as
+A dual tensor is recorded like one that requires gradients; the tangent of a result is J t, found from two backward
+passes as
 in `rushlight.func.forward`. One level at a time, as in PyTorch.
 """
 
@@ -84,7 +85,8 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
 
 
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
-    """The tensor without its tangent, and the tangent: None where it depends on no dual tensor, or where no level is running."""
+    """The tensor without its tangent, and the tangent: None where it depends on no dual tensor, or where no level is
+    running."""
     if not _levels:
         return UnpackedDualTensor(tensor, None)
     current = _current(level, "unpack")

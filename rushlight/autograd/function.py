@@ -95,7 +95,8 @@ class CustomFn(GradFn):
 
 
 class Function:
-    """Base class of user-defined operations: static methods forward(ctx, …) and backward(ctx, …), called through ``apply``.
+    """Base class of user-defined operations: static methods forward(ctx, …) and backward(ctx, …), called through
+    ``apply``.
 
     >>> import rushlight as rl
     >>> class Double(rl.autograd.Function):
@@ -133,7 +134,8 @@ class Function:
         before = state.grad
         state.grad = False
         try:
-            if "setup_context" in vars(cls) or any("setup_context" in vars(k) for k in cls.__mro__[:-1] if k is not Function):
+            if "setup_context" in vars(cls) or any("setup_context" in vars(k)
+                                                   for k in cls.__mro__[:-1] if k is not Function):
                 result = cls.forward(*args, **kwargs)
                 cls.setup_context(ctx, args, result)  # type: ignore[attr-defined]
             else:

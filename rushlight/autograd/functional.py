@@ -26,7 +26,8 @@ def _as_tuple(given: Any, argument: str, function: str) -> tuple[bool, tuple[Any
 
 
 def _own(inputs: tuple[Any, ...], create_graph: bool) -> tuple[Any, ...]:
-    """Inputs to differentiate by: linked to the caller's where the result must be differentiable, else leaves of their own."""
+    """Inputs to differentiate by: linked to the caller's where the result must be differentiable, else leaves of their
+    own."""
     if not create_graph:
         return tuple(x.detach().requires_grad_() for x in inputs)
     return tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs)
@@ -67,7 +68,8 @@ def _vectors(v: Any, like: tuple[Any, ...], many: bool, argument: str, function:
         return (ones_like(like[0].detach()),)
     v_many, vs = _as_tuple(v, "v", function)
     if len(vs) != len(like):
-        raise RuntimeError(f"v is a tuple of invalid length: should be {len(like)} but got {len(vs)}." if many or v_many else
+        raise RuntimeError(f"v is a tuple of invalid length: should be {len(like)} but got {len(vs)}." if many or v_many
+                           else
                            f"v should be one Tensor, got {len(vs)}.")
     for i, (a, x) in enumerate(zip(vs, like)):
         if a.shape != x.shape:
@@ -76,7 +78,8 @@ def _vectors(v: Any, like: tuple[Any, ...], many: bool, argument: str, function:
     return tuple(vs)
 
 
-def _pull(outs: tuple[Any, ...], inputs: tuple[Any, ...], weights: tuple[Any, ...] | None, create_graph: bool, strict: bool, what: str = "") -> tuple[Any, ...]:
+def _pull(outs: tuple[Any, ...], inputs: tuple[Any, ...], weights: tuple[Any, ...] | None, create_graph: bool,
+          strict: bool, what: str = "") -> tuple[Any, ...]:
     """Gradients, with zeros where an output does not depend on an input; in strict mode that is an error."""
     from rushlight.tensor.creation import zeros_like
     pairs = [(o, None if weights is None else weights[i]) for i, o in enumerate(outs) if o.requires_grad]
@@ -90,7 +93,8 @@ def _pull(outs: tuple[Any, ...], inputs: tuple[Any, ...], weights: tuple[Any, ..
     found = grad([o for o, _ in pairs], inputs, given, retain_graph=True, create_graph=create_graph, allow_unused=True)
     if strict and any(g is None for g in found):
         i = next(i for i, g in enumerate(found) if g is None)
-        raise RuntimeError(what.format(i) if what else f"The output of the user-provided function is independent of input {i}. "
+        raise RuntimeError(what.format(i) if what
+                           else f"The output of the user-provided function is independent of input {i}. "
                            "This is not allowed in strict mode.")
     return tuple(zeros_like(x) if g is None else g for g, x in zip(found, inputs))
 
@@ -104,10 +108,12 @@ def _checked_strict(results: tuple[Any, ...], create_graph: bool, strict: bool, 
 
 
 # --- products with vectors ----------------------------------------------------------------------------------------
-def vjp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def vjp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+        strict: bool = False) -> tuple[Any, Any]:
     """(func(*inputs), v^T J): v has the shape of the output, the product that of the inputs.
 
-    v may be None for an output of one element. ``create_graph`` makes both differentiable; ``strict`` raises RuntimeError where
+    v may be None for an output of one element. ``create_graph`` makes both differentiable; ``strict`` raises
+    RuntimeError where
     an output does not depend on an input (otherwise its part is zero).
 
     >>> import rushlight as rl
@@ -124,7 +130,8 @@ def vjp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_gra
     return _released(_one(outs, outs_many), create_graph), _released(_one(found, many), create_graph)
 
 
-def jvp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def jvp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+        strict: bool = False) -> tuple[Any, Any]:
     """(func(*inputs), J v): v has the shape of the inputs, the product that of the output.
 
     J v is the gradient by w of the (in w linear) product w^T J. v may be None for an input of one element.
@@ -143,7 +150,8 @@ def jvp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_gra
     return _released(_one(outs, outs_many), create_graph), _released(_one(found, outs_many), create_graph)
 
 
-def _push(outs: tuple[Any, ...], inputs: tuple[Any, ...], vectors: tuple[Any, ...], create_graph: bool, strict: bool) -> tuple[Any, ...]:
+def _push(outs: tuple[Any, ...], inputs: tuple[Any, ...], vectors: tuple[Any, ...], create_graph: bool,
+          strict: bool) -> tuple[Any, ...]:
     """J v by two backward passes."""
     from rushlight.tensor.creation import zeros_like
     weights = tuple(zeros_like(o.detach()).requires_grad_() for o in outs)
@@ -151,7 +159,8 @@ def _push(outs: tuple[Any, ...], inputs: tuple[Any, ...], vectors: tuple[Any, ..
     return _pull(pulled, weights, vectors, create_graph, False)
 
 
-def vhp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def vhp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+        strict: bool = False) -> tuple[Any, Any]:
     """(func(*inputs), v^T H) for a function that returns one element; v and the product have the shape of the inputs.
 
     >>> import rushlight as rl
@@ -170,7 +179,8 @@ def vhp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_gra
     return _released(out, create_graph), _released(_one(found, many), create_graph)
 
 
-def hvp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def hvp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_graph: bool = False,
+        strict: bool = False) -> tuple[Any, Any]:
     """(func(*inputs), H v) for a function that returns one element: the derivative of the gradient along v.
 
     >>> import rushlight as rl
@@ -192,8 +202,8 @@ def hvp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_gra
 
 
 # --- whole matrices -----------------------------------------------------------------------------------------------
-def jacobian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
-             strategy: str = "reverse-mode") -> Any:
+def jacobian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = False, strict: bool = False,
+             vectorize: bool = False, strategy: str = "reverse-mode") -> Any:
     """The Jacobian of func at the inputs: shape (output, input), nested over tuples of outputs, then of inputs.
 
     ``vectorize`` computes all rows at once under vmap, else one backward pass per element of the output.
@@ -263,8 +273,10 @@ def _rows_at_once(out: Any, number: int, inputs: tuple[Any, ...], create_graph: 
     if not out.requires_grad or n == 0:
         return tuple(zeros(*shape, *x.shape, dtype=x.dtype) for x in inputs)
     weights = eye(n, dtype=out.dtype).reshape(n, *shape)
-    found = grad(out, inputs, weights, retain_graph=True, create_graph=create_graph, allow_unused=True, is_grads_batched=True)
-    return tuple(zeros(*shape, *x.shape, dtype=x.dtype) if g is None else g.reshape(*shape, *x.shape) for g, x in zip(found, inputs))
+    found = grad(out, inputs, weights, retain_graph=True, create_graph=create_graph, allow_unused=True,
+                 is_grads_batched=True)
+    return tuple(zeros(*shape, *x.shape, dtype=x.dtype) if g is None else g.reshape(*shape, *x.shape)
+                 for g, x in zip(found, inputs))
 
 
 def _by_columns(func: Callable[..., Any], inputs: tuple[Any, ...], many: bool) -> Any:
@@ -275,9 +287,10 @@ def _by_columns(func: Callable[..., Any], inputs: tuple[Any, ...], many: bool) -
     return _one(tuple(_one(p, many) for p in parts), outs_many)
 
 
-def hessian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
-            outer_jacobian_strategy: str = "reverse-mode") -> Any:
-    """The second derivatives of a function that returns one element: shape (input, input), nested over tuples of inputs twice.
+def hessian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = False, strict: bool = False,
+            vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode") -> Any:
+    """The second derivatives of a function that returns one element: shape (input, input), nested over tuples of inputs
+    twice.
 
     >>> import rushlight as rl
     >>> hessian(lambda x: (x ** 3).sum(), rl.tensor([1., 2.]))
@@ -301,7 +314,8 @@ def hessian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = Fals
             raise RuntimeError(f"The jacobian of the user-provided function with respect to input {i} is independent of the input. This is not allowed in "
                                "strict mode.")
         return found
-    found = jacobian(slope, given, create_graph=create_graph, strict=strict, vectorize=vectorize, strategy=outer_jacobian_strategy)
+    found = jacobian(slope, given, create_graph=create_graph, strict=strict, vectorize=vectorize,
+                     strategy=outer_jacobian_strategy)
     return found if many else found[0][0]
 
 

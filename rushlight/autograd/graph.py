@@ -16,7 +16,8 @@ TWICE = ("Trying to backward through the graph a second time (or directly access
 
 
 class GradFn:
-    """A node of the backward graph. ``edges`` holds (node, output number) per input, or None where no gradient flows."""
+    """A node of the backward graph. ``edges`` holds (node, output number) per input, or None where no gradient
+    flows."""
 
     __slots__ = ("edges", "seq", "specs", "hooks", "pre_hooks", "retain", "line", "metadata_", "__weakref__")
 
@@ -90,7 +91,8 @@ class RemovableHandle:
     next_id = 0
 
     def __init__(self, hooks_dict: Any, hook: Any = None, *, extra_dict: Any = None):
-        self.hooks_dict_ref = weakref.ref(hooks_dict) if not isinstance(hooks_dict, dict) or type(hooks_dict) is not dict else (lambda: hooks_dict)
+        self.hooks_dict_ref = weakref.ref(hooks_dict) if not isinstance(hooks_dict,
+                                                                        dict) or type(hooks_dict) is not dict else (lambda: hooks_dict)
         self.id = RemovableHandle.next_id
         RemovableHandle.next_id += 1
         if hook is not None:
@@ -202,8 +204,10 @@ class Saved:
 
 saved_hooks: list[tuple[Any, Any]] = []
 hooks_disabled: list[str | None] = []  # why hooks may not be entered now
-TYPE_NAMES = {"float32": "FloatTensor", "float64": "DoubleTensor", "float16": "HalfTensor", "bfloat16": "BFloat16Tensor",
-              "uint8": "ByteTensor", "int8": "CharTensor", "int16": "ShortTensor", "int32": "IntTensor", "int64": "LongTensor",
+TYPE_NAMES = {"float32": "FloatTensor", "float64": "DoubleTensor", "float16": "HalfTensor",
+              "bfloat16": "BFloat16Tensor",
+              "uint8": "ByteTensor", "int8": "CharTensor", "int16": "ShortTensor", "int32": "IntTensor",
+              "int64": "LongTensor",
               "bool": "BoolTensor", "complex64": "ComplexFloatTensor", "complex128": "ComplexDoubleTensor"}
 
 

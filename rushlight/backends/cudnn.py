@@ -36,8 +36,8 @@ def set_flags(_enabled: bool | None = None, _benchmark: bool | None = None, _ben
     return before
 
 
-def flags(enabled: bool | None = False, benchmark: bool | None = False, benchmark_limit: int | None = 10, deterministic: bool | None = False,
-          allow_tf32: bool | None = True) -> Any:
+def flags(enabled: bool | None = False, benchmark: bool | None = False, benchmark_limit: int | None = 10,
+          deterministic: bool | None = False, allow_tf32: bool | None = True) -> Any:
     """A context with these switches."""
-    return flags_of(sys.modules[__name__], enabled=enabled, benchmark=benchmark, benchmark_limit=benchmark_limit, deterministic=deterministic,
-                    allow_tf32=allow_tf32)
+    return flags_of(sys.modules[__name__], enabled=enabled, benchmark=benchmark, benchmark_limit=benchmark_limit,
+                    deterministic=deterministic, allow_tf32=allow_tf32)

@@ -50,7 +50,8 @@ def training_step() -> Callable[[], Any]:
     """One step of an MLP 784-256-128-10 on 64 pictures: forward, backward, SGD with momentum; it reads the loss."""
     import rushlight as rl
     from rushlight import nn
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(),
+                          nn.Linear(128, 10))
     optimizer = rl.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     data, target, criterion = rl.rand(64, 1, 28, 28), rl.randint(0, 10, (64,)), nn.CrossEntropyLoss()
 
@@ -98,7 +99,8 @@ def figures(steps: int) -> Iterator[tuple[str, str]]:
 
 
 def kernels(steps: int) -> list[tuple[str, ...]]:
-    """The longest kernels of a training step: microseconds of one call, share of the step, GFLOP/s, GB/s and name; nothing without native code."""
+    """The longest kernels of a training step: microseconds of one call, share of the step, GFLOP/s, GB/s and name;
+    nothing without native code."""
     from rushlight.exec import choose
     from rushlight.exec.cpu import executor, profile
     if not (choose.native() and executor.available()):
@@ -107,7 +109,8 @@ def kernels(steps: int) -> list[tuple[str, ...]]:
     seconds(step, 5)
     with profile.profile() as found:
         seconds(step, steps)
-    return [(f"{1e3 * ms / calls:.1f}", f"{share:.0%}", f"{flops:.0f}" if flops else "", f"{size:.0f}" if size else "", title)
+    return [(f"{1e3 * ms / calls:.1f}", f"{share:.0%}", f"{flops:.0f}" if flops else "", f"{size:.0f}" if size else "",
+             title)
             for title, calls, ms, share, flops, size in found.rows()[:KERNELS]]
 
 
@@ -123,7 +126,8 @@ def bench(steps: int) -> int:
     console = Console()
     console.print(table)
     if rows := kernels(steps):
-        table = Table(*(Column(name, justify="right") for name in ("µs", "share", "GFLOP/s", "GB/s")), "kernel", title=f"the {len(rows)} longest kernels of that step")
+        table = Table(*(Column(name, justify="right") for name in ("µs", "share", "GFLOP/s", "GB/s")), "kernel",
+                      title=f"the {len(rows)} longest kernels of that step")
         for row in rows:
             table.add_row(*row)
         console.print(table)

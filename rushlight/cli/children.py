@@ -1,6 +1,7 @@
 """Processes that a program starts through multiprocessing see PyTorch's names as the program itself does.
 
-A forked child inherits them. A spawned child, and the fork server, are new interpreters that run one line of code: as_torch()
+A forked child inherits them. A spawned child, and the fork server, are new interpreters that run one line of code:
+as_torch()
 is put in front of it. The hooks wait until multiprocessing is used.
 """
 
@@ -33,13 +34,15 @@ def _patch_forkserver(forkserver: Any) -> None:
     forkserver.set_forkserver_preload([f"{__package__}.aliased"])
 
 
-PATCHES: dict[str, Callable[[Any], None]] = {"multiprocessing.spawn": _patch_spawn, "multiprocessing.forkserver": _patch_forkserver}
+PATCHES: dict[str, Callable[[Any], None]] = {"multiprocessing.spawn": _patch_spawn,
+                                             "multiprocessing.forkserver": _patch_forkserver}
 
 
 class PatchingFinder(importlib.abc.MetaPathFinder):
     """Runs a patch right after its module was imported."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(self, name: str, path: Sequence[str] | None = None,
+                  target: types.ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
         if name not in PATCHES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)

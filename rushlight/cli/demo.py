@@ -99,8 +99,8 @@ def report(result: Result) -> None:
     from rich.console import Console
     from rich.table import Table
     console = Console()
-    table = Table(title="Test scans, which the network has not seen", title_justify="left", show_footer=True, pad_edge=False,
-                  box=box.SIMPLE_HEAD if console.is_terminal else None)
+    table = Table(title="Test scans, which the network has not seen", title_justify="left", show_footer=True,
+                  pad_edge=False, box=box.SIMPLE_HEAD if console.is_terminal else None)
     right = result.truth == result.guess
     rows = [_row(str(digit), result, result.truth == digit) for digit in range(10)]
     total = _row("all", result, np.ones_like(right))

@@ -14,8 +14,10 @@ import rushlight
 from rushlight.exec import threads
 
 OPTIONAL = {
-    "llvmlite": "native CPU code", "onednn-cpu-gomp": "kernels of oneDNN", "jax": "GPU, TPU", "safetensors": "safetensors files", "scipy": "",
-    "matplotlib": "plots", "onnx": "ONNX files", "tensorboardX": "TensorBoard logs", "optuna": "tuning", "mpi4py": "clusters",
+    "llvmlite": "native CPU code", "onednn-cpu-gomp": "kernels of oneDNN", "jax": "GPU, TPU",
+    "safetensors": "safetensors files", "scipy": "",
+    "matplotlib": "plots", "onnx": "ONNX files", "tensorboardX": "TensorBoard logs", "optuna": "tuning",
+    "mpi4py": "clusters",
 }
 REQUIRED = ("numpy", "ml_dtypes", "rich", "pillow")
 

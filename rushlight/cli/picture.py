@@ -27,7 +27,8 @@ def draw(result: Result) -> Any:
     if result.losses:
         _curve(sheet, np.array(result.losses))
     sheet.text(GRID_LEFT, 24, f"Handwritten digits, {result.accuracy:.1%} read rightly", size=22)
-    sheet.text(GRID_LEFT, 54, f"{len(result.truth)} test scans which the network has not seen; its answer below each", FAINT)
+    sheet.text(GRID_LEFT, 54, f"{len(result.truth)} test scans which the network has not seen; its answer below each",
+               FAINT)
     _right_answers(sheet, result)
     _wrong_answers(sheet, result)
     return sheet.picture.resize(SIZE, Image.Resampling.LANCZOS)
@@ -89,7 +90,8 @@ def _wrong_answers(sheet: _Sheet, result: Result) -> None:
     wrong = np.flatnonzero(result.truth != result.guess)
     y = TOP + ROWS * (TILE + 24) + 8
     shown = "" if len(wrong) <= 10 else ", the first ten of them here"
-    sheet.text(GRID_LEFT, y, f"{len(wrong)} read wrongly{shown}" if len(wrong) else "None read wrongly", WRONG if len(wrong) else FAINT)
+    sheet.text(GRID_LEFT, y, f"{len(wrong)} read wrongly{shown}" if len(wrong) else "None read wrongly",
+               WRONG if len(wrong) else FAINT)
     for column, i in enumerate(wrong[:10]):
         x, at = GRID_LEFT + column * STEP, y + 26
         sheet.scan(x, at, result.images[i], WRONG)

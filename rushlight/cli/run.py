@@ -18,7 +18,8 @@ CANNOT_OPEN = 2  # Python's exit code for a script that is not there
 
 
 def run(kind: str, program: str, args: list[str]) -> int:
-    """Run a "script", "module" or "code" as ``__main__``, as ``python``, ``python -m`` and ``python -c`` do; the exit code.
+    """Run a "script", "module" or "code" as ``__main__``, as ``python``, ``python -m`` and ``python -c`` do; the exit
+    code.
 
     What the program raises passes through, so that the interpreter ends as it would have without rushlight.
     """

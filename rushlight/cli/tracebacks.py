@@ -43,7 +43,8 @@ def _drop_above(report: traceback.TracebackException, error: BaseException, star
 
 
 def _hide(part: traceback.TracebackException) -> int:
-    """Leave out what is not the user's; how many frames that were, not counting the machinery that starts the program."""
+    """Leave out what is not the user's; how many frames that were, not counting the machinery that starts the
+    program."""
     inside = [frame for frame in part.stack if frame.filename.startswith(PACKAGE)]
     part.stack = _stack([frame for frame in part.stack if not frame.filename.startswith((PACKAGE, IMPORTING))])
     return sum(not frame.filename.startswith(COMMAND) for frame in inside)

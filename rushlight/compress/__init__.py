@@ -1,4 +1,5 @@
-"""Smaller networks: channels removed, knowledge distilled, numbers stored in fewer bits (int8: `rushlight.ao.quantization`)."""
+"""Smaller networks: channels removed, knowledge distilled, numbers stored in fewer bits (int8:
+`rushlight.ao.quantization`)."""
 
 from __future__ import annotations
 
@@ -8,5 +9,6 @@ from rushlight.compress.distillation import FeatureMatching, distill, distillati
 from rushlight.compress.half import half_copy
 from rushlight.compress.pruning import PruneReport, prune_channels
 
-__all__ = ["ChannelGroup", "Cost", "FeatureMatching", "PruneReport", "channel_groups", "cost", "distill", "distillation_loss", "half_copy", "prune_channels",
+__all__ = ["ChannelGroup", "Cost", "FeatureMatching", "PruneReport", "channel_groups", "cost", "distill",
+           "distillation_loss", "half_copy", "prune_channels",
            "saved_bytes"]

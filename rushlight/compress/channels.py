@@ -1,8 +1,11 @@
 """Which channels of a network belong together: removing one of them removes it everywhere.
 
-The network is traced, and every result is described by the channels along one of its dimensions: runs of channels that some
-layer made. A layer that consumes a run must shrink with the layer that made it; a sum of two results joins their runs, a
-concatenation puts them side by side, flattening makes each channel several features. What the network takes and gives, and
+The network is traced, and every result is described by the channels along one of its dimensions: runs of channels that
+some
+layer made. A layer that consumes a run must shrink with the layer that made it; a sum of two results joins their runs,
+a
+concatenation puts them side by side, flattening makes each channel several features. What the network takes and gives,
+and
 what passes through an operation that is not known here, keeps its size.
 """
 
@@ -21,15 +24,21 @@ from rushlight.nn import functional as F  # noqa: N812
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
-SPATIAL = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
-           nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, nn.Upsample, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.LPPool2d)
-ALIKE = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.CELU, nn.SELU, nn.LeakyReLU, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Softplus,
-         nn.Mish, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-ALIKE_FUNCTIONS = frozenset((F.relu, F.relu6, F.gelu, F.silu, F.elu, F.leaky_relu, F.hardswish, F.hardsigmoid, F.softplus, F.mish, F.dropout, F.dropout2d,
-                             rl.relu, rl.sigmoid, rl.tanh, rl.clamp, F.max_pool1d, F.max_pool2d, F.avg_pool1d, F.avg_pool2d, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d,
-                             F.adaptive_max_pool2d, F.interpolate, operator.neg, rl.abs, rl.square))
-ALIKE_METHODS = frozenset(("relu", "relu_", "sigmoid", "tanh", "clamp", "contiguous", "clone", "detach", "abs", "square", "float", "to"))
-PAIRS = frozenset((operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.truediv, rl.add, rl.sub, rl.mul, rl.div, rl.maximum, rl.minimum,
+SPATIAL = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d,
+           nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d,
+           nn.Upsample, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.LPPool2d)
+ALIKE = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.CELU, nn.SELU, nn.LeakyReLU, nn.Hardswish,
+         nn.Hardsigmoid, nn.Hardtanh, nn.Softplus, nn.Mish, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d,
+         nn.Dropout3d, nn.AlphaDropout)
+ALIKE_FUNCTIONS = frozenset((F.relu, F.relu6, F.gelu, F.silu, F.elu, F.leaky_relu, F.hardswish, F.hardsigmoid,
+                             F.softplus, F.mish, F.dropout, F.dropout2d, rl.relu, rl.sigmoid, rl.tanh, rl.clamp,
+                             F.max_pool1d, F.max_pool2d, F.avg_pool1d, F.avg_pool2d, F.adaptive_avg_pool1d,
+                             F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.interpolate, operator.neg, rl.abs,
+                             rl.square))
+ALIKE_METHODS = frozenset(("relu", "relu_", "sigmoid", "tanh", "clamp", "contiguous", "clone", "detach", "abs",
+                           "square", "float", "to"))
+PAIRS = frozenset((operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.truediv, rl.add,
+                   rl.sub, rl.mul, rl.div, rl.maximum, rl.minimum,
                    "add", "add_", "sub", "mul", "mul_", "div"))
 FLATTENS = frozenset((rl.flatten, "flatten", "view", "reshape", rl.reshape, nn.Flatten))
 MEANS = frozenset((rl.mean, "mean", rl.amax, "amax", "sum"))
@@ -37,7 +46,8 @@ MEANS = frozenset((rl.mean, "mean", rl.amax, "amax", "sum"))
 
 @dataclass(frozen=True)
 class Use:
-    """A module that has the channels of a group. ``role``: makes them (out), consumes them (in), or has one number or filter for
+    """A module that has the channels of a group. ``role``: makes them (out), consumes them (in), or has one number or
+    filter for
     each (each). Channel i is at start + i · width … of the module's inputs or outputs, width in all."""
 
     module: str
@@ -104,7 +114,8 @@ class _Tracer:
         self.modules = dict(model.named_modules(remove_duplicate=False))
         self.layouts: dict[Any, Layout] = {}
         self.groups: list[ChannelGroup] = []
-        self.made: dict[str, tuple[Layout, Layout]] = {}  # layer -> layouts in and out, for layers that are called twice
+        # layer -> layouts in and out, for layers that are called twice
+        self.made: dict[str, tuple[Layout, Layout]] = {}
 
     def run(self) -> list[ChannelGroup]:
         for node in self.graph.nodes:
@@ -119,7 +130,8 @@ class _Tracer:
                 found.append(g)
         return found
 
-    # --- helpers --------------------------------------------------------------------------------------------------------
+    # --- helpers
+    # --------------------------------------------------------------------------------------------------------
     def group(self, size: int, fixed: str | None = None) -> ChannelGroup:
         g = ChannelGroup(size, fixed=fixed)
         self.groups.append(g)
@@ -143,7 +155,8 @@ class _Tracer:
     def _first(self, node: Any) -> Layout | None:
         return next((self.layouts[n] for n in node.all_input_nodes if n in self.layouts), None)
 
-    # --- rules ------------------------------------------------------------------------------------------------------------
+    # --- rules
+    # ------------------------------------------------------------------------------------------------------------
     def _layout(self, node: Any) -> Layout:
         if node.op in ("placeholder", "get_attr"):
             shape = self.shapes[node]
@@ -219,7 +232,8 @@ class _Tracer:
             return self._flattened(node, x)
         if target in MEANS:
             return self._mean(node, x, before, shape)
-        if (target in ALIKE_FUNCTIONS or target in ALIKE_METHODS) and len(shape) == len(before) and shape[x.dim] == before[x.dim]:
+        if (target in ALIKE_FUNCTIONS
+            or target in ALIKE_METHODS) and len(shape) == len(before) and shape[x.dim] == before[x.dim]:
             return x
         return None
 
@@ -284,7 +298,8 @@ class _Tracer:
 
 
 def channel_groups(model: Any, example_inputs: Any) -> list[ChannelGroup]:
-    """The groups of channels of a network that `rushlight.fx` can trace; ``example_inputs`` is a tensor or a tuple of them.
+    """The groups of channels of a network that `rushlight.fx` can trace; ``example_inputs`` is a tensor or a tuple of
+    them.
 
     TraceError where the network's way depends on values.
 

@@ -14,7 +14,8 @@ from rushlight.compress.shapes import traced
 
 @dataclass(frozen=True)
 class Cost:
-    """``parameters``, ``bytes`` of the saved state_dict, and ``multiply_adds`` of convolutions and linear layers for the inputs."""
+    """``parameters``, ``bytes`` of the saved state_dict, and ``multiply_adds`` of convolutions and linear layers for
+    the inputs."""
 
     parameters: int
     bytes: int

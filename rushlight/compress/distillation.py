@@ -10,11 +10,14 @@ from rushlight import nn
 from rushlight.nn import functional as F  # noqa: N812
 
 
-def distillation_loss(student_logits: Any, teacher_logits: Any, target: Any = None, *, temperature: float = 4.0, alpha: float = 0.9) -> Any:
+def distillation_loss(student_logits: Any, teacher_logits: Any, target: Any = None, *, temperature: float = 4.0,
+                      alpha: float = 0.9) -> Any:
     """alpha · T² · KL(softmax(teacher / T) ‖ softmax(student / T)) + (1 - alpha) · cross entropy with the target.
 
-    Logits (N, classes), target (N) or None for the first part alone; the mean over samples. T² keeps gradients of one size at any
-    temperature (Hinton, Vinyals, Dean, arXiv 1503.02531). ValueError for a temperature that is not positive, an alpha outside
+    Logits (N, classes), target (N) or None for the first part alone; the mean over samples. T² keeps gradients of one
+    size at any
+    temperature (Hinton, Vinyals, Dean, arXiv 1503.02531). ValueError for a temperature that is not positive, an alpha
+    outside
     [0, 1] and logits of different shapes.
 
     >>> x = rl.tensor([[2.0, 0.0]])
@@ -27,7 +30,8 @@ def distillation_loss(student_logits: Any, teacher_logits: Any, target: Any = No
         raise ValueError(f"alpha is a weight in [0, 1], got {alpha}")
     if tuple(student_logits.shape) != tuple(teacher_logits.shape):
         raise ValueError(f"the logits of student and teacher must have one shape, got {list(student_logits.shape)} and {list(teacher_logits.shape)}")
-    soft = F.kl_div(F.log_softmax(student_logits / temperature, -1), F.log_softmax(teacher_logits.detach() / temperature, -1), reduction="batchmean",
+    soft = F.kl_div(F.log_softmax(student_logits / temperature, -1),
+                    F.log_softmax(teacher_logits.detach() / temperature, -1), reduction="batchmean",
                     log_target=True) * temperature ** 2
     if target is None:
         return soft
@@ -37,10 +41,14 @@ def distillation_loss(student_logits: Any, teacher_logits: Any, target: Any = No
 class FeatureMatching(nn.Module):
     """The distance of what two networks hold between their layers (FitNets, Romero et al., arXiv 1412.6550).
 
-    ``pairs`` maps names of the student's modules to names of the teacher's. After both have run on the same input, calling this gives
-    the mean over pairs of the mean square difference of their outputs; where the numbers of channels differ, a 1 × 1 convolution
-    (a linear layer for 2-d features) translates the student's, and images of another size are resized. Its parameters, made at the
-    first call, train with the student's: `list(student.parameters()) + list(matching.parameters())` after one forward pass.
+    ``pairs`` maps names of the student's modules to names of the teacher's. After both have run on the same input,
+    calling this gives
+    the mean over pairs of the mean square difference of their outputs; where the numbers of channels differ, a 1 × 1
+    convolution
+    (a linear layer for 2-d features) translates the student's, and images of another size are resized. Its parameters,
+    made at the
+    first call, train with the student's: `list(student.parameters()) + list(matching.parameters())` after one forward
+    pass.
 
     >>> a, b = nn.Sequential(nn.Linear(2, 3), nn.ReLU()), nn.Sequential(nn.Linear(2, 5), nn.ReLU())
     >>> matching = FeatureMatching(a, b, {"1": "1"})
@@ -55,7 +63,8 @@ class FeatureMatching(nn.Module):
         self.pairs = dict(pairs)
         self.translate = nn.ModuleDict()
         self._seen: dict[tuple[str, str], Any] = {}
-        self._handles = [*self._watch("student", student, self.pairs), *self._watch("teacher", teacher, self.pairs.values())]
+        self._handles = [*self._watch("student", student, self.pairs),
+                         *self._watch("teacher", teacher, self.pairs.values())]
 
     def _watch(self, who: str, network: Any, names: Iterable[str]) -> list[Any]:
         modules = dict(network.named_modules())
@@ -99,11 +108,13 @@ class FeatureMatching(nn.Module):
         self._seen.clear()
 
 
-def distill(student: Any, teacher: Any, loader: Any, optimizer: Any, *, epochs: int = 1, temperature: float = 4.0, alpha: float = 0.9,
-            matching: FeatureMatching | None = None, weight: float = 1.0, report: Callable[[int, float], None] | None = None) -> list[float]:
+def distill(student: Any, teacher: Any, loader: Any, optimizer: Any, *, epochs: int = 1, temperature: float = 4.0,
+            alpha: float = 0.9, matching: FeatureMatching | None = None, weight: float = 1.0,
+            report: Callable[[int, float], None] | None = None) -> list[float]:
     """Train a student by `distillation_loss` on batches (inputs, targets); the mean loss of each epoch.
 
-    The teacher runs in eval mode without gradients. ``matching`` adds ``weight`` times the distance of features. ``report(epoch, loss)``
+    The teacher runs in eval mode without gradients. ``matching`` adds ``weight`` times the distance of features.
+    ``report(epoch, loss)``
     is called after each epoch.
     """
     teacher.eval()

@@ -20,7 +20,8 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What was removed: a row (first layer, channels before, channels after) per group, and the numbers of parameters."""
+    """What was removed: a row (first layer, channels before, channels after) per group, and the numbers of
+    parameters."""
 
     rows: tuple[tuple[str, int, int], ...]
     parameters_before: int
@@ -81,19 +82,27 @@ def _random(modules: dict[str, Any], group: ChannelGroup) -> Array:
 
 
 IMPORTANCE: dict[str, Callable[..., Array]] = {
-    "l1": lambda m, g: _norms(m, g, 1), "l2": lambda m, g: _norms(m, g, 2), "scale": _scales, "taylor": _taylor, "random": _random}
+    "l1": lambda m, g: _norms(m, g, 1), "l2": lambda m, g: _norms(m, g, 2), "scale": _scales, "taylor": _taylor,
+    "random": _random}
 
 
-def prune_channels(model: Any, example_inputs: Any, amount: float | dict[str, float] = 0.5, *, importance: Any = "l2", scope: str = "layer", multiple: int = 1,
-                   keep: Iterable[str] = (), least: int = 1, inplace: bool = False) -> tuple[Any, PruneReport]:
-    """A smaller copy of a network and a report: the least important channels are taken out of the weights that make them,
+def prune_channels(model: Any, example_inputs: Any, amount: float | dict[str, float] = 0.5, *, importance: Any = "l2",
+                   scope: str = "layer", multiple: int = 1, keep: Iterable[str] = (), least: int = 1,
+                   inplace: bool = False) -> tuple[Any, PruneReport]:
+    """A smaller copy of a network and a report: the least important channels are taken out of the weights that make
+    them,
     of normalisations, and of the layers that read them, through residual sums, concatenations and flattening.
 
-    ``amount`` is the fraction of channels to remove, or a dictionary of fractions by the name of a layer that makes the channels.
-    ``importance`` is "l2", "l1" (norms of filters), "scale" (of batch norms), "taylor" (weight times gradient), "random", or a
-    function of (modules by name, `ChannelGroup`) that gives a number per channel. ``scope`` "layer" removes the same fraction
-    everywhere, "model" compares channels of all layers. ``multiple`` keeps numbers of channels divisible, ``keep`` names layers to
-    leave alone, ``least`` channels stay everywhere. The network must be traceable by `rushlight.fx`. ValueError for other settings.
+    ``amount`` is the fraction of channels to remove, or a dictionary of fractions by the name of a layer that makes the
+    channels.
+    ``importance`` is "l2", "l1" (norms of filters), "scale" (of batch norms), "taylor" (weight times gradient),
+    "random", or a
+    function of (modules by name, `ChannelGroup`) that gives a number per channel. ``scope`` "layer" removes the same
+    fraction
+    everywhere, "model" compares channels of all layers. ``multiple`` keeps numbers of channels divisible, ``keep``
+    names layers to
+    leave alone, ``least`` channels stay everywhere. The network must be traceable by `rushlight.fx`. ValueError for
+    other settings.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 4, 3))
     >>> small, report = prune_channels(net, rl.zeros(1, 1, 4, 4), 0.75)
@@ -138,7 +147,8 @@ def _known(amount: Any, keep: Iterable[str], groups: list[ChannelGroup]) -> None
             raise ValueError(f"the channels of {name!r} cannot be removed: {group.fixed}")
 
 
-def _choose(groups: list[ChannelGroup], scores: list[Array], amount: Any, scope: str, multiple: int, least: int) -> list[Array]:
+def _choose(groups: list[ChannelGroup], scores: list[Array], amount: Any, scope: str, multiple: int,
+            least: int) -> list[Array]:
     """For each group the channels that stay, in order."""
     if scope == "model" and not isinstance(amount, dict) and groups:
         every = np.sort(np.concatenate([s / max(float(s.mean()), 1e-30) for s in scores]))
@@ -159,7 +169,8 @@ def _amount(amount: Any, g: ChannelGroup) -> float:
     return max((amount[u.module] for u in g.uses if u.role == "out" and u.module in amount), default=0.0)
 
 
-# --- surgery ------------------------------------------------------------------------------------------------------------
+# --- surgery
+# ------------------------------------------------------------------------------------------------------------
 def _remove(modules: dict[str, Any], chosen: list[tuple[ChannelGroup, Array]]) -> None:
     """Every module with the places that remain of it, all its groups together."""
     gone: dict[tuple[str, str], set[int]] = {}

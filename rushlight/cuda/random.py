@@ -2,5 +2,6 @@
 
 from __future__ import annotations
 
-from rushlight.cuda import (get_rng_state, get_rng_state_all, initial_seed, manual_seed, manual_seed_all, seed, seed_all, set_rng_state,  # noqa: F401
-                            set_rng_state_all)
+from rushlight.cuda import (  # noqa: F401
+    get_rng_state, get_rng_state_all, initial_seed, manual_seed, manual_seed_all, seed, seed_all, set_rng_state,
+    set_rng_state_all)

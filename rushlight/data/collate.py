@@ -25,7 +25,8 @@ def default_convert(data: Any) -> Any:
     if isinstance(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*(default_convert(v) for v in data))
     if isinstance(data, (list, tuple)):
-        return type(data)(default_convert(v) for v in data) if isinstance(data, list) else [default_convert(v) for v in data]
+        return type(data)(default_convert(v)
+                          for v in data) if isinstance(data, list) else [default_convert(v) for v in data]
     return data
 
 
@@ -43,7 +44,8 @@ def default_collate(batch: Any) -> Any:
     """A list of samples as a batch: tensors stacked, numbers as tensors, mappings and sequences element by element."""
     first = batch[0]
     if isinstance(first, Tensor):
-        ready = all(type(b) is Tensor and b._storage.cell.buffer is not None and not b._rg and not b._storage.batched for b in batch)
+        ready = all(type(b) is Tensor and b._storage.cell.buffer is not None and not b._rg and not b._storage.batched
+                    for b in batch)
         if ready and all(b._spec.dtype is first._spec.dtype and b._spec.shape == first._spec.shape for b in batch):
             return wrap(np.stack([unwrap(b) for b in batch]))  # nothing to record: the numbers are there
         return stack(list(batch), 0)

@@ -16,7 +16,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Dataset(Generic[T_co]):
-    """A map from keys to samples: define ``__getitem__`` and ``__len__``, perhaps ``__getitems__`` for whole batches."""
+    """A map from keys to samples: define ``__getitem__`` and ``__len__``, perhaps ``__getitems__`` for whole
+    batches."""
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError("Subclasses of Dataset should implement __getitem__.")
@@ -50,7 +51,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return int(self.tensors[0].shape[0])
 
     def _collated_batch(self, indices: Sequence[int], before: Any = None) -> Any:
-        """A whole batch with one gather per tensor; None where gradients have to flow, or an index is not a plain one."""
+        """A whole batch with one gather per tensor; None where gradients have to flow, or an index is not a plain
+        one."""
         if type(self).__getitem__ is not TensorDataset.__getitem__ or any(t.requires_grad for t in self.tensors):
             return None
         rows = np.asarray(indices)
@@ -194,7 +196,8 @@ def random_split(dataset: Dataset[Any], lengths: Sequence[float], generator: Any
         sizes = list(parts)
         for i, n in enumerate(sizes):
             if n == 0:
-                warnings.warn(f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=2)
+                warnings.warn(f"Length of split at index {i} is 0. This might result in an empty dataset.",
+                              stacklevel=2)
     if sum(sizes) != total:
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
     order = randperm(total, generator=generator).tolist()

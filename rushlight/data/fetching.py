@@ -26,7 +26,8 @@ class Source:
     drop_last: bool
 
     def batch(self, keys: Any, before: Callable[[int], None]) -> Any:
-        """The batch of these keys; ``before(i)`` is called ahead of the i-th sample, or once where all are fetched at once."""
+        """The batch of these keys; ``before(i)`` is called ahead of the i-th sample, or once where all are fetched at
+        once."""
         before(0)
         if not self.batched:
             return self.collate_fn(self.dataset[keys])
@@ -70,7 +71,8 @@ class Source:
             named = [f"entry {i} is dataset[{keys[i]!r}]" for i in entries if i < len(keys)] if len(entries) > 1 else []
             more = ", …" if len(keys) > LISTED else ""
             indices = ", ".join(map(repr, list(keys)[:LISTED]))
-            e.args = ("\n".join([str(e), *named, f"The batch holds the data set indices [{indices}{more}]. The data set's "
+            e.args = ("\n".join([str(e), *named,
+                                 f"The batch holds the data set indices [{indices}{more}]. The data set's "
                                  "transform may make samples of one size, or a collate_fn given to the DataLoader pad them."]),)
             raise
 

@@ -36,7 +36,8 @@ class DataLoader(Generic[T_co]):
     raises is raised here, with the worker's traceback, and the iterator goes on with the batch after it.
 
     **Random numbers.** Without workers samples draw from the global generator, the same numbers as in PyTorch. With
-    workers every sample starts a stream of its own from (the seed that the epoch drew, the sample's place in the epoch's
+    workers every sample starts a stream of its own from (the seed that the epoch drew, the sample's place in the
+    epoch's
     order), so results do not depend on how many workers there are, nor of which kind, nor on ``persistent_workers``.
     Processes start Python's and NumPy's global generators in the same way; threads share those two, and find generators
     of their own in ``get_worker_info().rng``. A worker of an `IterableDataset` has one stream per epoch.
@@ -111,9 +112,9 @@ class DataLoader(Generic[T_co]):
         source = Source(self.dataset, self.collate_fn, self._stream, self._auto_collation, self.drop_last)
         if not self.num_workers:
             return Settings(source, self._index_sampler, self.generator, promised)
-        return Settings(source, self._index_sampler, self.generator, promised, self.num_workers, self.multiprocessing_context,
-                        max(1, self.prefetch_factor or 1) * self.num_workers, self.timeout, self.worker_init_fn,
-                        self.in_order, self.persistent_workers)
+        return Settings(source, self._index_sampler, self.generator, promised, self.num_workers,
+                        self.multiprocessing_context, max(1, self.prefetch_factor or 1) * self.num_workers,
+                        self.timeout, self.worker_init_fn, self.in_order, self.persistent_workers)
 
     @property
     def _auto_collation(self) -> bool:

@@ -15,7 +15,8 @@ from typing import Any
 from rushlight.data.collate import default_collate
 from rushlight.data.dataset import Dataset, IterableDataset
 
-__all__ = ["Batcher", "Collator", "Concater", "Demultiplexer", "Filter", "Forker", "Grouper", "IterDataPipe", "IterableWrapper", "MapDataPipe", "Mapper",
+__all__ = ["Batcher", "Collator", "Concater", "Demultiplexer", "Filter", "Forker", "Grouper", "IterDataPipe",
+           "IterableWrapper", "MapDataPipe", "Mapper",
            "Multiplexer", "SequenceWrapper", "ShardingFilter", "Shuffler", "UnBatcher", "Zipper", "functional_datapipe"]
 
 
@@ -31,7 +32,8 @@ class _Chained:
         return functools.partial(found, self)
 
     @classmethod
-    def register_datapipe_as_function(cls, function_name: str, cls_to_register: Any, enable_df_api_tracing: bool = False) -> None:
+    def register_datapipe_as_function(cls, function_name: str, cls_to_register: Any,
+                                      enable_df_api_tracing: bool = False) -> None:
         """Make a class a method of all pipes. Exception where the name is taken."""
         if function_name in cls.functions:
             raise Exception(f"Unable to add DataPipe function name {function_name} as it is already taken")  # noqa: TRY002
@@ -149,7 +151,8 @@ class Filter(IterDataPipe):
 
     def __iter__(self) -> Iterator[Any]:
         for row in self.datapipe:
-            columns = self.input_col if isinstance(self.input_col, (list, tuple)) else None if self.input_col is None else [self.input_col]
+            columns = self.input_col if isinstance(self.input_col,
+                                                   (list, tuple)) else None if self.input_col is None else [self.input_col]
             if self.filter_fn(row) if columns is None else self.filter_fn(*[row[c] for c in columns]):
                 yield row
 
@@ -199,7 +202,8 @@ class UnBatcher(IterDataPipe):
 
 @functional_datapipe("shuffle")
 class Shuffler(IterDataPipe):
-    """The rows in random order, drawn from a buffer of ``buffer_size``; the same order as PyTorch's from the same seed."""
+    """The rows in random order, drawn from a buffer of ``buffer_size``; the same order as PyTorch's from the same
+    seed."""
 
     def __init__(self, datapipe: Any, *, buffer_size: int = 10000, unbatch_level: int = 0):
         if buffer_size <= 0:
@@ -330,7 +334,8 @@ def Forker(datapipe: Any, num_instances: int, buffer_size: int = 1000, copy: Any
     return [_Child(lambda: iter(datapipe), lambda: len(datapipe)) for _ in range(num_instances)]
 
 
-def Demultiplexer(datapipe: Any, num_instances: int, classifier_fn: Callable[[Any], Any], drop_none: bool = False, buffer_size: int = 1000) -> list[_Child]:  # noqa: N802
+def Demultiplexer(datapipe: Any, num_instances: int, classifier_fn: Callable[[Any], Any], drop_none: bool = False,
+                  buffer_size: int = 1000) -> list[_Child]:  # noqa: N802
     """A pipe for each class that ``classifier_fn`` gives rows, 0 … num_instances - 1. ValueError for other classes."""
     def part(k: int) -> Iterator[Any]:
         for row in datapipe:
@@ -351,8 +356,9 @@ IterDataPipe.functions.update(fork=Forker, demux=Demultiplexer)
 class Grouper(IterDataPipe):
     """Lists of rows with equal ``group_key_fn``, given out when they have ``group_size`` rows or the buffer is full."""
 
-    def __init__(self, datapipe: Any, group_key_fn: Callable[[Any], Any], *, keep_key: bool = False, buffer_size: int = 10000, group_size: int | None = None,
-                 guaranteed_group_size: int | None = None, drop_remaining: bool = False):
+    def __init__(self, datapipe: Any, group_key_fn: Callable[[Any], Any], *, keep_key: bool = False,
+                 buffer_size: int = 10000, group_size: int | None = None, guaranteed_group_size: int | None = None,
+                 drop_remaining: bool = False):
         self.datapipe, self.group_key_fn, self.keep_key, self.buffer_size = datapipe, group_key_fn, keep_key, buffer_size
         self.group_size, self.guaranteed_group_size, self.drop_remaining = group_size, guaranteed_group_size, drop_remaining
 

@@ -46,7 +46,8 @@ class SequentialSampler(Sampler[int]):
 class RandomSampler(Sampler[int]):
     """A random order, or num_samples draws with replacement."""
 
-    def __init__(self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Any = None):
+    def __init__(self, data_source: Any, replacement: bool = False, num_samples: int | None = None,
+                 generator: Any = None):
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
@@ -74,7 +75,8 @@ class RandomSampler(Sampler[int]):
         else:
             for _ in range(self.num_samples // n):
                 yield from rng.randperm(engine, n, np.int64).tolist()
-            if self.num_samples % n or self.generator is not None:  # PyTorch draws a last order even if it needs none of it
+            # PyTorch draws a last order even if it needs none of it
+            if self.num_samples % n or self.generator is not None:
                 yield from rng.randperm(engine, n, np.int64).tolist()[:self.num_samples % n]
 
     def __len__(self) -> int:
@@ -148,7 +150,8 @@ class BatchSampler(Sampler[list[int]]):
 class DistributedSampler(Sampler[int]):
     """The part of a data set that belongs to one of several processes."""
 
-    def __init__(self, dataset: Any, num_replicas: int | None = None, rank: int | None = None, shuffle: bool = True, seed: int = 0, drop_last: bool = False):
+    def __init__(self, dataset: Any, num_replicas: int | None = None, rank: int | None = None, shuffle: bool = True,
+                 seed: int = 0, drop_last: bool = False):
         if num_replicas is None or rank is None:
             from rushlight import distributed
             num_replicas = distributed.get_world_size() if num_replicas is None else num_replicas
@@ -163,7 +166,8 @@ class DistributedSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         n = len(self.dataset)
-        order = rng.randperm(rng.Engine(self.seed + self.epoch), n, np.int64).tolist() if self.shuffle else list(range(n))
+        order = rng.randperm(rng.Engine(self.seed + self.epoch), n,
+                             np.int64).tolist() if self.shuffle else list(range(n))
         if not self.drop_last:
             short = self.total_size - n
             order += order[:short] if short <= n else (order * math.ceil(short / n))[:short]

@@ -84,7 +84,8 @@ class ExceptionWrapper:
         message = f"Caught {self.kind.__name__} {self.where}.\nOriginal {self.text}"
         if issubclass(self.kind, KeyError):
             message = KeyErrorMessage(message)
-        kind = RuntimeError if issubclass(self.kind, StopIteration) else self.kind  # it would end the loop without a word
+        # it would end the loop without a word
+        kind = RuntimeError if issubclass(self.kind, StopIteration) else self.kind
         try:
             error = kind(message)
         except Exception:  # its constructor wants something else
@@ -157,7 +158,8 @@ class Worker:
     def _batch(self, request: Request) -> tuple[str, Any]:
         streams = self.streams
         assert streams is not None
-        return "batch", self.source.batch(request.keys, lambda i: streams.start(sample_seed(self.base, request.place + i)))
+        return "batch", self.source.batch(request.keys,
+                                          lambda i: streams.start(sample_seed(self.base, request.place + i)))
 
     def _next_of_stream(self, request: Request) -> tuple[str, Any]:
         if self.stream is None:

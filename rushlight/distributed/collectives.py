@@ -1,15 +1,18 @@
-"""Collectives on tensors (torch.distributed): a root collects in the order of ranks and hands out, so every rank gets the same bits."""
+"""Collectives on tensors (torch.distributed): a root collects in the order of ranks and hands out, so every rank gets
+the same bits."""
 
 from __future__ import annotations
 
 import enum
 import pickle
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 from rushlight.distributed.groups import GroupMember, ProcessGroup, member
+from rushlight.distributed.store import seconds
 from rushlight.futures import Future
 
 
@@ -27,7 +30,8 @@ class ReduceOp(enum.Enum):
 
 
 RULES: dict[ReduceOp, Callable[[Any, Any], Any]] = {
-    ReduceOp.SUM: np.add, ReduceOp.AVG: np.add, ReduceOp.PRODUCT: np.multiply, ReduceOp.MIN: np.minimum, ReduceOp.MAX: np.maximum,
+    ReduceOp.SUM: np.add, ReduceOp.AVG: np.add, ReduceOp.PRODUCT: np.multiply, ReduceOp.MIN: np.minimum,
+    ReduceOp.MAX: np.maximum,
     ReduceOp.BAND: np.bitwise_and, ReduceOp.BOR: np.bitwise_or, ReduceOp.BXOR: np.bitwise_xor,
 }
 
@@ -176,7 +180,8 @@ def all_reduce(tensor: Any, op: ReduceOp = ReduceOp.SUM, group: Any = None, asyn
     return _done(async_op)
 
 
-def reduce(tensor: Any, dst: int | None = None, op: ReduceOp = ReduceOp.SUM, group: Any = None, async_op: bool = False, group_dst: int | None = None) -> Work | None:
+def reduce(tensor: Any, dst: int | None = None, op: ReduceOp = ReduceOp.SUM, group: Any = None, async_op: bool = False,
+           group_dst: int | None = None) -> Work | None:
     """The tensors of all ranks combined, in place on rank dst only."""
     _tensor(tensor, "tensor")
     if _outside(group):
@@ -188,7 +193,8 @@ def reduce(tensor: Any, dst: int | None = None, op: ReduceOp = ReduceOp.SUM, gro
     return _done(async_op)
 
 
-def broadcast(tensor: Any, src: int | None = None, group: Any = None, async_op: bool = False, group_src: int | None = None) -> Work | None:
+def broadcast(tensor: Any, src: int | None = None, group: Any = None, async_op: bool = False,
+              group_src: int | None = None) -> Work | None:
     """The tensor of rank src, in place on every rank."""
     _tensor(tensor, "tensor")
     if _outside(group):
@@ -199,8 +205,8 @@ def broadcast(tensor: Any, src: int | None = None, group: Any = None, async_op: 
     return _done(async_op)
 
 
-def gather(tensor: Any, gather_list: list[Any] | None = None, dst: int | None = None, group: Any = None, async_op: bool = False,
-           group_dst: int | None = None) -> Work | None:
+def gather(tensor: Any, gather_list: list[Any] | None = None, dst: int | None = None, group: Any = None,
+           async_op: bool = False, group_dst: int | None = None) -> Work | None:
     """The tensors of all ranks into the list of rank dst (0 by default); the others give no list."""
     _tensor(tensor, "tensor")
     if _outside(group):
@@ -230,7 +236,8 @@ def all_gather(tensor_list: list[Any], tensor: Any, group: Any = None, async_op:
     return _done(async_op)
 
 
-def all_gather_into_tensor(output_tensor: Any, input_tensor: Any, group: Any = None, async_op: bool = False) -> Work | None:
+def all_gather_into_tensor(output_tensor: Any, input_tensor: Any, group: Any = None,
+                           async_op: bool = False) -> Work | None:
     """The tensors of all ranks, one after the other or stacked, in one tensor of every rank."""
     _tensor(output_tensor, "output_tensor")
     if _outside(group):
@@ -243,8 +250,8 @@ def all_gather_into_tensor(output_tensor: Any, input_tensor: Any, group: Any = N
     return _done(async_op)
 
 
-def scatter(tensor: Any, scatter_list: list[Any] | None = None, src: int | None = None, group: Any = None, async_op: bool = False,
-            group_src: int | None = None) -> Work | None:
+def scatter(tensor: Any, scatter_list: list[Any] | None = None, src: int | None = None, group: Any = None,
+            async_op: bool = False, group_src: int | None = None) -> Work | None:
     """Each rank gets its tensor of the list of rank src (0 by default)."""
     _tensor(tensor, "tensor")
     if _outside(group):
@@ -266,7 +273,8 @@ def scatter(tensor: Any, scatter_list: list[Any] | None = None, src: int | None 
     return _done(async_op)
 
 
-def reduce_scatter(output: Any, input_list: list[Any], op: ReduceOp = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Work | None:
+def reduce_scatter(output: Any, input_list: list[Any], op: ReduceOp = ReduceOp.SUM, group: Any = None,
+                   async_op: bool = False) -> Work | None:
     """Rank i gets the combination of all ranks' i-th tensors."""
     if _outside(group):
         return None
@@ -278,12 +286,15 @@ def reduce_scatter(output: Any, input_list: list[Any], op: ReduceOp = ReduceOp.S
     return _done(async_op)
 
 
-def reduce_scatter_tensor(output: Any, input: Any, op: ReduceOp = ReduceOp.SUM, group: Any = None, async_op: bool = False) -> Work | None:  # noqa: A002
+def reduce_scatter_tensor(output: Any, input: Any, op: ReduceOp = ReduceOp.SUM, group: Any = None,
+                          async_op: bool = False) -> Work | None:  # noqa: A002
     """Rank i gets the combination of all ranks' i-th parts."""
-    return None if _outside(group) else reduce_scatter(output, list(input.reshape(member(group).size(), -1).unbind()), op, group, async_op)
+    return None if _outside(group) else reduce_scatter(output, list(input.reshape(member(group).size(), -1).unbind()),
+                                                       op, group, async_op)
 
 
-def all_to_all(output_tensor_list: list[Any], input_tensor_list: list[Any], group: Any = None, async_op: bool = False) -> Work | None:
+def all_to_all(output_tensor_list: list[Any], input_tensor_list: list[Any], group: Any = None,
+               async_op: bool = False) -> Work | None:
     """Rank i sends its j-th tensor to rank j, which puts it at place i."""
     if _outside(group):
         return None
@@ -298,22 +309,28 @@ def all_to_all(output_tensor_list: list[Any], input_tensor_list: list[Any], grou
     return _done(async_op)
 
 
-def all_to_all_single(output: Any, input: Any, output_split_sizes: list[int] | None = None, input_split_sizes: list[int] | None = None, group: Any = None,  # noqa: A002
+def all_to_all_single(output: Any, input: Any, output_split_sizes: list[int] | None = None,
+                      input_split_sizes: list[int] | None = None, group: Any = None,  # noqa: A002
                       async_op: bool = False) -> Work | None:
     """all_to_all of the parts of one tensor along its first dimension, equal ones or of the given sizes."""
     if _outside(group):
         return None
     n = member(group).size()
-    parts = [list(t.split(sizes if sizes else t.shape[0] // n)) for t, sizes in ((output, output_split_sizes), (input, input_split_sizes))]
+    parts = [list(t.split(sizes if sizes else t.shape[0] // n))
+             for t, sizes in ((output, output_split_sizes), (input, input_split_sizes))]
     return all_to_all(parts[0], parts[1], group, async_op)
 
 
-def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -> Work | None:
-    """Returns when all ranks have called it."""
+def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None,
+            timeout: timedelta | None = None) -> Work | None:
+    """Returns when all ranks have called it; RuntimeError where that takes longer than ``timeout`` (the group's own for
+    None)."""
     if _outside(group):
         return None
     g = member(group)
     tag = g.tag()
+    if timeout is not None:
+        g = ProcessGroup(g.mesh, g.ranks, g.group_name, g.backend, seconds(timeout))
     if g.rank() == 0:
         for i in range(1, g.size()):
             g.receive(i, tag)
@@ -404,13 +421,15 @@ def _tell(g: ProcessGroup, root: int, obj: Any) -> Any:
 
 
 def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> None:
-    """The objects of all ranks into the list of every rank. They are pickled: only among processes that trust each other."""
+    """The objects of all ranks into the list of every rank. They are pickled: only among processes that trust each
+    other."""
     if not _outside(group):
         g = member(group)
         object_list[:] = _tell(g, 0, _exchange(g, 0, obj))
 
 
-def gather_object(obj: Any, object_gather_list: list[Any] | None = None, dst: int | None = None, group: Any = None, group_dst: int | None = None) -> None:
+def gather_object(obj: Any, object_gather_list: list[Any] | None = None, dst: int | None = None, group: Any = None,
+                  group_dst: int | None = None) -> None:
     """The objects of all ranks into the list of rank dst."""
     if not _outside(group):
         g = member(group)
@@ -421,15 +440,16 @@ def gather_object(obj: Any, object_gather_list: list[Any] | None = None, dst: in
             object_gather_list[:] = found
 
 
-def broadcast_object_list(object_list: list[Any], src: int | None = None, group: Any = None, device: Any = None, group_src: int | None = None) -> None:
+def broadcast_object_list(object_list: list[Any], src: int | None = None, group: Any = None, device: Any = None,
+                          group_src: int | None = None) -> None:
     """The list of rank src on every rank."""
     if not _outside(group):
         g = member(group)
         object_list[:] = _tell(g, _place(g, src, group_src, 0), object_list)
 
 
-def scatter_object_list(scatter_object_output_list: list[Any], scatter_object_input_list: list[Any] | None = None, src: int | None = None, group: Any = None,
-                        group_src: int | None = None) -> None:
+def scatter_object_list(scatter_object_output_list: list[Any], scatter_object_input_list: list[Any] | None = None,
+                        src: int | None = None, group: Any = None, group_src: int | None = None) -> None:
     """Each rank gets its object of the list of rank src."""
     if not _outside(group):
         g = member(group)

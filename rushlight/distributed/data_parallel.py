@@ -19,18 +19,24 @@ UNUSED = ("Expected to have finished reduction in the prior iteration before sta
 
 
 class DistributedDataParallel(Module):
-    """``module`` on this rank's part of each batch: forward as it is; backward leaves on every rank the gradients' mean over all ranks.
+    """``module`` on this rank's part of each batch: forward as it is; backward leaves on every rank the gradients' mean
+    over all ranks.
 
-    Parameters and buffers start as rank 0's; buffers are broadcast before each forward (``broadcast_buffers``). Gradients are averaged in one
+    Parameters and buffers start as rank 0's; buffers are broadcast before each forward (``broadcast_buffers``).
+    Gradients are averaged in one
     message when a backward pass ends. Parameters that a pass does not reach are an error in the next forward, unless
-    ``find_unused_parameters`` (they count as zeros) is set. ``device_ids`` must be None here (there are no GPUs); ``bucket_cap_mb``,
-    ``gradient_as_bucket_view`` and ``static_graph`` change how PyTorch buckets gradients, not what is computed, and are kept as attributes.
+    ``find_unused_parameters`` (they count as zeros) is set. ``device_ids`` must be None here (there are no GPUs);
+    ``bucket_cap_mb``,
+    ``gradient_as_bucket_view`` and ``static_graph`` change how PyTorch buckets gradients, not what is computed, and are
+    kept as attributes.
     """
 
-    def __init__(self, module: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0, broadcast_buffers: bool = True, init_sync: bool = True,
-                 process_group: Any = None, bucket_cap_mb: float | None = None, find_unused_parameters: bool = False, check_reduction: bool = False,
-                 gradient_as_bucket_view: bool = False, static_graph: bool = False, delay_all_reduce_named_params: Any = None,
-                 param_to_hook_all_reduce: Any = None, mixed_precision: Any = None, device_mesh: Any = None, skip_all_reduce_unused_params: bool = False):
+    def __init__(self, module: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0,
+                 broadcast_buffers: bool = True, init_sync: bool = True, process_group: Any = None,
+                 bucket_cap_mb: float | None = None, find_unused_parameters: bool = False,
+                 check_reduction: bool = False, gradient_as_bucket_view: bool = False, static_graph: bool = False,
+                 delay_all_reduce_named_params: Any = None, param_to_hook_all_reduce: Any = None,
+                 mixed_precision: Any = None, device_mesh: Any = None, skip_all_reduce_unused_params: bool = False):
         super().__init__()
         if device_mesh is not None:
             if process_group is not None:
@@ -79,7 +85,8 @@ class DistributedDataParallel(Module):
         from rushlight.tensor.creation import zeros_like
         with no_grad():
             have = [p if p.grad is not None else None for _, p in self._chosen]
-            flat = cat([(zeros_like(p) if p.grad is None else p.grad).reshape(-1).to(self._chosen[0][1].dtype) for _, p in self._chosen])
+            flat = cat([(zeros_like(p) if p.grad is None else p.grad).reshape(-1).to(self._chosen[0][1].dtype)
+                        for _, p in self._chosen])
             flat = self._reduce(flat)
             start = 0
             for (_, p), known in zip(self._chosen, have):
@@ -99,19 +106,23 @@ class DistributedDataParallel(Module):
         return hook(state, GradBucket(flat, [p for _, p in self._chosen])).wait()
 
     def register_comm_hook(self, state: Any, hook: Any) -> None:
-        """Let ``hook(state, bucket)`` average the gradients: it gets a `GradBucket` and returns a Future of the flat tensor."""
+        """Let ``hook(state, bucket)`` average the gradients: it gets a `GradBucket` and returns a Future of the flat
+        tensor."""
         if not callable(hook):
             raise TypeError("Communication hook must be callable.")
         self._comm_hook = (state, hook)
 
     # --- ranks with fewer batches -----------------------------------------------------------------------------------
-    def join(self, divide_by_initial_world_size: bool = True, enable: bool = True, throw_on_early_termination: bool = False) -> Any:
+    def join(self, divide_by_initial_world_size: bool = True, enable: bool = True,
+             throw_on_early_termination: bool = False) -> Any:
         """A context for ranks with different numbers of batches: see `distributed.algorithms.join.Join`.
 
-        Gradients are divided by the number of ranks, or, without ``divide_by_initial_world_size``, of those that still have batches.
+        Gradients are divided by the number of ranks, or, without ``divide_by_initial_world_size``, of those that still
+        have batches.
         """
         from rushlight.distributed.algorithms.join import Join
-        return Join([self], enable, throw_on_early_termination, divide_by_initial_world_size=divide_by_initial_world_size)
+        return Join([self], enable, throw_on_early_termination,
+                    divide_by_initial_world_size=divide_by_initial_world_size)
 
     def join_hook(self, divide_by_initial_world_size: bool = True, **kwargs: Any) -> Any:
         """What this rank does when it has no batches left."""
@@ -163,7 +174,8 @@ class DistributedDataParallel(Module):
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
-        """In the block, backward passes keep their own gradients; the first one after it averages what has accumulated."""
+        """In the block, backward passes keep their own gradients; the first one after it averages what has
+        accumulated."""
         before, self.require_backward_grad_sync = self.require_backward_grad_sync, False
         try:
             yield

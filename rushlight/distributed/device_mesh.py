@@ -16,7 +16,8 @@ __all__ = ["DeviceMesh", "init_device_mesh"]
 
 NEEDS_DIM = "Optional kwarg `mesh_dim` needs to be specified when device_mesh.ndim > 1."
 _entered = threading.local()
-_made: weakref.WeakValueDictionary[Any, DeviceMesh] = weakref.WeakValueDictionary()  # by device type, shape, ranks, names
+# by device type, shape, ranks, names
+_made: weakref.WeakValueDictionary[Any, DeviceMesh] = weakref.WeakValueDictionary()
 
 
 def _check_device(device_type: str) -> None:
@@ -248,7 +249,8 @@ class DeviceMesh:
         return self  # groups are connections, which have no copies
 
 
-def known_mesh(device_type: str, shape: tuple[int, ...], ranks: tuple[int, ...], names: tuple[str, ...] | None) -> DeviceMesh:
+def known_mesh(device_type: str, shape: tuple[int, ...], ranks: tuple[int, ...],
+               names: tuple[str, ...] | None) -> DeviceMesh:
     """The mesh of these ranks that the program has made; else one without groups, unless the world is its group."""
     found = _made.get((device_type, shape, ranks, names))
     if found is not None and all(g is None or g.mesh is groups.state.mesh for g in found._groups):

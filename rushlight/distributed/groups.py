@@ -132,7 +132,8 @@ def _rendezvous(init_method: str, rank: int, world_size: int, timeout: float) ->
     if url.scheme == "env":
         rank = int(_variable("RANK")) if rank < 0 else rank
         world_size = int(_variable("WORLD_SIZE")) if world_size < 0 else world_size
-        return TCPStore(_variable("MASTER_ADDR"), int(_variable("MASTER_PORT")), world_size, rank == 0, timeout), rank, world_size
+        return TCPStore(_variable("MASTER_ADDR"), int(_variable("MASTER_PORT")), world_size, rank == 0,
+                        timeout), rank, world_size
     if rank < 0 or world_size < 0:
         raise ValueError(f"Error initializing torch.distributed using {url.scheme}:// rendezvous: {'rank' if rank < 0 else 'world size'} parameter missing")
     if url.scheme == "tcp":
@@ -146,12 +147,15 @@ def _rendezvous(init_method: str, rank: int, world_size: int, timeout: float) ->
     raise RuntimeError(f"No rendezvous handler for {url.scheme}://")
 
 
-def init_process_group(backend: str | None = None, init_method: str | None = None, timeout: timedelta | None = None, world_size: int = -1, rank: int = -1,
-                       store: Store | None = None, group_name: str = "", pg_options: Any = None, device_id: Any = None) -> None:
+def init_process_group(backend: str | None = None, init_method: str | None = None, timeout: timedelta | None = None,
+                       world_size: int = -1, rank: int = -1, store: Store | None = None, group_name: str = "",
+                       pg_options: Any = None, device_id: Any = None) -> None:
     """Join the other processes: afterwards collectives work. Every process must call it.
 
-    ``init_method`` says how they find each other: "env://" (the default; MASTER_ADDR, MASTER_PORT, RANK and WORLD_SIZE), "tcp://host:port"
-    or "file:///path" with rank and world_size, or a ``store``. backend "gloo" (or None) is rushlight's collectives over TCP;
+    ``init_method`` says how they find each other: "env://" (the default; MASTER_ADDR, MASTER_PORT, RANK and
+    WORLD_SIZE), "tcp://host:port"
+    or "file:///path" with rank and world_size, or a ``store``. backend "gloo" (or None) is rushlight's collectives over
+    TCP;
     RuntimeError for "nccl" and "mpi", ValueError for the second call and for unknown names.
     """
     if state.world is not None:
@@ -225,8 +229,8 @@ def get_backend(group: Any = None) -> str:
     return member(group).backend
 
 
-def get_process_group_ranks(group: Any = None) -> list[int]:
-    """The global ranks of a group's members."""
+def get_process_group_ranks(group: Any) -> list[int]:
+    """The global ranks of a group's members, for None of the default group's."""
     return list(member(group).ranks)
 
 
@@ -244,15 +248,19 @@ def get_group_rank(group: ProcessGroup, global_rank: int) -> int:
     return group.ranks.index(global_rank)
 
 
-def new_group(ranks: Any = None, timeout: timedelta | None = None, backend: str | None = None, pg_options: Any = None, use_local_synchronization: bool = False,
-              group_desc: str | None = None, device_id: Any = None) -> Any:
-    """A group of some ranks. All processes must call it, in the same order; those outside get ``GroupMember.NON_GROUP_MEMBER``."""
+def new_group(ranks: Any = None, timeout: timedelta | None = None, backend: str | None = None, pg_options: Any = None,
+              use_local_synchronization: bool = False, group_desc: str | None = None, device_id: Any = None,
+              sort_ranks: bool = True) -> Any:
+    """A group of some ranks. All processes must call it, in the same order; those outside get
+    ``GroupMember.NON_GROUP_MEMBER``. Members count by ascending rank, or with ``sort_ranks=False`` in the order given.
+    """
     world = member()
-    chosen = sorted(ranks) if ranks is not None else list(world.ranks)
+    chosen = list(world.ranks) if ranks is None else sorted(ranks) if sort_ranks else list(ranks)
     if len(chosen) != len(set(chosen)) or any(not 0 <= r < world.size() for r in chosen):
         raise ValueError(f"The ranks {chosen} are not distinct ranks below the world size {world.size()}")
     state.groups += 1
     name = group_desc or str(state.groups)
     if world.mesh.rank not in chosen:
         return GroupMember.NON_GROUP_MEMBER
-    return ProcessGroup(world.mesh, chosen, f"{state.groups}/{name}", backend or world.backend, world.timeout if timeout is None else seconds(timeout))
+    return ProcessGroup(world.mesh, chosen, f"{state.groups}/{name}", backend or world.backend,
+                        world.timeout if timeout is None else seconds(timeout))

@@ -11,7 +11,8 @@ from typing import Any
 from rushlight.distributed import wire
 from rushlight.distributed.store import Store
 
-REFUSED = 10.0  # seconds; who listens was listening before its address became known, so a refusal soon means that it has ended
+# seconds; who listens was listening before its address became known, so a refusal soon means that it has ended
+REFUSED = 10.0
 GRACE = 0.5
 
 

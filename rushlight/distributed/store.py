@@ -76,7 +76,8 @@ class Store:
         return int(self._do("count"))
 
     def compare_set(self, key: str, expected: Any, desired: Any) -> bytes:
-        """Set the key to ``desired`` where it is ``expected`` (or both it and ``expected`` are empty); the value afterwards."""
+        """Set the key to ``desired`` where it is ``expected`` (or both it and ``expected`` are empty); the value
+        afterwards."""
         return bytes(self._do("compare", key, _bytes(desired), extra=base64.b64encode(_bytes(expected)).decode()))
 
 
@@ -120,10 +121,11 @@ class HashStore(Store):
 
 
 class TCPStore(Store):
-    """A store that one process (``is_master``) serves and all reach over TCP. Port 0 lets the system choose; see ``port``."""
+    """A store that one process (``is_master``) serves and all reach over TCP. Port 0 lets the system choose; see
+    ``port``."""
 
-    def __init__(self, host_name: str, port: int, world_size: int | None = None, is_master: bool = False, timeout: Any = DEFAULT_TIMEOUT,
-                 wait_for_workers: bool = True, multi_tenant: bool = False, **_: Any):
+    def __init__(self, host_name: str, port: int, world_size: int | None = None, is_master: bool = False,
+                 timeout: Any = DEFAULT_TIMEOUT, wait_for_workers: bool = True, multi_tenant: bool = False, **_: Any):
         super().__init__()
         self._timeout = seconds(timeout)
         self.host, self.port = host_name, port
@@ -182,7 +184,8 @@ class _Server:
                     (operation, key, extra), value = wire.receive(client)
                     with self.lock:
                         result = operate(self.table, operation, key, bytes(value), extra)
-                    wire.send(client, "bytes" if isinstance(result, bytes) else result, result if isinstance(result, bytes) else b"")
+                    wire.send(client, "bytes" if isinstance(result, bytes) else result,
+                              result if isinstance(result, bytes) else b"")
             except (OSError, ValueError):
                 return
 

@@ -27,7 +27,8 @@ class Beta(ExponentialFamily):
     _parameters = {"_dirichlet": None}
 
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None):
-        self._dirichlet = Dirichlet(F.stack(broadcast_all(concentration1, concentration0), -1), validate_args=validate_args)
+        self._dirichlet = Dirichlet(F.stack(broadcast_all(concentration1, concentration0), -1),
+                                    validate_args=validate_args)
         super().__init__(self._dirichlet.batch_shape, validate_args=validate_args)
 
     @property

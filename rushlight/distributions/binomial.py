@@ -30,7 +30,8 @@ class Binomial(ProbsOrLogits):
     tensor(-0.6931)
     """
 
-    arg_constraints = {"total_count": constraints.nonnegative_integer, "probs": constraints.unit_interval, "logits": constraints.real}
+    arg_constraints = {"total_count": constraints.nonnegative_integer, "probs": constraints.unit_interval,
+                       "logits": constraints.real}
     has_enumerate_support = True
     _parameters = {"total_count": 0, "probs": 0, "logits": 0}
 

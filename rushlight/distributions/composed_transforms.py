@@ -15,7 +15,8 @@ from rushlight.tensor import functions as F
 from rushlight.tensor.creation import zeros_like
 from rushlight.tensor.functions.shape import Size
 
-__all__ = ["CatTransform", "ComposeTransform", "IndependentTransform", "ReshapeTransform", "StackTransform", "identity_transform"]
+__all__ = ["CatTransform", "ComposeTransform", "IndependentTransform", "ReshapeTransform", "StackTransform",
+           "identity_transform"]
 
 
 def _all_transforms(tseq: Any, cache_size: int) -> list[Transform]:
@@ -201,7 +202,8 @@ class ReshapeTransform(Transform):
         return constraints.independent(constraints.real, len(self.out_shape))
 
     def with_cache(self, cache_size: int = 1) -> Transform:
-        return self if self._cache_size == cache_size else ReshapeTransform(self.in_shape, self.out_shape, cache_size=cache_size)
+        return self if self._cache_size == cache_size else ReshapeTransform(self.in_shape, self.out_shape,
+                                                                            cache_size=cache_size)
 
     def _call(self, x: Any) -> Any:
         return x.reshape((*x.shape[:x.dim() - len(self.in_shape)], *self.out_shape))
@@ -270,7 +272,8 @@ class CatTransform(_SideBySide):
         return sum(self.lengths)
 
     def with_cache(self, cache_size: int = 1) -> Transform:
-        return self if self._cache_size == cache_size else CatTransform(self.transforms, self.dim, self.lengths, cache_size)
+        return self if self._cache_size == cache_size else CatTransform(self.transforms, self.dim, self.lengths,
+                                                                        cache_size)
 
     @property
     def domain(self) -> Any:  # type: ignore[override]

@@ -1,4 +1,5 @@
-"""Which transform leads from unconstrained values to a constraint: `biject_to` one to one, `transform_to` any that is cheap."""
+"""Which transform leads from unconstrained values to a constraint: `biject_to` one to one, `transform_to` any that is
+cheap."""
 
 from __future__ import annotations
 
@@ -78,7 +79,8 @@ _FACTORIES: dict[Any, Any] = {
 }
 
 for _constraint, _made in _FACTORIES.items():
-    for _registry, _factory in zip((biject_to, transform_to), _made if isinstance(_made, tuple) else (_made, _made), strict=True):
+    for _registry, _factory in zip((biject_to, transform_to), _made if isinstance(_made, tuple) else (_made, _made),
+                                   strict=True):
         if _factory is not None:
             _registry.register(_constraint, _factory)
 
@@ -86,8 +88,10 @@ for _constraint, _made in _FACTORIES.items():
 def _nested(registry: ConstraintRegistry) -> None:
     """Constraints made of constraints: the transforms of their parts, from the same registry."""
     registry.register(constraints.independent,
-                      lambda c: transforms.IndependentTransform(registry(c.base_constraint), c.reinterpreted_batch_ndims))
-    registry.register(constraints.cat, lambda c: transforms.CatTransform([registry(p) for p in c.cseq], c.dim, c.lengths))
+                      lambda c: transforms.IndependentTransform(registry(c.base_constraint),
+                                                                c.reinterpreted_batch_ndims))
+    registry.register(constraints.cat,
+                      lambda c: transforms.CatTransform([registry(p) for p in c.cseq], c.dim, c.lengths))
     registry.register(constraints.stack, lambda c: transforms.StackTransform([registry(p) for p in c.cseq], c.dim))
 
 

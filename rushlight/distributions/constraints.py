@@ -21,10 +21,14 @@ from typing import Any
 from rushlight.tensor import functions as F
 from rushlight.tensor.core import Tensor
 
-__all__ = ["Constraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property", "greater_than", "greater_than_eq", "independent",
-           "integer_interval", "interval", "half_open_interval", "is_dependent", "less_than", "lower_cholesky", "lower_triangular",
-           "MixtureSameFamilyConstraint", "multinomial", "nonnegative", "nonnegative_integer", "one_hot", "positive", "positive_semidefinite",
-           "positive_definite", "positive_integer", "real", "real_vector", "simplex", "square", "stack", "symmetric", "unit_interval"]
+__all__ = ["Constraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property", "greater_than",
+           "greater_than_eq", "independent",
+           "integer_interval", "interval", "half_open_interval", "is_dependent", "less_than", "lower_cholesky",
+           "lower_triangular",
+           "MixtureSameFamilyConstraint", "multinomial", "nonnegative", "nonnegative_integer", "one_hot", "positive",
+           "positive_semidefinite",
+           "positive_definite", "positive_integer", "real", "real_vector", "simplex", "square", "stack", "symmetric",
+           "unit_interval"]
 
 
 def _last(condition: Tensor, count: int) -> Tensor:
@@ -40,13 +44,15 @@ def _whole(value: Any) -> Any:
 
 
 class Constraint:
-    """A set of values. Subclasses define ``check``; ``is_discrete`` and ``event_dim`` say what kind of values they are."""
+    """A set of values. Subclasses define ``check``; ``is_discrete`` and ``event_dim`` say what kind of values they
+    are."""
 
     is_discrete: Any = False
     event_dim: Any = 0
 
     def check(self, value: Tensor) -> Any:
-        """A bool tensor of the shape of ``value`` without its last ``event_dim`` dimensions: which values are in the set."""
+        """A bool tensor of the shape of ``value`` without its last ``event_dim`` dimensions: which values are in the
+        set."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -91,7 +97,8 @@ def is_dependent(constraint: Any) -> bool:
 class _DependentProperty(property, _Dependent):
     """A property that gives the constraint for an instance; on the class it is a dependent constraint."""
 
-    def __init__(self, fn: Callable[..., Any] | None = None, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented):
+    def __init__(self, fn: Callable[..., Any] | None = None, *, is_discrete: Any = NotImplemented,
+                 event_dim: Any = NotImplemented):
         super().__init__(fn)
         self._is_discrete, self._event_dim = is_discrete, event_dim
 

@@ -35,7 +35,8 @@ class ContinuousBernoulli(ProbsOrLogits, ExponentialFamily):
     _constants = ("_lims",)
     _mean_carrier_measure = 0
 
-    def __init__(self, probs: Any = None, logits: Any = None, lims: tuple[float, float] = (0.499, 0.501), validate_args: bool | None = None):
+    def __init__(self, probs: Any = None, logits: Any = None, lims: tuple[float, float] = (0.499, 0.501),
+                 validate_args: bool | None = None):
         if (probs is None) == (logits is None):
             raise ValueError(ONE_OF)
         if probs is not None:
@@ -70,7 +71,8 @@ class ContinuousBernoulli(ProbsOrLogits, ExponentialFamily):
     def mean(self) -> Any:
         p = self._cut()
         x = self.probs - 0.5
-        return F.where(self._outside(), p / (2 * p - 1) + 1 / ((-p).log1p() - p.log()), 0.5 + (1 / 3 + 16 / 45 * x.square()) * x)
+        return F.where(self._outside(), p / (2 * p - 1) + 1 / ((-p).log1p() - p.log()),
+                       0.5 + (1 / 3 + 16 / 45 * x.square()) * x)
 
     @property
     def stddev(self) -> Any:

@@ -22,7 +22,8 @@ class Distribution:
 
     Independent distributions lie along the batch dimensions; the event dimensions form one value. A subclass names in
     ``_parameters`` the attributes that `expand` spreads over a new batch shape, with the number of event dimensions of
-    each (or with None a distribution that is itself expanded), and in ``_constants`` those that it hands on as they are.
+    each (or with None a distribution that is itself expanded), and in ``_constants`` those that it hands on as they
+    are.
     """
 
     has_rsample = False
@@ -33,7 +34,8 @@ class Distribution:
 
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
-        """Whether distributions check parameters and values unless told otherwise; ValueError for anything but a bool."""
+        """Whether distributions check parameters and values unless told otherwise; ValueError for anything but a
+        bool."""
         if value not in (True, False):
             raise ValueError
         Distribution._validate_args = value
@@ -184,7 +186,8 @@ class Distribution:
         raise NotImplementedError
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        """All values of a discrete distribution along a new first dimension, spread over the batch unless ``expand`` is False."""
+        """All values of a discrete distribution along a new first dimension, spread over the batch unless ``expand`` is
+        False."""
         raise NotImplementedError
 
     def entropy(self) -> Tensor:

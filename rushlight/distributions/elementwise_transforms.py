@@ -14,7 +14,8 @@ from rushlight.tensor import functions as F
 from rushlight.tensor.creation import full_like
 from rushlight.tensor.settings import finfo
 
-__all__ = ["AbsTransform", "AffineTransform", "CumulativeDistributionTransform", "ExpTransform", "PowerTransform", "SigmoidTransform",
+__all__ = ["AbsTransform", "AffineTransform", "CumulativeDistributionTransform", "ExpTransform", "PowerTransform",
+           "SigmoidTransform",
            "SoftplusTransform", "TanhTransform"]
 
 
@@ -207,7 +208,8 @@ class AffineTransform(Transform):
     codomain = domain  # type: ignore[assignment]
 
     def with_cache(self, cache_size: int = 1) -> Transform:
-        return self if self._cache_size == cache_size else AffineTransform(self.loc, self.scale, self.event_dim, cache_size=cache_size)
+        return self if self._cache_size == cache_size else AffineTransform(self.loc, self.scale, self.event_dim,
+                                                                           cache_size=cache_size)
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, AffineTransform) and _same(self.loc, other.loc) and _same(self.scale, other.scale)

@@ -14,7 +14,8 @@ __all__ = ["GeneralizedPareto"]
 
 
 class GeneralizedPareto(Distribution):
-    """Exceedances over ``loc``: survival (1 + ξ z)^(-1/ξ), z = (x - loc) / scale, ξ = ``concentration``; exp(-z) where ξ is 0.
+    """Exceedances over ``loc``: survival (1 + ξ z)^(-1/ξ), z = (x - loc) / scale, ξ = ``concentration``; exp(-z) where
+    ξ is 0.
 
     The mean is NaN from ξ = 1 on, the variance from 1/2.
 

@@ -26,7 +26,8 @@ class Independent(Distribution):
     arg_constraints: dict[str, constraints.Constraint] = {}
     base_dist: Distribution
 
-    def __init__(self, base_distribution: Distribution, reinterpreted_batch_ndims: int, validate_args: bool | None = None):
+    def __init__(self, base_distribution: Distribution, reinterpreted_batch_ndims: int,
+                 validate_args: bool | None = None):
         batch = len(base_distribution.batch_shape)
         if reinterpreted_batch_ndims > batch:
             raise ValueError("Expected reinterpreted_batch_ndims <= len(base_distribution.batch_shape), "
@@ -59,7 +60,8 @@ class Independent(Distribution):
     @constraints.dependent_property
     def support(self) -> Any:
         result = self.base_dist.support
-        return constraints.independent(result, self.reinterpreted_batch_ndims) if self.reinterpreted_batch_ndims else result
+        return constraints.independent(result,
+                                       self.reinterpreted_batch_ndims) if self.reinterpreted_batch_ndims else result
 
     @property
     def mean(self) -> Any:

@@ -1,6 +1,7 @@
 """Kullback-Leibler divergences, by the types of both distributions.
 
-KL(p ‖ q) = -H(p) - E_p log q. Pairs within a family have closed forms in `kl_families`; for the other pairs E_p log q is
+KL(p ‖ q) = -H(p) - E_p log q. Pairs within a family have closed forms in `kl_families`; for the other pairs E_p log q
+is
 linear in a few moments of p, so that `kl_moments` has one row per p and one per q instead of one function per pair.
 """
 

@@ -181,7 +181,8 @@ def _log_det(d: Any) -> Any:
 def _distance(p: Any, q: Any) -> Any:
     x = q.loc - p.loc
     if isinstance(q, LowRankMultivariateNormal):
-        return _batch_lowrank_mahalanobis(q._unbroadcasted_cov_factor, q._unbroadcasted_cov_diag, x, q._capacitance_tril)
+        return _batch_lowrank_mahalanobis(q._unbroadcasted_cov_factor, q._unbroadcasted_cov_diag, x,
+                                          q._capacitance_tril)
     return _batch_mahalanobis(q._unbroadcasted_scale_tril, x)
 
 
@@ -199,7 +200,9 @@ def _trace(p: Any, q: Any) -> Any:
         if isinstance(q, LowRankMultivariateNormal):
             d = q._unbroadcasted_cov_diag.unsqueeze(-1)
             inner = F.matmul((q._unbroadcasted_cov_factor / d).mT, root)
-            total = total + (root.square() / d).sum((-2, -1)) - _solve_lower(q._capacitance_tril, inner).square().sum((-2, -1))
+            total = total + (root.square() / d).sum((-2,
+                                                     -1)) - _solve_lower(q._capacitance_tril,
+                                                                         inner).square().sum((-2, -1))
         else:
             total = total + _solve_lower(q._unbroadcasted_scale_tril, root).square().sum((-2, -1))
     return total

@@ -48,7 +48,8 @@ MOMENTS: dict[Any, dict[str, Callable[..., Any]]] = {
     Gumbel: {"exp": lambda p, s: (F.lgamma(1 + p.scale / s) - p.loc / s).exp()},
     Normal: {"exp": lambda p, s: (-p.loc / s + 0.5 * (p.scale / s).square()).exp(), "distance": _folded_normal},
     Pareto: {"log": lambda p: p.scale.log() + p.alpha.reciprocal()},
-    Uniform: {"log": lambda p: _mean_log_uniform(p.low, p.high), "log_rest": lambda p: _mean_log_uniform(1 - p.high, 1 - p.low),
+    Uniform: {"log": lambda p: _mean_log_uniform(p.low, p.high),
+              "log_rest": lambda p: _mean_log_uniform(1 - p.high, 1 - p.low),
               "exp": lambda p, s: s * ((-p.low / s).exp() - (-p.high / s).exp()) / (p.high - p.low)},
 }
 
@@ -89,10 +90,14 @@ def _negative(p: Any, q: Any) -> Any:
 
 
 PAIRS: dict[tuple[Any, Any], Any] = {
-    **dict.fromkeys([(Bernoulli, Poisson), (Beta, ContinuousBernoulli), (Beta, Exponential), (Beta, Gamma), (Beta, Normal),
-                     (ContinuousBernoulli, Exponential), (ContinuousBernoulli, Normal), (Exponential, Gamma), (Exponential, Gumbel),
-                     (Exponential, Normal), (Gamma, Exponential), (Gamma, Gumbel), (Gamma, Normal), (Gumbel, Gumbel), (Gumbel, Normal),
-                     (Laplace, Normal), (Normal, Gumbel), (Normal, Laplace), (Uniform, Gumbel), (Uniform, Normal)], None),
+    **dict.fromkeys([(Bernoulli, Poisson), (Beta, ContinuousBernoulli), (Beta, Exponential), (Beta, Gamma),
+                     (Beta, Normal),
+                     (ContinuousBernoulli, Exponential), (ContinuousBernoulli, Normal), (Exponential, Gamma),
+                     (Exponential, Gumbel),
+                     (Exponential, Normal), (Gamma, Exponential), (Gamma, Gumbel), (Gamma, Normal), (Gumbel, Gumbel),
+                     (Gumbel, Normal),
+                     (Laplace, Normal), (Normal, Gumbel), (Normal, Laplace), (Uniform, Gumbel), (Uniform, Normal)],
+                    None),
     (Beta, Uniform): _unit_outside, (ContinuousBernoulli, Uniform): _unit_outside,
     (Uniform, Beta): _beyond_unit, (Uniform, ContinuousBernoulli): _beyond_unit,
     (Uniform, Exponential): _negative, (Uniform, Gamma): _negative, (Uniform, Pareto): lambda p, q: p.low < q.scale,
@@ -102,7 +107,8 @@ PAIRS: dict[tuple[Any, Any], Any] = {
 # q's support never holds all of p's
 INFINITE = {
     Beta: (Pareto,), ContinuousBernoulli: (Pareto,), Exponential: (Beta, ContinuousBernoulli, Pareto, Uniform),
-    Gamma: (Beta, ContinuousBernoulli, Pareto, Uniform), Gumbel: (Beta, ContinuousBernoulli, Exponential, Gamma, Pareto, Uniform),
+    Gamma: (Beta, ContinuousBernoulli, Pareto, Uniform),
+    Gumbel: (Beta, ContinuousBernoulli, Exponential, Gamma, Pareto, Uniform),
     Laplace: (Beta, ContinuousBernoulli, Exponential, Gamma, Pareto, Uniform),
     Normal: (Beta, ContinuousBernoulli, Exponential, Gamma, Pareto, Uniform),
     Pareto: (Beta, ContinuousBernoulli, Uniform), Poisson: (Bernoulli, Binomial),
@@ -117,7 +123,8 @@ def _between(type_q: Any, infinite: Any) -> Callable[[Any, Any], Any]:
 
 
 def _infinite(p: Any, q: Any) -> Any:
-    parameter = next(getattr(p, n) for n in ("concentration1", "rate", "concentration", "loc", "scale", "probs") if hasattr(p, n))
+    parameter = next(getattr(p, n)
+                     for n in ("concentration1", "rate", "concentration", "loc", "scale", "probs") if hasattr(p, n))
     return full_like(parameter, math.inf)
 
 

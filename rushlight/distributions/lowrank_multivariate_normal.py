@@ -34,7 +34,8 @@ def _batch_lowrank_mahalanobis(W: Any, D: Any, x: Any, capacitance_tril: Any) ->
 
 
 class LowRankMultivariateNormal(Distribution):
-    """Normal vectors of mean ``loc`` and covariance W Wᵀ + diag(d), W = ``cov_factor`` (…, n, m), d = ``cov_diag`` (…, n).
+    """Normal vectors of mean ``loc`` and covariance W Wᵀ + diag(d), W = ``cov_factor`` (…, n, m), d = ``cov_diag`` (…,
+    n).
 
     Everything costs n m² (Woodbury) instead of n³. ValueError for shapes that do not fit.
 
@@ -48,7 +49,8 @@ class LowRankMultivariateNormal(Distribution):
                        "cov_diag": constraints.independent(constraints.positive, 1)}
     support = constraints.real_vector
     has_rsample = True
-    _parameters = {"loc": 1, "cov_diag": 1, "cov_factor": 2, "covariance_matrix": 2, "precision_matrix": 2, "scale_tril": 2}
+    _parameters = {"loc": 1, "cov_diag": 1, "cov_factor": 2, "covariance_matrix": 2, "precision_matrix": 2,
+                   "scale_tril": 2}
     _constants = ("_unbroadcasted_cov_factor", "_unbroadcasted_cov_diag", "_capacitance_tril")
 
     def __init__(self, loc: Any, cov_factor: Any, cov_diag: Any, validate_args: bool | None = None):
@@ -62,7 +64,8 @@ class LowRankMultivariateNormal(Distribution):
         if tuple(cov_diag.shape[-1:]) != tuple(event_shape):
             raise ValueError(f"cov_diag must be a batch of vectors with shape {event_shape}")
         try:
-            wide_loc, self.cov_factor, wide_diag = F.broadcast_tensors(loc.unsqueeze(-1), cov_factor, cov_diag.unsqueeze(-1))
+            wide_loc, self.cov_factor, wide_diag = F.broadcast_tensors(loc.unsqueeze(-1), cov_factor,
+                                                                       cov_diag.unsqueeze(-1))
         except RuntimeError as e:
             raise ValueError(f"Incompatible batch shapes: loc {loc.shape}, cov_factor {cov_factor.shape}, cov_diag {cov_diag.shape}") from e
         self.loc, self.cov_diag = wide_loc[..., 0], wide_diag[..., 0]
@@ -122,5 +125,6 @@ class LowRankMultivariateNormal(Distribution):
         return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + _batch_lowrank_logdet(w, d, c) + distance)
 
     def entropy(self) -> Any:
-        log_det = _batch_lowrank_logdet(self._unbroadcasted_cov_factor, self._unbroadcasted_cov_diag, self._capacitance_tril)
+        log_det = _batch_lowrank_logdet(self._unbroadcasted_cov_factor, self._unbroadcasted_cov_diag,
+                                        self._capacitance_tril)
         return (0.5 * (self._event_shape[0] * (1.0 + math.log(2 * math.pi)) + log_det)).expand(self._batch_shape)

@@ -15,7 +15,8 @@ __all__ = ["MixtureSameFamily"]
 
 
 class MixtureSameFamily(Distribution):
-    """Σ wₖ pₖ(x): ``component_distribution`` has the K components as its last batch dimension, ``mixture_distribution`` their weights.
+    """Σ wₖ pₖ(x): ``component_distribution`` has the K components as its last batch dimension, ``mixture_distribution``
+    their weights.
 
     ValueError where the first is no distribution, the second no `Categorical`, or shapes do not fit.
 
@@ -28,7 +29,8 @@ class MixtureSameFamily(Distribution):
     arg_constraints: dict[str, constraints.Constraint] = {}
     has_rsample = False
 
-    def __init__(self, mixture_distribution: Categorical, component_distribution: Distribution, validate_args: bool | None = None):
+    def __init__(self, mixture_distribution: Categorical, component_distribution: Distribution,
+                 validate_args: bool | None = None):
         if not isinstance(mixture_distribution, Categorical):
             raise ValueError(" The Mixture distribution needs to be an  instance of torch.distributions.Categorical")
         if not isinstance(component_distribution, Distribution):

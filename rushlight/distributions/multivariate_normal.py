@@ -59,7 +59,8 @@ def factor_of(name: str, matrix: Any) -> Any:
 
 
 class _Covariance(Distribution):
-    """Three forms of a covariance; those that were not given come from the Cholesky factor ``_unbroadcasted_scale_tril``."""
+    """Three forms of a covariance; those that were not given come from the Cholesky factor
+    ``_unbroadcasted_scale_tril``."""
 
     _unbroadcasted_scale_tril: Any
 

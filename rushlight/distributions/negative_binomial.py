@@ -25,7 +25,8 @@ class NegativeBinomial(ProbsOrLogits):
     tensor(-2.0794)
     """
 
-    arg_constraints = {"total_count": constraints.greater_than_eq(0), "probs": constraints.half_open_interval(0.0, 1.0), "logits": constraints.real}
+    arg_constraints = {"total_count": constraints.greater_than_eq(0), "probs": constraints.half_open_interval(0.0, 1.0),
+                       "logits": constraints.real}
     support = constraints.nonnegative_integer
     _parameters = {"total_count": 0, "probs": 0, "logits": 0}
 

@@ -49,7 +49,8 @@ class LogitRelaxedBernoulli(ProbsOrLogits):
 
 
 class RelaxedBernoulli(TransformedDistribution):
-    """Values in (0, 1) that approach `Bernoulli` ones as ``temperature`` goes to 0 (C. Maddison et al., E. Jang et al., 2017).
+    """Values in (0, 1) that approach `Bernoulli` ones as ``temperature`` goes to 0 (C. Maddison et al., E. Jang et al.,
+    2017).
 
     >>> import rushlight as rl
     >>> RelaxedBernoulli(rl.tensor(1.), 0.5).log_prob(rl.tensor(0.5))
@@ -62,7 +63,8 @@ class RelaxedBernoulli(TransformedDistribution):
     base_dist: LogitRelaxedBernoulli
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
-        super().__init__(LogitRelaxedBernoulli(temperature, probs, logits), SigmoidTransform(), validate_args=validate_args)
+        super().__init__(LogitRelaxedBernoulli(temperature, probs, logits), SigmoidTransform(),
+                         validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return super().expand(batch_shape, self._get_checked_instance(RelaxedBernoulli, _instance))

@@ -15,13 +15,15 @@ from rushlight.tensor.creation import ones, tensor, zeros
 from rushlight.tensor.drawing import normal
 from rushlight.tensor.settings import finfo, get_default_dtype
 
-__all__ = ["broadcast_all", "logits_to_probs", "clamp_probs", "probs_to_logits", "lazy_property", "tril_matrix_to_vec", "vec_to_tril_matrix"]
+__all__ = ["broadcast_all", "logits_to_probs", "clamp_probs", "probs_to_logits", "lazy_property", "tril_matrix_to_vec",
+           "vec_to_tril_matrix"]
 
 euler_constant = 0.57721566490153286060
 
 
 def broadcast_all(*values: Any) -> tuple[Any, ...]:
-    """Tensors and numbers as tensors of one shape; numbers take the dtype of the first tensor, the default dtype where there is none.
+    """Tensors and numbers as tensors of one shape; numbers take the dtype of the first tensor, the default dtype where
+    there is none.
 
     ValueError for anything else than numbers and tensors.
 
@@ -90,7 +92,8 @@ class _lazy_property_and_property(lazy_property, property):  # noqa: N801
 
 
 def tril_matrix_to_vec(mat: Any, diag: int = 0) -> Any:
-    """The elements of (…, D, D) matrices on and below a diagonal, row by row; ValueError for a diagonal that is not there."""
+    """The elements of (…, D, D) matrices on and below a diagonal, row by row; ValueError for a diagonal that is not
+    there."""
     n = mat.shape[-1]
     if diag < -n or diag >= n:
         raise ValueError(f"diag ({diag}) provided is outside [{-n}, {n - 1}].")

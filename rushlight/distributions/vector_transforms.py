@@ -14,7 +14,8 @@ from rushlight.tensor.sequences import arange, eye
 from rushlight.tensor.functions.shape import Size
 from rushlight.tensor.settings import finfo
 
-__all__ = ["CorrCholeskyTransform", "LowerCholeskyTransform", "PositiveDefiniteTransform", "SoftmaxTransform", "StickBreakingTransform"]
+__all__ = ["CorrCholeskyTransform", "LowerCholeskyTransform", "PositiveDefiniteTransform", "SoftmaxTransform",
+           "StickBreakingTransform"]
 
 
 def _resized(shape: Any, dims: int, new: Any) -> Size:

@@ -7,4 +7,5 @@ from rushlight.func.modules import functional_call, functionalize, stack_module_
 from rushlight.func.reverse import grad, grad_and_value, hessian, jacrev, vjp
 from rushlight.func.vectorize import vmap
 
-__all__ = ["functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "stack_module_state", "vjp", "vmap"]
+__all__ = ["functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp",
+           "linearize", "stack_module_state", "vjp", "vmap"]

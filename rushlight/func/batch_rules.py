@@ -1,8 +1,10 @@
 """How each row of the table runs on a batch of samples: rules from the call on samples to calls on physical tensors.
 
-A rule receives a `Call` and returns the physical results (batch, shape…), or a batched tensor where it worked on samples.
+A rule receives a `Call` and returns the physical results (batch, shape…), or a batched tensor where it worked on
+samples.
 Rows without a rule of their own take the first that fits: elementwise rows broadcast, rows with a decomposition are
-written out, and what remains runs sample by sample (`one_by_one`): correct for every row, slow, and used by no row of the
+written out, and what remains runs sample by sample (`one_by_one`): correct for every row, slow, and used by no row of
+the
 table today (tests/test_func_vmap.py lists those that need it).
 """
 
@@ -109,7 +111,8 @@ def choose(op: Op) -> Callable[[Call], RuleResult]:
 def elementwise(c: Call) -> RuleResult:
     """Operands broadcast from the right, so the batch dimension goes in front of equally many sample dimensions."""
     rank = max(len(s.shape) for s in c.sig.results)
-    return core.apply(c.op, tuple([c.aligned(i, rank) if isinstance(a, Tensor) else a for i, a in enumerate(c.args)]), c.attrs)
+    return core.apply(c.op, tuple([c.aligned(i, rank) if isinstance(a, Tensor) else a for i, a in enumerate(c.args)]),
+                      c.attrs)
 
 
 def moved_dims(c: Call) -> tuple[Any, ...]:
@@ -165,10 +168,12 @@ def one_by_one(c: Call) -> RuleResult:
     return [stack([r[k] for r in rows]) for k in range(len(rows[0]))]
 
 
-for _name in ("softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "normalize", "normalize_grad", "fft", "ifft", "flip",
+for _name in ("softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "normalize", "normalize_grad", "fft",
+              "ifft", "flip",
               "gather", "scatter", "scatter_add", "scatter_reduce", "roll"):
     RULES[_name] = along_dims
-for _name in ("cholesky", "inv", "det", "slogdet", "qr", "svd", "eigh", "eig", "matrix_exp", "cholesky_ex", "inv_ex", "lu_factor", "lu_order",
+for _name in ("cholesky", "inv", "det", "slogdet", "qr", "svd", "eigh", "eig", "matrix_exp", "cholesky_ex", "inv_ex",
+              "lu_factor", "lu_order",
               "ldl_factor", "ldl_solve", "pinv"):
     RULES[_name] = leading
 RULES["copy"] = elementwise

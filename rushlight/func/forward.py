@@ -1,6 +1,7 @@
 """Derivatives along a direction: jvp, jacfwd, linearize.
 
-The product of the Jacobian with a tangent comes from two backward passes: v -> J^T v is linear in v, so its own gradient by
+The product of the Jacobian with a tangent comes from two backward passes: v -> J^T v is linear in v, so its own
+gradient by
 v with the tangent as weight is J t. This is exact, and needs no second set of rules; it costs about as much as a second
 derivative and needs rules whose gradients have gradients.
 """
@@ -26,7 +27,8 @@ class Linear:
         live = [o for o in outs if o.requires_grad]
         self.weights = {id(o): zeros_for(o).requires_grad_() for o in live}
         if live:
-            pulled = grad(live, inputs, [self.weights[id(o)] for o in live], retain_graph=True, create_graph=True, allow_unused=True)
+            pulled = grad(live, inputs, [self.weights[id(o)] for o in live], retain_graph=True, create_graph=True,
+                          allow_unused=True)
         else:
             pulled = (None,) * len(inputs)
         self.pulled = [(i, g) for i, g in enumerate(pulled) if g is not None and g.requires_grad]
@@ -37,7 +39,9 @@ class Linear:
         weights = list(self.weights.values())
         if not self.pulled or not weights:
             return [None] * len(self.outs)
-        found = dict(zip(self.weights, grad([g for _, g in self.pulled], weights, [tangents[i] for i, _ in self.pulled], retain_graph=True,
+        found = dict(zip(self.weights,
+                         grad([g for _, g in self.pulled], weights, [tangents[i] for i, _ in self.pulled],
+                              retain_graph=True,
                                             create_graph=create_graph, allow_unused=True)))
         return [found.get(id(o)) for o in self.outs]
 
@@ -89,8 +93,10 @@ def _zeros(o: Tensor) -> Tensor:
     return zeros_for(o)
 
 
-def jacfwd(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, randomness: str = "error") -> Callable[..., Any]:
-    """A function that returns the Jacobian of func by the arguments ``argnums``: one derivative per input element, under vmap.
+def jacfwd(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
+           randomness: str = "error") -> Callable[..., Any]:
+    """A function that returns the Jacobian of func by the arguments ``argnums``: one derivative per input element,
+    under vmap.
 
     >>> import rushlight as rl
     >>> jacfwd(lambda x: x.sum() * x)(rl.tensor([1., 2.]))

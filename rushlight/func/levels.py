@@ -1,6 +1,7 @@
 """What the transforms share: inputs that a transform differentiates, and results without the transform's own history.
 
-One tape serves all levels: a gradient is asked for at certain tensors, so nested transforms cannot be confused. What is left
+One tape serves all levels: a gradient is asked for at certain tensors, so nested transforms cannot be confused. What is
+left
 to do per level is to record only as much as an outer level (a tensor that requires gradients outside, or an enclosing
 transform) still needs, and to hand out results that do not look as if they required gradients.
 """
@@ -85,13 +86,15 @@ def reaches_other_leaf(nodes: list[GradFn], own: set[int]) -> bool:
     return False
 
 
-def gradients(outputs: list[Any], inputs: list[Any], weights: list[Any], create_graph: bool, keep: bool = True) -> list[Any]:
+def gradients(outputs: list[Any], inputs: list[Any], weights: list[Any], create_graph: bool,
+              keep: bool = True) -> list[Any]:
     """The gradients of the outputs that have a history, zeros for inputs that they do not depend on."""
     from rushlight.autograd.api import grad
     pairs = [(o, w) for o, w in zip(outputs, weights) if isinstance(o, Tensor) and o.requires_grad]
     if not pairs:
         return [zeros_for(x) for x in inputs]
-    found = grad([o for o, _ in pairs], inputs, [w for _, w in pairs], retain_graph=keep, create_graph=create_graph, allow_unused=True)
+    found = grad([o for o, _ in pairs], inputs, [w for _, w in pairs], retain_graph=keep, create_graph=create_graph,
+                 allow_unused=True)
     return [zeros_for(x) if g is None else g for x, g in zip(inputs, found)]
 
 
@@ -136,4 +139,5 @@ def tensors_only(nest: Any, api: str, what: str) -> tuple[list[Any], Any]:
     return leaves, structure
 
 
-__all__ = ["Scope", "chosen", "flatten", "gradients", "reaches_other_leaf", "replaced", "tensors_only", "unflatten", "zeros_for"]
+__all__ = ["Scope", "chosen", "flatten", "gradients", "reaches_other_leaf", "replaced", "tensors_only", "unflatten",
+           "zeros_for"]

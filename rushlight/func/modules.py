@@ -9,11 +9,13 @@ from typing import Any
 from rushlight.tensor.core import Tensor
 
 
-def functional_call(module: Any, parameter_and_buffer_dicts: dict[str, Tensor] | Sequence[dict[str, Tensor]], args: Any = None,
-                    kwargs: dict[str, Any] | None = None, *, tie_weights: bool = True, strict: bool = False) -> Any:
+def functional_call(module: Any, parameter_and_buffer_dicts: dict[str, Tensor] | Sequence[dict[str, Tensor]],
+                    args: Any = None, kwargs: dict[str, Any] | None = None, *, tie_weights: bool = True,
+                    strict: bool = False) -> Any:
     """``module(*args, **kwargs)`` with the given tensors in place of its parameters and buffers, by their dotted names.
 
-    ``tie_weights`` replaces a shared tensor under all its names; ``strict`` wants every name, and no others. ValueError where two
+    ``tie_weights`` replaces a shared tensor under all its names; ``strict`` wants every name, and no others. ValueError
+    where two
     dictionaries hold one name.
 
     >>> import rushlight as rl
@@ -24,7 +26,8 @@ def functional_call(module: Any, parameter_and_buffer_dicts: dict[str, Tensor] |
     given = parameter_and_buffer_dicts
     if not isinstance(given, dict):
         if not isinstance(given, Sequence) or not all(isinstance(d, dict) for d in given):
-            raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries" if isinstance(given, Sequence) else
+            raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries"
+                             if isinstance(given, Sequence) else
                              f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got {type(given)}")
         names = [k for d in given for k in d]
         twice = {k for k in names if names.count(k) > 1}
@@ -35,7 +38,8 @@ def functional_call(module: Any, parameter_and_buffer_dicts: dict[str, Tensor] |
 
 
 def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(parameters, buffers) of several models of one class, stacked along a new first dimension, for vmap over an ensemble.
+    """(parameters, buffers) of several models of one class, stacked along a new first dimension, for vmap over an
+    ensemble.
 
     RuntimeError where there is no model, where the classes differ, or where some train and some evaluate.
     """
@@ -54,11 +58,13 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str,
             stacked = stack([r.detach() if parameters else r for r in rows])
             out[name] = stacked.requires_grad_(rows[0].requires_grad) if parameters else stacked
         return out
-    return (joined([dict(m.named_parameters()) for m in models], True), joined([dict(m.named_buffers()) for m in models], False))
+    return (joined([dict(m.named_parameters()) for m in models], True),
+            joined([dict(m.named_buffers()) for m in models], False))
 
 
 def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Callable[..., Any]:
-    """func with its writes in place (and, with remove="mutations_and_views", its views) turned into operations without side effects.
+    """func with its writes in place (and, with remove="mutations_and_views", its views) turned into operations without
+    side effects.
 
     rushlight records every write as an operation that returns a new value, so the function itself is that function.
     """

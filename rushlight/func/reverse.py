@@ -20,10 +20,12 @@ def split_aux(result: Any, has_aux: bool, api: str) -> tuple[Any, Any]:
     return result
 
 
-def grad_and_value(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
+def grad_and_value(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0,
+                   has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns (gradient, value) of a scalar function; with has_aux, (gradient, (value, aux)).
 
-    The gradient is that of the arguments ``argnums``, in their nested structure. RuntimeError where func does not return a
+    The gradient is that of the arguments ``argnums``, in their nested structure. RuntimeError where func does not
+    return a
     scalar tensor.
 
     >>> import rushlight as rl
@@ -68,7 +70,8 @@ def grad(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: 
 
 
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """(output, vjp_fn), or (output, vjp_fn, aux): vjp_fn(cotangents) is the product of the cotangents with the Jacobian.
+    """(output, vjp_fn), or (output, vjp_fn, aux): vjp_fn(cotangents) is the product of the cotangents with the
+    Jacobian.
 
     vjp_fn returns one result for one primal, else a tuple; it may be called again and under vmap.
 
@@ -90,7 +93,8 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
         if given != out_structure:
             raise RuntimeError(f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. cotangents: {given}, "
                                f"primal output: {out_structure}")
-        create = (state.grad and (linked or any(w.requires_grad for w in weights))) if create_graph is None else create_graph
+        create = (state.grad and (linked
+                                  or any(w.requires_grad for w in weights))) if create_graph is None else create_graph
         found = unflatten(gradients(outs, leaves, weights, create, retain_graph), structure)
         return found if create else scope.finished(found)
     return (result, vjp_fn, scope.finished(aux)) if has_aux else (result, vjp_fn)
@@ -111,11 +115,13 @@ def basis(outs: list[Tensor]) -> list[Tensor]:
     return rows
 
 
-def jacrev(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False, chunk_size: int | None = None,
-           _preallocate_and_copy: bool = False) -> Callable[..., Any]:
-    """A function that returns the Jacobian of func by the arguments ``argnums``: one backward pass per output element, under vmap.
+def jacrev(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False,
+           chunk_size: int | None = None, _preallocate_and_copy: bool = False) -> Callable[..., Any]:
+    """A function that returns the Jacobian of func by the arguments ``argnums``: one backward pass per output element,
+    under vmap.
 
-    The result has the structure of the output with the structure of the arguments within: tensors of shape (output, input).
+    The result has the structure of the output with the structure of the arguments within: tensors of shape (output,
+    input).
     ``chunk_size`` limits how many rows are computed at once.
 
     >>> import rushlight as rl
@@ -144,7 +150,8 @@ def jacrev(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_
         start = 0
         for o in outs:
             n = o._spec.numel
-            parts.append(unflatten([j[start:start + n].reshape(*o._spec.shape, *j._spec.shape[1:]) for j in found], structure))
+            parts.append(unflatten([j[start:start + n].reshape(*o._spec.shape, *j._spec.shape[1:]) for j in found],
+                                   structure))
             start += n
         result = unflatten(parts, out_structure)
         return (result, aux[0]) if has_aux else result

@@ -16,7 +16,8 @@ class Structure:
         self.kind, self.context, self.children = kind, context, children
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Structure) and (self.kind, self.context, self.children) == (other.kind, other.context, other.children)
+        return isinstance(other, Structure) and (self.kind, self.context,
+                                                 self.children) == (other.kind, other.context, other.children)
 
     def __hash__(self) -> int:
         return hash((self.kind, len(self.children)))
@@ -45,7 +46,8 @@ _registered: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any], A
 BUILT_IN = (dict, OrderedDict, defaultdict, tuple, list, deque)
 
 
-def register(kind: type, take_apart: Callable[[Any], Any], put_together: Callable[[Any, Any], Any], extra: Any = None) -> None:
+def register(kind: type, take_apart: Callable[[Any], Any], put_together: Callable[[Any, Any], Any],
+             extra: Any = None) -> None:
     """Let a class be a container; ValueError where it is one."""
     if kind in _registered or kind in BUILT_IN:
         raise ValueError(f"{kind} is already registered as pytree node.")
@@ -125,7 +127,8 @@ def map_leaves(f: Callable[[Any], Any], nest: Any) -> Any:
 
 
 def spread(prefix: Any, structure: Structure) -> list[Any] | None:
-    """One value of ``prefix`` per leaf: a leaf of the prefix stands for everything below it. None where they do not fit.
+    """One value of ``prefix`` per leaf: a leaf of the prefix stands for everything below it. None where they do not
+    fit.
 
     >>> spread((0, None), flatten(({"x": 1, "y": 2}, 3))[1])
     [0, 0, None]

@@ -16,10 +16,14 @@ def vmap(func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomne
          chunk_size: int | None = None) -> Callable[..., Any]:
     """func of one sample as a function of a batch: every operation runs once for all samples.
 
-    ``in_dims`` says which dimension of each argument counts the samples (None: the argument is the same for all), ``out_dims``
-    where that dimension goes in the results; both may be nested like the arguments and results. ``randomness`` is "error",
-    "same" (the samples share random numbers) or "different". ``chunk_size`` limits how many samples run at once. Maps nest,
-    and may contain and be contained in grad, vjp, jacrev and jvp. Keyword arguments are the same for all samples. RuntimeError where
+    ``in_dims`` says which dimension of each argument counts the samples (None: the argument is the same for all),
+    ``out_dims``
+    where that dimension goes in the results; both may be nested like the arguments and results. ``randomness`` is
+    "error",
+    "same" (the samples share random numbers) or "different". ``chunk_size`` limits how many samples run at once. Maps
+    nest,
+    and may contain and be contained in grad, vjp, jacrev and jvp. Keyword arguments are the same for all samples.
+    RuntimeError where
     the function reads numbers (``item``, ``if tensor``) or writes batched values into a tensor from outside.
 
     >>> import rushlight as rl
@@ -92,7 +96,8 @@ def batch_size(dims: list[int | None], leaves: list[Any]) -> int:
     return int(sizes[0])
 
 
-def run(func: Any, size: int, dims: list[int | None], leaves: list[Any], structure: Any, out_dims: Any, randomness: str, kwargs: dict[str, Any]) -> Any:
+def run(func: Any, size: int, dims: list[int | None], leaves: list[Any], structure: Any, out_dims: Any, randomness: str,
+        kwargs: dict[str, Any]) -> Any:
     """One map over all samples given."""
     with Level(size, randomness) as level:
         inner = [x if d is None else batched(x.movedim(d, 0), level) for x, d in zip(leaves, dims)]

@@ -13,9 +13,11 @@ TOKEN = re.compile(r"\s*(->|\.\.\.|[()]|[A-Za-z_]\w*|\d+)")
 
 
 def rearrange(tensor: Tensor | Sequence[Tensor], pattern: str, **axes_lengths: int) -> Tensor:
-    """The dimensions of a tensor named on the left of the pattern, in the order on the right; a list of tensors is stacked first.
+    """The dimensions of a tensor named on the left of the pattern, in the order on the right; a list of tensors is
+    stacked first.
 
-    Parentheses join dimensions (right) or split one (left: all sizes but one are in ``axes_lengths`` or follow); ``1`` is a dimension of
+    Parentheses join dimensions (right) or split one (left: all sizes but one are in ``axes_lengths`` or follow); ``1``
+    is a dimension of
     size 1, ``...`` all dimensions without a name. ValueError for a pattern that does not fit.
 
     >>> import rushlight as rl
@@ -70,7 +72,8 @@ def _groups(side: str, pattern: str) -> list[list[str]]:
     return groups
 
 
-def _written_out(left: list[list[str]], right: list[list[str]], ndim: int, pattern: str) -> tuple[list[list[str]], list[list[str]]]:
+def _written_out(left: list[list[str]], right: list[list[str]], ndim: int,
+                 pattern: str) -> tuple[list[list[str]], list[list[str]]]:
     """Both sides with names in place of `...`."""
     dots = [k for k, g in enumerate(left) if g == ["..."]]
     if len(dots) > 1 or any("..." in g and len(g) > 1 for g in left) or len(dots) != sum(g.count("...") for g in right):

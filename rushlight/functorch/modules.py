@@ -12,7 +12,8 @@ from rushlight.tensor.core import Tensor
 class FunctionalModule:
     """A module without parameters of its own: ``f(params, *args)``. ``f.stateless_model`` is the module behind it."""
 
-    def __init__(self, stateless_model: Any, param_names: tuple[str, ...], names_map: dict[str, list[str]] | None = None) -> None:
+    def __init__(self, stateless_model: Any, param_names: tuple[str, ...],
+                 names_map: dict[str, list[str]] | None = None) -> None:
         self.stateless_model, self.param_names = stateless_model, param_names
 
     def forward(self, params: Sequence[Tensor], *args: Any, **kwargs: Any) -> Any:
@@ -46,7 +47,8 @@ def _own(t: Tensor, constant: bool) -> Tensor:
 
 
 def make_functional(model: Any, disable_autograd_tracking: bool = False) -> tuple[FunctionalModule, tuple[Tensor, ...]]:
-    """(function, parameters) of a module without buffers, whose parameters are copied. RuntimeError where it has buffers.
+    """(function, parameters) of a module without buffers, whose parameters are copied. RuntimeError where it has
+    buffers.
 
     >>> import rushlight as rl
     >>> f, params = make_functional(rl.nn.Linear(2, 1))
@@ -65,14 +67,16 @@ def make_functional_with_buffers(model: Any, disable_autograd_tracking: bool = F
     """(function, parameters, buffers) of a module, all of them copies."""
     params, buffers = tuple(n for n, _ in model.named_parameters()), tuple(n for n, _ in model.named_buffers())
     f = FunctionalModuleWithBuffers(_stateless(model), params, buffers)
-    return f, tuple(_own(p, disable_autograd_tracking) for p in model.parameters()), tuple(b.detach().clone() for b in model.buffers())
+    return f, tuple(_own(p, disable_autograd_tracking)
+                    for p in model.parameters()), tuple(b.detach().clone() for b in model.buffers())
 
 
 def _stateless(model: Any) -> Any:
     return copy.deepcopy(model)
 
 
-def combine_state_for_ensemble(models: Sequence[Any]) -> tuple[FunctionalModuleWithBuffers, tuple[Tensor, ...], tuple[Tensor, ...]]:
+def combine_state_for_ensemble(models: Sequence[Any]) -> tuple[FunctionalModuleWithBuffers, tuple[Tensor, ...],
+                                                               tuple[Tensor, ...]]:
     """One function for several modules of a class, and their parameters and buffers stacked, for vmap.
 
     RuntimeError where there is no model, where classes differ, or where some train and some evaluate.
@@ -85,4 +89,5 @@ def combine_state_for_ensemble(models: Sequence[Any]) -> tuple[FunctionalModuleW
         raise RuntimeError("combine_state_for_ensemble: Expected all models to be of the same class.")
     from rushlight.tensor.functions.joining import stack
     made = [make_functional_with_buffers(m) for m in models]
-    return made[0][0], tuple(map(stack, zip(*[p for _, p, _ in made]))), tuple(map(stack, zip(*[b for _, _, b in made])))
+    return made[0][0], tuple(map(stack,
+                                 zip(*[p for _, p, _ in made]))), tuple(map(stack, zip(*[b for _, _, b in made])))

@@ -27,5 +27,6 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'rushlight.fx' has no attribute {name!r}; rushlight does not provide torch.fx.{name}")
 
 
-__all__ = ["CodeGen", "Graph", "GraphModule", "Interpreter", "Match", "Node", "Proxy", "PythonCode", "TraceError", "Tracer", "Transformer",
+__all__ = ["CodeGen", "Graph", "GraphModule", "Interpreter", "Match", "Node", "Proxy", "PythonCode", "TraceError",
+           "Tracer", "Transformer",
            "has_side_effect", "map_arg", "replace_pattern", "symbolic_trace", "wrap"]

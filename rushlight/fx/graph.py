@@ -13,8 +13,10 @@ from typing import Any
 
 from rushlight.fx.node import Node, _Name, map_aggregate, map_arg, qualified_name
 
-INFIX = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//", operator.mod: "%", operator.pow: "**",
-         operator.matmul: "@", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "==", operator.ne: "!=",
+INFIX = {operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//",
+         operator.mod: "%", operator.pow: "**",
+         operator.matmul: "@", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=",
+         operator.eq: "==", operator.ne: "!=",
          operator.and_: "&", operator.or_: "|", operator.xor: "^", operator.lshift: "<<", operator.rshift: ">>"}
 PREFIX = {operator.neg: "-", operator.pos: "+", operator.invert: "~"}
 
@@ -46,7 +48,8 @@ class CodeGen:
             else:
                 body.append(self.line(n, root, space))
         lines = body or ["pass"]
-        return PythonCode(f"def forward({', '.join(parameters)}):\n" + "".join(f"    {line}\n" for line in lines), space.names)
+        return PythonCode(f"def forward({', '.join(parameters)}):\n" + "".join(f"    {line}\n" for line in lines),
+                          space.names)
 
     def line(self, n: Node, root: str, space: _Space) -> str:
         """The assignment of one node; what is not read again is let go."""
@@ -82,7 +85,8 @@ class _Space:
 
     def __init__(self) -> None:
         import rushlight
-        self.names: dict[str, Any] = {"torch": rushlight, "inf": float("inf"), "nan": float("nan"), "operator": operator}
+        self.names: dict[str, Any] = {"torch": rushlight, "inf": float("inf"), "nan": float("nan"),
+                                      "operator": operator}
 
     def function(self, f: Any) -> str:
         """A name under which the code finds a function."""
@@ -151,7 +155,8 @@ class _NodeList:
 
 
 class Graph:
-    """Nodes in the order in which they run; new ones go to the insertion point (the end, or see inserting_before and inserting_after)."""
+    """Nodes in the order in which they run; new ones go to the insertion point (the end, or see inserting_before and
+    inserting_after)."""
 
     def __init__(self, owning_module: Any = None, tracer_cls: Any = None, tracer_extras: Any = None):
         self._list: list[Node] = []
@@ -224,12 +229,13 @@ class Graph:
                 self._names[stem], self._names[name] = number, 0
                 return name
 
-    def create_node(self, op: str, target: Any, args: tuple[Any, ...] | None = None, kwargs: dict[str, Any] | None = None, name: str | None = None,
-                    type_expr: Any = None) -> Node:
+    def create_node(self, op: str, target: Any, args: tuple[Any, ...] | None = None,
+                    kwargs: dict[str, Any] | None = None, name: str | None = None, type_expr: Any = None) -> Node:
         """A node at the insertion point; its name is made from the target, and unique."""
         if name is None:
             name = target if isinstance(target, str) else getattr(target, "__name__", "fn")
-            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.lstrip("*").replace(".", "_")).lower() if op != "placeholder" else name.lstrip("*")
+            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_",
+                          name.lstrip("*").replace(".", "_")).lower() if op != "placeholder" else name.lstrip("*")
         n = Node(self, self._name(name), op, target, args or (), kwargs or {}, type_expr)
         if self._point is None:
             self._list.append(n)
@@ -242,7 +248,8 @@ class Graph:
 
     def placeholder(self, name: str, type_expr: Any = None, default_value: Any = None) -> Node:
         """An input."""
-        return self.create_node("placeholder", name, () if default_value is None else (default_value,), type_expr=type_expr)
+        return self.create_node("placeholder", name, () if default_value is None else (default_value,),
+                                type_expr=type_expr)
 
     def get_attr(self, qualified_name: str, type_expr: Any = None) -> Node:
         """A parameter or buffer of the module."""
@@ -252,7 +259,8 @@ class Graph:
         """A call of a submodule by its name."""
         return self.create_node("call_module", module_name, args, kwargs, type_expr=type_expr)
 
-    def call_function(self, the_function: Callable[..., Any], args: Any = None, kwargs: Any = None, type_expr: Any = None, name: str | None = None) -> Node:
+    def call_function(self, the_function: Callable[..., Any], args: Any = None, kwargs: Any = None,
+                      type_expr: Any = None, name: str | None = None) -> Node:
         """A call of a function."""
         return self.create_node("call_function", the_function, args, kwargs, name=name, type_expr=type_expr)
 
@@ -266,12 +274,14 @@ class Graph:
 
     def node_copy(self, node: Node, arg_transform: Callable[[Node], Any] = lambda x: x) -> Node:
         """A copy of another graph's node, with its operands mapped."""
-        n = self.create_node(node.op, node.target, map_arg(node.args, arg_transform), map_arg(node.kwargs, arg_transform), node.name, node.type)
+        n = self.create_node(node.op, node.target, map_arg(node.args, arg_transform),
+                             map_arg(node.kwargs, arg_transform), node.name, node.type)
         n.meta = dict(node.meta)
         return n
 
     def graph_copy(self, g: Graph, val_map: dict[Node, Node], return_output_node: bool = False) -> Any:
-        """All of another graph's nodes, but for its output, whose operand is returned; val_map is filled, nodes in it are not copied."""
+        """All of another graph's nodes, but for its output, whose operand is returned; val_map is filled, nodes in it
+        are not copied."""
         for node in g.nodes:
             if node in val_map:
                 continue
@@ -306,7 +316,8 @@ class Graph:
         return changed
 
     def lint(self) -> None:
-        """RuntimeError where the graph is not well formed: operands that come later, names used twice, targets that the module lacks."""
+        """RuntimeError where the graph is not well formed: operands that come later, names used twice, targets that the
+        module lacks."""
         seen: set[Node] = set()
         names: set[str] = set()
         for n in self.nodes:
@@ -349,7 +360,8 @@ class Graph:
     def print_tabular(self) -> None:
         """Print the nodes as a table."""
         rows = [["opcode", "name", "target", "args", "kwargs"],
-                *[[n.op, n.name, str(n.target) if isinstance(n.target, str) else repr(n.target), repr(n.args), repr(n.kwargs)] for n in self.nodes]]
+                *[[n.op, n.name, str(n.target) if isinstance(n.target, str) else repr(n.target), repr(n.args),
+                   repr(n.kwargs)] for n in self.nodes]]
         widths = [max(len(r[i]) for r in rows) for i in range(5)]
         rows.insert(1, ["-" * w for w in widths])
         print("\n".join("  ".join(t.ljust(w) for t, w in zip(r, widths)).rstrip() for r in rows))

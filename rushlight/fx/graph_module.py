@@ -34,7 +34,8 @@ def _find(module: Any, target: str) -> Any:
 
 
 class GraphModule(Module):
-    """A module with the submodules and parameters of ``root`` (a module, or a dictionary of names) that ``graph`` uses; forward is the graph's Python.
+    """A module with the submodules and parameters of ``root`` (a module, or a dictionary of names) that ``graph`` uses;
+    forward is the graph's Python.
 
     Assign to ``graph``, or change it and call recompile(). ``code`` is the source.
     """

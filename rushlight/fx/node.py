@@ -50,19 +50,22 @@ def qualified_name(f: Any) -> str:
     if module.startswith("rushlight"):
         import rushlight
         from rushlight.nn import functional
-        for home, title in ((rushlight, "torch"), (functional, "torch.nn.functional"), (rushlight.linalg, "torch.linalg"), (rushlight.fft, "torch.fft")):
+        for home, title in ((rushlight, "torch"), (functional, "torch.nn.functional"),
+                            (rushlight.linalg, "torch.linalg"), (rushlight.fft, "torch.fft")):
             if getattr(home, name, None) is f:
                 return f"{title}.{name}"
     return f"{module}.{name}"
 
 
 class Node:
-    """An operation: ``op`` (placeholder, get_attr, call_function, call_module, call_method, output), ``target``, ``args`` and ``kwargs``.
+    """An operation: ``op`` (placeholder, get_attr, call_function, call_module, call_method, output), ``target``,
+    ``args`` and ``kwargs``.
 
     ``users`` are the nodes that read its result; ``meta`` is a dictionary for passes.
     """
 
-    def __init__(self, graph: Any, name: str, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], return_type: Any = None):
+    def __init__(self, graph: Any, name: str, op: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
+                 return_type: Any = None):
         if op not in OPS:
             raise AssertionError(f"op '{op}' is not one of {OPS}")
         if op == "call_function":
@@ -133,7 +136,8 @@ class Node:
         swap = lambda n: new_input if n is old_input else n
         self._set(map_arg(self._args, swap), map_arg(self._kwargs, swap))
 
-    def replace_all_uses_with(self, replace_with: Node, delete_user_cb: Callable[[Node], bool] = lambda user: True, *, propagate_meta: bool = False) -> list[Node]:
+    def replace_all_uses_with(self, replace_with: Node, delete_user_cb: Callable[[Node], bool] = lambda user: True, *,
+                              propagate_meta: bool = False) -> list[Node]:
         """Let the users (those for which delete_user_cb says yes) read another node. Returns them."""
         if propagate_meta:
             if replace_with.meta:
@@ -165,7 +169,8 @@ class Node:
 
     # --- facts ----------------------------------------------------------------------------------------------------
     def is_impure(self, impure_random: bool = True) -> bool:
-        """Whether the node must stay although nobody uses it: inputs, outputs, writes in place, what has side effects."""
+        """Whether the node must stay although nobody uses it: inputs, outputs, writes in place, what has side
+        effects."""
         if self.op in ("placeholder", "output"):
             return True
         if self.op == "call_function":

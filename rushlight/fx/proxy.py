@@ -63,7 +63,8 @@ class Proxy:
 def _public(f: Any, name: str) -> bool:
     import rushlight
     from rushlight.nn import functional
-    return any(getattr(home, name, None) is f for home in (rushlight, functional, rushlight.linalg, rushlight.fft, rushlight.special))
+    return any(getattr(home, name, None) is f
+               for home in (rushlight, functional, rushlight.linalg, rushlight.fft, rushlight.special))
 
 
 class Attribute(Proxy):
@@ -115,7 +116,8 @@ class TracerBase:
     graph: Any
     check_mutable_operations = False
 
-    def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, name: str | None = None, type_expr: Any = None) -> Node:
+    def create_node(self, kind: str, target: Any, args: Any, kwargs: Any, name: str | None = None,
+                    type_expr: Any = None) -> Node:
         """A node at the end."""
         return self.graph.create_node(kind, target, args, kwargs, name, type_expr)  # type: ignore[no-any-return]
 
@@ -123,7 +125,8 @@ class TracerBase:
         """The proxy of a node."""
         return Proxy(node, self)
 
-    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, name: str | None = None, type_expr: Any = None, proxy_factory_fn: Any = None) -> Any:
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, name: str | None = None,
+                     type_expr: Any = None, proxy_factory_fn: Any = None) -> Any:
         """A node with these operands (proxies become nodes), and its proxy."""
         node = self.create_node(kind, target, self.create_arg(args), self.create_arg(kwargs), name, type_expr)
         return self.proxy(node) if proxy_factory_fn is None else proxy_factory_fn(node)
@@ -139,7 +142,9 @@ class TracerBase:
         from rushlight.tensor.core import Tensor
         from rushlight.tensor.device import device
         from rushlight.tensor.formats import layout, memory_format
-        if x is None or x is ... or isinstance(x, (str, int, float, bool, complex, bytes, DType, device, layout, memory_format, Node, Tensor, range)) or callable(x):
+        if x is None or x is ... or isinstance(x,
+                                               (str, int, float, bool, complex, bytes, DType, device, layout,
+                                                memory_format, Node, Tensor, range)) or callable(x):
             return x
         raise NotImplementedError(f"argument of type: {type(x)}")
 

@@ -20,8 +20,10 @@ class Match:
     nodes_map: dict[Node, Node]
 
 
-def replace_pattern(gm: GraphModule, pattern: Callable[..., Any] | GraphModule, replacement: Callable[..., Any] | GraphModule) -> list[Match]:
-    """Replace each part of gm's graph that computes ``pattern`` by ``replacement``, a function of as many inputs; the places that were found.
+def replace_pattern(gm: GraphModule, pattern: Callable[..., Any] | GraphModule,
+                    replacement: Callable[..., Any] | GraphModule) -> list[Match]:
+    """Replace each part of gm's graph that computes ``pattern`` by ``replacement``, a function of as many inputs; the
+    places that were found.
 
     Nodes inside a match may have no users outside of it. Matches do not overlap: earlier ones win.
 

@@ -22,7 +22,8 @@ _wrapped = LEAVES  # functions that stay calls: (globals, name)
 
 
 def wrap(fn_or_name: str | Callable[..., Any]) -> Any:
-    """At module scope, ``wrap("name")`` or ``@wrap``: calls of this function on proxies become one node, instead of being traced through."""
+    """At module scope, ``wrap("name")`` or ``@wrap``: calls of this function on proxies become one node, instead of
+    being traced through."""
     if not callable(fn_or_name) and not isinstance(fn_or_name, str):
         raise RuntimeError("Unsupported type for global function! Must be either a callable or string name")
     frame: Any = inspect.currentframe()
@@ -50,10 +51,12 @@ def _leaf(original: Callable[..., Any]) -> Callable[..., Any]:
 class Tracer(TracerBase):
     """Traces modules and functions. Override is_leaf_module to say which submodules stay calls.
 
-    Functions of ``autowrap_modules`` and ``autowrap_functions`` stay calls on proxies. ``param_shapes_constant``: shapes of parameters are numbers anyway here.
+    Functions of ``autowrap_modules`` and ``autowrap_functions`` stay calls on proxies. ``param_shapes_constant``:
+    shapes of parameters are numbers anyway here.
     """
 
-    def __init__(self, autowrap_modules: tuple[Any, ...] = (math,), autowrap_functions: tuple[Any, ...] = (), param_shapes_constant: bool = False):
+    def __init__(self, autowrap_modules: tuple[Any, ...] = (math,), autowrap_functions: tuple[Any, ...] = (),
+                 param_shapes_constant: bool = False):
         self.autowrap_modules, self.autowrap_functions, self.param_shapes_constant = autowrap_modules, autowrap_functions, param_shapes_constant
         self.root: Any = None
 
@@ -73,9 +76,11 @@ class Tracer(TracerBase):
     def call_module(self, m: Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a call of a submodule becomes: a node for a leaf, else its own forward is traced."""
         name = self.path_of_module(m)
-        return self.create_proxy("call_module", name, args, kwargs) if self.is_leaf_module(m, name) else forward(*args, **kwargs)
+        return self.create_proxy("call_module", name, args,
+                                 kwargs) if self.is_leaf_module(m, name) else forward(*args, **kwargs)
 
-    def create_args_for_root(self, root_fn: Any, is_module: bool, concrete_args: dict[str, Any] | None = None) -> tuple[Any, list[Any], dict[str, Any]]:
+    def create_args_for_root(self, root_fn: Any, is_module: bool,
+                             concrete_args: dict[str, Any] | None = None) -> tuple[Any, list[Any], dict[str, Any]]:
         """The function, and proxies (or given values) for its arguments."""
         target = root_fn
         parameters = list(inspect.signature(root_fn).parameters.values())
@@ -85,7 +90,8 @@ class Tracer(TracerBase):
             given = concrete_args is not None and p.name in concrete_args
             star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
             default = () if p.default is p.empty or star else (p.default,)
-            proxy = self.create_proxy("placeholder", star + p.name, (concrete_args[p.name],) if given and concrete_args else default, {}, name=p.name)
+            proxy = self.create_proxy("placeholder", star + p.name,
+                                      (concrete_args[p.name],) if given and concrete_args else default, {}, name=p.name)
             value = concrete_args[p.name] if given and concrete_args else proxy
             if star == "**":
                 kwargs[p.name] = value
@@ -100,7 +106,8 @@ class Tracer(TracerBase):
     # --- tracing --------------------------------------------------------------------------------------------------
     def _leaf(self, x: Any) -> Any:
         if isinstance(x, Tensor) and self.root is not None:
-            for name, t in (*self.root.named_parameters(remove_duplicate=False), *self.root.named_buffers(remove_duplicate=False)):
+            for name, t in (*self.root.named_parameters(remove_duplicate=False),
+                            *self.root.named_buffers(remove_duplicate=False)):
                 if t is x:
                     return self.create_node("get_attr", name, (), {})
             return self._constant(x)
@@ -119,7 +126,8 @@ class Tracer(TracerBase):
         return self.create_node("get_attr", name, (), {})
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> Graph:
-        """The graph of a module's forward, or of a function. ``concrete_args`` are values for some arguments, which may then steer the program."""
+        """The graph of a module's forward, or of a function. ``concrete_args`` are values for some arguments, which may
+        then steer the program."""
         from rushlight.tensor import protocol
         protocol.switch_on()
         is_module = isinstance(root, Module)
@@ -145,10 +153,13 @@ class Tracer(TracerBase):
         count, only = code.co_argcount, code.co_kwonlyargcount
         # *args and **kwargs become ordinary parameters of a copy, which can hold a proxy each
         plain = code.replace(co_flags=flags, co_argcount=count, co_kwonlyargcount=only + extra)
-        copy = type(function)(plain, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+        copy = type(function)(plain, function.__globals__, function.__name__, function.__defaults__,
+                              function.__closure__)
         copy.__kwdefaults__ = function.__kwdefaults__
         stars = names[count + only:count + only + extra]
-        named = {**{n: a for n, a in zip([n for n, k in kinds.items() if k is not inspect.Parameter.VAR_KEYWORD and n not in kwargs], args)}, **kwargs}
+        named = {**{n: a for n, a in zip([n
+                                          for n, k in kinds.items() if k is not inspect.Parameter.VAR_KEYWORD
+                                          and n not in kwargs], args)}, **kwargs}
         positional = [named.pop(n) for n in names[:count]]
         return copy(*positional, **{n: named[n] for n in (*names[count:count + only], *stars)})
 
@@ -172,9 +183,11 @@ class Tracer(TracerBase):
         def module_call(mod: Module, *args: Any, **kwargs: Any) -> Any:
             return tracer.call_module(mod, lambda *a, **k: call(mod, *a, **k), args, kwargs)
         spaces = [(g, n) for g, n in _wrapped]
-        spaces += [(vars(m), n) for m in self.autowrap_modules for n, f in vars(m).items() if not n.startswith("_") and callable(f)]
+        spaces += [(vars(m), n) for m in self.autowrap_modules
+                   for n, f in vars(m).items() if not n.startswith("_") and callable(f)]
         wanted = {id(f) for f in self.autowrap_functions}
-        spaces += [(vars(m), n) for m in list(sys.modules.values()) if wanted and hasattr(m, "__dict__") for n, f in list(vars(m).items()) if id(f) in wanted]
+        spaces += [(vars(m), n) for m in list(sys.modules.values()) if wanted and hasattr(m, "__dict__")
+                   for n, f in list(vars(m).items()) if id(f) in wanted]
         import builtins
         Module.__call__, Module.__getattr__ = module_call, module_getattr  # type: ignore[method-assign]
         try:

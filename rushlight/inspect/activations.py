@@ -37,7 +37,8 @@ def chosen(model: Any, layers: Any) -> dict[str, Any]:
 def record(model: Any, x: Any, layers: str | Iterable[str] | None = None) -> dict[str, Array]:
     """The outputs of layers (all without children by default) for an input, in the order in which they ran.
 
-    The model runs as it is (call eval() first for inference) without gradients; ``x`` is a tensor or a tuple of arguments. A layer that
+    The model runs as it is (call eval() first for inference) without gradients; ``x`` is a tensor or a tuple of
+    arguments. A layer that
     runs twice gives its last output; outputs that are no tensors are left out. ValueError for unknown names.
 
     >>> found = record(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), rl.ones(1, 2))
@@ -62,17 +63,20 @@ def record(model: Any, x: Any, layers: str | Iterable[str] | None = None) -> dic
             h.remove()
 
 
-# --- maps ---------------------------------------------------------------------------------------------------------------
+# --- maps
+# ---------------------------------------------------------------------------------------------------------------
 @dataclass
 class ActivationMaps(Picture):
-    """``maps[layer]`` is (channels, H, W) for one image; at most ``channels`` of each layer are drawn, the strongest first."""
+    """``maps[layer]`` is (channels, H, W) for one image; at most ``channels`` of each layer are drawn, the strongest
+    first."""
 
     maps: dict[str, Array]
     channels: int
     names: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.order = {name: np.argsort(-m.reshape(m.shape[0], -1).std(1), kind="stable")[:self.channels] for name, m in self.maps.items()}
+        self.order = {name: np.argsort(-m.reshape(m.shape[0], -1).std(1), kind="stable")[:self.channels]
+                      for name, m in self.maps.items()}
 
     def _size(self) -> tuple[float, float]:
         grids = [grid(len(self.order[n])) for n in self.maps]
@@ -80,7 +84,8 @@ class ActivationMaps(Picture):
 
     def _draw(self, figure: Any) -> None:
         grids = [grid(len(self.order[n])) for n in self.maps]
-        parts = figure.subfigures(len(self.maps), 1, height_ratios=[0.45 + r * (cell(c) + 0.16) for r, c in grids], squeeze=False)[:, 0]
+        parts = figure.subfigures(len(self.maps), 1, height_ratios=[0.45 + r * (cell(c) + 0.16) for r, c in grids],
+                                  squeeze=False)[:, 0]
         for part, (name, m) in zip(parts, self.maps.items()):
             rows, columns = grid(len(self.order[name]))
             axes = np.atleast_2d(part.subplots(rows, columns, squeeze=False))
@@ -92,16 +97,20 @@ class ActivationMaps(Picture):
                     c = self.order[name][at]
                     shown = ax.imshow(m[c], cmap="magma", vmin=low, vmax=high, interpolation="nearest")
                     ax.set_title(f"{c}", fontsize=7, pad=2)
-            part.suptitle(f"{self.names.get(name, name)}   {m.shape[0]} channels of {m.shape[1]} × {m.shape[2]}", fontsize=10, x=0.01, ha="left", weight="bold")
-            bar = part.colorbar(shown, ax=axes, fraction=0.02, pad=0.01, aspect=14 * rows, extend="max" if m.max() > high else "neither")
+            part.suptitle(f"{self.names.get(name, name)}   {m.shape[0]} channels of {m.shape[1]} × {m.shape[2]}",
+                          fontsize=10, x=0.01, ha="left", weight="bold")
+            bar = part.colorbar(shown, ax=axes, fraction=0.02, pad=0.01, aspect=14 * rows,
+                                extend="max" if m.max() > high else "neither")
             bar.outline.set_visible(False)
             bar.ax.tick_params(labelsize=7, length=2)
 
 
-def activation_maps(model: Any, x: Any, layers: str | Iterable[str] | None = None, *, image: int = 0, channels: int = 16) -> ActivationMaps:
+def activation_maps(model: Any, x: Any, layers: str | Iterable[str] | None = None, *, image: int = 0,
+                    channels: int = 16) -> ActivationMaps:
     """What each channel of convolutions answers to an image.
 
-    ``x`` is (N, C, H, W); ``image`` says which of it. Layers: those named, or the first four convolutions' outputs. ValueError for unknown
+    ``x`` is (N, C, H, W); ``image`` says which of it. Layers: those named, or the first four convolutions' outputs.
+    ValueError for unknown
     layers and layers whose output is no image.
 
     >>> maps = activation_maps(nn.Sequential(nn.Conv2d(1, 3, 3)), rl.ones(1, 1, 6, 6))
@@ -116,13 +125,15 @@ def activation_maps(model: Any, x: Any, layers: str | Iterable[str] | None = Non
     return ActivationMaps({n: a[image] for n, a in found.items()}, channels, layer_names(dict(model.named_modules())))
 
 
-# --- distributions --------------------------------------------------------------------------------------------------------
+# --- distributions
+# --------------------------------------------------------------------------------------------------------
 FACTS = ("mean", "std", "min", "max", "zeros", "1%", "25%", "50%", "75%", "99%")
 
 
 @dataclass
 class Distributions(Picture):
-    """``facts[layer]``: mean, std, min, max, quantiles, and ``zeros``, the fraction of exact zeros; ``histograms[layer]``: counts of the
+    """``facts[layer]``: mean, std, min, max, quantiles, and ``zeros``, the fraction of exact zeros;
+    ``histograms[layer]``: counts of the
     others, and edges, which lie evenly in asinh(x / ``unit``): dense near 0, wide far from it."""
 
     facts: dict[str, dict[str, float]]
@@ -133,7 +144,8 @@ class Distributions(Picture):
     def __str__(self) -> str:
         width = max([5, *map(len, self.facts)])
         lines = [f"{'layer':{width}}" + "".join(f"{f:>10}" for f in FACTS[:5])]
-        lines += [f"{n:{width}}" + "".join(f"{number(v[f]) if f != 'zeros' else f'{v[f]:.0%}':>10}" for f in FACTS[:5]) for n, v in self.facts.items()]
+        lines += [f"{n:{width}}" + "".join(f"{number(v[f]) if f != 'zeros' else f'{v[f]:.0%}':>10}" for f in FACTS[:5])
+                  for n, v in self.facts.items()]
         return "\n".join(lines)
 
     def _size(self) -> tuple[float, float]:
@@ -145,7 +157,8 @@ class Distributions(Picture):
         for at, name in enumerate(names):
             counts, edges = self.histograms[name]
             height = 0.85 * counts / max(1, counts.max())
-            left.fill_between(edges, at, at - np.append(height, height[-1]), step="post", color=ACCENT, alpha=0.75, linewidth=0)
+            left.fill_between(edges, at, at - np.append(height, height[-1]), step="post", color=ACCENT, alpha=0.75,
+                              linewidth=0)
             left.axhline(at, color=FAINT, linewidth=0.6, zorder=0)
             left.plot([self.facts[name]["50%"]] * 2, [at, at - 0.5], color=INK, linewidth=1)
             zeros = self.facts[name]["zeros"]
@@ -154,7 +167,8 @@ class Distributions(Picture):
         left.set_yticks([i - 0.3 for i in range(len(names))], [self.names.get(n, n) for n in names])
         left.set_ylim(len(names) - 0.7, -1.1)
         left.set_xscale("asinh", linear_width=self.unit)
-        left.set_xticks(*_ticks(self.unit, *(f(v[k] for v in self.facts.values()) for f, k in ((min, "min"), (max, "max")))))
+        left.set_xticks(*_ticks(self.unit,
+                                *(f(v[k] for v in self.facts.values()) for f, k in ((min, "min"), (max, "max")))))
         left.minorticks_off()
         left.set_xlabel("activation other than 0: linear near 0, logarithmic far from it; dark line: median of all")
         left.set_title("Distribution of activations", loc="left", weight="bold")
@@ -181,7 +195,8 @@ def facts_of(a: Array) -> dict[str, float]:
     return dict(zip(FACTS, map(float, (a.mean(), a.std(), a.min(), a.max(), (a == 0).mean(), *quantiles))))
 
 
-def activation_distributions(model: Any, x: Any, layers: str | Iterable[str] | None = None, *, bins: int = 150) -> Distributions:
+def activation_distributions(model: Any, x: Any, layers: str | Iterable[str] | None = None, *,
+                             bins: int = 150) -> Distributions:
     """How the outputs of layers are distributed for a batch: numbers, histograms, and a figure with a row per layer.
 
     ValueError for unknown layers.
@@ -197,5 +212,8 @@ def activation_distributions(model: Any, x: Any, layers: str | Iterable[str] | N
     unit = float(max(1e-6, np.median([f["std"] for f in facts.values()])))
     low, high = (float(np.arcsinh(f([v[k] for v in facts.values()]) / unit)) for f, k in ((min, "min"), (max, "max")))
     edges = unit * np.sinh(np.linspace(low, max(high, low + 1e-6), bins + 1))
-    edges[0], edges[-1] = min(edges[0], min(v["min"] for v in facts.values())), max(edges[-1], max(v["max"] for v in facts.values()))
-    return Distributions(facts, {n: np.histogram(a[a != 0], edges) for n, a in found.items()}, unit, layer_names(dict(model.named_modules())))
+    edges[0], edges[-1] = min(edges[0],
+                              min(v["min"] for v in facts.values())), max(edges[-1],
+                                                                          max(v["max"] for v in facts.values()))
+    return Distributions(facts, {n: np.histogram(a[a != 0], edges) for n, a in found.items()}, unit,
+                         layer_names(dict(model.named_modules())))

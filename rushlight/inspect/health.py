@@ -1,4 +1,5 @@
-"""Whether a network can learn: units that never answer, gradients that vanish or explode, weights that are not finite."""
+"""Whether a network can learn: units that never answer, gradients that vanish or explode, weights that are not
+finite."""
 
 from __future__ import annotations
 
@@ -13,15 +14,18 @@ from rushlight.inspect.activations import WORKING, leaves
 from rushlight.inspect.picture import ACCENT, FAINT, WARN, WIDTH, Array, Picture, layer_names, number
 from rushlight.tensor.core import unwrap
 
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish, nn.Hardtanh, nn.Softplus, nn.Mish)
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.Hardswish,
+               nn.Hardtanh, nn.Softplus, nn.Mish)
 DEAD, SATURATED = 0.5, 0.5  # fractions of units from which a layer is called out
 EXPLODES, VANISHES = 100.0, 0.01  # the gradient of a layer over the median of all
 
 
 @dataclass
 class Health(Picture):
-    """``units[layer]``: fractions of units that are dead (the same for every input) and saturated (sigmoid and tanh at their ends);
-    ``gradients[layer]``: norms (root of the mean square) of gradient and weight; ``problems``: findings in words, empty where all is well."""
+    """``units[layer]``: fractions of units that are dead (the same for every input) and saturated (sigmoid and tanh at
+    their ends);
+    ``gradients[layer]``: norms (root of the mean square) of gradient and weight; ``problems``: findings in words, empty
+    where all is well."""
 
     loss: float
     units: dict[str, dict[str, float]]
@@ -32,7 +36,8 @@ class Health(Picture):
     def __str__(self) -> str:
         width = max([5, *map(len, self.gradients), *map(len, self.units)])
         lines = [f"loss {number(self.loss)}", f"{'layer':{width}}  gradient    weight     ratio"]
-        lines += [f"{n:{width}}  {number(g['gradient']):>8}  {number(g['weight']):>8}  {number(g['ratio']):>8}" for n, g in self.gradients.items()]
+        lines += [f"{n:{width}}  {number(g['gradient']):>8}  {number(g['weight']):>8}  {number(g['ratio']):>8}"
+                  for n, g in self.gradients.items()]
         lines.append(f"{'layer':{width}}  dead      saturated")
         lines += [f"{n:{width}}  {u['dead']:<8.0%}  {u['saturated']:.0%}" for n, u in self.units.items()]
         return "\n".join([*lines, *(self.problems or ["no problems found"])])
@@ -57,8 +62,10 @@ class Health(Picture):
         left.set_title("Gradients", loc="left", weight="bold")
         kinds = list(self.units)
         dead, full = (np.array([self.units[n][k] for n in kinds]) for k in ("dead", "saturated"))
-        right.barh(np.arange(len(kinds)) - 0.18, dead, 0.36, color=[WARN if d >= DEAD else ACCENT for d in dead], label="dead")
-        right.barh(np.arange(len(kinds)) + 0.18, full, 0.36, color=[WARN if f >= SATURATED else "#86bbd8" for f in full], label="saturated")
+        right.barh(np.arange(len(kinds)) - 0.18, dead, 0.36, color=[WARN if d >= DEAD else ACCENT for d in dead],
+                   label="dead")
+        right.barh(np.arange(len(kinds)) + 0.18, full, 0.36,
+                   color=[WARN if f >= SATURATED else "#86bbd8" for f in full], label="saturated")
         for at, (d, f) in enumerate(zip(dead, full)):
             right.text(d + 0.01, at - 0.18, f"{d:.0%} dead", va="center", fontsize=7)
             if f:
@@ -76,10 +83,13 @@ class Health(Picture):
 
 
 def health(model: Any, loss_fn: Any, x: Any, target: Any) -> Health:
-    """One forward and backward pass on a batch, and what it says about the network; parameters and their gradients stay as they are.
+    """One forward and backward pass on a batch, and what it says about the network; parameters and their gradients stay
+    as they are.
 
-    A unit (a channel of images, else a feature) of an activation is dead if it answers 0 (or one number) to the whole batch, and
-    saturated if sigmoid or tanh is within 1% of its ends for nine of ten answers. A layer's gradient is the root of the mean square over its
+    A unit (a channel of images, else a feature) of an activation is dead if it answers 0 (or one number) to the whole
+    batch, and
+    saturated if sigmoid or tanh is within 1% of its ends for nine of ten answers. A layer's gradient is the root of the
+    mean square over its
     weights; it explodes or vanishes where it is 100 times greater or smaller than the median of layers, or not finite.
 
     >>> rl.manual_seed(0)  # doctest: +ELLIPSIS
@@ -105,7 +115,8 @@ def health(model: Any, loss_fn: Any, x: Any, target: Any) -> Health:
             h.remove()
     by_id = {id(p): g for p, g in zip(parameters, slopes)}
     units = {n: _units(watched[n], unwrap(t.float())) for n, t in found.items()}
-    gradients = {n: _norms(m, by_id) for n, m in leaves(model).items() if isinstance(m, WORKING) and id(m.weight) in by_id}
+    gradients = {n: _norms(m, by_id)
+                 for n, m in leaves(model).items() if isinstance(m, WORKING) and id(m.weight) in by_id}
     made = Health(float(loss), units, gradients, names=layer_names(dict(model.named_modules())))
     made.problems = _problems(made, model)
     return made
@@ -147,5 +158,7 @@ def _problems(h: Health, model: Any) -> list[str]:
             out.append(f"{name}: {u['dead']:.0%} of the units are dead; try a lower learning rate, or LeakyReLU")
         if u["saturated"] >= SATURATED:
             out.append(f"{name}: {u['saturated']:.0%} of the units are saturated; normalise inputs, or start from smaller weights")
-    out += [f"{n}: the weights are not finite" for n, p in model.named_parameters() if p.is_floating_point() and not np.isfinite(unwrap(p.detach().float())).all()]
+    out += [f"{n}: the weights are not finite"
+            for n, p in model.named_parameters() if p.is_floating_point()
+            and not np.isfinite(unwrap(p.detach().float())).all()]
     return out

@@ -27,7 +27,8 @@ class Picture:
             from matplotlib.figure import Figure
         except ModuleNotFoundError as e:
             raise ModuleNotFoundError(MISSING, name="matplotlib") from e
-        with rc_context({"font.size": 9, "axes.titlesize": 9, "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK,
+        with rc_context({"font.size": 9, "axes.titlesize": 9, "axes.edgecolor": INK, "text.color": INK,
+                         "axes.labelcolor": INK, "xtick.color": INK,
                          "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False}):
             made = Figure(figsize=self._size(), dpi=DPI, layout="constrained")
             self._draw(made)

@@ -22,7 +22,8 @@ def values(p: Any) -> Array:
 
 @dataclass
 class WeightHistograms(Picture):
-    """``facts[name]`` (mean, std, min, max, zeros, quantiles) and ``histograms[name]`` (counts, edges) of each weight."""
+    """``facts[name]`` (mean, std, min, max, zeros, quantiles) and ``histograms[name]`` (counts, edges) of each
+    weight."""
 
     facts: dict[str, dict[str, float]]
     histograms: dict[str, tuple[Array, Array]]
@@ -50,7 +51,8 @@ class WeightHistograms(Picture):
 
 
 def weight_histograms(model: Any, layers: str | Iterable[str] | None = None, *, bins: int = 60) -> WeightHistograms:
-    """A histogram of every weight (parameters named weight…, not biases) of all layers, or of those named. ValueError where there is none.
+    """A histogram of every weight (parameters named weight…, not biases) of all layers, or of those named. ValueError
+    where there is none.
 
     >>> sorted(weight_histograms(nn.Sequential(nn.Linear(3, 4), nn.ReLU())).facts)
     ['0.weight']
@@ -65,13 +67,15 @@ def weight_histograms(model: Any, layers: str | Iterable[str] | None = None, *, 
     found = {n: a for n, a in found.items() if a.size}
     if not found:
         raise ValueError("these layers have no weights")
-    return WeightHistograms({n: facts_of(a) for n, a in found.items()}, {n: np.histogram(a, bins) for n, a in found.items()},
+    return WeightHistograms({n: facts_of(a) for n, a in found.items()},
+                            {n: np.histogram(a, bins) for n, a in found.items()},
                             {n: a.shape for n, a in found.items()})
 
 
 @dataclass
 class Filters(Picture):
-    """``weight`` (O, C, kH, kW) of a layer; filters of three channels are drawn in colour, others channel by channel, averaged."""
+    """``weight`` (O, C, kH, kW) of a layer; filters of three channels are drawn in colour, others channel by channel,
+    averaged."""
 
     layer: str
     weight: Array
@@ -100,7 +104,8 @@ class Filters(Picture):
         o, c, *size = self.weight.shape
         what = "in colour" if colour else "blue: negative, red: positive" if c == 1 else f"mean over {c} input channels"
         of = "" if len(shown) == o else f"the first {len(shown)} of "
-        figure.suptitle(f"{self.layer}   {of}{o} filters of {' × '.join(map(str, size))}, {what}", x=0.01, ha="left", weight="bold", fontsize=10)
+        figure.suptitle(f"{self.layer}   {of}{o} filters of {' × '.join(map(str, size))}, {what}", x=0.01, ha="left",
+                        weight="bold", fontsize=10)
         if last is not None:
             bar = figure.colorbar(last, ax=axes, fraction=0.02, pad=0.01, aspect=14 * rows)
             bar.outline.set_visible(False)
@@ -114,7 +119,8 @@ def filters(model: Any, layer: str | None = None, *, most: int = 64) -> Filters:
     (4, 1, 3, 3)
     """
     if layer is None:
-        layer = next((n for n, m in model.named_modules() if isinstance(m, nn.Conv2d) or type(m).__name__.startswith("Conv") and hasattr(m, "kernel_size")), None)
+        layer = next((n for n, m in model.named_modules() if isinstance(m, nn.Conv2d)
+                      or type(m).__name__.startswith("Conv") and hasattr(m, "kernel_size")), None)
         if layer is None:
             raise ValueError("the model has no convolution")
     module = chosen(model, layer)[layer] if layer else model

@@ -67,7 +67,8 @@ float8_e4m3fnuz = DType("float8_e4m3fnuz", np.dtype(ml_dtypes.float8_e4m3fnuz), 
 float8_e5m2fnuz = DType("float8_e5m2fnuz", np.dtype(ml_dtypes.float8_e5m2fnuz), "f", "f8e5m2z", 18)
 FLOAT8: tuple[DType, ...] = (float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz)
 
-# Integers that stand for real numbers by a scale and a zero point: types of quantized tensors, whose memory has the plain type.
+# Integers that stand for real numbers by a scale and a zero point: types of quantized tensors, whose memory has the
+# plain type.
 qint8 = DType("qint8", np.dtype(np.int8), "q", "q8", 19)
 quint8 = DType("quint8", np.dtype(np.uint8), "q", "qu8", 20)
 qint32 = DType("qint32", np.dtype(np.int32), "q", "q32", 21)
@@ -87,8 +88,10 @@ def by_name(name: str) -> DType:
     return BY_NAME[name]
 
 
-C_NAMES = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
-           "complex128": "c10::complex<double>", "uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int",
+C_NAMES = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
+           "complex64": "c10::complex<float>",
+           "complex128": "c10::complex<double>", "uint8": "unsigned char", "int8": "signed char", "int16": "short int",
+           "int32": "int",
            "int64": "long int"}
 
 

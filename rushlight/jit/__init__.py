@@ -47,7 +47,8 @@ def script(obj: Any, optimize: Any = None, _frames_up: int = 0, _rcb: Any = None
     """
     from rushlight.nn import Module
     if optimize is not None:
-        warnings.warn("`optimize` is deprecated and has no effect. Use `with torch.jit.optimized_execution()` instead", FutureWarning, stacklevel=2)
+        warnings.warn("`optimize` is deprecated and has no effect. Use `with torch.jit.optimized_execution()` instead",
+                      FutureWarning, stacklevel=2)
     if isinstance(obj, (ScriptModule, ScriptFunction)) or inspect.isclass(obj):
         return obj
     if isinstance(obj, Module):
@@ -57,8 +58,9 @@ def script(obj: Any, optimize: Any = None, _frames_up: int = 0, _rcb: Any = None
     raise RuntimeError(f"torch.jit.script expects a module, a function or a class, got {type(obj).__name__}")
 
 
-def trace(func: Any, example_inputs: Any = None, optimize: Any = None, check_trace: bool = True, check_inputs: Any = None, check_tolerance: float = 1e-5,
-          strict: bool = True, _force_outplace: bool = False, _module_class: Any = None, _compilation_unit: Any = None, example_kwarg_inputs: Any = None,
+def trace(func: Any, example_inputs: Any = None, optimize: Any = None, check_trace: bool = True,
+          check_inputs: Any = None, check_tolerance: float = 1e-5, strict: bool = True, _force_outplace: bool = False,
+          _module_class: Any = None, _compilation_unit: Any = None, example_kwarg_inputs: Any = None,
           _store_inputs: bool = True) -> Any:
     """A module or function as the graph of what it calls on the example inputs; it runs on inputs of other sizes, but
     goes the same way.
@@ -102,7 +104,8 @@ def _captured(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
         if str(e).startswith("Only tensors, lists"):
             raise RuntimeError(str(e)) from None
         return None, e
-    if not any(isinstance(x, Tensor) for x in tree_flatten((args, kwargs))[0]) or not any(hasattr(x, "op") for x in taken.outputs):
+    if not any(isinstance(x, Tensor)
+               for x in tree_flatten((args, kwargs))[0]) or not any(hasattr(x, "op") for x in taken.outputs):
         raise RuntimeError("Only tensors, lists, tuples of tensors, or dictionary of tensors can be output from traced functions")
     drop(taken.graph, GRADIENTS)  # as in PyTorch: a trace can be trained wherever the program has parameters
     return taken, None
@@ -126,10 +129,12 @@ def _check(func: Any, traced: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
         try:
             assert_close(traced(*inputs, **kwargs), want, rtol=tolerance, atol=tolerance, equal_nan=True)
         except (AssertionError, TypeError) as e:
-            warnings.warn(f"Output of the traced function does not match the output of the Python function: {e}", TracerWarning, stacklevel=3)
+            warnings.warn(f"Output of the traced function does not match the output of the Python function: {e}",
+                          TracerWarning, stacklevel=3)
             continue
         after = get_rng_state()
-        if not np.array_equal(after.numpy(), before.numpy()):  # it drew random numbers: others would give another result
+        # it drew random numbers: others would give another result
+        if not np.array_equal(after.numpy(), before.numpy()):
             try:
                 assert_close(traced(*inputs, **kwargs), want, rtol=tolerance, atol=tolerance, equal_nan=True)
             except AssertionError:
@@ -138,17 +143,37 @@ def _check(func: Any, traced: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
             set_rng_state(after)
 
 
-def trace_module(mod: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Any:
-    """A module with the methods named in ``inputs`` traced, each on its example inputs."""
-    from rushlight.tensor.core import Tensor
+def trace_module(mod: Any, inputs: dict[str, Any], optimize: Any = None, check_trace: bool = True,
+                 check_inputs: Any = None, check_tolerance: float = 1e-5, strict: bool = True,
+                 _force_outplace: bool = False, _module_class: Any = None, _compilation_unit: Any = None,
+                 example_inputs_is_kwarg: bool = False, _store_inputs: bool = True) -> Any:
+    """A module with the methods named in ``inputs`` traced, each on its example inputs (keyword arguments with
+    ``example_inputs_is_kwarg``).
+
+    With ``check_trace`` the graphs' results must agree with the methods', on ``check_inputs`` (a list of dictionaries
+    as ``inputs``) too: TracerWarning where they do not.
+    """
     methods = {}
     for name, given in inputs.items():
-        args = (given,) if isinstance(given, Tensor) else tuple(given)
-        captured, problem = _captured(mod if name == "forward" else getattr(mod, name), args, {})
+        args, kwargs = _arguments(given, example_inputs_is_kwarg)
+        captured, problem = _captured(mod if name == "forward" else getattr(mod, name), args, kwargs)
         if captured is None:
             raise RuntimeError(f"torch.jit.trace_module: {name} cannot be traced: {problem}")
         methods[name] = captured
-    return TopLevelTracedModule(mod, Traced(methods))
+    out = TopLevelTracedModule(mod, Traced(methods))
+    for row in (inputs, *(check_inputs or ())) if check_trace else ():
+        for name, given in row.items():
+            args, kwargs = _arguments(given, example_inputs_is_kwarg)
+            _check(getattr(mod, name), getattr(out, name), args, kwargs, None, check_tolerance)
+    return out
+
+
+def _arguments(given: Any, by_name: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Example inputs as positional and keyword arguments."""
+    from rushlight.tensor.core import Tensor
+    if by_name:
+        return (), dict(given)
+    return (given,) if isinstance(given, Tensor) else tuple(given), {}
 
 
 def _same(fn: Any = None, **_: Any) -> Any:
@@ -156,7 +181,12 @@ def _same(fn: Any = None, **_: Any) -> Any:
     return fn
 
 
-unused = script_method = interface = _overload = _overload_method = _same
+unused = script_method = _overload = _overload_method = _same
+
+
+def interface(obj: Any) -> Any:
+    """The class itself: what PyTorch's compiler checks, Python does not."""
+    return obj
 
 
 def export(fn: Any) -> Any:
@@ -201,20 +231,25 @@ def optimize_for_inference(mod: Any, other_methods: Any = None) -> Any:
 
 
 def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
-    """Write a traced or scripted module or function to a path or file, so that `load` needs none of the classes that defined it.
+    """Write a traced or scripted module or function to a path or file, so that `load` needs none of the classes that
+    defined it.
 
-    ``_extra_files`` are texts or bytes kept beside it. A traced module is its graph; a scripted one is the source of its
-    methods, in a part of Python without imports, classes, try, properties and super(). AttributeError for modules that are
+    ``_extra_files`` are texts or bytes kept beside it. A traced module is its graph; a scripted one is the source of
+    its
+    methods, in a part of Python without imports, classes, try, properties and super(). AttributeError for modules that
+    are
     neither; RuntimeError for what cannot be written.
     """
     from rushlight.jit import archive
     archive.save(m, f, _extra_files)
 
 
-def load(f: Any, map_location: Any = None, _extra_files: dict[str, Any] | None = None, _restore_shapes: bool = False) -> Any:
+def load(f: Any, map_location: Any = None, _extra_files: dict[str, Any] | None = None,
+         _restore_shapes: bool = False) -> Any:
     """The module that `save` wrote; ``_extra_files`` is filled with the files that it names (as bytes).
 
-    ValueError where there is no file, RuntimeError for other files (PyTorch's own archives among them) and for damaged ones.
+    ValueError where there is no file, RuntimeError for other files (PyTorch's own archives among them) and for damaged
+    ones.
     """
     from rushlight.jit import archive
     return archive.load(f, map_location, _extra_files, _restore_shapes)
@@ -232,6 +267,8 @@ def onednn_fusion_enabled() -> bool:
 
 _fusion = [False]
 
-__all__ = ["Attribute", "Final", "LoadedModule", "RecursiveScriptModule", "ScriptFunction", "ScriptModule", "TopLevelTracedModule", "TracerWarning", "annotate", "export",
-           "fork", "freeze", "ignore", "is_scripting", "is_tracing", "load", "optimize_for_inference", "save", "script", "script_method", "trace",
+__all__ = ["Attribute", "Final", "LoadedModule", "RecursiveScriptModule", "ScriptFunction", "ScriptModule",
+           "TopLevelTracedModule", "TracerWarning", "annotate", "export",
+           "fork", "freeze", "ignore", "is_scripting", "is_tracing", "load", "optimize_for_inference", "save", "script",
+           "script_method", "trace",
            "trace_module", "unused", "wait"]

@@ -1,8 +1,9 @@
 """torch.masked: reductions and normalisations of the elements where a mask is True."""
 
 from rushlight.masked.normalizations import log_softmax, logaddexp, normalize, softmax, softmin
-from rushlight.masked.reductions import (amax, amin, argmax, argmin, cumprod, cumsum, logsumexp, mean, median, norm, prod, std, sum,  # noqa: A004
-                                         var)
+from rushlight.masked.reductions import (  # noqa: A004
+    amax, amin, argmax, argmin, cumprod, cumsum, logsumexp, mean, median, norm, prod, std, sum, var)
 
-__all__ = ["amax", "amin", "argmax", "argmin", "cumprod", "cumsum", "log_softmax", "logaddexp", "logsumexp", "mean", "median", "norm", "normalize", "prod",
+__all__ = ["amax", "amin", "argmax", "argmin", "cumprod", "cumsum", "log_softmax", "logaddexp", "logsumexp", "mean",
+           "median", "norm", "normalize", "prod",
            "softmax", "softmin", "std", "sum", "var"]

@@ -1,4 +1,5 @@
-"""Reductions over the elements where the mask is True; a result to which nothing contributes is the reduction's identity, or NaN.
+"""Reductions over the elements where the mask is True; a result to which nothing contributes is the reduction's
+identity, or NaN.
 
 Each fills the other elements with what leaves the result unchanged and calls the ordinary reduction.
 """
@@ -24,7 +25,8 @@ DOC = """{text}
     """
 
 
-def documented(text: str, value: str, arguments: str = "", dims: str = "one or several dimensions, all by default") -> Any:
+def documented(text: str, value: str, arguments: str = "",
+               dims: str = "one or several dimensions, all by default") -> Any:
     """Gives a function its docstring of the common form."""
     def decorate(f: Any) -> Any:
         f.__doc__ = DOC.format(text=text, value=value, arguments=arguments, dims=dims, name=f.__name__)
@@ -37,13 +39,15 @@ def _accumulated(input: Tensor, dtype: DType | None) -> Tensor:
 
 
 @documented("The sum.", "3.")
-def sum(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:  # noqa: A001
+def sum(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None,
+        mask: Tensor | None = None) -> Tensor:  # noqa: A001
     m = prepared("sum", input, mask)
     return plain.sum(filled(_accumulated(input, dtype), m, 0), dim, keepdim)
 
 
 @documented("The product.", "2.")
-def prod(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
+def prod(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None,
+         mask: Tensor | None = None) -> Tensor:
     m = prepared("prod", input, mask)
     x = filled(_accumulated(input, dtype), m, 1)
     return plain.prod(x, wrap_dims(dim, x.ndim), keepdim)
@@ -64,29 +68,35 @@ def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, mask: Tensor
 
 
 @documented("The largest element; equal ones share the gradient.", "2.")
-def amax(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
+def amax(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None,
+         mask: Tensor | None = None) -> Tensor:
     m = prepared("amax", input, mask)
     x = cast(input, dtype or input.dtype)
     return plain.amax(x if m is None else filled(x, m, lowest("amax", x.dtype)), () if dim is None else dim, keepdim)
 
 
 @documented("The smallest element; equal ones share the gradient.", "1.")
-def amin(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
+def amin(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None,
+         mask: Tensor | None = None) -> Tensor:
     m = prepared("amin", input, mask)
     x = cast(input, dtype or input.dtype)
     return plain.amin(x if m is None else filled(x, m, highest("amin", x.dtype)), () if dim is None else dim, keepdim)
 
 
-@documented("Where the largest element stands, in the input's dtype.", "1.", "0, ", "a dimension, the flat tensor by default")
-def argmax(input: Tensor, dim: int | None = None, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
+@documented("Where the largest element stands, in the input's dtype.", "1.", "0, ",
+            "a dimension, the flat tensor by default")
+def argmax(input: Tensor, dim: int | None = None, *, keepdim: bool = False, dtype: DType | None = None,
+           mask: Tensor | None = None) -> Tensor:
     m = prepared("argmax", input, mask)
     kind = dtype or input.dtype
     place = plain.argmax(input if m is None else filled(input, m, lowest("argmax", input.dtype)), dim, bool(keepdim))
     return cast(place, kind)
 
 
-@documented("Where the smallest element stands, in the input's dtype.", "0.", "0, ", "a dimension, the flat tensor by default")
-def argmin(input: Tensor, dim: int | None = None, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
+@documented("Where the smallest element stands, in the input's dtype.", "0.", "0, ",
+            "a dimension, the flat tensor by default")
+def argmin(input: Tensor, dim: int | None = None, *, keepdim: bool = False, dtype: DType | None = None,
+           mask: Tensor | None = None) -> Tensor:
     m = prepared("argmin", input, mask)
     kind = dtype or input.dtype
     place = plain.argmin(input if m is None else filled(input, m, highest("argmin", input.dtype)), dim, bool(keepdim))
@@ -99,7 +109,8 @@ def _count(x: Tensor, mask: Tensor | None, dims: tuple[int, ...], keepdim: bool)
 
 
 @documented("The mean; NaN where nothing counts.", "1.5000")
-def mean(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
+def mean(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None,
+         mask: Tensor | None = None) -> Tensor:
     m = prepared("mean", input, mask)
     kind = dtype or input.dtype
     if kind.kind not in "fc":
@@ -112,7 +123,8 @@ def mean(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType 
 
 
 @documented("The lower median; NaN where nothing counts.", "1.", "0, ", "a dimension, the last by default")
-def median(input: Tensor, dim: int = -1, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
+def median(input: Tensor, dim: int = -1, *, keepdim: bool = False, dtype: DType | None = None,
+           mask: Tensor | None = None) -> Tensor:
     m = prepared("median", input, mask)
     kind = dtype or input.dtype
     x = to_float(cast(input, kind))
@@ -133,8 +145,8 @@ def norm(input: Tensor, ord: float | None = 2.0, dim: Any = None, *, keepdim: bo
     return plain.vector_norm(filled(x, m, INF if order == -INF else 0), order, dim, keepdim)
 
 
-def _spread(name: str, input: Tensor, dim: Any, keepdim: bool, unbiased: bool | None, correction: Any, dtype: DType | None,
-            mask: Tensor | None) -> Tensor:
+def _spread(name: str, input: Tensor, dim: Any, keepdim: bool, unbiased: bool | None, correction: Any,
+            dtype: DType | None, mask: Tensor | None) -> Tensor:
     """The variance."""
     if unbiased is not None and correction is not None:
         raise AssertionError("Only one of unbiased and correction may be given")
@@ -152,20 +164,22 @@ def _spread(name: str, input: Tensor, dim: Any, keepdim: bool, unbiased: bool | 
 
 
 @documented("The variance: squared differences from the mean over count - correction.", "0.5000")
-def var(input: Tensor, dim: Any = None, unbiased: bool | None = None, *, correction: Any = None, keepdim: bool = False, dtype: DType | None = None,
-        mask: Tensor | None = None) -> Tensor:
+def var(input: Tensor, dim: Any = None, unbiased: bool | None = None, *, correction: Any = None, keepdim: bool = False,
+        dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
     return _spread("var", input, dim, keepdim, unbiased, correction, dtype, mask)
 
 
 @documented("The standard deviation: the root of the variance.", "0.7071")
-def std(input: Tensor, dim: Any = None, unbiased: bool | None = None, *, correction: Any = None, keepdim: bool = False, dtype: DType | None = None,
-        mask: Tensor | None = None) -> Tensor:
+def std(input: Tensor, dim: Any = None, unbiased: bool | None = None, *, correction: Any = None, keepdim: bool = False,
+        dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
     return _spread("std", input, dim, keepdim, unbiased, correction, dtype, mask).sqrt()
 
 
 @documented("log Σ exp(x), computed without overflow.", "2.3133", "0, ")
-def logsumexp(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None, mask: Tensor | None = None) -> Tensor:
+def logsumexp(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None,
+              mask: Tensor | None = None) -> Tensor:
     m = prepared("logsumexp", input, mask)
     x = cast(input, dtype or input.dtype)
-    total = plain.logsumexp(x if m is None else filled(x, m, lowest("logsumexp", x.dtype)), wrap_dims(dim, x.ndim), keepdim)
+    total = plain.logsumexp(x if m is None else filled(x, m, lowest("logsumexp", x.dtype)), wrap_dims(dim, x.ndim),
+                            keepdim)
     return cast(total, x.dtype)  # PyTorch keeps an integer type too

@@ -66,7 +66,8 @@ def share(t: Tensor) -> Tensor:
     return t
 
 
-def _rebuild(kind: Any, handle: Any, count: int, dtype: Any, shape: Any, strides: Any, offset: int, requires_grad: bool, extra: dict[str, Any]) -> Tensor:
+def _rebuild(kind: Any, handle: Any, count: int, dtype: Any, shape: Any, strides: Any, offset: int, requires_grad: bool,
+             extra: dict[str, Any]) -> Tensor:
     file = _File(handle.detach())
     memory = _mapped(file, dtype[0], count)
     storage = fresh(memory, dtype[0])
@@ -91,7 +92,8 @@ def _reduce(t: Tensor) -> Any:
     keep = ("_storage", "_spec", "_vc", "_acc", "_base", "_view", "_seen", "_grad_fn", "_rg", "grad", "_leaf_hooks")
     extra = {k: v for k, v in t.__dict__.items() if k not in keep}
     handle = reduction.DupFd(_files[t._storage].fd)
-    return _rebuild, (type(t), handle, t._storage.size, (t._storage.dtype, s.dtype), s.shape, s.strides, s.offset, t._rg, extra)
+    return _rebuild, (type(t), handle, t._storage.size, (t._storage.dtype, s.dtype), s.shape, s.strides, s.offset,
+                      t._rg, extra)
 
 
 def register() -> None:

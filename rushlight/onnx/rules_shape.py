@@ -186,7 +186,8 @@ def chunk(g: Builder, input: Value, chunks: int, dim: int = 0) -> Any:
 
 @rule("tensor_split")
 def tensor_split(
-    g: Builder, input: Value, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None
+    g: Builder, input: Value, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None,
+    sections: Any = None
 ) -> Any:
     n = _known_size(input, dim)
     indices_or_sections = next(v for v in (indices_or_sections, indices, sections) if v is not None)
@@ -298,7 +299,7 @@ def channel_shuffle(g: Builder, input: Value, groups: int) -> Any:
 
 
 @rule("meshgrid")
-def meshgrid(g: Builder, *tensors: Any, indexing: str = "ij") -> Any:
+def meshgrid(g: Builder, *tensors: Any, indexing: str | None = None) -> Any:
     xs = spread(tensors)
     if indexing == "xy" and len(xs) > 1:
         outs = meshgrid(g, *xs)

@@ -7,9 +7,12 @@ import json
 import os
 from typing import Any, NamedTuple
 
-SORTS = {"cpu_time": "cpu_time", "cpu_time_total": "cpu_time_total", "self_cpu_time_total": "self_cpu_time_total", "count": "count",
-         "cpu_memory_usage": "cpu_memory_usage", "self_cpu_memory_usage": "cpu_memory_usage", "cuda_time": "device_time",
-         "cuda_time_total": "device_time_total", "self_cuda_time_total": "self_device_time_total", "device_time": "device_time",
+SORTS = {"cpu_time": "cpu_time", "cpu_time_total": "cpu_time_total", "self_cpu_time_total": "self_cpu_time_total",
+         "count": "count",
+         "cpu_memory_usage": "cpu_memory_usage", "self_cpu_memory_usage": "cpu_memory_usage",
+         "cuda_time": "device_time",
+         "cuda_time_total": "device_time_total", "self_cuda_time_total": "self_device_time_total",
+         "device_time": "device_time",
          "device_time_total": "device_time_total", "self_device_time_total": "self_device_time_total"}
 
 
@@ -42,7 +45,8 @@ class Timed:
 class FunctionEvent(Timed):
     """One operation, or one `record_function` block."""
 
-    def __init__(self, id: int, name: str, thread: int, start_us: float, end_us: float, input_shapes: Any = None, memory: int = 0, stack: Any = ()):  # noqa: A002
+    def __init__(self, id: int, name: str, thread: int, start_us: float, end_us: float, input_shapes: Any = None,
+                 memory: int = 0, stack: Any = ()):  # noqa: A002
         self.id, self.name, self.key, self.thread, self.count = id, name, name, thread, 1
         self.time_range = Interval(start_us, end_us)
         self.input_shapes, self.cpu_memory_usage, self.stack = input_shapes, memory, list(stack)
@@ -122,7 +126,8 @@ class EventList(list):  # type: ignore[type-arg]
         """The time of all events, each counted once."""
         return float(sum(e.self_cpu_time_total for e in self))
 
-    def key_averages(self, group_by_input_shapes: bool = False, group_by_stack_n: int = 0, group_by_overload_name: bool = False) -> EventList:
+    def key_averages(self, group_by_input_shapes: bool = False, group_by_stack_n: int = 0,
+                     group_by_overload_name: bool = False) -> EventList:
         """One average per name, and per input shapes or innermost stack lines where asked for."""
         found: dict[Any, FunctionEventAvg] = {}
         for e in self:
@@ -143,23 +148,26 @@ class EventList(list):  # type: ignore[type-arg]
         total.key = "Total"
         return total
 
-    def table(self, sort_by: str | None = None, row_limit: int = 100, max_src_column_width: int = 75, max_name_column_width: int = 55,
-              max_shapes_column_width: int = 80, header: str | None = None, top_level_events_only: bool = False,
-              time_unit: str | None = None) -> str:
-        """The events as a table, largest first by ``sort_by`` (cpu_time_total, self_cpu_time_total, count …); AttributeError for unknown names."""
+    def table(self, sort_by: str | None = None, row_limit: int = 100, max_src_column_width: int = 75,
+              max_name_column_width: int = 55, max_shapes_column_width: int = 80, header: str | None = None,
+              top_level_events_only: bool = False, time_unit: str | None = None) -> str:
+        """The events as a table, largest first by ``sort_by`` (cpu_time_total, self_cpu_time_total, count …);
+        AttributeError for unknown names."""
         rows = [e for e in self if not top_level_events_only or getattr(e, "cpu_parent", None) is None]
         if sort_by is not None:
             if sort_by not in SORTS:
                 raise AttributeError(f"cannot sort by {sort_by!r}: it is one of {', '.join(SORTS)}")
             rows.sort(key=lambda e: getattr(e, SORTS[sort_by]), reverse=True)
-        return _table(rows[:row_limit] if row_limit >= 0 else rows, self, header, max_name_column_width, max_shapes_column_width, max_src_column_width)
+        return _table(rows[:row_limit] if row_limit >= 0 else rows, self, header, max_name_column_width,
+                      max_shapes_column_width, max_src_column_width)
 
     def __str__(self) -> str:
         return self.table()
 
     def export_chrome_trace(self, path: str) -> None:
         """The events as a file for chrome://tracing (gzipped where the name ends so)."""
-        events = [{"name": e.name, "ph": "X", "cat": "cpu_op", "ts": e.time_range.start, "dur": e.cpu_time_total, "pid": os.getpid(), "tid": e.thread,
+        events = [{"name": e.name, "ph": "X", "cat": "cpu_op", "ts": e.time_range.start, "dur": e.cpu_time_total,
+                   "pid": os.getpid(), "tid": e.thread,
                    "args": {"Input Dims": e.input_shapes}} for e in self]
         with (gzip.open(path, "wt") if str(path).endswith(".gz") else open(path, "w", encoding="utf8")) as f:
             json.dump({"schemaVersion": 1, "traceEvents": events}, f)

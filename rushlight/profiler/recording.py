@@ -53,7 +53,8 @@ class Recorder:
         self.note(name, start, end, shapes, memory, [nodes[0].line] if self.stacks and nodes[0].line else ())
         return results
 
-    def note(self, name: str, start: int, end: int, shapes: Any = None, memory: int = 0, stack: Any = ()) -> FunctionEvent:
+    def note(self, name: str, start: int, end: int, shapes: Any = None, memory: int = 0,
+             stack: Any = ()) -> FunctionEvent:
         """An event that has ended; the block that is open around it becomes its parent."""
         e = FunctionEvent(len(self.events), name, threading.get_ident(), start / 1e3, end / 1e3, shapes, memory, stack)
         self.events.append(e)

@@ -40,8 +40,10 @@ def supported_activities() -> set[ProfilerActivity]:
     return {ProfilerActivity.CPU}
 
 
-def schedule(*, wait: int, warmup: int, active: int, repeat: int = 0, skip_first: int = 0, skip_first_wait: int = 0) -> Callable[[int], ProfilerAction]:
-    """After ``skip_first`` steps, cycles of ``wait`` steps without recording, ``warmup`` steps and ``active`` recorded ones; ``repeat`` cycles (0: for ever).
+def schedule(*, wait: int, warmup: int, active: int, repeat: int = 0, skip_first: int = 0,
+             skip_first_wait: int = 0) -> Callable[[int], ProfilerAction]:
+    """After ``skip_first`` steps, cycles of ``wait`` steps without recording, ``warmup`` steps and ``active`` recorded
+    ones; ``repeat`` cycles (0: for ever).
 
     >>> [schedule(wait=1, warmup=1, active=2)(i).name for i in range(5)]
     ['NONE', 'WARMUP', 'RECORD', 'RECORD_AND_SAVE', 'NONE']
@@ -70,8 +72,11 @@ def schedule(*, wait: int, warmup: int, active: int, repeat: int = 0, skip_first
     return action
 
 
-def tensorboard_trace_handler(dir_name: str, worker_name: str | None = None, use_gzip: bool = False) -> Callable[[Any], None]:
-    """A function for ``on_trace_ready`` that writes each trace as WORKER.TIME.pt.trace.json into a folder.
+def tensorboard_trace_handler(dir_name: str, worker_name: str | None = None,
+                              use_gzip: bool = False,
+                              use_python_export: bool = False) -> Callable[[Any], None]:
+    """A function for ``on_trace_ready`` that writes each trace as WORKER.TIME.pt.trace.json into a folder. It is written
+    by Python anyway, whatever ``use_python_export`` says.
 
     RuntimeError where the folder cannot be made.
     """
@@ -81,15 +86,18 @@ def tensorboard_trace_handler(dir_name: str, worker_name: str | None = None, use
         except OSError as e:
             raise RuntimeError("Can't create directory: " + dir_name) from e
         name = worker_name or f"{socket.gethostname()}_{os.getpid()}"
-        prof.export_chrome_trace(os.path.join(dir_name, f"{name}.{time.time_ns()}.pt.trace.json{'.gz' if use_gzip else ''}"))
+        prof.export_chrome_trace(os.path.join(dir_name,
+                                              f"{name}.{time.time_ns()}.pt.trace.json{'.gz' if use_gzip else ''}"))
     return handler
 
 
 class profile:  # noqa: N801
     """Records operations and `record_function` blocks, as a context manager or between start() and stop().
 
-    With a ``schedule``, step() says that a step of the program has ended; ``on_trace_ready(self)`` is called when a recorded cycle ends (without a schedule, at
-    the end). ``record_shapes``, ``profile_memory`` (bytes of results) and ``with_stack`` (the user's line) add columns. Activities other than the CPU record
+    With a ``schedule``, step() says that a step of the program has ended; ``on_trace_ready(self)`` is called when a
+    recorded cycle ends (without a schedule, at
+    the end). ``record_shapes``, ``profile_memory`` (bytes of results) and ``with_stack`` (the user's line) add columns.
+    Activities other than the CPU record
     nothing, with a warning where the CPU is not among them. While it records, operations run one at a time.
 
     >>> import rushlight as rl
@@ -99,17 +107,21 @@ class profile:  # noqa: N801
     ['aten::add']
     """
 
-    def __init__(self, *, activities: Iterable[ProfilerActivity] | None = None, schedule: Callable[[int], ProfilerAction] | None = None,
-                 on_trace_ready: Callable[[Any], Any] | None = None, record_shapes: bool = False, profile_memory: bool = False, with_stack: bool = False,
-                 with_flops: bool = False, with_modules: bool = False, experimental_config: Any = None, execution_trace_observer: Any = None,
-                 acc_events: bool = False, use_cuda: bool | None = None, custom_trace_id_callback: Any = None, post_processing_timeout_s: float | None = None):
+    def __init__(self, *, activities: Iterable[ProfilerActivity] | None = None,
+                 schedule: Callable[[int], ProfilerAction] | None = None,
+                 on_trace_ready: Callable[[Any], Any] | None = None, record_shapes: bool = False,
+                 profile_memory: bool = False, with_stack: bool = False, with_flops: bool = False,
+                 with_modules: bool = False, experimental_config: Any = None, execution_trace_observer: Any = None,
+                 acc_events: bool = False, use_cuda: bool | None = None, custom_trace_id_callback: Any = None,
+                 post_processing_timeout_s: float | None = None):
         chosen = set(activities) if activities is not None else supported_activities()
         if not chosen:
             raise AssertionError("No valid profiler activities found")
         for name, given in (("with_flops", with_flops), ("with_modules", with_modules)):
             if given:
                 warnings.warn(f"torch.profiler.profile: {name} adds nothing here", stacklevel=2)
-        for name, value in (("experimental_config", experimental_config), ("execution_trace_observer", execution_trace_observer),
+        for name, value in (("experimental_config", experimental_config),
+                            ("execution_trace_observer", execution_trace_observer),
                             ("custom_trace_id_callback", custom_trace_id_callback)):
             if value is not None:
                 raise NotImplementedError(f"torch.profiler.profile: {name} belongs to PyTorch's own tracer and is not there")
@@ -160,7 +172,8 @@ class profile:  # noqa: N801
         self._open_step()
 
     def _change(self) -> None:
-        wanted = self.current_action in (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE) and ProfilerActivity.CPU in self.activities
+        wanted = self.current_action in (ProfilerAction.RECORD,
+                                         ProfilerAction.RECORD_AND_SAVE) and ProfilerActivity.CPU in self.activities
         if wanted and self._recorder is None:
             if not self.acc_events:
                 self._events = []
@@ -187,9 +200,11 @@ class profile:  # noqa: N801
     # --- results --------------------------------------------------------------------------------------------------
     def events(self) -> EventList:
         """All events of the last recorded cycle, in the order in which they ended."""
-        return EventList(self._events + (self._recorder.events if self._recorder else []), profile_memory=self.profile_memory)
+        return EventList(self._events + (self._recorder.events if self._recorder else []),
+                         profile_memory=self.profile_memory)
 
-    def key_averages(self, group_by_input_shape: bool = False, group_by_stack_n: int = 0, group_by_overload_name: bool = False) -> EventList:
+    def key_averages(self, group_by_input_shape: bool = False, group_by_stack_n: int = 0,
+                     group_by_overload_name: bool = False) -> EventList:
         """One average per operation (and per input shapes or stack)."""
         return self.events().key_averages(group_by_input_shape, group_by_stack_n, group_by_overload_name)
 

@@ -10,15 +10,16 @@ from rushlight.rng.discrete import _Reader
 from rushlight.rng.engine import Engine
 
 # log k! minus Stirling's formula for k = 0 … 9
-STIRLING = (0.0810614667953272, 0.0413406959554092, 0.0276779256849983, 0.02079067210376509, 0.0166446911898211, 0.0138761288230707,
-            0.0118967099458917, 0.0104112652619720, 0.00925546218271273, 0.00833056343336287)
+STIRLING = (0.0810614667953272, 0.0413406959554092, 0.0276779256849983, 0.02079067210376509, 0.0166446911898211,
+            0.0138761288230707, 0.0118967099458917, 0.0104112652619720, 0.00925546218271273, 0.00833056343336287)
 
 
 def binomial(engine: Engine, count: np.ndarray, prob: np.ndarray) -> np.ndarray:
     """Successes in ``count`` trials of probability ``prob``, float64; two arrays of one shape."""
     with engine.lock:
         uniform = _Reader(engine)
-        pairs = zip(count.astype(np.float64).reshape(-1).tolist(), prob.astype(np.float64).reshape(-1).tolist(), strict=True)
+        pairs = zip(count.astype(np.float64).reshape(-1).tolist(), prob.astype(np.float64).reshape(-1).tolist(),
+                    strict=True)
         values = [_one(n, p, uniform) for n, p in pairs]
         uniform.close()
     return np.array(values, np.float64).reshape(count.shape)

@@ -31,7 +31,8 @@ def unit64(engine: Engine, n: int) -> np.ndarray:
 
 
 def uniform(engine: Engine, n: int, low: float, high: float, dtype: Any, spare: np.ndarray | None = None) -> np.ndarray:
-    """n numbers in [low, high), low + u·(high - low). ``spare``: an array that may become the result, its contents being of no use.
+    """n numbers in [low, high), low + u·(high - low). ``spare``: an array that may become the result, its contents
+    being of no use.
 
     >>> uniform(Engine(0), 2, 0.0, 1.0, "float32")
     array([0.4962566, 0.7682218], dtype=float32)

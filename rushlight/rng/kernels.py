@@ -29,7 +29,8 @@ def _twist(w: Writer, line: Any) -> None:
     b = w.b
 
     def step(i: Any) -> tuple[Any, ...]:
-        here, after, far = (w.load(w.at(line, b.add(i, w.number(k)), I32), ir.VectorType(I32, WIDE)) for k in (0, 1, MIDDLE))
+        here, after, far = (w.load(w.at(line, b.add(i, w.number(k)), I32), ir.VectorType(I32, WIDE))
+                            for k in (0, 1, MIDDLE))
         joined = b.or_(b.and_(here, w.same(-0x80000000, WIDE)), b.and_(after, w.same(0x7FFFFFFF, WIDE)))
         odd = b.sub(w.same(0, WIDE), b.and_(after, w.same(1, WIDE)))
         new = b.xor(b.xor(far, b.lshr(joined, w.same(1, WIDE))), b.and_(odd, w.same(0x9908B0DF, WIDE)))
@@ -116,7 +117,8 @@ def uniform(name: str) -> str:
 
 
 def normal(name: str) -> str:
-    """``*out, n, mean, std``: Box and Muller's transform, n a multiple of 16; `continuous.normal` says in which order."""
+    """``*out, n, mean, std``: Box and Muller's transform, n a multiple of 16; `continuous.normal` says in which
+    order."""
     w = Writer(name, ("*out", "n", "mean", "std"))
     b, s, m = w.b, w.s, _Numbers(w, HALF)
     mean, std = (m.spread(_float(w, s[k])) for k in ("mean", "std"))

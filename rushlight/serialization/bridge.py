@@ -43,7 +43,8 @@ class TensorBuilder:
             raise Fault(f"quantized tensors hold integers of 8 or 32 bits, not {ints.dtype}")
         return tensors.make(ints, tensors.Meaning(dtype, scale, zero, axis, scheme))
 
-    def distributed(self, local: Any, where: Any, placements: Any, shape: Any, requires_grad: bool, is_param: bool) -> Any:
+    def distributed(self, local: Any, where: Any, placements: Any, shape: Any, requires_grad: bool,
+                    is_param: bool) -> Any:
         from rushlight.distributed.tensor.saving import rebuild
         if requires_grad and local.dtype.kind not in "fc":
             raise Fault("Only Tensors of floating point and complex dtype can require gradients")

@@ -23,7 +23,8 @@ STORAGE_DTYPES: dict[str, DType] = {
     "BoolStorage": dtypes.bool_, "ComplexDoubleStorage": dtypes.complex128, "ComplexFloatStorage": dtypes.complex64,
 }
 # quantized tensors are written as their integers; these types of storage say that they are
-QUANTIZED_DTYPES: dict[str, DType] = {"QInt8Storage": dtypes.int8, "QUInt8Storage": dtypes.uint8, "QInt32Storage": dtypes.int32}
+QUANTIZED_DTYPES: dict[str, DType] = {"QInt8Storage": dtypes.int8, "QUInt8Storage": dtypes.uint8,
+                                      "QInt32Storage": dtypes.int32}
 QUANTIZED_NAMES: dict[DType, str] = {d: name for name, d in QUANTIZED_DTYPES.items()}
 STORAGE_NAMES: dict[DType, str] = {d: name for name, d in STORAGE_DTYPES.items()}
 
@@ -133,7 +134,8 @@ class RecordBuilder:
     def tensor(self, record: TensorRecord) -> Any:
         return record
 
-    def distributed(self, local: Any, where: Any, placements: Any, shape: Any, requires_grad: bool, is_param: bool) -> Any:
+    def distributed(self, local: Any, where: Any, placements: Any, shape: Any, requires_grad: bool,
+                    is_param: bool) -> Any:
         return replace(local, requires_grad=requires_grad, is_parameter=is_param)  # the rank's piece
 
     def parameter(self, data: Any, requires_grad: bool) -> Any:

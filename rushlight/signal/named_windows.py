@@ -12,8 +12,10 @@ from rushlight.tensor.functions.common import cast, scalar_name
 from rushlight.tensor.state import settings
 
 
-def _window(name: str, points: int, periodic: bool, dtype: DType | None, layout: Any, device: Any, requires_grad: bool, **shape: float) -> Tensor:
-    """The window in a dtype; one point is 1. RuntimeError for a type that is not real floating point, or a negative length."""
+def _window(name: str, points: int, periodic: bool, dtype: DType | None, layout: Any, device: Any, requires_grad: bool,
+            **shape: float) -> Tensor:
+    """The window in a dtype; one point is 1. RuntimeError for a type that is not real floating point, or a negative
+    length."""
     kind = dtype or settings.default_dtype
     if kind.kind != "f":
         raise RuntimeError(f"{name}_window expects floating point dtypes, got: {scalar_name(kind)}. Pass dtype=torch.float32, for example.")
@@ -26,8 +28,8 @@ def _window(name: str, points: int, periodic: bool, dtype: DType | None, layout:
     return cast(out, kind).requires_grad_(requires_grad)  # type: ignore[attr-defined,no-any-return]
 
 
-def hann_window(window_length: int, periodic: bool = True, *, dtype: DType | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
-                requires_grad: bool = False) -> Tensor:
+def hann_window(window_length: int, periodic: bool = True, *, dtype: DType | None = None, layout: Any = None,
+                device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """sin²(π n / N), N = window_length (periodic) or window_length - 1.
 
     >>> import rushlight as rl
@@ -37,8 +39,9 @@ def hann_window(window_length: int, periodic: bool = True, *, dtype: DType | Non
     return _window("hann", window_length, periodic, dtype, layout, device, requires_grad)
 
 
-def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: DType | None = None, layout: Any = None,
-                   device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *,
+                   dtype: DType | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
+                   requires_grad: bool = False) -> Tensor:
     """alpha - beta cos(2π n / N), N = window_length (periodic) or window_length - 1.
 
     >>> import rushlight as rl
@@ -48,12 +51,13 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
     hann = _window("hann", window_length, periodic, dtype or settings.default_dtype, layout, device, False)
     if window_length > 1:
         kind = hann.dtype
-        hann = cast((alpha - beta) + 2 * beta * _window("hann", window_length, periodic, float64, layout, device, False), kind)
+        hann = cast((alpha - beta) + 2 * beta * _window("hann", window_length, periodic, float64, layout, device,
+                                                        False), kind)
     return hann.requires_grad_(requires_grad)  # type: ignore[attr-defined,no-any-return]
 
 
-def blackman_window(window_length: int, periodic: bool = True, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
-                    pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+def blackman_window(window_length: int, periodic: bool = True, *, dtype: DType | None = None, layout: Any = None,
+                    device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """0.42 - 0.5 cos(2π n / N) + 0.08 cos(4π n / N), N = window_length (periodic) or window_length - 1.
 
     >>> import rushlight as rl
@@ -63,8 +67,8 @@ def blackman_window(window_length: int, periodic: bool = True, *, dtype: DType |
     return _window("blackman", window_length, periodic, dtype, layout, device, requires_grad)
 
 
-def bartlett_window(window_length: int, periodic: bool = True, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
-                    pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+def bartlett_window(window_length: int, periodic: bool = True, *, dtype: DType | None = None, layout: Any = None,
+                    device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """1 - |2n / N - 1|, N = window_length (periodic) or window_length - 1.
 
     >>> import rushlight as rl
@@ -74,8 +78,9 @@ def bartlett_window(window_length: int, periodic: bool = True, *, dtype: DType |
     return _window("bartlett", window_length, periodic, dtype, layout, device, requires_grad)
 
 
-def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
-                  pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: DType | None = None,
+                  layout: Any = None, device: Any = None, pin_memory: bool = False,
+                  requires_grad: bool = False) -> Tensor:
     """I0(beta √(1 - (2n / N - 1)²)) / I0(beta), N = window_length (periodic) or window_length - 1.
 
     >>> import rushlight as rl

@@ -1,4 +1,5 @@
-"""Window functions (torch.signal.windows). A window of M points is symmetric, or with sym=False one period of a periodic one.
+"""Window functions (torch.signal.windows). A window of M points is symmetric, or with sym=False one period of a
+periodic one.
 
 They are constants: the formula is evaluated in double precision over the sample numbers and rounded once.
 """
@@ -75,13 +76,15 @@ def general_hamming(M: int, *, alpha: float = 0.54, sym: bool = True, dtype: DTy
     >>> rl.signal.windows.general_hamming(3, alpha=0.5)
     tensor([0., 1., 0.])
     """
-    return general_cosine(M, a=[alpha, 1 - alpha], sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad)
+    return general_cosine(M, a=[alpha, 1 - alpha], sym=sym, dtype=dtype, layout=layout, device=device,
+                          requires_grad=requires_grad)
 
 
 def _cosine_family(name: str, weights: tuple[float, ...], text: str) -> Any:
     def function(M: int, *, sym: bool = True, dtype: DType | None = None, layout: Any = None, device: Any = None,  # noqa: N803
                  requires_grad: bool = False) -> Tensor:
-        return general_cosine(M, a=weights, sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad)
+        return general_cosine(M, a=weights, sym=sym, dtype=dtype, layout=layout, device=device,
+                              requires_grad=requires_grad)
     function.__name__ = function.__qualname__ = name
     terms = "".join(f" {'-' if i % 2 else '+'} {w} cos({2 * i}π n / N)" for i, w in enumerate(weights) if i)
     function.__doc__ = f"""{text}: {weights[0]}{terms}, N = M - 1 (M if not sym).
@@ -96,7 +99,8 @@ def _cosine_family(name: str, weights: tuple[float, ...], text: str) -> Any:
 hann = _cosine_family("hann", (0.5, 0.5), "The Hann window")
 hamming = _cosine_family("hamming", (0.54, 0.46), "The Hamming window")
 blackman = _cosine_family("blackman", (0.42, 0.5, 0.08), "The Blackman window")
-nuttall = _cosine_family("nuttall", (0.3635819, 0.4891775, 0.1365995, 0.0106411), "The minimum 4-term Blackman-Harris window of Nuttall")
+nuttall = _cosine_family("nuttall", (0.3635819, 0.4891775, 0.1365995, 0.0106411),
+                         "The minimum 4-term Blackman-Harris window of Nuttall")
 
 
 def bartlett(M: int, *, sym: bool = True, dtype: DType | None = None, layout: Any = None, device: Any = None,  # noqa: N803
@@ -176,4 +180,5 @@ for _function in (bartlett, cosine, exponential, gaussian, kaiser, general_hammi
     _head, _, _rest = (_function.__doc__ or "").partition("\n")
     _function.__doc__ = f"{_head}\n{ARGUMENTS}{_rest}"
 
-__all__ = ["bartlett", "blackman", "cosine", "exponential", "gaussian", "general_cosine", "general_hamming", "hamming", "hann", "kaiser", "nuttall"]
+__all__ = ["bartlett", "blackman", "cosine", "exponential", "gaussian", "general_cosine", "general_hamming", "hamming",
+           "hann", "kaiser", "nuttall"]

@@ -1,7 +1,8 @@
 """Sparse tensors (torch.sparse): COO and compressed matrices over dense components on the graph.
 
 Supported: making them and converting between layouts, elementwise operations that keep zeros, sums, products with dense
-and sparse matrices, softmax, gradients, and the gradients of `Embedding(sparse=True)` with the optimizers that take them.
+and sparse matrices, softmax, gradients, and the gradients of `Embedding(sparse=True)` with the optimizers that take
+them.
 Block layouts, batches of compressed matrices and what has no sparse form raise an error that says so.
 """
 
@@ -10,7 +11,8 @@ from __future__ import annotations
 from rushlight.sparse.creation import spdiags
 from rushlight.sparse.functions import addmm, as_sparse_gradcheck, log_softmax, mm, sampled_addmm, softmax, sum  # noqa: A004
 
-__all__ = ["addmm", "check_sparse_tensor_invariants", "mm", "sum", "softmax", "solve", "log_softmax", "spdiags", "sampled_addmm", "as_sparse_gradcheck"]
+__all__ = ["addmm", "check_sparse_tensor_invariants", "mm", "sum", "softmax", "solve", "log_softmax", "spdiags",
+           "sampled_addmm", "as_sparse_gradcheck"]
 
 
 class check_sparse_tensor_invariants:  # noqa: N801
@@ -58,7 +60,9 @@ def _old(dtype_name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
     return make
 
 
-FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor = (_old(n) for n in ("float32", "float64", "float16", "int64", "int32"))
+FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor = (_old(n)
+                                                                for n in ("float32", "float64", "float16", "int64",
+                                                                          "int32"))
 
 
 def solve(A, B, *, left: bool = True):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, N803

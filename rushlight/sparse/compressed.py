@@ -11,7 +11,8 @@ from rushlight.tensor.core import Tensor
 
 
 class CompressedTensor(SparseTensor):
-    """A matrix with compressed rows (CSR) or columns (CSC): where each begins among the values, and the other coordinate of each value."""
+    """A matrix with compressed rows (CSR) or columns (CSC): where each begins among the values, and the other
+    coordinate of each value."""
 
     layout = property(lambda self: self._layout)
     is_sparse_csr = property(lambda self: self._layout is formats.sparse_csr)

@@ -18,7 +18,8 @@ MATRICES = "Only tensors with two dimensions can be converted to the SparseCsr o
 
 
 def from_dense(t: Any, sparse_dim: int | None = None) -> CooTensor:
-    """The coordinates where a dense tensor is not zero in its first ``sparse_dim`` dimensions (all of them). RuntimeError for other counts."""
+    """The coordinates where a dense tensor is not zero in its first ``sparse_dim`` dimensions (all of them).
+    RuntimeError for other counts."""
     n = len(t._spec.shape)
     k = n if sparse_dim is None else sparse_dim
     if not (0 < k <= n or n == 0):
@@ -64,11 +65,13 @@ def expand(t: CompressedTensor) -> CooTensor:
     starts, others = unwrap(t._starts), unwrap(t._others)
     lines = np.repeat(np.arange(starts.size - 1), np.diff(starts))
     rows = t.layout is formats.sparse_csr
-    return CooTensor.build(index_tensor(np.stack([lines, others] if rows else [others, lines])), t._vals, t._spec.shape, rows)
+    return CooTensor.build(index_tensor(np.stack([lines, others] if rows else [others, lines])), t._vals, t._spec.shape,
+                           rows)
 
 
 def to_sparse(self: Tensor, *args: Any, layout: Any = None, blocksize: Any = None, dense_dim: Any = None) -> Any:
-    """The tensor in a sparse layout, COO unless told otherwise; differentiable. ``to_sparse(k)`` keeps all but k dimensions dense."""
+    """The tensor in a sparse layout, COO unless told otherwise; differentiable. ``to_sparse(k)`` keeps all but k
+    dimensions dense."""
     if blocksize is not None:
         raise ValueError(BLOCKS.format("a blocksize"))
     return convert(self, args[0] if args else None, layout)

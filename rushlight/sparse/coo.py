@@ -13,7 +13,8 @@ from rushlight.tensor.core import Tensor, unwrap
 
 
 class CooTensor(SparseTensor):
-    """Coordinates (sparse dimensions, n) and values (n, dense dimensions…); equal coordinates stand for the sum of their values."""
+    """Coordinates (sparse dimensions, n) and values (n, dense dimensions…); equal coordinates stand for the sum of
+    their values."""
 
     layout = formats.sparse_coo
     is_sparse = True
@@ -29,7 +30,8 @@ class CooTensor(SparseTensor):
 
     def with_values(self, values: Tensor) -> CooTensor:
         """The same coordinates with other values."""
-        return CooTensor.build(self._at, values, (*self._spec.shape[:self.sparse_dim()], *values._spec.shape[1:]), self._coalesced)
+        return CooTensor.build(self._at, values, (*self._spec.shape[:self.sparse_dim()], *values._spec.shape[1:]),
+                               self._coalesced)
 
     def sparse_dim(self) -> int:
         """How many dimensions have coordinates."""
@@ -70,7 +72,8 @@ class CooTensor(SparseTensor):
         """Of compressed tensors only: RuntimeError."""
         raise RuntimeError("col_indices expected sparse row compressed tensor layout but got Sparse")
 
-    # --- patterns, read as NumPy arrays ---------------------------------------------------------------------------------
+    # --- patterns, read as NumPy arrays
+    # ---------------------------------------------------------------------------------
     def places(self) -> np.ndarray:
         """The coordinates as an array."""
         return unwrap(self._at)
@@ -125,7 +128,8 @@ class CooTensor(SparseTensor):
         from rushlight.sparse.patterns import masked
         return masked(self, mask)
 
-    # --- movement of sparse dimensions ----------------------------------------------------------------------------------
+    # --- movement of sparse dimensions
+    # ----------------------------------------------------------------------------------
     def permute(self, *dims: Any) -> CooTensor:
         """The dimensions in another order; sparse ones stay among themselves."""
         from rushlight.sparse.patterns import permute

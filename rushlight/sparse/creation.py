@@ -21,7 +21,8 @@ __all__ = ["sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "spars
 def _component(data: Any, dtype: Any, name: str) -> Tensor:
     t = as_tensor(data) if dtype is None else as_tensor(data, dtype=dtype)
     if name and t.dtype.kind not in "iu" and t.numel():  # type: ignore[attr-defined]
-        raise RuntimeError(f"{name} must be an int64 tensor" if name == "indices" else f"{name} must be an int32 or int64 type, but got: {t.dtype}")
+        raise RuntimeError(f"{name} must be an int64 tensor" if name == "indices"
+                           else f"{name} must be an int32 or int64 type, but got: {t.dtype}")
     return t.to(dtypes.int64).detach() if name else t  # type: ignore[attr-defined, no-any-return]
 
 
@@ -36,9 +37,11 @@ def _values(values: Any, dtype: Any) -> Tensor:
     return t.view(t.shape) if t.requires_grad else t.detach()  # type: ignore[attr-defined, no-any-return]
 
 
-def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None, *, dtype: Any = None, device: Any = None, pin_memory: Any = False,
-                      requires_grad: bool = False, check_invariants: bool | None = None, is_coalesced: bool | None = None) -> Any:
-    """A sparse tensor of coordinates (sparse dimensions, n) and values (n, …), of the smallest shape unless `size` is given.
+def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None, *, dtype: Any = None,
+                      device: Any = None, pin_memory: Any = False, requires_grad: bool = False,
+                      check_invariants: bool | None = None, is_coalesced: bool | None = None) -> Any:
+    """A sparse tensor of coordinates (sparse dimensions, n) and values (n, …), of the smallest shape unless `size` is
+    given.
 
     Repeated coordinates add up. With a size alone it is empty. RuntimeError for components that do not fit.
 
@@ -90,8 +93,9 @@ def empty(size: Any, dtype: Any = None) -> Any:
     return CooTensor.build(index_tensor(np.zeros((len(size), 0))), zeros((0,), dtype=dtype), size, True)
 
 
-def sparse_compressed_tensor(compressed_indices: Any, plain_indices: Any, values: Any, size: Any = None, *, dtype: Any = None, layout: Any = None,
-                             device: Any = None, pin_memory: Any = False, requires_grad: bool = False, check_invariants: bool | None = None) -> Any:
+def sparse_compressed_tensor(compressed_indices: Any, plain_indices: Any, values: Any, size: Any = None, *,
+                             dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = False,
+                             requires_grad: bool = False, check_invariants: bool | None = None) -> Any:
     """A matrix with compressed rows (`layout` torch.sparse_csr) or columns (torch.sparse_csc).
 
     ``compressed_indices`` says where each row (column) begins among the values, ``plain_indices`` the column (row) of
@@ -101,7 +105,8 @@ def sparse_compressed_tensor(compressed_indices: Any, plain_indices: Any, values
         raise RuntimeError(f"sparse_compressed_tensor expected sparse compressed tensor layout but got {layout}; rushlight has torch.sparse_csr and torch.sparse_csc")
     rows = layout is formats.sparse_csr
     names = ("crow_indices", "col_indices") if rows else ("ccol_indices", "row_indices")
-    starts, others, v = _component(compressed_indices, None, names[0]), _component(plain_indices, None, names[1]), _values(values, dtype)
+    starts, others, v = _component(compressed_indices, None,
+                                   names[0]), _component(plain_indices, None, names[1]), _values(values, dtype)
     begin, at = unwrap(starts), unwrap(others)
     if begin.ndim != 1 or at.ndim != 1 or v.ndim != 1:  # type: ignore[attr-defined]
         raise RuntimeError("rushlight's compressed tensors are matrices: their components have one dimension each; batches are not supported")
@@ -115,14 +120,16 @@ def sparse_compressed_tensor(compressed_indices: Any, plain_indices: Any, values
     if at.size != v.shape[0]:  # type: ignore[attr-defined]
         raise RuntimeError(f"number of elements in {names[1]} ({at.size}) must be equal to the number of values ({v.shape[0]})")  # type: ignore[attr-defined]
     if begin[0] != 0 or begin[-1] != at.size or (np.diff(begin) < 0).any():
-        raise RuntimeError(f"`{names[0]}[..., 0] == 0` is not satisfied." if begin[0] else f"`{names[0]}[..., -1] == nnz` is not satisfied.")
+        raise RuntimeError(f"`{names[0]}[..., 0] == 0` is not satisfied." if begin[0]
+                           else f"`{names[0]}[..., -1] == nnz` is not satisfied.")
     if at.size and not (at.min() >= 0 and at.max() < other):
         raise RuntimeError(f"`0 <= {names[1]} < {'ncols' if rows else 'nrows'}` is not satisfied.")
     return _finished(CompressedTensor.build(starts, others, v, size, layout), device, requires_grad)
 
 
-def sparse_csr_tensor(crow_indices: Any, col_indices: Any, values: Any, size: Any = None, *, dtype: Any = None, device: Any = None,
-                      pin_memory: Any = False, requires_grad: bool = False, check_invariants: bool | None = None) -> Any:
+def sparse_csr_tensor(crow_indices: Any, col_indices: Any, values: Any, size: Any = None, *, dtype: Any = None,
+                      device: Any = None, pin_memory: Any = False, requires_grad: bool = False,
+                      check_invariants: bool | None = None) -> Any:
     """A matrix with compressed rows: where each begins among the values, and the column of each value.
 
     RuntimeError for components that do not fit.
@@ -132,16 +139,19 @@ def sparse_csr_tensor(crow_indices: Any, col_indices: Any, values: Any, size: An
     tensor([[0., 3.],
             [4., 0.]])
     """
-    return sparse_compressed_tensor(crow_indices, col_indices, values, size, dtype=dtype, layout=formats.sparse_csr, device=device, requires_grad=requires_grad)
+    return sparse_compressed_tensor(crow_indices, col_indices, values, size, dtype=dtype, layout=formats.sparse_csr,
+                                    device=device, requires_grad=requires_grad)
 
 
-def sparse_csc_tensor(ccol_indices: Any, row_indices: Any, values: Any, size: Any = None, *, dtype: Any = None, device: Any = None,
-                      pin_memory: Any = False, requires_grad: bool = False, check_invariants: bool | None = None) -> Any:
+def sparse_csc_tensor(ccol_indices: Any, row_indices: Any, values: Any, size: Any = None, *, dtype: Any = None,
+                      device: Any = None, pin_memory: Any = False, requires_grad: bool = False,
+                      check_invariants: bool | None = None) -> Any:
     """A matrix with compressed columns: where each begins among the values, and the row of each value.
 
     RuntimeError for components that do not fit.
     """
-    return sparse_compressed_tensor(ccol_indices, row_indices, values, size, dtype=dtype, layout=formats.sparse_csc, device=device, requires_grad=requires_grad)
+    return sparse_compressed_tensor(ccol_indices, row_indices, values, size, dtype=dtype, layout=formats.sparse_csc,
+                                    device=device, requires_grad=requires_grad)
 
 
 def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) -> Any:

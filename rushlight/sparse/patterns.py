@@ -30,7 +30,8 @@ def merge(at: np.ndarray, values: Tensor, shape: Any) -> CooTensor:
     sizes = tuple(shape[:at.shape[0]])
     if not sizes:  # no sparse dimension: one place for all values
         count = min(at.shape[1], 1)
-        return CooTensor.build(index_tensor(np.zeros((0, count))), added(values, np.zeros(at.shape[1], np.int64), count), shape, True)
+        return CooTensor.build(index_tensor(np.zeros((0, count))),
+                               added(values, np.zeros(at.shape[1], np.int64), count), shape, True)
     flat = np.ravel_multi_index(tuple(at), sizes) if at.size else np.zeros(0, np.int64)
     places, groups = np.unique(flat, return_inverse=True)
     if places.size == flat.size:
@@ -117,7 +118,8 @@ def index_select(s: CooTensor, dim: int, index: Any) -> CooTensor:
     order = np.argsort(line, kind="stable")
     begin, end = (np.searchsorted(line[order], wanted, side=side) for side in ("left", "right"))
     counts = end - begin
-    source = order[np.repeat(begin - np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64), counts) + np.arange(counts.sum())] \
+    source = order[np.repeat(begin - np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64),
+                             counts) + np.arange(counts.sum())] \
         if counts.sum() else np.zeros(0, np.int64)
     places = own.places()[:, source]
     places[at] = np.repeat(np.arange(wanted.size), counts)
@@ -125,7 +127,8 @@ def index_select(s: CooTensor, dim: int, index: Any) -> CooTensor:
 
 
 def select(s: CooTensor, dim: int, index: int) -> Any:
-    """One place along a dimension, which goes; dense where no sparse dimension is left. IndexError where it is not there."""
+    """One place along a dimension, which goes; dense where no sparse dimension is left. IndexError where it is not
+    there."""
     shape, k = list(s._spec.shape), s.sparse_dim()
     at = wrap_dim(dim, len(shape))
     if not -shape[at] <= index < shape[at]:

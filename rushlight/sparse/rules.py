@@ -1,4 +1,5 @@
-"""What the recorder does with operations on sparse tensors: a rule by the name of the row, composed of dense operations.
+"""What the recorder does with operations on sparse tensors: a rule by the name of the row, composed of dense
+operations.
 
 A rule gets the operands and attributes of the row. Compressed tensors go through coordinates and back. An operation
 without a rule is PyTorch's error for a backend that has no kernel.
@@ -24,7 +25,8 @@ from rushlight.tensor.core import Tensor
 # f(0) = 0, so that only stored values change
 KEEPS_ZERO = """neg scalar_neg abs sign sgn floor ceil trunc round sqrt expm1 log1p sin tan asin atan sinh tanh asinh atanh relu erf erfinv isnan isinf
 signbit real imag conj cast""".split()
-LINEAR = frozenset(("neg", "scalar_neg", "cast", "conj", "real", "imag"))  # f(a + b) = f(a) + f(b): repeated coordinates may stay
+# f(a + b) = f(a) + f(b): repeated coordinates may stay
+LINEAR = frozenset(("neg", "scalar_neg", "cast", "conj", "real", "imag"))
 
 
 def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
@@ -142,7 +144,8 @@ def total(s: CooTensor, dims: tuple[int, ...], keepdim: bool) -> Any:
     if inner:
         values = values.sum(inner, keepdim)  # type: ignore[attr-defined]
     outer = [d for d in dims if d < k]
-    shape = tuple(1 if d in dims else n for d, n in enumerate(shape)) if keepdim else tuple(n for d, n in enumerate(shape) if d not in dims)
+    shape = tuple(1 if d in dims else n
+                  for d, n in enumerate(shape)) if keepdim else tuple(n for d, n in enumerate(shape) if d not in dims)
     if not outer:
         return CooTensor.build(s._at, values, shape, s._coalesced)
     if len(outer) == k and not keepdim:
@@ -178,7 +181,8 @@ def concatenate(*rest: Any) -> Any:
         places.append(at)
     shape[dim] = offset
     values = core.functions().cat([p._vals for p in parts])
-    return CooTensor.build(index_tensor(np.concatenate(places, 1)), values, shape, dim == 0 and all(p._coalesced for p in parts))
+    return CooTensor.build(index_tensor(np.concatenate(places, 1)), values, shape,
+                           dim == 0 and all(p._coalesced for p in parts))
 
 
 RULES: dict[str, Callable[..., Any]] = {

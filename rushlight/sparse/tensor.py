@@ -110,12 +110,14 @@ class SparseTensor(Tensor):
         """`detach`."""
         return self.detach()
 
-    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
+    def backward(self, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False,
+                 inputs: Any = None) -> None:
         """Backward from the values, weighted by those of a sparse gradient of the same pattern."""
         weights = gradient._vals if isinstance(gradient, SparseTensor) else gradient
         self._vals.backward(weights, retain_graph, create_graph, inputs)  # type: ignore[attr-defined]
 
-    # --- what it is -----------------------------------------------------------------------------------------------------
+    # --- what it is
+    # -----------------------------------------------------------------------------------------------------
     def values(self) -> Any:
         """The stored values; a view of them that keeps their history."""
         return self._vals.view(self._vals.shape) if self._vals.requires_grad else self._vals.detach()  # type: ignore[attr-defined]
@@ -147,7 +149,8 @@ class SparseTensor(Tensor):
         """The dense tensor, differentiable in the values."""
         raise NotImplementedError
 
-    # --- values in Python -----------------------------------------------------------------------------------------------
+    # --- values in Python
+    # -----------------------------------------------------------------------------------------------
     def numpy(self, *, force: bool = False) -> NoReturn:
         """There is no NumPy form: TypeError."""
         raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first.")
@@ -180,7 +183,8 @@ class SparseTensor(Tensor):
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous. Use .values().any() or .all().")
         return bool(self.item())
 
-    # --- copies -----------------------------------------------------------------------------------------------------------
+    # --- copies
+    # -----------------------------------------------------------------------------------------------------------
     def clone(self, *, memory_format: Any = None) -> Any:
         """A copy of pattern and values."""
         return self.with_values(self._vals.clone())  # type: ignore[attr-defined]
@@ -194,7 +198,8 @@ class SparseTensor(Tensor):
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise NotImplementedError("sparse tensors cannot be pickled or saved; save indices(), values() and the shape")
 
-    # --- shapes that it does not take -----------------------------------------------------------------------------------
+    # --- shapes that it does not take
+    # -----------------------------------------------------------------------------------
     def reshape(self, *shape: Any) -> NoReturn:
         """There is no sparse reshape: RuntimeError."""
         raise RuntimeError("reshape is not implemented for sparse tensors")
@@ -216,10 +221,13 @@ class SparseTensor(Tensor):
         """The name of the type, or the tensor in another one."""
         if dtype is None:
             from rushlight.autograd.graph import type_name
-            return type_name(self.dtype).replace("torch.", "torch.sparse." if self.layout is formats.sparse_coo else "torch.sparse_csr.")
+            return type_name(self.dtype).replace("torch.",
+                                                 "torch.sparse." if self.layout is formats.sparse_coo
+                                                 else "torch.sparse_csr.")
         return self.to(dtype)  # type: ignore[attr-defined]
 
-    # --- in place -----------------------------------------------------------------------------------------------------------
+    # --- in place
+    # -----------------------------------------------------------------------------------------------------------
     def add_(self, other: Any, *, alpha: Any = 1) -> Any:
         """Add a sparse tensor in place."""
         return self._become(self + (other if alpha == 1 else other * alpha))  # type: ignore[operator]

@@ -34,13 +34,15 @@ def view(t: Any, s: Spec) -> Any:
                 ordered = t._coalesced and kept == sorted(kept)
                 return CooTensor.build(index_tensor(np.stack(rows) if rows else at[:0]), t._vals, s.shape, ordered)
             if s.plain and s.numel == t._spec.numel:  # other dimensions over the same elements: what `stack` asks for
-                at = np.stack(np.unravel_index(t.flat(), s.shape)) if s.shape and s.numel else np.zeros((len(s.shape), t._nnz()), np.int64)
+                at = np.stack(np.unravel_index(t.flat(),
+                                               s.shape)) if s.shape and s.numel else np.zeros((len(s.shape), t._nnz()), np.int64)
                 return CooTensor.build(index_tensor(at), t._vals, s.shape, t._coalesced)
     raise NotImplementedError(FOR_DENSE.format("as_strided", backend(getattr(t, "layout", "torch.sparse_coo"))))
 
 
 def _sources(old: Spec, new: Spec) -> list[int | None] | None:
-    """For each new dimension the old one that it is, None for one of size 1; None where they do not match one to one."""
+    """For each new dimension the old one that it is, None for one of size 1; None where they do not match one to
+    one."""
     known = {(n, stride): d for d, (n, stride) in enumerate(zip(old.shape, old.strides, strict=True)) if n != 1}
     found = [None if n == 1 else known.get((n, stride), -1) for n, stride in zip(new.shape, new.strides, strict=True)]
     real = [d for d in found if d is not None]

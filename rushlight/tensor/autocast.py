@@ -1,4 +1,5 @@
-"""Automatic mixed precision: which public functions compute in a smaller float type while autocast is on, and which in float32.
+"""Automatic mixed precision: which public functions compute in a smaller float type while autocast is on, and which in
+float32.
 
 `rushlight.amp.autocast` sets ``state.autocast`` to the smaller type. The lists are those of PyTorch's CPU autocast.
 """
@@ -35,7 +36,8 @@ def _casting(function: F, target: Callable[[Any], Any], which: tuple[Any, ...]) 
         want = target(small)
         state.autocast = None  # what the function itself calls takes its operands as they are
         try:
-            return function(*[_cast(a, want, which) for a in args], **{k: _cast(a, want, which) for k, a in kwargs.items()})
+            return function(*[_cast(a, want, which) for a in args],
+                            **{k: _cast(a, want, which) for k, a in kwargs.items()})
         finally:
             state.autocast = small
     return wrapper  # type: ignore[return-value]

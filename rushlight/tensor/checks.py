@@ -30,7 +30,8 @@ def _check_is_size(i: Any, message: Callable[[], str] | None = None, *, max: Any
 
 
 def _assert(condition: Any, message: str) -> None:
-    """AssertionError(message) unless the condition holds; of a value that is being traced it becomes part of the graph."""
+    """AssertionError(message) unless the condition holds; of a value that is being traced it becomes part of the
+    graph."""
     from rushlight.tensor.core import Tensor
     override = None if isinstance(condition, (bool, Tensor)) else getattr(type(condition), "__torch_function__", None)
     if override is not None:
@@ -40,7 +41,8 @@ def _assert(condition: Any, message: str) -> None:
 
 
 def swap_tensors(t1: Any, t2: Any) -> None:
-    """Exchange two tensors: whoever holds one sees the other from now on. RuntimeError where weak references or views would see it."""
+    """Exchange two tensors: whoever holds one sees the other from now on. RuntimeError where weak references or views
+    would see it."""
     import weakref
     for t in (t1, t2):
         if weakref.getweakrefs(t):

@@ -57,7 +57,8 @@ def _small_linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
 
 
 def cross_entropy_rows(logits: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
-    """-log softmax(logits)[i, target[i]] of each row, 0 where the target is ignore_index; logits (n, c), target (n,) of int64."""
+    """-log softmax(logits)[i, target[i]] of each row, 0 where the target is ignore_index; logits (n, c), target (n,) of
+    int64."""
     return apply(TABLE["cross_entropy_rows"], (logits, target, int(ignore_index)))
 
 
@@ -99,12 +100,15 @@ def batch_norm_given(input: Tensor, mean: Tensor, var: Tensor, weight: Tensor, b
 
 
 def batch_norm(input: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """(x - mean) / sqrt(var + eps) * weight + bias by the batch's own statistics, and those: mean and 1/sqrt(var + eps), (c,) for x (n, c, …)."""
+    """(x - mean) / sqrt(var + eps) * weight + bias by the batch's own statistics, and those: mean and 1/sqrt(var +
+    eps), (c,) for x (n, c, …)."""
     return tuple(apply(TABLE["batch_norm"], (input, weight, bias, float(eps)), (1,)))  # type: ignore[return-value]
 
 
-def move_statistics(running_mean: Tensor, running_var: Tensor, mean: Tensor, rstd: Tensor, momentum: float, eps: float, n: int) -> None:
-    """Move running statistics towards those of a batch with n values per channel, in place and in one node; the variance is the unbiased one."""
+def move_statistics(running_mean: Tensor, running_var: Tensor, mean: Tensor, rstd: Tensor, momentum: float, eps: float,
+                    n: int) -> None:
+    """Move running statistics towards those of a batch with n values per channel, in place and in one node; the
+    variance is the unbiased one."""
     region("batch_norm_update", rules.batch_norm_update, (momentum, float(eps), n / (n - 1) if n > 1 else float("inf")),
            [running_mean, running_var], [mean, rstd], ())
 
@@ -140,7 +144,8 @@ def embedding(weight: Tensor, index: Tensor) -> Tensor:
     return apply(TABLE["embedding"], (weight, cast(index, int64)))
 
 
-def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
+def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any,
+                groups: int) -> Tensor:
     """N-d cross-correlation: input (n, c, …), weight (out, c / groups, …); attributes are tuples of ints."""
     attrs = (tuple(stride), tuple(padding), tuple(dilation), int(groups))
     if bias is None:
@@ -148,29 +153,35 @@ def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any,
     return apply(_CONVOLUTION_BIAS, (input, weight, bias), attrs)
 
 
-def convolution_transpose(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, output_padding: Any, dilation: Any,
-                          groups: int) -> Tensor:
+def convolution_transpose(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any,
+                          output_padding: Any, dilation: Any, groups: int) -> Tensor:
     """The transpose of a convolution: input (n, c, …), weight (c, out / groups, …)."""
     stride, padding, output_padding, dilation = tuple(stride), tuple(padding), tuple(output_padding), tuple(dilation)
     spatial = [(n - 1) * s - 2 * p + d * (k - 1) + q + 1
-               for n, k, s, p, q, d in zip(input._spec.shape[2:], weight._spec.shape[2:], stride, padding, output_padding, dilation)]
+               for n, k, s, p, q, d in zip(input._spec.shape[2:], weight._spec.shape[2:], stride, padding,
+                                           output_padding, dilation)]
     shape = (input._spec.shape[0], weight._spec.shape[1] * groups, *spatial)
     out = apply(TABLE["convolution_input_grad"], (input, weight), (shape, stride, padding, dilation, int(groups)))
     return out if bias is None else out + reshape(bias, (1, -1, *(1,) * len(spatial)))
 
 
-def max_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple[Tensor, Tensor]:
+def max_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any,
+             ceil_mode: bool) -> tuple[Tensor, Tensor]:
     """The largest value of each window of the trailing dimensions, and its flat position in the plane."""
-    out = apply(TABLE["max_pool"], (input,), (tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), bool(ceil_mode)))
+    out = apply(TABLE["max_pool"], (input,),
+                (tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), bool(ceil_mode)))
     return out[0], out[1]
 
 
-def avg_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool, divisor: int | None) -> Tensor:
+def avg_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
+             divisor: int | None) -> Tensor:
     """The mean of each window of the trailing dimensions."""
-    return apply(TABLE["avg_pool"], (input,), (tuple(kernel), tuple(stride), tuple(padding), bool(ceil_mode), bool(count_include_pad), divisor))
+    return apply(TABLE["avg_pool"], (input,),
+                 (tuple(kernel), tuple(stride), tuple(padding), bool(ceil_mode), bool(count_include_pad), divisor))
 
 
-def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tensor], others: list[Tensor], attrs: tuple[Any, ...]) -> None:
+def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tensor], others: list[Tensor],
+           attrs: tuple[Any, ...]) -> None:
     """Record ONE node for a whole rule and store its results in place.
 
     ``rule(F, *numbers, *outputs, *others, *attrs)`` returns the new values of `outputs`; numbers are run-time values
@@ -183,9 +194,11 @@ def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tenso
     asked = (attrs, len(numbers), len(outputs))
     specs = (*[SCALARS[x.__class__] for x in numbers], *[t._spec for t in tensors])
     op = _regions.get((rule, len(specs))) or _region_op(name, rule, len(specs))
-    node = record(op, (*numbers, *[s.cell if (s := t._storage).home is None else s.read() for t in tensors]), specs, asked)
+    node = record(op, (*numbers, *[s.cell if (s := t._storage).home is None else s.read() for t in tensors]), specs,
+                  asked)
     held = None
-    if any([t._storage.home is not None for t in outputs]):  # writing memory that others map runs the node: all its results must be there
+    # writing memory that others map runs the node: all its results must be there
+    if any([t._storage.home is not None for t in outputs]):
         held = [Storage(cell, s.numel, s.dtype) for cell, s in zip(node.outs, node.sig.results)]
     for target, cell in zip(outputs, node.outs):
         storage, s = target._storage, target._spec
@@ -199,8 +212,9 @@ def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tenso
 
 
 def _region_op(name: str, rule: Any, operands: int) -> Op:
-    op = _regions[rule, operands] = Op(name, "coarse", " ".join(f"x{i}" for i in range(operands)), _region_types, attrs="flags numbers outputs",
-                                       decompose=lambda F, *a: rule(F, *a[:-3], *a[-3]), differentiable=False)
+    op = _regions[rule, operands] = Op(name, "coarse", " ".join(f"x{i}" for i in range(operands)), _region_types,
+                                       attrs="flags numbers outputs", decompose=lambda F, *a: rule(F, *a[:-3], *a[-3]),
+                                       differentiable=False)
     return op
 
 

@@ -22,7 +22,8 @@ from rushlight.tensor.state import settings
 from rushlight.tensor.storage import Storage
 
 
-def ready(t: Tensor, requires_grad: bool = False, device: Any = None, layout: Any = None, pin_memory: bool = False) -> Tensor:
+def ready(t: Tensor, requires_grad: bool = False, device: Any = None, layout: Any = None,
+          pin_memory: bool = False) -> Tensor:
     """The last step of every creation: device checked, requires_grad set."""
     if device is not None:
         check_device(device)
@@ -31,7 +32,8 @@ def ready(t: Tensor, requires_grad: bool = False, device: Any = None, layout: An
     return t.requires_grad_() if requires_grad else t
 
 
-def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Tensor:
     """A new tensor with a copy of the data: numbers, nested sequences, NumPy arrays or tensors.
 
     >>> import rushlight as rl
@@ -49,7 +51,8 @@ def array_of(data: Any, dtype: DType | None = None) -> np.ndarray:
     """Data as a fresh NumPy array in the dtype that PyTorch infers."""
     if isinstance(data, np.ndarray):
         target = (dtype or of_numpy(data.dtype.newbyteorder("="))).numpy
-        return np.array(data, dtype=target, order="C") if data.dtype.kind != "c" or target.kind == "c" else data.real.astype(target)
+        return np.array(data, dtype=target,
+                        order="C") if data.dtype.kind != "c" or target.kind == "c" else data.real.astype(target)
     if isinstance(data, np.generic):
         return np.array(data, dtype=(dtype or of_numpy(data.dtype)).numpy)
     if isinstance(data, (bool, int, float, complex)):
@@ -96,7 +99,8 @@ def _measure(data: Any, leaves: list[Any]) -> tuple[int, ...]:
     """The shape of nested sequences; their numbers go into leaves."""
     if isinstance(data, Tensor):
         array = unwrap(data.detach())
-        leaves.extend(array.reshape(-1).tolist() if array.dtype.kind != "V" else array.reshape(-1).astype(np.float32).tolist())
+        leaves.extend(array.reshape(-1).tolist() if array.dtype.kind != "V"
+                      else array.reshape(-1).astype(np.float32).tolist())
         return tuple(array.shape)
     if isinstance(data, np.ndarray):
         leaves.extend(data.reshape(-1).tolist())
@@ -144,7 +148,8 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     return tensor(data, dtype=dtype, device=device)
 
 
-def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
+def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None,
+            requires_grad: bool | None = None) -> Tensor:
     """A tensor of any object; memory is shared unless copy=True or a conversion needs a copy."""
     if isinstance(obj, Tensor):
         out = obj if dtype is None else obj.to(dtype)
@@ -237,13 +242,14 @@ def _read_only(array: np.ndarray) -> Tensor:
         return from_numpy(array)
 
 
-def full(size: Any, fill_value: Any, *, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-         requires_grad: bool = False, names: Any = None) -> Tensor:
+def full(size: Any, fill_value: Any, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
+         device: Any = None, requires_grad: bool = False, names: Any = None) -> Tensor:
     """A tensor of one value."""
     if isinstance(fill_value, Tensor):
         return ready(full(size, 0, dtype=dtype or fill_value.dtype) + fill_value, requires_grad, device)
     d = dtype or number_dtype(fill_value)
-    return give(out, ready(apply(TABLE["full"], (checked(fill_value, d),), (_positive(shape_of(size)), d)), requires_grad, device))
+    return give(out, ready(apply(TABLE["full"], (checked(fill_value, d),), (_positive(shape_of(size)), d)),
+                           requires_grad, device))
 
 
 def _positive(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -253,27 +259,28 @@ def _positive(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def zeros(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
-          requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
+def zeros(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+          pin_memory: bool = False, requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
     """A tensor of zeros."""
     return _constant(0, size, kw, out, dtype, device, requires_grad, layout)
 
 
-def ones(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
-         requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
+def ones(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+         pin_memory: bool = False, requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
     """A tensor of ones."""
     return _constant(1, size, kw, out, dtype, device, requires_grad, layout)
 
 
-def empty(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-          pin_memory: bool = False, memory_format: Any = None, names: Any = None, **kw: Any) -> Tensor:
+def empty(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
+          requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, names: Any = None,
+          **kw: Any) -> Tensor:
     """A tensor whose values are unspecified (here zeros)."""
     t = _constant(0, size, kw, out, dtype, device, requires_grad, layout)
     return t if memory_format is None else t.contiguous(memory_format=memory_format)
 
 
-def _constant(value: int, size: tuple[Any, ...], kw: dict[str, Any], out: Any, dtype: Any, device: Any, requires_grad: bool,
-              layout: Any = None) -> Tensor:
+def _constant(value: int, size: tuple[Any, ...], kw: dict[str, Any], out: Any, dtype: Any, device: Any,
+              requires_grad: bool, layout: Any = None) -> Tensor:
     if "size" in kw:
         size = (kw.pop("size"),)
     if kw:
@@ -303,7 +310,8 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, lay
               requires_grad: bool = False, memory_format: Any = None) -> Tensor:
     """One value in the shape and dtype of input."""
     d = dtype or input._spec.dtype
-    t = apply(TABLE["full"], (checked(fill_value.item() if isinstance(fill_value, Tensor) else fill_value, d),), (input._spec.shape, d))
+    t = apply(TABLE["full"], (checked(fill_value.item() if isinstance(fill_value, Tensor) else fill_value, d),),
+              (input._spec.shape, d))
     return ready(like_layout(t, input), requires_grad, device)
 
 
@@ -317,12 +325,13 @@ def like_layout(t: Tensor, model: Tensor) -> Tensor:
 
 
 def _like(value: int, name: str) -> Any:
-    def function(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-                 memory_format: Any = None, pin_memory: bool = False) -> Tensor:
+    def function(input: Tensor, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
+                 requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
         if not isinstance(input, Tensor):
             need_tensor(name, 1, "input", input)
         if (layout or input.layout) is not formats.strided:
-            return _empty_sparse(name, input._spec.shape, dtype or input._spec.dtype, layout or input.layout, requires_grad)
+            return _empty_sparse(name, input._spec.shape, dtype or input._spec.dtype, layout or input.layout,
+                                 requires_grad)
         return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{name.split('_')[0]} in the shape and dtype of ``input``."
@@ -332,8 +341,8 @@ def _like(value: int, name: str) -> Any:
 zeros_like, ones_like, empty_like = _like(0, "zeros_like"), _like(1, "ones_like"), _like(0, "empty_like")
 
 
-def empty_strided(size: Any, stride: Any, *, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-                  pin_memory: bool = False) -> Tensor:
+def empty_strided(size: Any, stride: Any, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
+                  requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """Unspecified values with given strides."""
     shape, strides = shape_of(size), shape_of(stride)
     if len(shape) != len(strides):
@@ -343,13 +352,14 @@ def empty_strided(size: Any, stride: Any, *, dtype: DType | None = None, layout:
     return ready(new_tensor(base._storage, s), requires_grad, device)
 
 
-def empty_permuted(size: Any, physical_layout: Any, *, dtype: DType | None = None, layout: Any = None, device: Any = None,
-                   requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def empty_permuted(size: Any, physical_layout: Any, *, dtype: DType | None = None, layout: Any = None,
+                   device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """Unspecified values whose dimensions lie in memory in the given order."""
     shape, order = shape_of(size), tuple(physical_layout)
     if len(shape) != len(order) or sorted(order) != list(range(len(order))):
         raise RuntimeError(f"Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = {len(shape)} "
-                           f"is not equal to len(physical_layout) = {len(order)}" if len(shape) != len(order) else "Duplicate dim not allowed in physical_layout")
+                           f"is not equal to len(physical_layout) = {len(order)}" if len(shape) != len(order)
+                           else "Duplicate dim not allowed in physical_layout")
     strides = [0] * len(shape)
     step = 1
     for d in reversed(order):
@@ -384,11 +394,12 @@ def legacy_tensor(args: tuple[Any, ...], kwargs: dict[str, Any], dtype: DType | 
     raise TypeError(f"new(): data must be a sequence (got {type(first).__name__})")
 
 
-def scalar_tensor(s: Any, *, dtype: DType | None = None, device: Any = None, layout: Any = None, requires_grad: bool = False,
-                  pin_memory: bool = False) -> Tensor:
+def scalar_tensor(s: Any, *, dtype: DType | None = None, device: Any = None, layout: Any = None,
+                  requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A 0-d tensor of a number."""
     kind = dtype or settings.default_dtype
-    return ready(wrap(np.array(checked(s.item() if isinstance(s, Tensor) else s, kind, rounded=True), dtype=kind.numpy)), requires_grad, device)
+    return ready(wrap(np.array(checked(s.item() if isinstance(s, Tensor) else s, kind, rounded=True),
+                               dtype=kind.numpy)), requires_grad, device)
 
 
 __all__ = ["tensor", "as_tensor", "asarray", "from_numpy", "frombuffer", "from_dlpack", "full", "zeros", "ones",

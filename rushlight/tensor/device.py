@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-KINDS = ("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps",
+KINDS = ("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy",
+         "vulkan", "mps",
          "meta", "hpu", "mtia", "privateuseone", "tpu")
 
 

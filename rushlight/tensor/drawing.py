@@ -42,32 +42,37 @@ def draws(sized: bool = False) -> Any:
 
 
 @draws(sized=True)
-def rand(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-         requires_grad: bool = False, pin_memory: bool = False, names: Any = None, **kw: Any) -> Tensor:
+def rand(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None,
+         device: Any = None, requires_grad: bool = False, pin_memory: bool = False, names: Any = None,
+         **kw: Any) -> Tensor:
     """Uniform numbers in [0, 1): the same as PyTorch's from the same seed."""
     shape = _positive(shape_of(kw.pop("size")) if "size" in kw else shape_of(*size))
     d = dtype or settings.default_dtype
     if d.is_complex:
         r = rng.uniform(engine_of(generator), 2 * math.prod(shape), 0.0, 1.0, d.to_real().numpy)
         return give(out, ready(_drawn(r.view(d.numpy), shape), requires_grad, device))
-    return give(out, ready(_drawn(rng.uniform(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape), requires_grad, device))
+    return give(out, ready(_drawn(rng.uniform(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape),
+                           requires_grad, device))
 
 
 @draws(sized=True)
-def randn(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-          requires_grad: bool = False, pin_memory: bool = False, names: Any = None, **kw: Any) -> Tensor:
+def randn(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None,
+          device: Any = None, requires_grad: bool = False, pin_memory: bool = False, names: Any = None,
+          **kw: Any) -> Tensor:
     """Normal numbers of mean 0 and variance 1: the same as PyTorch's from the same seed."""
     shape = _positive(shape_of(kw.pop("size")) if "size" in kw else shape_of(*size))
     d = dtype or settings.default_dtype
     if d.is_complex:
         r = rng.normal(engine_of(generator), 2 * math.prod(shape), 0.0, math.sqrt(0.5), d.to_real().numpy)
         return give(out, ready(_drawn(r.view(d.numpy), shape), requires_grad, device))
-    return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape), requires_grad, device))
+    return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape),
+                           requires_grad, device))
 
 
 @draws()
 def randint(*args: Any, low: int = 0, high: int | None = None, size: Any = None, generator: Any = None, out: Any = None,
-            dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+            dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+            pin_memory: bool = False) -> Tensor:
     """Integers in [low, high). randint(high, size) or randint(low, high, size)."""
     rest = list(args)
     if size is None:
@@ -86,16 +91,18 @@ def randint(*args: Any, low: int = 0, high: int | None = None, size: Any = None,
 
 
 @draws()
-def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType = dtypes.int64, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType = dtypes.int64, layout: Any = None,
+             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A random order of 0 … n-1: the same as PyTorch's from the same seed."""
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
-    return give(out, ready(wrap(rng.randperm(engine_of(generator), n, np.dtype(np.int64)).astype(dtype.numpy)), requires_grad, device))
+    return give(out, ready(wrap(rng.randperm(engine_of(generator), n, np.dtype(np.int64)).astype(dtype.numpy)),
+                           requires_grad, device))
 
 
 def in_memory_order(values: np.ndarray, s: Any) -> np.ndarray:
-    """Flat random numbers in the shape of a spec: PyTorch fills memory from its start, whatever the order of dimensions."""
+    """Flat random numbers in the shape of a spec: PyTorch fills memory from its start, whatever the order of
+    dimensions."""
     order = None if s.contiguous else iteration_order(s.shape, [s])
     if order is None:
         return values.reshape(s.shape)
@@ -106,8 +113,8 @@ def in_memory_order(values: np.ndarray, s: Any) -> np.ndarray:
 def _like_random(function: Any, name: str) -> Any:
     fill = {"rand_like": "uniform_", "randn_like": "normal_", "randint_like": "random_"}[name]
 
-    def like(input: Tensor, *args: Any, dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
-             memory_format: Any = None, generator: Any = None, **kw: Any) -> Tensor:
+    def like(input: Tensor, *args: Any, dtype: DType | None = None, layout: Any = None, device: Any = None,
+             requires_grad: bool = False, memory_format: Any = None, generator: Any = None, **kw: Any) -> Tensor:
         if not input._spec.contiguous and not kw and state.level is None:  # in the memory order of the input
             t = empty_like(input, dtype=dtype)
             getattr(t, fill)(*((0, *args) if len(args) == 1 else args), generator=generator)
@@ -119,12 +126,14 @@ def _like_random(function: Any, name: str) -> Any:
     return like
 
 
-rand_like, randn_like, randint_like = _like_random(rand, "rand_like"), _like_random(randn, "randn_like"), _like_random(randint, "randint_like")
+rand_like, randn_like, randint_like = _like_random(rand,
+                                                   "rand_like"), _like_random(randn, "randn_like"), _like_random(randint, "randint_like")
 
 
 @draws()
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None, dtype: DType | None = None,
-           layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None,
+           dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Tensor:
     """Normal numbers; mean and std are numbers or tensors."""
     if isinstance(std, Tensor) and std._spec.dtype.is_complex:
         raise RuntimeError("normal expects standard deviation to be non-complex")
@@ -139,7 +148,8 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
     shape = shape_of(size)
     if d.is_complex:
         return give(out, ready(randn(shape, generator=generator, dtype=d) * std + mean, requires_grad, device))
-    return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), float(mean), float(std), d.numpy), shape), requires_grad, device))
+    return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), float(mean), float(std), d.numpy),
+                                  shape), requires_grad, device))
 
 
 @draws()
@@ -154,7 +164,8 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any =
 
 
 @draws()
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None) -> Tensor:
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None,
+                out: Any = None) -> Tensor:
     """num_samples column numbers of each row, drawn with the row's weights."""
     weights = unwrap(input.detach())
     if input._spec.dtype.kind != "f":
@@ -169,7 +180,8 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (weights.sum(-1) <= 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    return give(out, wrap(np.ascontiguousarray(rng.multinomial(engine_of(generator), weights, num_samples, replacement), np.int64)))
+    return give(out, wrap(np.ascontiguousarray(rng.multinomial(engine_of(generator), weights, num_samples, replacement),
+                                               np.int64)))
 
 
 @draws()

@@ -1,4 +1,5 @@
-"""Discrete Fourier transforms (torch.fft): compositions over the two rows `fft` and `ifft`, so gradients are those rows' own.
+"""Discrete Fourier transforms (torch.fft): compositions over the two rows `fft` and `ifft`, so gradients are those
+rows' own.
 
 A real transform keeps the non-negative frequencies of the complex one. Its inverse counts each frequency that stands
 for a conjugate pair twice and takes the real part, which is what completing the Hermitian spectrum would give.
@@ -151,7 +152,8 @@ ONE = """{title}
 
 def one(name: str, title: str, prepare: Rule, compute: Rule, kind: str, example: str) -> Transform:
     """The public function of a transform along one dimension."""
-    def function(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    def function(input: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None, *,
+                 out: Tensor | None = None) -> Tensor:
         x = prepare(name, input)
         return give(out, compute(x, -1 if n is None else points(n), axis(x, dim), norm_of(norm)))
     function.__name__ = function.__qualname__ = name
@@ -166,15 +168,20 @@ backward: Rule = lambda x, n, d, norm: transform("ifft", x, n, d, norm)
 
 fft = one("fft", "The transform X_k = Σ_j x_j exp(-2πi jk/n).", complex_of, forward, "the result is complex",
           "rl.fft.fft(rl.tensor([1., 0., 0.])).real\n    tensor([1., 1., 1.])")
-ifft = one("ifft", "The inverse of `fft`: x_j = 1/n Σ_k X_k exp(2πi jk/n).", complex_of, backward, "the result is complex",
+ifft = one("ifft", "The inverse of `fft`: x_j = 1/n Σ_k X_k exp(2πi jk/n).", complex_of, backward,
+           "the result is complex",
            "rl.fft.ifft(rl.tensor([3., 0., 0.])).real\n    tensor([1., 1., 1.])")
-rfft = one("rfft", "The n // 2 + 1 non-negative frequencies of a real signal.", real_of, half_forward, "real only; the result is complex",
+rfft = one("rfft", "The n // 2 + 1 non-negative frequencies of a real signal.", real_of, half_forward,
+           "real only; the result is complex",
            "rl.fft.rfft(rl.ones(4)).shape\n    torch.Size([3])")
-irfft = one("irfft", "The real signal of n points (2 (m - 1) by default) with these m non-negative frequencies.", complex_of, half_backward,
+irfft = one("irfft", "The real signal of n points (2 (m - 1) by default) with these m non-negative frequencies.",
+            complex_of, half_backward,
             "the result is real", "rl.fft.irfft(rl.tensor([4., 0., 0.]))\n    tensor([1., 1., 1., 1.])")
-hfft = one("hfft", "The real spectrum of n points of a Hermitian signal of which one half is given.", complex_of, hermitian,
+hfft = one("hfft", "The real spectrum of n points of a Hermitian signal of which one half is given.", complex_of,
+           hermitian,
            "the result is real", "rl.fft.hfft(rl.tensor([1., 0., 0.]))\n    tensor([1., 1., 1., 1.])")
-ihfft = one("ihfft", "The inverse of `hfft`: half of a Hermitian signal from its real spectrum.", real_of, inverse_hermitian,
+ihfft = one("ihfft", "The inverse of `hfft`: half of a Hermitian signal from its real spectrum.", real_of,
+            inverse_hermitian,
             "real only; the result is complex", "rl.fft.ihfft(rl.ones(4)).real\n    tensor([1., 0., 0.])")
 
 
@@ -204,7 +211,8 @@ def from_half(name: str, x: Any, s: Any, dim: Any, norm: str | None) -> Tensor:
     (sizes, dims), how = sizes_and_dims(x, s, dim), norm_of(norm)
     some(name, dims)
     last = hermitian if name.startswith("hfft") else half_backward
-    return last(along("fft" if name.startswith("hfft") else "ifft", x, sizes[:-1], dims[:-1], how), sizes[-1], dims[-1], how)
+    return last(along("fft" if name.startswith("hfft") else "ifft", x, sizes[:-1], dims[:-1], how), sizes[-1], dims[-1],
+                how)
 
 
 MANY = """`{base}` over {which}.
@@ -220,7 +228,8 @@ SHAPES = {"fft": ("torch.Size([2, 4])", "rl.ones(2, 4)"), "ifft": ("torch.Size([
           "rfft": ("torch.Size([2, 3])", "rl.ones(2, 4)"), "irfft": ("torch.Size([2, 4])", "rl.ones(2, 3)"),
           "hfft": ("torch.Size([2, 4])", "rl.ones(2, 3)"), "ihfft": ("torch.Size([2, 3])", "rl.ones(2, 4)")}
 COMPUTE: dict[str, Rule] = {
-    "fft": lambda *a: complex_many("fft", *a), "ifft": lambda *a: complex_many("ifft", *a), "rfft": to_half, "ihfft": to_half,
+    "fft": lambda *a: complex_many("fft", *a), "ifft": lambda *a: complex_many("ifft", *a), "rfft": to_half,
+    "ihfft": to_half,
     "irfft": from_half, "hfft": from_half}
 
 
@@ -228,15 +237,19 @@ def many(base: str) -> tuple[Transform, Transform]:
     """The n-dimensional and the two-dimensional public function."""
     compute = COMPUTE[base]
 
-    def n_dimensional(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    def n_dimensional(input: Tensor, s: Any = None, dim: Any = None, norm: str | None = None, *,
+                      out: Tensor | None = None) -> Tensor:
         return give(out, compute(base + "n", input, s, dim, norm))
 
-    def two_dimensional(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *, out: Tensor | None = None) -> Tensor:
+    def two_dimensional(input: Tensor, s: Any = None, dim: Any = (-2, -1), norm: str | None = None, *,
+                        out: Tensor | None = None) -> Tensor:
         return give(out, compute(base + "2", input, s, dim, norm))
-    for function, name, which, default in ((n_dimensional, base + "n", "several dimensions", "all, or the last len(s), by default"),
+    for function, name, which, default in ((n_dimensional, base + "n", "several dimensions",
+                                            "all, or the last len(s), by default"),
                                            (two_dimensional, base + "2", "two dimensions", "the last two by default")):
         function.__name__ = function.__qualname__ = name
-        function.__doc__ = MANY.format(base=base, name=name, which=which, default=default, shape=SHAPES[base][0], example=SHAPES[base][1])
+        function.__doc__ = MANY.format(base=base, name=name, which=which, default=default, shape=SHAPES[base][0],
+                                       example=SHAPES[base][1])
     return n_dimensional, two_dimensional
 
 
@@ -251,7 +264,8 @@ ihfftn, ihfft2 = many("ihfft")
 # --- frequencies --------------------------------------------------------------------------------------------------
 def _shifted(input: Tensor, dim: Any, sign: int) -> Tensor:
     ndim = len(input._spec.shape)
-    dims = tuple(range(ndim)) if dim is None else tuple(wrap_dim(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim))
+    dims = tuple(range(ndim)) if dim is None else tuple(wrap_dim(d, ndim)
+                                                        for d in ((dim,) if isinstance(dim, int) else dim))
     half = [input._spec.shape[d] // 2 if sign > 0 else (input._spec.shape[d] + 1) // 2 for d in dims]
     return roll(input, tuple(half), dims) if dims else input.clone()
 
@@ -276,7 +290,8 @@ def ifftshift(input: Tensor, dim: Any = None) -> Tensor:
     return _shifted(input, dim, -1)
 
 
-def _frequencies(name: str, n: int, d: float, dtype: DType | None, whole: bool, device: Any, requires_grad: bool) -> Tensor:
+def _frequencies(name: str, n: int, d: float, dtype: DType | None, whole: bool, device: Any,
+                 requires_grad: bool) -> Tensor:
     from rushlight.tensor.device import check_device
     if device is not None:
         check_device(device)
@@ -290,8 +305,8 @@ def _frequencies(name: str, n: int, d: float, dtype: DType | None, whole: bool, 
     return out.requires_grad_(requires_grad)
 
 
-def fftfreq(n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-            requires_grad: bool = False) -> Tensor:
+def fftfreq(n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+            device: Any = None, requires_grad: bool = False) -> Tensor:
     """The frequencies of `fft` of n points at distance d, in cycles per unit: [0, 1, …, -2, -1] / (n d).
 
     >>> import rushlight as rl
@@ -301,8 +316,8 @@ def fftfreq(n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: DType |
     return give(out, _frequencies("fftfreq", n, d, dtype, True, device, requires_grad))
 
 
-def rfftfreq(n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False) -> Tensor:
+def rfftfreq(n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: DType | None = None, layout: Any = None,
+             device: Any = None, requires_grad: bool = False) -> Tensor:
     """The frequencies of `rfft` of n points at distance d: [0, 1, …, n // 2] / (n d).
 
     >>> import rushlight as rl
@@ -312,6 +327,7 @@ def rfftfreq(n: int, d: float = 1.0, *, out: Tensor | None = None, dtype: DType 
     return give(out, _frequencies("rfftfreq", n, d, dtype, False, device, requires_grad))
 
 
-__all__ = ["fft", "ifft", "fft2", "ifft2", "fftn", "ifftn", "rfft", "irfft", "rfft2", "irfft2", "rfftn", "irfftn", "hfft", "ihfft", "fftfreq", "rfftfreq",
+__all__ = ["fft", "ifft", "fft2", "ifft2", "fftn", "ifftn", "rfft", "irfft", "rfft2", "irfft2", "rfftn", "irfftn",
+           "hfft", "ihfft", "fftfreq", "rfftfreq",
            "fftshift", "ifftshift", "hfft2", "ihfft2", "hfftn", "ihfftn"]
 take_numpy_names(globals(), __all__)

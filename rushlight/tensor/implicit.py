@@ -1,4 +1,5 @@
-"""How gamma and beta numbers move with their parameters when the underlying uniform number stays (implicit reparametrization).
+"""How gamma and beta numbers move with their parameters when the underlying uniform number stays (implicit
+reparametrization).
 
 M. Figurnov, S. Mohamed and A. Mnih, "Implicit reparameterization gradients" (2018): dx/dθ = -(∂F/∂θ) / p for a
 distribution function F(x; θ) with density p. Both are summed from the power series of F, term by term divided by p, so
@@ -60,7 +61,8 @@ def beta_derivatives(x: Array, a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _beta_series(x: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    """-Σ u_n (log x + ψ(s+n) - ψ(a+n+1)) and -Σ u_n (log(1-x) + ψ(s+n) - ψ(b)), u_n = x (1-x) (s)_n xⁿ / (a)_{n+1}, s = a + b."""
+    """-Σ u_n (log x + ψ(s+n) - ψ(a+n+1)) and -Σ u_n (log(1-x) + ψ(s+n) - ψ(b)), u_n = x (1-x) (s)_n xⁿ / (a)_{n+1}, s =
+    a + b."""
     s = a + b
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         log_x, log_rest = np.log(x), np.log1p(-x)

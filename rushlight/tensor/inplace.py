@@ -59,7 +59,8 @@ def give_back(t: Tensor, cell: Any) -> None:
 
 
 def check_overlap(t: Tensor, operands: Any, expanded: bool = False, same: bool = False) -> None:
-    """RuntimeError where elements of t share memory with each other (unless `expanded` is allowed) or partly with an operand.
+    """RuntimeError where elements of t share memory with each other (unless `expanded` is allowed) or partly with an
+    operand.
 
     `same`: operands that are exactly t are forbidden too.
     """
@@ -68,7 +69,8 @@ def check_overlap(t: Tensor, operands: Any, expanded: bool = False, same: bool =
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() "
                            "the tensor before performing the operation.")
     for o in operands:
-        if isinstance(o, Tensor) and o._storage is t._storage and (_partly_shared(s, o._spec) or same and s.numel and o._spec is s):
+        if isinstance(o, Tensor) and o._storage is t._storage and (_partly_shared(s, o._spec) or same and s.numel
+                                                                   and o._spec is s):
             raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
                                "Please clone() the tensor before performing the operation.")
 
@@ -129,7 +131,8 @@ def spare_memory(t: Tensor) -> Any:
 
 
 def assign_memory(t: Tensor, flat: Any) -> Tensor:
-    """t, of which `shows_all` holds, takes over an array that nobody else refers to: its elements in the order of memory."""
+    """t, of which `shows_all` holds, takes over an array that nobody else refers to: its elements in the order of
+    memory."""
     t._storage.replace(Cell(None, 0, flat))
     t._vc.version += 1
     return t
@@ -146,7 +149,8 @@ def _store(storage: Storage, s: Spec, new: Tensor, take: bool) -> None:
     try:
         if s.offset == 0 and s.numel == storage.size and s.dtype is storage.dtype and (order := _whole_order(s)) is not None:
             cell = new._storage.cell
-            if not (take and new._spec is s and new._storage.size == s.numel and new._storage.home is None and cell.buffer is None):
+            if not (take and new._spec is s and new._storage.size == s.numel and new._storage.home is None
+                    and cell.buffer is None):
                 lying = new if s.plain else new_tensor(new._storage, new._spec.permute(order))
                 cell = apply(_op("copy"), (lying,))._storage.cell
         elif storage.forever and storage.home is not None and s.dtype is storage.dtype:
@@ -186,7 +190,8 @@ def _flat(storage: Storage) -> Tensor:
 
 # --- history ------------------------------------------------------------------------------------------------------
 class Overwritten(GradFn):
-    """The history of a tensor whose old values were replaced: no gradient (zeros) to the old ones, all of it to the new."""
+    """The history of a tensor whose old values were replaced: no gradient (zeros) to the old ones, all of it to the
+    new."""
 
     __slots__ = ()
 
@@ -198,7 +203,8 @@ class Overwritten(GradFn):
 
 
 class CopySlices(GradFn):
-    """The history of a base after one of its views was written: the old base outside the view, the new values inside."""
+    """The history of a base after one of its views was written: the old base outside the view, the new values
+    inside."""
 
     __slots__ = ("part", "whole")
 
@@ -257,7 +263,8 @@ def write_whole(flat: Tensor, value: Tensor, s: Spec) -> Tensor:
     """A differentiable functional write: flat with value stored through the view s."""
     out = apply(_op("write"), (flat, value), (s,))
     if state.grad and (flat._rg or value._rg):
-        out._grad_fn = CopySlices(gradient_edge(flat) if flat._rg else None, gradient_edge(value) if value._rg else None, s, flat._spec)
+        out._grad_fn = CopySlices(gradient_edge(flat) if flat._rg else None,
+                                  gradient_edge(value) if value._rg else None, s, flat._spec)
         out._rg = True
     return out
 
@@ -296,7 +303,8 @@ def _let_go(t: Tensor) -> bool:
 
 
 def _saved_as(t: Tensor, new: Tensor) -> None:
-    """A result that its own gradient rule keeps is from now on the written tensor: writing it again is an error in backward."""
+    """A result that its own gradient rule keeps is from now on the written tensor: writing it again is an error in
+    backward."""
     fn = new._grad_fn
     if isinstance(fn, OpFn) and isinstance(fn.saved, dict) and new._storage is not t._storage:
         for s in fn.saved.values():

@@ -23,14 +23,17 @@ def wrap(array: np.ndarray, dtype: DType | None = None) -> Tensor:
     return t
 
 
-def from_flat(array: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...] | None = None, offset: int = 0) -> Tensor:
+def from_flat(array: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...] | None = None,
+              offset: int = 0) -> Tensor:
     """A tensor with a new storage on flat memory."""
     d = of_numpy(array.dtype)
     cell = Cell(None, 0, array)
-    return new_tensor(Storage(cell, array.size, d), spec(d, tuple(shape), None if strides is None else tuple(strides), offset))
+    return new_tensor(Storage(cell, array.size, d),
+                      spec(d, tuple(shape), None if strides is None else tuple(strides), offset))
 
 
-def from_storage(storage: Storage, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...] | None, offset: int) -> Tensor:
+def from_storage(storage: Storage, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...] | None,
+                 offset: int) -> Tensor:
     """A tensor on a storage that exists."""
     return new_tensor(storage, spec(dtype, tuple(shape), None if strides is None else tuple(strides), offset))
 

@@ -48,7 +48,8 @@ def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
 def dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
     """The dimensions from outermost to innermost in memory.
 
-    With ambiguity_check=True RuntimeError where sizes of 1 or equal strides leave several answers; with a list of memory
+    With ambiguity_check=True RuntimeError where sizes of 1 or equal strides leave several answers; with a list of
+    memory
     formats where not exactly one of them is the tensor's.
 
     >>> import rushlight as rl
@@ -156,7 +157,8 @@ def const_data_ptr(self: Tensor) -> int:
 
 
 def module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
-    """What `load_state_dict` puts in the place of this tensor: itself with the other's values, or with assign the other one.
+    """What `load_state_dict` puts in the place of this tensor: itself with the other's values, or with assign the other
+    one.
 
     >>> import rushlight as rl
     >>> rl.zeros(1).module_load(rl.ones(1))
@@ -176,5 +178,5 @@ def reinforce(self: Tensor, reward: Any) -> None:
     raise RuntimeError("reinforce() was removed. Use torch.distributions instead.")
 
 
-FORMS = {f.__name__: f for f in (split, norm, lu, dim_order, hardshrink, prelu, resize, resize_as, map2_, is_distributed, const_data_ptr, module_load,
-                                 reinforce)}
+FORMS = {f.__name__: f for f in (split, norm, lu, dim_order, hardshrink, prelu, resize, resize_as, map2_,
+                                 is_distributed, const_data_ptr, module_load, reinforce)}

@@ -69,8 +69,9 @@ def printoptions(**kwargs: Any) -> Iterator[None]:
         set_printoptions(**old)
 
 
-def format_tensor(array: Array, dtype: DType, *, requires_grad: bool = False, grad_fn_name: str | None = None, prefix: str = "tensor(",
-                  is_parameter: bool = False, default_dtype: DType | None = None, device: str | None = None) -> str:
+def format_tensor(array: Array, dtype: DType, *, requires_grad: bool = False, grad_fn_name: str | None = None,
+                  prefix: str = "tensor(", is_parameter: bool = False, default_dtype: DType | None = None,
+                  device: str | None = None) -> str:
     """The text of a tensor.
 
     ``array`` holds the values, ``dtype`` is the tensor's type, ``device`` is given only where it should be shown.

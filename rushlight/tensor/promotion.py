@@ -55,7 +55,8 @@ def number_dtype(value: Any) -> DType:
 
 
 def result_type(*operands: Any) -> DType:
-    """The type of an operation's result: tensors with dimensions decide, 0-d tensors and then numbers only raise its category."""
+    """The type of an operation's result: tensors with dimensions decide, 0-d tensors and then numbers only raise its
+    category."""
     ranks: list[DType | None] = [None, None, None]  # tensors with dimensions, 0-d tensors, numbers
     for o in operands:
         s = getattr(o, "_spec", None)
@@ -71,7 +72,8 @@ def result_type(*operands: Any) -> DType:
         elif CATEGORY[dtype.kind] > CATEGORY[out.kind]:
             if dtype.is_complex and dtype is ranks[2] and out.is_floating_point:
                 dtype = out.to_complex()
-            out = promote_types(out, dtype) if out.is_floating_point and dtype.is_complex and dtype is not ranks[2] else dtype
+            out = promote_types(out,
+                                dtype) if out.is_floating_point and dtype.is_complex and dtype is not ranks[2] else dtype
     assert out is not None
     return out
 

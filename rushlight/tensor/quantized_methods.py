@@ -23,4 +23,5 @@ def _only_quantized(name: str) -> Any:
 
 
 METHODS: dict[str, Any] = {"dequantize": dequantize, **{name: _only_quantized(name) for name in (
-    "int_repr", "q_scale", "q_zero_point", "q_per_channel_scales", "q_per_channel_zero_points", "q_per_channel_axis", "qscheme")}}
+    "int_repr", "q_scale", "q_zero_point", "q_per_channel_scales", "q_per_channel_zero_points", "q_per_channel_axis",
+    "qscheme")}}

@@ -26,7 +26,8 @@ def tensors_among(nest: Any) -> list[Tensor]:
 
 def level_of(*values: Any) -> Any:
     """The innermost vmap over whose samples these values run, None outside of one."""
-    found = [t._storage.cell.level for t in tensors_among(values) if t._storage.batched and hasattr(t._storage.cell, "level")]
+    found = [t._storage.cell.level
+             for t in tensors_among(values) if t._storage.batched and hasattr(t._storage.cell, "level")]
     return max(found, key=lambda level: level.depth, default=None)
 
 

@@ -16,8 +16,8 @@ from rushlight.tensor.functions.common import give, scalar_name
 from rushlight.tensor.state import settings
 
 
-def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any = None, dtype: DType | None = None, layout: Any = None,
-           device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any = None, dtype: DType | None = None,
+           layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """start, start + step, … below end. arange(end), arange(start, end) or arange(start, end, step)."""
     values = [v.item() if isinstance(v, Tensor) else v for v in args]
     if len(values) == 1 and end is None:
@@ -36,7 +36,8 @@ def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any 
     if dtype.kind in "bc":
         raise NotImplementedError(f"\"arange_cpu\" not implemented for '{scalar_name(dtype)}'")
     if dtype.name == "int64" and all(math.isfinite(v) for v in (start, end, step)) and int(step):
-        start, end, step = int(start), int(end), int(step)  # of smaller integers PyTorch counts the steps in double precision
+        # of smaller integers PyTorch counts the steps in double precision
+        start, end, step = int(start), int(end), int(step)
     if not all(math.isfinite(v) for v in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
@@ -47,21 +48,23 @@ def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any 
     return give(out, ready(apply(TABLE["arange"], (start, step), (size, dtype)), requires_grad, device))
 
 
-def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-           pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dtype: DType | None = None,
+           layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """start to end inclusive (PyTorch's deprecated torch.range)."""
     if end is None:
         start, end = 0, start
     n = math.floor((end - start) / step) + 1
-    return give(out, ready(apply(TABLE["arange"], (start, step), (n, dtype or settings.default_dtype)), requires_grad, device))
+    return give(out, ready(apply(TABLE["arange"], (start, step), (n, dtype or settings.default_dtype)), requires_grad,
+                           device))
 
 
-def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-             requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
+             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """`steps` evenly spaced numbers from start to end."""
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     _steps("linspace", steps)
-    d = dtype or (settings.default_dtype.to_complex() if isinstance(start, complex) or isinstance(end, complex) else settings.default_dtype)
+    d = dtype or (settings.default_dtype.to_complex() if isinstance(start, complex) or isinstance(end, complex)
+                  else settings.default_dtype)
     return give(out, ready(wrap(_spaced(start, end, steps, d), d), requires_grad, device))
 
 
@@ -93,8 +96,8 @@ def _spaced(start: Any, end: Any, steps: int, d: DType) -> np.ndarray:
                     end - step * (steps - 1 - i).astype(work.type(0).real.dtype)).astype(d.numpy)
 
 
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
-             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: DType | None = None,
+             layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """base to the power of evenly spaced numbers."""
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     _steps("logspace", steps)
@@ -104,8 +107,8 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any =
     return give(out, ready(wrap(values.astype(d.numpy), d), requires_grad, device))
 
 
-def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
-        requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
+        device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """Ones on the diagonal, zeros elsewhere."""
     m = n if m is None else m
     for size, name in ((n, "n"), (m, "m")):
@@ -114,12 +117,14 @@ def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = 
     return give(out, ready(wrap(np.eye(n, m, dtype=(dtype or settings.default_dtype).numpy)), requires_grad, device))
 
 
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None, layout: Any = None) -> Tensor:
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None,
+                 layout: Any = None) -> Tensor:
     """Row and column numbers of the lower triangle."""
     return wrap(np.stack(np.tril_indices(row, offset, col)).astype(dtype.numpy))
 
 
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None, layout: Any = None) -> Tensor:
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None,
+                 layout: Any = None) -> Tensor:
     """Row and column numbers of the upper triangle."""
     return wrap(np.stack(np.triu_indices(row, offset, col)).astype(dtype.numpy))
 

@@ -9,7 +9,8 @@ from rushlight.tensor.core import Tensor
 
 
 def to_sparse(self: Tensor, *args: Any, layout: Any = None, blocksize: Any = None, dense_dim: Any = None) -> Any:
-    """The tensor in a sparse layout, COO unless told otherwise; ``to_sparse(k)`` makes the first k dimensions sparse. Differentiable.
+    """The tensor in a sparse layout, COO unless told otherwise; ``to_sparse(k)`` makes the first k dimensions sparse.
+    Differentiable.
 
     >>> import rushlight as rl
     >>> rl.eye(2).to_sparse().indices()
@@ -66,10 +67,13 @@ def dense_dim(self: Tensor) -> int:
     return len(self._spec.shape)
 
 
-COMPRESSED = {"crow_indices": "row compressed", "col_indices": "row compressed", "ccol_indices": "column compressed", "row_indices": "column compressed"}
+COMPRESSED = {"crow_indices": "row compressed", "col_indices": "row compressed", "ccol_indices": "column compressed",
+              "row_indices": "column compressed"}
 METHODS = {
-    "to_sparse": to_sparse, "to_sparse_coo": to_sparse_coo, "to_sparse_csr": to_sparse_csr, "to_sparse_csc": to_sparse_csc, "sparse_mask": sparse_mask,
-    **{name: _only_sparse(name) for name in ("coalesce", "is_coalesced", "indices", "values", "_indices", "_values", "_nnz")},
+    "to_sparse": to_sparse, "to_sparse_coo": to_sparse_coo, "to_sparse_csr": to_sparse_csr,
+    "to_sparse_csc": to_sparse_csc, "sparse_mask": sparse_mask,
+    **{name: _only_sparse(name)
+       for name in ("coalesce", "is_coalesced", "indices", "values", "_indices", "_values", "_nnz")},
     **{name: _only_sparse(name, layout) for name, layout in COMPRESSED.items()},
     "to_dense": to_dense, "sparse_dim": sparse_dim, "dense_dim": dense_dim,
 }

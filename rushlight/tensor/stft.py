@@ -1,4 +1,5 @@
-"""Short-time Fourier transforms: frames of a signal under a window, each transformed; and back by weighted overlap-add."""
+"""Short-time Fourier transforms: frames of a signal under a window, each transformed; and back by weighted
+overlap-add."""
 
 from __future__ import annotations
 
@@ -32,13 +33,16 @@ def _window(call: str, window: Tensor | None, win_length: int, n_fft: int, messa
     return constant_pad_nd(window, (left, n_fft - win_length - left)) if win_length < n_fft else window
 
 
-def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Tensor | None = None, center: bool = True,
-         pad_mode: str = "reflect", normalized: bool = False, onesided: bool | None = None, return_complex: bool | None = None,
+def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
+         window: Tensor | None = None, center: bool = True, pad_mode: str = "reflect", normalized: bool = False,
+         onesided: bool | None = None, return_complex: bool | None = None,
          align_to_window: bool | None = None) -> Tensor:
     """X[f, t] = Σ_k window[k] input[t hop + k] exp(-2πi f k / n_fft) of signals (…, length): (…, frequencies, frames).
 
-    Real signals give n_fft // 2 + 1 frequencies unless onesided=False; with return_complex=False the parts of each number
-    stand in a last dimension of size 2. With center the signal is padded so that frame t is centred at t hop. RuntimeError
+    Real signals give n_fft // 2 + 1 frequencies unless onesided=False; with return_complex=False the parts of each
+    number
+    stand in a last dimension of size 2. With center the signal is padded so that frame t is centred at t hop.
+    RuntimeError
     where sizes do not fit, or where return_complex is missing for a real signal.
 
     >>> import rushlight as rl
@@ -47,7 +51,8 @@ def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: i
     """
     need_tensor("stft", 1, "input", input)
     hop, size = n_fft // 4 if hop_length is None else hop_length, n_fft if win_length is None else win_length
-    call = _call("stft", input, n_fft=n_fft, hop_length=hop, win_length=size, window=window, normalized=int(bool(normalized)), onesided=onesided)
+    call = _call("stft", input, n_fft=n_fft, hop_length=hop, win_length=size, window=window,
+                 normalized=int(bool(normalized)), onesided=onesided)
     complex_fft = input.dtype.is_complex or window is not None and window.dtype.is_complex
     if return_complex is None:
         if not complex_fft:
@@ -86,11 +91,14 @@ def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: i
     return out if return_complex else view_as_real(out)
 
 
-def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Tensor | None = None, center: bool = True,
-          normalized: bool = False, onesided: bool | None = None, length: int | None = None, return_complex: bool = False) -> Tensor:
-    """The signals whose `stft` is nearest to input (…, frequencies, frames): overlap-add of windowed frames over that of window².
+def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
+          window: Tensor | None = None, center: bool = True, normalized: bool = False, onesided: bool | None = None,
+          length: int | None = None, return_complex: bool = False) -> Tensor:
+    """The signals whose `stft` is nearest to input (…, frequencies, frames): overlap-add of windowed frames over that
+    of window².
 
-    Griffin and Lim (1984), "Signal estimation from modified short-time Fourier transform". RuntimeError where sizes do not
+    Griffin and Lim (1984), "Signal estimation from modified short-time Fourier transform". RuntimeError where sizes do
+    not
     fit, or where the windows leave a sample uncovered.
 
     >>> import rushlight as rl
@@ -102,14 +110,15 @@ def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: 
     if not input.dtype.is_complex:
         raise RuntimeError("istft requires a complex-valued input tensor matching the output from stft with return_complex=True.")
     hop, size = n_fft // 4 if hop_length is None else hop_length, n_fft if win_length is None else win_length
-    call = _call("istft", input, n_fft=n_fft, hop_length=hop, win_length=size, window=window, center=int(center), normalized=int(bool(normalized)),
-                 onesided=onesided, length=length, return_complex=int(return_complex))
+    call = _call("istft", input, n_fft=n_fft, hop_length=hop, win_length=size, window=window, center=int(center),
+                 normalized=int(bool(normalized)), onesided=onesided, length=length, return_complex=int(return_complex))
     onesided = _check_spectrum(call, input, n_fft, hop, size, onesided)
     if return_complex and onesided:
         raise RuntimeError("cannot have onesided output if window or input is complex")
     if not return_complex and window is not None and window.dtype.is_complex:
         raise RuntimeError("Complex windows are incompatible with return_complex=False")
-    weights = _window(call, window, size, n_fft, "Invalid window shape. window has to be 1D and length of `win_length`", input.real)
+    weights = _window(call, window, size, n_fft, "Invalid window shape. window has to be 1D and length of `win_length`",
+                      input.real)
     spectrum = (input if input.ndim == 3 else input.unsqueeze(0)).transpose(1, 2)
     norm = "ortho" if normalized else "backward"
     if return_complex:
@@ -143,7 +152,8 @@ def _check_spectrum(call: str, x: Tensor, n_fft: int, hop: int, size: int, onesi
         raise RuntimeError(f"{call}: expected a tensor with 3 or 4 dimensions, but got {x.ndim + 1}")
     have = x.shape[-2]
     onesided = have != n_fft if onesided is None else bool(onesided)
-    want, text = (n_fft // 2 + 1, "n_fft / 2 + 1 when onesided=True") if onesided else (n_fft, "n_fft when onesided=False")
+    want, text = (n_fft // 2 + 1,
+                  "n_fft / 2 + 1 when onesided=True") if onesided else (n_fft, "n_fft when onesided=False")
     if have != want:
         raise RuntimeError(f"{call}: expected the frequency dimension (3rd to the last) of the input tensor to match {text}, but got {have}")
     if not 0 < hop <= size:

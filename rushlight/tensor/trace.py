@@ -149,6 +149,7 @@ def _constant(program: Program, array: Any) -> int:
     raise AssertionError("a decomposition read a tensor that is not one of its operands")
 
 
-CONSTANT = row("constant", "move", "", lambda value: (), attrs="value", numpy=lambda np, value: value, differentiable=False)
+CONSTANT = row("constant", "move", "", lambda value: (), attrs="value", numpy=lambda np, value: value,
+               differentiable=False)
 SCALARS[Symbol] = SCALARS[float]
 pipeline.trace = trace

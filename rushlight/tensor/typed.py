@@ -23,4 +23,6 @@ class _Typed(type):
 
 
 for _dtype, _name in TYPE_NAMES.items():
-    globals()[_name] = _Typed(_name, (), {"dtype": dtypes.by_name(_dtype), "__module__": "torch", "__doc__": f"A tensor of {_dtype}."})
+    globals()[_name] = _Typed(_name, (),
+                              {"dtype": dtypes.by_name(_dtype), "__module__": "torch",
+                               "__doc__": f"A tensor of {_dtype}."})

@@ -74,7 +74,8 @@ def with_history(out: Tensor, model: Tensor) -> Tensor:
 
 
 def relaid(t: Tensor, order: Any) -> Tensor:
-    """t copied into another memory order (outermost dimension first, None for the ordinary one), with the same history."""
+    """t copied into another memory order (outermost dimension first, None for the ordinary one), with the same
+    history."""
     before = state.grad
     state.grad = False
     try:

@@ -15,7 +15,8 @@ from rushlight.tensor.core import Tensor
 
 # dtype -> (rtol, atol); anything else must be equal
 TOLERANCES = {
-    dtypes.float16: (1e-3, 1e-5), dtypes.bfloat16: (1.6e-2, 1e-5), dtypes.float32: (1.3e-6, 1e-5), dtypes.float64: (1e-7, 1e-7),
+    dtypes.float16: (1e-3, 1e-5), dtypes.bfloat16: (1.6e-2, 1e-5), dtypes.float32: (1.3e-6, 1e-5),
+    dtypes.float64: (1e-7, 1e-7),
     dtypes.complex64: (1.3e-6, 1e-5), dtypes.complex128: (1e-7, 1e-7),
 }
 NUMBER_TYPES = {bool: dtypes.bool_, int: dtypes.int64, float: dtypes.float64, complex: dtypes.complex128}
@@ -100,7 +101,8 @@ def _leaves(a: Any, e: Any, c: Comparison, place: tuple[Any, ...]) -> None:
         x, y = _as_tensor(a), _as_tensor(e)
         related = isinstance(a, type(e)) or isinstance(e, type(a))
         if x is None or y is None or not related or not (c.allow_subclasses or type(a) is type(e)):
-            raise Difference(f"No comparison pair was able to handle inputs of type {type(a)} and {type(e)}.", place, TypeError)
+            raise Difference(f"No comparison pair was able to handle inputs of type {type(a)} and {type(e)}.", place,
+                             TypeError)
         _tensors(x, y, c, place)
 
 
@@ -112,7 +114,8 @@ def _as_tensor(x: Any) -> Tensor | None:
     from rushlight.tensor.creation import as_tensor
     if isinstance(x, Tensor):
         return x.detach()  # type: ignore[attr-defined, no-any-return]
-    if isinstance(x, (str, bytes)) or not (hasattr(x, "__array__") or _is_number(x) or isinstance(x, (bool, np.bool_, Sequence))):
+    if isinstance(x, (str, bytes)) or not (hasattr(x, "__array__") or _is_number(x)
+                                           or isinstance(x, (bool, np.bool_, Sequence))):
         return None
     try:
         return as_tensor(x)
@@ -143,7 +146,8 @@ def _numbers_text(a: Any, e: Any, difference: Any, relative: Any, rtol: float, a
 
 # --- tensors ------------------------------------------------------------------------------------------------------
 def _tensors(a: Any, e: Any, c: Comparison, place: tuple[Any, ...]) -> None:
-    for attribute, wanted in (("shape", True), ("layout", c.check_layout), ("device", c.check_device), ("dtype", c.check_dtype)):
+    for attribute, wanted in (("shape", True), ("layout", c.check_layout), ("device", c.check_device),
+                              ("dtype", c.check_dtype)):
         x, y = getattr(a, attribute), getattr(e, attribute)
         if wanted and x != y:
             text = f"The values for attribute '{attribute}' do not match: {x} != {y}."
@@ -186,7 +190,8 @@ def _elements(own_a: Any, own_e: Any, rtol: float, atol: float, equal_nan: bool,
         size = np.abs(own_e)
         relative = (difference / size) if own_a.dtype.kind not in "iu" else difference.astype(np.float32) / size.astype(np.float32)
     if not own_a.ndim:
-        raise Difference(_numbers_text(_exact(own_a), _exact(own_e), _exact(np.asarray(difference)), float(relative), rtol, atol), place)
+        raise Difference(_numbers_text(_exact(own_a), _exact(own_e), _exact(np.asarray(difference)), float(relative),
+                                       rtol, atol), place)
     raise Difference(_text(own_a, close, difference, relative, rtol, atol), place)
 
 
@@ -208,12 +213,16 @@ def _text(a: Any, close: Any, difference: Any, relative: Any, rtol: float, atol:
 
 
 # --- the public functions -----------------------------------------------------------------------------------------
-def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, rtol: float | None = None, atol: float | None = None, equal_nan: bool = False,
-                 check_device: bool = True, check_dtype: bool = True, check_layout: bool = True, check_stride: bool = False, msg: Message = None) -> None:
+def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, rtol: float | None = None,
+                 atol: float | None = None, equal_nan: bool = False, check_device: bool = True,
+                 check_dtype: bool = True, check_layout: bool = True, check_stride: bool = False,
+                 msg: Message = None) -> None:
     """AssertionError unless |actual - expected| <= atol + rtol |expected|, element by element, over nested sequences and mappings.
 
-    Tensors, numbers, booleans, None and what NumPy takes are compared; shapes must be equal, and device, dtype, layout and strides
-    where the checks say so. Tolerances depend on the dtype unless both are given (ValueError for only one). ``equal_nan`` lets NaN
+    Tensors, numbers, booleans, None and what NumPy takes are compared; shapes must be equal, and device, dtype, layout
+    and strides
+    where the checks say so. Tolerances depend on the dtype unless both are given (ValueError for only one).
+    ``equal_nan`` lets NaN
     equal NaN. ``msg`` replaces the message, or is a function of it. TypeError for what cannot be compared.
 
     >>> import rushlight as rl
@@ -231,15 +240,16 @@ def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, r
     """
     if (rtol is None) != (atol is None):
         raise ValueError(f"Both 'rtol' and 'atol' must be either specified or omitted, but got no {'rtol' if rtol is None else 'atol'}.")
-    options = Comparison(rtol=rtol, atol=atol, equal_nan=equal_nan, check_device=check_device, check_dtype=check_dtype, check_layout=check_layout,
-                         check_stride=check_stride, allow_subclasses=allow_subclasses)
+    options = Comparison(rtol=rtol, atol=atol, equal_nan=equal_nan, check_device=check_device, check_dtype=check_dtype,
+                         check_layout=check_layout, check_stride=check_stride, allow_subclasses=allow_subclasses)
     try:
         compare(actual, expected, options)
     except Difference as d:
         raise d.kind(d.full_text(msg)) from None
 
 
-def assert_allclose(actual: Any, expected: Any, rtol: float | None = None, atol: float | None = None, equal_nan: bool = True, msg: str = "") -> None:
+def assert_allclose(actual: Any, expected: Any, rtol: float | None = None, atol: float | None = None,
+                    equal_nan: bool = True, msg: str = "") -> None:
     """The old form of `assert_close`: dtypes may differ, NaN equals NaN."""
     from rushlight.tensor.creation import tensor
     warnings.warn("`torch.testing.assert_allclose()` is deprecated since 1.12 and will be removed in a future release. Please use "
@@ -248,4 +258,5 @@ def assert_allclose(actual: Any, expected: Any, rtol: float | None = None, atol:
     e = expected if isinstance(expected, Tensor) else tensor(expected, dtype=a.dtype)
     if rtol is None and atol is None:
         rtol, atol = Comparison(rtol=None, atol=None).tolerances(a.dtype, e.dtype)
-    assert_close(a, e, rtol=rtol, atol=atol, equal_nan=equal_nan, check_device=True, check_dtype=False, check_stride=False, msg=msg or None)
+    assert_close(a, e, rtol=rtol, atol=atol, equal_nan=equal_nan, check_device=True, check_dtype=False,
+                 check_stride=False, msg=msg or None)

@@ -12,11 +12,14 @@ from rushlight.tensor.core import Tensor
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 
 
-def make_tensor(*shape: Any, dtype: DType, device: Any, low: float | None = None, high: float | None = None, requires_grad: bool = False,
-                noncontiguous: bool = False, exclude_zero: bool = False, memory_format: Any = None) -> Tensor:
-    """A tensor of random numbers in [low, high), by default [-9, 9) (integers -9 … 9, unsigned ones 0 … 9, booleans both).
+def make_tensor(*shape: Any, dtype: DType, device: Any, low: float | None = None, high: float | None = None,
+                requires_grad: bool = False, noncontiguous: bool = False, exclude_zero: bool = False,
+                memory_format: Any = None) -> Tensor:
+    """A tensor of random numbers in [low, high), by default [-9, 9) (integers -9 … 9, unsigned ones 0 … 9, booleans
+    both).
 
-    The parts of complex numbers are drawn from that range. ``noncontiguous`` gives a view with gaps (of tensors with two elements or more),
+    The parts of complex numbers are drawn from that range. ``noncontiguous`` gives a view with gaps (of tensors with
+    two elements or more),
     ``exclude_zero`` moves zeros to the smallest positive number. ValueError for an empty or impossible range, or where
     noncontiguous and memory_format meet.
 

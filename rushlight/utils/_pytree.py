@@ -106,7 +106,8 @@ def _is_one(kind: Any) -> Callable[[Any], bool]:
     return kind if callable(kind) and not isinstance(kind, type) else lambda x: isinstance(x, kind)
 
 
-def tree_map_only(kind: Any, func: Callable[[Any], Any], tree: Any = None, is_leaf: Callable[[Any], bool] | None = None) -> Any:
+def tree_map_only(kind: Any, func: Callable[[Any], Any], tree: Any = None,
+                  is_leaf: Callable[[Any], bool] | None = None) -> Any:
     """The nest with func applied to leaves of a type (or of a tuple of types, or for which a function says yes)."""
     one = _is_one(kind)
     return tree_map(lambda x: func(x) if one(x) else x, tree, is_leaf=is_leaf)
@@ -122,31 +123,38 @@ def tree_any(pred: Callable[[Any], bool], tree: Any, is_leaf: Callable[[Any], bo
     return any(map(pred, tree_leaves(tree, is_leaf)))
 
 
-def tree_all_only(kind: Any, pred: Callable[[Any], bool], tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
+def tree_all_only(kind: Any, pred: Callable[[Any], bool], tree: Any,
+                  is_leaf: Callable[[Any], bool] | None = None) -> bool:
     """Whether pred holds for all leaves of a type."""
     one = _is_one(kind)
     return all(pred(x) for x in tree_leaves(tree, is_leaf) if one(x))
 
 
-def tree_any_only(kind: Any, pred: Callable[[Any], bool], tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> bool:
+def tree_any_only(kind: Any, pred: Callable[[Any], bool], tree: Any,
+                  is_leaf: Callable[[Any], bool] | None = None) -> bool:
     """Whether pred holds for some leaf of a type."""
     one = _is_one(kind)
     return any(pred(x) for x in tree_leaves(tree, is_leaf) if one(x))
 
 
-def _broadcast_to_and_flatten(tree: Any, treespec: TreeSpec, is_leaf: Callable[[Any], bool] | None = None) -> list[Any] | None:
+def _broadcast_to_and_flatten(tree: Any, treespec: TreeSpec,
+                              is_leaf: Callable[[Any], bool] | None = None) -> list[Any] | None:
     """One value per leaf of the structure; None where the tree is no prefix of it."""
     return _spread(tree, treespec)
 
 
-def register_pytree_node(cls: type, flatten_fn: Callable[[Any], tuple[list[Any], Any]], unflatten_fn: Callable[[Any, Any], Any], *,
-                         serialized_type_name: str | None = None, to_dumpable_context: Any = None, from_dumpable_context: Any = None,
+def register_pytree_node(cls: type, flatten_fn: Callable[[Any], tuple[list[Any], Any]],
+                         unflatten_fn: Callable[[Any, Any], Any], *, serialized_type_name: str | None = None,
+                         to_dumpable_context: Any = None, from_dumpable_context: Any = None,
                          flatten_with_keys_fn: Any = None) -> None:
-    """Let a class be a container: flatten_fn(x) gives (children, context), unflatten_fn(children, context) the object again.
+    """Let a class be a container: flatten_fn(x) gives (children, context), unflatten_fn(children, context) the object
+    again.
 
-    ValueError for a class that is one already. The other arguments serve PyTorch's export only and are kept with the class.
+    ValueError for a class that is one already. The other arguments serve PyTorch's export only and are kept with the
+    class.
     """
-    extra = {"serialized_type_name": serialized_type_name, "to_dumpable_context": to_dumpable_context, "from_dumpable_context": from_dumpable_context,
+    extra = {"serialized_type_name": serialized_type_name, "to_dumpable_context": to_dumpable_context,
+             "from_dumpable_context": from_dumpable_context,
              "flatten_with_keys_fn": flatten_with_keys_fn}
     register(cls, flatten_fn, unflatten_fn, extra)
 
@@ -154,7 +162,9 @@ def register_pytree_node(cls: type, flatten_fn: Callable[[Any], tuple[list[Any],
 _register_pytree_node = register_pytree_node
 
 
-def tree_flatten_with_path(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[tuple[tuple[Any, ...], Any]], TreeSpec]:
+def tree_flatten_with_path(tree: Any,
+                           is_leaf: Callable[[Any],
+                                             bool] | None = None) -> tuple[list[tuple[tuple[Any, ...], Any]], TreeSpec]:
     """Pairs of (path of keys, leaf), and the structure."""
     pairs: list[tuple[tuple[Any, ...], Any]] = []
 
@@ -177,7 +187,8 @@ def _keys(node: Any, count: int) -> list[Any]:
     return [SequenceKey(i) for i in range(count)]
 
 
-def tree_map_with_path(func: Callable[..., Any], tree: Any, *rests: Any, is_leaf: Callable[[Any], bool] | None = None) -> Any:
+def tree_map_with_path(func: Callable[..., Any], tree: Any, *rests: Any,
+                       is_leaf: Callable[[Any], bool] | None = None) -> Any:
     """`tree_map` whose function gets the path of each leaf first."""
     pairs, structure = tree_flatten_with_path(tree, is_leaf)
     others = [tree_leaves(r, is_leaf) for r in rests]

@@ -1,7 +1,9 @@
 """Parts of a network that are computed again in the backward pass, so that their intermediate results need no memory.
 
-Two ways, as in PyTorch. With ``use_reentrant=False`` a part is recorded with hooks on saved tensors that keep nothing; the
-first tensor that backward asks for runs the part again and keeps what it saves, by position. With ``use_reentrant=True``
+Two ways, as in PyTorch. With ``use_reentrant=False`` a part is recorded with hooks on saved tensors that keep nothing;
+the
+first tensor that backward asks for runs the part again and keeps what it saves, by position. With
+``use_reentrant=True``
 the part is one node of the graph whose backward runs it again and goes backward through it.
 """
 
@@ -140,8 +142,8 @@ def _metadata(tensor: Tensor) -> dict[str, Any]:
 CHECKS: dict[str, Callable[[Any], Any]] = {"default": _metadata, "none": lambda tensor: None}
 
 
-def _without_reentry(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], preserve: bool, context_fn: Any, check: str, debug: bool,
-                     early_stop: bool) -> Any:
+def _without_reentry(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], preserve: bool, context_fn: Any,
+                     check: str, debug: bool, early_stop: bool) -> Any:
     first, second = context_fn()
     if check not in CHECKS:
         raise ValueError(f"determinism_check should be one of {list(CHECKS)}, got {check}.")
@@ -197,13 +199,16 @@ class CheckpointFunction(Function):
 
 
 # --- the public functions -----------------------------------------------------------------------------------------
-def checkpoint(function: Any, *args: Any, use_reentrant: bool | None = None, context_fn: Callable[[], tuple[Any, Any]] = noop_context_fn,
-               determinism_check: str = "default", debug: bool = False, early_stop: bool = True, **kwargs: Any) -> Any:
+def checkpoint(function: Any, *args: Any, use_reentrant: bool | None = None,
+               context_fn: Callable[[], tuple[Any, Any]] = noop_context_fn, determinism_check: str = "default",
+               debug: bool = False, early_stop: bool = True, **kwargs: Any) -> Any:
     """``function(*args, **kwargs)``, whose intermediate results are not kept for backward but computed again there.
 
     Random numbers are the same both times unless ``preserve_rng_state=False``. ``use_reentrant`` should be given;
-    True takes no keyword arguments, works only with ``backward()`` (not ``autograd.grad``) and wants an input that requires
-    gradients. ``context_fn`` returns two contexts, for the first run and for the second. ``determinism_check`` "default"
+    True takes no keyword arguments, works only with ``backward()`` (not ``autograd.grad``) and wants an input that
+    requires
+    gradients. ``context_fn`` returns two contexts, for the first run and for the second. ``determinism_check``
+    "default"
     compares shapes, dtypes and devices of what is saved (CheckpointError), "none" nothing. ``early_stop=False`` runs
     the part to its end the second time.
 
@@ -225,10 +230,12 @@ def checkpoint(function: Any, *args: Any, use_reentrant: bool | None = None, con
             raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
         return CheckpointFunction.apply(function, preserve, *args)
     debug = debug if _settings["debug"] is None else _settings["debug"]
-    return _without_reentry(function, args, kwargs, preserve, context_fn, determinism_check, debug, early_stop and _settings["early_stop"])
+    return _without_reentry(function, args, kwargs, preserve, context_fn, determinism_check, debug,
+                            early_stop and _settings["early_stop"])
 
 
-def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any) -> Any:  # noqa: A002
+def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None,
+                          **kwargs: Any) -> Any:  # noqa: A002
     """A chain of functions (or a Sequential) in ``segments`` parts of equal length, each but the last one checkpointed.
 
     >>> import rushlight as rl
@@ -257,5 +264,6 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
     return part(end, len(chain))(input)
 
 
-__all__ = ["CheckpointError", "CheckpointFunction", "check_backward_validity", "checkpoint", "checkpoint_sequential", "detach_variable",
+__all__ = ["CheckpointError", "CheckpointFunction", "check_backward_validity", "checkpoint", "checkpoint_sequential",
+           "detach_variable",
            "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop"]

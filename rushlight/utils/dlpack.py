@@ -6,7 +6,8 @@ from typing import Any
 
 
 def to_dlpack(tensor: Any) -> Any:
-    """A DLPack capsule of the tensor's memory; it can be used once. RuntimeError for a tensor that requires gradients."""
+    """A DLPack capsule of the tensor's memory; it can be used once. RuntimeError for a tensor that requires
+    gradients."""
     return tensor.__dlpack__()
 
 
@@ -23,12 +24,14 @@ class _Capsule:
         return 1, 0
 
 
-def from_dlpack(ext_tensor: Any) -> Any:
-    """A tensor on the memory of an object with ``__dlpack__``, or of a capsule of main memory.
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Any:
+    """A tensor on the memory of an object with ``__dlpack__``, or of a capsule of main memory; with copy=True on memory
+    of its own.
 
     >>> import numpy as np
     >>> from_dlpack(np.arange(3))
     tensor([0, 1, 2])
     """
     from rushlight.tensor import creation
-    return creation.from_dlpack(ext_tensor if hasattr(ext_tensor, "__dlpack__") else _Capsule(ext_tensor))
+    source = ext_tensor if hasattr(ext_tensor, "__dlpack__") else _Capsule(ext_tensor)
+    return creation.from_dlpack(source, device=device, copy=copy)

@@ -1,4 +1,5 @@
-"""FlopCounterMode: the multiplications and additions of products, convolutions and attention (torch.utils.flop_counter)."""
+"""FlopCounterMode: the multiplications and additions of products, convolutions and attention
+(torch.utils.flop_counter)."""
 
 from __future__ import annotations
 
@@ -27,14 +28,17 @@ COUNTS: dict[str, tuple[str, Counter]] = {
     "matmul": ("aten.mm", _matmul), "linear": ("aten.addmm", _linear), "linear_no_bias": ("aten.mm", _linear),
     "convolution": ("aten.convolution", _convolution),
     "convolution_input_grad": ("aten.convolution_backward", lambda g, o, a: 2 * g[0].numel * math.prod(g[1].shape[1:])),
-    "convolution_weight_grad": ("aten.convolution_backward", lambda g, o, a: 2 * g[0].numel * math.prod(o[0].shape[1:])),
+    "convolution_weight_grad": ("aten.convolution_backward",
+                                lambda g, o, a: 2 * g[0].numel * math.prod(o[0].shape[1:])),
 }
 
 
 class FlopCounterMode:
-    """Counts flops (two per multiply-add) of what runs in the block, by operation, in all and for each module that is called.
+    """Counts flops (two per multiply-add) of what runs in the block, by operation, in all and for each module that is
+    called.
 
-    ``mods`` is taken for compatibility: modules are followed wherever they are called. ``depth`` limits the printed table, ``display`` prints it at the end.
+    ``mods`` is taken for compatibility: modules are followed wherever they are called. ``depth`` limits the printed
+    table, ``display`` prints it at the end.
 
     >>> import rushlight as rl
     >>> with FlopCounterMode(display=False) as counter:
@@ -43,7 +47,8 @@ class FlopCounterMode:
     48
     """
 
-    def __init__(self, mods: Any = None, depth: int = 2, display: bool = True, custom_mapping: dict[Any, Any] | None = None):
+    def __init__(self, mods: Any = None, depth: int = 2, display: bool = True,
+                 custom_mapping: dict[Any, Any] | None = None):
         if custom_mapping:
             raise NotImplementedError("FlopCounterMode(custom_mapping=…) names operations of PyTorch's dispatcher, which are not here")
         self.depth, self.display = depth, display
@@ -59,7 +64,8 @@ class FlopCounterMode:
 
         def module_call(mod: Any, *args: Any, **kwargs: Any) -> Any:
             counter._count()
-            counter._path.append(f"{counter._path[-1]}.{type(mod).__name__}" if len(counter._path) > 1 else type(mod).__name__)
+            counter._path.append(f"{counter._path[-1]}.{type(mod).__name__}" if len(counter._path) > 1
+                                 else type(mod).__name__)
             try:
                 return call(mod, *args, **kwargs)
             finally:
@@ -110,7 +116,8 @@ class FlopCounterMode:
             level = 0 if name == "Global" else name.count(".") + 1
             if level > (self.depth if depth is None else depth):
                 continue
-            rows.append(["  " * level + name, f"{sum(counts.values()):,}", f"{100 * sum(counts.values()) / total:.2f}%"])
+            rows.append(["  " * level + name, f"{sum(counts.values()):,}",
+                         f"{100 * sum(counts.values()) / total:.2f}%"])
             rows += [["  " * level + " - " + op, f"{n:,}", f"{100 * n / total:.2f}%"] for op, n in counts.items()]
         widths = [max(len(r[i]) for r in rows) for i in range(3)]
         return "\n".join(f"{r[0].ljust(widths[0])}  {r[1].rjust(widths[1])}  {r[2].rjust(widths[2])}" for r in rows)

@@ -23,7 +23,8 @@ class Linear(nn.Linear):
     _FLOAT_MODULE = nn.Linear
     _relu = False
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, qconfig: Any = None, device: Any = None, dtype: Any = None):
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, qconfig: Any = None, device: Any = None,
+                 dtype: Any = None):
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
         self.qconfig = _config(None, qconfig)
         self.weight_fake_quant = self.qconfig.weight()
@@ -52,7 +53,8 @@ class Linear(nn.Linear):
 class _ConvMixin:
     """A convolution with `weight_fake_quant` before its weight, then a batch norm and relu where the class has them.
 
-    With a batch norm the rounded weight is the one after folding: w · γ / σ, by the running statistics, and the result is
+    With a batch norm the rounded weight is the one after folding: w · γ / σ, by the running statistics, and the result
+    is
     scaled back before the normalisation, so that what is rounded is what the converted network will hold
     (Krishnamoorthi, arXiv 1806.08342, section 3.2).
     """
@@ -88,15 +90,17 @@ class _ConvMixin:
         if not self._norm:
             return self.weight, self.bias
         bn = self.bn
-        return nn.utils.fusion.fuse_conv_bn_weights(self.weight, self.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias)
+        return nn.utils.fusion.fuse_conv_bn_weights(self.weight, self.bias, bn.running_mean, bn.running_var, bn.eps,
+                                                    bn.weight, bn.bias)
 
     @classmethod
     def from_float(cls: Any, mod: Any, use_precomputed_fake_quant: bool = False) -> Any:
         """With the parameters themselves of a float layer (or fused layers) that has a qconfig."""
         config = _config(mod, None)
         layer = mod[0] if isinstance(mod, nn.Sequential) else mod
-        made = cls(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups,
-                   layer.bias is not None, layer.padding_mode, qconfig=config, bn=mod[1] if cls._norm else None)
+        made = cls(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
+                   layer.dilation, layer.groups, layer.bias is not None, layer.padding_mode, qconfig=config,
+                   bn=mod[1] if cls._norm else None)
         made.weight, made.bias = layer.weight, layer.bias
         made.train(mod.training)
         return made
@@ -124,13 +128,17 @@ def conv_class(name: str, n: int, norm: bool, relu: bool, module: str) -> Any:
     """A class of such convolutions."""
     base = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[n]
 
-    def __init__(self: Any, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-                 bias: bool = True, padding_mode: str = "zeros", *, qconfig: Any = None, bn: Any = None, **kwargs: Any) -> None:
-        base.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, **kwargs)
+    def __init__(self: Any, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+                 dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", *,
+                 qconfig: Any = None, bn: Any = None, **kwargs: Any) -> None:
+        base.__init__(self, in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias,
+                      padding_mode, **kwargs)
         norms = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
         self._begin(_config(None, qconfig), bn if bn is not None or not norm else norms[n](out_channels))
     what = ", batch norm" * norm + ", relu" * relu
-    return type(name, (_ConvMixin, base), {"__init__": __init__, "_n": n, "_norm": norm, "_relu": relu, "_FLOAT_MODULE": base, "__module__": module,
+    return type(name, (_ConvMixin, base),
+                {"__init__": __init__, "_n": n, "_norm": norm, "_relu": relu, "_FLOAT_MODULE": base,
+                 "__module__": module,
                                            "__qualname__": name, "__doc__": f"nn.Conv{n}d{what}, with the weight rounded to 8 bits in forward."})
 
 
@@ -148,7 +156,8 @@ class Embedding(nn.Embedding):
         self.weight_fake_quant = self.qconfig.weight()
 
     def forward(self, input: Any) -> Any:  # noqa: A002
-        return F.embedding(input, self.weight_fake_quant(self.weight), self.padding_idx, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.sparse)
+        return F.embedding(input, self.weight_fake_quant(self.weight), self.padding_idx, self.max_norm, self.norm_type,
+                           self.scale_grad_by_freq, self.sparse)
 
     @classmethod
     def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Any:

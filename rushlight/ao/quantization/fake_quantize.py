@@ -10,8 +10,8 @@ from rushlight import nn
 from rushlight.ao import schemes
 from rushlight.ao.faking import fake_quantize_per_channel_affine, fake_quantize_per_tensor_affine
 from rushlight.ao.quantization import observer as ob
-from rushlight.ao.quantization.observer import (FixedQParamsObserver, HistogramObserver, MovingAverageMinMaxObserver, MovingAveragePerChannelMinMaxObserver,
-                                                _with_args)
+from rushlight.ao.quantization.observer import (FixedQParamsObserver, HistogramObserver, MovingAverageMinMaxObserver,
+                                                MovingAveragePerChannelMinMaxObserver, _with_args)
 from rushlight.tensor.core import Tensor
 
 PER_CHANNEL = (schemes.per_channel_symmetric, schemes.per_channel_affine, schemes.per_channel_affine_float_qparams)
@@ -53,14 +53,16 @@ class FakeQuantizeBase(ABC, nn.Module):
 
 
 class FakeQuantize(FakeQuantizeBase):
-    """Rounds to (clamp(round(x / scale + zero_point), quant_min, quant_max) - zero_point) · scale by the range of an observer.
+    """Rounds to (clamp(round(x / scale + zero_point), quant_min, quant_max) - zero_point) · scale by the range of an
+    observer.
 
     ``observer`` is a class of observers, ``observer_kwargs`` go to it (dtype, qscheme, reduce_range, …).
 
     >>> _ = FakeQuantize(observer=MovingAverageMinMaxObserver, quant_min=0, quant_max=255)(rl.tensor([0.0, 2.55]))
     """
 
-    def __init__(self, observer: Any = MovingAverageMinMaxObserver, quant_min: Any = None, quant_max: Any = None, is_dynamic: bool = False, **observer_kwargs: Any):
+    def __init__(self, observer: Any = MovingAverageMinMaxObserver, quant_min: Any = None, quant_max: Any = None,
+                 is_dynamic: bool = False, **observer_kwargs: Any):
         super().__init__()
         if quant_min is not None and quant_max is not None:
             if quant_min > quant_max:
@@ -89,7 +91,8 @@ class FakeQuantize(FakeQuantizeBase):
         self.scale, self.zero_point = scale.detach(), zero.detach()
 
     def _lazily(self) -> tuple[Tensor, Tensor]:
-        """`calculate_qparams` as recorded operations: a step of training is one graph, nothing is read before its end."""
+        """`calculate_qparams` as recorded operations: a step of training is one graph, nothing is read before its
+        end."""
         o = self.activation_post_process
         if isinstance(o, HistogramObserver) or not hasattr(o, "min_val"):
             scale, zero = o.calculate_qparams()
@@ -98,7 +101,8 @@ class FakeQuantize(FakeQuantizeBase):
         steps = float(self.quant_max - self.quant_min)
         if self.qscheme in ob.SYMMETRIC:
             scale = rl.maximum(rl.maximum(-below, above) / (steps / 2), o.eps)
-            middle = ((self.quant_min + self.quant_max) // 2 if o.has_customized_qrange else 128) if self.dtype in (rl.quint8, rl.uint8) else 0
+            middle = ((self.quant_min + self.quant_max) // 2 if o.has_customized_qrange
+                      else 128) if self.dtype in (rl.quint8, rl.uint8) else 0
             return scale, rl.full_like(scale, middle).to(rl.int32)
         scale = rl.maximum((above - below) / steps, o.eps)
         zero = (self.quant_min - (below / scale).round()).clamp(self.quant_min, self.quant_max)
@@ -110,7 +114,8 @@ class FakeQuantize(FakeQuantizeBase):
         if self.fake_quant_enabled[0] != 1:
             return X
         if self.is_per_channel:
-            return fake_quantize_per_channel_affine(X, self.scale, self.zero_point, self.ch_axis, self.quant_min, self.quant_max)
+            return fake_quantize_per_channel_affine(X, self.scale, self.zero_point, self.ch_axis, self.quant_min,
+                                                    self.quant_max)
         return fake_quantize_per_tensor_affine(X, self.scale, self.zero_point, self.quant_min, self.quant_max)
 
     def extra_repr(self) -> str:
@@ -129,7 +134,8 @@ class FakeQuantize(FakeQuantizeBase):
 class FusedMovingAvgObsFakeQuantize(FakeQuantize):
     """FakeQuantize with a moving average; observing and rounding are one fused graph here in any case."""
 
-    def __init__(self, observer: Any = MovingAverageMinMaxObserver, quant_min: int = 0, quant_max: int = 255, is_dynamic: bool = False, **observer_kwargs: Any):
+    def __init__(self, observer: Any = MovingAverageMinMaxObserver, quant_min: int = 0, quant_max: int = 255,
+                 is_dynamic: bool = False, **observer_kwargs: Any):
         super().__init__(observer, quant_min, quant_max, is_dynamic, **observer_kwargs)
 
     def _lazily(self) -> tuple[Tensor, Tensor]:
@@ -189,22 +195,30 @@ def enable_observer(mod: Any) -> None:
 
 _ACTIVATION = {"observer": MovingAverageMinMaxObserver, "quant_min": 0, "quant_max": 255}
 _WEIGHT = {"quant_min": -128, "quant_max": 127, "dtype": rl.qint8}
-default_fake_quant = FakeQuantize.with_args(**_ACTIVATION, dtype=rl.quint8, qscheme=schemes.per_tensor_affine, reduce_range=True)
-default_weight_fake_quant = FakeQuantize.with_args(observer=MovingAverageMinMaxObserver, **_WEIGHT, qscheme=schemes.per_tensor_symmetric, reduce_range=False)
-default_dynamic_fake_quant = FakeQuantize.with_args(**_ACTIVATION, is_dynamic=True, dtype=rl.quint8, averaging_constant=1)
-default_per_channel_weight_fake_quant = FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, **_WEIGHT,
-                                                               qscheme=schemes.per_channel_symmetric, reduce_range=False, ch_axis=0)
-default_histogram_fake_quant = FakeQuantize.with_args(observer=HistogramObserver, quant_min=0, quant_max=255, dtype=rl.quint8,
-                                                      qscheme=schemes.per_tensor_affine, reduce_range=True)
+default_fake_quant = FakeQuantize.with_args(**_ACTIVATION, dtype=rl.quint8, qscheme=schemes.per_tensor_affine,
+                                            reduce_range=True)
+default_weight_fake_quant = FakeQuantize.with_args(observer=MovingAverageMinMaxObserver, **_WEIGHT,
+                                                   qscheme=schemes.per_tensor_symmetric, reduce_range=False)
+default_dynamic_fake_quant = FakeQuantize.with_args(**_ACTIVATION, is_dynamic=True, dtype=rl.quint8,
+                                                    averaging_constant=1)
+default_per_channel_weight_fake_quant = FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver,
+                                                               **_WEIGHT, qscheme=schemes.per_channel_symmetric,
+                                                               reduce_range=False, ch_axis=0)
+default_histogram_fake_quant = FakeQuantize.with_args(observer=HistogramObserver, quant_min=0, quant_max=255,
+                                                      dtype=rl.quint8, qscheme=schemes.per_tensor_affine,
+                                                      reduce_range=True)
 default_fused_act_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(**_ACTIVATION, dtype=rl.quint8)
-default_fused_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver, **_WEIGHT, qscheme=schemes.per_tensor_symmetric)
+default_fused_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver, **_WEIGHT,
+                                                                      qscheme=schemes.per_tensor_symmetric)
 default_fused_per_channel_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, **_WEIGHT,
                                                                                   qscheme=schemes.per_channel_symmetric)
 default_fixed_qparams_range_neg1to1_fake_quant = FixedQParamsFakeQuantize.with_args(observer=ob.default_fixed_qparams_range_neg1to1_observer)
 default_fixed_qparams_range_0to1_fake_quant = FixedQParamsFakeQuantize.with_args(observer=ob.default_fixed_qparams_range_0to1_observer)
-default_embedding_fake_quant = FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, qscheme=schemes.per_channel_affine_float_qparams,
-                                                      dtype=rl.quint8, quant_min=0, quant_max=255, ch_axis=0)
-_NARROW = {"quant_min": -127, "quant_max": 127, "dtype": rl.qint8, "eps": 2**-12}  # without -128: products of two keep within 16 bits
+default_embedding_fake_quant = FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver,
+                                                      qscheme=schemes.per_channel_affine_float_qparams, dtype=rl.quint8,
+                                                      quant_min=0, quant_max=255, ch_axis=0)
+# without -128: products of two keep within 16 bits
+_NARROW = {"quant_min": -127, "quant_max": 127, "dtype": rl.qint8, "eps": 2**-12}
 fused_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver, **_NARROW,
                                                                                    qscheme=schemes.per_tensor_symmetric)
 fused_per_channel_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, **_NARROW,

@@ -19,8 +19,10 @@ def _kind(module: Any) -> str:
     return type(module).__name__
 
 
-def fuse_known_modules(mod_list: Any, is_qat: bool | None = None, additional_fuser_method_mapping: Any = None) -> list[Any]:
-    """As many modules as given: the fused one first, identities after it. NotImplementedError for a sequence that is none of
+def fuse_known_modules(mod_list: Any, is_qat: bool | None = None,
+                       additional_fuser_method_mapping: Any = None) -> list[Any]:
+    """As many modules as given: the fused one first, identities after it. NotImplementedError for a sequence that is
+    none of
     conv [bn] [relu], linear [bn] [relu], bn relu; in eval mode the batch norm is folded into the weights."""
     kinds = tuple(_kind(m) for m in mod_list)
     qat = mod_list[0].training if is_qat is None else is_qat
@@ -72,7 +74,8 @@ def _get(model: Any, path: str) -> Any:
     return model
 
 
-def _fuse_modules(model: Any, modules_to_fuse: Any, is_qat: bool | None, inplace: bool, fuser_func: Any, config: Any) -> Any:
+def _fuse_modules(model: Any, modules_to_fuse: Any, is_qat: bool | None, inplace: bool, fuser_func: Any,
+                  config: Any) -> Any:
     model = model if inplace else copy.deepcopy(model)
     groups = [modules_to_fuse] if all(isinstance(m, str) for m in modules_to_fuse) else modules_to_fuse
     extra = (config or {}).get("additional_fuser_method_mapping", {})
@@ -83,10 +86,12 @@ def _fuse_modules(model: Any, modules_to_fuse: Any, is_qat: bool | None, inplace
     return model
 
 
-def fuse_modules(model: Any, modules_to_fuse: Any, inplace: bool = False, fuser_func: Any = fuse_known_modules, fuse_custom_config_dict: Any = None) -> Any:
+def fuse_modules(model: Any, modules_to_fuse: Any, inplace: bool = False, fuser_func: Any = fuse_known_modules,
+                 fuse_custom_config_dict: Any = None) -> Any:
     """Fuses lists of modules, given by their names, into the first of each; identities take the places of the others.
 
-    For inference: the model should be in eval mode, batch norms are folded into weights. AttributeError for unknown names.
+    For inference: the model should be in eval mode, batch norms are folded into weights. AttributeError for unknown
+    names.
 
     >>> import rushlight as rl
     >>> net = rl.nn.Sequential(rl.nn.Conv2d(1, 2, 3), rl.nn.BatchNorm2d(2), rl.nn.ReLU()).eval()

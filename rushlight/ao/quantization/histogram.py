@@ -1,6 +1,7 @@
 """Histograms of activations, and the part of one that is best quantized.
 
-The search cuts the tails in steps of 1e-5 of all counts, the longer way of the two first, for as long as the expected square
+The search cuts the tails in steps of 1e-5 of all counts, the longer way of the two first, for as long as the expected
+square
 error falls, as NormMinimization of Caffe2 did. The error of a bin whose numbers lie evenly is an integral of x².
 """
 
@@ -20,7 +21,8 @@ def count(x: Array, bins: int, low: float | None = None, high: float | None = No
     """The histogram of numbers over a range, theirs by default."""
     low, high = float(x.min()) if low is None else low, float(x.max()) if high is None else high
     wide = (low, high) if low < high else (low - 1, high + 1)
-    return np.histogram(x.astype(np.float64), bins, wide)[0].astype(np.float32), low, high  # bins may be finer than float32
+    # bins may be finer than float32
+    return np.histogram(x.astype(np.float64), bins, wide)[0].astype(np.float32), low, high
 
 
 def joined(old: Histogram, x: Array, bins: int) -> Histogram:

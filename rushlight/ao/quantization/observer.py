@@ -1,4 +1,5 @@
-"""Observers: modules that pass tensors through and remember the range of their numbers, from which come scale and zero point."""
+"""Observers: modules that pass tensors through and remember the range of their numbers, from which come scale and zero
+point."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from rushlight.ao.quantization.histogram import best_range, count, joined
 from rushlight.tensor.core import unwrap, wrap
 
 EPS = float(np.finfo(np.float32).eps)
-RANGES = {"qint8": (-128, 127), "int8": (-128, 127), "quint8": (0, 255), "uint8": (0, 255), "qint32": (-(1 << 31), (1 << 31) - 1),
+RANGES = {"qint8": (-128, 127), "int8": (-128, 127), "quint8": (0, 255), "uint8": (0, 255),
+          "qint32": (-(1 << 31), (1 << 31) - 1),
           "int32": (-(1 << 31), (1 << 31) - 1), "int16": (-(1 << 15), (1 << 15) - 1), "uint16": (0, (1 << 16) - 1)}
 SYMMETRIC = (schemes.per_tensor_symmetric, schemes.per_channel_symmetric)
 PER_TENSOR = (schemes.per_tensor_affine, schemes.per_tensor_symmetric)
@@ -80,15 +82,17 @@ class ObserverBase(ABC, nn.Module):
 
 
 class UniformQuantizationObserverBase(ObserverBase):
-    """Observers whose integers are evenly spaced. NotImplementedError or AssertionError for settings that do not fit together.
+    """Observers whose integers are evenly spaced. NotImplementedError or AssertionError for settings that do not fit
+    together.
 
     ``reduce_range`` leaves one bit unused, ``quant_min`` and ``quant_max`` limit the integers further.
     """
 
     _version = 3
 
-    def __init__(self, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine, reduce_range: bool = False, quant_min: Any = None,
-                 quant_max: Any = None, factory_kwargs: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
+    def __init__(self, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine, reduce_range: bool = False,
+                 quant_min: Any = None, quant_max: Any = None, factory_kwargs: Any = None, eps: float = EPS,
+                 is_dynamic: bool = False, **kwargs: Any):
         super().__init__(dtype, is_dynamic)
         if dtype.name not in RANGES:
             raise AssertionError(f"Default Observer only works for qint8, quint8, qint32, int8, uint8, int16, int32 and uint16, got {dtype}")
@@ -102,7 +106,8 @@ class UniformQuantizationObserverBase(ObserverBase):
             if not quant_min < quant_max:
                 raise AssertionError("Quantization configs must have lower 'quant_min' than 'quant_max'.")
         low, high = (int(quant_min), int(quant_max)) if self.has_customized_qrange else RANGES[dtype.name]
-        self.quant_min, self.quant_max = (low // 2, high // 2) if reduce_range and dtype.name[-1] == "8" else (low, high)
+        self.quant_min, self.quant_max = (low // 2,
+                                          high // 2) if reduce_range and dtype.name[-1] == "8" else (low, high)
 
     def _calculate_qparams(self, min_val: Any, max_val: Any) -> tuple[Any, Any]:
         """Scale (float32) and zero point (int64) of ranges, as tensors with one element or one per channel."""
@@ -136,7 +141,8 @@ class UniformQuantizationObserverBase(ObserverBase):
 
 
 class _Ranged(UniformQuantizationObserverBase):
-    """Keeps buffers min_val and max_val; ``update(old, new)`` joins the range so far with that of a tensor, as arrays."""
+    """Keeps buffers min_val and max_val; ``update(old, new)`` joins the range so far with that of a tensor, as
+    arrays."""
 
     def calculate_qparams(self, **kwargs: Any) -> tuple[Any, Any]:
         """Scale and zero point for the range seen so far."""
@@ -166,8 +172,9 @@ class MinMaxObserver(_Ranged):
     (tensor([0.0100]), tensor([0], dtype=torch.int32))
     """
 
-    def __init__(self, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine, reduce_range: bool = False, quant_min: Any = None,
-                 quant_max: Any = None, factory_kwargs: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
+    def __init__(self, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine, reduce_range: bool = False,
+                 quant_min: Any = None, quant_max: Any = None, factory_kwargs: Any = None, eps: float = EPS,
+                 is_dynamic: bool = False, **kwargs: Any):
         if qscheme not in PER_TENSOR:
             raise NotImplementedError(f"{type(self).__name__}'s qscheme only support torch.per_tensor_symmetric and torch.per_tensor_affine.")
         super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps, is_dynamic, **kwargs)
@@ -190,8 +197,9 @@ class MinMaxObserver(_Ranged):
 class MovingAverageMinMaxObserver(MinMaxObserver):
     """The least and greatest number of each tensor, averaged: old + averaging_constant · (new - old)."""
 
-    def __init__(self, averaging_constant: float = 0.01, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine, reduce_range: bool = False,
-                 quant_min: Any = None, quant_max: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
+    def __init__(self, averaging_constant: float = 0.01, dtype: Any = rl.quint8,
+                 qscheme: Any = schemes.per_tensor_affine, reduce_range: bool = False, quant_min: Any = None,
+                 quant_max: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
         self.averaging_constant = averaging_constant
         if is_dynamic and averaging_constant != 1:
             raise NotImplementedError("MovingAverageMinMaxObserver doesn't support dynamic quantization for averaging constant "
@@ -209,15 +217,17 @@ class MovingAverageMinMaxObserver(MinMaxObserver):
         if self.min_val.numel() != low.numel() or self.min_val.dim() != low.dim():
             return self._keep(low, high)
         first = (self.min_val == float("inf")) & (self.max_val == float("-inf"))
-        old_low, old_high = rl.where(first, low, self.min_val), rl.where(first, high, self.max_val)  # infinity - infinity is nothing
+        # infinity - infinity is nothing
+        old_low, old_high = rl.where(first, low, self.min_val), rl.where(first, high, self.max_val)
         self._keep(old_low + c * (low - old_low), old_high + c * (high - old_high))
 
 
 class PerChannelMinMaxObserver(_Ranged):
     """The least and greatest number for each index of dimension ``ch_axis``."""
 
-    def __init__(self, ch_axis: int = 0, dtype: Any = rl.quint8, qscheme: Any = schemes.per_channel_affine, reduce_range: bool = False,
-                 quant_min: Any = None, quant_max: Any = None, factory_kwargs: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
+    def __init__(self, ch_axis: int = 0, dtype: Any = rl.quint8, qscheme: Any = schemes.per_channel_affine,
+                 reduce_range: bool = False, quant_min: Any = None, quant_max: Any = None, factory_kwargs: Any = None,
+                 eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
         if qscheme in PER_TENSOR:
             raise NotImplementedError("PerChannelMinMaxObserver's qscheme only support torch.per_channel_symmetric, torch.per_channel_affine and "
                                       "torch.per_channel_affine_float_qparams.")
@@ -249,9 +259,11 @@ class PerChannelMinMaxObserver(_Ranged):
 class MovingAveragePerChannelMinMaxObserver(PerChannelMinMaxObserver):
     """Ranges of channels, averaged over tensors."""
 
-    def __init__(self, averaging_constant: float = 0.01, ch_axis: int = 0, dtype: Any = rl.quint8, qscheme: Any = schemes.per_channel_affine,
-                 reduce_range: bool = False, quant_min: Any = None, quant_max: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
-        super().__init__(ch_axis, dtype, qscheme, reduce_range, quant_min, quant_max, eps=eps, is_dynamic=is_dynamic, **kwargs)
+    def __init__(self, averaging_constant: float = 0.01, ch_axis: int = 0, dtype: Any = rl.quint8,
+                 qscheme: Any = schemes.per_channel_affine, reduce_range: bool = False, quant_min: Any = None,
+                 quant_max: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
+        super().__init__(ch_axis, dtype, qscheme, reduce_range, quant_min, quant_max, eps=eps, is_dynamic=is_dynamic,
+                         **kwargs)
         self.averaging_constant = averaging_constant
 
     def forward(self, x_orig: Any) -> Any:
@@ -266,8 +278,9 @@ class HistogramObserver(UniformQuantizationObserverBase):
     Numbers outside that part are saturated.
     """
 
-    def __init__(self, bins: int = 2048, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine, reduce_range: bool = False, quant_min: Any = None,
-                 quant_max: Any = None, factory_kwargs: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
+    def __init__(self, bins: int = 2048, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine,
+                 reduce_range: bool = False, quant_min: Any = None, quant_max: Any = None, factory_kwargs: Any = None,
+                 eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
         if qscheme not in PER_TENSOR:
             raise NotImplementedError("HistogramObserver's qscheme only support torch.per_tensor_symmetric and torch.per_tensor_affine.")
         if is_dynamic:
@@ -309,8 +322,8 @@ class HistogramObserver(UniformQuantizationObserverBase):
 class FixedQParamsObserver(ObserverBase):
     """Scale and zero point that are known beforehand: functions with a fixed range."""
 
-    def __init__(self, scale: float, zero_point: int, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine, quant_min: int = 0,
-                 quant_max: int = 255, is_dynamic: bool = False, **kwargs: Any):
+    def __init__(self, scale: float, zero_point: int, dtype: Any = rl.quint8, qscheme: Any = schemes.per_tensor_affine,
+                 quant_min: int = 0, quant_max: int = 255, is_dynamic: bool = False, **kwargs: Any):
         if is_dynamic:
             raise NotImplementedError("FixedQParamsObserver doesn't support dynamic quantization")
         super().__init__(dtype, is_dynamic)
@@ -329,8 +342,9 @@ class FixedQParamsObserver(ObserverBase):
 class PlaceholderObserver(ObserverBase):
     """Observes nothing: says only which dtype is wanted (dynamic quantization, half precision)."""
 
-    def __init__(self, dtype: Any = rl.float32, custom_op_name: str = "", compute_dtype: Any = None, quant_min: Any = None, quant_max: Any = None,
-                 qscheme: Any = None, eps: Any = None, is_dynamic: bool = False):
+    def __init__(self, dtype: Any = rl.float32, custom_op_name: str = "", compute_dtype: Any = None,
+                 quant_min: Any = None, quant_max: Any = None, qscheme: Any = None, eps: Any = None,
+                 is_dynamic: bool = False):
         super().__init__(dtype, is_dynamic or compute_dtype is not None)
         self.custom_op, self.qscheme = custom_op_name, qscheme if qscheme is not None else schemes.per_tensor_affine
         self.quant_min, self.quant_max, self.eps = quant_min, quant_max, eps
@@ -399,7 +413,8 @@ def get_observer_state_dict(mod: Any) -> Any:
 
 
 def load_observer_state_dict(mod: Any, obs_dict: Any) -> None:
-    """Put what `get_observer_state_dict` gave into the observers of a prepared model. RuntimeError for names that it lacks."""
+    """Put what `get_observer_state_dict` gave into the observers of a prepared model. RuntimeError for names that it
+    lacks."""
     own = mod.state_dict()
     wrong = sorted(k for k in obs_dict if k not in own)
     if wrong:
@@ -411,15 +426,21 @@ default_observer = MinMaxObserver.with_args(quant_min=0, quant_max=127)
 default_placeholder_observer = PlaceholderObserver
 default_debug_observer = RecordingObserver
 default_weight_observer = MinMaxObserver.with_args(dtype=rl.qint8, qscheme=schemes.per_tensor_symmetric)
-weight_observer_range_neg_127_to_127 = MinMaxObserver.with_args(dtype=rl.qint8, qscheme=schemes.per_tensor_symmetric, quant_min=-127, quant_max=127, eps=2**-12)
+weight_observer_range_neg_127_to_127 = MinMaxObserver.with_args(dtype=rl.qint8, qscheme=schemes.per_tensor_symmetric,
+                                                                quant_min=-127, quant_max=127, eps=2**-12)
 default_histogram_observer = HistogramObserver.with_args(quant_min=0, quant_max=127)
-default_per_channel_weight_observer = PerChannelMinMaxObserver.with_args(dtype=rl.qint8, qscheme=schemes.per_channel_symmetric)
+default_per_channel_weight_observer = PerChannelMinMaxObserver.with_args(dtype=rl.qint8,
+                                                                         qscheme=schemes.per_channel_symmetric)
 per_channel_weight_observer_range_neg_127_to_127 = PerChannelMinMaxObserver.with_args(dtype=rl.qint8, qscheme=schemes.per_channel_symmetric, quant_min=-127,
                                                                                       quant_max=127, eps=2**-12)
-default_dynamic_quant_observer = PlaceholderObserver.with_args(dtype=rl.quint8, quant_min=0, quant_max=255, is_dynamic=True)
-default_float_qparams_observer = PerChannelMinMaxObserver.with_args(dtype=rl.quint8, qscheme=schemes.per_channel_affine_float_qparams, ch_axis=0)
+default_dynamic_quant_observer = PlaceholderObserver.with_args(dtype=rl.quint8, quant_min=0, quant_max=255,
+                                                               is_dynamic=True)
+default_float_qparams_observer = PerChannelMinMaxObserver.with_args(dtype=rl.quint8,
+                                                                    qscheme=schemes.per_channel_affine_float_qparams,
+                                                                    ch_axis=0)
 default_fixed_qparams_range_neg1to1_observer = FixedQParamsObserver.with_args(scale=2.0 / 256.0, zero_point=128, dtype=rl.quint8, quant_min=0, quant_max=255)
-default_fixed_qparams_range_0to1_observer = FixedQParamsObserver.with_args(scale=1.0 / 256.0, zero_point=0, dtype=rl.quint8, quant_min=0, quant_max=255)
+default_fixed_qparams_range_0to1_observer = FixedQParamsObserver.with_args(scale=1.0 / 256.0, zero_point=0,
+                                                                           dtype=rl.quint8, quant_min=0, quant_max=255)
 default_affine_fixed_qparams_observer = default_fixed_qparams_range_0to1_observer
 default_symmetric_fixed_qparams_observer = default_fixed_qparams_range_neg1to1_observer
 default_reuse_input_observer = ReuseInputObserver

@@ -57,7 +57,8 @@ class QConfigMapping:
     def from_dict(cls, qconfig_dict: dict[str, Any]) -> QConfigMapping:
         """From the older form with "", "object_type", "module_name_regex" and "module_name"."""
         made = cls().set_global(qconfig_dict.get("", None))
-        for key, setter in (("object_type", made.set_object_type), ("module_name_regex", made.set_module_name_regex), ("module_name", made.set_module_name)):
+        for key, setter in (("object_type", made.set_object_type), ("module_name_regex", made.set_module_name_regex),
+                            ("module_name", made.set_module_name)):
             for name, config in qconfig_dict.get(key, ()):
                 setter(name, config)
         return made

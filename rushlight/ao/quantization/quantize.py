@@ -17,7 +17,8 @@ from rushlight.ao.quantization.stubs import DeQuantStub, QuantStub, QuantWrapper
 
 # --- qconfigs -------------------------------------------------------------------------------------------------------
 def propagate_qconfig_(module: Any, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None) -> None:
-    """Give every submodule a qconfig: its own, that of its name or type in ``qconfig_dict`` ("" for the whole), or its parent's."""
+    """Give every submodule a qconfig: its own, that of its name or type in ``qconfig_dict`` ("" for the whole), or its
+    parent's."""
     _propagate(module, qconfig_dict or {}, None, "")
 
 
@@ -92,19 +93,23 @@ def prepare(model: Any, inplace: bool = False, allow_list: Any = None, observer_
 
 
 def prepare_qat(model: Any, mapping: Any = None, inplace: bool = False) -> Any:
-    """The model with fake quantization behind its layers and before their weights, for training. AssertionError in eval mode."""
+    """The model with fake quantization behind its layers and before their weights, for training. AssertionError in eval
+    mode."""
     if not model.training:
         raise AssertionError("prepare_qat only works on models in training mode")
     mapping = maps.get_default_qat_module_mappings() if mapping is None else mapping
     model = model if inplace else copy.deepcopy(model)
     propagate_qconfig_(model)
     _swap_all(model, mapping)
-    _add_observers(model, {*mapping.values(), QuantStub, nnq.FloatFunctional, *maps.get_default_qconfig_propagation_list()}, None)
+    _add_observers(model, {*mapping.values(), QuantStub, nnq.FloatFunctional,
+                           *maps.get_default_qconfig_propagation_list()}, None)
     return model
 
 
-# --- conversion ---------------------------------------------------------------------------------------------------------
-def swap_module(mod: Any, mapping: Any, custom_module_class_mapping: Any = None, use_precomputed_fake_quant: bool = False) -> Any:
+# --- conversion
+# ---------------------------------------------------------------------------------------------------------
+def swap_module(mod: Any, mapping: Any, custom_module_class_mapping: Any = None,
+                use_precomputed_fake_quant: bool = False) -> Any:
     """The module's stand-in by a mapping of classes, or the module itself where it has no qconfig or no entry."""
     target = mapping.get(type(mod))
     if getattr(mod, "qconfig", None) is None and not isinstance(mod, DeQuantStub) or target is None:
@@ -139,8 +144,9 @@ def _clean(module: Any) -> None:
         m._modules.pop("weight_fake_quant", None)
 
 
-def convert(module: Any, mapping: Any = None, inplace: bool = False, remove_qconfig: bool = True, is_reference: bool = False,
-            convert_custom_config_dict: Any = None, use_precomputed_fake_quant: bool = False) -> Any:
+def convert(module: Any, mapping: Any = None, inplace: bool = False, remove_qconfig: bool = True,
+            is_reference: bool = False, convert_custom_config_dict: Any = None,
+            use_precomputed_fake_quant: bool = False) -> Any:
     """The quantized model of a prepared one that has seen data (or was trained with fake quantization)."""
     if is_reference:
         raise NotImplementedError("convert(is_reference=True): rushlight has no reference layers; without it the layers run in int8")
@@ -155,7 +161,8 @@ def convert(module: Any, mapping: Any = None, inplace: bool = False, remove_qcon
     return module
 
 
-# --- in one call ----------------------------------------------------------------------------------------------------------
+# --- in one call
+# ----------------------------------------------------------------------------------------------------------
 def default_eval_fn(model: Any, calib_data: Any) -> None:
     """Runs (data, target) pairs through a model."""
     for data, *_ in calib_data:
@@ -181,8 +188,10 @@ def quantize_qat(model: Any, run_fn: Any, run_args: Any, inplace: bool = False) 
     return convert(model.eval(), inplace=True)
 
 
-def quantize_dynamic(model: Any, qconfig_spec: Any = None, dtype: Any = rl.qint8, mapping: Any = None, inplace: bool = False) -> Any:
-    """Weights of Linear, LSTM and GRU layers in 8 bits (or half precision); inputs are quantized at each call, results stay float32.
+def quantize_dynamic(model: Any, qconfig_spec: Any = None, dtype: Any = rl.qint8, mapping: Any = None,
+                     inplace: bool = False) -> Any:
+    """Weights of Linear, LSTM and GRU layers in 8 bits (or half precision); inputs are quantized at each call, results
+    stay float32.
 
     ``qconfig_spec`` is a set of classes or names, or a dictionary of them to qconfigs. RuntimeError for other dtypes.
 
@@ -199,7 +208,8 @@ def quantize_dynamic(model: Any, qconfig_spec: Any = None, dtype: Any = rl.qint8
     elif dtype is rl.quint8:
         config, kinds = float_qparams_weight_only_qconfig, (nn.Embedding,)
     else:
-        raise RuntimeError(f"Don't know how to quantize with default settings for {dtype}. Provide full qconfig please" if qconfig_spec is None
+        raise RuntimeError(f"Don't know how to quantize with default settings for {dtype}. Provide full qconfig please"
+                           if qconfig_spec is None
                            else f"Unknown dtype specified for quantize_dynamic: {dtype}")
     if qconfig_spec is None:
         qconfig_spec = dict.fromkeys(kinds, config)
@@ -208,4 +218,5 @@ def quantize_dynamic(model: Any, qconfig_spec: Any = None, dtype: Any = rl.qint8
     model = model if inplace else copy.deepcopy(model)
     model.eval()
     _propagate(model, qconfig_spec, None, "")
-    return convert(model, maps.get_default_dynamic_quant_module_mappings() if mapping is None else mapping, inplace=True)
+    return convert(model, maps.get_default_dynamic_quant_module_mappings() if mapping is None else mapping,
+                   inplace=True)

@@ -1,6 +1,7 @@
 """Quantization by tracing: a network as it is, without stubs or FloatFunctional in it.
 
-`prepare_fx` traces the model, fuses convolution, batch norm and relu, and puts observers behind everything that can run on
+`prepare_fx` traces the model, fuses convolution, batch norm and relu, and puts observers behind everything that can run
+on
 integers; `convert_fx` puts quantized layers there, and goes from float to integers and back only at the borders.
 """
 
@@ -26,11 +27,13 @@ ADD = (operator.add, operator.iadd, rl.add, "add", "add_")
 MUL = (operator.mul, operator.imul, rl.mul, "mul", "mul_")
 CAT = (rl.cat,)
 # what keeps the scale of its input: on integers the same call
-KEEPS = (nn.MaxPool2d, nn.MaxPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, F.max_pool2d, F.avg_pool2d,
-         F.adaptive_avg_pool2d, F.relu, rl.relu, rl.flatten, rl.transpose, rl.permute, rl.squeeze, rl.unsqueeze, "flatten", "view", "reshape", "permute", "transpose",
+KEEPS = (nn.MaxPool2d, nn.MaxPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity, nn.Dropout,
+         nn.Dropout2d, nn.ReLU, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.relu, rl.relu, rl.flatten,
+         rl.transpose, rl.permute, rl.squeeze, rl.unsqueeze, "flatten", "view", "reshape", "permute", "transpose",
          "contiguous", "mean", "relu", "relu_", "squeeze", "unsqueeze")
 ASKS = ("size", "dim", "numel", getattr)  # questions that need no numbers
-LAYERS = tuple(k for k in maps.DEFAULT_STATIC_QUANT_MODULE_MAPPINGS if k not in (nn.Dropout, nn.Embedding, nnq.FloatFunctional))
+LAYERS = tuple(k for k in maps.DEFAULT_STATIC_QUANT_MODULE_MAPPINGS
+               if k not in (nn.Dropout, nn.Embedding, nnq.FloatFunctional))
 
 
 class _Traced:
@@ -71,7 +74,8 @@ def _mapping(given: Any) -> QConfigMapping:
 
 
 # --- fusing ---------------------------------------------------------------------------------------------------------
-FUSES = [kinds for n in (1, 2, 3) for c, b in ((getattr(nn, f"Conv{n}d"), getattr(nn, f"BatchNorm{n}d")),) for kinds in ((c, b, RELU), (c, b), (c, RELU))]
+FUSES = [kinds for n in (1, 2, 3) for c, b in ((getattr(nn, f"Conv{n}d"), getattr(nn, f"BatchNorm{n}d")),)
+         for kinds in ((c, b, RELU), (c, b), (c, RELU))]
 FUSES += [(nn.Linear, RELU)]
 
 
@@ -118,7 +122,8 @@ def _fuse(traced: _Traced, qat: bool) -> None:
         chain = next((c for p in FUSES if (c := _chain(traced, node, p)) is not None), None)
         if chain is None:
             continue
-        parts = [traced.modules[n.target] if n.op == "call_module" and traced.what(n) not in RELU else nn.ReLU() for n in chain]
+        parts = [traced.modules[n.target] if n.op == "call_module" and traced.what(n) not in RELU else nn.ReLU()
+                 for n in chain]
         for p in parts:
             p.train(parts[0].training)
         fused = fuse_known_modules(parts, qat)[0]
@@ -137,8 +142,8 @@ def _put(traced: _Traced, name: str, module: Any) -> None:
 
 
 # --- preparing --------------------------------------------------------------------------------------------------------
-def prepare_fx(model: Any, qconfig_mapping: Any, example_inputs: Any = None, prepare_custom_config: Any = None, _equalization_config: Any = None,
-               backend_config: Any = None) -> Any:
+def prepare_fx(model: Any, qconfig_mapping: Any, example_inputs: Any = None, prepare_custom_config: Any = None,
+               _equalization_config: Any = None, backend_config: Any = None) -> Any:
     """The traced and fused model with observers, for data to run through; the model itself stays as it is.
 
     ``qconfig_mapping`` is a QConfigMapping (`get_default_qconfig_mapping()`). AssertionError in training mode.
@@ -157,8 +162,10 @@ def prepare_fx(model: Any, qconfig_mapping: Any, example_inputs: Any = None, pre
     return _prepare(model, _mapping(qconfig_mapping), False)
 
 
-def prepare_qat_fx(model: Any, qconfig_mapping: Any, example_inputs: Any = None, prepare_custom_config: Any = None, backend_config: Any = None) -> Any:
-    """`prepare_fx` for training: fake quantization behind layers and before their weights. AssertionError in eval mode."""
+def prepare_qat_fx(model: Any, qconfig_mapping: Any, example_inputs: Any = None, prepare_custom_config: Any = None,
+                   backend_config: Any = None) -> Any:
+    """`prepare_fx` for training: fake quantization behind layers and before their weights. AssertionError in eval
+    mode."""
     if not model.training:
         raise AssertionError("prepare_qat_fx only works for models in train mode")
     return _prepare(model, _mapping(qconfig_mapping), True)
@@ -216,7 +223,8 @@ def _insert(traced: _Traced, node: Any, config: Any) -> Any:
     return made
 
 
-# --- converting ---------------------------------------------------------------------------------------------------------
+# --- converting
+# ---------------------------------------------------------------------------------------------------------
 class _Sum(nn.Module):
     """A sum, product or concatenation with the scale that was observed."""
 
@@ -240,7 +248,8 @@ def _is_observer(traced: _Traced, node: Any) -> bool:
     return bool(node.op == "call_module" and str(node.target).startswith("activation_post_process_"))
 
 
-def convert_fx(graph_module: Any, convert_custom_config: Any = None, _remove_qconfig: bool = True, qconfig_mapping: Any = None, backend_config: Any = None) -> Any:
+def convert_fx(graph_module: Any, convert_custom_config: Any = None, _remove_qconfig: bool = True,
+               qconfig_mapping: Any = None, backend_config: Any = None) -> Any:
     """The quantized model of a prepared one that has seen data."""
     model = copy.deepcopy(graph_module)
     model.eval()
@@ -292,7 +301,8 @@ def convert_fx(graph_module: Any, convert_custom_config: Any = None, _remove_qco
     return model
 
 
-def _converted_observer(traced: _Traced, node: Any, whole: set[Any], integers: dict[Any, Any], new: Callable[[str, Any], str]) -> None:
+def _converted_observer(traced: _Traced, node: Any, whole: set[Any], integers: dict[Any, Any],
+                        new: Callable[[str, Any], str]) -> None:
     """An observer of a quantized result goes away; of a float one it becomes the way to integers."""
     source = node.args[0]
     observer = traced.modules[node.target]

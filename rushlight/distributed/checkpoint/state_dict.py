@@ -1,4 +1,5 @@
-"""State of models and optimizers by parameter names, whatever wraps the model (torch.distributed.checkpoint.state_dict)."""
+"""State of models and optimizers by parameter names, whatever wraps the model
+(torch.distributed.checkpoint.state_dict)."""
 
 from __future__ import annotations
 
@@ -12,8 +13,10 @@ WRAPPERS = ("module.", "_checkpoint_wrapped_module.", "_orig_mod.", "_fsdp_wrapp
 
 @dataclasses.dataclass
 class StateDictOptions:
-    """``cpu_offload`` copies to the CPU, ``ignore_frozen_params`` leaves out parameters without gradients, ``strict`` wants every key,
-    ``full_state_dict`` gathers the DTensors of sharded models (with ``cpu_offload`` on rank 0 only), ``broadcast_from_rank0`` loads what rank 0
+    """``cpu_offload`` copies to the CPU, ``ignore_frozen_params`` leaves out parameters without gradients, ``strict``
+    wants every key,
+    ``full_state_dict`` gathers the DTensors of sharded models (with ``cpu_offload`` on rank 0 only),
+    ``broadcast_from_rank0`` loads what rank 0
     has on all ranks."""
 
     full_state_dict: bool = False
@@ -52,7 +55,9 @@ def _typed(model: Any, whole: bool) -> Iterator[None]:
         yield
         return
     from rushlight.distributed.fsdp import FullyShardedDataParallel, StateDictType
-    with FullyShardedDataParallel.state_dict_type(model, StateDictType.FULL_STATE_DICT if whole else StateDictType.SHARDED_STATE_DICT):
+    with FullyShardedDataParallel.state_dict_type(model,
+                                                  StateDictType.FULL_STATE_DICT if whole
+                                                  else StateDictType.SHARDED_STATE_DICT):
         yield
 
 
@@ -71,26 +76,32 @@ def _delivered(state: dict[str, Any], o: StateDictOptions) -> dict[str, Any]:
     return out
 
 
-def get_model_state_dict(model: Any, *, submodules: Any = None, options: StateDictOptions | None = None) -> dict[str, Any]:
-    """The model's state_dict by names without wrappers: of sharded models DTensors, or whole tensors (``full_state_dict``)."""
+def get_model_state_dict(model: Any, *, submodules: Any = None,
+                         options: StateDictOptions | None = None) -> dict[str, Any]:
+    """The model's state_dict by names without wrappers: of sharded models DTensors, or whole tensors
+    (``full_state_dict``)."""
     _no_submodules(submodules)
     o = options or StateDictOptions()
-    frozen = {_clean(n, model) for n, p in model.named_parameters() if not p.requires_grad} if o.ignore_frozen_params else set()
+    frozen = {_clean(n, model)
+              for n, p in model.named_parameters() if not p.requires_grad} if o.ignore_frozen_params else set()
     with _typed(model, o.full_state_dict):
         found = {_clean(k, model): v for k, v in model.state_dict().items()}
     return _delivered({k: v for k, v in found.items() if k not in frozen}, o)
 
 
-def set_model_state_dict(model: Any, model_state_dict: dict[str, Any], *, options: StateDictOptions | None = None) -> Any:
+def set_model_state_dict(model: Any, model_state_dict: dict[str, Any], *,
+                         options: StateDictOptions | None = None) -> Any:
     """Load such a state_dict, sharded or whole; the missing and unexpected keys."""
     o = options or StateDictOptions()
-    inner = getattr(model, "module", model) if not _wrapped(model) and any(k.startswith("module.") for k in model.state_dict()) else model
+    inner = getattr(model, "module", model) if not _wrapped(model) and any(k.startswith("module.")
+                                                                           for k in model.state_dict()) else model
     with _typed(inner, o.full_state_dict or o.broadcast_from_rank0):
         own = {_clean(k, inner): (k, v) for k, v in inner.state_dict().items()}
         if o.broadcast_from_rank0:
             model_state_dict = _from_first(model_state_dict, {k: v for k, (_, v) in own.items()})
         given = {own[k][0] if k in own else k: v for k, v in model_state_dict.items()}
-        return inner.load_state_dict({**{k: v for k, v in own.values() if o.ignore_frozen_params and k not in given}, **given}, strict=o.strict)
+        return inner.load_state_dict({**{k: v for k, v in own.values() if o.ignore_frozen_params and k not in given},
+                                      **given}, strict=o.strict)
 
 
 def _from_first(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
@@ -99,14 +110,16 @@ def _from_first(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
     from rushlight.distributed import exchange, get_rank
     from rushlight.distributed.groups import member
     first = get_rank() == 0
-    return {k: exchange.from_member(state[k] if first else rl.zeros(tuple(v.shape), dtype=v.dtype), member()) for k, v in like.items()}
+    return {k: exchange.from_member(state[k] if first else rl.zeros(tuple(v.shape), dtype=v.dtype), member())
+            for k, v in like.items()}
 
 
 def _names(model: Any) -> dict[int, str]:
     return {id(p): _clean(n, model) for n, p in model.named_parameters()}
 
 
-def get_optimizer_state_dict(model: Any, optimizers: Any, *, submodules: Any = None, options: StateDictOptions | None = None) -> dict[str, Any]:
+def get_optimizer_state_dict(model: Any, optimizers: Any, *, submodules: Any = None,
+                             options: StateDictOptions | None = None) -> dict[str, Any]:
     """The optimizers' state by parameter names: {"state": {name: …}, "param_groups": [{"params": [names], …}]}."""
     _no_submodules(submodules)
     o = options or StateDictOptions()
@@ -120,7 +133,8 @@ def get_optimizer_state_dict(model: Any, optimizers: Any, *, submodules: Any = N
     out: dict[str, Any] = {"state": {}, "param_groups": []}
     for optimizer in optimizers if isinstance(optimizers, (list, tuple)) else (optimizers,):
         for group in optimizer.param_groups:
-            out["param_groups"].append({**{k: v for k, v in group.items() if k != "params"}, "params": [names[id(p)] for p in group["params"]]})
+            out["param_groups"].append({**{k: v for k, v in group.items() if k != "params"},
+                                        "params": [names[id(p)] for p in group["params"]]})
             for p in group["params"]:
                 if p in optimizer.state:
                     out["state"][names[id(p)]] = dict(optimizer.state[p])
@@ -148,7 +162,8 @@ def _init_optim_state(optim: Any) -> None:
     optim.zero_grad(set_to_none=True)
 
 
-def set_optimizer_state_dict(model: Any, optimizers: Any, optim_state_dict: dict[str, Any], *, options: StateDictOptions | None = None) -> None:
+def set_optimizer_state_dict(model: Any, optimizers: Any, optim_state_dict: dict[str, Any], *,
+                             options: StateDictOptions | None = None) -> None:
     """Load such a state into the optimizers. KeyError where a parameter that has state is unknown here."""
     o = options or StateDictOptions()
     if o.broadcast_from_rank0:
@@ -170,23 +185,28 @@ def set_optimizer_state_dict(model: Any, optimizers: Any, optim_state_dict: dict
             found = next((g for g in groups if set(g["params"]) == set(mine)), None)
             if found is None:
                 raise KeyError(f"no parameter group of the checkpoint has the parameters {mine}")
-            state["param_groups"].append({**{k: v for k, v in found.items() if k != "params"}, "params": list(range(number, number + len(mine)))})
+            state["param_groups"].append({**{k: v for k, v in found.items() if k != "params"},
+                                          "params": list(range(number, number + len(mine)))})
             for i, name in enumerate(mine):
                 if name in optim_state_dict["state"]:
-                    state["state"][number + i] = {k: _placed(v, group["params"][i]) for k, v in optim_state_dict["state"][name].items()}
+                    state["state"][number + i] = {k: _placed(v, group["params"][i])
+                                                  for k, v in optim_state_dict["state"][name].items()}
             number += len(mine)
         optimizer.load_state_dict(state)
 
 
 def _placed(value: Any, p: Any) -> Any:
     """A whole tensor of state cut as the parameter is."""
-    if hasattr(p, "_local_tensor") and hasattr(value, "ndim") and not hasattr(value, "_local_tensor") and tuple(value.shape) == tuple(p.shape):
+    if hasattr(p, "_local_tensor") and hasattr(value,
+                                               "ndim") and not hasattr(value,
+                                                                       "_local_tensor") and tuple(value.shape) == tuple(p.shape):
         from rushlight.distributed.tensor import distribute_tensor
         return distribute_tensor(value, p.device_mesh, p.placements, src_data_rank=None)
     return value
 
 
-def get_state_dict(model: Any, optimizers: Any, *, submodules: Any = None, options: StateDictOptions | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def get_state_dict(model: Any, optimizers: Any, *, submodules: Any = None,
+                   options: StateDictOptions | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both."""
     return (get_model_state_dict(model, submodules=submodules, options=options),
             get_optimizer_state_dict(model, optimizers, submodules=submodules, options=options))

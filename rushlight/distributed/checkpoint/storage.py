@@ -18,10 +18,11 @@ class CheckpointException(RuntimeError):
 
 
 class FileSystemWriter:
-    """Writes to a folder. ``sync_files`` is always done; ``single_file_per_rank``, ``thread_count`` … are as PyTorch's defaults say: one file per rank."""
+    """Writes to a folder. ``sync_files`` is always done; ``single_file_per_rank``, ``thread_count`` … are as PyTorch's
+    defaults say: one file per rank."""
 
-    def __init__(self, path: Any, single_file_per_rank: bool = True, sync_files: bool = True, thread_count: int = 1, per_thread_copy_ahead: int = 10_000_000,
-                 overwrite: bool = True, **unknown: Any):
+    def __init__(self, path: Any, single_file_per_rank: bool = True, sync_files: bool = True, thread_count: int = 1,
+                 per_thread_copy_ahead: int = 10_000_000, overwrite: bool = True, **unknown: Any):
         if unknown:
             raise TypeError(f"FileSystemWriter: unknown arguments {sorted(unknown)}")
         self.path, self.overwrite = os.fspath(path), overwrite
@@ -47,11 +48,12 @@ def _barrier() -> None:
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
     """Objects with a state_dict of their own are saved by it, DTensors by this rank's pieces."""
-    return {k: pieces.packed(v.state_dict() if hasattr(v, "state_dict") and callable(v.state_dict) else v) for k, v in state.items()}
+    return {k: pieces.packed(v.state_dict() if hasattr(v, "state_dict") and callable(v.state_dict) else v)
+            for k, v in state.items()}
 
 
-def save(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_writer: Any = None, planner: Any = None, process_group: Any = None,
-         no_dist: bool = False, use_collectives: bool = True) -> None:
+def save(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_writer: Any = None, planner: Any = None,
+         process_group: Any = None, no_dist: bool = False, use_collectives: bool = True) -> None:
     """Write each rank's state_dict into a folder (``checkpoint_id`` or the writer's). All ranks must call it.
 
     ValueError without a folder; CheckpointException where it holds a checkpoint and the writer may not overwrite it.
@@ -68,7 +70,8 @@ def save(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_write
         if storage_writer is not None and not storage_writer.overwrite:
             raise CheckpointException(f"{folder} holds a checkpoint already, and the writer may not overwrite it")
         if storage_writer is None or storage_writer.overwrite:
-            warnings.warn(f"Detected an existing checkpoint in {folder}, overwriting since self.overwrite=True.", stacklevel=2)
+            warnings.warn(f"Detected an existing checkpoint in {folder}, overwriting since self.overwrite=True.",
+                          stacklevel=2)
     if not no_dist:
         _barrier()
     write(_plain(state_dict), os.path.join(folder, f"rank{rank}.pt"))
@@ -83,11 +86,13 @@ def save(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_write
         _barrier()
 
 
-def load(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_reader: Any = None, planner: Any = None, process_group: Any = None,
-         no_dist: bool = False) -> None:
-    """Read a checkpoint into state_dict, in place: tensors are written into, objects get load_state_dict, the rest is replaced.
+def load(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_reader: Any = None, planner: Any = None,
+         process_group: Any = None, no_dist: bool = False) -> None:
+    """Read a checkpoint into state_dict, in place: tensors are written into, objects get load_state_dict, the rest is
+    replaced.
 
-    A rank beyond those that wrote reads rank 0's file. CheckpointException where the folder, a key or a shape is missing or other.
+    A rank beyond those that wrote reads rank 0's file. CheckpointException where the folder, a key or a shape is
+    missing or other.
     """
     from rushlight.serialization import load as read
     planners.check(planner, "load", "rushlight reads what each rank wrote; leave the planner out")
@@ -111,7 +116,8 @@ def load(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_reade
     _fill(state_dict, found, "", files, (), getattr(planner, "allow_partial_load", False))
 
 
-def _fill(target: dict[str, Any], found: dict[str, Any], path: str, files: pieces.Files, keys: tuple[Any, ...], partial: bool) -> None:
+def _fill(target: dict[str, Any], found: dict[str, Any], path: str, files: pieces.Files, keys: tuple[Any, ...],
+          partial: bool) -> None:
     from rushlight.autograd.grad_mode import no_grad
     from rushlight.tensor.core import Tensor
     for key, value in target.items():
@@ -135,15 +141,17 @@ def _fill(target: dict[str, Any], found: dict[str, Any], path: str, files: piece
             target[key] = pieces.unpacked(new, value, files, here)
 
 
-def save_state_dict(state_dict: dict[str, Any], storage_writer: Any, process_group: Any = None, coordinator_rank: int = 0, no_dist: bool = False,
-                    planner: Any = None) -> None:
+def save_state_dict(state_dict: dict[str, Any], storage_writer: Any, process_group: Any = None,
+                    coordinator_rank: int = 0, no_dist: bool = False, planner: Any = None) -> None:
     """The old name of `save`."""
-    warnings.warn("'save_state_dict' is deprecated and will be removed in future versions. Please use 'save' instead.", FutureWarning, stacklevel=2)
+    warnings.warn("'save_state_dict' is deprecated and will be removed in future versions. Please use 'save' instead.",
+                  FutureWarning, stacklevel=2)
     save(state_dict, storage_writer=storage_writer, process_group=process_group, no_dist=no_dist, planner=planner)
 
 
-def load_state_dict(state_dict: dict[str, Any], storage_reader: Any, process_group: Any = None, coordinator_rank: int = 0, no_dist: bool = False,
-                    planner: Any = None) -> None:
+def load_state_dict(state_dict: dict[str, Any], storage_reader: Any, process_group: Any = None,
+                    coordinator_rank: int = 0, no_dist: bool = False, planner: Any = None) -> None:
     """The old name of `load`."""
-    warnings.warn("'load_state_dict' is deprecated and will be removed in future versions. Please use 'load' instead.", FutureWarning, stacklevel=2)
+    warnings.warn("'load_state_dict' is deprecated and will be removed in future versions. Please use 'load' instead.",
+                  FutureWarning, stacklevel=2)
     load(state_dict, storage_reader=storage_reader, process_group=process_group, no_dist=no_dist, planner=planner)

@@ -1,4 +1,5 @@
-"""functorch.dim: dimensions as objects. ``i, j = dims(); x[i, j]`` names the dimensions of x; operations match them by name.
+"""functorch.dim: dimensions as objects. ``i, j = dims(); x[i, j]`` names the dimensions of x; operations match them by
+name.
 
 >>> import rushlight as rl
 >>> i, j, k = dims()
@@ -28,5 +29,6 @@ def softmax(input: Any, dim: Any, *args: Any, **kwargs: Any) -> Any:
 protocol.switch_on()  # functions of torch hand named tensors over from now on
 TensorLike = (_Tensor, _Plain)
 
-__all__ = ["Dim", "DimList", "DimensionBindError", "DimensionMismatchError", "Tensor", "TensorLike", "cat", "dimlists", "dims", "index", "softmax", "split",
+__all__ = ["Dim", "DimList", "DimensionBindError", "DimensionMismatchError", "Tensor", "TensorLike", "cat", "dimlists",
+           "dims", "index", "softmax", "split",
            "stack"]

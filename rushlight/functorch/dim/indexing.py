@@ -1,4 +1,5 @@
-"""Subscripts with Dims: ``x[i, j]`` names dimensions, ``x[i, idx]`` gathers, ``x[(i, j)]`` splits a dimension in two."""
+"""Subscripts with Dims: ``x[i, j]`` names dimensions, ``x[i, idx]`` gathers, ``x[(i, j)]`` splits a dimension in
+two."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ POSITIONAL = None  # the tag of a dimension without a name
 
 
 class Selection(NamedTuple):
-    """A view of the memory, the ordinary subscript that remains (None: nothing does), and the dimensions of the result: Dims or POSITIONAL."""
+    """A view of the memory, the ordinary subscript that remains (None: nothing does), and the dimensions of the result:
+    Dims or POSITIONAL."""
 
     view: Plain
     subscript: tuple[Any, ...] | None
@@ -43,7 +45,8 @@ def setitem(x: Any, index: Any, value: Any) -> None:
 
 
 def index(x: Any, dims: Any, indices: Any) -> Any:
-    """x with each of `dims` indexed by what stands beside it in `indices`. TypeError for a dim that x lacks, or unequal lengths.
+    """x with each of `dims` indexed by what stands beside it in `indices`. TypeError for a dim that x lacks, or unequal
+    lengths.
 
     >>> import rushlight as rl
     >>> from rushlight.functorch.dim import dims
@@ -71,7 +74,8 @@ def index(x: Any, dims: Any, indices: Any) -> Any:
         keys[k] = tags[_tag_place(tags, group[0], 10**9 if isinstance(group[0], Dim) else x.ndim)]
     own_left = [t for t in tags if isinstance(t, Dim)]
     for key, value in zip(keys, values):
-        found[next(k for k, t in enumerate(tags) if t is key or not isinstance(t, Dim) and not isinstance(key, Dim) and t == key)] = value
+        found[next(k for k, t in enumerate(tags) if t is key or not isinstance(t, Dim) and not isinstance(key, Dim)
+                   and t == key)] = value
     first = [k for k, t in enumerate(tags) if isinstance(t, Dim)]
     place = [*first, *[k for k in range(len(tags)) if k not in first]]
     whole = wrapped(data.permute(*place), own_left)
@@ -93,16 +97,19 @@ def _flattened(data: Plain, tags: list[Any], places: list[int]) -> tuple[Plain, 
     at = sum(k < places[0] for k in rest)
     moved = data.permute(*rest[:at], *places, *rest[at:])
     shape = [data.shape[k] for k in rest]
-    return moved.reshape([*shape[:at], prod(data.shape[k] for k in places), *shape[at:]]), [*[tags[k] for k in rest[:at]], tags[places[0]], *[tags[k] for k in rest[at:]]]
+    return moved.reshape([*shape[:at], prod(data.shape[k] for k in places),
+                          *shape[at:]]), [*[tags[k] for k in rest[:at]], tags[places[0]], *[tags[k] for k in rest[at:]]]
 
 
 def _mentions_dims(index: Any) -> bool:
     items = index if isinstance(index, (tuple, list)) else (index,)
-    return any(isinstance(i, (Named, DimList)) or isinstance(i, (tuple, list)) and i and all(isinstance(d, Dim) for d in i) for i in items)
+    return any(isinstance(i, (Named, DimList)) or isinstance(i, (tuple, list)) and i
+               and all(isinstance(d, Dim) for d in i) for i in items)
 
 
 def _items(x: Any, index: Any) -> list[Any]:
-    """The subscript as one entry per positional dimension (and None for new ones): lists of Dims and `...` written out."""
+    """The subscript as one entry per positional dimension (and None for new ones): lists of Dims and `...` written
+    out."""
     sequence = isinstance(index, tuple) or isinstance(index, list) and any(
         i is None or i is ... or isinstance(i, (slice, Named, Plain, DimList)) or hasattr(i, "__iter__") for i in index)
     items = list(index) if sequence else [index]
@@ -110,7 +117,8 @@ def _items(x: Any, index: Any) -> list[Any]:
     if len(open_ended) > 1:
         raise DimensionBindError("at most one ... or unbound dimension list can exist in indexing list but found 2 at offsets "
                                  f"{open_ended[0]} and {open_ended[1]}")
-    used = sum(len(i) if isinstance(i, DimList) and i.is_bound else 1 for k, i in enumerate(items) if i is not None and k not in open_ended)
+    used = sum(len(i) if isinstance(i, DimList) and i.is_bound else 1
+               for k, i in enumerate(items) if i is not None and k not in open_ended)
     data, own = parts(x)
     ndim = data.ndim - len(own)
     if used > ndim:
@@ -126,7 +134,8 @@ def _items(x: Any, index: Any) -> list[Any]:
 
 
 def select(x: Any, items: list[Any], keyed: dict[int, Any]) -> Selection:
-    """What a subscript picks. `keyed` says what indexes a dimension of the data; other positional dimensions take `items` in turn."""
+    """What a subscript picks. `keyed` says what indexes a dimension of the data; other positional dimensions take
+    `items` in turn."""
     data, own = parts(x)
     entries: list[Any] = []  # one per dimension of the view
     axis = 0
@@ -191,7 +200,8 @@ def _as_index(value: Any) -> Any:
 
 
 def _resolved(view: Plain, entries: list[Any]) -> Selection:
-    """Tells which Dims stay dimensions of the view and which must be gathered: those that are used twice, or by an index tensor."""
+    """Tells which Dims stay dimensions of the view and which must be gathered: those that are used twice, or by an
+    index tensor."""
     uses = [d for e in entries for d in (parts(e)[1] if isinstance(e, Named) else ())]
     tags: list[Any] = []
     gathers: list[tuple[int, Any]] = []

@@ -1,4 +1,5 @@
-"""Dimensions with names: Dim, lists of them, and `dims()`, which names them after the variables that they are assigned to."""
+"""Dimensions with names: Dim, lists of them, and `dims()`, which names them after the variables that they are assigned
+to."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class DimensionBindError(Exception):
 
 
 class Dim(Named):
-    """A dimension as an object. Its size is bound at its first use; as an operand it is the tensor 0, 1, …, size - 1 along itself.
+    """A dimension as an object. Its size is bound at its first use; as an operand it is the tensor 0, 1, …, size - 1
+    along itself.
 
     >>> i = Dim("i", 3)
     >>> (i * 2).order(i)
@@ -36,7 +38,8 @@ class Dim(Named):
 
     @property
     def size(self) -> int:  # type: ignore[override]
-        """How many elements it has. ValueError before it is bound; DimensionBindError when it is set to another size."""
+        """How many elements it has. ValueError before it is bound; DimensionBindError when it is set to another
+        size."""
         if self._size == -1:
             raise ValueError(f"dimension {self._name} is unbound")
         return self._size
@@ -86,7 +89,8 @@ class DimList:
         if isinstance(len_or_dims, int):
             self.bind_len(len_or_dims)
         elif len_or_dims is not None:
-            self._dims = [self._made(i, n) if isinstance(n, int) else n if isinstance(n, Dim) else Dim(n) for i, n in enumerate(len_or_dims)]
+            self._dims = [self._made(i, n) if isinstance(n, int) else n if isinstance(n, Dim) else Dim(n)
+                          for i, n in enumerate(len_or_dims)]
             self._bound = True
 
     def _made(self, i: int, size: int = -1) -> Dim:
@@ -139,12 +143,14 @@ class DimList:
         return f"*{self._name}" if self._name is not None else "<unbound_dimlist>"
 
     @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
         return Named.__torch_function__(func, types, args, kwargs)
 
 
 def dims(n: int | None = None, sizes: Sequence[int | None] | None = None) -> Any:
-    """New dimensions, as many as variables stand on the left, with their names (or `n`: then d0, d1, … where the names do not fit).
+    """New dimensions, as many as variables stand on the left, with their names (or `n`: then d0, d1, … where the names
+    do not fit).
 
     ``sizes`` binds them at once. SyntaxError where nothing says how many; ValueError where sizes are not as many.
 
@@ -153,12 +159,14 @@ def dims(n: int | None = None, sizes: Sequence[int | None] | None = None) -> Any
     (i, j)
     """
     names, count = _wanted(sys._getframe(1), n, "dims", sizes)
-    made = [Dim(name or f"d{k}", -1 if sizes is None or sizes[k] is None else sizes[k]) for k, name in zip(range(count), names)]
+    made = [Dim(name or f"d{k}", -1 if sizes is None or sizes[k] is None else sizes[k])
+            for k, name in zip(range(count), names)]
     return made[0] if count == 1 else tuple(made)
 
 
 def dimlists(n: int | None = None, sizes: Sequence[Any] | None = None) -> Any:
-    """New lists of dimensions, named like `dims`. ``sizes``: of each list the number of dimensions, their sizes, or None."""
+    """New lists of dimensions, named like `dims`. ``sizes``: of each list the number of dimensions, their sizes, or
+    None."""
     names, count = _wanted(sys._getframe(1), n, "dimlists", sizes)
     made = [DimList(None if sizes is None else sizes[k], name or f"d{k}") for k, name in zip(range(count), names)]
     return made[0] if count == 1 else tuple(made)
@@ -179,7 +187,8 @@ def _targets(frame: FrameType) -> list[str | None]:
     """The variables to which the call that a frame is at is assigned; None for a target that is no variable."""
     code = [i for i in dis.get_instructions(frame.f_code) if i.opname not in ("CACHE", "EXTENDED_ARG", "PRECALL")]
     at = next((k for k, i in enumerate(code) if i.offset > frame.f_lasti), len(code))
-    at += at < len(code) and code[at].opname.startswith("CALL") and frame.f_lasti < code[at].offset <= frame.f_lasti + 4  # f_lasti is before its CALL
+    # f_lasti is before its CALL
+    at += at < len(code) and code[at].opname.startswith("CALL") and frame.f_lasti < code[at].offset <= frame.f_lasti + 4
     if at < len(code) and code[at].opname == "UNPACK_SEQUENCE":
         count, at = int(code[at].arg or 0), at + 1
     elif at < len(code) and code[at].opname.startswith("STORE_"):

@@ -79,7 +79,8 @@ def stack(tensors: Any, new_dim: Any, dim: Any = 0) -> Any:
 
 
 def _full(t: Any, named: list[Any], rank: int) -> Plain:
-    """The data of a tensor with all these Dims, expanded along those that it lacks, and `rank` positional dimensions."""
+    """The data of a tensor with all these Dims, expanded along those that it lacks, and `rank` positional
+    dimensions."""
     if not isinstance(t, Named):
         return t.expand(*[d.size for d in named], *t.shape)
     data = aligned(t, named)
@@ -98,7 +99,8 @@ def cat(tensors: Any, dim: Any, new_dim: Any) -> Any:
 
 
 def split(tensor: Any, split_size_or_sections: Any, dim: Any = None) -> Any:
-    """A tensor in pieces along `dim`; sections that are Dims are bound to the sizes of the pieces, what is unbound shares the rest.
+    """A tensor in pieces along `dim`; sections that are Dims are bound to the sizes of the pieces, what is unbound
+    shares the rest.
 
     TypeError where Dims and numbers are mixed, and where the sizes do not add up.
     """

@@ -9,7 +9,8 @@ from rushlight.tensor.core import Tensor as Plain
 
 
 class Form(NamedTuple):
-    """Where a function takes its dimension and `keepdim` (positions after the tensor), and whether the dimension goes away."""
+    """Where a function takes its dimension and `keepdim` (positions after the tensor), and whether the dimension goes
+    away."""
 
     dim: int = 0
     keepdim: int | None = 1
@@ -18,10 +19,12 @@ class Form(NamedTuple):
 
 KEEPS = Form(0, None, False)
 ALONG: dict[str, Form] = {
-    **dict.fromkeys(("mean", "sum", "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "nanmean", "nansum", "prod", "max", "min", "argmax", "argmin",
+    **dict.fromkeys(("mean", "sum", "all", "amax", "amin", "any", "count_nonzero", "logsumexp", "nanmean", "nansum",
+                     "prod", "max", "min", "argmax", "argmin",
                      "median", "nanmedian", "mode"), Form()),
     **dict.fromkeys(("std", "var"), Form(0, 2)), "kthvalue": Form(1, 2), "aminmax": Form(0, 1), "unbind": Form(0, None),
-    **dict.fromkeys(("sort", "argsort", "cummax", "cummin", "cumprod", "cumprod_", "cumsum", "cumsum_", "logcumsumexp", "softmax", "log_softmax"), KEEPS),
+    **dict.fromkeys(("sort", "argsort", "cummax", "cummin", "cumprod", "cumprod_", "cumsum", "cumsum_", "logcumsumexp",
+                     "softmax", "log_softmax"), KEEPS),
     **dict.fromkeys(("chunk", "renorm"), Form(1, None, False)),
 }
 SUBSCRIPTS = frozenset(("__getitem__", "__setitem__", "getitem", "setitem"))
@@ -57,12 +60,14 @@ def _along(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     given = kwargs.get("dim", rest[form.dim] if form.dim < len(rest) else None)
     if given is None:
         return NotImplemented
-    keepdim = form.keepdim is not None and kwargs.get("keepdim", rest[form.keepdim] if form.keepdim < len(rest) else False)
+    keepdim = form.keepdim is not None and kwargs.get("keepdim",
+                                                      rest[form.keepdim] if form.keepdim < len(rest) else False)
     x = args[0]
     data, own = parts(x)
     several = isinstance(given, (tuple, list)) and not isinstance(given, Plain)
     places = [_place(x, d, own, bool(keepdim)) for d in (given if several else (given,))]
-    if name == "sum" and isinstance(x, Tensor) and x.factors and len(rest) < 2 and not kwargs.keys() - {"dim"} and not keepdim:
+    if name == "sum" and isinstance(x,
+                                    Tensor) and x.factors and len(rest) < 2 and not kwargs.keys() - {"dim"} and not keepdim:
         return _contraction(x, [own[p] for p in places])
     where = tuple(places) if several else places[0]
     if "dim" in kwargs:
@@ -95,7 +100,8 @@ def _product(func: Any, args: tuple[Any, ...]) -> Any:
     """A product, which remembers its factors where all its dimensions have names: summed, it is a contraction."""
     from rushlight.functorch.dim.tensors import run
     out = run(func, args, {})
-    if isinstance(out, Tensor) and not out.ndim and all(isinstance(a, Named) and not a.ndim and a.data.is_floating_point() for a in args) \
+    if isinstance(out, Tensor) and not out.ndim and all(isinstance(a, Named) and not a.ndim
+                                                        and a.data.is_floating_point() for a in args) \
             and args[0].data.dtype is args[1].data.dtype:
         out.factors = args
     return out

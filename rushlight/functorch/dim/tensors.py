@@ -23,7 +23,8 @@ class Named:
     data: Any
 
     @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (),
+                           kwargs: dict[str, Any] | None = None) -> Any:
         return call(func, args, kwargs or {})
 
     def __getattr__(self, name: str) -> Any:
@@ -50,7 +51,8 @@ class Named:
         return self.ndim
 
     def order(self, *dims: Any) -> Any:
-        """The tensor with these dims (Dims, numbers, lists of Dims; a tuple becomes one dimension) as its first positional dimensions.
+        """The tensor with these dims (Dims, numbers, lists of Dims; a tuple becomes one dimension) as its first
+        positional dimensions.
 
         An ordinary tensor once no named dim is left. ValueError for a dim that it does not have.
         """
@@ -58,12 +60,14 @@ class Named:
         return order(self, *dims)
 
     def index(self, dims: Any, indices: Any) -> Any:
-        """The tensor with each of these dims (Dims or numbers; a tuple is flattened first) indexed by what stands in `indices`."""
+        """The tensor with each of these dims (Dims or numbers; a tuple is flattened first) indexed by what stands in
+        `indices`."""
         from rushlight.functorch.dim.indexing import index
         return index(self, dims, indices)
 
     def expand(self, *args: Any) -> Any:
-        """The tensor repeated along new Dims; with numbers, along its positional dimensions. DimensionBindError for a Dim that it has."""
+        """The tensor repeated along new Dims; with numbers, along its positional dimensions. DimensionBindError for a
+        Dim that it has."""
         from rushlight.functorch.dim.rearrange import expand
         return expand(self, *args)
 
@@ -97,7 +101,8 @@ for _name in """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv m
 
 
 class Tensor(Named):
-    """A tensor with named dims, the result of binding them: ``x[i, j]``. ``dims`` are its Dims, ``shape`` the positional rest."""
+    """A tensor with named dims, the result of binding them: ``x[i, j]``. ``dims`` are its Dims, ``shape`` the
+    positional rest."""
 
     def __init__(self, data: Plain, dims: tuple[Any, ...], factors: tuple[Any, ...] = ()) -> None:
         self.data = data  # the dims first

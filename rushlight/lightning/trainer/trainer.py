@@ -132,7 +132,8 @@ class Trainer(TrainerProperties, Runs):
         self._ckpt_path: Any = None
         self._forget_optimizers()
 
-    def _make_loops(self, min_epochs: int | None, max_epochs: int | None, min_steps: int | None, max_steps: int) -> None:
+    def _make_loops(self, min_epochs: int | None, max_epochs: int | None, min_steps: int | None,
+                    max_steps: int) -> None:
         self.fit_loop = FitLoop(self, min_epochs, max_epochs)
         self.fit_loop.epoch_loop = TrainingEpochLoop(self, min_steps, max_steps)
         self.validate_loop = EvaluationLoop(self, "validate", "validate")

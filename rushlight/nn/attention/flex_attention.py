@@ -21,7 +21,8 @@ from rushlight.tensor.creation import full
 from rushlight.tensor.sequences import arange
 from rushlight.tensor.device import check_device
 
-__all__ = ["BlockMask", "flex_attention", "AuxOutput", "AuxRequest", "FlexKernelOptions", "create_block_mask", "create_mask", "or_masks", "and_masks",
+__all__ = ["BlockMask", "flex_attention", "AuxOutput", "AuxRequest", "FlexKernelOptions", "create_block_mask",
+           "create_mask", "or_masks", "and_masks",
            "noop_mask"]
 
 Mod = Callable[..., Any]
@@ -80,21 +81,25 @@ def create_mask(mod_fn: Mod, B: int | None, H: int | None, Q_LEN: int, KV_LEN: i
         check_device(device)
     shape = B or 1, H or 1, Q_LEN, KV_LEN
     at = _positions(shape)
-    scores = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in inspect.signature(mod_fn).parameters.values()) == 5
+    scores = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+                 for p in inspect.signature(mod_fn).parameters.values()) == 5
     out = mod_fn(full(shape, 0.0), *at) if scores else mod_fn(*at)
     return out.expand(shape)  # type: ignore[no-any-return]
 
 
 class BlockMask:
-    """A mask function with, for each block of queries, the blocks of keys that it shows partly (``kv_…``) or whole (``full_kv_…``)."""
+    """A mask function with, for each block of queries, the blocks of keys that it shows partly (``kv_…``) or whole
+    (``full_kv_…``)."""
 
-    def __init__(self, seq_lengths: tuple[int, int], partial: np.ndarray, whole: np.ndarray | None, block_size: tuple[int, int], mask_mod: Mod):
+    def __init__(self, seq_lengths: tuple[int, int], partial: np.ndarray, whole: np.ndarray | None,
+                 block_size: tuple[int, int], mask_mod: Mod):
         self.seq_lengths, self.BLOCK_SIZE, self.mask_mod = seq_lengths, block_size, mask_mod
         self._partial, self._whole = partial, whole
         self.kv_num_blocks, self.kv_indices = _ordered(partial)
         self.full_kv_num_blocks, self.full_kv_indices = (None, None) if whole is None else _ordered(whole)
         self.q_num_blocks, self.q_indices = _ordered(partial.swapaxes(-1, -2))
-        self.full_q_num_blocks, self.full_q_indices = (None, None) if whole is None else _ordered(whole.swapaxes(-1, -2))
+        self.full_q_num_blocks, self.full_q_indices = (None,
+                                                       None) if whole is None else _ordered(whole.swapaxes(-1, -2))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -138,7 +143,8 @@ class BlockMask:
         lines = []
         for at in list(np.ndindex(self._partial.shape[:-2]))[:limit]:
             whole = np.zeros_like(self._partial[at]) if self._whole is None else self._whole[at]
-            lines.append(f"{at}\n" + "\n".join("".join("██" if w else "░░" if p else "  " for p, w in zip(*row, strict=True))
+            lines.append(f"{at}\n" + "\n".join("".join("██" if w else "░░" if p else "  "
+                                                       for p, w in zip(*row, strict=True))
                                                for row in zip(self._partial[at], whole, strict=True)))
         return "\n".join(lines)
 
@@ -151,8 +157,10 @@ def _ordered(blocks: np.ndarray) -> tuple[Tensor, Tensor]:
     return wrap(blocks.sum(-1).astype(np.int32)), wrap(np.argsort(~blocks, axis=-1, kind="stable").astype(np.int32))
 
 
-def create_block_mask(mask_mod: Mod, B: int | None, H: int | None, Q_LEN: int, KV_LEN: int, device: Any = None, BLOCK_SIZE: Any = 128,  # noqa: N803
-                      _compile: bool = False, separate_full_blocks: bool = True, compute_dq_write_order: bool = False, dq_kv_order: bool = True) -> BlockMask:
+def create_block_mask(mask_mod: Mod, B: int | None, H: int | None, Q_LEN: int, KV_LEN: int, device: Any = None,
+                      BLOCK_SIZE: Any = 128,  # noqa: N803
+                      _compile: bool = False, separate_full_blocks: bool = True, compute_dq_write_order: bool = False,
+                      dq_kv_order: bool = True) -> BlockMask:
     """A `BlockMask` of a mask function for so many batches and heads (1 where None), queries and keys.
 
     >>> create_block_mask(lambda b, h, q, k: q >= k, None, None, 256, 256).to_dense()[0, 0]
@@ -183,10 +191,12 @@ def _check(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> None:
         raise ValueError(f"Expect number of query heads to be a multiple of kv heads for GQA but got Hq={q[1]} and Hkv={k[1]}.")
 
 
-def flex_attention(query: Tensor, key: Tensor, value: Tensor, score_mod: Mod | None = None, block_mask: BlockMask | None = None,
-                   scale: float | None = None, enable_gqa: bool = False, return_lse: bool = False, kernel_options: Any = None, *,
+def flex_attention(query: Tensor, key: Tensor, value: Tensor, score_mod: Mod | None = None,
+                   block_mask: BlockMask | None = None, scale: float | None = None, enable_gqa: bool = False,
+                   return_lse: bool = False, kernel_options: Any = None, *,
                    return_aux: AuxRequest | None = None) -> Any:
-    """softmax(score_mod(q kᵀ scale)) v over what ``block_mask`` shows, for (batch, heads, length, size) tensors; differentiable.
+    """softmax(score_mod(q kᵀ scale)) v over what ``block_mask`` shows, for (batch, heads, length, size) tensors;
+    differentiable.
 
     ``score_mod(score, batch, head, query, key)`` and the mask's function are elementwise functions of tensors. Queries
     that see nothing give zeros. With ``return_lse`` or ``return_aux`` also the logarithms of the sums of exponentials.

@@ -3,19 +3,20 @@
 from rushlight.nn.functional.activation import *  # noqa: F403
 from rushlight.nn.functional.activation import celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_  # noqa: F401
 from rushlight.nn.functional.attention import multi_head_attention_forward, scaled_dot_product_attention  # noqa: F401
-from rushlight.nn.functional.conv import (bilinear, conv1d, conv2d, conv3d, conv_tbc, conv_transpose1d, conv_transpose2d, conv_transpose3d,  # noqa: F401
-                                          linear)
+from rushlight.nn.functional.conv import (  # noqa: F401
+    bilinear, conv1d, conv2d, conv3d, conv_tbc, conv_transpose1d, conv_transpose2d, conv_transpose3d, linear)
 from rushlight.nn.functional.ctc import ctc_loss  # noqa: F401
 from rushlight.nn.functional.distance import cosine_similarity, pairwise_distance, pdist  # noqa: F401
 from rushlight.nn.functional.embedding import embedding, embedding_bag  # noqa: F401
 from rushlight.nn.functional.loss import *  # noqa: F403
-from rushlight.nn.functional.norm import (alpha_dropout, batch_norm, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout,  # noqa: F401
-                                          group_norm, instance_norm, layer_norm, local_response_norm, rms_norm)
+from rushlight.nn.functional.norm import (  # noqa: F401
+    alpha_dropout, batch_norm, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout, group_norm,
+    instance_norm, layer_norm, local_response_norm, rms_norm)
 from rushlight.nn.functional.padding import pad  # noqa: F401
 from rushlight.nn.functional.pooling import *  # noqa: F403
-from rushlight.nn.functional.vision import (affine_grid, channel_shuffle, fold, grid_sample, grid_sampler, grid_sampler_2d, grid_sampler_3d,  # noqa: F401
-                                            interpolate, native_channel_shuffle, pixel_shuffle,  # noqa: F401
-                                            pixel_unshuffle, unfold, upsample, upsample_bilinear, upsample_nearest)
+from rushlight.nn.functional.vision import (  # noqa: F401
+    affine_grid, channel_shuffle, fold, grid_sample, grid_sampler, grid_sampler_2d, grid_sampler_3d, interpolate,
+    native_channel_shuffle, pixel_shuffle, pixel_unshuffle, unfold, upsample, upsample_bilinear, upsample_nearest)
 
 # names that stand in the torch namespace too
 TORCH_LEVEL = frozenset("""conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc max_pool1d max_pool2d max_pool3d avg_pool1d

@@ -72,7 +72,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return P.where(input > 0, input, input * weight)
 
 
-def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False) -> Tensor:
+def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
+          inplace: bool = False) -> Tensor:
     """leaky_relu whose slope is drawn from [lower, upper] in training, their mean otherwise."""
     if lower > upper:
         raise RuntimeError("Lower bound should be less than or equal to the upper bound")
@@ -141,7 +142,8 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x + 3, 0), 6) / 6; the gradient at the corners is 0. Quantized numbers give ones of scale 1/256."""
     if input.is_quantized:
         from rushlight import qint8, quantize_per_tensor
-        return done(input, quantize_per_tensor(hardsigmoid(input.dequantize()), 1 / 256, -128 if input.dtype is qint8 else 0, input.dtype), inplace)
+        return done(input, quantize_per_tensor(hardsigmoid(input.dequantize()), 1 / 256,
+                                               -128 if input.dtype is qint8 else 0, input.dtype), inplace)
     floating("hardsigmoid_cpu", input)
     return done(input, coarse.hardsigmoid(input), inplace)
 
@@ -258,7 +260,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError("Class values must be non-negative.")
     n = int(values.max()) + 1 if num_classes == -1 else num_classes
     if n < 1 or (values.size and values.max() >= n):
-        raise RuntimeError("Class values must be smaller than num_classes." if n >= 1 else "num_classes should be positive")
+        raise RuntimeError("Class values must be smaller than num_classes." if n >= 1
+                           else "num_classes should be positive")
     return zeros(*tensor.shape, n, dtype=tensor.dtype).scatter(-1, tensor.unsqueeze(-1), 1)
 
 

@@ -1,4 +1,5 @@
-"""Layer functions as the torch namespace has them: operands in ATen's order, reductions as numbers (0 none, 1 mean, 2 sum).
+"""Layer functions as the torch namespace has them: operands in ATen's order, reductions as numbers (0 none, 1 mean, 2
+sum).
 
 Programs use those of torch.nn.functional; what these compute is theirs.
 """
@@ -59,8 +60,8 @@ def feature_alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
 
 
 # --- normalisation; cudnn_enabled says nothing on a CPU -----------------------------------------------------------
-def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05,
-               cudnn_enable: bool = True) -> Tensor:
+def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
+               eps: float = 1e-05, cudnn_enable: bool = True) -> Tensor:
     """`nn.functional.layer_norm`.
 
     >>> import rushlight as rl
@@ -70,8 +71,8 @@ def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = Non
     return norm.layer_norm(input, normalized_shape, weight, bias, eps)
 
 
-def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05,
-               cudnn_enabled: bool = True) -> Tensor:
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+               eps: float = 1e-05, cudnn_enabled: bool = True) -> Tensor:
     """`nn.functional.group_norm`.
 
     >>> import rushlight as rl
@@ -81,8 +82,8 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     return norm.group_norm(input, num_groups, weight, bias, eps)
 
 
-def batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None, training: bool,
-               momentum: float, eps: float, cudnn_enabled: bool) -> Tensor:
+def batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None,
+               running_var: Tensor | None, training: bool, momentum: float, eps: float, cudnn_enabled: bool) -> Tensor:
     """`nn.functional.batch_norm` with weight and bias first; a batch may hold one value per channel.
 
     >>> import rushlight as rl
@@ -93,8 +94,9 @@ def batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, runnin
     return norm.batch_statistics(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
 
 
-def instance_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None,
-                  use_input_stats: bool, momentum: float, eps: float, cudnn_enabled: bool) -> Tensor:
+def instance_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None,
+                  running_var: Tensor | None, use_input_stats: bool, momentum: float, eps: float,
+                  cudnn_enabled: bool) -> Tensor:
     """`nn.functional.instance_norm` with weight and bias first.
 
     >>> import rushlight as rl
@@ -105,7 +107,8 @@ def instance_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, run
 
 
 # --- embeddings ---------------------------------------------------------------------------------------------------
-def embedding(weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
+def embedding(weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False,
+              sparse: bool = False) -> Tensor:
     """`nn.functional.embedding` with the weight first; padding_idx=-1 is none.
 
     >>> import rushlight as rl
@@ -115,12 +118,13 @@ def embedding(weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad
     return rows_of(indices, weight, None if padding_idx < 0 else padding_idx, None, 2.0, scale_grad_by_freq, sparse)
 
 
-def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor, scale_grad_by_freq: bool = False, mode: int = 0, sparse: bool = False,
-                  per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
+def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor, scale_grad_by_freq: bool = False, mode: int = 0,
+                  sparse: bool = False, per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
                   padding_idx: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`nn.functional.embedding_bag` with the weight first and the mode as a number (0 sum, 1 mean, 2 max).
 
-    Results: the bags, the bag of each index, how many indices each bag has, and for the maximum which index each element came from.
+    Results: the bags, the bag of each index, how many indices each bag has, and for the maximum which index each
+    element came from.
 
     >>> import rushlight as rl
     >>> rl.embedding_bag(rl.tensor([[1.], [2.]]), rl.tensor([0, 1, 1]), rl.tensor([0, 2]))[:3]
@@ -129,7 +133,8 @@ def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor, scale_grad_b
     """
     if mode not in (0, 1, 2):
         raise ValueError(f"embedding_bag: the mode is 0 (sum), 1 (mean) or 2 (max), not {mode}")
-    out = bags_of(indices, weight, offsets, None, 2.0, scale_grad_by_freq, BAGS[mode], sparse, per_sample_weights, include_last_offset, padding_idx)
+    out = bags_of(indices, weight, offsets, None, 2.0, scale_grad_by_freq, BAGS[mode], sparse, per_sample_weights,
+                  include_last_offset, padding_idx)
     starts = unwrap(offsets).astype(np.int64)
     ends = np.append(starts, indices.numel())[:len(starts) + 1] if not include_last_offset else starts
     owner = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
@@ -147,8 +152,8 @@ def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor, scale_grad_b
 
 
 # --- losses -------------------------------------------------------------------------------------------------------
-def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None,
-                                     reduction: int = 1) -> Tensor:
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
+                                     pos_weight: Tensor | None = None, reduction: int = 1) -> Tensor:
     """`nn.functional.binary_cross_entropy_with_logits`.
 
     >>> import rushlight as rl
@@ -159,14 +164,16 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     return loss.binary_cross_entropy_with_logits(input, target, weight, reduction=kind, pos_weight=pos_weight)
 
 
-def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
+                          reduction: int = 1) -> Tensor:
     """`nn.functional.cosine_embedding_loss`.
 
     >>> import rushlight as rl
     >>> rl.cosine_embedding_loss(rl.ones(1, 2), rl.ones(1, 2), rl.ones(1)).abs() < 1e-6
     tensor(True)
     """
-    return loss.cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction("cosine_embedding_loss", reduction))
+    return loss.cosine_embedding_loss(input1, input2, target, margin,
+                                      reduction=_reduction("cosine_embedding_loss", reduction))
 
 
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: int = 1) -> Tensor:
@@ -179,25 +186,28 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, red
     return loss.hinge_embedding_loss(input, target, margin, reduction=_reduction("hinge_embedding_loss", reduction))
 
 
-def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: int = 1) -> Tensor:
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0,
+                        reduction: int = 1) -> Tensor:
     """`nn.functional.margin_ranking_loss`.
 
     >>> import rushlight as rl
     >>> rl.margin_ranking_loss(rl.tensor([1.]), rl.tensor([3.]), rl.tensor([1.]))
     tensor(2.)
     """
-    return loss.margin_ranking_loss(input1, input2, target, margin, reduction=_reduction("margin_ranking_loss", reduction))
+    return loss.margin_ranking_loss(input1, input2, target, margin,
+                                    reduction=_reduction("margin_ranking_loss", reduction))
 
 
-def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-06, swap: bool = False,
-                        reduction: int = 1) -> Tensor:
+def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
+                        eps: float = 1e-06, swap: bool = False, reduction: int = 1) -> Tensor:
     """`nn.functional.triplet_margin_loss`.
 
     >>> import rushlight as rl
     >>> rl.triplet_margin_loss(rl.zeros(1, 1), rl.zeros(1, 1), rl.ones(1, 1)).abs() < 1e-5
     tensor(True)
     """
-    return loss.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=_reduction("triplet_margin_loss", reduction))
+    return loss.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap,
+                                    reduction=_reduction("triplet_margin_loss", reduction))
 
 
 def kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: bool = False) -> Tensor:
@@ -207,7 +217,8 @@ def kl_div(input: Tensor, target: Tensor, reduction: int = 1, *, log_target: boo
     >>> rl.kl_div(rl.zeros(2), rl.ones(2))
     tensor(0.)
     """
-    return loss.reduced(loss.kl_div(input, target, reduction="none", log_target=log_target), _reduction("kl_div", reduction))
+    return loss.reduced(loss.kl_div(input, target, reduction="none", log_target=log_target),
+                        _reduction("kl_div", reduction))
 
 
 def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool, full: bool, eps: float, reduction: int) -> Tensor:
@@ -217,16 +228,18 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool, full: bool,
     >>> rl.poisson_nll_loss(rl.zeros(1), rl.zeros(1), True, False, 1e-8, 1)
     tensor(1.)
     """
-    return loss.poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=_reduction("poisson_nll_loss", reduction))
+    return loss.poisson_nll_loss(input, target, log_input, full, eps=eps,
+                                 reduction=_reduction("poisson_nll_loss", reduction))
 
 
-def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 1,
-             zero_infinity: bool = False) -> Tensor:
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
+             reduction: int = 1, zero_infinity: bool = False) -> Tensor:
     """`nn.functional.ctc_loss`.
 
     >>> import rushlight as rl
     >>> rl.ctc_loss(rl.zeros(1, 1, 2), rl.ones(1, 1, dtype=rl.int64), [1], [1]).abs()
     tensor(0.)
     """
-    return ctc.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, _reduction("ctc_loss", reduction), zero_infinity)
+    return ctc.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, _reduction("ctc_loss", reduction),
+                        zero_infinity)
 

@@ -1,4 +1,5 @@
-"""Parts of layers that the torch namespace names: convolution with all its options, dropout with its mask, norms of weights."""
+"""Parts of layers that the torch namespace names: convolution with all its options, dropout with its mask, norms of
+weights."""
 
 from __future__ import annotations
 
@@ -14,9 +15,10 @@ from rushlight.tensor.functions.common import cast, give
 from rushlight.tensor.functions.reduction import vector_norm
 
 
-def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,
-                groups: int) -> Tensor:
-    """`conv1d` to `conv3d`, and with transposed=True `conv_transpose1d` to `conv_transpose3d`, by the dimensions of the weight.
+def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any,
+                transposed: bool, output_padding: Any, groups: int) -> Tensor:
+    """`conv1d` to `conv3d`, and with transposed=True `conv_transpose1d` to `conv_transpose3d`, by the dimensions of the
+    weight.
 
     RuntimeError for an input whose dimensions do not fit the weight's.
 
@@ -29,7 +31,8 @@ def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any,
     if n not in (1, 2, 3) or input.ndim != weight.ndim:
         raise RuntimeError(f"Expected {weight.ndim}D input to convolution, but got input of size {list(input.shape)} for a weight of size {list(weight.shape)}")
     if transposed:
-        return getattr(conv, f"conv_transpose{n}d")(input, weight, bias, stride, padding, output_padding, groups, dilation)  # type: ignore[no-any-return]
+        return getattr(conv, f"conv_transpose{n}d")(input, weight, bias, stride, padding, output_padding, groups,
+                                                    dilation)  # type: ignore[no-any-return]
     return getattr(conv, f"conv{n}d")(input, weight, bias, stride, padding, dilation, groups)  # type: ignore[no-any-return]
 
 

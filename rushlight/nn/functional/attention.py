@@ -16,8 +16,9 @@ from rushlight.tensor.functions.joining import cat
 
 
 @reduced
-def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0,
-                                 is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Tensor:
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
+                                 dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
+                                 enable_gqa: bool = False) -> Tensor:
     """softmax(q kᵀ scale + mask) v; query (…, t, d), key (…, s, d), value (…, s, e), scale 1/√d unless given."""
     from rushlight.nn.functional.norm import dropout
     if query.dtype is not key.dtype or query.dtype is not value.dtype:
@@ -36,7 +37,8 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     if not dropout_p and _one_operation(query, key, value, attn_mask, enable_gqa):
         return _recorded(query, key, value, attn_mask, factor, is_causal)
     if enable_gqa:
-        key, value = key.repeat_interleave(heads // key.shape[-3], -3), value.repeat_interleave(heads // value.shape[-3], -3)
+        key, value = key.repeat_interleave(heads // key.shape[-3],
+                                           -3), value.repeat_interleave(heads // value.shape[-3], -3)
     scores = (query * factor) @ key.transpose(-2, -1)
     if is_causal:
         attn_mask = wrap(tri_mask(query.shape[-2], key.shape[-2], 0, True))
@@ -53,15 +55,18 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
 
 
 def _one_operation(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, gqa: bool) -> bool:
-    """Whether attention can be recorded as one operation: plain shapes of at most four dimensions, numbers of one floating-point type."""
+    """Whether attention can be recorded as one operation: plain shapes of at most four dimensions, numbers of one
+    floating-point type."""
     a, b, c = q._spec.shape, k._spec.shape, v._spec.shape
-    if not (2 <= len(a) == len(b) == len(c) <= 4) or 0 in (*a, *b, *c) or not is_float(q) or a[-1] != b[-1] or b[-2] != c[-2] or b[:-2] != c[:-2]:
+    if not (2 <= len(a) == len(b) == len(c) <= 4) or 0 in (*a, *b,
+                                                           *c) or not is_float(q) or a[-1] != b[-1] or b[-2] != c[-2] or b[:-2] != c[:-2]:
         return False
     if a[:-2] != b[:-2] and not (gqa and len(a) > 2 and a[:-3] == b[:-3]):
         return False
     if mask is None:
         return True
-    return (mask.dtype is q.dtype or not is_float(mask)) and broadcast(mask._spec.shape, (*a[:-1], b[-2])) == (*a[:-1], b[-2])
+    return (mask.dtype is q.dtype or not is_float(mask)) and broadcast(mask._spec.shape,
+                                                                       (*a[:-1], b[-2])) == (*a[:-1], b[-2])
 
 
 def _recorded(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, causal: bool) -> Tensor:
@@ -76,7 +81,8 @@ def _recorded(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float
     return out
 
 
-def _projected(query: Tensor, key: Tensor, value: Tensor, w: Any, b: Any, separate: Any) -> tuple[Tensor, Tensor, Tensor]:
+def _projected(query: Tensor, key: Tensor, value: Tensor, w: Any, b: Any,
+               separate: Any) -> tuple[Tensor, Tensor, Tensor]:
     """The three input projections: packed, or with weights of their own."""
     from rushlight.nn.functional.conv import linear
     e = query.shape[-1]
@@ -92,7 +98,8 @@ def _projected(query: Tensor, key: Tensor, value: Tensor, w: Any, b: Any, separa
 
 
 def _without_weights(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, n: int, dropout_p: float) -> Tensor:
-    """Attention of n samples whose heads stand together, (n · heads, t, head) and masks (1 or n · heads, t, s), to (t, n, heads, head)."""
+    """Attention of n samples whose heads stand together, (n · heads, t, head) and masks (1 or n · heads, t, s), to (t,
+    n, heads, head)."""
     q, k, v = (x.reshape(n, -1, *x.shape[1:]) for x in (q, k, v))
     if mask is not None:
         mask = mask.unsqueeze(0) if mask.shape[0] == 1 else mask.reshape(n, -1, *mask.shape[1:])
@@ -123,7 +130,8 @@ def _one_more(mask: Tensor | None) -> Tensor | None:
 
 
 def _joined(mask: Tensor | None, padding: Tensor | None, n: int, heads: int, t: int, s: int) -> Tensor | None:
-    """The mask (1 or n · heads, t, s) and that of padded keys (n, s) in one; RuntimeError or AssertionError for other shapes."""
+    """The mask (1 or n · heads, t, s) and that of padded keys (n, s) in one; RuntimeError or AssertionError for other
+    shapes."""
     if mask is not None and mask.ndim == 3 and mask.shape[0] != 1 and tuple(mask.shape) != (n * heads, t, s):
         raise RuntimeError(f"The shape of the 3D attn_mask is {mask.shape}, but should be {(n * heads, t, s)}.")
     if padding is None:
@@ -136,11 +144,13 @@ def _joined(mask: Tensor | None, padding: Tensor | None, n: int, heads: int, t: 
 
 
 def multi_head_attention_forward(
-        query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int, in_proj_weight: Tensor | None, in_proj_bias: Tensor | None,
-        bias_k: Tensor | None, bias_v: Tensor | None, add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor, out_proj_bias: Tensor | None,
-        training: bool = True, key_padding_mask: Tensor | None = None, need_weights: bool = True, attn_mask: Tensor | None = None,
-        use_separate_proj_weight: bool = False, q_proj_weight: Tensor | None = None, k_proj_weight: Tensor | None = None,
-        v_proj_weight: Tensor | None = None, static_k: Tensor | None = None, static_v: Tensor | None = None, average_attn_weights: bool = True,
+        query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int,
+        in_proj_weight: Tensor | None, in_proj_bias: Tensor | None, bias_k: Tensor | None, bias_v: Tensor | None,
+        add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor, out_proj_bias: Tensor | None,
+        training: bool = True, key_padding_mask: Tensor | None = None, need_weights: bool = True,
+        attn_mask: Tensor | None = None, use_separate_proj_weight: bool = False, q_proj_weight: Tensor | None = None,
+        k_proj_weight: Tensor | None = None, v_proj_weight: Tensor | None = None, static_k: Tensor | None = None,
+        static_v: Tensor | None = None, average_attn_weights: bool = True,
         is_causal: bool = False) -> tuple[Tensor, Tensor | None]:
     """Multi-head attention with all its projections; query (t, n, e) or (t, e)."""
     from rushlight.nn.functional.conv import linear

@@ -76,10 +76,12 @@ def _channels(x: Tensor, n: int, want: int) -> str:
     return f"Dimension {x.ndim - n - 1} of the input holds the channels."
 
 
-_checked: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # operands and arguments that were found right -> stride, padding, dilation
+# operands and arguments that were found right -> stride, padding, dilation
+_checked: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
 
-def _convolve(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any, dilation: Any, groups: int) -> Tensor:
+def _convolve(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any, dilation: Any,
+              groups: int) -> Tensor:
     key = (n, x._spec, w._spec, b if b is None else b._spec, stride, padding, dilation, groups)
     try:
         known = _checked.get(key)
@@ -90,8 +92,8 @@ def _convolve(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride:
     return _convolve_checked(key, name, n, x, w, b, stride, padding, dilation, groups)
 
 
-def _convolve_checked(key: Any, name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any, dilation: Any,
-                      groups: int) -> Tensor:
+def _convolve_checked(key: Any, name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any,
+                      dilation: Any, groups: int) -> Tensor:
     _check(name, n, x, w, b, groups, False)
     stride, dilation = many(stride, n, "stride"), many(dilation, n, "dilation")
     if any(s <= 0 for s in stride):
@@ -120,7 +122,8 @@ def _convolve_checked(key: Any, name: str, n: int, x: Tensor, w: Tensor, b: Tens
     return out if batched else out.squeeze(0)
 
 
-def _string_padding(x: Tensor, w: Tensor, padding: str, stride: tuple[int, ...], dilation: tuple[int, ...], n: int) -> tuple[Tensor, Any]:
+def _string_padding(x: Tensor, w: Tensor, padding: str, stride: tuple[int, ...], dilation: tuple[int, ...],
+                    n: int) -> tuple[Tensor, Any]:
     if padding == "valid":
         return x, 0
     if padding != "same":
@@ -135,10 +138,12 @@ def _string_padding(x: Tensor, w: Tensor, padding: str, stride: tuple[int, ...],
     return constant_pad_nd(x, widths), 0
 
 
-def _transposed(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any, output_padding: Any, groups: int,
-                dilation: Any) -> Tensor:
+def _transposed(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, stride: Any, padding: Any,
+                output_padding: Any, groups: int, dilation: Any) -> Tensor:
     _check(name, n, x, w, b, groups, True)
-    stride, padding, extra, dilation = (many(v, n, k) for v, k in ((stride, "stride"), (padding, "padding"), (output_padding, "output_padding"),
+    stride, padding, extra, dilation = (many(v, n, k)
+                                        for v, k in ((stride, "stride"), (padding, "padding"),
+                                                     (output_padding, "output_padding"),
                                                                      (dilation, "dilation")))
     for e, s, d in zip(extra, stride, dilation):
         if e >= s and e >= d:
@@ -150,40 +155,43 @@ def _transposed(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, strid
 
 
 @reduced
-def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+           dilation: Any = 1, groups: int = 1) -> Tensor:
     """Cross-correlation over 1 dimension: input (n, c, l), weight (out, c / groups, k)."""
     return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
 @reduced
-def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+           dilation: Any = 1, groups: int = 1) -> Tensor:
     """Cross-correlation over 2 dimensions: input (n, c, h, w), weight (out, c / groups, kh, kw)."""
     return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 @reduced
-def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+           dilation: Any = 1, groups: int = 1) -> Tensor:
     """Cross-correlation over 3 dimensions: input (n, c, d, h, w), weight (out, c / groups, kd, kh, kw)."""
     return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
 @reduced
-def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                     groups: int = 1, dilation: Any = 1) -> Tensor:
+def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of conv1d: weight (c, out / groups, k)."""
     return _transposed("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @reduced
-def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                     groups: int = 1, dilation: Any = 1) -> Tensor:
+def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of conv2d: weight (c, out / groups, kh, kw)."""
     return _transposed("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
 @reduced
-def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
-                     groups: int = 1, dilation: Any = 1) -> Tensor:
+def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
+                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of conv3d: weight (c, out / groups, kd, kh, kw)."""
     return _transposed("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 

@@ -15,8 +15,8 @@ LOW = -1e30  # log of zero that gives no NaN in gradients
 
 
 @full
-def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: str = "mean",
-             zero_infinity: bool = False) -> Tensor:
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
+             reduction: str = "mean", zero_infinity: bool = False) -> Tensor:
     """-log of the probability of the targets over all alignments; log_probs (t, n, c) or (t, c)."""
     from rushlight.nn.functional.loss import reduced
     single = log_probs.ndim == 2
@@ -50,9 +50,11 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
 
 
 def _as_of_logits(loss: Tensor, x: Tensor, lengths: np.ndarray) -> Tensor:
-    """The loss, with PyTorch's gradient: exp(x) minus the posterior, which is the gradient for the logits of a log_softmax.
+    """The loss, with PyTorch's gradient: exp(x) minus the posterior, which is the gradient for the logits of a
+    log_softmax.
 
-    It differs from the gradient for x alone, minus the posterior, by exp(x) in the steps of each input; log_softmax projects that out.
+    It differs from the gradient for x alone, minus the posterior, by exp(x) in the steps of each input; log_softmax
+    projects that out.
     """
     if not x.requires_grad:
         return loss

@@ -24,8 +24,8 @@ def renormalized(weight: Tensor, index: Tensor, max_norm: float, norm_type: floa
         assign(weight, weight.detach().index_copy(0, rows, renorm(weight.detach()[rows], norm_type, 0, max_norm)))
 
 
-def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None, norm_type: float = 2.0,
-              scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
     """Rows of weight (n, d) at the indices of input; the row padding_idx gets no gradient."""
     if input.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.type()} instead "
@@ -56,9 +56,10 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     return out
 
 
-def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None, norm_type: float = 2,
-                  scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False, per_sample_weights: Tensor | None = None,
-                  include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
+def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
+                  norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+                  per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
+                  padding_idx: int | None = None) -> Tensor:
     """The sum, mean or max of the embeddings of each bag; bags are rows of input, or start at offsets."""
     import numpy as np
 
@@ -82,14 +83,16 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     if input.ndim == 2:
         if offsets is not None:
             raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences.")
-        starts = np.arange(0, input.numel() + 1, input.shape[1]) if input.shape[1] else np.zeros(input.shape[0] + 1, np.int64)
+        starts = np.arange(0, input.numel() + 1,
+                           input.shape[1]) if input.shape[1] else np.zeros(input.shape[0] + 1, np.int64)
     elif input.ndim == 1:
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
         if offsets.ndim != 1:
             raise ValueError("offsets has to be a 1D Tensor")
         if level_of(offsets) is not None:
-            return _bags_in_samples(input, weight, offsets, mode, sparse, scale_grad_by_freq, per_sample_weights, include_last_offset, padding_idx)
+            return _bags_in_samples(input, weight, offsets, mode, sparse, scale_grad_by_freq, per_sample_weights,
+                                    include_last_offset, padding_idx)
         given = unwrap(offsets)
         if given.size and given[0] != 0:
             raise ValueError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {given[0]}")
@@ -97,7 +100,8 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     else:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
     if padding_idx is not None and level_of(input) is not None:
-        return _bags_in_samples(input, weight, wrap(starts), mode, sparse, scale_grad_by_freq, per_sample_weights, True, padding_idx)
+        return _bags_in_samples(input, weight, wrap(starts), mode, sparse, scale_grad_by_freq, per_sample_weights, True,
+                                padding_idx)
     flat = cast(input.reshape(-1), int64)
     if max_norm is not None:
         renormalized(weight, flat, max_norm, norm_type)
@@ -120,9 +124,10 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     return out
 
 
-def _bags_in_samples(input: Tensor, weight: Tensor, offsets: Tensor, mode: str, sparse: bool, by_freq: bool, scale: Tensor | None, last: bool,
-                     padding_idx: int | None) -> Tensor:
-    """`embedding_bag` inside vmap, where the bags' ends or the padding differ between samples: every index counts, or counts nothing."""
+def _bags_in_samples(input: Tensor, weight: Tensor, offsets: Tensor, mode: str, sparse: bool, by_freq: bool,
+                     scale: Tensor | None, last: bool, padding_idx: int | None) -> Tensor:
+    """`embedding_bag` inside vmap, where the bags' ends or the padding differ between samples: every index counts, or
+    counts nothing."""
     from rushlight.tensor.functions.counting import searchsorted
     from rushlight.tensor.sequences import arange
     flat, bags = cast(input.reshape(-1), int64), offsets.shape[0] - last

@@ -46,8 +46,9 @@ def _same_size(input: Tensor, target: Tensor) -> None:
 
 
 @full
-def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
-                  reduction: str = "mean", label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
+                  ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
+                  label_smoothing: float = 0.0) -> Tensor:
     """-log softmax(input)[target]: input (n, c, …) of logits, target class indices (n, …) or probabilities (n, c, …).
 
     >>> import rushlight as rl
@@ -90,7 +91,8 @@ def _check_classes(target: Tensor, classes: int, ignore: int) -> None:
     values = known(target)
     if values is None or not values.size:
         return
-    if values.dtype == np.int64 and np.maximum.reduce(values.view(np.uint64), None) < classes:  # negative numbers are large ones
+    # negative numbers are large ones
+    if values.dtype == np.int64 and np.maximum.reduce(values.view(np.uint64), None) < classes:
         return
     counted = values != ignore
     bad = np.argwhere(counted & ((values < 0) | (values >= classes)))
@@ -115,7 +117,8 @@ def _check_target(input: Tensor, target: Tensor, dim: int, ignore_index: int) ->
     raise RuntimeError(f"Expected target size {[input.shape[0], *input.shape[2:]]}, got {list(target.shape)}")
 
 
-def _with_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float, dim: int) -> Tensor:
+def _with_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float,
+                        dim: int) -> Tensor:
     n = input.shape[dim]
     if smoothing:
         target = target * (1 - smoothing) + smoothing / n
@@ -128,7 +131,8 @@ def _with_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, re
     return reduced(loss, reduction)
 
 
-def _smoothed(loss: Tensor, logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, smoothing: float, dim: int) -> Tensor:
+def _smoothed(loss: Tensor, logp: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str,
+              smoothing: float, dim: int) -> Tensor:
     n = logp.shape[dim]
     skip = target == ignore_index
     if weight is not None:
@@ -148,8 +152,8 @@ def _smoothed(loss: Tensor, logp: Tensor, target: Tensor, weight: Tensor | None,
 
 
 @full
-def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, ignore_index: int = -100, reduce: Any = None,
-             reduction: str = "mean") -> Tensor:
+def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
+             ignore_index: int = -100, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """-weight[target] * input[target]: input (n, c, …) of log-probabilities, target (n, …)."""
     if not input.ndim:
         raise RuntimeError("nll_loss expects input with at least one dimension")
@@ -179,7 +183,8 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
 
 
 @full
-def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+             weight: Tensor | None = None) -> Tensor:
     """(input - target)²."""
     _same_size(input, target)
     d = input - target
@@ -188,7 +193,8 @@ def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: An
 
 
 @full
-def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+            weight: Tensor | None = None) -> Tensor:
     """|input - target|."""
     _same_size(input, target)
     loss = (input - target).abs()
@@ -196,7 +202,8 @@ def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any
 
 
 @full
-def smooth_l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+                   beta: float = 1.0) -> Tensor:
     """0.5 d² / beta where |d| < beta, else |d| - 0.5 beta."""
     _same_size(input, target)
     if beta < 0:
@@ -207,7 +214,8 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: Any = None, redu
 
 
 @full
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None) -> Tensor:
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0,
+               weight: Tensor | None = None) -> Tensor:
     """0.5 d² where |d| < delta, else delta (|d| - 0.5 delta)."""
     _same_size(input, target)
     if delta <= 0:
@@ -218,8 +226,8 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
 
 
 @full
-def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
-                         reduction: str = "mean") -> Tensor:
+def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
+                         reduce: Any = None, reduction: str = "mean") -> Tensor:
     """-(t log p + (1 - t) log(1 - p)), logarithms not below -100."""
     if target.shape != input.shape:
         raise ValueError(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is deprecated. Please ensure they have "
@@ -232,8 +240,9 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
 
 
 @full
-def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
-                                     reduction: str = "mean", pos_weight: Tensor | None = None) -> Tensor:
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None,
+                                     size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+                                     pos_weight: Tensor | None = None) -> Tensor:
     """binary_cross_entropy of sigmoid(input), without overflow."""
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
@@ -249,7 +258,8 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
 
 
 @full
-def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean", log_target: bool = False) -> Tensor:
+def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+           log_target: bool = False) -> Tensor:
     """target * (log target - input); input is a log-probability."""
     if log_target:
         loss = target.exp() * (target - input)
@@ -264,8 +274,9 @@ def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any 
 
 
 @full
-def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: Any = None, eps: float = 1e-8,
-                     reduce: Any = None, reduction: str = "mean") -> Tensor:
+def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
+                     size_average: Any = None, eps: float = 1e-8, reduce: Any = None,
+                     reduction: str = "mean") -> Tensor:
     """exp(x) - t x (log_input) or x - t log(x + eps); full adds Stirling's term."""
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
@@ -275,7 +286,8 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
     return reduced(loss, reduction, size_average, reduce)
 
 
-def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6,
+                      reduction: str = "mean") -> Tensor:
     """0.5 (log var + (input - target)² / var), var at least eps."""
     from rushlight.tensor.creation import full as filled
     if not isinstance(var, Tensor):
@@ -300,15 +312,16 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
 
 
 @full
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None,
+                         reduce: Any = None, reduction: str = "mean") -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
     loss = P.where(target != 1, P.clamp_min(margin - input, 0), 0) + P.where(target != -1, input, 0)
     return reduced(loss, reduction, size_average, reduce)
 
 
 @full
-def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None, reduce: Any = None,
-                        reduction: str = "mean") -> Tensor:
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None,
+                        reduce: Any = None, reduction: str = "mean") -> Tensor:
     """max(0, -target (input1 - input2) + margin)."""
     if not input1.ndim == input2.ndim == target.ndim:
         raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: {input1.size()}, input2: "
@@ -317,8 +330,8 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
 
 
 @full
-def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None, reduce: Any = None,
-                          reduction: str = "mean") -> Tensor:
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None,
+                          reduce: Any = None, reduction: str = "mean") -> Tensor:
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
     if target.ndim not in (0, 1):
         raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported")  # noqa: F541
@@ -333,13 +346,14 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
 
 
 @full
-def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
+def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None,
+                     reduction: str = "mean") -> Tensor:
     """log(1 + exp(-target * input))."""
     return reduced((-target * input).exp().log1p(), reduction, size_average, reduce)
 
 
-def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None, reduce: Any = None,
-                                reduction: str = "mean") -> Tensor:
+def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
+                                reduce: Any = None, reduction: str = "mean") -> Tensor:
     """The mean over classes of binary_cross_entropy_with_logits."""
     from rushlight.nn.functional.activation import logsigmoid
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
@@ -349,8 +363,8 @@ def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | 
 
 
 @full
-def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: Any = None,
-                      reduce: Any = None, reduction: str = "mean") -> Tensor:
+def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
+                      size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
     """The mean over other classes of max(0, margin - x[target] + x[j]) ** p."""
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
@@ -366,7 +380,8 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
         z = z * weight[t].unsqueeze(1)
     own = one_hot_mask(t, x.shape[1])
     loss = P.where(own, 0, z).sum(1) / x.shape[1]
-    return reduced(loss if input.ndim >= 2 or reduction != "none" else loss.reshape(()), reduction, size_average, reduce)
+    return reduced(loss if input.ndim >= 2 or reduction != "none" else loss.reshape(()), reduction, size_average,
+                   reduce)
 
 
 def one_hot_mask(target: Tensor, classes: int) -> Tensor:
@@ -376,7 +391,8 @@ def one_hot_mask(target: Tensor, classes: int) -> Tensor:
 
 
 @full
-def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
+def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None,
+                           reduction: str = "mean") -> Tensor:
     """The mean over (label, other class) of max(0, 1 - x[label] + x[other]); labels of a row end at the first -1."""
     if input.ndim > 2 or 0 in input.shape[-1:]:
         raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}")
@@ -391,12 +407,14 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: Any = No
     z = P.clamp_min(1 - x.gather(1, safe).unsqueeze(2) + x.unsqueeze(1), 0)
     use = given.unsqueeze(2) & ~is_label.unsqueeze(1)
     loss = P.where(use, z, 0).sum((1, 2)) / x.shape[1]
-    return reduced(loss if input.ndim >= 2 or reduction != "none" else loss.reshape(()), reduction, size_average, reduce)
+    return reduced(loss if input.ndim >= 2 or reduction != "none" else loss.reshape(()), reduction, size_average,
+                   reduce)
 
 
 @full
-def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2, eps: float = 1e-6, swap: bool = False,
-                        size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> Tensor:
+def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
+                        eps: float = 1e-6, swap: bool = False, size_average: Any = None, reduce: Any = None,
+                        reduction: str = "mean") -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm distance."""
     from rushlight.nn.functional.distance import pairwise_distance
     if not anchor.ndim == positive.ndim == negative.ndim:
@@ -410,8 +428,9 @@ def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, marg
     return reduced(P.clamp_min(near - far + margin, 0), reduction, size_average, reduce)
 
 
-def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative: Tensor, *, distance_function: Any = None, margin: float = 1.0,
-                                      swap: bool = False, reduction: str = "mean") -> Tensor:
+def triplet_margin_with_distance_loss(anchor: Tensor, positive: Tensor, negative: Tensor, *,
+                                      distance_function: Any = None, margin: float = 1.0, swap: bool = False,
+                                      reduction: str = "mean") -> Tensor:
     """triplet_margin_loss with a distance of one's own."""
     from rushlight.nn.functional.distance import pairwise_distance
     if reduction not in ("mean", "sum", "none"):

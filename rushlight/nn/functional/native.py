@@ -1,4 +1,5 @@
-"""torch.native_layer_norm and its kin: normalisations that return their statistics too, with ATen's order of arguments."""
+"""torch.native_layer_norm and its kin: normalisations that return their statistics too, with ATen's order of
+arguments."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from rushlight.tensor.core import Tensor
 Three = tuple[Tensor, Tensor, Tensor]
 
 
-def native_layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None, bias: Tensor | None, eps: float) -> Three:
+def native_layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None, bias: Tensor | None,
+                      eps: float) -> Three:
     """`layer_norm` with the mean and 1 / sqrt(variance + eps) of each row, in kept dimensions.
 
     RuntimeError where the shapes do not fit.
@@ -28,8 +30,10 @@ def native_layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | Non
     return affine(out, weight, bias), mean.detach(), rstd.detach()
 
 
-def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, N: int, C: int, HxW: int, group: int, eps: float) -> Three:  # noqa: N803
-    """`group_norm` of N samples of C channels with HxW elements each, with mean and 1 / sqrt(variance + eps), both (N, group).
+def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, N: int, C: int, HxW: int, group: int,
+                      eps: float) -> Three:  # noqa: N803
+    """`group_norm` of N samples of C channels with HxW elements each, with mean and 1 / sqrt(variance + eps), both (N,
+    group).
 
     RuntimeError where the shapes do not fit.
 
@@ -44,12 +48,13 @@ def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
         return input.clone(), input.new_zeros(N, group), input.new_zeros(N, group)
     out, mean, rstd = coarse.normalize(input.reshape(N, group, -1), (2,), eps)
     shape = [1, C] + [1] * (input.ndim - 2)
-    out = affine(out.reshape(input.shape), None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+    out = affine(out.reshape(input.shape), None if weight is None else weight.reshape(shape),
+                 None if bias is None else bias.reshape(shape))
     return out, mean.reshape(N, group), rstd.reshape(N, group)
 
 
-def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None,
-                      training: bool, momentum: float, eps: float) -> Three:
+def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None,
+                      running_var: Tensor | None, training: bool, momentum: float, eps: float) -> Three:
     """`batch_norm` with the batch's mean and 1 / sqrt(variance + eps) of each channel; both are empty outside training.
 
     RuntimeError where the shapes do not fit.

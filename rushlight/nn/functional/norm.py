@@ -11,14 +11,16 @@ from rushlight.tensor.functions.common import cast, in_place
 from rushlight.tensor.state import state
 
 
-def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
+               eps: float = 1e-5) -> Tensor:
     """The last dimensions normalised to mean 0 and variance 1, then scaled and shifted."""
     dims = check_normalized_shape(input, normalized_shape, weight, bias)
     out = coarse.normalize(input, dims, eps)[0] if input.numel() else input
     return affine(out, weight, bias)
 
 
-def check_normalized_shape(input: Tensor, normalized_shape: Any, weight: Tensor | None, bias: Tensor | None) -> tuple[int, ...]:
+def check_normalized_shape(input: Tensor, normalized_shape: Any, weight: Tensor | None,
+                           bias: Tensor | None) -> tuple[int, ...]:
     """The dimensions that layer_norm normalises; RuntimeError where shapes do not fit."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     n = len(shape)
@@ -55,7 +57,8 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     return cast(out if weight is None else out * weight, input.dtype)
 
 
-def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+               eps: float = 1e-5) -> Tensor:
     """Groups of channels of each sample normalised, then scaled and shifted per channel."""
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
@@ -78,8 +81,8 @@ def check_groups(input: Tensor, num_groups: int, weight: Tensor | None, bias: Te
                                f"input of shape {list(input.shape)}")
 
 
-def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
-               training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
+               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     """Each channel normalised over the batch (training) or by running statistics, then scaled and shifted."""
     x = input._spec
     if not training and weight is not None and bias is not None and len(x.shape) > 1 and x.numel and _plain(input, running_mean, running_var, weight, bias):
@@ -95,9 +98,10 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     return batch_statistics(input, running_mean, running_var, weight, bias, training, momentum, eps)[0]
 
 
-def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None, bias: Tensor | None,
-                     training: bool, momentum: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The normalised batch, and each channel's mean and 1 / sqrt(variance + eps) if they come from the batch (else empty)."""
+def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None,
+                     bias: Tensor | None, training: bool, momentum: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised batch, and each channel's mean and 1 / sqrt(variance + eps) if they come from the batch (else
+    empty)."""
     c = input.shape[1] if input.ndim > 1 else 0
     for what, w in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if w is not None and w.numel() != c:
@@ -112,7 +116,8 @@ def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Te
     shape = [1, c] + [1] * (input.ndim - 2)
     scale = (None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
     if not input.numel():  # statistics of nothing leave the running ones alone
-        return affine(input.clone(), *scale), none.new_empty(c) if training else none, none.new_empty(c) if training else none
+        return affine(input.clone(),
+                      *scale), none.new_empty(c) if training else none, none.new_empty(c) if training else none
     if not training:
         x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()  # type: ignore[union-attr]
         return affine(x, *scale), none, none
@@ -124,13 +129,15 @@ def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Te
 
 
 def _plain(input: Tensor, mean: Any, var: Any, *scale: Tensor) -> bool:
-    """Whether these are statistics and factors as layers have them: one number per channel, in the input's floating type, no gradient of the statistics."""
+    """Whether these are statistics and factors as layers have them: one number per channel, in the input's floating
+    type, no gradient of the statistics."""
     dtype, channels = input._spec.dtype, input._spec.shape[1:2]
     return mean is not None and var is not None and dtype.kind == "f" and not (mean._rg or var._rg) \
         and all([t._spec.dtype is dtype and t._spec.shape == channels for t in (mean, var, *scale)])
 
 
-def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, momentum: float, eps: float, n: int) -> None:
+def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, momentum: float, eps: float,
+            n: int) -> None:
     """Move the running statistics; the variance is the unbiased one."""
     from rushlight.autograd.grad_mode import no_grad
     with no_grad():
@@ -139,8 +146,9 @@ def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, 
         in_place(running_var, running_var * (1 - momentum) + var * momentum)
 
 
-def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None,
-                  bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+                  weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
+                  momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     """Each channel of each sample normalised."""
     c = input.shape[1]
     shape = [1, c] + [1] * (input.ndim - 2)
@@ -202,7 +210,9 @@ def _channel_dropout(name: str, dims: tuple[int, ...]) -> Any:
 
 
 feature_dropout = _channel_dropout("feature_dropout", ())
-dropout1d, dropout2d, dropout3d = _channel_dropout("dropout1d", (2,)), _channel_dropout("dropout2d", ()), _channel_dropout("dropout3d", (4,))
+dropout1d, dropout2d, dropout3d = _channel_dropout("dropout1d",
+                                                   (2,)), _channel_dropout("dropout2d",
+                                                                           ()), _channel_dropout("dropout3d", (4,))
 
 
 def _alpha(x: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]) -> Tensor:

@@ -19,7 +19,8 @@ def _source(mode: str, n: int, before: int, after: int) -> np.ndarray:
 
 
 def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
-    """Elements added around the last dimensions: (left, right, top, bottom, …), constant, reflect, replicate or circular."""
+    """Elements added around the last dimensions: (left, right, top, bottom, …), constant, reflect, replicate or
+    circular."""
     widths = [int(v) for v in pad]
     if mode == "constant":
         return constant_pad_nd(input, widths, 0 if value is None else value)

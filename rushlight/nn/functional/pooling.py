@@ -25,10 +25,12 @@ def sizes(value: Any, n: int, name: str, function: str) -> tuple[int, ...]:
     return out
 
 
-_checked: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # arguments that were found right -> kernel, stride, padding, dilation
+# arguments that were found right -> kernel, stride, padding, dilation
+_checked: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
 
-def _prepare(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any = 1, ceil_mode: bool = False) -> tuple[Any, ...]:
+def _prepare(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any = 1,
+             ceil_mode: bool = False) -> tuple[Any, ...]:
     key = (function, n, x._spec, kernel, stride, padding, dilation, ceil_mode)
     try:
         known = _checked.get(key)
@@ -41,16 +43,19 @@ def _prepare(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding
     return known
 
 
-def _geometry(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple[Any, ...]:
+def _geometry(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any,
+              ceil_mode: bool) -> tuple[Any, ...]:
     k = sizes(kernel, n, "kernel_size", function)
-    s = k if stride is None or (not isinstance(stride, int) and not len(stride)) else sizes(stride, n, "stride", function)
+    s = k if stride is None or (not isinstance(stride, int)
+                                and not len(stride)) else sizes(stride, n, "stride", function)
     p, d = sizes(padding, n, "padding", function), sizes(dilation, n, "dilation", function)
     if x.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"{function}(): Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got: {list(x.shape)}")
     if any(v <= 0 for v in k):
         raise RuntimeError(f"{function}: kernel size should be greater than zero, but got {list(k)}")
     if any(v <= 0 for v in s):
-        raise RuntimeError(f"{function}: stride should not be zero, but got {list(s)}" if 0 in s else f"stride should be greater than zero, but got {list(s)}")
+        raise RuntimeError(f"{function}: stride should not be zero, but got {list(s)}" if 0 in s
+                           else f"stride should be greater than zero, but got {list(s)}")
     if any(v <= 0 for v in d):
         raise RuntimeError(f"dilation should be greater than zero, but got {list(d)}")
     if any(v < 0 for v in p):
@@ -67,7 +72,8 @@ def _geometry(function: str, n: int, x: Tensor, kernel: Any, stride: Any, paddin
     return k, s, p, d
 
 
-def _max(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple[Tensor, Tensor]:
+def _max(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any,
+         ceil_mode: bool) -> tuple[Tensor, Tensor]:
     k, s, p, d = _prepare(function, n, x, kernel, stride, padding, dilation, ceil_mode)
     if x.dtype.kind in "bc":
         raise NotImplementedError(f"\"{function}\" not implemented for '{scalar_name(x.dtype)}'")
@@ -76,7 +82,8 @@ def _max(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: An
     return (values, places) if batched else (values.squeeze(0), places.squeeze(0))
 
 
-def _avg(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool, divisor: Any) -> Tensor:
+def _avg(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool,
+         count_include_pad: bool, divisor: Any) -> Tensor:
     k, s, p, _ = _prepare(function, n, x, kernel, stride, padding, 1, ceil_mode)
     if divisor == 0:
         raise RuntimeError("divisor must be not zero")
@@ -87,20 +94,20 @@ def _avg(function: str, n: int, x: Tensor, kernel: Any, stride: Any, padding: An
     return out if batched else out.squeeze(0)
 
 
-def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-                            return_indices: bool = False) -> tuple[Tensor, Tensor]:
+def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                            ceil_mode: bool = False, return_indices: bool = False) -> tuple[Tensor, Tensor]:
     """The largest value of each window and its position."""
     return _max("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def max_pool2d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-                            return_indices: bool = False) -> tuple[Tensor, Tensor]:
+def max_pool2d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                            ceil_mode: bool = False, return_indices: bool = False) -> tuple[Tensor, Tensor]:
     """The largest value of each window and its flat position in the plane."""
     return _max("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-                            return_indices: bool = False) -> tuple[Tensor, Tensor]:
+def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                            ceil_mode: bool = False, return_indices: bool = False) -> tuple[Tensor, Tensor]:
     """The largest value of each window and its flat position in the volume."""
     return _max("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode)
 
@@ -108,8 +115,8 @@ def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None,
 def _max_pool(n: int) -> Any:
     name = f"max_pool{n}d"
 
-    def function(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-                 return_indices: bool = False) -> Any:
+    def function(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                 ceil_mode: bool = False, return_indices: bool = False) -> Any:
         out = _max(name, n, input, kernel_size, stride, padding, dilation, ceil_mode)
         return out if return_indices else out[0]
     function.__name__ = function.__qualname__ = name
@@ -120,19 +127,20 @@ def _max_pool(n: int) -> Any:
 max_pool1d, max_pool2d, max_pool3d = (_max_pool(n) for n in (1, 2, 3))
 
 
-def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> Tensor:
+def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+               count_include_pad: bool = True) -> Tensor:
     """The mean of each window of the last dimension."""
     return _avg("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
-def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
-               divisor_override: int | None = None) -> Tensor:
+def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+               count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window of the last two dimensions."""
     return _avg("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True,
-               divisor_override: int | None = None) -> Tensor:
+def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+               count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window of the last three dimensions."""
     return _avg("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
@@ -279,22 +287,26 @@ def _unpool(n: int, x: Tensor, indices: Tensor, kernel: Any, stride: Any, paddin
     return flat.scatter(-1, indices.reshape([*lead, -1]), x.reshape([*lead, -1])).reshape([*lead, *want])
 
 
-def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
+def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+                 output_size: Any = None) -> Tensor:
     """Values put back where max_pool1d took them from, zeros elsewhere."""
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
+def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+                 output_size: Any = None) -> Tensor:
     """Values put back where max_pool2d took them from, zeros elsewhere."""
     return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
-def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
+def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+                 output_size: Any = None) -> Tensor:
     """Values put back where max_pool3d took them from, zeros elsewhere."""
     return _unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
-def _fractional(n: int, x: Tensor, kernel: Any, output_size: Any, output_ratio: Any, samples: Any) -> tuple[Tensor, Tensor]:
+def _fractional(n: int, x: Tensor, kernel: Any, output_size: Any, output_ratio: Any,
+                samples: Any) -> tuple[Tensor, Tensor]:
     """Max pooling over windows at pseudo-random places."""
     import numpy as np
 
@@ -319,7 +331,8 @@ def _fractional(n: int, x: Tensor, kernel: Any, output_size: Any, output_ratio: 
         start = ((np.arange(o) + r[..., None]) * alpha).astype(np.int64) - (r[..., None] * alpha).astype(np.int64)
         start[..., -1] = s - w
         place = start[..., :, None] + np.arange(w)
-        index += place.reshape(*place.shape[:2], *[o if j == i else 1 for j in range(n)], *[w if j == i else 1 for j in range(n)]) * math.prod(shape[i + 1:])
+        index += place.reshape(*place.shape[:2], *[o if j == i else 1 for j in range(n)],
+                               *[w if j == i else 1 for j in range(n)]) * math.prod(shape[i + 1:])
     flat = x.reshape([*x.shape[:2], -1])
     places = wrap(index.reshape(*x.shape[:2], math.prod(want), math.prod(k)))
     windows = flat.gather(2, places.reshape([*x.shape[:2], -1])).reshape(places.shape)
@@ -330,8 +343,8 @@ def _fractional(n: int, x: Tensor, kernel: Any, output_size: Any, output_ratio: 
 
 
 def _fractional_pool(n: int, always: bool) -> Any:
-    def function(input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
-                 _random_samples: Any = None) -> Any:
+    def function(input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
+                 return_indices: bool = False, _random_samples: Any = None) -> Any:
         out = _fractional(n, input, kernel_size, output_size, output_ratio, _random_samples)
         return out if return_indices or always else out[0]
     function.__name__ = function.__qualname__ = f"fractional_max_pool{n}d" + ("_with_indices" if always else "")

@@ -91,7 +91,8 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     if lh < 1 or lw < 1:
         raise RuntimeError(f"Given input with spatial size ({h}, {w}), kernel_size={k}, dilation={d}, padding={p}, calculated shape of the array of sliding blocks as "
                            f"({lh}, {lw}), but its components must be at least one.")
-    out = x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])[:, :, wrap(index)].reshape(x.shape[0], x.shape[1] * k[0] * k[1], lh * lw)
+    out = x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])[:, :,
+                                                           wrap(index)].reshape(x.shape[0], x.shape[1] * k[0] * k[1], lh * lw)
     return out if batched else out.squeeze(0)
 
 
@@ -102,7 +103,8 @@ def _positive(k: Any, d: Any, p: Any, s: Any) -> None:
             raise RuntimeError(f"{name} should be {word}, but got {name.split()[0]}_height: {v[0]} {name.split()[0]}_width: {v[1]}")
 
 
-def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
+         stride: Any = 1) -> Tensor:
     """Columns (n, c kh kw, blocks) summed back into pictures (n, c, h, w)."""
     size, k, d, p, s = _pair(output_size), _pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride)
     _positive(k, d, p, s)
@@ -126,8 +128,9 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
     return (out if batched else out.squeeze(0)).contiguous()
 
 
-def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,
-                recompute_scale_factor: bool | None = None, antialias: bool = False) -> Tensor:
+def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+                align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
+                antialias: bool = False) -> Tensor:
     """Pictures (n, c, …) resized: nearest, nearest-exact, linear, bilinear, bicubic, trilinear or area."""
     n = input.ndim - 2
     linear_modes = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
@@ -177,7 +180,8 @@ def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bo
         if mode.startswith("nearest"):
             step = 1 / scale if scale else s / o
             half = 0.5 if mode == "nearest-exact" else 0.0
-            index = np.minimum(np.floor((np.arange(o, dtype=np.float32) + np.float32(half)) * np.float32(step)).astype(np.int64), s - 1)
+            index = np.minimum(np.floor((np.arange(o,
+                                                   dtype=np.float32) + np.float32(half)) * np.float32(step)).astype(np.int64), s - 1)
             x = x.index_select(d, wrap(index))
         else:
             weights = _weights(s, o, scale, mode == "bicubic", corners, antialias)
@@ -188,7 +192,8 @@ def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bo
 
 
 def _resize_bytes(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bool, antialias: bool) -> Tensor:
-    """Pictures of bytes, as PyTorch (and Pillow) resize them: 16-bit weights, width first, rounded to bytes after each dimension."""
+    """Pictures of bytes, as PyTorch (and Pillow) resize them: 16-bit weights, width first, rounded to bytes after each
+    dimension."""
     for i in (1, 0):
         d = 2 + i
         weights = _weights(x.shape[d], out[i], scales[i], mode == "bicubic", corners, antialias)
@@ -213,7 +218,8 @@ def _uint8() -> Any:
 
 def _cubic(t: np.ndarray, a: float) -> np.ndarray:
     t = np.abs(t)
-    return np.where(t <= 1, ((a + 2) * t - (a + 3)) * t * t + 1, np.where(t < 2, ((t - 5) * t + 8) * t * a - 4 * a, 0.0))
+    return np.where(t <= 1, ((a + 2) * t - (a + 3)) * t * t + 1,
+                    np.where(t < 2, ((t - 5) * t + 8) * t * a - 4 * a, 0.0))
 
 
 def _weights(s: int, o: int, scale: Any, cubic: bool, corners: bool, antialias: bool) -> np.ndarray | None:
@@ -248,7 +254,8 @@ def _weights(s: int, o: int, scale: Any, cubic: bool, corners: bool, antialias: 
     return w
 
 
-def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None) -> Tensor:
+def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+             align_corners: bool | None = None) -> Tensor:
     """The old name of `interpolate`."""
     warnings.warn("`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
     return interpolate(input, size, scale_factor, mode, align_corners)
@@ -284,7 +291,8 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     return out.reshape([size[0], *size[2:], dims])
 
 
-def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None) -> Tensor:
+def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
+                align_corners: bool | None = None) -> Tensor:
     """input (n, c, …) read at grid positions (n, …, dims) in [-1, 1]; bilinear, nearest or bicubic."""
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'")
@@ -316,8 +324,10 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     return _cubic_sample(input, points, spatial, padding_mode, corners)
 
 
-def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
-    """`grid_sample` with numbered modes: 0 bilinear, 1 nearest, 2 bicubic; 0 zeros, 1 border, 2 reflection. RuntimeError for others.
+def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int,
+                 align_corners: bool) -> Tensor:
+    """`grid_sample` with numbered modes: 0 bilinear, 1 nearest, 2 bicubic; 0 zeros, 1 border, 2 reflection.
+    RuntimeError for others.
 
     >>> import rushlight as rl
     >>> rl.grid_sampler(rl.ones(1, 1, 2, 2), rl.zeros(1, 1, 1, 2), 0, 0, False)
@@ -326,10 +336,12 @@ def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_m
     for what, number in (("interpolation", interpolation_mode), ("padding", padding_mode)):
         if number not in (0, 1, 2):
             raise RuntimeError(f"grid_sampler(): unknown {what} mode {number}; the modes are 0, 1 and 2")
-    return grid_sample(input, grid, ("bilinear", "nearest", "bicubic")[interpolation_mode], ("zeros", "border", "reflection")[padding_mode], align_corners)
+    return grid_sample(input, grid, ("bilinear", "nearest", "bicubic")[interpolation_mode],
+                       ("zeros", "border", "reflection")[padding_mode], align_corners)
 
 
-def grid_sampler_2d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
+def grid_sampler_2d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int,
+                    align_corners: bool) -> Tensor:
     """`grid_sampler` of pictures (n, c, h, w).
 
     >>> import rushlight as rl
@@ -339,7 +351,8 @@ def grid_sampler_2d(input: Tensor, grid: Tensor, interpolation_mode: int, paddin
     return grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners)
 
 
-def grid_sampler_3d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Tensor:
+def grid_sampler_3d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int,
+                    align_corners: bool) -> Tensor:
     """`grid_sampler` of volumes (n, c, d, h, w).
 
     >>> import rushlight as rl

@@ -46,7 +46,8 @@ def _get_clones(module: Module, n: int) -> ModuleList:
     return ModuleList(copy.deepcopy(module) for _ in range(n))
 
 
-_DEFAULTS = {F.relu: "relu", F.gelu: "gelu"}  # as they are at import: behind dispatchers later, see rushlight.tensor.protocol
+# as they are at import: behind dispatchers later, see rushlight.tensor.protocol
+_DEFAULTS = {F.relu: "relu", F.gelu: "gelu"}
 
 
 def _get_activation_fn(activation: str) -> Callable[[Tensor], Tensor]:

@@ -1,7 +1,9 @@
 """torch.nn.utils.prune: parameters multiplied with masks that a method chooses.
 
-A pruned parameter `weight` lies in `weight_orig`, its mask in the buffer `weight_mask`, and `weight` itself is their product,
-made anew before each forward by a hook, which is the method. Methods applied one after another are joined in a container.
+A pruned parameter `weight` lies in `weight_orig`, its mask in the buffer `weight_mask`, and `weight` itself is their
+product,
+made anew before each forward by a hook, which is the method. Methods applied one after another are joined in a
+container.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ from typing import Any
 
 import rushlight as rl
 
-__all__ = ["BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured", "PruningContainer", "RandomStructured",
-           "RandomUnstructured", "custom_from_mask", "global_unstructured", "identity", "is_pruned", "l1_unstructured", "ln_structured",
+__all__ = ["BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured", "PruningContainer",
+           "RandomStructured",
+           "RandomUnstructured", "custom_from_mask", "global_unstructured", "identity", "is_pruned", "l1_unstructured",
+           "ln_structured",
            "random_structured", "random_unstructured", "remove"]
 
 
 class BasePruningMethod(ABC):
-    """A way to choose a mask. Subclasses say in ``PRUNING_TYPE`` whether it works on elements, channels or all parameters."""
+    """A way to choose a mask. Subclasses say in ``PRUNING_TYPE`` whether it works on elements, channels or all
+    parameters."""
 
     PRUNING_TYPE: str
     _tensor_name: str
@@ -40,8 +45,10 @@ class BasePruningMethod(ABC):
             * getattr(module, self._tensor_name + "_orig")
 
     @classmethod
-    def apply(cls, module: Any, name: str, *args: Any, importance_scores: Any = None, **kwargs: Any) -> BasePruningMethod:
-        """Prunes a parameter of a module with cls(*args, **kwargs), after the methods that pruned it before; the hook that does so."""
+    def apply(cls, module: Any, name: str, *args: Any, importance_scores: Any = None,
+              **kwargs: Any) -> BasePruningMethod:
+        """Prunes a parameter of a module with cls(*args, **kwargs), after the methods that pruned it before; the hook
+        that does so."""
         method: Any = cls(*args, **kwargs)
         method._tensor_name = name
         earlier = _hook_of(module, name)
@@ -81,7 +88,8 @@ class BasePruningMethod(ABC):
         return t * self.compute_mask(scores, default_mask=mask)
 
     def remove(self, module: Any) -> None:
-        """Makes the pruning permanent: the masked values become the parameter. The hook itself stays; `prune.remove` takes it away."""
+        """Makes the pruning permanent: the masked values become the parameter. The hook itself stays; `prune.remove`
+        takes it away."""
         name = self._tensor_name
         if name is None:
             raise AssertionError(f"Module {module} has to be pruned before pruning can be removed")
@@ -378,7 +386,8 @@ def is_pruned(module: Any) -> bool:
 
 def _hook_of(module: Any, name: str) -> tuple[int, Any] | None:
     """The hook that prunes a parameter, with its key."""
-    return next(((k, h) for k, h in module._forward_pre_hooks.items() if isinstance(h, BasePruningMethod) and h._tensor_name == name), None)
+    return next(((k, h) for k, h in module._forward_pre_hooks.items() if isinstance(h, BasePruningMethod)
+                 and h._tensor_name == name), None)
 
 
 def _check_amount(amount: Any) -> None:

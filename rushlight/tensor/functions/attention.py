@@ -57,7 +57,8 @@ def sdpa_parts(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, Ten
     return _turned(weights @ _repeated(v, q._spec.shape[1]) * inverse, inside), cat((top, inverse), -1)
 
 
-def sdpa_grad_parts(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, norms: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+def sdpa_grad_parts(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, norms: Tensor,
+                    *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     *mask, scale, causal, inside = rest
     heads, given = q._spec.shape[1], k._spec.shape[1]
     dy = _turned(dy, inside)
@@ -70,8 +71,8 @@ def sdpa_grad_parts(dy: Tensor, q: Tensor, k: Tensor, v: Tensor, norms: Tensor, 
     return _turned(dq, inside), _turned(dk, inside), _turned(dv, inside)
 
 
-def sdpa_vjp(g: Tensor, needs: tuple[bool, ...], q: Tensor, k: Tensor, v: Tensor, mask: tuple[Tensor, ...], norms: Tensor,
-             scale: float, causal: bool, inside: bool) -> list[Any]:
+def sdpa_vjp(g: Tensor, needs: tuple[bool, ...], q: Tensor, k: Tensor, v: Tensor, mask: tuple[Tensor, ...],
+             norms: Tensor, scale: float, causal: bool, inside: bool) -> list[Any]:
     """The gradients of q, k and v, and of a mask."""
     if state.grad or any(needs[3:]):
         from rushlight.tensor.tape import differentiate

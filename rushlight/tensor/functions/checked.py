@@ -9,13 +9,17 @@ from rushlight.ir.dtype import DType, float64
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.common import fit, operand
 
-GREATEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38, "float64": math.inf}
-NAMES = {"uint8": "uint8_t", "int16": "int16_t", "int8": "int8_t", "int32": "int", "int64": "int64_t", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
-         "float32": "float", "float64": "double", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}
+GREATEST = {"float16": 65504.0, "bfloat16": 3.3895313892515355e38, "float32": 3.4028234663852886e38,
+            "float64": math.inf}
+NAMES = {"uint8": "uint8_t", "int16": "int16_t", "int8": "int8_t", "int32": "int", "int64": "int64_t",
+         "float16": "c10::Half", "bfloat16": "c10::BFloat16",
+         "float32": "float", "float64": "double", "complex64": "c10::complex<float>",
+         "complex128": "c10::complex<double>"}
 
 
 def overflows(value: Any, dtype: DType) -> bool:
-    """Whether PyTorch refuses to convert a number: -1 to uint8 wraps around, 256 and -1.5 are errors; infinity is no overflow."""
+    """Whether PyTorch refuses to convert a number: -1 to uint8 wraps around, 256 and -1.5 are errors; infinity is no
+    overflow."""
     if dtype.kind == "b":
         return False
     if value.__class__ is complex:
@@ -39,20 +43,24 @@ def _greatest(dtype: DType) -> float:
 
 
 def checked(value: Any, dtype: DType, rounded: bool = False) -> Any:
-    """A number as the Python type of a dtype. RuntimeError where it overflows; `rounded`: half floats then hold infinity."""
+    """A number as the Python type of a dtype. RuntimeError where it overflows; `rounded`: half floats then hold
+    infinity."""
     value = operand(value)
     held = float64 if rounded and dtype.kind == "f" and dtype.itemsize == 2 else dtype
     if value.__class__.__name__ != "Symbol" and overflows(value, held):
         raise RuntimeError(f"value cannot be converted to type {NAMES.get(held.name, held.name)} without overflow")
-    return fit(value.real if value.__class__ is complex and not dtype.is_complex and dtype.kind != "b" else value, dtype)
+    return fit(value.real if value.__class__ is complex and not dtype.is_complex and dtype.kind != "b" else value,
+               dtype)
 
 
 def check_value(value: Tensor, dtype: DType) -> None:
     """RuntimeError where the number in a tensor overflows; it is looked at only where its type allows that."""
     have = value._spec.dtype
-    if have is dtype or "b" in (have.kind, dtype.kind) or have.kind in "iu" and dtype.kind in "fc" and dtype.name != "float16":
+    if have is dtype or "b" in (have.kind,
+                                dtype.kind) or have.kind in "iu" and dtype.kind in "fc" and dtype.name != "float16":
         return
-    if have.kind in "iu" and dtype.kind in "iu" and (have.kind == dtype.kind and have.itemsize <= dtype.itemsize or have.kind == "u" and have.itemsize < dtype.itemsize):
+    if have.kind in "iu" and dtype.kind in "iu" and (have.kind == dtype.kind and have.itemsize <= dtype.itemsize
+                                                     or have.kind == "u" and have.itemsize < dtype.itemsize):
         return
     if have.kind in "fc" and dtype.kind in "fc" and have.is_complex <= dtype.is_complex and _greatest(have) <= _greatest(dtype):
         return

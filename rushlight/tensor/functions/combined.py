@@ -32,7 +32,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
     rows, at = [], 0
     for p in parts:
         n = p._spec.shape[1]
-        rows.append(apply(TABLE["constant_pad"], (cast(p, dtype), False if dtype.kind == "b" else 0), (((0, 0), (at, width - at - n)),)))
+        rows.append(apply(TABLE["constant_pad"], (cast(p, dtype), False if dtype.kind == "b" else 0),
+                          (((0, 0), (at, width - at - n)),)))
         at += n
     return joining.cat(rows, 0)
 
@@ -97,7 +98,8 @@ def _row_norm(d: Tensor, p: float) -> Tensor:
     return where(zero, 0, where(zero, 1, total) ** (1 / p))
 
 
-def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
+def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
+        aweights: Tensor | None = None) -> Tensor:
     """The covariance matrix of the rows (variables) over the columns (observations)."""
     if len(input._spec.shape) > 2:
         raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {len(input._spec.shape)} dimensions")
@@ -148,7 +150,8 @@ def corrcoef(input: Tensor) -> Tensor:
     return out.clamp(-1, 1) if not out._spec.dtype.is_complex else out
 
 
-def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, out: Any = None) -> Tensor:
+def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *,
+         out: Any = None) -> Tensor:
     """The n-th differences of neighbours along dim."""
     if not input._spec.shape:
         raise RuntimeError("diff expects input to be at least one-dimensional")
@@ -220,7 +223,8 @@ def _gradient_along(x: Tensor, d: int, spacing: Any, edge_order: int) -> Tensor:
         h = spacing[1:] - spacing[:-1]
         a, b = h[:-1].reshape(view), h[1:].reshape(view)
         first, last = h[0], h[-1]
-        inner = (part(2, n - 2) * a * a - part(0, n - 2) * b * b + part(1, n - 2) * (b * b - a * a)) / (a * b * (a + b)) if n > 2 else None
+        inner = (part(2, n - 2) * a * a - part(0, n - 2) * b * b + part(1,
+                                                                        n - 2) * (b * b - a * a)) / (a * b * (a + b)) if n > 2 else None
     else:
         first = last = spacing
         inner = (part(2, n - 2) - part(0, n - 2)) / (2 * spacing) if n > 2 else None
@@ -259,7 +263,9 @@ def frexp(input: Tensor, *, out: Any = None) -> Any:
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
     _, e = np.frexp(unwrap(input.detach()).astype(np.float64))
     exponent = wrap(e.astype(np.int32))
-    return give(out, result("frexp", "mantissa exponent")(input / cast(2.0 ** cast(exponent, input._spec.dtype), input._spec.dtype), exponent))
+    return give(out, result("frexp",
+                            "mantissa exponent")(input / cast(2.0 ** cast(exponent, input._spec.dtype),
+                                                              input._spec.dtype), exponent))
 
 
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Any = None) -> Tensor:
@@ -314,9 +320,11 @@ def _copy_of(name: str, like: Any = None) -> Any:
     return copied
 
 
-(as_strided_copy, expand_copy, permute_copy, transpose_copy, t_copy, squeeze_copy, unsqueeze_copy, unbind_copy, unfold_copy, diagonal_copy, select_copy,
- split_with_sizes_copy, view_as_real_copy, view_as_complex_copy) = (_copy_of(n) for n in (
-     "as_strided", "expand", "permute", "transpose", "t", "squeeze", "unsqueeze", "unbind", "unfold", "diagonal", "select", "split_with_sizes",
+(as_strided_copy, expand_copy, permute_copy, transpose_copy, t_copy, squeeze_copy, unsqueeze_copy, unbind_copy,
+ unfold_copy, diagonal_copy, select_copy, split_with_sizes_copy, view_as_real_copy,
+ view_as_complex_copy) = (_copy_of(n) for n in (
+     "as_strided", "expand", "permute", "transpose", "t", "squeeze", "unsqueeze", "unbind", "unfold", "diagonal",
+     "select", "split_with_sizes",
      "view_as_real", "view_as_complex"))
 
 
@@ -330,7 +338,8 @@ def view_copy(input: Tensor, size: Any = None, dtype: Any = None, *, out: Any = 
     return give(out, input.view(size if dtype is None else dtype).clone())
 
 
-def slice_copy(input: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1, *, out: Any = None) -> Tensor:
+def slice_copy(input: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1, *,
+               out: Any = None) -> Tensor:
     """A slice with memory of its own."""
     d = wrap_dim(dim, len(input._spec.shape))
     return give(out, input[(slice(None),) * d + (slice(start, end, step),)].clone())
@@ -364,7 +373,8 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
     ndim = len(input._spec.shape)
     if len(pads) % 2 or len(pads) > 2 * ndim:
         raise RuntimeError("Length of pad must be even and at most twice the number of dimensions" + f"; got {len(pads)} for {ndim} dimensions")
-    widths = [(0, 0)] * (ndim - len(pads) // 2) + [(pads[2 * i], pads[2 * i + 1]) for i in range(len(pads) // 2 - 1, -1, -1)]
+    widths = [(0, 0)] * (ndim - len(pads) // 2) + [(pads[2 * i], pads[2 * i + 1])
+                                                   for i in range(len(pads) // 2 - 1, -1, -1)]
     for n, (a, b) in zip(input._spec.shape, widths):
         if n + a + b < 0:
             raise RuntimeError(f"The input size {n}, plus negative padding {a} and {b} resulted in a negative output size, which is invalid. Check dimension "
@@ -372,6 +382,8 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
     return apply(TABLE["constant_pad"], (input, checked(value, input._spec.dtype)), (tuple(widths),))
 
 
-__all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) in (__name__, shapes.__name__, splitting.__name__) and not n.startswith("_")
+__all__ = [n for n, v in list(globals().items())
+           if getattr(v, "__module__", None) in (__name__, shapes.__name__, splitting.__name__)
+           and not n.startswith("_")
            and n not in ("pdist_rows", "Size")]
 take_numpy_names(globals(), __all__)

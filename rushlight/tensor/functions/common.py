@@ -66,7 +66,8 @@ def unify(x: Any, y: Any, floating: bool = False) -> tuple[Any, Any]:
 
 
 def stand_in(x: Tensor, dtype: DType) -> Tensor:
-    """An operand in the type that an operation computes in: writing x before the backward pass is an error as for x itself."""
+    """An operand in the type that an operation computes in: writing x before the backward pass is an error as for x
+    itself."""
     if x._spec.dtype is dtype:
         return x
     out = cast(x, dtype)
@@ -77,7 +78,8 @@ def stand_in(x: Tensor, dtype: DType) -> Tensor:
 def number_promotion(t: Tensor, value: Any) -> DType:
     kind = t._spec.dtype.kind
     c = value.__class__
-    if (kind in "f" and c is not complex) or kind == "c" or (kind in "iu" and (c is int or c is bool)) or (kind == "b" and c is bool):
+    if (kind in "f" and c is not complex) or kind == "c" or (kind in "iu"
+                                                             and (c is int or c is bool)) or (kind == "b" and c is bool):
         return t._spec.dtype
     if c.__name__ == "Symbol":
         return t._spec.dtype
@@ -166,7 +168,8 @@ def scalar_name(dtype: DType) -> str:
     return SCALAR_NAMES.get(dtype.name, dtype.name)
 
 
-def rewrite(x: Tensor, f: Any, args: tuple[Any, ...], kwargs: Any = {}, expanded: bool = False, same: bool = False) -> Tensor:  # noqa: B006
+def rewrite(x: Tensor, f: Any, args: tuple[Any, ...], kwargs: Any = {}, expanded: bool = False,
+            same: bool = False) -> Tensor:  # noqa: B006
     """`x.f_(…)`: x takes the values of f(x, …). What f keeps of x for its gradient are the values from before."""
     operands = (*args, *kwargs.values()) if kwargs else args
     check_in_place(x, *operands)
@@ -206,7 +209,8 @@ def op(name: str) -> Op:
 
 
 def lying(out: Tensor, *operands: Any) -> Tensor:
-    """out, fresh and computed in several steps, lying in memory as one elementwise operation on these operands leaves it."""
+    """out, fresh and computed in several steps, lying in memory as one elementwise operation on these operands leaves
+    it."""
     s = out._spec
     specs = tuple([o._spec for o in operands if isinstance(o, Tensor)])
     if s.ordinary and all([o.ordinary for o in specs]) or out._storage.batched:
@@ -220,7 +224,8 @@ def lying(out: Tensor, *operands: Any) -> Tensor:
 
 def lying_as(out: Tensor, s: Spec) -> Tensor:
     """out, fresh, lying in memory as a dense spec of its shape does; as it is where the spec is not dense."""
-    return out if out._spec.strides == s.strides or dense_order(s.shape, s.strides) is None else lying_at(out, s.strides)
+    return out if out._spec.strides == s.strides or dense_order(s.shape,
+                                                                s.strides) is None else lying_at(out, s.strides)
 
 
 def lying_at(out: Tensor, strides: tuple[int, ...]) -> Tensor:

@@ -13,7 +13,8 @@ from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.samples import level_of, sample_by_sample
 
 
-def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:  # noqa: A002
+def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
+           dim: int | None = None) -> Any:  # noqa: A002
     """The distinct values (or slices along dim) in ascending order, where each came from, and how often."""
     array = unwrap(input.detach())
     d = None if dim is None else wrap_dim(dim, array.ndim)
@@ -31,7 +32,8 @@ def _chosen(values: np.ndarray, inverse: np.ndarray, counts: np.ndarray, with_in
     return tuple(out) if len(out) > 1 else out[0]
 
 
-def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
+def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False,
+                       dim: int | None = None) -> Any:
     """The values (or slices along dim) without immediate repetitions."""
     array = unwrap(input.detach())
     shape = array.shape
@@ -86,7 +88,8 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
 
 
 @sample_by_sample
-def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False, out: Any = None) -> Any:  # noqa: A002
+def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False,
+              out: Any = None) -> Any:  # noqa: A002
     """Counts (or densities) in bins, and the bins' edges."""
     from rushlight.tensor.functions.reduction import result
     kind = result("histogram", "hist bin_edges")
@@ -108,7 +111,8 @@ def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor |
     n = points.shape[1]
     if isinstance(bins, (list, tuple)) and isinstance(bins[0], Tensor):
         edges = [unwrap(b.detach()) for b in bins]
-        return give(out, kind(wrap(_counts(points, edges, weight, density, input._spec.dtype.numpy)), tuple(wrap(np.array(e)) for e in edges)))
+        return give(out, kind(wrap(_counts(points, edges, weight, density, input._spec.dtype.numpy)),
+                              tuple(wrap(np.array(e)) for e in edges)))
     grid = bins
     limits = None if range is None else [tuple(range[2 * i:2 * i + 2]) for i in np.arange(n)]
     w = None if weight is None else unwrap(weight.detach()).reshape(-1)
@@ -117,7 +121,8 @@ def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor |
     return give(out, kind(wrap(np.ascontiguousarray(hist).astype(d)), tuple(wrap(e.astype(d)) for e in edges)))
 
 
-def _counts(points: np.ndarray, edges: list[np.ndarray], weight: Tensor | None, density: bool, dtype: Any) -> np.ndarray:
+def _counts(points: np.ndarray, edges: list[np.ndarray], weight: Tensor | None, density: bool,
+            dtype: Any) -> np.ndarray:
     """The sum of weights in each cell of a grid whose edges need not ascend: a binary search decides, as in PyTorch."""
     inside = np.ones(len(points), bool)
     place = []
@@ -145,8 +150,8 @@ def _upper_bound(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
     return first
 
 
-def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Tensor | None = None,
-                 out: Any = None) -> Tensor:
+def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False,
+                 side: str | None = None, sorter: Tensor | None = None, out: Any = None) -> Tensor:
     """Where values would go in ascending sequences (last dimension) to keep the order."""
     if side is not None and side not in ("left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
@@ -170,7 +175,8 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
         place = np.searchsorted(s, v, where)
     else:
         rows, cols = s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1])
-        place = np.stack([np.searchsorted(a, b, where) for a, b in zip(rows, cols)]).reshape(v.shape) if v.size else np.zeros(v.shape, np.int64)
+        place = np.stack([np.searchsorted(a, b, where)
+                          for a, b in zip(rows, cols)]).reshape(v.shape) if v.size else np.zeros(v.shape, np.int64)
     return give(out, wrap(np.asarray(place).astype((int32 if out_int32 else int64).numpy)))
 
 
@@ -186,14 +192,16 @@ def _searched_in_samples(level: Any, seq: Tensor, values: Tensor, dtype: Any, wh
         return level.lifted(place.reshape((level.size, *values._spec.shape)))  # type: ignore[no-any-return]
 
 
-def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False, out: Any = None) -> Tensor:
+def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False,
+              out: Any = None) -> Tensor:
     """The bucket of each value between ascending boundaries."""
     if len(boundaries._spec.shape) != 1:
         raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({len(boundaries._spec.shape)})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Any = None) -> Tensor:
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False,
+         out: Any = None) -> Tensor:
     """Which elements occur among test_elements."""
     level = level_of(elements, test_elements)
     if level is not None:
@@ -220,12 +228,14 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     return tuple(wrap(np.asarray(i, np.int64)) for i in np.unravel_index(array.astype(np.int64) % max(total, 1), sizes))
 
 
-def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None) -> Tensor:
+def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
+             out: Any = None) -> Tensor:
     """The q-th quantiles along dim, between neighbours by `interpolation`; NaN where one occurs."""
     return give(out, _quantile(input, q, dim, keepdim, interpolation, False))
 
 
-def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None) -> Tensor:
+def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
+                out: Any = None) -> Tensor:
     """The q-th quantiles of what is not NaN."""
     return give(out, _quantile(input, q, dim, keepdim, interpolation, True))
 
@@ -277,6 +287,7 @@ def _quantile(x: Tensor, q: Any, dim: int | None, keepdim: bool, how: str, skip_
     return got if qs._spec.shape else got.squeeze(0)
 
 
-__all__ = ["unique", "unique_consecutive", "bincount", "histc", "histogram", "histogramdd", "searchsorted", "bucketize", "isin", "unravel_index",
+__all__ = ["unique", "unique_consecutive", "bincount", "histc", "histogram", "histogramdd", "searchsorted", "bucketize",
+           "isin", "unravel_index",
            "quantile", "nanquantile"]
 take_numpy_names(globals(), __all__)

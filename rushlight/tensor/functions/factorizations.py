@@ -1,4 +1,5 @@
-"""Factorisations that are used in parts (LU, LDL), the forms that report failure in `info`, and tensor equations (torch.linalg)."""
+"""Factorisations that are used in parts (LU, LDL), the forms that report failure in `info`, and tensor equations
+(torch.linalg)."""
 
 from __future__ import annotations
 
@@ -30,12 +31,15 @@ def raise_on(info: Tensor, name: str, message: str) -> None:
     flat = numbers(info).reshape(-1)  # inside vmap of all samples
     bad = flat.nonzero()[0]
     if bad.size:
-        raise LinAlgError(message.format(name=name, at=f"(Batch element {bad[0]}): " if flat.size > 1 or info.ndim else "", i=int(flat[bad[0]])))
+        raise LinAlgError(message.format(name=name,
+                                         at=f"(Batch element {bad[0]}): " if flat.size > 1 or info.ndim else "",
+                                         i=int(flat[bad[0]])))
 
 
 # --- failure in info ----------------------------------------------------------------------------------------------
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
-    """`cholesky` and info (int32): 0, or the order of the first leading minor that is not positive definite (the factor is NaN then).
+    """`cholesky` and info (int32): 0, or the order of the first leading minor that is not positive definite (the factor
+    is NaN then).
 
     With check_errors=True LinAlgError instead.
 
@@ -83,7 +87,8 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
 
 # --- LU -----------------------------------------------------------------------------------------------------------
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
-    """L and U in one matrix, the row exchanges (int32, from 1) and info: 0, or the place of the first zero on U's diagonal.
+    """L and U in one matrix, the row exchanges (int32, from 1) and info: 0, or the place of the first zero on U's
+    diagonal.
 
     A (…, m, n) -> (…, m, n), (…, min(m, n)), (…). RuntimeError for pivot=False, which the CPU does not have.
 
@@ -113,8 +118,10 @@ def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:  # noqa
     return give(out, result("linalg_lu_factor", "LU pivots")(packed, pivots))
 
 
-def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True, *, out: Any = None) -> Any:  # noqa: N803
-    """P, L and U with P L U = A from `lu_factor`; what is not asked for is empty. RuntimeError for pivots that are not int32.
+def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True, *,
+              out: Any = None) -> Any:  # noqa: N803
+    """P, L and U with P L U = A from `lu_factor`; what is not asked for is empty. RuntimeError for pivots that are not
+    int32.
 
     >>> import rushlight as rl
     >>> P, L, U = rl.lu_unpack(*rl.linalg.lu_factor(rl.tensor([[1., 2.], [2., 2.]])))
@@ -142,7 +149,8 @@ def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:  # noqa: N803
     return give(out, result("linalg_lu", "P L U")(*lu_unpack(packed, pivots)))
 
 
-def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False, out: Any = None) -> Tensor:  # noqa: N803
+def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False,
+             out: Any = None) -> Tensor:  # noqa: N803
     """The X with A X = B (X A = B if not left; Aᴴ for A if adjoint) from lu_factor(A). B has as many dimensions as LU.
 
     RuntimeError for matrices that are not square, shapes that do not fit, or pivots that are not int32.
@@ -197,7 +205,8 @@ def old_lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Any = No
 
 # --- LDL ----------------------------------------------------------------------------------------------------------
 def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
-    """L D Lᵀ (L D Lᴴ if hermitian) of symmetric matrices, packed as LAPACK's sytrf leaves it, its row exchanges, and info.
+    """L D Lᵀ (L D Lᴴ if hermitian) of symmetric matrices, packed as LAPACK's sytrf leaves it, its row exchanges, and
+    info.
 
     Reads the lower triangle. It has no gradient. ImportError without SciPy: pip install 'rushlight[scipy]'.
 
@@ -226,7 +235,8 @@ def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> Any:  
 
 
 def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Any = None) -> Tensor:  # noqa: N803
-    """The X with A X = B from ldl_factor(A). It has no gradient. ImportError without SciPy: pip install 'rushlight[scipy]'.
+    """The X with A X = B from ldl_factor(A). It has no gradient. ImportError without SciPy: pip install
+    'rushlight[scipy]'.
 
     >>> import rushlight as rl
     >>> rl.linalg.ldl_solve(*rl.linalg.ldl_factor(2 * rl.eye(2)), rl.ones(2, 1))
@@ -242,7 +252,8 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False,
 
 # --- tensor equations ---------------------------------------------------------------------------------------------
 def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:  # noqa: N803
-    """The inverse of tensordot(A, ·, A.ndim - ind): the inverse of A as a matrix whose rows are its first `ind` dimensions.
+    """The inverse of tensordot(A, ·, A.ndim - ind): the inverse of A as a matrix whose rows are its first `ind`
+    dimensions.
 
     RuntimeError for ind < 1 or dimensions whose two products differ.
 

@@ -56,7 +56,8 @@ def _within(x: Tensor, d: int, index: Tensor) -> None:
     check_index(index, (x._spec.shape or (1,))[d], OUT_OF_BOUNDS.format(d), RuntimeError)
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Any = None) -> Tensor:
+def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None,
+            out: Any = None) -> Tensor:
     """input with src stored at the places that index names along dim."""
     source = value if src is None else src
     if reduce is not None:
@@ -89,7 +90,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Any
     return give(out, apply(TABLE["scatter_add"], (input, index, src), (d,)))
 
 
-def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True, out: Any = None) -> Tensor:
+def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True,
+                   out: Any = None) -> Tensor:
     """input with src reduced into the places that index names: "sum", "prod", "mean", "amax" or "amin"."""
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
@@ -198,7 +200,8 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     if source._spec.numel != index._spec.numel:
         raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source._spec.numel}, "
                            f"index.numel() = {index._spec.numel}")
-    flat = apply(TABLE["index_put"], (input.reshape(-1), source.reshape(-1), index.reshape(-1)), ((0,), bool(accumulate)))
+    flat = apply(TABLE["index_put"], (input.reshape(-1), source.reshape(-1), index.reshape(-1)),
+                 ((0,), bool(accumulate)))
     return owned(keeps(flat, *_that_need(source)).reshape(input._spec.shape))
 
 
@@ -235,7 +238,8 @@ def _along(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, ac
         raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {input.dtype} and (source) {source.dtype}")
     if source._rg and source._spec.shape:  # as in PyTorch, its gradient is a view of what was selected
         source = view(source, source._spec, "ExpandBackward0", lambda g: expand(g, shape))
-    return keeps(apply(TABLE["index_put"], (input, expand(source, shape), index), ((d,), accumulate)), *_that_need(source))
+    return keeps(apply(TABLE["index_put"], (input, expand(source, shape), index), ((d,), accumulate)),
+                 *_that_need(source))
 
 
 def _that_need(*sources: Tensor) -> list[Tensor]:
@@ -270,13 +274,16 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         raise IndexError("index_fill_(): Index is supposed to be a vector")
     from rushlight.tensor.functions.pointwise import where
     shape = input._spec.shape or (1,)
-    hit = apply(TABLE["index_put"], (apply(TABLE["full"], (False,), ((shape[d],), bool_)), apply(TABLE["full"], (True,), ((index._spec.numel,), bool_)),
+    hit = apply(TABLE["index_put"],
+                (apply(TABLE["full"], (False,), ((shape[d],), bool_)),
+                 apply(TABLE["full"], (True,), ((index._spec.numel,), bool_)),
                                      cast(index, int64).reshape(-1)), ((0,), False))
     mask = hit.reshape([-1 if i == d else 1 for i in range(len(shape))]) if input._spec.shape else hit.reshape(())
     return where(mask, fill, input)
 
 
-def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True, out: Any = None) -> Tensor:
+def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True,
+                 out: Any = None) -> Tensor:
     """input with source reduced ("prod", "mean", "amax", "amin") into the indices of dim."""
     d = wrap_dim(dim, len(input._spec.shape))
     if reduce not in ("prod", "mean", "amax", "amin"):
@@ -284,7 +291,8 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
     shape = [1] * max(1, len(source._spec.shape))
     shape[d] = index._spec.numel
     full = expand(reshape(cast(index, int64), shape), source._spec.shape or (1,))
-    return give(out, scatter_reduce(input, d, full if input._spec.shape else full.reshape(()), source, reduce, include_self=include_self))
+    return give(out, scatter_reduce(input, d, full if input._spec.shape else full.reshape(()), source, reduce,
+                                    include_self=include_self))
 
 
 def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
@@ -334,7 +342,8 @@ def _stored(whole: Tensor, part: Tensor, src: Tensor) -> Tensor:
     return whole
 
 
-def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1, *, out: Any = None) -> Tensor:
+def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1, *,
+                  out: Any = None) -> Tensor:
     """A copy of input with src in a slice of dim."""
     whole = input.clone()
     d = wrap_dim(dim, len(input._spec.shape))
@@ -342,19 +351,23 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: Any = None, e
     return give(out, whole)
 
 
-def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Any = None) -> Tensor:
+def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *,
+                     out: Any = None) -> Tensor:
     """A copy of input with src on a diagonal."""
     whole = input.clone()
     return give(out, _stored(whole, whole.diagonal(offset, dim1, dim2), src))
 
 
-def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None, *, out: Any = None) -> Tensor:
+def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None, *,
+                       out: Any = None) -> Tensor:
     """A copy of input with src stored through an as_strided view."""
     whole = input.clone()
     return give(out, _stored(whole, whole.as_strided(size, stride, storage_offset), src))
 
 
-__all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "index_select", "masked_select", "masked_fill", "masked_scatter", "take",
-           "take_along_dim", "put", "index_put", "index_add", "index_copy", "index_fill", "index_reduce", "nonzero", "nonzero_static",
+__all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "index_select", "masked_select", "masked_fill",
+           "masked_scatter", "take",
+           "take_along_dim", "put", "index_put", "index_add", "index_copy", "index_fill", "index_reduce", "nonzero",
+           "nonzero_static",
            "argwhere", "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter"]
 take_numpy_names(globals(), __all__)

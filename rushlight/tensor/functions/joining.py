@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from rushlight.ops.table import TABLE
@@ -28,7 +29,8 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Tensor:
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(p).__name__}")
     dtype = result_type(*parts)
     # an empty vector joins with anything, as it always did
-    whole = parts if all(len(p._spec.shape) == 1 for p in parts) else [p for p in parts if p._spec.shape != (0,)] or parts[:1]
+    whole = parts if all(len(p._spec.shape) == 1 for p in parts) else [p
+                                                                       for p in parts if p._spec.shape != (0,)] or parts[:1]
     first = whole[0]._spec.shape
     if any(not p._spec.shape for p in parts):
         at = next(i for i, p in enumerate(parts) if not p._spec.shape)
@@ -78,7 +80,8 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     shape = (1,) * (len(times) - len(shape)) + shape
     spread = [v for pair in zip((1,) * len(shape), shape) for v in pair]
     full = [v for pair in zip(times, shape) for v in pair]
-    return owned(apply(TABLE["copy"], (expand(within(self, *spread), full),)).reshape([a * b for a, b in zip(times, shape)]))
+    return owned(apply(TABLE["copy"],
+                       (expand(within(self, *spread), full),)).reshape([a * b for a, b in zip(times, shape)]))
 
 
 def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
@@ -141,8 +144,13 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     return tuple([expand(x, shape) for x in many])
 
 
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """Coordinates of the grid that vectors span."""
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Coordinates of the grid that vectors span: the first vector runs along dimension 0 ("ij", the default, with a
+    UserWarning) or along dimension 1 ("xy")."""
+    if indexing is None:
+        warnings.warn("torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",
+                      UserWarning, stacklevel=2)
+        indexing = "ij"
     many = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
     if indexing not in ("ij", "xy"):
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
@@ -158,13 +166,15 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     if swap:
         flat[0], flat[1] = flat[1], flat[0]
     shape = tuple(p._spec.shape[0] for p in flat)
-    grids = [expand(reshape(p, tuple(shape[i] if i == k else 1 for i in range(len(shape)))), shape) for k, p in enumerate(flat)]
+    grids = [expand(reshape(p, tuple(shape[i] if i == k else 1 for i in range(len(shape)))), shape)
+             for k, p in enumerate(flat)]
     if swap:
         grids = [grids[1], grids[0], *grids[2:]]
     return tuple(grids)
 
 
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *,
+                      output_size: int | None = None) -> Tensor:
     """Each element (or index of dim) repeated; `repeats` is a number or one number per element."""
     import numpy as np
 
@@ -182,9 +192,11 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     if (counts < 0).any():
         raise RuntimeError("repeats can not be negative")
     if counts.size not in (1, x._spec.shape[d]) or counts.ndim > 1:
-        raise RuntimeError("repeats must be 0-dim or 1-dim tensor" if counts.ndim > 1 else "repeats must have the same size as input along dim, but got "
+        raise RuntimeError("repeats must be 0-dim or 1-dim tensor" if counts.ndim > 1
+                           else "repeats must have the same size as input along dim, but got "
                            f"repeats.size(0) = {counts.size} and input.size({d}) = {x._spec.shape[d]}")
-    where = np.repeat(np.arange(x._spec.shape[d]), counts if counts.ndim and counts.size > 1 else int(counts.reshape(-1)[0]))
+    where = np.repeat(np.arange(x._spec.shape[d]),
+                      counts if counts.ndim and counts.size > 1 else int(counts.reshape(-1)[0]))
     return x.index_select(d, wrap(where))
 
 

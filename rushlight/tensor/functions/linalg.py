@@ -71,7 +71,8 @@ def checked_right_side(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[boo
     return vector, b
 
 
-def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False, out: Any = None) -> Tensor:  # noqa: N803
+def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False,
+                     out: Any = None) -> Tensor:  # noqa: N803
     """x with A x = B for a triangular A, of which only that triangle is read."""
     checked_matrix("solve_triangular", A, True)
     a = A.triu() if upper else A.tril()
@@ -194,7 +195,8 @@ def _cut(a: Tensor, s: Tensor, atol: Any, rtol: Any) -> Tensor:
     return low if atol is None else low.clamp(min=0).maximum(low * 0 + side(atol))
 
 
-def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None) -> Tensor:  # noqa: N803
+def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None,
+                out: Any = None) -> Tensor:  # noqa: N803
     """How many singular values (absolute eigenvalues if hermitian) are above max(atol, rtol σ₁)."""
     checked_matrix("matrix_rank", A, hermitian)
     s = eigvalsh(A).detach().abs() if hermitian else svdvals(A).detach()
@@ -225,7 +227,8 @@ def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:  # noqa: N803
     return give(out, done if done is not A else A.clone())
 
 
-def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Tensor:  # noqa: A002,N803
+def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None,
+                out: Any = None) -> Tensor:  # noqa: A002,N803
     """A norm of matrices: fro, nuc, ±1, ±2, ±inf."""
     x = A if dtype is None else cast(A, dtype)
     if x.ndim < 2:
@@ -251,7 +254,8 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     return give(out, v)
 
 
-def norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None, dtype: Any = None) -> Tensor:  # noqa: A002
+def norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None,
+         dtype: Any = None) -> Tensor:  # noqa: A002
     """A vector norm, or a matrix norm over two dimensions."""
     A = input  # noqa: N806
     if ord is not None and (isinstance(dim, (tuple, list)) and len(dim) == 2 or dim is None and A.ndim == 2):
@@ -350,7 +354,8 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:  
     return give(out, q)
 
 
-def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False, *, out: Any = None) -> Tensor:
+def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False, *,
+          out: Any = None) -> Tensor:
     """Q @ input3 (or input3 @ Q) with Q from the Householder vectors in input and their factors input2."""
     tau, other = input2, input3
     if input.ndim < 2 or other.ndim < 2:
@@ -450,7 +455,8 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     return pinv(input, rtol=rcond)
 
 
-def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *, out: Any = None) -> Any:  # noqa: N803
+def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *,
+                     out: Any = None) -> Any:  # noqa: N803
     """torch.triangular_solve."""
     x = solve_triangular(A.mT if transpose else A, b, upper=upper != transpose, unitriangular=unitriangular)
     return give(out, result("triangular_solve", "solution cloned_coefficient")(x, A.clone()))
@@ -467,7 +473,9 @@ def old_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Ten
     return powers if increasing else powers.flip(1)
 
 
-TORCH_LEVEL = {"vander": old_vander, "cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinverse, "triangular_solve": triangular_solve, "inverse": old_inverse, "det": old_det,
-               "slogdet": old_slogdet, "logdet": logdet, "matrix_exp": matrix_exp, "matrix_power": old_matrix_power, "cholesky_solve": old_cholesky_solve,
+TORCH_LEVEL = {"vander": old_vander, "cholesky": old_cholesky, "qr": old_qr, "svd": old_svd, "pinverse": pinverse,
+               "triangular_solve": triangular_solve, "inverse": old_inverse, "det": old_det,
+               "slogdet": old_slogdet, "logdet": logdet, "matrix_exp": matrix_exp, "matrix_power": old_matrix_power,
+               "cholesky_solve": old_cholesky_solve,
                "cholesky_inverse": cholesky_inverse, "geqrf": geqrf, "ormqr": ormqr, "orgqr": orgqr}
 take_numpy_names(globals(), ("matrix_norm", "vecdot", "cross"))

@@ -8,7 +8,8 @@ from typing import Any
 
 RENAMED = {"dim": "axis", "keepdim": "keepdims"}
 CALLED = {numpy: name for name, numpy in RENAMED.items()}
-PYTHON = frozenset(("norm", "split", "unflatten", "unique", "unique_consecutive"))  # PyTorch writes these in Python, which takes no other names
+# PyTorch writes these in Python, which takes no other names
+PYTHON = frozenset(("norm", "split", "unflatten", "unique", "unique_consecutive"))
 
 
 def also_numpy(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,5 +41,6 @@ def take_numpy_names(space: dict[str, Any], names: Iterable[str]) -> None:
     for name in names:
         f = space[name]
         code = getattr(f, "__code__", None)
-        if name not in PYTHON and code is not None and not hasattr(f, "__wrapped__") and {"dim", "keepdim"} & {*code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]}:
+        if name not in PYTHON and code is not None and not hasattr(f,
+                                                                   "__wrapped__") and {"dim", "keepdim"} & {*code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]}:
             space[name] = done.get(f) or done.setdefault(f, also_numpy(f))

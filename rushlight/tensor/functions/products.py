@@ -27,8 +27,10 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     if m >= 2 and n >= 2:
         if m > 2 and n == 2 and input._spec.contiguous and input._spec.shape[-1] == other._spec.shape[0]:
             # one product over all leading dimensions
-            flat = apply(TABLE["matmul"], (reshape(input, (-1, input._spec.shape[-1])) if input._spec.numel else input, other))
-            return give(out, owned(reshape(flat, (*input._spec.shape[:-1], other._spec.shape[-1]))) if input._spec.numel else flat)
+            flat = apply(TABLE["matmul"],
+                         (reshape(input, (-1, input._spec.shape[-1])) if input._spec.numel else input, other))
+            return give(out, owned(reshape(flat, (*input._spec.shape[:-1], other._spec.shape[-1]))) if input._spec.numel
+                        else flat)
         return give(out, apply(TABLE["matmul"], (input, other)))
     if m == 0 or n == 0:
         raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "f"{m}D and {n}D")
@@ -53,7 +55,8 @@ def _inner(names: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
 def _rank(name: str, rank: int, **tensors: Tensor) -> None:
     for what, x in tensors.items():
         if len(x._spec.shape) != rank:
-            raise RuntimeError(f"{what} must be a {'matrix' if rank == 2 else f'{rank}D tensor'}" if name in ("mm", "bmm")
+            raise RuntimeError(f"{what} must be a {'matrix' if rank == 2 else f'{rank}D tensor'}"
+                               if name in ("mm", "bmm")
                                else f"{name}: Expected {rank}-D argument {what}, but got {len(x._spec.shape)}-D")
 
 
@@ -156,7 +159,8 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
 
 
 @reduced
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, out_dtype: Any = None, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, out_dtype: Any = None, *, beta: Any = 1, alpha: Any = 1,
+            out: Any = None) -> Tensor:
     """beta * input + alpha * batch1 @ batch2."""
     return give(out, once(lambda i, x, y: _mixed(i, bmm(x, y), beta, alpha), input, batch1, batch2))
 
@@ -257,6 +261,7 @@ def trace(input: Tensor) -> Tensor:
     return input.diagonal().sum()
 
 
-__all__ = ["matmul", "mm", "bmm", "mv", "dot", "vdot", "inner", "outer", "ger", "addmm", "addmv", "addr", "baddbmm", "addbmm", "chain_matmul",
+__all__ = ["matmul", "mm", "bmm", "mv", "dot", "vdot", "inner", "outer", "ger", "addmm", "addmv", "addr", "baddbmm",
+           "addbmm", "chain_matmul",
            "tensordot", "einsum", "kron", "cross", "trace"]
 take_numpy_names(globals(), __all__)

@@ -25,8 +25,8 @@ def to_reals(q: Any, scale: Any, zero: Any) -> Tensor:
     return (wide if isinstance(zero, int) and not zero else wide - zero) * scale  # type: ignore[no-any-return]
 
 
-def qadd_parts(x: Any, y: Any, x_scale: Any, y_scale: Any, out_scale: Any, zero_x: int, zero_y: int, zero_out: int, relu: bool,
-               dtype: DType) -> Tensor:
+def qadd_parts(x: Any, y: Any, x_scale: Any, y_scale: Any, out_scale: Any, zero_x: int, zero_y: int, zero_out: int,
+               relu: bool, dtype: DType) -> Tensor:
     """The row `qadd` written out: one fused loop."""
     first: Any = to_reals(x, x_scale, zero_x)
     total = first + to_reals(y, y_scale, zero_y)

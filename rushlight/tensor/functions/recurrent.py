@@ -1,6 +1,7 @@
 """Recurrent layers as recorded operations, their parts in smaller operations, and their gradients.
 
-The parts define second derivatives: where a gradient of the gradient is asked for, the layer is differentiated step by step.
+The parts define second derivatives: where a gradient of the gradient is asked for, the layer is differentiated step by
+step.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def _linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
 
 
 def lstm_step(given: Tensor, now: State, w: Weights) -> tuple[State, State]:
-    """The next h and c, and what is saved: the gates side by side and c. ``given`` is the input's part of the gates (N, 4H)."""
+    """The next h and c, and what is saved: the gates side by side and c. ``given`` is the input's part of the gates (N,
+    4H)."""
     h, c = now
     i, f, g, o = (given + _linear(h, w.w_hh, w.b_hh)).chunk(4, -1)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
@@ -66,7 +68,8 @@ def _keeps(*tensors: Tensor) -> bool:
     return state.grad and any(t._rg for t in tensors)
 
 
-def lstm_layer(x: Tensor, h: Tensor, c: Tensor, w: Weights, sizes: Sizes, reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
+def lstm_layer(x: Tensor, h: Tensor, c: Tensor, w: Weights, sizes: Sizes,
+               reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
     """One direction of one LSTM layer over all steps: the outputs, the last h and the last c."""
     args = (_rows(x), h, c, *w.operands())
     return tuple(apply(TABLE["lstm_layer"], args, (sizes, reverse, _keeps(*args)))[:3])  # type: ignore[return-value]
@@ -78,12 +81,14 @@ def gru_layer(x: Tensor, h: Tensor, w: Weights, sizes: Sizes, reverse: bool) -> 
     return tuple(apply(TABLE["gru_layer"], args, (sizes, reverse, _keeps(*args)))[:2])  # type: ignore[return-value]
 
 
-def rnn_layer(x: Tensor, h: Tensor, w: Weights, nonlinearity: str, sizes: Sizes, reverse: bool) -> tuple[Tensor, Tensor]:
+def rnn_layer(x: Tensor, h: Tensor, w: Weights, nonlinearity: str, sizes: Sizes,
+              reverse: bool) -> tuple[Tensor, Tensor]:
     """One direction of one plain recurrent layer over all steps: the outputs and the last h."""
     return tuple(apply(TABLE["rnn_layer"], (_rows(x), h, *w.operands()), (nonlinearity, sizes, reverse)))  # type: ignore[return-value]
 
 
-def _parts(step: Any, x: Tensor, initial: State, w: Weights, sizes: Sizes, reverse: bool) -> tuple[Tensor, State, State]:
+def _parts(step: Any, x: Tensor, initial: State, w: Weights, sizes: Sizes,
+           reverse: bool) -> tuple[Tensor, State, State]:
     """The layer in small operations: outputs, last states, and what is saved of every step."""
     given = flat_rows(_linear(x, w.w_ih, w.b_ih))
     now = tuple(s[:0] for s in initial)
@@ -95,7 +100,8 @@ def _parts(step: Any, x: Tensor, initial: State, w: Weights, sizes: Sizes, rever
             ended.append(tuple(v[s.count:] for v in now))
             now = tuple(v[:s.count] for v in now)
         elif s.count > active:  # some start here
-            now = tuple(cat([v, first[active:s.count]]) if active else first[:s.count] for v, first in zip(now, initial))
+            now = tuple(cat([v, first[active:s.count]]) if active else first[:s.count]
+                        for v, first in zip(now, initial))
         now, saved = step(given[s.first:s.first + s.count], now, w)
         made.append((s.first, (now[0], *saved)))
     ended.append(now)
@@ -137,12 +143,14 @@ def _put(now: Tensor, new: Tensor) -> Tensor:
 
 def _back(like: Tensor, sizes: Sizes, reverse: bool, step: Callable[[Step, slice], tuple[Tensor, ...]]) -> list[Tensor]:
     """The rows that every step gives, in the order of the rows of ``like`` and in its form."""
-    made = [(s.first, step(s, slice(s.first, s.first + s.count))) for s in reversed(schedule(like._spec.shape, sizes, reverse))]
+    made = [(s.first, step(s, slice(s.first, s.first + s.count)))
+            for s in reversed(schedule(like._spec.shape, sizes, reverse))]
     joined = [cat(list(parts)) for parts in zip(*(values for _, values in sorted(made, key=lambda m: m[0])))]
     return [reshape(r, (*like._spec.shape[:-1], r._spec.shape[-1])) for r in joined]
 
 
-def lstm_grad_parts(dy: Tensor, dh: Tensor, dc: Tensor, c0: Tensor, gates: Tensor, cells: Tensor, w_hh: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+def lstm_grad_parts(dy: Tensor, dh: Tensor, dc: Tensor, c0: Tensor, gates: Tensor, cells: Tensor, w_hh: Tensor,
+                    *rest: Any) -> tuple[Tensor, ...]:
     *projection, sizes, reverse = rest
     out, saved, kept = flat_rows(dy), flat_rows(gates), flat_rows(cells)
 
@@ -153,14 +161,16 @@ def lstm_grad_parts(dy: Tensor, dh: Tensor, dc: Tensor, c0: Tensor, gates: Tenso
         grad = total @ projection[0] if projection else total
         t = kept[here].tanh()
         d = dc[:s.count] + grad * o * (1 - t * t)
-        pre = cat([d * g * i * (1 - i), d * _before(kept, c0, s) * f * (1 - f), d * i * (1 - g * g), grad * t * o * (1 - o)], -1)
+        pre = cat([d * g * i * (1 - i), d * _before(kept, c0, s) * f * (1 - f), d * i * (1 - g * g),
+                   grad * t * o * (1 - o)], -1)
         dc, dh = _put(dc, d * f), _put(dh, pre @ w_hh)
         return pre, total
     dgates, total = _back(dy, sizes, reverse, step)
     return (dgates, dh, dc, *((total,) if projection else ()))
 
 
-def gru_grad_parts(dy: Tensor, dh: Tensor, h0: Tensor, y: Tensor, gates: Tensor, w_hh: Tensor, sizes: Sizes, reverse: bool) -> tuple[Tensor, ...]:
+def gru_grad_parts(dy: Tensor, dh: Tensor, h0: Tensor, y: Tensor, gates: Tensor, w_hh: Tensor, sizes: Sizes,
+                   reverse: bool) -> tuple[Tensor, ...]:
     H = h0._spec.shape[-1]
     out, saved, states = flat_rows(dy), flat_rows(gates), flat_rows(y)
 
@@ -175,7 +185,8 @@ def gru_grad_parts(dy: Tensor, dh: Tensor, h0: Tensor, y: Tensor, gates: Tensor,
     return *_back(dy, sizes, reverse, step), dh
 
 
-def rnn_grad_parts(dy: Tensor, dh: Tensor, y: Tensor, w_hh: Tensor, nonlinearity: str, sizes: Sizes, reverse: bool) -> tuple[Tensor, ...]:
+def rnn_grad_parts(dy: Tensor, dh: Tensor, y: Tensor, w_hh: Tensor, nonlinearity: str, sizes: Sizes,
+                   reverse: bool) -> tuple[Tensor, ...]:
     from rushlight.tensor.functions.rules import relu_grad
     out, states = flat_rows(dy), flat_rows(y)
 
@@ -224,30 +235,35 @@ def _assemble(needs: tuple[bool, ...], states: int, w: Weights, makers: dict[str
     return [makers[n]() if need else None for n, need in zip(names, needs)]
 
 
-def _second(parts: Callable[..., Any], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], needs: tuple[bool, ...], grads: tuple[Any, ...]) -> Any:
+def _second(parts: Callable[..., Any], inputs: tuple[Tensor, ...], attrs: tuple[Any, ...], needs: tuple[bool, ...],
+            grads: tuple[Any, ...]) -> Any:
     from rushlight.tensor.tape import differentiate
     return differentiate(lambda *xs: parts(*xs, *attrs), inputs, needs, grads)
 
 
-def lstm_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Tensor, c: Tensor, weights: tuple[Tensor, ...], y: Tensor,
-             gates: Tensor, cells: Tensor, sizes: Sizes, reverse: bool) -> list[Any]:
+def lstm_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Tensor, c: Tensor,
+             weights: tuple[Tensor, ...], y: Tensor, gates: Tensor, cells: Tensor, sizes: Sizes,
+             reverse: bool) -> list[Any]:
     """The gradients of an LSTM layer's operands."""
     if state.grad:
         return _second(lstm_parts, (x, h, c, *weights), (sizes, reverse, False), needs, grads)  # type: ignore[no-any-return]
     w = Weights.of(weights)
-    dgates, dh, dc, *total = apply(TABLE["lstm_layer_grad"], (*map(_rows, grads), c, gates, cells, w.w_hh, *((w.w_hr,) if w.w_hr is not None else ())),
+    dgates, dh, dc, *total = apply(TABLE["lstm_layer_grad"],
+                                   (*map(_rows, grads), c, gates, cells, w.w_hh,
+                                    *((w.w_hr,) if w.w_hr is not None else ())),
                                    (sizes, reverse))
     p = _Products(x, h, y, sizes, reverse)
 
     def w_hr() -> Tensor:
         return flat_rows(total[0]).t() @ flat_rows(gates.chunk(4, -1)[3] * cells.tanh())
     return _assemble(needs, 2, w, {
-        "x": lambda: p.input(dgates, w.w_ih), "h": lambda: dh, "c": lambda: dc, "w_ih": lambda: p.w_ih(dgates), "w_hh": lambda: p.w_hh(dgates),
+        "x": lambda: p.input(dgates, w.w_ih), "h": lambda: dh, "c": lambda: dc, "w_ih": lambda: p.w_ih(dgates),
+        "w_hh": lambda: p.w_hh(dgates),
         "b_ih": lambda: flat_rows(dgates).sum(0), "b_hh": lambda: flat_rows(dgates).sum(0), "w_hr": w_hr})
 
 
-def gru_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Tensor, weights: tuple[Tensor, ...], y: Tensor, gates: Tensor,
-            sizes: Sizes, reverse: bool) -> list[Any]:
+def gru_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Tensor, weights: tuple[Tensor, ...],
+            y: Tensor, gates: Tensor, sizes: Sizes, reverse: bool) -> list[Any]:
     """The gradients of a GRU layer's operands."""
     if state.grad:
         return _second(gru_parts, (x, h, *weights), (sizes, reverse, False), needs, grads)  # type: ignore[no-any-return]
@@ -257,12 +273,13 @@ def gru_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Te
     p = _Products(x, h, y, sizes, reverse)
     by_x, by_h = dgates[..., :3 * H], (dgates[..., :2 * H], dgates[..., 3 * H:])  # n has a part of its own from h
     return _assemble(needs, 1, w, {
-        "x": lambda: p.input(by_x, w.w_ih), "h": lambda: dh, "w_ih": lambda: p.w_ih(by_x), "w_hh": lambda: cat([p.w_hh(d) for d in by_h]),
+        "x": lambda: p.input(by_x, w.w_ih), "h": lambda: dh, "w_ih": lambda: p.w_ih(by_x),
+        "w_hh": lambda: cat([p.w_hh(d) for d in by_h]),
         "b_ih": lambda: flat_rows(by_x).sum(0), "b_hh": lambda: cat([flat_rows(d).sum(0) for d in by_h])})
 
 
-def rnn_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Tensor, weights: tuple[Tensor, ...], y: Tensor, nonlinearity: str,
-            sizes: Sizes, reverse: bool) -> list[Any]:
+def rnn_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Tensor, weights: tuple[Tensor, ...],
+            y: Tensor, nonlinearity: str, sizes: Sizes, reverse: bool) -> list[Any]:
     """The gradients of a plain recurrent layer's operands."""
     if state.grad:
         return _second(rnn_parts, (x, h, *weights), (nonlinearity, sizes, reverse), needs, grads)  # type: ignore[no-any-return]
@@ -270,5 +287,6 @@ def rnn_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Te
     dgates, dh = apply(TABLE["rnn_layer_grad"], (*map(_rows, grads), y, w.w_hh), (nonlinearity, sizes, reverse))
     p = _Products(x, h, y, sizes, reverse)
     return _assemble(needs, 1, w, {
-        "x": lambda: p.input(dgates, w.w_ih), "h": lambda: dh, "w_ih": lambda: p.w_ih(dgates), "w_hh": lambda: p.w_hh(dgates),
+        "x": lambda: p.input(dgates, w.w_ih), "h": lambda: dh, "w_ih": lambda: p.w_ih(dgates),
+        "w_hh": lambda: p.w_hh(dgates),
         "b_ih": lambda: flat_rows(dgates).sum(0), "b_hh": lambda: flat_rows(dgates).sum(0)})

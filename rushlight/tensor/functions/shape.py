@@ -251,7 +251,8 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     if dim is None:
         gone = [d for d in range(ndim) if s.shape[d] == 1]
     else:
-        gone = [d for d in ((wrap_dim(dim, ndim),) if isinstance(dim, int) else (wrap_dims(dim, ndim) if dim else ())) if ndim and s.shape[d] == 1]
+        gone = [d for d in ((wrap_dim(dim, ndim),) if isinstance(dim, int) else (wrap_dims(dim, ndim) if dim else ()))
+                if ndim and s.shape[d] == 1]
     kept = [d for d in range(ndim) if d not in gone]
     to = s.at(tuple([s.shape[d] for d in kept]), tuple([s.strides[d] for d in kept]))
     old = s.shape

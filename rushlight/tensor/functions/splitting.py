@@ -30,7 +30,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 def _select(t: Tensor, d: int, i: int, origin: Any = None) -> Tensor:
     s = t._spec
-    return view(t, s.select(d, i), origin or "SelectBackward0", part_gradient(s.shape, lambda whole: whole.select(d, i)), origin=origin)
+    return view(t, s.select(d, i), origin or "SelectBackward0",
+                part_gradient(s.shape, lambda whole: whole.select(d, i)), origin=origin)
 
 
 def part_gradient(shape: tuple[int, ...], cut: Any) -> Any:
@@ -63,10 +64,12 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     return strided_part(input, d, start, length, 1)
 
 
-def strided_part(t: Tensor, d: int, start: int, length: int, step: int, title: str = "SliceBackward0", origin: Any = None) -> Tensor:
+def strided_part(t: Tensor, d: int, start: int, length: int, step: int, title: str = "SliceBackward0",
+                 origin: Any = None) -> Tensor:
     """A slice of one dimension, with checked numbers."""
     s = t._spec
-    return view(t, s.narrow(d, start, length, step), title, part_gradient(s.shape, lambda whole: whole.narrow(d, start, length, step)), origin=origin)
+    return view(t, s.narrow(d, start, length, step), title,
+                part_gradient(s.shape, lambda whole: whole.narrow(d, start, length, step)), origin=origin)
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -80,7 +83,8 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
         n = max(0, min(w.shape[a], w.shape[b] - offset) if offset >= 0 else min(w.shape[a] + offset, w.shape[b]))
         start = w.offset + ((offset * w.strides[b] if offset >= 0 else -offset * w.strides[a]) if n else 0)
         kept = [d for d in range(len(w.shape)) if d not in (a, b)]
-        return w.at((*[w.shape[d] for d in kept], n), (*[w.strides[d] for d in kept], w.strides[a] + w.strides[b]), start)
+        return w.at((*[w.shape[d] for d in kept], n), (*[w.strides[d] for d in kept], w.strides[a] + w.strides[b]),
+                    start)
     return view(input, cut(s), "DiagonalBackward0", part_gradient(s.shape, cut))
 
 
@@ -100,7 +104,8 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
         if not w.shape:
             return w.at((size,), (1,))
         n = (length - size) // step + 1
-        return w.at((*w.shape[:d], n, *w.shape[d + 1:], size), (*w.strides[:d], w.strides[d] * step, *w.strides[d + 1:], w.strides[d]))
+        return w.at((*w.shape[:d], n, *w.shape[d + 1:], size),
+                    (*w.strides[:d], w.strides[d] * step, *w.strides[d + 1:], w.strides[d]))
     return view(self, cut(s), "UnfoldBackward0", part_gradient(s.shape, cut))
 
 
@@ -154,18 +159,21 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def _cuts(name: str, parts: Any, indices: Any, sections: Any, at: Any = None) -> Any:
-    """Where to split: the one of the arguments that is given, an integer for a number of parts. TypeError for none or several."""
+    """Where to split: the one of the arguments that is given, an integer for a number of parts. TypeError for none or
+    several."""
     given = [v for v in (parts, indices, sections, at) if v is not None]
-    right = (indices is None or isinstance(indices, (list, tuple))) and (sections is None or isinstance(sections, int)) \
-        and (at is None or isinstance(at, Tensor)) and (parts is None or isinstance(parts, (list, tuple)) or hasattr(parts, "__index__"))
+    right = (indices is None or isinstance(indices, (list, tuple))) and (sections is None
+                                                                         or isinstance(sections, int)) \
+        and (at is None or isinstance(at, Tensor)) and (parts is None or isinstance(parts, (list, tuple))
+                                                        or hasattr(parts, "__index__"))
     if len(given) != 1 or not right:
         forms = "(Tensor input, int sections), (Tensor input, tuple of ints indices)" + (", (Tensor input, Tensor tensor_indices_or_sections)" * (name == "tensor_split"))
         raise TypeError(f"{name}() received an invalid combination of arguments - got {tuple(type(v).__name__ for v in given)}, but expected one of: {forms}")
     return given[0] if isinstance(given[0], (list, tuple, int, Tensor)) else given[0].__index__()  # a number of NumPy
 
 
-def tensor_split(input: Tensor, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None,
-                 tensor_indices_or_sections: Any = None) -> tuple[Tensor, ...]:
+def tensor_split(input: Tensor, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None,
+                 sections: Any = None, tensor_indices_or_sections: Any = None) -> tuple[Tensor, ...]:
     """Parts split at indices, or into a number of parts of nearly equal size; exactly one of the arguments says where.
 
     >>> import rushlight as rl

@@ -38,7 +38,8 @@ def _select(t: Tensor, i: int) -> Tensor:
     if not -n <= i < n:
         raise IndexError(f"index {i} is out of bounds for dimension 0 with size {n}")
     i %= n
-    return view(t, t._spec.select(0, i), "SelectBackward0", part_gradient(t._spec.shape, lambda whole: whole.select(0, i)))
+    return view(t, t._spec.select(0, i), "SelectBackward0",
+                part_gradient(t._spec.shape, lambda whole: whole.select(0, i)))
 
 
 def normalize(index: Any) -> list[Any]:
@@ -87,7 +88,8 @@ def _indexed_dims(p: Any) -> int:
 
 
 def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple[int, Tensor]]]:
-    """The view that numbers, slices and None give, and the index tensors with the dimension of that view each belongs to.
+    """The view that numbers, slices and None give, and the index tensors with the dimension of that view each belongs
+    to.
 
     Where all of t is meant, the view is t itself or, with `alias`, another tensor on its memory.
     """
@@ -125,7 +127,8 @@ def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple
             dim += 1
             source += 1
     if out is t and alias:
-        out = strided_part(t, 0, 0, t._spec.shape[0], 1) if index.__class__ is slice else view(t, t._spec, "AliasBackward0", lambda g: g)
+        out = strided_part(t, 0, 0, t._spec.shape[0],
+                           1) if index.__class__ is slice else view(t, t._spec, "AliasBackward0", lambda g: g)
     return out, advanced
 
 
@@ -142,7 +145,8 @@ def _slice(t: Tensor, dim: int, s: slice) -> Tensor:
     return strided_part(t, dim, a, max(0, -(-(b - a) // c)), c)
 
 
-def _mask(out: Tensor, mask: Tensor, dim: int, source: int, advanced: list[tuple[int, Tensor]]) -> tuple[Tensor, int, int]:
+def _mask(out: Tensor, mask: Tensor, dim: int, source: int,
+          advanced: list[tuple[int, Tensor]]) -> tuple[Tensor, int, int]:
     """A boolean index: as many index tensors as it has dimensions (a new dimension for a 0-d one)."""
     shape = mask._spec.shape
     if not shape:
@@ -163,12 +167,14 @@ def gather_at(t: Tensor, advanced: list[tuple[int, Tensor]]) -> Tensor:
     """Advanced indexing of a view."""
     dims, indices = _checked(t, advanced)
     out = apply(TABLE["index"], (t, *indices), (dims,))
-    order = None if t._spec.plain and 1 not in t._spec.shape and all(i._spec.plain for i in indices) else _index_order(t._spec, dims, indices, out._spec.shape)
+    order = None if t._spec.plain and 1 not in t._spec.shape and all(i._spec.plain
+                                                                     for i in indices) else _index_order(t._spec, dims, indices, out._spec.shape)
     return out if order is None else relaid(out, order)
 
 
 def _index_order(s: Spec, dims: tuple[int, ...], indices: tuple[Tensor, ...], shape: tuple[int, ...]) -> Any:
-    """The memory order of an indexed result: the reader walks the memory of what is indexed, then that of the indices."""
+    """The memory order of an indexed result: the reader walks the memory of what is indexed, then that of the
+    indices."""
     common = broadcast_shapes(*[i._spec.shape for i in indices])
     at = dims[0] if dims == tuple(range(dims[0], dims[0] + len(dims))) else 0
     kept = [st for d, st in enumerate(s.strides) if d not in dims]
@@ -219,12 +225,15 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
 
 def one_mask(index: Any) -> bool:
     """Whether a subscript picks elements by one mask alone: then a single value of any type may be stored."""
-    picks = [p for p in (index if isinstance(index, tuple) else (index,)) if isinstance(p, (Tensor, list, np.ndarray, bool))]
-    return len(picks) == 1 and _sequence_type(picks[0]) in ("bool", "uint8") and bool(np.shape(picks[0]) if not isinstance(picks[0], Tensor) else picks[0]._spec.shape)
+    picks = [p for p in (index if isinstance(index, tuple) else (index,))
+             if isinstance(p, (Tensor, list, np.ndarray, bool))]
+    return len(picks) == 1 and _sequence_type(picks[0]) in ("bool",
+                                                            "uint8") and bool(np.shape(picks[0]) if not isinstance(picks[0], Tensor) else picks[0]._spec.shape)
 
 
 def _sequence_type(p: Any) -> str:
-    return "bool" if isinstance(p, bool) else str(p.dtype).removeprefix("torch.") if hasattr(p, "dtype") else _sequence(p)._spec.dtype.name
+    return "bool" if isinstance(p,
+                                bool) else str(p.dtype).removeprefix("torch.") if hasattr(p, "dtype") else _sequence(p)._spec.dtype.name
 
 
 def types_differ(target: Tensor, value: Tensor) -> RuntimeError:
@@ -265,4 +274,5 @@ def store(target: Tensor, value: Tensor) -> None:
 
 def converted(value: Tensor, dtype: DType) -> Tensor:
     """A value that fits, in another type."""
-    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex and dtype.kind != "b" else value, dtype)
+    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex and dtype.kind != "b" else value,
+                dtype)

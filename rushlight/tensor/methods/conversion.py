@@ -13,8 +13,8 @@ from rushlight.tensor.functions import shape
 from rushlight.tensor.functions.common import cast, shape_of
 
 
-def to(self: Tensor, *args: Any, dtype: DType | None = None, device: Any = None, non_blocking: bool = False, copy: bool = False,
-       memory_format: Any = None) -> Tensor:
+def to(self: Tensor, *args: Any, dtype: DType | None = None, device: Any = None, non_blocking: bool = False,
+       copy: bool = False, memory_format: Any = None) -> Tensor:
     """The tensor with another dtype or on another device: to(dtype), to(device), to(device, dtype), to(other)."""
     rest = list(args)
     while rest:
@@ -46,9 +46,11 @@ def _converter(dtype: DType, name: str) -> Any:
 
 
 double, half, bfloat16, long, short, char, byte, cfloat, cdouble = (_converter(d, n) for d, n in (
-    (dtypes.float64, "double"), (dtypes.float16, "half"), (dtypes.bfloat16, "bfloat16"), (dtypes.int64, "long"), (dtypes.int16, "short"),
+    (dtypes.float64, "double"), (dtypes.float16, "half"), (dtypes.bfloat16, "bfloat16"), (dtypes.int64, "long"),
+    (dtypes.int16, "short"),
     (dtypes.int8, "char"), (dtypes.uint8, "byte"), (dtypes.complex64, "cfloat"), (dtypes.complex128, "cdouble")))
-_float, _int, _bool = _converter(dtypes.float32, "float"), _converter(dtypes.int32, "int"), _converter(dtypes.bool_, "bool")
+_float, _int, _bool = _converter(dtypes.float32, "float"), _converter(dtypes.int32,
+                                                                      "int"), _converter(dtypes.bool_, "bool")
 
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:

@@ -59,7 +59,8 @@ def retain_grad(self: Tensor) -> None:
     self.retains_grad = True
 
 
-def backward(self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None) -> None:
+def backward(self: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False,
+             inputs: Any = None) -> None:
     """Accumulate the gradients of the leaves of this tensor's graph in their ``grad``."""
     run_backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 

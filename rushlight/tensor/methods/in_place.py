@@ -19,7 +19,8 @@ lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit
 nextafter not_equal polygamma pow put rad2deg reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh
 sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy renorm mvlgamma""".split()
 # methods whose other tensors must not be the one written
-APART = frozenset(("index_add", "index_copy", "index_put", "index_reduce", "put", "scatter", "scatter_add", "scatter_reduce", "masked_scatter"))
+APART = frozenset(("index_add", "index_copy", "index_put", "index_reduce", "put", "scatter", "scatter_add",
+                   "scatter_reduce", "masked_scatter"))
 # methods that write the same value wherever memory shows twice, so that they take expanded tensors
 EXPANDED = frozenset(("masked_fill", "index_fill", "index_put", "tril", "triu"))
 
@@ -68,6 +69,7 @@ def polygamma_(self: Tensor, n: int) -> Tensor:
 METHODS: dict[str, Any] = {
     **{f"{name}_": in_place_method(name, getattr(functions, name)) for name in IN_PLACE if hasattr(functions, name)},
     **{f"{name}_": _scan_in_place(name) for name in ("cumsum", "cumprod")},
-    **{f"{name}_": _spec_in_place(name) for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims", "as_strided")},
+    **{f"{name}_": _spec_in_place(name)
+       for name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims", "as_strided")},
     "polygamma_": polygamma_,
 }

@@ -8,20 +8,20 @@ from rushlight.tensor import creation
 from rushlight.tensor.core import Tensor
 
 
-def new_tensor_(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
-                pin_memory: bool = False) -> Tensor:
+def new_tensor_(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+                layout: Any = None, pin_memory: bool = False) -> Tensor:
     """A tensor of data in this tensor's dtype."""
     return creation.tensor(data, dtype=dtype or self._spec.dtype, device=device, requires_grad=requires_grad)
 
 
-def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
-             pin_memory: bool = False) -> Tensor:
+def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+             requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
     """One value, in this tensor's dtype."""
     return creation.full(size, fill_value, dtype=dtype or self._spec.dtype, device=device, requires_grad=requires_grad)
 
 
-def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
-              pin_memory: bool = False, **kw: Any) -> Tensor:
+def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+              layout: Any = None, pin_memory: bool = False, **kw: Any) -> Tensor:
     """Zeros in this tensor's dtype."""
     return creation.zeros(*size, dtype=dtype or self._spec.dtype, device=device, requires_grad=requires_grad, **kw)
 
@@ -29,16 +29,17 @@ def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, r
 new_empty = new_zeros
 
 
-def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, layout: Any = None,
-             pin_memory: bool = False, **kw: Any) -> Tensor:
+def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+             layout: Any = None, pin_memory: bool = False, **kw: Any) -> Tensor:
     """Ones in this tensor's dtype."""
     return creation.ones(*size, dtype=dtype or self._spec.dtype, device=device, requires_grad=requires_grad, **kw)
 
 
-def new_empty_strided(self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-                      layout: Any = None, pin_memory: bool = False) -> Tensor:
+def new_empty_strided(self: Tensor, size: Any, stride: Any, *, dtype: Any = None, device: Any = None,
+                      requires_grad: bool = False, layout: Any = None, pin_memory: bool = False) -> Tensor:
     """Unspecified values with given strides, in this tensor's dtype."""
-    return creation.empty_strided(size, stride, dtype=dtype or self._spec.dtype, device=device, requires_grad=requires_grad)
+    return creation.empty_strided(size, stride, dtype=dtype or self._spec.dtype, device=device,
+                                  requires_grad=requires_grad)
 
 
 def new(self: Tensor, *args: Any, **kw: Any) -> Tensor:

@@ -71,18 +71,23 @@ def _compare(name: str) -> Any:
     return method
 
 
-_NAMES = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder", "pow": "pow",
-          "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "lshift": "bitwise_left_shift",
+_NAMES = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder",
+          "pow": "pow",
+          "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+          "lshift": "bitwise_left_shift",
           "rshift": "bitwise_right_shift"}
 OPERATORS: dict[str, Any] = {
     **{f"__{k}__": _operator(v) for k, v in _NAMES.items()},
     **{f"__r{k}__": _operator(v, swap=True) for k, v in _NAMES.items()},
     **{f"__i{k}__": _operator(v, in_place_=True) for k, v in _NAMES.items() if k not in ("matmul",)},
     **{f"__{k}__": _compare(k) for k in ("eq", "ne", "lt", "le", "gt", "ge")},
-    "__neg__": pointwise.neg, "__pos__": pointwise.positive, "__abs__": pointwise.abs, "__invert__": pointwise.bitwise_not,
-    "__getitem__": subscripts.getitem, "__div__": _operator("div"), "__rdiv__": _divided_by, "__rtruediv__": _divided_by,
+    "__neg__": pointwise.neg, "__pos__": pointwise.positive, "__abs__": pointwise.abs,
+    "__invert__": pointwise.bitwise_not,
+    "__getitem__": subscripts.getitem, "__div__": _operator("div"), "__rdiv__": _divided_by,
+    "__rtruediv__": _divided_by,
     "where": where_method, "polygamma": polygamma_method, "new_tensor": new_tensor_, "stft": stft, "istft": istft,
     **method_forms.FORMS, **sparse_methods.METHODS, **quantized_methods.METHODS,
-    "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_, "absolute_": pointwise.abs_,
+    "__hash__": __hash__, "__repr__": __repr__, "__str__": __repr__, "abs_": pointwise.abs_,
+    "absolute_": pointwise.abs_,
     "_is_view": _is_view,
 }

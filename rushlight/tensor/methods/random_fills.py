@@ -18,7 +18,8 @@ def _random_in_place(draw: Any) -> Any:
     def method(self: Tensor, *args: Any, generator: Any = None, **kw: Any) -> Tensor:
         if state.level is not None:
             like = creation.empty_like if state.level.randomness == "same" else lambda t: t.detach().clone()
-            return assign(self, state.level.draw(lambda t, *a, **k: method(like(t), *a, generator=generator, **k), (self, *args), kw))
+            return assign(self, state.level.draw(lambda t, *a, **k: method(like(t), *a, generator=generator, **k),
+                                                 (self, *args), kw))
         s = self._spec
         if draw.__name__ == "normal" and not s.contiguous:
             kw["contiguous"] = False
@@ -47,7 +48,8 @@ def _draws() -> dict[str, Any]:
             raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}")
         return rng.uniform(e, n, float(from_), float(to), d.numpy, spare)
 
-    def normal(e: Any, n: int, d: DType, mean: float = 0.0, std: float = 1.0, contiguous: bool = True, spare: Any = None) -> Any:
+    def normal(e: Any, n: int, d: DType, mean: float = 0.0, std: float = 1.0, contiguous: bool = True,
+               spare: Any = None) -> Any:
         need_float("normal_kernel_cpu", d)
         if std < 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
@@ -72,7 +74,8 @@ def _draws() -> dict[str, Any]:
             raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
         return rng.exponential(e, n, float(lambd), d.numpy)
 
-    return {"uniform_": uniform, "normal_": normal, "random_": random, "bernoulli_": bernoulli, "exponential_": exponential,
+    return {"uniform_": uniform, "normal_": normal, "random_": random, "bernoulli_": bernoulli,
+            "exponential_": exponential,
             "geometric_": lambda e, n, d, p: rng.geometric(e, n, float(p), d.numpy),
             "cauchy_": lambda e, n, d, median=0.0, sigma=1.0: rng.cauchy(e, n, float(median), float(sigma), d.numpy),
             "log_normal_": lambda e, n, d, mean=1.0, std=2.0: rng.log_normal(e, n, float(mean), float(std), d.numpy)}

@@ -28,7 +28,8 @@ def tolist(self: Tensor) -> Any:
 
 
 def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
-    """The values as a NumPy array on the same memory. RuntimeError for tensors that require gradients unless force=True."""
+    """The values as a NumPy array on the same memory. RuntimeError for tensors that require gradients unless
+    force=True."""
     if self.requires_grad:
         if not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
@@ -58,7 +59,8 @@ def __array__(self: Tensor, dtype: Any = None, copy: Any = None) -> np.ndarray:
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
-def __dlpack__(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
+def __dlpack__(self: Tensor, *, stream: Any = None, max_version: Any = None, dl_device: Any = None,
+               copy: Any = None) -> Any:
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     self._storage.share()
@@ -133,8 +135,8 @@ def __repr__(self: Tensor, *, tensor_contents: Any = None) -> str:
         return batching.describe(self)
     fn = self.grad_fn
     kind = type(self).__name__
-    return format_tensor(unwrap(self), self._spec.dtype, requires_grad=self.requires_grad, grad_fn_name=fn.name() if fn is not None else None,
-                         is_parameter=kind == "Parameter")
+    return format_tensor(unwrap(self), self._spec.dtype, requires_grad=self.requires_grad,
+                         grad_fn_name=fn.name() if fn is not None else None, is_parameter=kind == "Parameter")
 
 
 def __format__(self: Tensor, text: str) -> str:

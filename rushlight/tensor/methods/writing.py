@@ -64,7 +64,8 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
     if wrap and len(self._spec.shape) == 2 and rows > cols + 1:
         done = cols + 1
         while done < rows:
-            self[done:].as_strided((min(rows - done, cols),), (step,), self._spec.offset + done * self._spec.strides[0]).fill_(fill_value)
+            self[done:].as_strided((min(rows - done, cols),), (step,),
+                                   self._spec.offset + done * self._spec.strides[0]).fill_(fill_value)
             done += cols + 1
     return self
 
@@ -105,10 +106,13 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = 
 def apply_(self: Tensor, callable: Any) -> Tensor:
     """Replace each element by callable(element). Slow: one Python call per element."""
     array = unwrap(self)
-    return assign(self, wrap(np.array([callable(v) for v in array.reshape(-1).tolist()]).reshape(array.shape).astype(array.dtype)))
+    return assign(self, wrap(np.array([callable(v)
+                                       for v in array.reshape(-1).tolist()]).reshape(array.shape).astype(array.dtype)))
 
 
 def map_(self: Tensor, tensor: Tensor, callable: Any) -> Tensor:
     """Replace each element by callable(a, b). Slow: one Python call per element."""
     a, b = unwrap(self), unwrap(tensor.expand(self._spec.shape))
-    return assign(self, wrap(np.array([callable(x, y) for x, y in zip(a.reshape(-1).tolist(), b.reshape(-1).tolist())]).reshape(a.shape).astype(a.dtype)))
+    return assign(self, wrap(np.array([callable(x, y)
+                                       for x, y in zip(a.reshape(-1).tolist(),
+                                                       b.reshape(-1).tolist())]).reshape(a.shape).astype(a.dtype)))

@@ -9,7 +9,8 @@ from rushlight.testing.comparison import assert_close
 
 
 class TestCase(unittest.TestCase):
-    """unittest's TestCase whose assertEqual compares tensors and nests of them within tolerances; each test starts from one seed."""
+    """unittest's TestCase whose assertEqual compares tensors and nests of them within tolerances; each test starts from
+    one seed."""
 
     __test__ = False
 
@@ -17,15 +18,18 @@ class TestCase(unittest.TestCase):
         from rushlight.random import manual_seed
         manual_seed(1234)
 
-    def assertEqual(self, x: Any, y: Any, msg: Any = None, *, atol: float | None = None, rtol: float | None = None, equal_nan: bool = True,  # noqa: N802
+    def assertEqual(self, x: Any, y: Any, msg: Any = None, *, atol: float | None = None, rtol: float | None = None,
+                    equal_nan: bool = True,  # noqa: N802
                     exact_dtype: bool = True, exact_device: bool = False) -> None:
         """`assert_close`, with == for what it cannot compare."""
         try:
-            assert_close(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan, check_dtype=exact_dtype, check_device=exact_device, msg=msg)
+            assert_close(x, y, rtol=rtol, atol=atol, equal_nan=equal_nan, check_dtype=exact_dtype,
+                         check_device=exact_device, msg=msg)
         except TypeError:
             super().assertEqual(x, y, msg)
 
-    def assertNotEqual(self, x: Any, y: Any, msg: Any = None, *, atol: float | None = None, rtol: float | None = None) -> None:  # noqa: N802
+    def assertNotEqual(self, x: Any, y: Any, msg: Any = None, *, atol: float | None = None,
+                       rtol: float | None = None) -> None:  # noqa: N802
         """The opposite of assertEqual."""
         with self.assertRaises(AssertionError, msg=msg):
             self.assertEqual(x, y, atol=atol, rtol=rtol)

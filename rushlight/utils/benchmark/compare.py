@@ -58,7 +58,8 @@ class Compare:
         columns = list(dict.fromkeys(m.task_spec.description or "" for m in results))
         many = len({m.task_spec.num_threads for m in results}) > 1 or results[0].task_spec.num_threads > 1
         rows = list(dict.fromkeys((m.task_spec.num_threads, m.task_spec.env or "", m.as_row_name) for m in results))
-        found = {((m.task_spec.num_threads, m.task_spec.env or "", m.as_row_name), m.task_spec.description or ""): m for m in results}
+        found = {((m.task_spec.num_threads, m.task_spec.env or "", m.as_row_name), m.task_spec.description or ""): m
+                 for m in results}
         cells: list[list[str]] = [["", *columns]]
         threads = None
         for row in rows:
@@ -68,23 +69,27 @@ class Compare:
             name = (f"({row[1]})  " if row[1] else "") + row[2]
             cells.append([("  " if many else "") + name, *[self._cell(found.get((row, c)), scale) for c in columns]])
         widths = [max(len(r[i]) for r in cells) for i in range(len(columns) + 1)]
-        lines = ["  |  ".join(t.ljust(w) if i == 0 else t.center(w) if n == 0 else t.rjust(w) for i, (t, w) in enumerate(zip(r, widths)))
+        lines = ["  |  ".join(t.ljust(w) if i == 0 else t.center(w) if n == 0 else t.rjust(w)
+                              for i, (t, w) in enumerate(zip(r, widths)))
                  for n, r in enumerate(cells)]
         if self._colorize:
             lines = [lines[0], *self._coloured(cells, widths, rows, columns, found)]
         width = max(len(line) for line in lines[:1])
         title = f"[{'-' * max(1, (width - len(label or '') - 4) // 2)} {label or ''} {'-' * max(1, (width - len(label or '') - 4) // 2)}]"
         rule = "-" * len(title)
-        return "\n".join([title, lines[0], rule, *lines[1:], "", f"Times are in {unit_to_english(unit)}s ({unit})."]) + "\n"
+        return "\n".join([title, lines[0], rule, *lines[1:], "",
+                          f"Times are in {unit_to_english(unit)}s ({unit})."]) + "\n"
 
     def _cell(self, m: Measurement | None, scale: float) -> str:
         if m is None:
             return ""
         value = m.median / scale
         text = f"{trim_sigfig(value, m.significant_figures):g}" if self._trim else f"{value:.1f}"
-        return text + (" (! XX%)".replace("XX", f"{100 * m.iqr / m.median:.0f}") if self._highlight and m.has_warnings else "")
+        return text + (" (! XX%)".replace("XX", f"{100 * m.iqr / m.median:.0f}") if self._highlight and m.has_warnings
+                       else "")
 
-    def _coloured(self, cells: list[list[str]], widths: list[int], rows: Any, columns: list[str], found: Any) -> list[str]:
+    def _coloured(self, cells: list[list[str]], widths: list[int], rows: Any, columns: list[str],
+                  found: Any) -> list[str]:
         order = iter(rows)
         out = []
         for r in cells[1:]:

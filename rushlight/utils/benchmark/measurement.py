@@ -73,7 +73,9 @@ class Measurement:
     metadata: dict[Any, Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
-        if name != "task_spec" and hasattr(TaskSpec, "__dataclass_fields__") and (name in TaskSpec.__dataclass_fields__ or name == "title"):
+        if name != "task_spec" and hasattr(TaskSpec,
+                                           "__dataclass_fields__") and (name in TaskSpec.__dataclass_fields__
+                                                                        or name == "title"):
             return getattr(self.task_spec, name)
         raise AttributeError(name)
 

@@ -21,15 +21,17 @@ def timer() -> float:
 class Timer:
     """Times ``stmt`` after ``setup``, in the namespace ``globals``, with ``num_threads`` threads.
 
-    label, sub_label, description and env name rows and columns in `Compare`. Only language "python" is there (ValueError).
+    label, sub_label, description and env name rows and columns in `Compare`. Only language "python" is there
+    (ValueError).
 
     >>> Timer("x + 1", "x = 2").timeit(100).number_per_run
     100
     """
 
-    def __init__(self, stmt: str = "pass", setup: str = "pass", global_setup: str = "", timer: Callable[[], float] = timer, globals: dict[str, Any] | None = None,  # noqa: A002
-                 label: str | None = None, sub_label: str | None = None, description: str | None = None, env: str | None = None, num_threads: int = 1,
-                 language: Any = "python"):
+    def __init__(self, stmt: str = "pass", setup: str = "pass", global_setup: str = "",
+                 timer: Callable[[], float] = timer, globals: dict[str, Any] | None = None,  # noqa: A002
+                 label: str | None = None, sub_label: str | None = None, description: str | None = None,
+                 env: str | None = None, num_threads: int = 1, language: Any = "python"):
         if not isinstance(stmt, str):
             raise ValueError("Currently only a `str` stmt is supported.")
         if str(language).lower() not in ("python", "py", "language.python"):
@@ -76,7 +78,8 @@ class Timer:
                 return number
             number *= 10
 
-    def blocked_autorange(self, callback: Callable[[int, float], Any] | None = None, min_run_time: float = 0.2) -> Measurement:
+    def blocked_autorange(self, callback: Callable[[int, float], Any] | None = None,
+                          min_run_time: float = 0.2) -> Measurement:
         """Runs of equal size until ``min_run_time`` seconds are measured; callback(number, seconds) after each."""
         number = self._block(min_run_time)
         times: list[float] = []
@@ -88,7 +91,8 @@ class Timer:
 
     def adaptive_autorange(self, threshold: float = 0.1, *, min_run_time: float = 0.01, max_run_time: float = 10.0,
                            callback: Callable[[int, float], Any] | None = None) -> Measurement:
-        """As blocked_autorange, until the quartiles are within ``threshold`` of the median, or ``max_run_time`` seconds have passed."""
+        """As blocked_autorange, until the quartiles are within ``threshold`` of the median, or ``max_run_time`` seconds
+        have passed."""
         number = self._block(0.05)
         times: list[float] = []
         while sum(times) < max_run_time:

@@ -19,8 +19,10 @@ from rushlight.vision.datasets.svhn import SVHN
 from rushlight.vision.datasets.vision import StandardTransform, VisionDataset
 from rushlight.vision.datasets.voc import VOCDetection, VOCSegmentation
 
-__all__ = ["CIFAR10", "CIFAR100", "EMNIST", "KMNIST", "MNIST", "QMNIST", "STL10", "SVHN", "CocoCaptions", "CocoDetection", "DatasetFolder",
-           "Digits", "FakeData", "FashionMNIST", "Flowers102", "Food101", "ImageFolder", "OxfordIIITPet", "StandardTransform",
+__all__ = ["CIFAR10", "CIFAR100", "EMNIST", "KMNIST", "MNIST", "QMNIST", "STL10", "SVHN", "CocoCaptions",
+           "CocoDetection", "DatasetFolder",
+           "Digits", "FakeData", "FashionMNIST", "Flowers102", "Food101", "ImageFolder", "OxfordIIITPet",
+           "StandardTransform",
            "VOCDetection", "VOCSegmentation", "VisionDataset"]
 
 

@@ -39,7 +39,8 @@ def kind_of(path: str | Path) -> tuple[str, str, str]:
     raise RuntimeError(f"Unknown compression or archive type: '{last}'.\nKnown suffixes are: '{sorted({*SHORT, '.tar', '.zip', *COMPRESSIONS})}'.")
 
 
-def extract_archive(from_path: str | Path, to_path: str | Path | None = None, remove_finished: bool = False) -> str | Path:
+def extract_archive(from_path: str | Path, to_path: str | Path | None = None,
+                    remove_finished: bool = False) -> str | Path:
     """Unpack a tar, zip or compressed file into a folder (its own by default) and return the folder or the file.
 
     What is unpacked appears in the folder only when all of it is there. RuntimeError names a damaged archive; members
@@ -53,7 +54,8 @@ def extract_archive(from_path: str | Path, to_path: str | Path | None = None, re
             if archive:
                 _unpack(from_path, place, archive)
             else:
-                with COMPRESSIONS[compression](from_path, "rb") as source, open(Path(place) / Path(from_path).name.removesuffix(suffix), "wb") as target:
+                with COMPRESSIONS[compression](from_path,
+                                               "rb") as source, open(Path(place) / Path(from_path).name.removesuffix(suffix), "wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
         except ERRORS as e:
             raise RuntimeError(f"{from_path} is no whole archive: {e}. Delete it and fetch it again.") from e

@@ -42,8 +42,8 @@ class CIFAR10(InMemoryDataset):
     test_list = [["test_batch", "40351d587109b95175f43aff81a1287e"]]
     meta = {"filename": "batches.meta", "key": "label_names", "md5": "5ff9c542aee3614f3951f8cda6e48888"}
 
-    def __init__(self, root: str | Path, train: bool = True, transform: Transform | None = None, target_transform: Transform | None = None,
-                 download: bool = False):
+    def __init__(self, root: str | Path, train: bool = True, transform: Transform | None = None,
+                 target_transform: Transform | None = None, download: bool = False):
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.train = train
         if download:
@@ -62,7 +62,8 @@ class CIFAR10(InMemoryDataset):
         return os.path.join(self.root or "", self.base_folder)
 
     def _wanted(self) -> list[Wanted]:
-        return [Wanted(name, md5=md5) for name, md5 in [*self.train_list, *self.test_list, [self.meta["filename"], self.meta["md5"]]]]
+        return [Wanted(name, md5=md5)
+                for name, md5 in [*self.train_list, *self.test_list, [self.meta["filename"], self.meta["md5"]]]]
 
     def _faults(self) -> list[str]:
         return faults(self._folder, self._wanted())
@@ -74,7 +75,8 @@ class CIFAR10(InMemoryDataset):
         images = entry.get("data") if isinstance(entry, dict) else None
         labels = entry.get("labels", entry.get("fine_labels")) if isinstance(entry, dict) else None
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.size != 3072 * len(images) \
-                or not isinstance(labels, list) or len(labels) != len(images) or not all(isinstance(n, int) for n in labels):
+                or not isinstance(labels,
+                                  list) or len(labels) != len(images) or not all(isinstance(n, int) for n in labels):
             raise ValueError(f"{path} is no batch of {type(self).__name__}: it has no 'data' of 3,072 bytes and one label for each image. "
                              "Delete it and fetch it again.")
         return images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels

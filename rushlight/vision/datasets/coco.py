@@ -35,7 +35,8 @@ class CocoDetection(VisionDataset):
         transform, target_transform: functions of the image and of the target; or ``transforms``, of both.
     """
 
-    def __init__(self, root: str | Path, annFile: str, transform: Transform | None = None, target_transform: Transform | None = None,  # noqa: N803
+    def __init__(self, root: str | Path, annFile: str, transform: Transform | None = None,
+                 target_transform: Transform | None = None,  # noqa: N803
                  transforms: Any = None):
         super().__init__(root, transforms, transform, target_transform)
         self.coco = _index(annFile)

@@ -43,9 +43,11 @@ class CocoIndex:
     def getAnnIds(self, imgIds: Any = (), catIds: Any = (), areaRng: Any = (), iscrowd: Any = None) -> list[int]:  # noqa: N802,N803
         """Numbers of the annotations of these images and categories, of an area in a range, crowds or not."""
         images, categories = _list(imgIds), set(_list(catIds))
-        found = [a for i in images for a in self.imgToAnns.get(i, [])] if images else self.dataset.get("annotations", [])
+        found = [a for i in images
+                 for a in self.imgToAnns.get(i, [])] if images else self.dataset.get("annotations", [])
         return [a["id"] for a in found if (not categories or a.get("category_id") in categories)
-                and (len(areaRng) == 0 or areaRng[0] < a["area"] < areaRng[1]) and (iscrowd is None or a.get("iscrowd") == iscrowd)]
+                and (len(areaRng) == 0 or areaRng[0] < a["area"] < areaRng[1])
+                and (iscrowd is None or a.get("iscrowd") == iscrowd)]
 
     def getCatIds(self, catNms: Any = (), supNms: Any = (), catIds: Any = ()) -> list[int]:  # noqa: N802,N803
         """Numbers of the categories with these names, names above them, and numbers."""

@@ -39,10 +39,12 @@ def check_integrity(fpath: str | Path, md5: str | None = None) -> bool:
     return os.path.isfile(fpath) and (md5 is None or calculate_md5(fpath) == md5)
 
 
-def fetch(urls: Sequence[str], folder: str | Path, filename: str, md5: str | None = None, progress: bool = True) -> Path:
+def fetch(urls: Sequence[str], folder: str | Path, filename: str, md5: str | None = None,
+          progress: bool = True) -> Path:
     """Download one file from the first of several addresses that gives it whole, and return its path.
 
-    What arrived before a connection broke is kept in ``filename.part`` and continued. The file appears under its name only
+    What arrived before a connection broke is kept in ``filename.part`` and continued. The file appears under its name
+    only
     when its MD5 sum is right. DownloadError lists what each address answered.
     """
     target = Path(folder) / filename
@@ -84,7 +86,9 @@ def _may_pass(e: Exception) -> bool:
 
 
 def _continue(url: str, part: Path, have: int, progress: bool) -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "rushlight", **({"Range": f"bytes={have}-"} if have else {})})
+    request = urllib.request.Request(url,
+                                     headers={"User-Agent": "rushlight",
+                                              **({"Range": f"bytes={have}-"} if have else {})})
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as e:
@@ -122,4 +126,5 @@ def _reason(e: Exception) -> str:
     if isinstance(e, http.client.IncompleteRead):
         return f"the connection broke {e.expected:,} bytes before the end"
     reason = getattr(e, "reason", None)
-    return str(reason) if isinstance(e, urllib.error.URLError) and not isinstance(e, urllib.error.HTTPError) else str(e) or type(e).__name__
+    return str(reason) if isinstance(e,
+                                     urllib.error.URLError) and not isinstance(e, urllib.error.HTTPError) else str(e) or type(e).__name__

@@ -2,8 +2,10 @@
 
 The sizes of the pictures are read first, and all random numbers drawn in the order of the samples; then threads decode.
 
-Only chains of transforms that are known here take this path: windows and flips of RGB pictures, then what changes each byte
-by itself (ToTensor, Normalize, ConvertImageDtype), which becomes a table of 256 numbers per channel. Everything else goes sample by sample.
+Only chains of transforms that are known here take this path: windows and flips of RGB pictures, then what changes each
+byte
+by itself (ToTensor, Normalize, ConvertImageDtype), which becomes a table of 256 numbers per channel. Everything else
+goes sample by sample.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ TOGETHER = 64  # files that are in memory at a time
 
 
 class Picture(NamedTuple):
-    """A picture that is still to be made: its size, whether it is mirrored, and the windows and sizes it goes through."""
+    """A picture that is still to be made: its size, whether it is mirrored, and the windows and sizes it goes
+    through."""
 
     height: int
     width: int
@@ -115,14 +118,16 @@ class Unfit(Exception):
     """This picture needs the path for one sample."""
 
 
-STEPS: dict[type, Step] = {RandomResizedCrop: _random_resized_crop, Resize: _resize, CenterCrop: _centre, RandomCrop: _random_crop,
+STEPS: dict[type, Step] = {RandomResizedCrop: _random_resized_crop, Resize: _resize, CenterCrop: _centre,
+                           RandomCrop: _random_crop,
                            RandomHorizontalFlip: _flip}
 BYTEWISE = (ToTensor, PILToTensor, ConvertImageDtype, Normalize)
 
 
 def _known(t: Any) -> bool:
     """Whether a step does what its class does, with options that are provided here."""
-    if type(t) not in STEPS or any(getattr(t, name, None) for name in whole_batch.HOOKS) or {"forward", "get_params"} & set(vars(t)):
+    if type(t) not in STEPS or any(getattr(t, name, None)
+                                   for name in whole_batch.HOOKS) or {"forward", "get_params"} & set(vars(t)):
         return False
     if getattr(t, "interpolation", InterpolationMode.BILINEAR) is not InterpolationMode.BILINEAR:
         return False
@@ -168,10 +173,12 @@ def _available() -> bool:
         return False
 
 
-def collated(transform: Any, paths: Sequence[Any], targets: Sequence[int], before: Callable[[int], None] | None) -> list[Tensor] | None:
+def collated(transform: Any, paths: Sequence[Any], targets: Sequence[int],
+             before: Callable[[int], None] | None) -> list[Tensor] | None:
     """[pictures float32 (B, 3, H, W), targets int64 (B,)], None where samples have to be made one by one.
 
-    ``before(i)`` is called ahead of the i-th sample but the first, as the loader calls it to start the sample's random numbers.
+    ``before(i)`` is called ahead of the i-th sample but the first, as the loader calls it to start the sample's random
+    numbers.
     """
     chain = chain_of(transform)
     if chain is None or not paths:
@@ -201,7 +208,8 @@ def collated(transform: Any, paths: Sequence[Any], targets: Sequence[int], befor
 
 
 def _make(table: np.ndarray, work: list[tuple[Picture, Opened]], out: np.ndarray) -> None:
-    """Decode and finish pictures: in a worker one after the other, else in threads, as decoders and kernels let others run."""
+    """Decode and finish pictures: in a worker one after the other, else in threads, as decoders and kernels let others
+    run."""
     def one(i: int) -> None:
         picture, opened = work[i]
         picture.make(opened, table, out[i])

@@ -37,8 +37,9 @@ class Flowers102(LabelledFiles):
     }
     _splits_map = {"train": "trnid", "val": "valid", "test": "tstid"}
 
-    def __init__(self, root: str | Path, split: str = "train", transform: Transform | None = None, target_transform: Transform | None = None,
-                 download: bool = False, loader: Callable[[Any], Any] = default_loader):
+    def __init__(self, root: str | Path, split: str = "train", transform: Transform | None = None,
+                 target_transform: Transform | None = None, download: bool = False,
+                 loader: Callable[[Any], Any] = default_loader):
         super().__init__(root, transform=transform, target_transform=target_transform)
         self._split = verify_str_arg(split, "split", ("train", "val", "test"))
         self._base_folder = Path(self.root or ".") / "flowers-102"
@@ -46,24 +47,29 @@ class Flowers102(LabelledFiles):
         if download:
             self.download()
         if not self._check_integrity():
-            raise not_found(CORRUPTED, self._base_folder, self._wanted(), "the pictures in its folder jpg", self._faults())
-        ids = read_mat(self._base_folder / self._file_dict["setid"][0], self._splits_map[split])[self._splits_map[split]].reshape(-1).tolist()
+            raise not_found(CORRUPTED, self._base_folder, self._wanted(), "the pictures in its folder jpg",
+                            self._faults())
+        ids = read_mat(self._base_folder / self._file_dict["setid"][0],
+                       self._splits_map[split])[self._splits_map[split]].reshape(-1).tolist()
         labels = read_mat(self._base_folder / self._file_dict["label"][0], "labels")["labels"].reshape(-1).tolist()
         self._labels = [labels[number - 1] - 1 for number in ids]
         self._image_files = [self._images_folder / f"image_{number:05d}.jpg" for number in ids]
         self.loader = loader
 
     def _wanted(self) -> list[Wanted]:
-        files = [Wanted(name, self._download_url_prefix + name, md5) for name, md5 in (self._file_dict["label"], self._file_dict["setid"])]
+        files = [Wanted(name, self._download_url_prefix + name, md5)
+                 for name, md5 in (self._file_dict["label"], self._file_dict["setid"])]
         return [*files, Wanted("jpg/image_00001.jpg …", f"in {self._download_url_prefix}{self._file_dict['image'][0]}")]
 
     def _faults(self) -> list[str]:
         return [] if self._check_integrity() else [*faults(self._base_folder, self._wanted()[:2]),
-                                                   *([] if self._images_folder.is_dir() else [f"{self._images_folder} is missing"])]
+                                                   *([] if self._images_folder.is_dir()
+                                                     else [f"{self._images_folder} is missing"])]
 
     def _check_integrity(self) -> bool:
         named = (self._file_dict[part] for part in ("label", "setid"))
-        return self._images_folder.is_dir() and all(check_integrity(self._base_folder / name, md5) for name, md5 in named)
+        return self._images_folder.is_dir() and all(check_integrity(self._base_folder / name, md5)
+                                                    for name, md5 in named)
 
     def download(self) -> None:
         """Fetch and unpack what is missing."""

@@ -34,8 +34,9 @@ def find_classes(directory: str | Path) -> tuple[list[str], dict[str, int]]:
     return classes, {name: i for i, name in enumerate(classes)}
 
 
-def make_dataset(directory: str | Path, class_to_idx: dict[str, int] | None = None, extensions: str | tuple[str, ...] | None = None,
-                 is_valid_file: Callable[[str], bool] | None = None, allow_empty: bool = False) -> list[tuple[str, int]]:
+def make_dataset(directory: str | Path, class_to_idx: dict[str, int] | None = None,
+                 extensions: str | tuple[str, ...] | None = None, is_valid_file: Callable[[str], bool] | None = None,
+                 allow_empty: bool = False) -> list[tuple[str, int]]:
     """(path, class number) of every file in the folders of the classes and below them, in order.
 
     Either ``extensions`` or ``is_valid_file`` says which files count. FileNotFoundError where a class has none, unless
@@ -96,7 +97,8 @@ class DatasetFolder(VisionDataset):
 
     @staticmethod
     def make_dataset(directory: str | Path, class_to_idx: dict[str, int], extensions: tuple[str, ...] | None = None,
-                     is_valid_file: Callable[[str], bool] | None = None, allow_empty: bool = False) -> list[tuple[str, int]]:
+                     is_valid_file: Callable[[str], bool] | None = None,
+                     allow_empty: bool = False) -> list[tuple[str, int]]:
         """The samples; a subclass may find them otherwise."""
         if class_to_idx is None:
             raise ValueError("The class_to_idx parameter cannot be None.")
@@ -131,6 +133,8 @@ class ImageFolder(DatasetFolder):
     """
 
     def __init__(self, root: str | Path, transform: Transform | None = None, target_transform: Transform | None = None,
-                 loader: Callable[[str], Any] = default_loader, is_valid_file: Callable[[str], bool] | None = None, allow_empty: bool = False):
-        super().__init__(root, loader, IMG_EXTENSIONS if is_valid_file is None else None, transform, target_transform, is_valid_file, allow_empty)
+                 loader: Callable[[str], Any] = default_loader, is_valid_file: Callable[[str], bool] | None = None,
+                 allow_empty: bool = False):
+        super().__init__(root, loader, IMG_EXTENSIONS if is_valid_file is None else None, transform, target_transform,
+                         is_valid_file, allow_empty)
         self.imgs = self.samples

@@ -30,8 +30,9 @@ class Food101(LabelledFiles):
     _URL = "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz"
     _MD5 = "85eeb15f3717b99a5da872d97d918f87"
 
-    def __init__(self, root: str | Path, split: str = "train", transform: Transform | None = None, target_transform: Transform | None = None,
-                 download: bool = False, loader: Callable[[Any], Any] = default_loader):
+    def __init__(self, root: str | Path, split: str = "train", transform: Transform | None = None,
+                 target_transform: Transform | None = None, download: bool = False,
+                 loader: Callable[[Any], Any] = default_loader):
         super().__init__(root, transform=transform, target_transform=target_transform)
         self._split = verify_str_arg(split, "split", ("train", "test"))
         self._base_folder = Path(self.root or ".") / "food-101"
@@ -43,13 +44,15 @@ class Food101(LabelledFiles):
         listing = json.loads((self._meta_folder / f"{split}.json").read_text(encoding="utf8"))
         self.classes = sorted(listing)
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
-        pairs = [(self.class_to_idx[name], self._images_folder / f"{path}.jpg") for name, paths in listing.items() for path in paths]
+        pairs = [(self.class_to_idx[name], self._images_folder / f"{path}.jpg") for name, paths in listing.items()
+                 for path in paths]
         self._labels = [label for label, _ in pairs]
         self._image_files = [path for _, path in pairs]
         self.loader = loader
 
     def _wanted(self) -> list[Wanted]:
-        return [Wanted(name, f"from {self._URL}") for name in ("meta/train.json", "meta/test.json", "images/<class>/<number>.jpg")]
+        return [Wanted(name, f"from {self._URL}")
+                for name in ("meta/train.json", "meta/test.json", "images/<class>/<number>.jpg")]
 
     def _check_exists(self) -> bool:
         return self._meta_folder.is_dir() and self._images_folder.is_dir()

@@ -51,7 +51,8 @@ class InMemoryDataset(VisionDataset):
             target = self.target_transform(target)
         return image, target
 
-    def _collated_batch(self, indices: Sequence[int], before: Callable[[int], None] | None = None) -> list[Tensor] | None:
+    def _collated_batch(self, indices: Sequence[int],
+                        before: Callable[[int], None] | None = None) -> list[Tensor] | None:
         """What collating the samples one by one would give, at once; None where a transform has to see each sample."""
         if type(self).__getitem__ is not InMemoryDataset.__getitem__ or self.target_transform is not None or self.transform is None:
             return None
@@ -62,7 +63,9 @@ class InMemoryDataset(VisionDataset):
         labels = np.array([targets[i] for i in rows]) if isinstance(targets, list) else np.take(targets, rows, axis=0)
         if labels.dtype.kind not in "iu" or labels.ndim != 1:
             return None
-        images = whole_batch.apply_by_chance(self.transform, whole_batch.Batch(np.take(data, rows, axis=0), pictures=True), parts_of, before)
+        images = whole_batch.apply_by_chance(self.transform,
+                                             whole_batch.Batch(np.take(data, rows, axis=0), pictures=True), parts_of,
+                                             before)
         if images is None or images.pictures:
             return None
         return [wrap(images.values), wrap(labels.astype(np.int64))]

@@ -9,7 +9,8 @@ import numpy as np
 
 
 def read_mat(path: str | Path, *names: str) -> dict[str, Any]:
-    """The arrays of these names; ValueError names the file where it is damaged or lacks one, ImportError asks for SciPy."""
+    """The arrays of these names; ValueError names the file where it is damaged or lacks one, ImportError asks for
+    SciPy."""
     try:
         from scipy.io import loadmat
         from scipy.io.matlab import MatReadError

@@ -39,6 +39,7 @@ def faults(folder: str | Path, files: Iterable[Wanted]) -> list[str]:
     return found
 
 
-def not_found(first: str, folder: str | Path, files: Iterable[Wanted], hint: str = "", wrong: Iterable[str] = ()) -> RuntimeError:
+def not_found(first: str, folder: str | Path, files: Iterable[Wanted], hint: str = "",
+              wrong: Iterable[str] = ()) -> RuntimeError:
     """The error about files that are missing or damaged."""
     return RuntimeError("\n".join([f"{first} {instructions(folder, files, hint)}", *wrong]))

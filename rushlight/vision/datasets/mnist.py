@@ -34,10 +34,11 @@ class MNIST(InMemoryDataset):
         ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"),
         ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"),
     ]
-    classes = ["0 - zero", "1 - one", "2 - two", "3 - three", "4 - four", "5 - five", "6 - six", "7 - seven", "8 - eight", "9 - nine"]
+    classes = ["0 - zero", "1 - one", "2 - two", "3 - three", "4 - four", "5 - five", "6 - six", "7 - seven",
+               "8 - eight", "9 - nine"]
 
-    def __init__(self, root: str | Path, train: bool = True, transform: Transform | None = None, target_transform: Transform | None = None,
-                 download: bool = False):
+    def __init__(self, root: str | Path, train: bool = True, transform: Transform | None = None,
+                 target_transform: Transform | None = None, download: bool = False):
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.train = train
         if download:
@@ -121,7 +122,8 @@ class MNIST(InMemoryDataset):
 
 
 class FashionMNIST(MNIST):
-    """70,000 pictures of clothes, 28×28, by Zalando Research; arguments as for MNIST, files in ``root/FashionMNIST/raw``."""
+    """70,000 pictures of clothes, 28×28, by Zalando Research; arguments as for MNIST, files in
+    ``root/FashionMNIST/raw``."""
 
     mirrors = ["http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"]
     resources = [

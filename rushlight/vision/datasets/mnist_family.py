@@ -20,7 +20,8 @@ from rushlight.vision.datasets.utils import download_and_extract_archive, verify
 
 
 class KMNIST(MNIST):
-    """70,000 characters of cursive Japanese, 28×28, ten classes; arguments as for MNIST, files in ``root/KMNIST/raw``."""
+    """70,000 characters of cursive Japanese, 28×28, ten classes; arguments as for MNIST, files in
+    ``root/KMNIST/raw``."""
 
     mirrors = ["http://codh.rois.ac.jp/kmnist/dataset/kmnist/"]
     resources = [
@@ -41,7 +42,8 @@ class EMNIST(MNIST):
 
     Args:
         root: the files lie in ``root/EMNIST/raw``.
-        split: "byclass" (62 classes), "bymerge" and "balanced" (47), "letters" (26, numbered from 1), "digits", "mnist".
+        split: "byclass" (62 classes), "bymerge" and "balanced" (47), "letters" (26, numbered from 1), "digits",
+            "mnist".
         kwargs: as for MNIST.
     """
 
@@ -112,7 +114,8 @@ class QMNIST(MNIST):
 
     Args:
         root: the files lie in ``root/QMNIST/raw``.
-        what: "train", "test", "test10k" (the digits of MNIST's test), "test50k" (those it dropped) or "nist" (all 402,953).
+        what: "train", "test", "test10k" (the digits of MNIST's test), "test50k" (those it dropped) or "nist" (all
+            402,953).
         compat: a target is the digit; else the row of eight numbers about it.
         train: chooses between "train" and "test" where ``what`` is None.
         kwargs: as for MNIST.
@@ -129,14 +132,17 @@ class QMNIST(MNIST):
     }
     part = {"test10k": slice(10_000), "test50k": slice(10_000, None)}
 
-    def __init__(self, root: str | Path, what: str | None = None, compat: bool = True, train: bool = True, **kwargs: Any):
-        self.what = verify_str_arg("train" if train else "test", "what") if what is None else verify_str_arg(what, "what", tuple(self.subsets))
+    def __init__(self, root: str | Path, what: str | None = None, compat: bool = True, train: bool = True,
+                 **kwargs: Any):
+        self.what = verify_str_arg("train" if train else "test",
+                                   "what") if what is None else verify_str_arg(what, "what", tuple(self.subsets))
         self.compat = compat
         super().__init__(root, train, **kwargs)
 
     def _paths(self) -> list[str]:
         """The two files, unpacked where they are, else packed."""
-        packed = [os.path.join(self.raw_folder, os.path.basename(url)) for url, _ in self.resources[self.subsets[self.what]]]
+        packed = [os.path.join(self.raw_folder, os.path.basename(url))
+                  for url, _ in self.resources[self.subsets[self.what]]]
         return [plain if os.path.isfile(plain := os.path.splitext(path)[0]) else path for path in packed]
 
     @property
@@ -158,7 +164,9 @@ class QMNIST(MNIST):
         return _checked(self.raw_folder, images[part], labels[part], 2)
 
     def _what_to_do(self) -> str:
-        return instructions(self.raw_folder, [Wanted(os.path.basename(url), url, md5) for url, md5 in self.resources[self.subsets[self.what]]])
+        return instructions(self.raw_folder,
+                            [Wanted(os.path.basename(url), url, md5)
+                             for url, md5 in self.resources[self.subsets[self.what]]])
 
     def download(self) -> None:
         """Fetch the two files of the subset."""

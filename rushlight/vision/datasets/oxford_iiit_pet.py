@@ -21,17 +21,20 @@ class OxfordIIITPet(VisionDataset):
     Args:
         root: the files lie in ``root/oxford-iiit-pet/images`` and ``…/annotations``.
         split: "trainval" or "test".
-        target_types: "category" (breed), "binary-category" (cat 0, dog 1), "segmentation" (PIL image: 1 pet, 2 background,
+        target_types: "category" (breed), "binary-category" (cat 0, dog 1), "segmentation" (PIL image: 1 pet, 2
+            background,
             3 border), or several of them, which make the target a tuple.
         transforms: function of (image, target); or ``transform`` and ``target_transform``.
         download: fetch and unpack what is missing (800 MB).
     """
 
-    _RESOURCES = ((PAGE + "images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c"), (PAGE + "annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f"))
+    _RESOURCES = ((PAGE + "images.tar.gz", "5c4f3ee8e5d25df40f4fd59a7f44e54c"),
+                  (PAGE + "annotations.tar.gz", "95a8c909bbe2e81eed6a22bccdf3f68f"))
     _VALID_TARGET_TYPES = ("category", "binary-category", "segmentation")
 
-    def __init__(self, root: str | Path, split: str = "trainval", target_types: Sequence[str] | str = "category", transforms: Any = None,
-                 transform: Transform | None = None, target_transform: Transform | None = None, download: bool = False):
+    def __init__(self, root: str | Path, split: str = "trainval", target_types: Sequence[str] | str = "category",
+                 transforms: Any = None, transform: Transform | None = None, target_transform: Transform | None = None,
+                 download: bool = False):
         self._split = verify_str_arg(split, "split", ("trainval", "test"))
         kinds = [target_types] if isinstance(target_types, str) else target_types
         self._target_types = [verify_str_arg(kind, "target_types", self._VALID_TARGET_TYPES) for kind in kinds]
@@ -43,7 +46,8 @@ class OxfordIIITPet(VisionDataset):
             self._download()
         if not self._check_exists():
             raise not_found(NOT_FOUND, self._base_folder, self._wanted())
-        rows = [line.split() for line in (self._anns_folder / f"{split}.txt").read_text(encoding="utf8").splitlines() if line.strip()]
+        rows = [line.split() for line in (self._anns_folder / f"{split}.txt").read_text(encoding="utf8").splitlines()
+                if line.strip()]
         self._labels = [int(row[1]) - 1 for row in rows]
         self._bin_labels = [int(row[2]) - 1 for row in rows]
         self._images = [self._images_folder / f"{row[0]}.jpg" for row in rows]
@@ -56,7 +60,8 @@ class OxfordIIITPet(VisionDataset):
 
     def _wanted(self) -> list[Wanted]:
         return [Wanted("images/<breed>_<number>.jpg", f"from {self._RESOURCES[0][0]}"),
-                Wanted("annotations/trainval.txt, test.txt, trimaps/<breed>_<number>.png", f"from {self._RESOURCES[1][0]}")]
+                Wanted("annotations/trainval.txt, test.txt, trimaps/<breed>_<number>.png",
+                       f"from {self._RESOURCES[1][0]}")]
 
     def __len__(self) -> int:
         return len(self._images)

@@ -26,7 +26,8 @@ _rooms = threading.local()
 
 
 def _room(size: int) -> np.ndarray:
-    """Memory for one decoded picture, the same for each picture of a thread: fresh pages would cost a tenth of the decoding."""
+    """Memory for one decoded picture, the same for each picture of a thread: fresh pages would cost a tenth of the
+    decoding."""
     room: np.ndarray | None = getattr(_rooms, "array", None)
     if room is None or room.size < size:
         room = _rooms.array = np.empty(size, np.uint8)
@@ -62,7 +63,8 @@ class Opened:
         self.width, self.height = self.image.size
 
     def pixels(self, rows: int) -> tuple[int, Any] | None:
-        """(address of four bytes per pixel, what keeps the memory) with at least the first rows decoded; None where Pillow does not give it.
+        """(address of four bytes per pixel, what keeps the memory) with at least the first rows decoded; None where
+        Pillow does not give it.
 
         A JPEG without its end is decoded as a whole, so that the damage is found wherever it is.
         """

@@ -37,13 +37,14 @@ class STL10(InMemoryDataset):
     tgz_md5 = "91f7769df0f17e558f3565bffb0c7dfb"
     class_names_file = "class_names.txt"
     folds_list_file = "fold_indices.txt"
-    train_list = [["train_X.bin", "918c2871b30a85fa023e0c44e0bee87f"], ["train_y.bin", "5a34089d4802c674881badbb80307741"],
+    train_list = [["train_X.bin", "918c2871b30a85fa023e0c44e0bee87f"],
+                  ["train_y.bin", "5a34089d4802c674881badbb80307741"],
                   ["unlabeled_X.bin", "5242ba1fed5e4be9e1e742405eb56ca4"]]
     test_list = [["test_X.bin", "7f263ba9f9e0b06b93213547f721ac82"], ["test_y.bin", "36f9794fa4beb8a2c72628de14fa638e"]]
     splits = ("train", "train+unlabeled", "unlabeled", "test")
 
-    def __init__(self, root: str | Path, split: str = "train", folds: int | None = None, transform: Transform | None = None,
-                 target_transform: Transform | None = None, download: bool = False):
+    def __init__(self, root: str | Path, split: str = "train", folds: int | None = None,
+                 transform: Transform | None = None, target_transform: Transform | None = None, download: bool = False):
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.split = verify_str_arg(split, "split", self.splits)
         self.folds = _checked_folds(folds)

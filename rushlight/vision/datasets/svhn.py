@@ -37,8 +37,8 @@ class SVHN(InMemoryDataset):
         "extra": [PAGE + "extra_32x32.mat", "extra_32x32.mat", "a93ce644f1a588dc4d68dda5feec44a7"],
     }
 
-    def __init__(self, root: str | Path, split: str = "train", transform: Transform | None = None, target_transform: Transform | None = None,
-                 download: bool = False):
+    def __init__(self, root: str | Path, split: str = "train", transform: Transform | None = None,
+                 target_transform: Transform | None = None, download: bool = False):
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.split = verify_str_arg(split, "split", tuple(self.split_list))
         self.url, self.filename, self.file_md5 = self.split_list[split]

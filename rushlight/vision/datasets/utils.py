@@ -10,7 +10,8 @@ from typing import Any
 from rushlight.vision.datasets.archives import extract_archive
 from rushlight.vision.datasets.download import calculate_md5, check_integrity, fetch
 
-__all__ = ["calculate_md5", "check_integrity", "check_md5", "download_and_extract_archive", "download_url", "extract_archive", "list_dir",
+__all__ = ["calculate_md5", "check_integrity", "check_md5", "download_and_extract_archive", "download_url",
+           "extract_archive", "list_dir",
            "list_files", "verify_str_arg"]
 
 
@@ -19,15 +20,18 @@ def check_md5(fpath: str | Path, md5: str) -> bool:
     return calculate_md5(fpath) == md5
 
 
-def download_url(url: str, root: str | Path, filename: str | Path | None = None, md5: str | None = None, max_redirect_hops: int = 3) -> None:
-    """Download a file into a folder unless it is there with the right sum; urllib follows up to ten redirects itself."""
+def download_url(url: str, root: str | Path, filename: str | Path | None = None, md5: str | None = None,
+                 max_redirect_hops: int = 3) -> None:
+    """Download a file into a folder unless it is there with the right sum; urllib follows up to ten redirects
+    itself."""
     if max_redirect_hops > 10:
         raise NotImplementedError("download_url: max_redirect_hops above 10")
     fetch([url], os.path.expanduser(root), str(filename or os.path.basename(url)), md5)
 
 
 def download_and_extract_archive(url: str, download_root: str | Path, extract_root: str | Path | None = None,
-                                 filename: str | Path | None = None, md5: str | None = None, remove_finished: bool = False) -> None:
+                                 filename: str | Path | None = None, md5: str | None = None,
+                                 remove_finished: bool = False) -> None:
     """`download_url`, then `extract_archive` into ``extract_root``, by default the same folder."""
     folder, name = os.path.expanduser(download_root), str(filename or os.path.basename(url))
     download_url(url, folder, name, md5)
@@ -43,10 +47,12 @@ def list_dir(root: str | Path, prefix: bool = False) -> list[str]:
 def list_files(root: str | Path, suffix: str, prefix: bool = False) -> list[str]:
     """Files in a folder whose names end so."""
     root = os.path.expanduser(root)
-    return [os.path.join(root, f) if prefix else f for f in os.listdir(root) if f.endswith(suffix) and os.path.isfile(os.path.join(root, f))]
+    return [os.path.join(root, f) if prefix else f
+            for f in os.listdir(root) if f.endswith(suffix) and os.path.isfile(os.path.join(root, f))]
 
 
-def verify_str_arg(value: Any, arg: str | None = None, valid_values: Collection[str] | None = None, custom_msg: str | None = None) -> Any:
+def verify_str_arg(value: Any, arg: str | None = None, valid_values: Collection[str] | None = None,
+                   custom_msg: str | None = None) -> Any:
     """The value if it is one of the strings; ValueError otherwise."""
     if not isinstance(value, str):
         raise ValueError(f"Expected type str{f' for argument {arg}' if arg else ''}, but got type {type(value)}.")

@@ -55,8 +55,8 @@ class _VOC(VisionDataset):
     _TARGET_DIR: str
     _TARGET_FILE_EXT: str
 
-    def __init__(self, root: str | Path, year: str = "2012", image_set: str = "train", download: bool = False, transform: Transform | None = None,
-                 target_transform: Transform | None = None, transforms: Any = None):
+    def __init__(self, root: str | Path, year: str = "2012", image_set: str = "train", download: bool = False,
+                 transform: Transform | None = None, target_transform: Transform | None = None, transforms: Any = None):
         super().__init__(root, transforms, transform, target_transform)
         self.year = verify_str_arg(year, "year", [str(y) for y in range(2007, 2013)])
         sets = ["train", "trainval", "val"] + (["test"] if year == "2007" else [])
@@ -65,7 +65,8 @@ class _VOC(VisionDataset):
         self.url, self.filename, self.md5 = entry.url, entry.filename, entry.md5
         folder = os.path.join(self.root or "", entry.base_dir)
         listing = os.path.join(folder, "ImageSets", self._SPLITS_DIR, f"{image_set}.txt")
-        wanted = [Wanted(f"ImageSets/{self._SPLITS_DIR}/{image_set}.txt", f"in {self.url}"), Wanted("JPEGImages/<name>.jpg"),
+        wanted = [Wanted(f"ImageSets/{self._SPLITS_DIR}/{image_set}.txt", f"in {self.url}"),
+                  Wanted("JPEGImages/<name>.jpg"),
                   Wanted(f"{self._TARGET_DIR}/<name>{self._TARGET_FILE_EXT}")]
         if download:
             self._download(folder, wanted)
@@ -93,7 +94,8 @@ class _VOC(VisionDataset):
 
 
 class VOCSegmentation(_VOC):
-    __doc__ = (_VOC.__doc__ or "").replace("What both tasks share.", "Photographs whose target is a PIL image of class numbers, 255 along borders.")
+    __doc__ = (_VOC.__doc__ or "").replace("What both tasks share.",
+                                           "Photographs whose target is a PIL image of class numbers, 255 along borders.")
 
     _SPLITS_DIR = "Segmentation"
     _TARGET_DIR = "SegmentationClass"
@@ -109,7 +111,8 @@ class VOCSegmentation(_VOC):
 
 
 class VOCDetection(_VOC):
-    __doc__ = (_VOC.__doc__ or "").replace("What both tasks share.", "Photographs whose target is the annotation's XML as nested dictionaries.")
+    __doc__ = (_VOC.__doc__ or "").replace("What both tasks share.",
+                                           "Photographs whose target is the annotation's XML as nested dictionaries.")
 
     _SPLITS_DIR = "Main"
     _TARGET_DIR = "Annotations"

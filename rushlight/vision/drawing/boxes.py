@@ -13,12 +13,15 @@ DASH = 5  # pixels, and as many between two
 SEE_THROUGH = 100  # of 255, the opacity of a filled box
 
 
-def draw_bounding_boxes(image: Tensor, boxes: Tensor, labels: list[str] | None = None, colors: Any = None, fill: bool | None = False,
-                        width: int = 1, font: str | None = None, font_size: int | None = None, label_colors: Any = None,
-                        label_background_colors: Any = None, fill_labels: bool = False) -> Tensor:
-    """A picture (1 or 3, H, W) with boxes (N, 4) of (x1, y1, x2, y2), or the four corners of turned boxes (N, 8), drawn on it.
+def draw_bounding_boxes(image: Tensor, boxes: Tensor, labels: list[str] | None = None, colors: Any = None,
+                        fill: bool | None = False, width: int = 1, font: str | None = None,
+                        font_size: int | None = None, label_colors: Any = None, label_background_colors: Any = None,
+                        fill_labels: bool = False) -> Tensor:
+    """A picture (1 or 3, H, W) with boxes (N, 4) of (x1, y1, x2, y2), or the four corners of turned boxes (N, 8), drawn
+    on it.
 
-    ``labels`` are texts; colours are names, "#rrggbb", (r, g, b) or a list with one per box; ``font`` is a TrueType file.
+    ``labels`` are texts; colours are names, "#rrggbb", (r, g, b) or a list with one per box; ``font`` is a TrueType
+    file.
     """
     check_picture(image, (1, 3), "Tensor expected", "Only grayscale and RGB images are supported")
     corners = unwrap(boxes)

@@ -57,4 +57,5 @@ def from_pil(image: Any, like: Tensor) -> Tensor:
     import numpy as np
     pixels = np.moveaxis(np.asarray(image), -1, 0)
     dtype = like.dtype.numpy
-    return wrap(pixels.astype(dtype) / dtype.type(maximum(pixels.dtype)) if dtype.kind == "f" else np.ascontiguousarray(pixels))
+    return wrap(pixels.astype(dtype) / dtype.type(maximum(pixels.dtype)) if dtype.kind == "f"
+                else np.ascontiguousarray(pixels))

@@ -9,7 +9,8 @@ import numpy as np
 from rushlight.ir import dtype as dtypes
 from rushlight.tensor.core import Tensor, unwrap, wrap
 
-# The colour wheel of Baker et al. (2007): from red by yellow, green, cyan, blue and magenta back, in so many steps each;
+# The colour wheel of Baker et al. (2007): from red by yellow, green, cyan, blue and magenta back, in so many steps
+# each;
 # of (red, green, blue) one is full, one rises or falls.
 SECTORS = ((15, 0, 1, True), (6, 1, 0, False), (4, 1, 2, True), (11, 2, 1, False), (13, 2, 0, True), (6, 0, 2, False))
 
@@ -26,7 +27,8 @@ def colour_wheel() -> np.ndarray:
 
 
 def flow_to_image(flow: Tensor) -> Tensor:
-    """Flow, float32 (2, H, W) or (N, 2, H, W), as uint8 colours (…, 3, H, W): the hue is the direction, the strength the length."""
+    """Flow, float32 (2, H, W) or (N, 2, H, W), as uint8 colours (…, 3, H, W): the hue is the direction, the strength
+    the length."""
     if flow.dtype is not dtypes.float32:
         raise ValueError(f"Flow should be of dtype torch.float, got {flow.dtype}.")
     vectors = unwrap(flow)

@@ -10,8 +10,8 @@ from rushlight.tensor.core import Tensor, unwrap
 from rushlight.vision.drawing.colors import as_pil, check_picture, from_pil
 
 
-def draw_keypoints(image: Tensor, keypoints: Tensor, connectivity: list[tuple[int, int]] | None = None, colors: Any = None,
-                   radius: int = 2, width: int = 3, visibility: Tensor | None = None) -> Tensor:
+def draw_keypoints(image: Tensor, keypoints: Tensor, connectivity: list[tuple[int, int]] | None = None,
+                   colors: Any = None, radius: int = 2, width: int = 3, visibility: Tensor | None = None) -> Tensor:
     """A picture (3, H, W) with the points (N, K, 2) of N figures drawn as discs, and lines between pairs of them.
 
     ``visibility`` (N, K) says which points are drawn; lines need both ends.

@@ -13,7 +13,8 @@ from rushlight.vision.drawing.colors import check_picture, colours_of
 
 
 def draw_segmentation_masks(image: Tensor, masks: Tensor, alpha: float = 0.8, colors: Any = None) -> Tensor:
-    """A picture (3, H, W) with boolean masks (N, H, W) laid over it in colours, ``alpha`` opaque; black where they overlap."""
+    """A picture (3, H, W) with boolean masks (N, H, W) laid over it in colours, ``alpha`` opaque; black where they
+    overlap."""
     check_picture(image, (3,), "The image must be a tensor", "Pass an RGB image. Other Image formats are not supported")
     parts = unwrap(masks)
     parts = parts[None] if parts.ndim == 2 else parts

@@ -60,7 +60,8 @@ def decode_png(input: Tensor, mode: Any = AS_READ, apply_exif_orientation: bool 
 
 
 def decode_jpeg(input: Any, mode: Any = AS_READ, device: Any = "cpu", apply_exif_orientation: bool = False) -> Any:  # noqa: A002
-    """A JPEG file's bytes as uint8 (C, H, W), or a list of them as a list; RuntimeError where they are no JPEG or damaged."""
+    """A JPEG file's bytes as uint8 (C, H, W), or a list of them as a list; RuntimeError where they are no JPEG or
+    damaged."""
     from rushlight.tensor.device import check_device
     check_device(device)
     if isinstance(input, list):
@@ -108,5 +109,6 @@ def decode_image(input: Any, mode: Any = AS_READ, apply_exif_orientation: bool =
 
 
 def read_image(path: str | Path, mode: Any = AS_READ, apply_exif_orientation: bool = False) -> Tensor:
-    """The picture in a file as a tensor (C, H, W), with 1 to 4 channels as in the file unless ``mode`` says otherwise."""
+    """The picture in a file as a tensor (C, H, W), with 1 to 4 channels as in the file unless ``mode`` says
+    otherwise."""
     return decode_image(str(path), mode, apply_exif_orientation)

@@ -17,8 +17,10 @@ class ImageReadMode(Enum):
     RGBA = RGB_ALPHA
 
 
-PILLOW = {ImageReadMode.GRAY: "L", ImageReadMode.GRAY_ALPHA: "LA", ImageReadMode.RGB: "RGB", ImageReadMode.RGB_ALPHA: "RGBA"}
-UNCHANGED = {"1": "L", "P": "RGB", "PA": "RGBA", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB", "RGBX": "RGB"}  # modes that no tensor has
+PILLOW = {ImageReadMode.GRAY: "L", ImageReadMode.GRAY_ALPHA: "LA", ImageReadMode.RGB: "RGB",
+          ImageReadMode.RGB_ALPHA: "RGBA"}
+# modes that no tensor has
+UNCHANGED = {"1": "L", "P": "RGB", "PA": "RGBA", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB", "RGBX": "RGB"}
 
 
 def read_mode(mode: Any) -> ImageReadMode:

@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import Any
 
 from rushlight.vision.models import detection, optical_flow, segmentation, video
-from rushlight.vision.models._api import (Weights, WeightsEnum, get_model, get_model_builder, get_model_weights, get_weight,
-                                          list_models)
+from rushlight.vision.models._api import (Weights, WeightsEnum, get_model, get_model_builder, get_model_weights,
+                                          get_weight, list_models)
 from rushlight.vision.models.alexnet import AlexNet, AlexNet_Weights, alexnet
 from rushlight.vision.models.convnext import (ConvNeXt, ConvNeXt_Base_Weights, ConvNeXt_Large_Weights,
                                               ConvNeXt_Small_Weights, ConvNeXt_Tiny_Weights, convnext_base,

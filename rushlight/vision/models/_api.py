@@ -47,7 +47,8 @@ class WeightsEnum(Enum):
 
     @classmethod
     def verify(cls, obj: Any) -> Any:
-        """A member from a member, its name or None; TypeError for a member of another enum, KeyError for an unknown name."""
+        """A member from a member, its name or None; TypeError for a member of another enum, KeyError for an unknown
+        name."""
         if obj is None or isinstance(obj, cls):
             return obj
         if isinstance(obj, str):
@@ -58,7 +59,8 @@ class WeightsEnum(Enum):
         raise TypeError(f"Invalid Weight class provided; expected {cls.__name__} but received {type(obj).__name__}.")
 
     def get_state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The tensors by name, from the hub's folder or downloaded; arguments as of ``hub.load_state_dict_from_url``."""
+        """The tensors by name, from the hub's folder or downloaded; arguments as of
+        ``hub.load_state_dict_from_url``."""
         return load_state_dict_from_url(self.url, *args, **kwargs)
 
     def __repr__(self) -> str:
@@ -141,7 +143,8 @@ def _every_model() -> dict[str, Callable[..., nn.Module]]:
 
 def list_models(module: ModuleType | None = None, include: Iterable[str] | str | None = None,
                 exclude: Iterable[str] | str | None = None) -> list[str]:
-    """Names of models, sorted: of one module, matching one of ``include``, matching none of ``exclude`` (shell patterns).
+    """Names of models, sorted: of one module, matching one of ``include``, matching none of ``exclude`` (shell
+    patterns).
 
     >>> list_models(include="resnet*", exclude=["*10*", "*152"])
     ['resnet18', 'resnet34', 'resnet50']

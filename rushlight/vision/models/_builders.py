@@ -13,9 +13,11 @@ from rushlight.vision.models._utils import _ovewrite_named_param, handle_legacy_
 Adjust = Callable[[WeightsEnum | None, dict[str, Any]], None]
 
 
-def classifier(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum], *, legacy: str | None = "IMAGENET1K_V1",
-               adjust: Adjust | None = None, renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
-               defaults: dict[str, Any] | None = None, takes: str = "images ``[N, 3, H, W]``", **fixed: Any) -> Callable[..., Any]:
+def classifier(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum], *,
+               legacy: str | None = "IMAGENET1K_V1", adjust: Adjust | None = None,
+               renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+               defaults: dict[str, Any] | None = None, takes: str = "images ``[N, 3, H, W]``",
+               **fixed: Any) -> Callable[..., Any]:
     """The function ``name(*, weights=None, progress=True, **kwargs)`` that builds one variant of a network.
 
     Args:
@@ -52,8 +54,10 @@ def classifier(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum
     return register_model()(handle_legacy_interface(weights=("pretrained", enum[legacy] if legacy else None))(build))
 
 
-def _text(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum], takes: str, settings: dict[str, Any]) -> str:
-    listed = ", ".join(f"{key}={value.__name__ if isinstance(value, type) else value!r}" for key, value in settings.items())
+def _text(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnum], takes: str,
+          settings: dict[str, Any]) -> str:
+    listed = ", ".join(f"{key}={value.__name__ if isinstance(value, type) else value!r}"
+                       for key, value in settings.items())
     best = enum["DEFAULT"]
     return f"""{name}: {make.__name__}({listed}).
 

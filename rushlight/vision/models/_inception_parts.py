@@ -27,7 +27,8 @@ class BasicConv2d(nn.Module):
 
 
 def transform_input(x: Tensor) -> Tensor:
-    """Images normalized with ImageNet's mean and deviation, as if normalized with 0.5 and 0.5, which the first weights expect."""
+    """Images normalized with ImageNet's mean and deviation, as if normalized with 0.5 and 0.5, which the first weights
+    expect."""
     scale = rl.tensor([std / 0.5 for std in IMAGENET_STD], dtype=x.dtype)
     shift = rl.tensor([(mean - 0.5) / 0.5 for mean in IMAGENET_MEAN], dtype=x.dtype)
     return x * scale[:, None, None] + shift[:, None, None]
@@ -52,7 +53,8 @@ def announce_init(init_weights: bool | None, network: str) -> bool:
     return init_weights
 
 
-def build(make: Any, weights: WeightsEnum | None, progress: bool, aux_default: bool, kwargs: dict[str, Any]) -> tuple[Any, bool]:
+def build(make: Any, weights: WeightsEnum | None, progress: bool, aux_default: bool,
+          kwargs: dict[str, Any]) -> tuple[Any, bool]:
     """The network, and whether auxiliary heads are wanted in it: weight files always hold them."""
     wants_aux = kwargs.get("aux_logits", aux_default)
     if weights is not None:

@@ -1,4 +1,5 @@
-"""What the families share: channel rounding, deprecated arguments, loading weights, initial values, layers of a backbone."""
+"""What the families share: channel rounding, deprecated arguments, loading weights, initial values, layers of a
+backbone."""
 
 from __future__ import annotations
 
@@ -70,9 +71,11 @@ def _ovewrite_value_param(param: str, actual: Any, expected: Any) -> Any:
 
 
 def handle_legacy_interface(**weights: tuple[str, Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that understands the arguments of old programs: ``pretrained=True``, or a bool in the place of weights.
+    """A decorator that understands the arguments of old programs: ``pretrained=True``, or a bool in the place of
+    weights.
 
-    ``weights`` maps each argument for weights to its old name and to the weights that True stands for (or a function that finds
+    ``weights`` maps each argument for weights to its old name and to the weights that True stands for (or a function
+    that finds
     them from the other arguments). Positional arguments of such builders are deprecated too.
     """
 
@@ -97,8 +100,10 @@ def handle_legacy_interface(**weights: tuple[str, Any]) -> Callable[[Callable[..
 
 
 def _positional(names: list[str]) -> None:
-    listed = " and ".join([", ".join(f"'{n}'" for n in names[:-1]), f"'{names[-1]}'"] if len(names) > 1 else [f"'{names[0]}'"])
-    warnings.warn(f"Using {listed} as positional parameter(s) is {SINCE}. Please use keyword parameter(s) instead.", stacklevel=3)
+    listed = " and ".join([", ".join(f"'{n}'" for n in names[:-1]), f"'{names[-1]}'"] if len(names) > 1
+                          else [f"'{names[0]}'"])
+    warnings.warn(f"Using {listed} as positional parameter(s) is {SINCE}. Please use keyword parameter(s) instead.",
+                  stacklevel=3)
 
 
 def _modernise(model: str, kwargs: dict[str, Any], new: str, old: str, default: Any) -> None:
@@ -124,7 +129,8 @@ def _modernise(model: str, kwargs: dict[str, Any], new: str, old: str, default: 
 
 def load_weights(model: nn.Module, weights: WeightsEnum, progress: bool,
                  renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
-    """Fill a model from a weight file; RuntimeError where the file is of another architecture, naming it and the way out."""
+    """Fill a model from a weight file; RuntimeError where the file is of another architecture, naming it and the way
+    out."""
     state = weights.get_state_dict(progress=progress, check_hash=True)
     path = checkpoint_path(weights.url)
     try:
@@ -135,11 +141,13 @@ def load_weights(model: nn.Module, weights: WeightsEnum, progress: bool,
                            "load what you have with load_state_dict.") from e
 
 
-def initialise(model: nn.Module, conv: Callable[[Tensor], Any] | None = None, linear: Callable[[Tensor], Any] | None = None,
-               conv_bias: bool = True) -> None:
-    """Draw weights in the order of ``model.modules()``: ``conv`` and ``linear`` fill weights, biases become 0, norms 1 and 0.
+def initialise(model: nn.Module, conv: Callable[[Tensor], Any] | None = None,
+               linear: Callable[[Tensor], Any] | None = None, conv_bias: bool = True) -> None:
+    """Draw weights in the order of ``model.modules()``: ``conv`` and ``linear`` fill weights, biases become 0, norms 1
+    and 0.
 
-    Biases of convolutions stay as they were drawn where not ``conv_bias``. The order and the draws are torchvision's, so the same seed gives the same initial weights.
+    Biases of convolutions stay as they were drawn where not ``conv_bias``. The order and the draws are torchvision's,
+    so the same seed gives the same initial weights.
     """
     for module in model.modules():
         fill = conv if isinstance(module, nn.Conv2d) else linear if isinstance(module, nn.Linear) else None

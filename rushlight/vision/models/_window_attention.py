@@ -15,7 +15,8 @@ FAR = -100.0  # added to the scores of pixels that are neighbours only because t
 
 
 def relative_positions(height: int, width: int) -> np.ndarray:
-    """For each pair of pixels of a window the row of the table of relative positions, ``[height * width, height * width]``.
+    """For each pair of pixels of a window the row of the table of relative positions, ``[height * width, height *
+    width]``.
 
     >>> relative_positions(1, 2)
     array([[1, 0],
@@ -33,9 +34,11 @@ def _windows(x: Tensor, window: list[int]) -> Tensor:
 
 
 def _strangers(height: int, width: int, window: list[int], shift: list[int]) -> Tensor:
-    """What to add to the scores ``[windows, 1, pixels, pixels]`` so that parts of different places do not see each other."""
+    """What to add to the scores ``[windows, 1, pixels, pixels]`` so that parts of different places do not see each
+    other."""
     def parts(size: int, side: int, step: int) -> np.ndarray:
-        return np.where(np.arange(size) < size - side, 0, np.where(np.arange(size) < size - step, 1, 2)) if step else np.zeros(size)
+        return np.where(np.arange(size) < size - side, 0,
+                        np.where(np.arange(size) < size - step, 1, 2)) if step else np.zeros(size)
 
     places = parts(height, window[0], shift[0])[:, None] * 3 + parts(width, window[1], shift[1])[None]
     rows = _windows(rl.from_numpy(places.astype(np.float32))[None], window)[0]
@@ -44,12 +47,14 @@ def _strangers(height: int, width: int, window: list[int], shift: list[int]) -> 
 
 
 def shifted_window_attention(input: Tensor, qkv_weight: Tensor, proj_weight: Tensor, relative_position_bias: Tensor,
-                             window_size: list[int], num_heads: int, shift_size: list[int], attention_dropout: float = 0.0,
-                             dropout: float = 0.0, qkv_bias: Tensor | None = None, proj_bias: Tensor | None = None,
-                             logit_scale: Tensor | None = None, training: bool = True) -> Tensor:
+                             window_size: list[int], num_heads: int, shift_size: list[int],
+                             attention_dropout: float = 0.0, dropout: float = 0.0, qkv_bias: Tensor | None = None,
+                             proj_bias: Tensor | None = None, logit_scale: Tensor | None = None,
+                             training: bool = True) -> Tensor:
     """Multi-head attention of ``[N, H, W, C]`` among the pixels of each window, the windows shifted by ``shift_size``.
 
-    ``relative_position_bias`` ``[1, heads, pixels, pixels]`` is added to the scores; with ``logit_scale`` they are cosines, scaled
+    ``relative_position_bias`` ``[1, heads, pixels, pixels]`` is added to the scores; with ``logit_scale`` they are
+    cosines, scaled
     (version 2). The picture is padded to whole windows; along an axis with one window nothing is shifted.
     """
     batch, height, width, channels = input.shape
@@ -74,7 +79,8 @@ def shifted_window_attention(input: Tensor, qkv_weight: Tensor, proj_weight: Ten
         scores = (q * (channels // num_heads) ** -0.5) @ k.transpose(-2, -1)
     scores = scores + relative_position_bias
     if any(shift):
-        scores = scores.reshape(batch, count, num_heads, pixels, pixels) + _strangers(full_h, full_w, window_size, shift)
+        scores = scores.reshape(batch, count, num_heads, pixels,
+                                pixels) + _strangers(full_h, full_w, window_size, shift)
         scores = scores.reshape(batch * count, num_heads, pixels, pixels)
     weights = F.dropout(F.softmax(scores, dim=-1), p=attention_dropout, training=training)
 
@@ -119,18 +125,21 @@ class ShiftedWindowAttention(nn.Module):
 
     def define_relative_position_index(self) -> None:
         """The row of the table for every pair of pixels."""
-        self.register_buffer("relative_position_index", rl.from_numpy(relative_positions(*self.window_size).reshape(-1)))
+        self.register_buffer("relative_position_index",
+                             rl.from_numpy(relative_positions(*self.window_size).reshape(-1)))
 
     def get_relative_position_bias(self) -> Tensor:
         """``[1, heads, pixels, pixels]``."""
-        return _get_relative_position_bias(self.relative_position_bias_table, self.relative_position_index, self.window_size)
+        return _get_relative_position_bias(self.relative_position_bias_table, self.relative_position_index,
+                                           self.window_size)
 
     def forward(self, x: Tensor) -> Tensor:
         bias = self.get_relative_position_bias()
         return shifted_window_attention(
             x, self.qkv.weight, self.proj.weight, bias, self.window_size, self.num_heads,
-            shift_size=self.shift_size, attention_dropout=self.attention_dropout, dropout=self.dropout, qkv_bias=self.qkv.bias,
-            proj_bias=self.proj.bias, logit_scale=getattr(self, "logit_scale", None), training=self.training)
+            shift_size=self.shift_size, attention_dropout=self.attention_dropout, dropout=self.dropout,
+            qkv_bias=self.qkv.bias, proj_bias=self.proj.bias, logit_scale=getattr(self, "logit_scale", None),
+            training=self.training)
 
 
 class ShiftedWindowAttentionV2(ShiftedWindowAttention):
@@ -140,7 +149,8 @@ class ShiftedWindowAttentionV2(ShiftedWindowAttention):
                  proj_bias: bool = True, attention_dropout: float = 0.0, dropout: float = 0.0):
         super().__init__(dim, window_size, shift_size, num_heads, qkv_bias, proj_bias, attention_dropout, dropout)
         self.logit_scale = nn.Parameter(rl.log(10 * rl.ones((num_heads, 1, 1))))
-        self.cpb_mlp = nn.Sequential(nn.Linear(2, 512, bias=True), nn.ReLU(inplace=True), nn.Linear(512, num_heads, bias=False))
+        self.cpb_mlp = nn.Sequential(nn.Linear(2, 512, bias=True), nn.ReLU(inplace=True),
+                                     nn.Linear(512, num_heads, bias=False))
         if qkv_bias:
             third = self.qkv.bias.numel() // 3
             with rl.no_grad():

@@ -9,7 +9,8 @@ from rushlight.vision.models._builders import classifier
 __all__ = ["AlexNet", "AlexNet_Weights", "alexnet"]
 
 # (channels, kernel, stride, padding, whether a pooling follows)
-CONVOLUTIONS = ((64, 11, 4, 2, True), (192, 5, 1, 2, True), (384, 3, 1, 1, False), (256, 3, 1, 1, False), (256, 3, 1, 1, True))
+CONVOLUTIONS = ((64, 11, 4, 2, True), (192, 5, 1, 2, True), (384, 3, 1, 1, False), (256, 3, 1, 1, False),
+                (256, 3, 1, 1, True))
 
 
 class AlexNet(nn.Module):

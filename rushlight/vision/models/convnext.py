@@ -28,12 +28,13 @@ class LayerNorm2d(nn.LayerNorm):
 class CNBlock(nn.Module):
     """A depthwise 7 × 7 convolution, then a two-layer network on every pixel, scaled, beside a shortcut."""
 
-    def __init__(self, dim: int, layer_scale: float, stochastic_depth_prob: float, norm_layer: Layer | None = None) -> None:
+    def __init__(self, dim: int, layer_scale: float, stochastic_depth_prob: float,
+                 norm_layer: Layer | None = None) -> None:
         super().__init__()
         norm_layer = norm_layer or partial(nn.LayerNorm, eps=1e-6)
         self.block = nn.Sequential(
-            nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim, bias=True), Permute([0, 2, 3, 1]), norm_layer(dim),
-            nn.Linear(in_features=dim, out_features=4 * dim, bias=True), nn.GELU(),
+            nn.Conv2d(dim, dim, kernel_size=7, padding=3, groups=dim, bias=True), Permute([0, 2, 3, 1]),
+            norm_layer(dim), nn.Linear(in_features=dim, out_features=4 * dim, bias=True), nn.GELU(),
             nn.Linear(in_features=4 * dim, out_features=dim, bias=True), Permute([0, 3, 1, 2]))
         self.layer_scale = nn.Parameter(rl.ones(dim, 1, 1) * layer_scale)
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
@@ -66,16 +67,18 @@ class ConvNeXt(nn.Module):
         block, norm_layer: other building blocks.
     """
 
-    def __init__(self, block_setting: list[CNBlockConfig], stochastic_depth_prob: float = 0.0, layer_scale: float = 1e-6,
-                 num_classes: int = 1000, block: Layer | None = None, norm_layer: Layer | None = None, **kwargs: Any) -> None:
+    def __init__(self, block_setting: list[CNBlockConfig], stochastic_depth_prob: float = 0.0,
+                 layer_scale: float = 1e-6, num_classes: int = 1000, block: Layer | None = None,
+                 norm_layer: Layer | None = None, **kwargs: Any) -> None:
         super().__init__()
         if not block_setting:
             raise ValueError("The block_setting should not be empty")
-        if not (isinstance(block_setting, Sequence) and all(isinstance(stage, CNBlockConfig) for stage in block_setting)):
+        if not (isinstance(block_setting, Sequence)
+                and all(isinstance(stage, CNBlockConfig) for stage in block_setting)):
             raise TypeError("The block_setting should be List[CNBlockConfig]")
         block, norm = block or CNBlock, norm_layer or partial(LayerNorm2d, eps=1e-6)
-        layers: list[nn.Module] = [Conv2dNormActivation(3, block_setting[0].input_channels, kernel_size=4, stride=4, padding=0,
-                                                        norm_layer=norm, activation_layer=None, bias=True)]
+        layers: list[nn.Module] = [Conv2dNormActivation(3, block_setting[0].input_channels, kernel_size=4, stride=4,
+                                                        padding=0, norm_layer=norm, activation_layer=None, bias=True)]
         total, done = sum(stage.num_layers for stage in block_setting), 0
         for stage in block_setting:
             width = stage.input_channels

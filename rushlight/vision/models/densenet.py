@@ -19,7 +19,8 @@ OLD_NAME = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:we
 class _DenseLayer(nn.Module):
     """A 1 × 1 and a 3 × 3 convolution over everything before; gives ``growth_rate`` new channels."""
 
-    def __init__(self, num_input_features: int, growth_rate: int, bn_size: int, drop_rate: float, memory_efficient: bool = False) -> None:
+    def __init__(self, num_input_features: int, growth_rate: int, bn_size: int, drop_rate: float,
+                 memory_efficient: bool = False) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(num_input_features)
         self.relu1 = nn.ReLU(inplace=True)
@@ -46,7 +47,8 @@ class _DenseBlock(nn.ModuleDict):
                  memory_efficient: bool = False) -> None:
         super().__init__()
         for i in range(num_layers):
-            self.add_module(f"denselayer{i + 1}", _DenseLayer(num_input_features + i * growth_rate, growth_rate, bn_size,
+            self.add_module(f"denselayer{i + 1}",
+                            _DenseLayer(num_input_features + i * growth_rate, growth_rate, bn_size,
                                                               drop_rate, memory_efficient))
 
     def forward(self, init_features: Tensor) -> Tensor:
@@ -80,8 +82,9 @@ class DenseNet(nn.Module):
     Linear(in_features=10, out_features=3, bias=True)
     """
 
-    def __init__(self, growth_rate: int = 32, block_config: tuple[int, ...] = (6, 12, 24, 16), num_init_features: int = 64,
-                 bn_size: int = 4, drop_rate: float = 0, num_classes: int = 1000, memory_efficient: bool = False) -> None:
+    def __init__(self, growth_rate: int = 32, block_config: tuple[int, ...] = (6, 12, 24, 16),
+                 num_init_features: int = 64, bn_size: int = 4, drop_rate: float = 0, num_classes: int = 1000,
+                 memory_efficient: bool = False) -> None:
         super().__init__()
         self.features = nn.Sequential(OrderedDict(
             conv0=nn.Conv2d(3, num_init_features, kernel_size=7, stride=2, padding=3, bias=False),
@@ -89,7 +92,8 @@ class DenseNet(nn.Module):
             pool0=nn.MaxPool2d(kernel_size=3, stride=2, padding=1)))
         width = num_init_features
         for i, depth in enumerate(block_config, 1):
-            self.features.add_module(f"denseblock{i}", _DenseBlock(depth, width, bn_size, growth_rate, drop_rate, memory_efficient))
+            self.features.add_module(f"denseblock{i}",
+                                     _DenseBlock(depth, width, bn_size, growth_rate, drop_rate, memory_efficient))
             width += depth * growth_rate
             if i < len(block_config):
                 self.features.add_module(f"transition{i}", _Transition(width, width // 2))

@@ -21,11 +21,14 @@ V1 = ((1, 3, 1, 32, 16, 1), (6, 3, 2, 16, 24, 2), (6, 5, 2, 24, 40, 2), (6, 3, 2
       (6, 5, 2, 112, 192, 4), (6, 3, 1, 192, 320, 1))
 # Of each version 2: the fused stages first, and how many they are
 V2 = {
-    "s": (3, ((1, 3, 1, 24, 24, 2), (4, 3, 2, 24, 48, 4), (4, 3, 2, 48, 64, 4), (4, 3, 2, 64, 128, 6), (6, 3, 1, 128, 160, 9),
+    "s": (3, ((1, 3, 1, 24, 24, 2), (4, 3, 2, 24, 48, 4), (4, 3, 2, 48, 64, 4), (4, 3, 2, 64, 128, 6),
+              (6, 3, 1, 128, 160, 9),
               (6, 3, 2, 160, 256, 15))),
-    "m": (3, ((1, 3, 1, 24, 24, 3), (4, 3, 2, 24, 48, 5), (4, 3, 2, 48, 80, 5), (4, 3, 2, 80, 160, 7), (6, 3, 1, 160, 176, 14),
+    "m": (3, ((1, 3, 1, 24, 24, 3), (4, 3, 2, 24, 48, 5), (4, 3, 2, 48, 80, 5), (4, 3, 2, 80, 160, 7),
+              (6, 3, 1, 160, 176, 14),
               (6, 3, 2, 176, 304, 18), (6, 3, 1, 304, 512, 5))),
-    "l": (3, ((1, 3, 1, 32, 32, 4), (4, 3, 2, 32, 64, 7), (4, 3, 2, 64, 96, 7), (4, 3, 2, 96, 192, 10), (6, 3, 1, 192, 224, 19),
+    "l": (3, ((1, 3, 1, 32, 32, 4), (4, 3, 2, 32, 64, 7), (4, 3, 2, 64, 96, 7), (4, 3, 2, 96, 192, 10),
+              (6, 3, 1, 192, 224, 19),
               (6, 3, 2, 224, 384, 25), (6, 3, 1, 384, 640, 7))),
 }
 
@@ -55,10 +58,12 @@ class MBConvConfig(_MBConvConfig):
     3
     """
 
-    def __init__(self, expand_ratio: float, kernel: int, stride: int, input_channels: int, out_channels: int, num_layers: int,
-                 width_mult: float = 1.0, depth_mult: float = 1.0, block: Callable[..., nn.Module] | None = None) -> None:
+    def __init__(self, expand_ratio: float, kernel: int, stride: int, input_channels: int, out_channels: int,
+                 num_layers: int, width_mult: float = 1.0, depth_mult: float = 1.0,
+                 block: Callable[..., nn.Module] | None = None) -> None:
         super().__init__(expand_ratio, kernel, stride, self.adjust_channels(input_channels, width_mult),
-                         self.adjust_channels(out_channels, width_mult), self.adjust_depth(num_layers, depth_mult), block or MBConv)
+                         self.adjust_channels(out_channels, width_mult), self.adjust_depth(num_layers, depth_mult),
+                         block or MBConv)
 
     @staticmethod
     def adjust_depth(num_layers: int, depth_mult: float) -> int:
@@ -69,8 +74,8 @@ class MBConvConfig(_MBConvConfig):
 class FusedMBConvConfig(_MBConvConfig):
     """A stage of FusedMBConv blocks."""
 
-    def __init__(self, expand_ratio: float, kernel: int, stride: int, input_channels: int, out_channels: int, num_layers: int,
-                 block: Callable[..., nn.Module] | None = None) -> None:
+    def __init__(self, expand_ratio: float, kernel: int, stride: int, input_channels: int, out_channels: int,
+                 num_layers: int, block: Callable[..., nn.Module] | None = None) -> None:
         super().__init__(expand_ratio, kernel, stride, input_channels, out_channels, num_layers, block or FusedMBConv)
 
 
@@ -98,7 +103,8 @@ class MBConv(_Block):
                  se_layer: Callable[..., nn.Module] = SqueezeExcitation) -> None:
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer)
         wide = cnf.adjust_channels(cnf.input_channels, cnf.expand_ratio)
-        layers = [] if wide == cnf.input_channels else [conv(cnf.input_channels, wide, kernel_size=1, activation_layer=nn.SiLU)]
+        layers = [] if wide == cnf.input_channels else [conv(cnf.input_channels, wide, kernel_size=1,
+                                                             activation_layer=nn.SiLU)]
         layers += [conv(wide, wide, kernel_size=cnf.kernel, stride=cnf.stride, groups=wide, activation_layer=nn.SiLU),
                    se_layer(wide, max(1, cnf.input_channels // 4), activation=partial(nn.SiLU, inplace=True)),
                    conv(wide, cnf.out_channels, kernel_size=1, activation_layer=None)]
@@ -108,12 +114,14 @@ class MBConv(_Block):
 class FusedMBConv(_Block):
     """Expand by an ordinary convolution, project."""
 
-    def __init__(self, cnf: FusedMBConvConfig, stochastic_depth_prob: float, norm_layer: Callable[..., nn.Module]) -> None:
+    def __init__(self, cnf: FusedMBConvConfig, stochastic_depth_prob: float,
+                 norm_layer: Callable[..., nn.Module]) -> None:
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer)
         wide = cnf.adjust_channels(cnf.input_channels, cnf.expand_ratio)
         first = {"kernel_size": cnf.kernel, "stride": cnf.stride, "activation_layer": nn.SiLU}
         layers = ([conv(cnf.input_channels, cnf.out_channels, **first)] if wide == cnf.input_channels else
-                  [conv(cnf.input_channels, wide, **first), conv(wide, cnf.out_channels, kernel_size=1, activation_layer=None)])
+                  [conv(cnf.input_channels, wide, **first),
+                   conv(wide, cnf.out_channels, kernel_size=1, activation_layer=None)])
         super().__init__(cnf, stochastic_depth_prob, layers)
 
 
@@ -134,8 +142,8 @@ class EfficientNet(nn.Module):
     """
 
     def __init__(self, inverted_residual_setting: Sequence[MBConvConfig | FusedMBConvConfig], dropout: float,
-                 stochastic_depth_prob: float = 0.2, num_classes: int = 1000, norm_layer: Callable[..., nn.Module] | None = None,
-                 last_channel: int | None = None) -> None:
+                 stochastic_depth_prob: float = 0.2, num_classes: int = 1000,
+                 norm_layer: Callable[..., nn.Module] | None = None, last_channel: int | None = None) -> None:
         super().__init__()
         setting = inverted_residual_setting
         if not setting:

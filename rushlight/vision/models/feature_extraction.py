@@ -1,4 +1,5 @@
-"""Outputs of layers within a network: the names of the operations of its graph, and the network that gives some of their results."""
+"""Outputs of layers within a network: the names of the operations of its graph, and the network that gives some of
+their results."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class LeafModuleAwareTracer(fx.Tracer):
 class NodePathTracer(LeafModuleAwareTracer):
     """Keeps in ``node_to_qualname`` where in the hierarchy of modules each node comes from.
 
-    A node is called by the path of its module, and by what it does unless it is the call of that module; what comes again
+    A node is called by the path of its module, and by what it does unless it is the call of that module; what comes
+    again
     gets ``_1``, ``_2``, … behind its name.
     """
 
@@ -52,7 +54,8 @@ class NodePathTracer(LeafModuleAwareTracer):
         finally:
             self.current_module_qualname = before
 
-    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, name: str | None = None, type_expr: Any = None, *_: Any) -> Any:
+    def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, name: str | None = None,
+                     type_expr: Any = None, *_: Any) -> Any:
         """As of the base; the node gets its name."""
         proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr)
         self.node_to_qualname[proxy.node] = self._get_node_qualname(self.current_module_qualname, proxy.node)
@@ -105,7 +108,8 @@ def _modes(model: nn.Module) -> Iterator[str]:
             module.training = training
 
 
-def get_graph_node_names(model: nn.Module, tracer_kwargs: dict[str, Any] | None = None, suppress_diff_warning: bool = False,
+def get_graph_node_names(model: nn.Module, tracer_kwargs: dict[str, Any] | None = None,
+                         suppress_diff_warning: bool = False,
                          concrete_args: dict[str, Any] | None = None) -> tuple[list[str], list[str]]:
     """The names of the operations of a network, in their order: in train mode, and in eval mode.
 
@@ -149,8 +153,10 @@ class DualGraphModule(fx.GraphModule):
     def __deepcopy__(self, memo: Any) -> DualGraphModule:
         import copy
         fresh = nn.Module()
-        fresh.__dict__.update({key: copy.deepcopy(value, memo) for key, value in self.__dict__.items() if not key.endswith("graph")})
-        done = DualGraphModule(fresh, copy.deepcopy(self.train_graph), copy.deepcopy(self.eval_graph), type(self).__name__)
+        fresh.__dict__.update({key: copy.deepcopy(value, memo)
+                               for key, value in self.__dict__.items() if not key.endswith("graph")})
+        done = DualGraphModule(fresh, copy.deepcopy(self.train_graph), copy.deepcopy(self.eval_graph),
+                               type(self).__name__)
         memo[id(self)] = done
         return done.train(self.training)
 
@@ -170,7 +176,8 @@ def _choices(both: Any, train: Any, evaluation: Any) -> dict[str, dict[str, str]
     if both is not None and train is not None:
         raise ValueError("If `train_return_nodes` and `eval_return_nodes` are specified, then both should be specified "
                          "and `return_nodes` left out")
-    return {"train": _wanted(both if train is None else train), "eval": _wanted(both if evaluation is None else evaluation)}
+    return {"train": _wanted(both if train is None else train),
+            "eval": _wanted(both if evaluation is None else evaluation)}
 
 
 def _check_present(wanted: dict[str, str], names: list[str]) -> None:
@@ -198,13 +205,16 @@ def _cut(graph: Any, tracer: NodePathTracer, wanted: dict[str, str]) -> None:
     graph.eliminate_dead_code()
 
 
-def create_feature_extractor(model: nn.Module, return_nodes: Any = None, train_return_nodes: Any = None, eval_return_nodes: Any = None,
-                             tracer_kwargs: dict[str, Any] | None = None, suppress_diff_warning: bool = False,
+def create_feature_extractor(model: nn.Module, return_nodes: Any = None, train_return_nodes: Any = None,
+                             eval_return_nodes: Any = None, tracer_kwargs: dict[str, Any] | None = None,
+                             suppress_diff_warning: bool = False,
                              concrete_args: dict[str, Any] | None = None) -> fx.GraphModule:
-    """A network that shares the model's layers and gives a dictionary of results from within, computing no more than these need.
+    """A network that shares the model's layers and gives a dictionary of results from within, computing no more than
+    these need.
 
     Args:
-        return_nodes: names of nodes or of modules (then their last operation), or a dictionary from them to names of results.
+        return_nodes: names of nodes or of modules (then their last operation), or a dictionary from them to names of
+            results.
         train_return_nodes, eval_return_nodes: in its place, where the modes have different graphs.
         tracer_kwargs: arguments of the tracer: leaf_modules, autowrap_functions, autowrap_modules.
         suppress_diff_warning: do not warn where the graphs of the modes differ.

@@ -20,7 +20,8 @@ _GoogLeNetOutputs = GoogLeNetOutputs
 # Of each block: channels in; then of the branches 1x1, 3x3 (reduced, full), 5x5 (reduced, full), pooled
 BLOCKS: dict[str, tuple[int, ...]] = {
     "3a": (192, 64, 96, 128, 16, 32, 32), "3b": (256, 128, 128, 192, 32, 96, 64),
-    "4a": (480, 192, 96, 208, 16, 48, 64), "4b": (512, 160, 112, 224, 24, 64, 64), "4c": (512, 128, 128, 256, 24, 64, 64),
+    "4a": (480, 192, 96, 208, 16, 48, 64), "4b": (512, 160, 112, 224, 24, 64, 64),
+    "4c": (512, 128, 128, 256, 24, 64, 64),
     "4d": (512, 112, 144, 288, 32, 64, 64), "4e": (528, 256, 160, 320, 32, 128, 128),
     "5a": (832, 256, 160, 320, 32, 128, 128), "5b": (832, 384, 192, 384, 48, 128, 128),
 }
@@ -36,8 +37,8 @@ class GoogLeNet(nn.Module):
     """
 
     def __init__(self, num_classes: int = 1000, aux_logits: bool = True, transform_input: bool = False,
-                 init_weights: bool | None = None, blocks: list[Callable[..., nn.Module]] | None = None, dropout: float = 0.2,
-                 dropout_aux: float = 0.7) -> None:
+                 init_weights: bool | None = None, blocks: list[Callable[..., nn.Module]] | None = None,
+                 dropout: float = 0.2, dropout_aux: float = 0.7) -> None:
         super().__init__()
         blocks = [BasicConv2d, Inception, InceptionAux] if blocks is None else blocks
         init_weights = announce_init(init_weights, "GoogleNet")
@@ -84,13 +85,15 @@ class GoogLeNet(nn.Module):
 class Inception(nn.Module):
     """Four branches side by side; the one called 5x5 has 3 × 3 kernels, in which the published weights were trained."""
 
-    def __init__(self, in_channels: int, ch1x1: int, ch3x3red: int, ch3x3: int, ch5x5red: int, ch5x5: int, pool_proj: int,
-                 conv_block: Callable[..., nn.Module] | None = None) -> None:
+    def __init__(self, in_channels: int, ch1x1: int, ch3x3red: int, ch3x3: int, ch5x5red: int, ch5x5: int,
+                 pool_proj: int, conv_block: Callable[..., nn.Module] | None = None) -> None:
         super().__init__()
         conv = conv_block or BasicConv2d
         self.branch1 = conv(in_channels, ch1x1, kernel_size=1)
-        self.branch2 = nn.Sequential(conv(in_channels, ch3x3red, kernel_size=1), conv(ch3x3red, ch3x3, kernel_size=3, padding=1))
-        self.branch3 = nn.Sequential(conv(in_channels, ch5x5red, kernel_size=1), conv(ch5x5red, ch5x5, kernel_size=3, padding=1))
+        self.branch2 = nn.Sequential(conv(in_channels, ch3x3red, kernel_size=1),
+                                     conv(ch3x3red, ch3x3, kernel_size=3, padding=1))
+        self.branch3 = nn.Sequential(conv(in_channels, ch5x5red, kernel_size=1),
+                                     conv(ch5x5red, ch5x5, kernel_size=3, padding=1))
         self.branch4 = nn.Sequential(nn.MaxPool2d(kernel_size=3, stride=1, padding=1, ceil_mode=True),
                                      conv(in_channels, pool_proj, kernel_size=1))
 

@@ -20,8 +20,10 @@ _InceptionOutputs = InceptionOutputs
 class _Branches(nn.Module):
     """Branches side by side.
 
-    ``convs`` maps the names of convolutions to (channels in, channels out, their settings), in the order in which they draw
-    their weights; ``branches`` are names in the order in which they are applied, a tuple in the last place being applied side
+    ``convs`` maps the names of convolutions to (channels in, channels out, their settings), in the order in which they
+    draw
+    their weights; ``branches`` are names in the order in which they are applied, a tuple in the last place being
+    applied side
     by side; a branch may begin with a pooling.
     """
 
@@ -30,7 +32,8 @@ class _Branches(nn.Module):
         super().__init__()
         for name, (before, after, *settings) in convs.items():
             kernel, padding, stride = (*settings, *(1, 0, 1)[len(settings):])
-            how = {"kernel_size": kernel, **({"padding": padding} if padding else {}), **({"stride": stride} if stride != 1 else {})}
+            how = {"kernel_size": kernel, **({"padding": padding} if padding else {}),
+                   **({"stride": stride} if stride != 1 else {})}
             self.add_module(name, (conv_block or BasicConv2d)(before, after, **how))
         self.branches = branches
 
@@ -64,7 +67,8 @@ def _halved(x: Tensor) -> Tensor:
 class InceptionA(_Branches):
     """1 × 1, 5 × 5, twice 3 × 3 and pooling."""
 
-    def __init__(self, in_channels: int, pool_features: int, conv_block: Callable[..., nn.Module] | None = None) -> None:
+    def __init__(self, in_channels: int, pool_features: int,
+                 conv_block: Callable[..., nn.Module] | None = None) -> None:
         super().__init__(
             {"branch1x1": (in_channels, 64), "branch5x5_1": (in_channels, 48), "branch5x5_2": (48, 64, 5, 2),
              "branch3x3dbl_1": (in_channels, 64), "branch3x3dbl_2": (64, 96, 3, 1), "branch3x3dbl_3": (96, 96, 3, 1),
@@ -78,7 +82,8 @@ class InceptionB(_Branches):
 
     def __init__(self, in_channels: int, conv_block: Callable[..., nn.Module] | None = None) -> None:
         super().__init__(
-            {"branch3x3": (in_channels, 384, 3, 0, 2), "branch3x3dbl_1": (in_channels, 64), "branch3x3dbl_2": (64, 96, 3, 1),
+            {"branch3x3": (in_channels, 384, 3, 0, 2), "branch3x3dbl_1": (in_channels, 64),
+             "branch3x3dbl_2": (64, 96, 3, 1),
              "branch3x3dbl_3": (96, 96, 3, 0, 2)},
             [("branch3x3",), ("branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"), (_halved,)], conv_block)
 
@@ -106,7 +111,8 @@ class InceptionD(_Branches):
     def __init__(self, in_channels: int, conv_block: Callable[..., nn.Module] | None = None) -> None:
         super().__init__(
             {"branch3x3_1": (in_channels, 192), "branch3x3_2": (192, 320, 3, 0, 2), "branch7x7x3_1": (in_channels, 192),
-             "branch7x7x3_2": (192, 192, *WIDE), "branch7x7x3_3": (192, 192, *TALL), "branch7x7x3_4": (192, 192, 3, 0, 2)},
+             "branch7x7x3_2": (192, 192, *WIDE), "branch7x7x3_3": (192, 192, *TALL),
+             "branch7x7x3_4": (192, 192, 3, 0, 2)},
             [("branch3x3_1", "branch3x3_2"), tuple(f"branch7x7x3_{i}" for i in range(1, 5)), (_halved,)], conv_block)
 
 
@@ -117,10 +123,13 @@ class InceptionE(_Branches):
         flat, high = ((1, 3), (0, 1)), ((3, 1), (1, 0))
         super().__init__(
             {"branch1x1": (in_channels, 320), "branch3x3_1": (in_channels, 384), "branch3x3_2a": (384, 384, *flat),
-             "branch3x3_2b": (384, 384, *high), "branch3x3dbl_1": (in_channels, 448), "branch3x3dbl_2": (448, 384, 3, 1),
-             "branch3x3dbl_3a": (384, 384, *flat), "branch3x3dbl_3b": (384, 384, *high), "branch_pool": (in_channels, 192)},
+             "branch3x3_2b": (384, 384, *high), "branch3x3dbl_1": (in_channels, 448),
+             "branch3x3dbl_2": (448, 384, 3, 1),
+             "branch3x3dbl_3a": (384, 384, *flat), "branch3x3dbl_3b": (384, 384, *high),
+             "branch_pool": (in_channels, 192)},
             [("branch1x1",), ("branch3x3_1", ("branch3x3_2a", "branch3x3_2b")),
-             ("branch3x3dbl_1", "branch3x3dbl_2", ("branch3x3dbl_3a", "branch3x3dbl_3b")), (_mean3, "branch_pool")], conv_block)
+             ("branch3x3dbl_1", "branch3x3dbl_2", ("branch3x3dbl_3a", "branch3x3dbl_3b")), (_mean3, "branch_pool")],
+            conv_block)
 
 
 class InceptionAux(nn.Module):
@@ -143,7 +152,8 @@ class InceptionAux(nn.Module):
 # Blocks in order: name, which of the given blocks, its channels in, and its own argument
 MIXED: tuple[tuple[str, str, tuple[int, ...]], ...] = (
     ("Mixed_5b", "A", (192, 32)), ("Mixed_5c", "A", (256, 64)), ("Mixed_5d", "A", (288, 64)), ("Mixed_6a", "B", (288,)),
-    ("Mixed_6b", "C", (768, 128)), ("Mixed_6c", "C", (768, 160)), ("Mixed_6d", "C", (768, 160)), ("Mixed_6e", "C", (768, 192)),
+    ("Mixed_6b", "C", (768, 128)), ("Mixed_6c", "C", (768, 160)), ("Mixed_6d", "C", (768, 160)),
+    ("Mixed_6e", "C", (768, 192)),
     ("AuxLogits", "aux", (768,)), ("Mixed_7a", "D", (768,)), ("Mixed_7b", "E", (1280,)), ("Mixed_7c", "E", (2048,)))
 
 
@@ -160,7 +170,8 @@ class Inception3(nn.Module):
                  inception_blocks: list[Callable[..., nn.Module]] | None = None, init_weights: bool | None = None,
                  dropout: float = 0.5) -> None:
         super().__init__()
-        blocks = inception_blocks or [BasicConv2d, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE, InceptionAux]
+        blocks = inception_blocks or [BasicConv2d, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE,
+                                      InceptionAux]
         init_weights = announce_init(init_weights, "inception_v3")
         if len(blocks) != 7:
             raise ValueError(f"length of inception_blocks should be 7 instead of {len(blocks)}")

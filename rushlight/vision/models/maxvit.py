@@ -39,7 +39,8 @@ class MBConv(nn.Module):
             pooled = [nn.AvgPool2d(kernel_size=3, stride=stride, padding=1)] if stride == 2 else []
             self.proj = nn.Sequential(*pooled, nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=1, bias=True))
         wide, squeezed = int(out_channels * expansion_ratio), int(out_channels * squeeze_ratio)
-        self.stochastic_depth = StochasticDepth(p_stochastic_dropout, mode="row") if p_stochastic_dropout else nn.Identity()
+        self.stochastic_depth = StochasticDepth(p_stochastic_dropout,
+                                                mode="row") if p_stochastic_dropout else nn.Identity()
         conv = partial(Conv2dNormActivation, activation_layer=activation_layer, norm_layer=norm_layer, inplace=None)
         self.layers = nn.Sequential(OrderedDict(
             pre_norm=norm_layer(in_channels),
@@ -112,11 +113,12 @@ class WindowDepartition(nn.Module):
 
 
 class PartitionAttentionLayer(nn.Module):
-    """Attention within windows, or across the pixels at the same place of every window ("grid"); then a two-layer network."""
+    """Attention within windows, or across the pixels at the same place of every window ("grid"); then a two-layer
+    network."""
 
-    def __init__(self, in_channels: int, head_dim: int, partition_size: int, partition_type: str, grid_size: tuple[int, int],
-                 mlp_ratio: int, activation_layer: Layer, norm_layer: Layer, attention_dropout: float, mlp_dropout: float,
-                 p_stochastic_dropout: float) -> None:
+    def __init__(self, in_channels: int, head_dim: int, partition_size: int, partition_type: str,
+                 grid_size: tuple[int, int], mlp_ratio: int, activation_layer: Layer, norm_layer: Layer,
+                 attention_dropout: float, mlp_dropout: float, p_stochastic_dropout: float) -> None:
         super().__init__()
         if partition_type not in ("grid", "window"):
             raise ValueError("partition_type must be either 'grid' or 'window'")
@@ -131,8 +133,9 @@ class PartitionAttentionLayer(nn.Module):
         self.attn_layer = nn.Sequential(norm_layer(in_channels),
                                         RelativePositionalMultiHeadAttention(in_channels, head_dim, partition_size ** 2),
                                         nn.Dropout(attention_dropout))
-        self.mlp_layer = nn.Sequential(nn.LayerNorm(in_channels), nn.Linear(in_channels, in_channels * mlp_ratio), activation_layer(),
-                                       nn.Linear(in_channels * mlp_ratio, in_channels), nn.Dropout(mlp_dropout))
+        self.mlp_layer = nn.Sequential(nn.LayerNorm(in_channels), nn.Linear(in_channels, in_channels * mlp_ratio),
+                                       activation_layer(), nn.Linear(in_channels * mlp_ratio, in_channels),
+                                       nn.Dropout(mlp_dropout))
         self.stochastic_dropout = StochasticDepth(p_stochastic_dropout, mode="row")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,7 +145,8 @@ class PartitionAttentionLayer(nn.Module):
         x = self.partition_swap(self.partition_op(x, self.p))
         x = x + self.stochastic_dropout(self.attn_layer(x))
         x = x + self.stochastic_dropout(self.mlp_layer(x))
-        return self.departition_op(self.departition_swap(x), self.p, self.grid_size[0] // self.p, self.grid_size[1] // self.p)
+        return self.departition_op(self.departition_swap(x), self.p, self.grid_size[0] // self.p,
+                                   self.grid_size[1] // self.p)
 
 
 class MaxVitLayer(nn.Module):
@@ -150,14 +154,17 @@ class MaxVitLayer(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, squeeze_ratio: float, expansion_ratio: float, stride: int,
                  norm_layer: Layer, activation_layer: Layer, head_dim: int, mlp_ratio: int, mlp_dropout: float,
-                 attention_dropout: float, p_stochastic_dropout: float, partition_size: int, grid_size: tuple[int, int]) -> None:
+                 attention_dropout: float, p_stochastic_dropout: float, partition_size: int,
+                 grid_size: tuple[int, int]) -> None:
         super().__init__()
-        attention = partial(PartitionAttentionLayer, in_channels=out_channels, head_dim=head_dim, partition_size=partition_size,
-                            grid_size=grid_size, mlp_ratio=mlp_ratio, activation_layer=activation_layer, norm_layer=nn.LayerNorm,
-                            attention_dropout=attention_dropout, mlp_dropout=mlp_dropout, p_stochastic_dropout=p_stochastic_dropout)
+        attention = partial(PartitionAttentionLayer, in_channels=out_channels, head_dim=head_dim,
+                            partition_size=partition_size, grid_size=grid_size, mlp_ratio=mlp_ratio,
+                            activation_layer=activation_layer, norm_layer=nn.LayerNorm,
+                            attention_dropout=attention_dropout, mlp_dropout=mlp_dropout,
+                            p_stochastic_dropout=p_stochastic_dropout)
         self.layers = nn.Sequential(OrderedDict(
-            MBconv=MBConv(in_channels, out_channels, expansion_ratio, squeeze_ratio, stride, activation_layer, norm_layer,
-                          p_stochastic_dropout),
+            MBconv=MBConv(in_channels, out_channels, expansion_ratio, squeeze_ratio, stride, activation_layer,
+                          norm_layer, p_stochastic_dropout),
             window_attention=attention(partition_type="window"), grid_attention=attention(partition_type="grid")))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,8 +181,8 @@ class MaxVitBlock(nn.Module):
             raise ValueError(f"p_stochastic must have length n_layers={n_layers}, got p_stochastic={p_stochastic}.")
         self.grid_size = _halved(input_grid_size)
         self.layers = nn.ModuleList(
-            MaxVitLayer(in_channels if i == 0 else out_channels, out_channels, stride=2 if i == 0 else 1, grid_size=self.grid_size,
-                        p_stochastic_dropout=p, **layer) for i, p in enumerate(p_stochastic))
+            MaxVitLayer(in_channels if i == 0 else out_channels, out_channels, stride=2 if i == 0 else 1,
+                        grid_size=self.grid_size, p_stochastic_dropout=p, **layer) for i, p in enumerate(p_stochastic))
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -194,8 +201,9 @@ class MaxVit(nn.Module):
 
     def __init__(self, input_size: tuple[int, int], stem_channels: int, partition_size: int, block_channels: list[int],
                  block_layers: list[int], head_dim: int, stochastic_depth_prob: float, norm_layer: Layer | None = None,
-                 activation_layer: Layer = nn.GELU, squeeze_ratio: float = 0.25, expansion_ratio: float = 4, mlp_ratio: int = 4,
-                 mlp_dropout: float = 0.0, attention_dropout: float = 0.0, num_classes: int = 1000) -> None:
+                 activation_layer: Layer = nn.GELU, squeeze_ratio: float = 0.25, expansion_ratio: float = 4,
+                 mlp_ratio: int = 4, mlp_dropout: float = 0.0, attention_dropout: float = 0.0,
+                 num_classes: int = 1000) -> None:
         super().__init__()
         norm_layer = norm_layer or partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
         size = stem_size = _halved(tuple(input_size))  # type: ignore[arg-type]
@@ -206,21 +214,24 @@ class MaxVit(nn.Module):
                                  "changing the partition size or the input size.\nCurrent configuration yields the following block input "
                                  f"sizes: {sizes}.")
         self.stem = nn.Sequential(
-            Conv2dNormActivation(3, stem_channels, 3, stride=2, norm_layer=norm_layer, activation_layer=activation_layer, bias=False,
-                                 inplace=None),
-            Conv2dNormActivation(stem_channels, stem_channels, 3, stride=1, norm_layer=None, activation_layer=None, bias=True))
+            Conv2dNormActivation(3, stem_channels, 3, stride=2, norm_layer=norm_layer,
+                                 activation_layer=activation_layer, bias=False, inplace=None),
+            Conv2dNormActivation(stem_channels, stem_channels, 3, stride=1, norm_layer=None, activation_layer=None,
+                                 bias=True))
         self.partition_size = partition_size
         self.blocks = nn.ModuleList()
         depth = np.linspace(0, stochastic_depth_prob, sum(block_layers)).tolist()
         same = {"squeeze_ratio": squeeze_ratio, "expansion_ratio": expansion_ratio, "norm_layer": norm_layer,
-                "activation_layer": activation_layer, "head_dim": head_dim, "mlp_ratio": mlp_ratio, "mlp_dropout": mlp_dropout,
+                "activation_layer": activation_layer, "head_dim": head_dim, "mlp_ratio": mlp_ratio,
+                "mlp_dropout": mlp_dropout,
                 "attention_dropout": attention_dropout, "partition_size": partition_size}
-        for before, after, count, size in zip([stem_channels, *block_channels], block_channels, block_layers, [stem_size, *sizes]):
+        for before, after, count, size in zip([stem_channels, *block_channels], block_channels, block_layers,
+                                              [stem_size, *sizes]):
             self.blocks.append(MaxVitBlock(before, after, size, count, depth[:count], **same))
             depth = depth[count:]
         last = block_channels[-1]
-        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(last), nn.Linear(last, last), nn.Tanh(),
-                                        nn.Linear(last, num_classes, bias=False))
+        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(last),
+                                        nn.Linear(last, last), nn.Tanh(), nn.Linear(last, num_classes, bias=False))
         self._init_weights()
 
     def _init_weights(self) -> None:
@@ -248,5 +259,5 @@ def _size_of_weights(weights: WeightsEnum | None, kwargs: dict[str, Any]) -> Non
 
 MaxVit_T_Weights = weights_enum("MaxVit_T_Weights", __name__)
 maxvit_t = classifier("maxvit_t", _maxvit, MaxVit_T_Weights, adjust=_size_of_weights, stem_channels=64,
-                      block_channels=[64, 128, 256, 512], block_layers=[2, 2, 5, 2], head_dim=32, stochastic_depth_prob=0.2,
-                      partition_size=7)
+                      block_channels=[64, 128, 256, 512], block_layers=[2, 2, 5, 2], head_dim=32,
+                      stochastic_depth_prob=0.2, partition_size=7)

@@ -20,7 +20,8 @@ STACKS = ((3, 2, 3, 3), (5, 2, 3, 3), (5, 2, 6, 3), (3, 1, 6, 2), (5, 2, 6, 4), 
 class _InvertedResidual(nn.Module):
     """Expand, depthwise convolution, project; a shortcut where the shape stays."""
 
-    def __init__(self, in_ch: int, out_ch: int, kernel_size: int, stride: int, expansion_factor: int, bn_momentum: float = 0.1) -> None:
+    def __init__(self, in_ch: int, out_ch: int, kernel_size: int, stride: int, expansion_factor: int,
+                 bn_momentum: float = 0.1) -> None:
         super().__init__()
         if stride not in (1, 2):
             raise ValueError(f"stride should be 1 or 2 instead of {stride}")
@@ -31,18 +32,20 @@ class _InvertedResidual(nn.Module):
         self.apply_residual = in_ch == out_ch and stride == 1
         self.layers = nn.Sequential(
             nn.Conv2d(in_ch, wide, 1, bias=False), norm(wide), nn.ReLU(inplace=True),
-            nn.Conv2d(wide, wide, kernel_size, padding=kernel_size // 2, stride=stride, groups=wide, bias=False), norm(wide),
-            nn.ReLU(inplace=True),
+            nn.Conv2d(wide, wide, kernel_size, padding=kernel_size // 2, stride=stride, groups=wide, bias=False),
+            norm(wide), nn.ReLU(inplace=True),
             nn.Conv2d(wide, out_ch, 1, bias=False), norm(out_ch))
 
     def forward(self, input: Tensor) -> Tensor:
         return self.layers(input) + input if self.apply_residual else self.layers(input)
 
 
-def _stack(in_ch: int, out_ch: int, kernel_size: int, stride: int, exp_factor: int, repeats: int, bn_momentum: float) -> nn.Sequential:
+def _stack(in_ch: int, out_ch: int, kernel_size: int, stride: int, exp_factor: int, repeats: int,
+           bn_momentum: float) -> nn.Sequential:
     if repeats < 1:
         raise ValueError(f"repeats should be >= 1, instead got {repeats}")
-    return nn.Sequential(*(_InvertedResidual(out_ch if i else in_ch, out_ch, kernel_size, 1 if i else stride, exp_factor, bn_momentum)
+    return nn.Sequential(*(_InvertedResidual(out_ch if i else in_ch, out_ch, kernel_size, 1 if i else stride,
+                                             exp_factor, bn_momentum)
                            for i in range(repeats)))
 
 
@@ -56,7 +59,8 @@ def _stem(first: int, second: int, third: int) -> list[nn.Module]:
     """The layers up to the first stack; version 1 did not multiply their channels."""
     norm = partial(nn.BatchNorm2d, momentum=_BN_MOMENTUM)
     return [nn.Conv2d(3, first, 3, padding=1, stride=2, bias=False), norm(first), nn.ReLU(inplace=True),
-            nn.Conv2d(first, first, 3, padding=1, stride=1, groups=first, bias=False), norm(first), nn.ReLU(inplace=True),
+            nn.Conv2d(first, first, 3, padding=1, stride=1, groups=first, bias=False), norm(first),
+            nn.ReLU(inplace=True),
             nn.Conv2d(first, second, 1, padding=0, stride=1, bias=False), norm(second),
             _stack(second, third, *STACKS[0], _BN_MOMENTUM)]
 
@@ -77,8 +81,10 @@ class MNASNet(nn.Module):
         self.alpha, self.num_classes = alpha, num_classes
         depths = _get_depths(alpha)
         layers = _stem(*depths[:3])
-        layers += [_stack(before, after, *row, _BN_MOMENTUM) for before, after, row in zip(depths[2:], depths[3:], STACKS[1:])]
-        layers += [nn.Conv2d(depths[7], 1280, 1, padding=0, stride=1, bias=False), nn.BatchNorm2d(1280, momentum=_BN_MOMENTUM),
+        layers += [_stack(before, after, *row, _BN_MOMENTUM)
+                   for before, after, row in zip(depths[2:], depths[3:], STACKS[1:])]
+        layers += [nn.Conv2d(depths[7], 1280, 1, padding=0, stride=1, bias=False),
+                   nn.BatchNorm2d(1280, momentum=_BN_MOMENTUM),
                    nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers)
         self.classifier = nn.Sequential(nn.Dropout(p=dropout, inplace=True), nn.Linear(1280, num_classes))
@@ -87,7 +93,8 @@ class MNASNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.layers(x).mean([2, 3]))
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
+                              *rest: Any) -> None:
         version = local_metadata.get("version", None)
         if version not in (1, 2):
             raise ValueError(f"version should be set to 1 or 2 instead of {version}")

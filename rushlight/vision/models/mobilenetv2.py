@@ -22,7 +22,8 @@ class InvertedResidual(nn.Module):
     True
     """
 
-    def __init__(self, inp: int, oup: int, stride: int, expand_ratio: int, norm_layer: Callable[..., nn.Module] | None = None) -> None:
+    def __init__(self, inp: int, oup: int, stride: int, expand_ratio: int,
+                 norm_layer: Callable[..., nn.Module] | None = None) -> None:
         super().__init__()
         if stride not in (1, 2):
             raise ValueError(f"stride should be 1 or 2 instead of {stride}")
@@ -55,9 +56,10 @@ class MobileNetV2(nn.Module):
     1280
     """
 
-    def __init__(self, num_classes: int = 1000, width_mult: float = 1.0, inverted_residual_setting: list[list[int]] | None = None,
-                 round_nearest: int = 8, block: Callable[..., nn.Module] | None = None,
-                 norm_layer: Callable[..., nn.Module] | None = None, dropout: float = 0.2) -> None:
+    def __init__(self, num_classes: int = 1000, width_mult: float = 1.0,
+                 inverted_residual_setting: list[list[int]] | None = None, round_nearest: int = 8,
+                 block: Callable[..., nn.Module] | None = None, norm_layer: Callable[..., nn.Module] | None = None,
+                 dropout: float = 0.2) -> None:
         super().__init__()
         block, norm_layer = block or InvertedResidual, norm_layer or nn.BatchNorm2d
         setting = SETTING if inverted_residual_setting is None else inverted_residual_setting
@@ -70,7 +72,8 @@ class MobileNetV2(nn.Module):
         for expansion, channels, count, stride in setting:
             after = _make_divisible(channels * width_mult, round_nearest)
             for i in range(count):
-                features.append(block(before, after, stride if i == 0 else 1, expand_ratio=expansion, norm_layer=norm_layer))
+                features.append(block(before, after, stride if i == 0 else 1, expand_ratio=expansion,
+                                      norm_layer=norm_layer))
                 before = after
         features.append(Conv2dNormActivation(before, self.last_channel, kernel_size=1, **how))
         self.features = nn.Sequential(*features)

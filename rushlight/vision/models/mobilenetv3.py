@@ -13,7 +13,8 @@ from rushlight.vision.models._utils import _make_divisible, fan_out_normal, init
 from rushlight.vision.ops.misc import Conv2dNormActivation, SqueezeExcitation
 
 # Rows of a block: channels in, kernel, expanded channels, channels out, squeeze-and-excitation, activation, stride.
-# From row ``tail`` on, channels may be halved (but those that come in at its first row) and strides replaced by dilation.
+# From row ``tail`` on, channels may be halved (but those that come in at its first row) and strides replaced by
+# dilation.
 LARGE = ((16, 3, 16, 16, False, "RE", 1), (16, 3, 64, 24, False, "RE", 2), (24, 3, 72, 24, False, "RE", 1),
          (24, 5, 72, 40, True, "RE", 2), (40, 5, 120, 40, True, "RE", 1), (40, 5, 120, 40, True, "RE", 1),
          (40, 3, 240, 80, False, "HS", 2), (80, 3, 200, 80, False, "HS", 1), (80, 3, 184, 80, False, "HS", 1),
@@ -33,8 +34,8 @@ class InvertedResidualConfig:
     16
     """
 
-    def __init__(self, input_channels: int, kernel: int, expanded_channels: int, out_channels: int, use_se: bool, activation: str,
-                 stride: int, dilation: int, width_mult: float):
+    def __init__(self, input_channels: int, kernel: int, expanded_channels: int, out_channels: int, use_se: bool,
+                 activation: str, stride: int, dilation: int, width_mult: float):
         self.input_channels = self.adjust_channels(input_channels, width_mult)
         self.kernel = kernel
         self.expanded_channels = self.adjust_channels(expanded_channels, width_mult)
@@ -64,11 +65,13 @@ class InvertedResidual(nn.Module):
         if wide != cnf.input_channels:
             layers.append(Conv2dNormActivation(cnf.input_channels, wide, kernel_size=1, norm_layer=norm_layer,
                                                activation_layer=activation))
-        layers.append(Conv2dNormActivation(wide, wide, kernel_size=cnf.kernel, stride=1 if cnf.dilation > 1 else cnf.stride,
-                                           dilation=cnf.dilation, groups=wide, norm_layer=norm_layer, activation_layer=activation))
+        layers.append(Conv2dNormActivation(wide, wide, kernel_size=cnf.kernel,
+                                           stride=1 if cnf.dilation > 1 else cnf.stride, dilation=cnf.dilation,
+                                           groups=wide, norm_layer=norm_layer, activation_layer=activation))
         if cnf.use_se:
             layers.append(se_layer(wide, _make_divisible(wide // 4, 8)))
-        layers.append(Conv2dNormActivation(wide, cnf.out_channels, kernel_size=1, norm_layer=norm_layer, activation_layer=None))
+        layers.append(Conv2dNormActivation(wide, cnf.out_channels, kernel_size=1, norm_layer=norm_layer,
+                                           activation_layer=None))
         self.block = nn.Sequential(*layers)
         self.use_res_connect = cnf.stride == 1 and cnf.input_channels == cnf.out_channels
         self.out_channels = cnf.out_channels
@@ -87,9 +90,9 @@ class MobileNetV3(nn.Module):
         block, norm_layer: other building blocks.
     """
 
-    def __init__(self, inverted_residual_setting: list[InvertedResidualConfig], last_channel: int, num_classes: int = 1000,
-                 block: Callable[..., nn.Module] | None = None, norm_layer: Callable[..., nn.Module] | None = None,
-                 dropout: float = 0.2, **kwargs: Any) -> None:
+    def __init__(self, inverted_residual_setting: list[InvertedResidualConfig], last_channel: int,
+                 num_classes: int = 1000, block: Callable[..., nn.Module] | None = None,
+                 norm_layer: Callable[..., nn.Module] | None = None, dropout: float = 0.2, **kwargs: Any) -> None:
         super().__init__()
         setting = inverted_residual_setting
         if not setting:
@@ -99,7 +102,8 @@ class MobileNetV3(nn.Module):
         norm = norm_layer or partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
         how: dict[str, Any] = {"norm_layer": norm, "activation_layer": nn.Hardswish}
         last = setting[-1].out_channels
-        self.features = nn.Sequential(Conv2dNormActivation(3, setting[0].input_channels, kernel_size=3, stride=2, **how),
+        self.features = nn.Sequential(Conv2dNormActivation(3, setting[0].input_channels, kernel_size=3, stride=2,
+                                                           **how),
                                       *((block or InvertedResidual)(row, norm) for row in setting),
                                       Conv2dNormActivation(last, 6 * last, kernel_size=1, **how))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -137,5 +141,7 @@ def _mobilenet_v3(arch: str, **kwargs: Any) -> MobileNetV3:
 MobileNet_V3_Large_Weights = weights_enum("MobileNet_V3_Large_Weights", __name__)
 MobileNet_V3_Small_Weights = weights_enum("MobileNet_V3_Small_Weights", __name__)
 
-mobilenet_v3_large = classifier("mobilenet_v3_large", _mobilenet_v3, MobileNet_V3_Large_Weights, arch="mobilenet_v3_large")
-mobilenet_v3_small = classifier("mobilenet_v3_small", _mobilenet_v3, MobileNet_V3_Small_Weights, arch="mobilenet_v3_small")
+mobilenet_v3_large = classifier("mobilenet_v3_large", _mobilenet_v3, MobileNet_V3_Large_Weights,
+                                arch="mobilenet_v3_large")
+mobilenet_v3_small = classifier("mobilenet_v3_small", _mobilenet_v3, MobileNet_V3_Small_Weights,
+                                arch="mobilenet_v3_small")

@@ -22,14 +22,15 @@ class SimpleStemIN(Conv2dNormActivation):
     """A 3 × 3 convolution of stride 2."""
 
     def __init__(self, width_in: int, width_out: int, norm_layer: Layer, activation_layer: Layer) -> None:
-        super().__init__(width_in, width_out, kernel_size=3, stride=2, norm_layer=norm_layer, activation_layer=activation_layer)
+        super().__init__(width_in, width_out, kernel_size=3, stride=2, norm_layer=norm_layer,
+                         activation_layer=activation_layer)
 
 
 class BottleneckTransform(nn.Sequential):
     """1 × 1, grouped 3 × 3, squeeze-and-excitation where wanted, 1 × 1."""
 
-    def __init__(self, width_in: int, width_out: int, stride: int, norm_layer: Layer, activation_layer: Layer, group_width: int,
-                 bottleneck_multiplier: float, se_ratio: float | None) -> None:
+    def __init__(self, width_in: int, width_out: int, stride: int, norm_layer: Layer, activation_layer: Layer,
+                 group_width: int, bottleneck_multiplier: float, se_ratio: float | None) -> None:
         width = int(round(width_out * bottleneck_multiplier))
         conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=activation_layer)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -44,15 +45,15 @@ class BottleneckTransform(nn.Sequential):
 class ResBottleneckBlock(nn.Module):
     """A bottleneck beside a shortcut, which is a 1 × 1 convolution where the shape changes."""
 
-    def __init__(self, width_in: int, width_out: int, stride: int, norm_layer: Layer, activation_layer: Layer, group_width: int = 1,
-                 bottleneck_multiplier: float = 1.0, se_ratio: float | None = None) -> None:
+    def __init__(self, width_in: int, width_out: int, stride: int, norm_layer: Layer, activation_layer: Layer,
+                 group_width: int = 1, bottleneck_multiplier: float = 1.0, se_ratio: float | None = None) -> None:
         super().__init__()
         self.proj = None
         if width_in != width_out or stride != 1:
             self.proj = Conv2dNormActivation(width_in, width_out, kernel_size=1, stride=stride, norm_layer=norm_layer,
                                              activation_layer=None)
-        self.f = BottleneckTransform(width_in, width_out, stride, norm_layer, activation_layer, group_width, bottleneck_multiplier,
-                                     se_ratio)
+        self.f = BottleneckTransform(width_in, width_out, stride, norm_layer, activation_layer, group_width,
+                                     bottleneck_multiplier, se_ratio)
         self.activation = activation_layer(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,13 +63,14 @@ class ResBottleneckBlock(nn.Module):
 class AnyStage(nn.Sequential):
     """Blocks of one width; the first changes width and size."""
 
-    def __init__(self, width_in: int, width_out: int, stride: int, depth: int, block_constructor: Layer, norm_layer: Layer,
-                 activation_layer: Layer, group_width: int, bottleneck_multiplier: float, se_ratio: float | None = None,
-                 stage_index: int = 0) -> None:
+    def __init__(self, width_in: int, width_out: int, stride: int, depth: int, block_constructor: Layer,
+                 norm_layer: Layer, activation_layer: Layer, group_width: int, bottleneck_multiplier: float,
+                 se_ratio: float | None = None, stage_index: int = 0) -> None:
         super().__init__()
         for i in range(depth):
             first = (width_in, width_out, stride) if i == 0 else (width_out, width_out, 1)
-            self.add_module(f"block{stage_index}-{i}", block_constructor(*first, norm_layer, activation_layer, group_width,
+            self.add_module(f"block{stage_index}-{i}",
+                            block_constructor(*first, norm_layer, activation_layer, group_width,
                                                                          bottleneck_multiplier, se_ratio))
 
 
@@ -79,16 +81,18 @@ class BlockParams:
     [48, 104, 208, 440]
     """
 
-    def __init__(self, depths: list[int], widths: list[int], group_widths: list[int], bottleneck_multipliers: list[float],
-                 strides: list[int], se_ratio: float | None = None) -> None:
+    def __init__(self, depths: list[int], widths: list[int], group_widths: list[int],
+                 bottleneck_multipliers: list[float], strides: list[int], se_ratio: float | None = None) -> None:
         self.depths, self.widths, self.group_widths = depths, widths, group_widths
         self.bottleneck_multipliers, self.strides = bottleneck_multipliers, strides
         self.se_ratio = se_ratio
 
     @classmethod
-    def from_init_params(cls, depth: int, w_0: int, w_a: float, w_m: float, group_width: int, bottleneck_multiplier: float = 1.0,
-                         se_ratio: float | None = None, **kwargs: Any) -> BlockParams:
-        """Widths ``w_0 + w_a * j`` of blocks j, moved to ``w_0 * w_m^k`` for whole k, rounded to multiples of 8 (eqs. 2 to 4)."""
+    def from_init_params(cls, depth: int, w_0: int, w_a: float, w_m: float, group_width: int,
+                         bottleneck_multiplier: float = 1.0, se_ratio: float | None = None,
+                         **kwargs: Any) -> BlockParams:
+        """Widths ``w_0 + w_a * j`` of blocks j, moved to ``w_0 * w_m^k`` for whole k, rounded to multiples of 8 (eqs. 2
+        to 4)."""
         if w_a < 0 or w_0 <= 0 or w_m <= 1 or w_0 % 8 != 0:
             raise ValueError("Invalid RegNet settings")
         powers = [round(math.log((w_0 + w_a * j) / w_0) / math.log(w_m)) for j in range(depth)]
@@ -107,7 +111,8 @@ class BlockParams:
         """Groups no wider than the bottleneck, and bottlenecks of whole groups."""
         widths = [int(width * ratio) for width, ratio in zip(stage_widths, bottleneck_ratios)]
         groups = [min(group, width) for group, width in zip(group_widths, widths)]
-        return [int(_make_divisible(width, group) / ratio) for width, group, ratio in zip(widths, groups, bottleneck_ratios)], groups
+        return [int(_make_divisible(width, group) / ratio)
+                for width, group, ratio in zip(widths, groups, bottleneck_ratios)], groups
 
 
 class RegNet(nn.Module):
@@ -119,16 +124,17 @@ class RegNet(nn.Module):
         stem_type, block_type, norm_layer, activation: other building blocks.
     """
 
-    def __init__(self, block_params: BlockParams, num_classes: int = 1000, stem_width: int = 32, stem_type: Layer | None = None,
-                 block_type: Layer | None = None, norm_layer: Layer | None = None, activation: Layer | None = None) -> None:
+    def __init__(self, block_params: BlockParams, num_classes: int = 1000, stem_width: int = 32,
+                 stem_type: Layer | None = None, block_type: Layer | None = None, norm_layer: Layer | None = None,
+                 activation: Layer | None = None) -> None:
         super().__init__()
         norm_layer, activation = norm_layer or nn.BatchNorm2d, activation or nn.ReLU
         self.stem = (stem_type or SimpleStemIN)(3, stem_width, norm_layer, activation)
         before = stem_width
         stages: OrderedDict[str, nn.Module] = OrderedDict()
         for i, (width, stride, depth, group_width, multiplier) in enumerate(block_params._get_expanded_params(), 1):
-            stages[f"block{i}"] = AnyStage(before, width, stride, depth, block_type or ResBottleneckBlock, norm_layer, activation,
-                                           group_width, multiplier, block_params.se_ratio, stage_index=i)
+            stages[f"block{i}"] = AnyStage(before, width, stride, depth, block_type or ResBottleneckBlock, norm_layer,
+                                           activation, group_width, multiplier, block_params.se_ratio, stage_index=i)
             before = width
         self.trunk_output = nn.Sequential(stages)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))

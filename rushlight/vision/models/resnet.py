@@ -16,7 +16,8 @@ Layer = Callable[..., nn.Module]
 
 def conv3x3(in_planes: int, out_planes: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A 3 × 3 convolution that keeps the size at stride 1."""
-    return nn.Conv2d(in_planes, out_planes, kernel_size=3, stride=stride, padding=dilation, groups=groups, bias=False, dilation=dilation)
+    return nn.Conv2d(in_planes, out_planes, kernel_size=3, stride=stride, padding=dilation, groups=groups, bias=False,
+                     dilation=dilation)
 
 
 def conv1x1(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
@@ -33,8 +34,8 @@ class BasicBlock(nn.Module):
 
     expansion: ClassVar[int] = 1
 
-    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None, groups: int = 1,
-                 base_width: int = 64, dilation: int = 1, norm_layer: Layer | None = None) -> None:
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None,
+                 groups: int = 1, base_width: int = 64, dilation: int = 1, norm_layer: Layer | None = None) -> None:
         super().__init__()
         norm_layer = norm_layer or nn.BatchNorm2d
         if groups != 1 or base_width != 64:
@@ -65,8 +66,8 @@ class Bottleneck(nn.Module):
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None, groups: int = 1,
-                 base_width: int = 64, dilation: int = 1, norm_layer: Layer | None = None) -> None:
+    def __init__(self, inplanes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None,
+                 groups: int = 1, base_width: int = 64, dilation: int = 1, norm_layer: Layer | None = None) -> None:
         super().__init__()
         norm_layer = norm_layer or nn.BatchNorm2d
         width = int(planes * (base_width / 64.0)) * groups
@@ -126,7 +127,8 @@ class ResNet(nn.Module):
         initialise(self, fan_out_normal)
         if zero_init_residual:
             for module in self.modules():
-                last = module.bn3 if isinstance(module, Bottleneck) else module.bn2 if isinstance(module, BasicBlock) else None
+                last = module.bn3 if isinstance(module,
+                                                Bottleneck) else module.bn2 if isinstance(module, BasicBlock) else None
                 if last is not None and last.weight is not None:
                     nn.init.zeros_(last.weight)
 
@@ -170,8 +172,11 @@ resnet34 = classifier("resnet34", ResNet, ResNet34_Weights, block=BasicBlock, la
 resnet50 = _deep("resnet50", enum=ResNet50_Weights, layers=[3, 4, 6, 3])
 resnet101 = _deep("resnet101", enum=ResNet101_Weights, layers=[3, 4, 23, 3])
 resnet152 = _deep("resnet152", enum=ResNet152_Weights, layers=[3, 8, 36, 3])
-resnext50_32x4d = _deep("resnext50_32x4d", enum=ResNeXt50_32X4D_Weights, layers=[3, 4, 6, 3], groups=32, width_per_group=4)
-resnext101_32x8d = _deep("resnext101_32x8d", enum=ResNeXt101_32X8D_Weights, layers=[3, 4, 23, 3], groups=32, width_per_group=8)
-resnext101_64x4d = _deep("resnext101_64x4d", enum=ResNeXt101_64X4D_Weights, layers=[3, 4, 23, 3], groups=64, width_per_group=4)
+resnext50_32x4d = _deep("resnext50_32x4d", enum=ResNeXt50_32X4D_Weights, layers=[3, 4, 6, 3], groups=32,
+                        width_per_group=4)
+resnext101_32x8d = _deep("resnext101_32x8d", enum=ResNeXt101_32X8D_Weights, layers=[3, 4, 23, 3], groups=32,
+                         width_per_group=8)
+resnext101_64x4d = _deep("resnext101_64x4d", enum=ResNeXt101_64X4D_Weights, layers=[3, 4, 23, 3], groups=64,
+                         width_per_group=4)
 wide_resnet50_2 = _deep("wide_resnet50_2", enum=Wide_ResNet50_2_Weights, layers=[3, 4, 6, 3], width_per_group=128)
 wide_resnet101_2 = _deep("wide_resnet101_2", enum=Wide_ResNet101_2_Weights, layers=[3, 4, 23, 3], width_per_group=128)

@@ -27,11 +27,13 @@ def _depthwise(channels: int, stride: int) -> list[nn.Module]:
 
 
 def _pointwise(before: int, after: int) -> list[nn.Module]:
-    return [nn.Conv2d(before, after, kernel_size=1, stride=1, padding=0, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+    return [nn.Conv2d(before, after, kernel_size=1, stride=1, padding=0, bias=False), nn.BatchNorm2d(after),
+            nn.ReLU(inplace=True)]
 
 
 class InvertedResidual(nn.Module):
-    """Half of the channels pass through, the other half is convolved; at stride 2 all are, twice. Then they are shuffled."""
+    """Half of the channels pass through, the other half is convolved; at stride 2 all are, twice. Then they are
+    shuffled."""
 
     def __init__(self, inp: int, oup: int, stride: int) -> None:
         super().__init__()
@@ -42,8 +44,10 @@ class InvertedResidual(nn.Module):
             raise ValueError(f"Invalid combination of stride {stride}, inp {inp} and oup {oup} values. If stride == 1 then inp should "
                              "be equal to oup // 2 << 1.")
         self.stride = stride
-        self.branch1 = nn.Sequential(*_depthwise(inp, stride), *_pointwise(inp, half)) if stride > 1 else nn.Sequential()
-        self.branch2 = nn.Sequential(*_pointwise(inp if stride > 1 else half, half), *_depthwise(half, stride), *_pointwise(half, half))
+        self.branch1 = nn.Sequential(*_depthwise(inp, stride),
+                                     *_pointwise(inp, half)) if stride > 1 else nn.Sequential()
+        self.branch2 = nn.Sequential(*_pointwise(inp if stride > 1 else half, half), *_depthwise(half, stride),
+                                     *_pointwise(half, half))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stride == 1:
@@ -73,10 +77,12 @@ class ShuffleNetV2(nn.Module):
             raise ValueError("expected stages_out_channels as list of 5 positive ints")
         self._stage_out_channels = stages_out_channels
         before, *stages, last = stages_out_channels
-        self.conv1 = nn.Sequential(nn.Conv2d(3, before, 3, 2, 1, bias=False), nn.BatchNorm2d(before), nn.ReLU(inplace=True))
+        self.conv1 = nn.Sequential(nn.Conv2d(3, before, 3, 2, 1, bias=False), nn.BatchNorm2d(before),
+                                   nn.ReLU(inplace=True))
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         for name, repeats, after in zip(("stage2", "stage3", "stage4"), stages_repeats, stages):
-            blocks = [inverted_residual(before, after, 2), *(inverted_residual(after, after, 1) for _ in range(repeats - 1))]
+            blocks = [inverted_residual(before, after, 2),
+                      *(inverted_residual(after, after, 1) for _ in range(repeats - 1))]
             self.add_module(name, nn.Sequential(*blocks))
             before = after
         self.conv5 = nn.Sequential(*_pointwise(before, last))

@@ -9,10 +9,13 @@ from rushlight import Tensor, nn
 from rushlight.vision.models._api import weights_enum
 from rushlight.vision.models._builders import classifier
 
-# Of each version: channels and kernel of the first convolution; then "pool", or squeezed channels and half of the expanded ones
+# Of each version: channels and kernel of the first convolution; then "pool", or squeezed channels and half of the
+# expanded ones
 VERSIONS: dict[str, tuple[tuple[int, int], tuple[str | tuple[int, int], ...]]] = {
-    "1_0": ((96, 7), ("pool", (16, 64), (16, 64), (32, 128), "pool", (32, 128), (48, 192), (48, 192), (64, 256), "pool", (64, 256))),
-    "1_1": ((64, 3), ("pool", (16, 64), (16, 64), "pool", (32, 128), (32, 128), "pool", (48, 192), (48, 192), (64, 256), (64, 256))),
+    "1_0": ((96, 7), ("pool", (16, 64), (16, 64), (32, 128), "pool", (32, 128), (48, 192), (48, 192), (64, 256), "pool",
+                      (64, 256))),
+    "1_1": ((64, 3), ("pool", (16, 64), (16, 64), "pool", (32, 128), (32, 128), "pool", (48, 192), (48, 192), (64, 256),
+                      (64, 256))),
 }
 
 
@@ -57,7 +60,8 @@ class SqueezeNet(nn.Module):
                 before = 2 * half
         self.features = nn.Sequential(*layers)
         last = nn.Conv2d(before, num_classes, kernel_size=1)
-        self.classifier = nn.Sequential(nn.Dropout(p=dropout), last, nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d((1, 1)))
+        self.classifier = nn.Sequential(nn.Dropout(p=dropout), last, nn.ReLU(inplace=True),
+                                        nn.AdaptiveAvgPool2d((1, 1)))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 fill = partial(nn.init.normal_, mean=0.0, std=0.01) if module is last else nn.init.kaiming_uniform_

@@ -64,7 +64,8 @@ class SwinTransformerBlock(nn.Module):
                  norm_layer: Layer = nn.LayerNorm, attn_layer: Layer = ShiftedWindowAttention):
         super().__init__()
         self.norm1 = norm_layer(dim)
-        self.attn = attn_layer(dim, window_size, shift_size, num_heads, attention_dropout=attention_dropout, dropout=dropout)
+        self.attn = attn_layer(dim, window_size, shift_size, num_heads, attention_dropout=attention_dropout,
+                               dropout=dropout)
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
         self.norm2 = norm_layer(dim)
         self.mlp = MLP(dim, [int(dim * mlp_ratio), dim], activation_layer=nn.GELU, inplace=None, dropout=dropout)
@@ -84,16 +85,17 @@ class SwinTransformerBlockV2(SwinTransformerBlock):
     def __init__(self, dim: int, num_heads: int, window_size: list[int], shift_size: list[int], mlp_ratio: float = 4.0,
                  dropout: float = 0.0, attention_dropout: float = 0.0, stochastic_depth_prob: float = 0.0,
                  norm_layer: Layer = nn.LayerNorm, attn_layer: Layer = ShiftedWindowAttentionV2):
-        super().__init__(dim, num_heads, window_size, shift_size, mlp_ratio, dropout, attention_dropout, stochastic_depth_prob,
-                         norm_layer, attn_layer)
+        super().__init__(dim, num_heads, window_size, shift_size, mlp_ratio, dropout, attention_dropout,
+                         stochastic_depth_prob, norm_layer, attn_layer)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.stochastic_depth(self.norm1(self.attn(x)))
         return x + self.stochastic_depth(self.norm2(self.mlp(x)))
 
 
-def stages(embed_dim: int, depths: list[int], num_heads: list[int], window_size: list[int], stochastic_depth_prob: float,
-           block: Layer, norm: Layer, downsample_layer: Layer, **options: Any) -> list[nn.Module]:
+def stages(embed_dim: int, depths: list[int], num_heads: list[int], window_size: list[int],
+           stochastic_depth_prob: float, block: Layer, norm: Layer, downsample_layer: Layer,
+           **options: Any) -> list[nn.Module]:
     """Blocks, every second of them shifted by half a window, with patches merged between the stages."""
     made: list[nn.Module] = []
     done, total = 0, sum(depths)
@@ -122,15 +124,16 @@ class SwinTransformer(nn.Module):
         block, norm_layer, downsample_layer: other building blocks.
     """
 
-    def __init__(self, patch_size: list[int], embed_dim: int, depths: list[int], num_heads: list[int], window_size: list[int],
-                 mlp_ratio: float = 4.0, dropout: float = 0.0, attention_dropout: float = 0.0, stochastic_depth_prob: float = 0.1,
-                 num_classes: int = 1000, norm_layer: Layer | None = None, block: Layer | None = None,
-                 downsample_layer: Layer = PatchMerging):
+    def __init__(self, patch_size: list[int], embed_dim: int, depths: list[int], num_heads: list[int],
+                 window_size: list[int], mlp_ratio: float = 4.0, dropout: float = 0.0, attention_dropout: float = 0.0,
+                 stochastic_depth_prob: float = 0.1, num_classes: int = 1000, norm_layer: Layer | None = None,
+                 block: Layer | None = None, downsample_layer: Layer = PatchMerging):
         super().__init__()
         self.num_classes = num_classes
         block, norm = block or SwinTransformerBlock, norm_layer or partial(nn.LayerNorm, eps=1e-5)
         patch = (patch_size[0], patch_size[1])
-        embed = nn.Sequential(nn.Conv2d(3, embed_dim, kernel_size=patch, stride=patch), Permute([0, 2, 3, 1]), norm(embed_dim))
+        embed = nn.Sequential(nn.Conv2d(3, embed_dim, kernel_size=patch, stride=patch), Permute([0, 2, 3, 1]),
+                              norm(embed_dim))
         self.features = nn.Sequential(embed, *stages(
             embed_dim, depths, num_heads, window_size, stochastic_depth_prob, block, norm, downsample_layer,
             mlp_ratio=mlp_ratio, dropout=dropout, attention_dropout=attention_dropout))

@@ -41,7 +41,8 @@ class MLPBlock(MLP):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.normal_(module.bias, std=1e-6)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
+                              *rest: Any) -> None:
         if local_metadata.get("version", None) in (None, 1):  # the layers had names of their own before version 2
             for old, new in (("linear_1", "0"), ("linear_2", "3")):
                 for kind in ("weight", "bias"):
@@ -128,11 +129,13 @@ class VisionTransformer(nn.Module):
         self.image_size, self.patch_size, self.hidden_dim, self.mlp_dim = image_size, patch_size, hidden_dim, mlp_dim
         self.attention_dropout, self.dropout, self.num_classes = attention_dropout, dropout, num_classes
         self.representation_size, self.norm_layer = representation_size, norm_layer
-        self.conv_proj = (nn.Conv2d(3, hidden_dim, kernel_size=patch_size, stride=patch_size) if conv_stem_configs is None
+        self.conv_proj = (nn.Conv2d(3, hidden_dim, kernel_size=patch_size, stride=patch_size)
+                          if conv_stem_configs is None
                           else _stem(conv_stem_configs, hidden_dim))
         self.seq_length = (image_size // patch_size) ** 2 + 1
         self.class_token = nn.Parameter(rl.zeros(1, 1, hidden_dim))
-        self.encoder = Encoder(self.seq_length, num_layers, num_heads, hidden_dim, mlp_dim, dropout, attention_dropout, norm_layer)
+        self.encoder = Encoder(self.seq_length, num_layers, num_heads, hidden_dim, mlp_dim, dropout, attention_dropout,
+                               norm_layer)
         heads: OrderedDict[str, nn.Module] = OrderedDict()
         if representation_size is not None:
             heads["pre_logits"], heads["act"] = nn.Linear(hidden_dim, representation_size), nn.Tanh()
@@ -195,8 +198,8 @@ vit_l_32 = _variant("vit_l_32", enum=ViT_L_32_Weights, patch_size=32, **_LARGE)
 vit_h_14 = _variant("vit_h_14", enum=ViT_H_14_Weights, legacy=None, patch_size=14, **_HUGE)
 
 
-def interpolate_embeddings(image_size: int, patch_size: int, model_state: dict[str, Tensor], interpolation_mode: str = "bicubic",
-                           reset_heads: bool = False) -> dict[str, Tensor]:
+def interpolate_embeddings(image_size: int, patch_size: int, model_state: dict[str, Tensor],
+                           interpolation_mode: str = "bicubic", reset_heads: bool = False) -> dict[str, Tensor]:
     """A state dict with positions interpolated for images of another size, the head left out where ``reset_heads``.
 
     ValueError where the old positions are no square grid and a class token.
@@ -215,4 +218,5 @@ def interpolate_embeddings(image_size: int, patch_size: int, model_state: dict[s
     grid = F.interpolate(grid, size=new_side, mode=interpolation_mode, align_corners=True)
     grid = grid.reshape(1, width, new_side ** 2).permute(0, 2, 1)
     model_state["encoder.pos_embedding"] = rl.cat([positions[:, :1], grid], dim=1)
-    return OrderedDict((key, value) for key, value in model_state.items() if not (reset_heads and key.startswith("heads")))
+    return OrderedDict((key, value)
+                       for key, value in model_state.items() if not (reset_heads and key.startswith("heads")))

@@ -18,7 +18,8 @@ OFFSET_TRICK_LIMIT = 4000  # numbers in the boxes; more are suppressed class by 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Indices of the boxes that survive non-maximum suppression, best score first.
 
-    A box goes when it overlaps a better one that stays by an IoU above ``iou_threshold``; of equal scores the first counts as
+    A box goes when it overlaps a better one that stays by an IoU above ``iou_threshold``; of equal scores the first
+    counts as
     better. ``boxes`` is ``[N, 4]`` as (x1, y1, x2, y2), ``scores`` is ``[N]``; gives int64 ``[kept]``. No gradient.
 
     >>> nms(rl.tensor([[0., 0, 10, 10], [1, 0, 10, 10], [20, 20, 30, 30]]), rl.tensor([0.5, 0.9, 0.1]), 0.5)
@@ -100,7 +101,8 @@ def clip_boxes_to_image(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
     """Boxes ``[..., K]`` in another format.
 
-    Formats: ``xyxy`` (corners), ``xywh`` (corner and size), ``cxcywh`` (centre and size); the same with an angle in degrees as
+    Formats: ``xyxy`` (corners), ``xywh`` (corner and size), ``cxcywh`` (centre and size); the same with an angle in
+    degrees as
     ``xywhr`` and ``cxcywhr``; four corners as ``xyxyxyxy``. Upright and rotated formats do not mix.
 
     >>> box_convert(rl.tensor([[0., 0, 4, 2]]), "xyxy", "cxcywh")
@@ -235,5 +237,6 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
     _, height, width = masks.shape
     filled = masks.to(rl.bool)
     rows, columns = filled.any(dim=2).to(rl.int32), filled.any(dim=1).to(rl.int32)
-    ends = (columns.argmax(1), rows.argmax(1), width - 1 - columns.flip(1).argmax(1), height - 1 - rows.flip(1).argmax(1))
+    ends = (columns.argmax(1), rows.argmax(1), width - 1 - columns.flip(1).argmax(1),
+            height - 1 - rows.flip(1).argmax(1))
     return rl.stack(ends, dim=1).float() * rows.amax(1)[:, None]

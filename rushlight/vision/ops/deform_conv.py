@@ -10,14 +10,15 @@ from rushlight.nn import functional as F
 from rushlight.vision.ops._regions import pair
 
 
-def deform_conv2d(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | tuple[int, int] = (1, 1),
-                  padding: int | tuple[int, int] = (0, 0), dilation: int | tuple[int, int] = (1, 1),
-                  mask: Tensor | None = None) -> Tensor:
+def deform_conv2d(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None = None,
+                  stride: int | tuple[int, int] = (1, 1), padding: int | tuple[int, int] = (0, 0),
+                  dilation: int | tuple[int, int] = (1, 1), mask: Tensor | None = None) -> Tensor:
     """Deformable convolution (arXiv 1703.06211), with ``mask`` of version 2 (arXiv 1811.11168).
 
     Args:
         input: ``[N, C, H, W]``.
-        offset: ``[N, 2 * groups * kh * kw, H', W']``: for each group of channels and kernel position, by how many pixels down
+        offset: ``[N, 2 * groups * kh * kw, H', W']``: for each group of channels and kernel position, by how many
+            pixels down
             and right the place to read is moved. Values between pixels are interpolated, outside is 0.
         weight: ``[C', C / weight_groups, kh, kw]``.
         mask: ``[N, groups * kh * kw, H', W']``, factors of the values read.
@@ -43,13 +44,17 @@ def deform_conv2d(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | 
 
     moved = offset.reshape(batch * groups, places, 2, out_h, out_w)
     dtype = input.dtype
-    down = rl.arange(kh, dtype=dtype).mul(dh).repeat_interleave(kw)[:, None, None] + (rl.arange(out_h, dtype=dtype) * sh - ph)[None, :, None]
-    right = rl.arange(kw, dtype=dtype).mul(dw).repeat(kh)[:, None, None] + (rl.arange(out_w, dtype=dtype) * sw - pw)[None, None, :]
+    down = rl.arange(kh, dtype=dtype).mul(dh).repeat_interleave(kw)[:, None,
+                                                                    None] + (rl.arange(out_h, dtype=dtype) * sh - ph)[None, :, None]
+    right = rl.arange(kw, dtype=dtype).mul(dw).repeat(kh)[:, None,
+                                                          None] + (rl.arange(out_w, dtype=dtype) * sw - pw)[None, None, :]
     # grid_sample counts from -1 at the outer edge of the first pixel to 1 at the outer edge of the last
-    grid = rl.stack([(2 * (moved[:, :, 1] + right) + 1) / width - 1, (2 * (moved[:, :, 0] + down) + 1) / height - 1], dim=-1)
+    grid = rl.stack([(2 * (moved[:, :, 1] + right) + 1) / width - 1, (2 * (moved[:, :, 0] + down) + 1) / height - 1],
+                    dim=-1)
     grid = grid.reshape(batch * groups, places * out_h, out_w, 2)
     read = F.grid_sample(input.reshape(batch * groups, channels // groups, height, width), grid, mode="bilinear",
-                         padding_mode="zeros", align_corners=False).reshape(batch, groups, channels // groups, places, out_h * out_w)
+                         padding_mode="zeros", align_corners=False).reshape(batch, groups, channels // groups, places,
+                                                                            out_h * out_w)
     if mask is not None:
         read = read * mask.reshape(batch, groups, 1, places, out_h * out_w)
 
@@ -67,8 +72,9 @@ class DeformConv2d(nn.Module):
     DeformConv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], stride: int | tuple[int, int] = 1,
-                 padding: int | tuple[int, int] = 0, dilation: int | tuple[int, int] = 1, groups: int = 1, bias: bool = True):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int],
+                 stride: int | tuple[int, int] = 1, padding: int | tuple[int, int] = 0,
+                 dilation: int | tuple[int, int] = 1, groups: int = 1, bias: bool = True):
         super().__init__()
         if in_channels % groups != 0:
             raise ValueError("in_channels must be divisible by groups")
@@ -92,7 +98,8 @@ class DeformConv2d(nn.Module):
         return deform_conv2d(input, offset, self.weight, self.bias, self.stride, self.padding, self.dilation, mask)
 
     def __repr__(self) -> str:
-        extras = [f"{name}={getattr(self, name)}" for name, usual in (("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1))
+        extras = [f"{name}={getattr(self, name)}"
+                  for name, usual in (("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1))
                   if getattr(self, name) != usual] + (["bias=False"] if self.bias is None else [])
         listed = "".join(f", {extra}" for extra in extras)
         return (f"{type(self).__name__}({self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "

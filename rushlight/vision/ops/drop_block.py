@@ -31,8 +31,10 @@ def _drop(input: Tensor, p: float, block_size: int, inplace: bool, eps: float, t
     return input.mul_(keep).mul_(scale) if inplace else input * keep * scale
 
 
-def drop_block2d(input: Tensor, p: float, block_size: int, inplace: bool = False, eps: float = 1e-6, training: bool = True) -> Tensor:
-    """Zeroes squares of ``block_size`` in each channel of ``[N, C, H, W]`` so that about ``p`` of all is gone (arXiv 1810.12890).
+def drop_block2d(input: Tensor, p: float, block_size: int, inplace: bool = False, eps: float = 1e-6,
+                 training: bool = True) -> Tensor:
+    """Zeroes squares of ``block_size`` in each channel of ``[N, C, H, W]`` so that about ``p`` of all is gone (arXiv
+    1810.12890).
 
     >>> drop_block2d(rl.ones(1, 1, 4, 4), 0.5, 3, training=False).sum()
     tensor(16.)
@@ -40,7 +42,8 @@ def drop_block2d(input: Tensor, p: float, block_size: int, inplace: bool = False
     return _drop(input, p, block_size, inplace, eps, training, 2, F.max_pool2d)
 
 
-def drop_block3d(input: Tensor, p: float, block_size: int, inplace: bool = False, eps: float = 1e-6, training: bool = True) -> Tensor:
+def drop_block3d(input: Tensor, p: float, block_size: int, inplace: bool = False, eps: float = 1e-6,
+                 training: bool = True) -> Tensor:
     """Zeroes cubes of ``block_size`` in each channel of ``[N, C, D, H, W]`` so that about ``p`` of all is gone.
 
     >>> drop_block3d(rl.ones(1, 1, 4, 4, 4), 0.5, 3, training=False).sum()

@@ -58,9 +58,11 @@ class FeaturePyramidNetwork(nn.Module):
             raise TypeError(f"extra_blocks should be of type ExtraFPNBlock not {type(extra_blocks)}")
         self.extra_blocks = extra_blocks
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
+                              *rest: Any) -> None:
         if local_metadata.get("version", None) in (None, 1):  # convolutions stood alone before version 2
-            for block, i, kind in product(("inner_blocks", "layer_blocks"), range(len(self.inner_blocks)), ("weight", "bias")):
+            for block, i, kind in product(("inner_blocks", "layer_blocks"), range(len(self.inner_blocks)),
+                                          ("weight", "bias")):
                 old = f"{prefix}{block}.{i}.{kind}"
                 if old in state_dict:
                     state_dict[f"{prefix}{block}.{i}.0.{kind}"] = state_dict.pop(old)
@@ -89,7 +91,8 @@ class LastLevelMaxPool(ExtraFPNBlock):
 class LastLevelP6P7(ExtraFPNBlock):
     """Adds two levels by convolutions of stride 2, as RetinaNet has them (arXiv 1708.02002).
 
-    They start from the pyramid's last result where it has as many channels as the backbone's last map, else from that map.
+    They start from the pyramid's last result where it has as many channels as the backbone's last map, else from that
+    map.
     """
 
     def __init__(self, in_channels: int, out_channels: int):

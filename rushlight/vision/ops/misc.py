@@ -24,7 +24,8 @@ class FrozenBatchNorm2d(nn.Module):
     def __init__(self, num_features: int, eps: float = 1e-5):
         super().__init__()
         self.eps = eps
-        for name, fill in (("weight", rl.ones), ("bias", rl.zeros), ("running_mean", rl.zeros), ("running_var", rl.ones)):
+        for name, fill in (("weight", rl.ones), ("bias", rl.zeros), ("running_mean", rl.zeros),
+                           ("running_var", rl.ones)):
             self.register_buffer(name, fill(num_features))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -51,7 +52,8 @@ def _same_padding(kernel_size: int | Sequence[int], dilation: int | Sequence[int
 
 
 class ConvNormActivation(nn.Sequential):
-    """A convolution, a normalisation and an activation; its children are Conv2dNormActivation and Conv3dNormActivation."""
+    """A convolution, a normalisation and an activation; its children are Conv2dNormActivation and
+    Conv3dNormActivation."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, ...] = 3,
                  stride: int | tuple[int, ...] = 1, padding: int | tuple[int, ...] | str | None = None, groups: int = 1,
@@ -75,7 +77,8 @@ class ConvNormActivation(nn.Sequential):
 class Conv2dNormActivation(ConvNormActivation):
     """Conv2d, normalisation and activation in a row; without ``padding`` the size stays at stride 1.
 
-    ``bias`` defaults to whether there is no ``norm_layer``; ``inplace=None`` for activations that have no such argument.
+    ``bias`` defaults to whether there is no ``norm_layer``; ``inplace=None`` for activations that have no such
+    argument.
 
     >>> Conv2dNormActivation(3, 8, stride=2)(rl.zeros(1, 3, 8, 8)).shape
     torch.Size([1, 8, 4, 4])
@@ -99,7 +102,8 @@ class Conv3dNormActivation(ConvNormActivation):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int, int] = 3,
                  stride: int | tuple[int, int, int] = 1, padding: int | tuple[int, int, int] | str | None = None,
                  groups: int = 1, norm_layer: Layer | None = nn.BatchNorm3d, activation_layer: Layer | None = nn.ReLU,
-                 dilation: int | tuple[int, int, int] = 1, inplace: bool | None = True, bias: bool | None = None) -> None:
+                 dilation: int | tuple[int, int, int] = 1, inplace: bool | None = True,
+                 bias: bool | None = None) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, groups, norm_layer, activation_layer,
                          dilation, inplace, bias, nn.Conv3d)
 
@@ -137,7 +141,8 @@ class MLP(nn.Sequential):
     """
 
     def __init__(self, in_channels: int, hidden_channels: list[int], norm_layer: Layer | None = None,
-                 activation_layer: Layer | None = nn.ReLU, inplace: bool | None = None, bias: bool = True, dropout: float = 0.0):
+                 activation_layer: Layer | None = nn.ReLU, inplace: bool | None = None, bias: bool = True,
+                 dropout: float = 0.0):
         how = {} if inplace is None else {"inplace": inplace}
         widths = [in_channels, *hidden_channels]
         layers: list[nn.Module] = []

@@ -36,9 +36,10 @@ class _Reader:
             region += np.einsum("py,qx,cpq->cpqyx", rows, columns, grad[k], optimize=True)
 
 
-def ps_roi_align(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Sequence[int], spatial_scale: float = 1.0,
-                 sampling_ratio: int = -1) -> Tensor:
-    """Regions of ``[N, C * height * width, H, W]`` as ``[K, C, height, width]``: cell (i, j) averages samples of the channels
+def ps_roi_align(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Sequence[int],
+                 spatial_scale: float = 1.0, sampling_ratio: int = -1) -> Tensor:
+    """Regions of ``[N, C * height * width, H, W]`` as ``[K, C, height, width]``: cell (i, j) averages samples of the
+    channels
     ``c * height * width + i * width + j`` (arXiv 1711.07264). Arguments as of ``roi_align``, aligned by half a pixel.
 
     >>> import rushlight as rl

@@ -40,8 +40,10 @@ class _Reader:
             part += (grad[k, :, i, j] / (part.shape[1] * part.shape[2]))[:, None, None]
 
 
-def ps_roi_pool(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Sequence[int], spatial_scale: float = 1.0) -> Tensor:
-    """Regions of ``[N, C * height * width, H, W]`` as ``[K, C, height, width]``: cell (i, j) is the mean over its pixels of the
+def ps_roi_pool(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Sequence[int],
+                spatial_scale: float = 1.0) -> Tensor:
+    """Regions of ``[N, C * height * width, H, W]`` as ``[K, C, height, width]``: cell (i, j) is the mean over its
+    pixels of the
     channels ``c * height * width + i * width + j`` (arXiv 1605.06409).
 
     >>> import rushlight as rl

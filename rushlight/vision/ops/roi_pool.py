@@ -23,7 +23,8 @@ class _Pool(Function):
         tops, bottoms = pooling_cells(corners[:, 1], length[:, 1], size[0], height)
         lefts, rights = pooling_cells(corners[:, 0], length[:, 0], size[1], width)
         out = np.zeros((len(rois), channels, *size), dtype=x.dtype)
-        chosen = np.full(out.shape, -1, dtype=np.int64)  # place of the largest value in its feature map, -1 for an empty cell
+        # place of the largest value in its feature map, -1 for an empty cell
+        chosen = np.full(out.shape, -1, dtype=np.int64)
         for k, i, j in np.ndindex(len(rois), *size):
             top, left = tops[k, i], lefts[k, j]
             part = x[int(rois[k, 0]), :, top:bottoms[k, i], left:rights[k, j]]
@@ -44,7 +45,8 @@ class _Pool(Function):
         return rl.from_numpy(spread.reshape(ctx.shape)), None, None, None
 
 
-def roi_pool(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Sequence[int], spatial_scale: float = 1.0) -> Tensor:
+def roi_pool(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Sequence[int],
+             spatial_scale: float = 1.0) -> Tensor:
     """Regions of ``[N, C, H, W]`` as ``[K, C, height, width]``, the largest value of each cell (arXiv 1504.08083).
 
     Corners are rounded to whole pixels; an empty cell is 0. ``boxes`` as of ``roi_align``.

@@ -7,7 +7,8 @@ from rushlight import Tensor, nn
 
 
 def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) -> Tensor:
-    """Each sample (``mode="row"``) or the whole batch (``"batch"``) is zeroed with probability ``p``, else divided by ``1 - p``.
+    """Each sample (``mode="row"``) or the whole batch (``"batch"``) is zeroed with probability ``p``, else divided by
+    ``1 - p``.
 
     The same random numbers as in torchvision; nothing happens unless ``training`` (arXiv 1603.09382).
 
@@ -21,7 +22,8 @@ def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) 
     if not training or p == 0.0:
         return input
     keep = 1.0 - p
-    noise = rl.empty([input.shape[0] if mode == "row" else 1] + [1] * (input.ndim - 1), dtype=input.dtype).bernoulli_(keep)
+    noise = rl.empty([input.shape[0] if mode == "row" else 1] + [1] * (input.ndim - 1),
+                     dtype=input.dtype).bernoulli_(keep)
     return input * (noise / keep if keep > 0.0 else noise)
 
 

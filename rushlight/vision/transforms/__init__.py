@@ -17,17 +17,22 @@ from rushlight.vision.transforms.interpolation import InterpolationMode
 from rushlight.vision.transforms.normalization import Normalize
 from rushlight.vision.transforms.policies import AutoAugmentPolicy
 from rushlight.vision.transforms.random_crops import RandomCrop, RandomResizedCrop
-from rushlight.vision.transforms.random_switches import (RandomAdjustSharpness, RandomAutocontrast, RandomEqualize, RandomGrayscale,
-                                                         RandomHorizontalFlip, RandomInvert, RandomPosterize, RandomSolarize,
-                                                         RandomVerticalFlip)
+from rushlight.vision.transforms.random_switches import (RandomAdjustSharpness, RandomAutocontrast, RandomEqualize,
+                                                         RandomGrayscale, RandomHorizontalFlip, RandomInvert,
+                                                         RandomPosterize, RandomSolarize, RandomVerticalFlip)
 from rushlight.vision.transforms.random_warps import ElasticTransform, RandomAffine, RandomPerspective, RandomRotation
 from rushlight.vision.transforms.whitening import LinearTransformation
 
-__all__ = ["AugMix", "AutoAugment", "AutoAugmentPolicy", "CenterCrop", "ColorJitter", "Compose", "ConvertImageDtype", "ElasticTransform",
-           "FiveCrop", "GaussianBlur", "Grayscale", "InterpolationMode", "Lambda", "LinearTransformation", "Normalize", "PILToTensor",
-           "Pad", "RandAugment", "RandomAdjustSharpness", "RandomAffine", "RandomApply", "RandomAutocontrast", "RandomChoice",
-           "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert", "RandomOrder",
-           "RandomPerspective", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize", "RandomTransforms",
+__all__ = ["AugMix", "AutoAugment", "AutoAugmentPolicy", "CenterCrop", "ColorJitter", "Compose", "ConvertImageDtype",
+           "ElasticTransform",
+           "FiveCrop", "GaussianBlur", "Grayscale", "InterpolationMode", "Lambda", "LinearTransformation", "Normalize",
+           "PILToTensor",
+           "Pad", "RandAugment", "RandomAdjustSharpness", "RandomAffine", "RandomApply", "RandomAutocontrast",
+           "RandomChoice",
+           "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert",
+           "RandomOrder",
+           "RandomPerspective", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize",
+           "RandomTransforms",
            "RandomVerticalFlip", "Resize", "TenCrop", "ToPILImage", "ToTensor", "TrivialAugmentWide", "functional"]
 
 

@@ -30,7 +30,8 @@ class _Preset(nn.Module):
 
 
 class ImageClassification(_Preset):
-    """Shorter side to ``resize_size``, a square from the middle, values to [0, 1], then ``(x - mean) / std`` per channel."""
+    """Shorter side to ``resize_size``, a square from the middle, values to [0, 1], then ``(x - mean) / std`` per
+    channel."""
 
     shown = ("crop_size", "resize_size", "mean", "std", "interpolation")
 
@@ -58,8 +59,9 @@ class SemanticSegmentation(_Preset):
 
     shown = ("resize_size", "mean", "std", "interpolation")
 
-    def __init__(self, *, resize_size: int | None, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD,
-                 interpolation: InterpolationMode = InterpolationMode.BILINEAR, antialias: bool | None = True) -> None:
+    def __init__(self, *, resize_size: int | None, mean: Sequence[float] = IMAGENET_MEAN,
+                 std: Sequence[float] = IMAGENET_STD, interpolation: InterpolationMode = InterpolationMode.BILINEAR,
+                 antialias: bool | None = True) -> None:
         super().__init__()
         self.resize_size = None if resize_size is None else [resize_size]
         self.mean, self.std = list(mean), list(std)
@@ -89,12 +91,15 @@ class ObjectDetection(_Preset):
 
 
 class VideoClassification(_Preset):
-    """Frames resized without antialiasing, the middle cut out, values to [0, 1], ``(x - mean) / std``; time comes behind channels."""
+    """Frames resized without antialiasing, the middle cut out, values to [0, 1], ``(x - mean) / std``; time comes
+    behind channels."""
 
     shown = ("crop_size", "resize_size", "mean", "std", "interpolation")
 
-    def __init__(self, *, crop_size: Sequence[int], resize_size: Sequence[int], mean: Sequence[float] = (0.43216, 0.394666, 0.37645),
-                 std: Sequence[float] = (0.22803, 0.22145, 0.216989), interpolation: InterpolationMode = InterpolationMode.BILINEAR) -> None:
+    def __init__(self, *, crop_size: Sequence[int], resize_size: Sequence[int],
+                 mean: Sequence[float] = (0.43216, 0.394666, 0.37645),
+                 std: Sequence[float] = (0.22803, 0.22145, 0.216989),
+                 interpolation: InterpolationMode = InterpolationMode.BILINEAR) -> None:
         super().__init__()
         self.crop_size, self.resize_size = list(crop_size), list(resize_size)
         self.mean, self.std = list(mean), list(std)

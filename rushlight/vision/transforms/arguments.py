@@ -10,7 +10,8 @@ TWO_DIMENSIONS = "Please provide only two dimensions (h, w) for size."
 
 
 def pair_of_sizes(size: Any, message: str = TWO_DIMENSIONS) -> Any:
-    """(height, width) from one number, a sequence of one or a sequence of two; ValueError with the message otherwise."""
+    """(height, width) from one number, a sequence of one or a sequence of two; ValueError with the message
+    otherwise."""
     if isinstance(size, numbers.Number):
         return int(size), int(size)  # type: ignore[call-overload]
     if isinstance(size, Sequence) and len(size) == 1:

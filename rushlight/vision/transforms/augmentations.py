@@ -82,7 +82,8 @@ def space(bins: int, shear: float, translate: tuple[float, float], rotate: float
     return {
         "Identity": Choice(None, False),
         "ShearX": Choice(levels(0.0, shear, bins), True), "ShearY": Choice(levels(0.0, shear, bins), True),
-        "TranslateX": Choice(levels(0.0, translate[0], bins), True), "TranslateY": Choice(levels(0.0, translate[1], bins), True),
+        "TranslateX": Choice(levels(0.0, translate[0], bins), True),
+        "TranslateY": Choice(levels(0.0, translate[1], bins), True),
         "Rotate": Choice(levels(0.0, rotate, bins), True),
         **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), Choice(levels(0.0, enhance, bins), True)),
         "Posterize": Choice(posterize_bits(*bits, bins), False),
@@ -91,7 +92,8 @@ def space(bins: int, shear: float, translate: tuple[float, float], rotate: float
     }
 
 
-WITHOUT_INVERT = ("Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color", "Contrast", "Sharpness",
+WITHOUT_INVERT = ("Identity", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Brightness", "Color",
+                  "Contrast", "Sharpness",
                   "Posterize", "Solarize", "AutoContrast", "Equalize")
 MIXED = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "Posterize", "Solarize", "AutoContrast", "Equalize")
 ENHANCEMENTS = ("Brightness", "Color", "Contrast", "Sharpness")

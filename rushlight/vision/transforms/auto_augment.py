@@ -12,7 +12,8 @@ from rushlight.tensor.creation import tensor
 from rushlight.vision.transforms import draws
 from rushlight.vision.transforms import functional as F
 from rushlight.vision.transforms.arguments import shown
-from rushlight.vision.transforms.augmentations import (WITHOUT_INVERT, Choice, augmented, fill_of, mix_space, photograph_space, wide_space)
+from rushlight.vision.transforms.augmentations import (WITHOUT_INVERT, Choice, augmented, fill_of, mix_space,
+                                                       photograph_space, wide_space)
 from rushlight.vision.transforms.interpolation import InterpolationMode
 from rushlight.vision.transforms.policies import AutoAugmentPolicy, policy_steps
 
@@ -27,7 +28,8 @@ def either_sign(choice: Choice, magnitude: float) -> float:
 class AutoAugment(Module):
     """One of 25 pairs of operations learned for a data set, each with its probability and strength."""
 
-    def __init__(self, policy: AutoAugmentPolicy = AutoAugmentPolicy.IMAGENET, interpolation: Any = InterpolationMode.NEAREST, fill: Any = None):
+    def __init__(self, policy: AutoAugmentPolicy = AutoAugmentPolicy.IMAGENET,
+                 interpolation: Any = InterpolationMode.NEAREST, fill: Any = None):
         super().__init__()
         self.policy, self.interpolation, self.fill = policy, interpolation, fill
         self.policies = policy_steps(policy)
@@ -58,8 +60,8 @@ class AutoAugment(Module):
 class RandAugment(Module):
     """``num_ops`` operations drawn by chance, all at one level of strength."""
 
-    def __init__(self, num_ops: int = 2, magnitude: int = 9, num_magnitude_bins: int = 31, interpolation: Any = InterpolationMode.NEAREST,
-                 fill: Any = None):
+    def __init__(self, num_ops: int = 2, magnitude: int = 9, num_magnitude_bins: int = 31,
+                 interpolation: Any = InterpolationMode.NEAREST, fill: Any = None):
         super().__init__()
         self.num_ops, self.magnitude, self.num_magnitude_bins = num_ops, magnitude, num_magnitude_bins
         self.interpolation, self.fill = interpolation, fill
@@ -101,10 +103,11 @@ class TrivialAugmentWide(Module):
 
 
 class AugMix(Module):
-    """The picture mixed with several chains of operations (Hendrycks et al., 2020), weights from Dirichlet distributions."""
+    """The picture mixed with several chains of operations (Hendrycks et al., 2020), weights from Dirichlet
+    distributions."""
 
-    def __init__(self, severity: int = 3, mixture_width: int = 3, chain_depth: int = -1, alpha: float = 1.0, all_ops: bool = True,
-                 interpolation: Any = InterpolationMode.BILINEAR, fill: Any = None):
+    def __init__(self, severity: int = 3, mixture_width: int = 3, chain_depth: int = -1, alpha: float = 1.0,
+                 all_ops: bool = True, interpolation: Any = InterpolationMode.BILINEAR, fill: Any = None):
         super().__init__()
         if not 1 <= severity <= BINS:
             raise ValueError(f"The severity must be between [1, {BINS}]. Got {severity} instead.")

@@ -30,8 +30,10 @@ class Grayscale(Module):
         return shown(self, f"num_output_channels={self.num_output_channels}")
 
 
-def factor_range(value: Any, name: str, center: float = 1, bound: tuple[float, float] = (0, float("inf")), clip: bool = True) -> Range:
-    """The range of a factor: centre ± a number (not below 0 where ``clip``), or two bounds; None where it changes nothing."""
+def factor_range(value: Any, name: str, center: float = 1, bound: tuple[float, float] = (0, float("inf")),
+                 clip: bool = True) -> Range:
+    """The range of a factor: centre ± a number (not below 0 where ``clip``), or two bounds; None where it changes
+    nothing."""
     if isinstance(value, numbers.Number):
         if value < 0:  # type: ignore[operator]
             raise ValueError(f"If {name} is a single number, it must be non negative.")
@@ -62,7 +64,8 @@ class ColorJitter(Module):
         self.hue = factor_range(hue, "hue", center=0, bound=(-0.5, 0.5), clip=False)
 
     @staticmethod
-    def get_params(brightness: Range, contrast: Range, saturation: Range, hue: Range) -> tuple[Tensor, float | None, float | None, float | None, float | None]:
+    def get_params(brightness: Range, contrast: Range, saturation: Range,
+                   hue: Range) -> tuple[Tensor, float | None, float | None, float | None, float | None]:
         """(order, brightness, contrast, saturation, hue)."""
         order, (b, c, s, h) = jitter([brightness, contrast, saturation, hue])
         return tensor(order), b, c, s, h

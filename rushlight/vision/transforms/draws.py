@@ -33,7 +33,8 @@ def between(low: float, high: float) -> float:
     start, span = np.float32(low), np.float32(high) - np.float32(low)
     u = unit()
     total = u * float(span) + float(start)  # the product is exact
-    if PACKED.unpack(DOUBLE.pack(total))[0] & 0x1FFFFFFF == 0x10000000:  # halfway between two float32: what was lost decides
+    # halfway between two float32: what was lost decides
+    if PACKED.unpack(DOUBLE.pack(total))[0] & 0x1FFFFFFF == 0x10000000:
         value = fma32(np.float32(u), span, start)[0]
     else:
         value = np.float32(total)

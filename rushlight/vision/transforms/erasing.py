@@ -56,7 +56,8 @@ class RandomErasing(Module):
     ``value`` is a number, one number per channel, or "random" for normal noise.
     """
 
-    def __init__(self, p: float = 0.5, scale: Any = (0.02, 0.33), ratio: Any = (0.3, 3.3), value: Any = 0, inplace: bool = False):
+    def __init__(self, p: float = 0.5, scale: Any = (0.02, 0.33), ratio: Any = (0.3, 3.3), value: Any = 0,
+                 inplace: bool = False):
         super().__init__()
         check_erasing(scale, ratio, value)
         if p < 0 or p > 1:
@@ -64,7 +65,8 @@ class RandomErasing(Module):
         self.p, self.scale, self.ratio, self.value, self.inplace = p, scale, ratio, value, inplace
 
     @staticmethod
-    def get_params(img: Tensor, scale: Any, ratio: Any, value: Sequence[float] | None = None) -> tuple[int, int, int, int, Tensor]:
+    def get_params(img: Tensor, scale: Any, ratio: Any,
+                   value: Sequence[float] | None = None) -> tuple[int, int, int, int, Tensor]:
         """(top, left, height, width, cover); the whole picture where no window fits."""
         channels, height, width = (int(n) for n in img._spec.shape[-3:])
         found = erased_window(channels, height, width, scale, ratio, value)

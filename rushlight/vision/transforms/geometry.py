@@ -15,8 +15,8 @@ from rushlight.vision.transforms.interpolation import InterpolationMode, mode_of
 class Resize(Module):
     """Another size: (height, width), or one number for the shorter edge; see `functional.resize`."""
 
-    def __init__(self, size: int | Sequence[int], interpolation: Any = InterpolationMode.BILINEAR, max_size: int | None = None,
-                 antialias: bool | None = True):
+    def __init__(self, size: int | Sequence[int], interpolation: Any = InterpolationMode.BILINEAR,
+                 max_size: int | None = None, antialias: bool | None = True):
         super().__init__()
         if not isinstance(size, (int, Sequence)):
             raise TypeError(f"Size should be int or sequence. Got {type(size)}")

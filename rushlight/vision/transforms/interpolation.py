@@ -18,7 +18,8 @@ class InterpolationMode(Enum):
     LANCZOS = "lanczos"
 
 
-PILLOW = {InterpolationMode.NEAREST: 0, InterpolationMode.NEAREST_EXACT: 0, InterpolationMode.LANCZOS: 1, InterpolationMode.BILINEAR: 2,
+PILLOW = {InterpolationMode.NEAREST: 0, InterpolationMode.NEAREST_EXACT: 0, InterpolationMode.LANCZOS: 1,
+          InterpolationMode.BILINEAR: 2,
           InterpolationMode.BICUBIC: 3, InterpolationMode.BOX: 4, InterpolationMode.HAMMING: 5}
 BY_NUMBER = {number: mode for mode, number in PILLOW.items() if mode is not InterpolationMode.NEAREST_EXACT}
 

@@ -28,7 +28,8 @@ class Normalize(Module):
 
 @whole_batch.rule(Normalize)
 def _normalize_batch(transform: Normalize, batch: whole_batch.Batch) -> whole_batch.Batch | None:
-    """Cases that raise for one sample, and mean or std that are not plain numbers, are left to the path for one sample."""
+    """Cases that raise for one sample, and mean or std that are not plain numbers, are left to the path for one
+    sample."""
     values, numbers = batch.values, (transform.mean, transform.std)
     if batch.pictures or values.dtype.kind != "f" or values.dtype.itemsize < 4 or values.ndim < 4:
         return None

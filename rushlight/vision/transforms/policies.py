@@ -1,6 +1,8 @@
-"""The learned policies of AutoAugment (Cubuk et al., 2019): pairs of (operation, probability, level), written compactly.
+"""The learned policies of AutoAugment (Cubuk et al., 2019): pairs of (operation, probability, level), written
+compactly.
 
-A line is one pair; ``Rotate 0.6 9`` is rotation with probability 0.6 at level 9 of 10, ``-`` an operation without levels.
+A line is one pair; ``Rotate 0.6 9`` is rotation with probability 0.6 at level 9 of 10, ``-`` an operation without
+levels.
 """
 
 from __future__ import annotations
@@ -114,6 +116,7 @@ def policy_steps(policy: AutoAugmentPolicy) -> list[tuple[Step, Step]]:
     pairs = []
     for line in POLICY_TEXT[policy].strip().splitlines():
         words = line.split()
-        first, second = ((name, float(p), None if level == "-" else int(level)) for name, p, level in (words[:3], words[3:]))
+        first, second = ((name, float(p), None if level == "-" else int(level))
+                         for name, p, level in (words[:3], words[3:]))
         pairs.append((first, second))
     return pairs

@@ -22,7 +22,8 @@ Window = tuple[int, int, int, int]
 class RandomCrop(Module):
     """A window of a fixed size anywhere in the picture, which may be padded first."""
 
-    def __init__(self, size: int | Sequence[int], padding: Any = None, pad_if_needed: bool = False, fill: Any = 0, padding_mode: str = "constant"):
+    def __init__(self, size: int | Sequence[int], padding: Any = None, pad_if_needed: bool = False, fill: Any = 0,
+                 padding_mode: str = "constant"):
         super().__init__()
         self.size = tuple(pair_of_sizes(size))
         self.padding, self.pad_if_needed, self.fill, self.padding_mode = padding, pad_if_needed, fill, padding_mode
@@ -130,8 +131,9 @@ def check_ranges(scale: Any, ratio: Any) -> None:
 class RandomResizedCrop(Module):
     """A window of random area and aspect ratio, resized to ``size``: the usual crop for training on photographs."""
 
-    def __init__(self, size: int | Sequence[int], scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3.0 / 4.0, 4.0 / 3.0),
-                 interpolation: Any = InterpolationMode.BILINEAR, antialias: bool | None = True):
+    def __init__(self, size: int | Sequence[int], scale: Sequence[float] = (0.08, 1.0),
+                 ratio: Sequence[float] = (3.0 / 4.0, 4.0 / 3.0), interpolation: Any = InterpolationMode.BILINEAR,
+                 antialias: bool | None = True):
         super().__init__()
         self.size = pair_of_sizes(size)
         check_ranges(scale, ratio)
@@ -145,7 +147,8 @@ class RandomResizedCrop(Module):
         return resized_crop_window(height, width, scale, ratio)
 
     def forward(self, img: Any) -> Any:
-        return F.resized_crop(img, *self.get_params(img, self.scale, self.ratio), self.size, self.interpolation, antialias=self.antialias)
+        return F.resized_crop(img, *self.get_params(img, self.scale, self.ratio), self.size, self.interpolation,
+                              antialias=self.antialias)
 
     def __repr__(self) -> str:
         scale, ratio = (tuple(round(v, 4) for v in values) for values in (self.scale, self.ratio))

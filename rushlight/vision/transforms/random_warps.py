@@ -30,7 +30,8 @@ def fill_for(img: Any, fill: Any) -> Any:
 class RandomRotation(Module):
     """Turned by an angle between two (or -degrees and degrees)."""
 
-    def __init__(self, degrees: Any, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False, center: Any = None, fill: Any = 0):
+    def __init__(self, degrees: Any, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False,
+                 center: Any = None, fill: Any = 0):
         super().__init__()
         self.interpolation = mode_of(interpolation)
         self.degrees = angle_range(degrees, "degrees")
@@ -44,7 +45,8 @@ class RandomRotation(Module):
         return draws.between(degrees[0], degrees[1])
 
     def forward(self, img: Any) -> Any:
-        return F.rotate(img, self.get_params(self.degrees), self.interpolation, self.expand, self.center, fill_for(img, self.fill))
+        return F.rotate(img, self.get_params(self.degrees), self.interpolation, self.expand, self.center,
+                        fill_for(img, self.fill))
 
     def __repr__(self) -> str:
         center = f", center={self.center}" if self.center is not None else ""
@@ -65,7 +67,8 @@ class RandomAffine(Module):
         self.center = center
 
     @staticmethod
-    def get_params(degrees: Any, translate: Any, scale_ranges: Any, shears: Any, img_size: Sequence[int]) -> tuple[Any, ...]:
+    def get_params(degrees: Any, translate: Any, scale_ranges: Any, shears: Any,
+                   img_size: Sequence[int]) -> tuple[Any, ...]:
         """(angle, (x, y) in pixels, scale, (x, y) shear); ``img_size`` is (width, height)."""
         angle = draws.between(degrees[0], degrees[1])
         moves = (0, 0)
@@ -80,13 +83,17 @@ class RandomAffine(Module):
     def forward(self, img: Any) -> Any:
         _, height, width = F.get_dimensions(img)
         drawn = self.get_params(self.degrees, self.translate, self.scale, self.shear, [width, height])
-        return F.affine(img, *drawn, interpolation=self.interpolation, fill=fill_for(img, self.fill), center=self.center)  # type: ignore[misc]
+        return F.affine(img, *drawn, interpolation=self.interpolation, fill=fill_for(img, self.fill),
+                        center=self.center)  # type: ignore[misc]
 
     def __repr__(self) -> str:
-        parts = [f"degrees={self.degrees}", *(f"{name}={getattr(self, name)}" for name in ("translate", "scale", "shear") if getattr(self, name) is not None)]
+        parts = [f"degrees={self.degrees}",
+                 *(f"{name}={getattr(self, name)}"
+                   for name in ("translate", "scale", "shear") if getattr(self, name) is not None)]
         if self.interpolation is not InterpolationMode.NEAREST:
             parts.append(f"interpolation={self.interpolation.value}")
-        parts += [f"{name}={value}" for name, value, usual in (("fill", self.fill, 0), ("center", self.center, None)) if value != usual]
+        parts += [f"{name}={value}"
+                  for name, value, usual in (("fill", self.fill, 0), ("center", self.center, None)) if value != usual]
         return shown(self, ", ".join(parts))
 
 
@@ -116,7 +123,8 @@ def perspective_corners(width: int, height: int, distortion_scale: float) -> tup
 class RandomPerspective(Module):
     """The four corners moved inwards by chance, with probability p."""
 
-    def __init__(self, distortion_scale: float = 0.5, p: float = 0.5, interpolation: Any = InterpolationMode.BILINEAR, fill: Any = 0):
+    def __init__(self, distortion_scale: float = 0.5, p: float = 0.5, interpolation: Any = InterpolationMode.BILINEAR,
+                 fill: Any = 0):
         super().__init__()
         self.p, self.distortion_scale = p, distortion_scale
         self.interpolation, self.fill = mode_of(interpolation), check_fill(fill)
@@ -154,7 +162,8 @@ def displacement(alpha: Sequence[float], sigma: Sequence[float], size: Sequence[
 class ElasticTransform(Module):
     """Every pixel moved by a smooth random field, as through uneven glass."""
 
-    def __init__(self, alpha: Any = 50.0, sigma: Any = 5.0, interpolation: Any = InterpolationMode.BILINEAR, fill: Any = 0):
+    def __init__(self, alpha: Any = 50.0, sigma: Any = 5.0, interpolation: Any = InterpolationMode.BILINEAR,
+                 fill: Any = 0):
         super().__init__()
         self.alpha, self.sigma = _two_floats(alpha, "alpha"), _two_floats(sigma, "sigma")
         self.interpolation = mode_of(interpolation)
@@ -169,7 +178,8 @@ class ElasticTransform(Module):
 
     def forward(self, tensor: Any) -> Any:
         _, height, width = F.get_dimensions(tensor)
-        return F.elastic_transform(tensor, self.get_params(self.alpha, self.sigma, [height, width]), self.interpolation, self.fill)
+        return F.elastic_transform(tensor, self.get_params(self.alpha, self.sigma, [height, width]), self.interpolation,
+                                   self.fill)
 
     def __repr__(self) -> str:
         return shown(self, f"alpha={self.alpha}, sigma={self.sigma}, interpolation={self.interpolation}, fill={self.fill}")

@@ -1,8 +1,10 @@
 """Transforms applied to a whole batch at once.
 
 A transform takes part by a rule in RULES, keyed by its exact type: a subclass may do anything, so it has none. A rule
-returns exactly, bit for bit, what the transform would give sample by sample, or None where it cannot. Transforms that decide by
-chance have two functions in DRAWN: one draws what is decided for a sample, one applies the decisions of all samples at once.
+returns exactly, bit for bit, what the transform would give sample by sample, or None where it cannot. Transforms that
+decide by
+chance have two functions in DRAWN: one draws what is decided for a sample, one applies the decisions of all samples at
+once.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ Size = tuple[int, int]
 
 
 class Drawn(NamedTuple):
-    """``draw(transform, size)``: a sample's decision; ``change(transform, batch, decisions)``; ``size(transform, size)`` afterwards.
+    """``draw(transform, size)``: a sample's decision; ``change(transform, batch, decisions)``; ``size(transform,
+    size)`` afterwards.
 
     ``fits(transform, size)`` says beforehand whether the rule can do it.
     """
@@ -57,7 +60,8 @@ def apply(transform: Any, batch: Batch) -> Batch | None:
     return found(transform, batch)
 
 
-def apply_by_chance(transform: Any, batch: Batch, parts: Callable[[Any], list[Any]], before: Callable[[int], None] | None) -> Batch | None:
+def apply_by_chance(transform: Any, batch: Batch, parts: Callable[[Any], list[Any]],
+                    before: Callable[[int], None] | None) -> Batch | None:
     """`apply`, with decisions by chance in the order in which samples one by one would draw them.
 
     ``parts(transform)`` takes a chain apart; ``before(i)`` is called ahead of every sample but the first.
@@ -88,7 +92,8 @@ def apply_by_chance(transform: Any, batch: Batch, parts: Callable[[Any], list[An
     result: Batch | None = batch
     for step in steps:
         assert result is not None
-        result = DRAWN[type(step)].change(step, result, next(left)) if type(step) in DRAWN else RULES[type(step)](step, result)
+        result = DRAWN[type(step)].change(step, result,
+                                          next(left)) if type(step) in DRAWN else RULES[type(step)](step, result)
         if result is None:
             rng.current().set_state(state)
             return None
@@ -97,4 +102,6 @@ def apply_by_chance(transform: Any, batch: Batch, parts: Callable[[Any], list[An
 
 def _own_way(transform: Any) -> bool:
     """Whether somebody has changed what this very transform does."""
-    return any(getattr(transform, name, None) for name in HOOKS) or bool({"forward", "get_params", "apply_to"} & set(getattr(transform, "__dict__", ())))
+    return any(getattr(transform, name, None)
+               for name in HOOKS) or bool({"forward", "get_params",
+                                           "apply_to"} & set(getattr(transform, "__dict__", ())))

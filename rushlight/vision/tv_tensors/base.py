@@ -26,7 +26,8 @@ class TVTensor(Tensor):
     def _made(cls, data: Any, dtype: Any, device: Any, requires_grad: bool | None) -> Tensor:
         """The plain tensor of any data."""
         tensor: Any = as_tensor(plain(data) if isinstance(data, Tensor) else data, dtype=dtype, device=device)
-        wanted = requires_grad if requires_grad is not None else (data.requires_grad if isinstance(data, Tensor) else False)
+        wanted = requires_grad if requires_grad is not None else (data.requires_grad if isinstance(data, Tensor)
+                                                                  else False)
         return tensor if tensor.requires_grad == wanted else tensor.detach().requires_grad_(wanted)  # type: ignore[no-any-return]
 
     @classmethod
@@ -43,7 +44,8 @@ class TVTensor(Tensor):
 
     def clone(self, *, memory_format: Any = None) -> Any:
         """A copy of the same kind."""
-        return self.wrap(plain(self).clone() if memory_format is None else plain(self).clone(memory_format=memory_format), self)  # type: ignore[attr-defined]
+        return self.wrap(plain(self).clone() if memory_format is None
+                         else plain(self).clone(memory_format=memory_format), self)  # type: ignore[attr-defined]
 
     def detach(self) -> Any:
         """The same memory without history, of the same kind."""
@@ -83,7 +85,8 @@ def wrap(wrappee: Tensor, *, like: Any, **kwargs: Any) -> Any:
 
 
 class set_return_type:  # noqa: N801 - its name there
-    """What operations on these tensors give: "Tensor" only. "TVTensor" is not provided: use ``wrap(result, like=input)``."""
+    """What operations on these tensors give: "Tensor" only. "TVTensor" is not provided: use ``wrap(result,
+    like=input)``."""
 
     def __init__(self, return_type: str):
         kind = return_type.lower()

@@ -46,7 +46,8 @@ class BoundingBoxes(TVTensor):
     canvas_size: tuple[int, int]
     clamping_mode: str | None
 
-    def __new__(cls, data: Any, *, format: BoundingBoxFormat | str, canvas_size: tuple[int, int], clamping_mode: str | None = "soft",  # noqa: A002
+    def __new__(cls, data: Any, *, format: BoundingBoxFormat | str, canvas_size: tuple[int, int],
+                clamping_mode: str | None = "soft",  # noqa: A002
                 dtype: Any = None, device: Any = None, requires_grad: bool | None = None) -> Any:
         tensor: Any = cls._made(data, dtype, device, requires_grad)
         if not tensor.is_floating_point() and is_rotated_bounding_format(format):

@@ -13,7 +13,8 @@ class KeyPoints(TVTensor):
     _facts = ("canvas_size",)
     canvas_size: tuple[int, int]
 
-    def __new__(cls, data: Any, *, canvas_size: tuple[int, int], dtype: Any = None, device: Any = None, requires_grad: bool | None = None) -> Any:
+    def __new__(cls, data: Any, *, canvas_size: tuple[int, int], dtype: Any = None, device: Any = None,
+                requires_grad: bool | None = None) -> Any:
         tensor: Any = cls._made(data, dtype, device, requires_grad)
         if tensor.dim() == 1:
             tensor = tensor.unsqueeze(0)

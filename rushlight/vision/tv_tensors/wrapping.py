@@ -13,7 +13,8 @@ from rushlight.vision.tv_tensors.pictures import Mask
 
 VOC_CLASSES = ("__background__ aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "
                "sheep sofa train tvmonitor").split()
-CLASSIFICATION = ("MNIST", "CIFAR10", "SVHN", "STL10", "FakeData", "DatasetFolder", "LabelledFiles", "Digits", "CocoCaptions")
+CLASSIFICATION = ("MNIST", "CIFAR10", "SVHN", "STL10", "FakeData", "DatasetFolder", "LabelledFiles", "Digits",
+                  "CocoCaptions")
 Sample = tuple[Any, Any]
 
 
@@ -35,7 +36,8 @@ def _keys(wanted: Any, available: set[str], usual: set[str]) -> set[str]:
 
 
 def _coco(dataset: Any, wanted: Any) -> Callable[[int, Sample], Sample]:
-    keys = _keys(wanted, {"segmentation", "area", "iscrowd", "image_id", "bbox", "category_id", "boxes", "labels"}, {"image_id", "boxes", "labels"})
+    keys = _keys(wanted, {"segmentation", "area", "iscrowd", "image_id", "bbox", "category_id", "boxes", "labels"},
+                 {"image_id", "boxes", "labels"})
 
     def convert(index: int, sample: Sample) -> Sample:
         from rushlight.vision.transforms.v2.functional import convert_bounding_box_format
@@ -74,7 +76,8 @@ def _pet(dataset: Any, wanted: Any) -> Callable[[int, Sample], Sample]:
     def convert(index: int, sample: Sample) -> Sample:
         image, target = sample
         several = isinstance(target, tuple)
-        parts = [Mask(part) if kind == "segmentation" else part for kind, part in zip(dataset._target_types, target if several else (target,))]
+        parts = [Mask(part) if kind == "segmentation" else part
+                 for kind, part in zip(dataset._target_types, target if several else (target,))]
         return image, tuple(parts) if several else parts[0] if parts else None
     return convert
 
@@ -109,11 +112,13 @@ class WrappedDataset(VisionDataset):
 
 
 def wrap_dataset_for_transforms_v2(dataset: Any, target_keys: Any = None) -> WrappedDataset:
-    """The data set with boxes and masks as TVTensors; ``target_keys`` chooses the parts of a detection target, "all" or some.
+    """The data set with boxes and masks as TVTensors; ``target_keys`` chooses the parts of a detection target, "all" or
+    some.
 
     TypeError for data sets that are not known.
     """
-    if not (target_keys in (None, "all") or (isinstance(target_keys, Collection) and all(isinstance(key, str) for key in target_keys))):
+    if not (target_keys in (None, "all")
+            or (isinstance(target_keys, Collection) and all(isinstance(key, str) for key in target_keys))):
         raise ValueError(f"`target_keys` can be None, 'all', or a collection of strings denoting the keys to be returned, but got {target_keys}")
     if not isinstance(dataset, VisionDataset):
         raise TypeError("This wrapper is meant for subclasses of `torchvision.datasets.VisionDataset`, "

@@ -7,7 +7,8 @@ from typing import Any
 
 from rushlight import nn
 
-__all__ = ["BNReLU2d", "BNReLU3d", "ConvBn1d", "ConvBn2d", "ConvBn3d", "ConvBnReLU1d", "ConvBnReLU2d", "ConvBnReLU3d", "ConvReLU1d", "ConvReLU2d",
+__all__ = ["BNReLU2d", "BNReLU3d", "ConvBn1d", "ConvBn2d", "ConvBn3d", "ConvBnReLU1d", "ConvBnReLU2d", "ConvBnReLU3d",
+           "ConvReLU1d", "ConvReLU2d",
            "ConvReLU3d", "LinearBn1d", "LinearReLU"]
 
 
@@ -23,11 +24,13 @@ def _fused(name: str, *kinds: type) -> type:
             raise AssertionError(f"Incorrect types for input modules: {name} takes {wanted}, got {', '.join(type(p).__name__ for p in parts)}")
         _FusedModule.__init__(self, *parts)
     doc = f"{', then '.join(k.__name__ for k in kinds)}, as one."
-    return type(name, (_FusedModule,), {"__init__": __init__, "__module__": __name__, "__doc__": doc, "__qualname__": name})
+    return type(name, (_FusedModule,),
+                {"__init__": __init__, "__module__": __name__, "__doc__": doc, "__qualname__": name})
 
 
 ConvReLU1d, ConvReLU2d, ConvReLU3d = (_fused(f"ConvReLU{n}d", getattr(nn, f"Conv{n}d"), nn.ReLU) for n in (1, 2, 3))
-ConvBn1d, ConvBn2d, ConvBn3d = (_fused(f"ConvBn{n}d", getattr(nn, f"Conv{n}d"), getattr(nn, f"BatchNorm{n}d")) for n in (1, 2, 3))
+ConvBn1d, ConvBn2d, ConvBn3d = (_fused(f"ConvBn{n}d", getattr(nn, f"Conv{n}d"), getattr(nn, f"BatchNorm{n}d"))
+                                for n in (1, 2, 3))
 ConvBnReLU1d, ConvBnReLU2d, ConvBnReLU3d = (
     _fused(f"ConvBnReLU{n}d", getattr(nn, f"Conv{n}d"), getattr(nn, f"BatchNorm{n}d"), nn.ReLU) for n in (1, 2, 3))
 BNReLU2d, BNReLU3d = (_fused(f"BNReLU{n}d", getattr(nn, f"BatchNorm{n}d"), nn.ReLU) for n in (2, 3))

@@ -7,11 +7,14 @@ from typing import Any
 
 from rushlight.ao.nn.quantized.functional_modules import FloatFunctional, FXFloatFunctional, QFunctional
 from rushlight.ao.nn.quantized.layers import Conv1d, Conv2d, Conv3d, Linear
-from rushlight.ao.nn.quantized.small import (ELU, BatchNorm2d, BatchNorm3d, DeQuantize, Dropout, Embedding, GroupNorm, Hardswish, InstanceNorm1d, InstanceNorm2d,
-                                             InstanceNorm3d, LayerNorm, LeakyReLU, MaxPool2d, PReLU, Quantize, ReLU6, Sigmoid, Softmax)
+from rushlight.ao.nn.quantized.small import (ELU, BatchNorm2d, BatchNorm3d, DeQuantize, Dropout, Embedding, GroupNorm,
+                                             Hardswish, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, LayerNorm,
+                                             LeakyReLU, MaxPool2d, PReLU, Quantize, ReLU6, Sigmoid, Softmax)
 
-__all__ = ["ELU", "BatchNorm2d", "BatchNorm3d", "Conv1d", "Conv2d", "Conv3d", "DeQuantize", "Dropout", "Embedding", "FXFloatFunctional", "FloatFunctional",
-           "GroupNorm", "Hardswish", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "LeakyReLU", "Linear", "MaxPool2d", "PReLU",
+__all__ = ["ELU", "BatchNorm2d", "BatchNorm3d", "Conv1d", "Conv2d", "Conv3d", "DeQuantize", "Dropout", "Embedding",
+           "FXFloatFunctional", "FloatFunctional",
+           "GroupNorm", "Hardswish", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm", "LeakyReLU",
+           "Linear", "MaxPool2d", "PReLU",
            "QFunctional", "Quantize", "ReLU6", "Sigmoid", "Softmax"]
 
 

@@ -11,7 +11,8 @@ from rushlight.ao.nn.quantized import layers
 
 
 class Linear(layers.Linear):
-    """y = x · weightᵀ + bias of float32 tensors by int8 products; with dtype float16 the weights are kept in half precision."""
+    """y = x · weightᵀ + bias of float32 tensors by int8 products; with dtype float16 the weights are kept in half
+    precision."""
 
     def __init__(self, in_features: int, out_features: int, bias_: bool = True, dtype: Any = None):
         super().__init__(in_features, out_features, bias_)
@@ -73,7 +74,8 @@ class LinearReLU(Linear):
 
 
 class _Recurrent(nn.Module):
-    """Recurrent layers whose products are dynamic linear layers. Parameters of the float layer become `cells`, a pair each."""
+    """Recurrent layers whose products are dynamic linear layers. Parameters of the float layer become `cells`, a pair
+    each."""
 
     gates = 1
 
@@ -113,7 +115,8 @@ class _Recurrent(nn.Module):
     def _run(self, x: Any, states: tuple[Any, ...] | None, count: int) -> tuple[Any, tuple[Any, ...]]:
         """All layers over (T, N, input): outputs, and the last states, each (layers · directions, N, hidden)."""
         if states is None:
-            states = tuple(rl.zeros(self.num_layers * self.directions, x.shape[1], self.hidden_size) for _ in range(count))
+            states = tuple(rl.zeros(self.num_layers * self.directions, x.shape[1], self.hidden_size)
+                           for _ in range(count))
         last: list[tuple[Any, ...]] = []
         for layer in range(self.num_layers):
             outs = []
@@ -154,7 +157,8 @@ class _Recurrent(nn.Module):
 
 
 class LSTM(_Recurrent):
-    """An LSTM with weights of 8 bits (half precision with `float16_dynamic_qconfig`). Made from an nn.LSTM by quantize_dynamic."""
+    """An LSTM with weights of 8 bits (half precision with `float16_dynamic_qconfig`). Made from an nn.LSTM by
+    quantize_dynamic."""
 
     def _step(self, given: Any, state: tuple[Any, ...], hidden: Any) -> tuple[Any, ...]:
         i, f, g, o = (given + hidden).chunk(4, -1)

@@ -72,7 +72,8 @@ class _Layer(nn.Module):
         destination[prefix + "scale"] = rl.tensor(self.scale)
         destination[prefix + "zero_point"] = rl.tensor(self.zero_point)
 
-    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing: Any, unexpected: Any, errors: Any) -> None:
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing: Any,
+                              unexpected: Any, errors: Any) -> None:
         given = {name: state_dict.pop(prefix + name, None) for name in self._saved}
         for name, value in given.items():
             if value is None and not name.endswith(("bias", "dtype")):
@@ -131,7 +132,8 @@ class Linear(_Layer):
             raise RuntimeError("Unsupported dtype specified for quantized Linear! torch.qint8 is the one it takes")
         self.in_features, self.out_features = in_features, out_features
         self.scale, self.zero_point = 1.0, 0
-        self._set(quantize_per_tensor(rl.zeros(out_features, in_features), 1.0, 0, rl.qint8), rl.zeros(out_features) if bias_ else None)
+        self._set(quantize_per_tensor(rl.zeros(out_features, in_features), 1.0, 0, rl.qint8),
+                  rl.zeros(out_features) if bias_ else None)
 
     def _get_name(self) -> str:
         return "QuantizedLinearReLU" if self._relu else "QuantizedLinear"
@@ -180,8 +182,9 @@ class _Conv(_Layer):
     _version = 3
     _saved = ("weight", "bias", "scale", "zero_point")
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
-                 bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+                 dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None,
+                 dtype: Any = None):
         super().__init__()
         n = self._n
         if padding_mode not in ("zeros", "reflect"):
@@ -190,7 +193,8 @@ class _Conv(_Layer):
             raise ValueError(f"in_channels ({in_channels}) and out_channels ({out_channels}) must be divisible by groups ({groups})")
         self.in_channels, self.out_channels, self.groups, self.padding_mode = in_channels, out_channels, groups, padding_mode
         self.kernel_size, self.stride, self.dilation = _tuple(kernel_size, n), _tuple(stride, n), _tuple(dilation, n)
-        self.padding = _same(self.kernel_size, self.dilation) if padding == "same" else _tuple(0 if padding == "valid" else padding, n)
+        self.padding = _same(self.kernel_size,
+                             self.dilation) if padding == "same" else _tuple(0 if padding == "valid" else padding, n)
         self.scale, self.zero_point = 1.0, 0
         weight = rl.zeros(out_channels, in_channels // groups, *self.kernel_size)
         self._set(quantize_per_tensor(weight, 1.0, 0, rl.qint8), rl.zeros(out_channels) if bias else None)
@@ -217,7 +221,8 @@ class _Conv(_Layer):
         for name, plain in (("padding", 0), ("dilation", 1)):
             value = getattr(self, name)
             text += f", {name}={value}" if any(v != plain for v in value) else ""
-        return text + (f", groups={self.groups}" if self.groups != 1 else "") + (", bias=False" if self.bias() is None else "")
+        return text + (f", groups={self.groups}" if self.groups != 1
+                       else "") + (", bias=False" if self.bias() is None else "")
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -231,15 +236,16 @@ class _Conv(_Layer):
 
     @classmethod
     def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Any:
-        """The quantized form of an observed convolution (with relu, or trained with fake quantization, batch norm folded)."""
+        """The quantized form of an observed convolution (with relu, or trained with fake quantization, batch norm
+        folded)."""
         if hasattr(mod, "weight_fake_quant") and hasattr(mod, "folded"):
             weight, bias = mod.folded()
             layer, observer = mod, observed(weight, mod.weight_fake_quant)
         else:
             layer, observer = cls._parts(mod)
             weight, bias = layer.weight, layer.bias
-        made = cls(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.groups,
-                   padding_mode=layer.padding_mode)
+        made = cls(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
+                   layer.dilation, layer.groups, padding_mode=layer.padding_mode)
         made.scale, made.zero_point, _ = output_parameters(mod)
         made._set(quantized_weight(weight, observer), None if bias is None else bias.detach().clone())
         return made

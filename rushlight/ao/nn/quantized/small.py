@@ -105,7 +105,8 @@ def _requantized(name: str, layer: Any) -> type:
 ELU, Hardswish, LeakyReLU, PReLU, Sigmoid, Softmax = (
     _requantized(n, getattr(nn, n)) for n in ("ELU", "Hardswish", "LeakyReLU", "PReLU", "Sigmoid", "Softmax"))
 BatchNorm2d, BatchNorm3d, LayerNorm, GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d = (
-    _requantized(n, getattr(nn, n)) for n in ("BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
+    _requantized(n, getattr(nn, n))
+    for n in ("BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
                                               "InstanceNorm3d"))
 
 
@@ -113,7 +114,8 @@ def _bn_relu(channels: int, *args: Any, **kwargs: Any) -> Any:
     return nn.Sequential(nn.BatchNorm2d(channels, *args, **kwargs), nn.ReLU())
 
 
-BNReLU2d = type("BNReLU2d", (_Requantized,), {"_float": staticmethod(_bn_relu), "__module__": __name__, "__qualname__": "BNReLU2d",
+BNReLU2d = type("BNReLU2d", (_Requantized,),
+                {"_float": staticmethod(_bn_relu), "__module__": __name__, "__qualname__": "BNReLU2d",
                                               "__doc__": "BatchNorm2d and relu of quantized tensors, requantized."})
 
 
@@ -160,7 +162,9 @@ class Embedding(nn.Module):
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, **_: Any):
         super().__init__()
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.register_buffer("_weight", quantize_per_channel(rl.zeros(num_embeddings, embedding_dim), rl.ones(num_embeddings), rl.zeros(num_embeddings),
+        self.register_buffer("_weight",
+                             quantize_per_channel(rl.zeros(num_embeddings, embedding_dim), rl.ones(num_embeddings),
+                                                  rl.zeros(num_embeddings),
                                                              0, rl.quint8))
 
     def weight(self) -> Any:
@@ -174,7 +178,8 @@ class Embedding(nn.Module):
     def forward(self, indices: Any) -> Any:
         w = self._weight
         rows = nn.functional.embedding(indices, w._ints.float())
-        scale, zero = (nn.functional.embedding(indices, t.float().reshape(-1, 1)) for t in (w._meaning.scale, w._meaning.zero))
+        scale, zero = (nn.functional.embedding(indices, t.float().reshape(-1, 1))
+                       for t in (w._meaning.scale, w._meaning.zero))
         return (rows - zero) * scale
 
     def _get_name(self) -> str:
@@ -195,5 +200,7 @@ class Embedding(nn.Module):
         return made
 
 
-__all__ = ["BNReLU2d", "BatchNorm2d", "BatchNorm3d", "DeQuantize", "Dropout", "ELU", "Embedding", "GroupNorm", "Hardswish", "InstanceNorm1d", "InstanceNorm2d",
-           "InstanceNorm3d", "LayerNorm", "LeakyReLU", "MaxPool2d", "PReLU", "Quantize", "ReLU6", "Sigmoid", "Softmax", "quantize_per_tensor"]
+__all__ = ["BNReLU2d", "BatchNorm2d", "BatchNorm3d", "DeQuantize", "Dropout", "ELU", "Embedding", "GroupNorm",
+           "Hardswish", "InstanceNorm1d", "InstanceNorm2d",
+           "InstanceNorm3d", "LayerNorm", "LeakyReLU", "MaxPool2d", "PReLU", "Quantize", "ReLU6", "Sigmoid", "Softmax",
+           "quantize_per_tensor"]

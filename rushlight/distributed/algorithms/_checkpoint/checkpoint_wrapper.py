@@ -61,8 +61,8 @@ class ActivationWrapper(Module):
 class CheckpointWrapper(ActivationWrapper):
     """A module whose intermediate results are computed again in the backward pass."""
 
-    def __init__(self, mod: Module, checkpoint_impl: CheckpointImpl = CheckpointImpl.NO_REENTRANT, checkpoint_fn: Callable[..., Any] | None = None,
-                 **checkpoint_fn_kwargs: Any):
+    def __init__(self, mod: Module, checkpoint_impl: CheckpointImpl = CheckpointImpl.NO_REENTRANT,
+                 checkpoint_fn: Callable[..., Any] | None = None, **checkpoint_fn_kwargs: Any):
         super().__init__(mod)
         self.checkpoint_impl = checkpoint_impl
         self.checkpoint_fn = partial(checkpoint_fn, **checkpoint_fn_kwargs) if checkpoint_fn is not None else partial(
@@ -74,7 +74,8 @@ class CheckpointWrapper(ActivationWrapper):
         if self.checkpoint_impl is CheckpointImpl.REENTRANT and kwargs:
             values = list(kwargs.values())
             names = list(kwargs)
-            return self.checkpoint_fn(lambda *xs: inner(*xs[:len(args)], **dict(zip(names, xs[len(args):]))), *args, *values)
+            return self.checkpoint_fn(lambda *xs: inner(*xs[:len(args)], **dict(zip(names, xs[len(args):]))), *args,
+                                      *values)
         return self.checkpoint_fn(inner, *args, **kwargs)
 
 
@@ -92,16 +93,18 @@ def offload_wrapper(module: Module) -> Module:
     return OffloadWrapper(module)
 
 
-def checkpoint_wrapper(module: Module, checkpoint_impl: CheckpointImpl = CheckpointImpl.NO_REENTRANT, checkpoint_fn: Callable[..., Any] | None = None,
-                       **checkpoint_fn_kwargs: Any) -> Module:
+def checkpoint_wrapper(module: Module, checkpoint_impl: CheckpointImpl = CheckpointImpl.NO_REENTRANT,
+                       checkpoint_fn: Callable[..., Any] | None = None, **checkpoint_fn_kwargs: Any) -> Module:
     """The module in a CheckpointWrapper; further arguments go to `torch.utils.checkpoint.checkpoint`."""
     return CheckpointWrapper(module, checkpoint_impl, checkpoint_fn, **checkpoint_fn_kwargs)
 
 
-def apply_activation_checkpointing(model: Module, checkpoint_wrapper_fn: Callable[[Module], Module] = checkpoint_wrapper,
+def apply_activation_checkpointing(model: Module,
+                                   checkpoint_wrapper_fn: Callable[[Module], Module] = checkpoint_wrapper,
                                    check_fn: Callable[[Module], bool] = lambda _: True,
                                    auto_wrap_policy: Callable[[Module, bool, int], bool] | None = None) -> None:
-    """Wrap, in place, the submodules for which check_fn says yes (or auto_wrap_policy(module, recurse=False, parameters))."""
+    """Wrap, in place, the submodules for which check_fn says yes (or auto_wrap_policy(module, recurse=False,
+    parameters))."""
     def wanted(m: Module) -> bool:
         if auto_wrap_policy is not None:
             return auto_wrap_policy(m, False, sum(p.numel() for p in m.parameters()))

@@ -27,7 +27,8 @@ class Digits(InMemoryDataset):
 
     classes = [str(digit) for digit in range(10)]
 
-    def __init__(self, train: bool = True, transform: Transform | None = None, target_transform: Transform | None = None):
+    def __init__(self, train: bool = True, transform: Transform | None = None,
+                 target_transform: Transform | None = None):
         super().__init__(None, transform=transform, target_transform=target_transform)
         self.train = train
         with np.load(FILE, allow_pickle=False) as archive:

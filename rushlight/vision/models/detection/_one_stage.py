@@ -18,7 +18,8 @@ from rushlight.vision.models.detection.transform import GeneralizedRCNNTransform
 class LevelHead(nn.Module):
     """Convolutions ``conv``, then one, on every level; all levels in one tensor ``[N, anchors, columns]``."""
 
-    def on_every_level(self, x: list[Tensor], last: nn.Module, columns: int, hidden: list[Tensor] | None = None) -> Tensor:
+    def on_every_level(self, x: list[Tensor], last: nn.Module, columns: int,
+                       hidden: list[Tensor] | None = None) -> Tensor:
         """What ``last`` gives for ``conv`` of each level (or for ``hidden``)."""
         inner = [self.conv(level) for level in x] if hidden is None else hidden
         return rl.cat([flattened(last(level), columns) for level in inner], dim=1)
@@ -39,8 +40,8 @@ class OneStage(Detector):
     A child sets ``anchor_generator``, ``head`` and ``box_coder``, and has ``compute_loss``, ``scores`` and ``boxes``.
     """
 
-    def finish(self, min_size: Any, max_size: int, image_mean: Any, image_std: Any, limits: tuple[float, float, int, int],
-               **kwargs: Any) -> None:
+    def finish(self, min_size: Any, max_size: int, image_mean: Any, image_std: Any,
+               limits: tuple[float, float, int, int], **kwargs: Any) -> None:
         """The transform, and which detections are left: score, overlap, number per image and per level."""
         self.transform = GeneralizedRCNNTransform(min_size, max_size, *means(image_mean, image_std), **kwargs)
         self.score_thresh, self.nms_thresh, self.detections_per_img, self.topk_candidates = limits
@@ -68,10 +69,12 @@ class OneStage(Detector):
                 chosen.append(start * scores.shape[2] + over[best(flat[over], self.topk_candidates)])
             place = np.concatenate(chosen)
             anchor, label = place // scores.shape[2], place % scores.shape[2]
-            result.append(settled(boxes[anchor], scores[i, anchor, label], label, self.nms_thresh, self.detections_per_img))
+            result.append(settled(boxes[anchor], scores[i, anchor, label], label, self.nms_thresh,
+                                  self.detections_per_img))
         return result
 
-    def detect(self, images: Any, features: dict[str, Tensor], targets: Any) -> tuple[dict[str, Tensor], list[dict[str, Tensor]]]:
+    def detect(self, images: Any, features: dict[str, Tensor],
+               targets: Any) -> tuple[dict[str, Tensor], list[dict[str, Tensor]]]:
         maps = list(features.values())
         outputs = self.head(maps)
         anchors = self.anchor_generator(images, maps)

@@ -17,7 +17,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def means(image_mean: list[float] | None, image_std: list[float] | None) -> tuple[list[float], list[float]]:
     """The given values, or ImageNet's."""
-    return (list(IMAGENET_MEAN) if image_mean is None else image_mean, list(IMAGENET_STD) if image_std is None else image_std)
+    return (list(IMAGENET_MEAN) if image_mean is None else image_mean,
+            list(IMAGENET_STD) if image_std is None else image_std)
 
 
 def settle(weights: WeightsEnum | None, backbone: WeightsEnum | None, num_classes: int | None,
@@ -28,8 +29,8 @@ def settle(weights: WeightsEnum | None, backbone: WeightsEnum | None, num_classe
     return backbone, usual if num_classes is None else num_classes, backbone is not None
 
 
-def resnet50_pyramid(weights: WeightsEnum | None, trained: bool, trainable: int | None, progress: bool, newer: bool = False,
-                     norm_layer: Any = None, extra_blocks: Any = None, **how: Any) -> nn.Module:
+def resnet50_pyramid(weights: WeightsEnum | None, trained: bool, trainable: int | None, progress: bool,
+                     newer: bool = False, norm_layer: Any = None, extra_blocks: Any = None, **how: Any) -> nn.Module:
     """A ResNet-50 with a pyramid: its norms are frozen where it is trained already, but not in version 2 (``newer``).
 
     ``extra_blocks`` makes further levels; it is called after the body has drawn its initial weights.

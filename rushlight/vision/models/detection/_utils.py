@@ -11,7 +11,8 @@ import numpy as np
 import rushlight as rl
 from rushlight import Tensor, nn
 from rushlight.nn import functional as F
-from rushlight.vision.ops import (FrozenBatchNorm2d, complete_box_iou_loss, distance_box_iou_loss, generalized_box_iou_loss)
+from rushlight.vision.ops import (FrozenBatchNorm2d, complete_box_iou_loss, distance_box_iou_loss,
+                                  generalized_box_iou_loss)
 
 LOSSES_OF_BOXES = {"ciou": complete_box_iou_loss, "diou": distance_box_iou_loss, "giou": generalized_box_iou_loss}
 
@@ -19,7 +20,8 @@ LOSSES_OF_BOXES = {"ciou": complete_box_iou_loss, "diou": distance_box_iou_loss,
 class BalancedPositiveNegativeSampler:
     """Draws a fixed number of anchors per image, at most a fraction of them positive.
 
-    Called with labels per image (at least 1 positive, 0 negative, else neither) gives masks of the positive and of the negative
+    Called with labels per image (at least 1 positive, 0 negative, else neither) gives masks of the positive and of the
+    negative
     ones drawn, uint8; the same draws as torchvision's.
     """
 
@@ -50,14 +52,16 @@ def _sizes_and_centres(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class BoxCoder:
-    """Boxes relative to others: shifts of the centre in units of the size, and logarithms of ratios of sizes, times weights.
+    """Boxes relative to others: shifts of the centre in units of the size, and logarithms of ratios of sizes, times
+    weights.
 
     >>> coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
     >>> coder.encode_single(rl.tensor([[1., 0, 3, 2]]), rl.tensor([[0., 0, 2, 2]]))
     tensor([[0.5000, 0.0000, 0.0000, 0.0000]])
     """
 
-    def __init__(self, weights: tuple[float, float, float, float], bbox_xform_clip: float = math.log(1000.0 / 16)) -> None:
+    def __init__(self, weights: tuple[float, float, float, float],
+                 bbox_xform_clip: float = math.log(1000.0 / 16)) -> None:
         self.weights = weights
         self.bbox_xform_clip = bbox_xform_clip
 
@@ -84,7 +88,8 @@ class BoxCoder:
     def decode_single(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
         """Codes ``[N, 4 * classes]`` relative to boxes ``[N, 4]``, as boxes ``[N, 4 * classes]``."""
         size, centre = _sizes_and_centres(boxes.to(rel_codes.dtype))
-        codes = rel_codes.reshape(len(rel_codes), rel_codes.shape[1] // 4, 4) / rl.tensor(self.weights, dtype=rel_codes.dtype)
+        codes = rel_codes.reshape(len(rel_codes), rel_codes.shape[1] // 4,
+                                  4) / rl.tensor(self.weights, dtype=rel_codes.dtype)
         middle = codes[..., :2] * size[:, None] + centre[:, None]
         half = 0.5 * (codes[..., 2:].clamp(max=self.bbox_xform_clip).exp() * size[:, None])
         return rl.cat([middle - half, middle + half], dim=-1).flatten(1)
@@ -115,9 +120,11 @@ class BoxLinearCoder:
 
 
 class Matcher:
-    """For each prediction the true box that fits best: its place, -1 where it fits too badly, -2 where it is in between.
+    """For each prediction the true box that fits best: its place, -1 where it fits too badly, -2 where it is in
+    between.
 
-    ``match_quality_matrix`` is ``[true boxes, predictions]``; with ``allow_low_quality_matches`` every true box also gets the
+    ``match_quality_matrix`` is ``[true boxes, predictions]``; with ``allow_low_quality_matches`` every true box also
+    gets the
     predictions that fit it best. ValueError where there are no boxes or no predictions.
 
     >>> Matcher(0.5, 0.3)(rl.tensor([[0.9, 0.4, 0.1], [0.2, 0.1, 0.2]]))
@@ -142,7 +149,8 @@ class Matcher:
             raise ValueError(f"No {what} boxes available for one of the images during training")
         closest, values = quality.argmax(0), quality.max(0)
         matches = np.where(values < np.float64(self.low_threshold), self.BELOW_LOW_THRESHOLD,
-                           np.where(values < np.float64(self.high_threshold), self.BETWEEN_THRESHOLDS, closest)).astype(np.int64)
+                           np.where(values < np.float64(self.high_threshold), self.BETWEEN_THRESHOLDS,
+                                    closest)).astype(np.int64)
         if self.allow_low_quality_matches:
             forced = np.nonzero(quality == quality.max(1, keepdims=True))[1]
             matches[forced] = closest[forced]

@@ -68,7 +68,8 @@ class AnchorGenerator(nn.Module):
 
 
 class DefaultBoxGenerator(nn.Module):
-    """The default boxes of SSD (arXiv 1512.02325): squares of two sizes and boxes of other aspect ratios at every place.
+    """The default boxes of SSD (arXiv 1512.02325): squares of two sizes and boxes of other aspect ratios at every
+    place.
 
     Args:
         aspect_ratios: for each feature map, besides 1.
@@ -85,7 +86,8 @@ class DefaultBoxGenerator(nn.Module):
         self.aspect_ratios, self.steps, self.clip = aspect_ratios, steps, clip
         count = len(aspect_ratios)
         if scales is None:
-            scales = ([min_ratio + (max_ratio - min_ratio) * k / (count - 1.0) for k in range(count)] + [1.0] if count > 1
+            scales = ([min_ratio + (max_ratio - min_ratio) * k / (count - 1.0) for k in range(count)] + [1.0]
+                      if count > 1
                       else [min_ratio, max_ratio])
         self.scales = scales
         self._wh_pairs = [self._pairs(k) for k in range(count)]
@@ -107,8 +109,8 @@ class DefaultBoxGenerator(nn.Module):
         result = []
         for k, (height, width) in enumerate(grid_sizes):
             rows, columns = (height, width) if self.steps is None else (side / self.steps[k] for side in image_size)
-            y, x = rl.meshgrid(((rl.arange(0, height) + 0.5) / rows).to(dtype), ((rl.arange(0, width) + 0.5) / columns).to(dtype),
-                               indexing="ij")
+            y, x = rl.meshgrid(((rl.arange(0, height) + 0.5) / rows).to(dtype),
+                               ((rl.arange(0, width) + 0.5) / columns).to(dtype), indexing="ij")
             pairs = self._wh_pairs[k].clamp(min=0, max=1) if self.clip else self._wh_pairs[k]
             centres = rl.stack((x.reshape(-1), y.reshape(-1)), dim=-1).repeat_interleave(len(pairs), dim=0)
             result.append(rl.cat((centres, pairs.repeat(height * width, 1)), dim=1))

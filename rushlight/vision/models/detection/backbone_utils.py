@@ -27,12 +27,12 @@ class BackboneWithFPN(nn.Module):
         extra_blocks: coarser levels; LastLevelMaxPool where not said.
     """
 
-    def __init__(self, backbone: nn.Module, return_layers: dict[str, str], in_channels_list: list[int], out_channels: int,
-                 extra_blocks: ExtraFPNBlock | None = None, norm_layer: Layer | None = None) -> None:
+    def __init__(self, backbone: nn.Module, return_layers: dict[str, str], in_channels_list: list[int],
+                 out_channels: int, extra_blocks: ExtraFPNBlock | None = None, norm_layer: Layer | None = None) -> None:
         super().__init__()
         self.body = IntermediateLayerGetter(backbone, return_layers=return_layers)
-        self.fpn = FeaturePyramidNetwork(in_channels_list, out_channels, LastLevelMaxPool() if extra_blocks is None else extra_blocks,
-                                         norm_layer)
+        self.fpn = FeaturePyramidNetwork(in_channels_list, out_channels,
+                                         LastLevelMaxPool() if extra_blocks is None else extra_blocks, norm_layer)
         self.out_channels = out_channels
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
@@ -44,8 +44,9 @@ def _first_weights(kwargs: dict[str, Any]) -> Any:
 
 
 @handle_legacy_interface(weights=("pretrained", _first_weights))
-def resnet_fpn_backbone(*, backbone_name: str, weights: Any, norm_layer: Layer = FrozenBatchNorm2d, trainable_layers: int = 3,
-                        returned_layers: list[int] | None = None, extra_blocks: ExtraFPNBlock | None = None) -> BackboneWithFPN:
+def resnet_fpn_backbone(*, backbone_name: str, weights: Any, norm_layer: Layer = FrozenBatchNorm2d,
+                        trainable_layers: int = 3, returned_layers: list[int] | None = None,
+                        extra_blocks: ExtraFPNBlock | None = None) -> BackboneWithFPN:
     """A ResNet by name with a feature pyramid.
 
     Args:
@@ -58,10 +59,12 @@ def resnet_fpn_backbone(*, backbone_name: str, weights: Any, norm_layer: Layer =
 
 
 def _resnet_fpn_extractor(backbone: Any, trainable_layers: int, returned_layers: list[int] | None = None,
-                          extra_blocks: ExtraFPNBlock | None = None, norm_layer: Layer | None = None) -> BackboneWithFPN:
+                          extra_blocks: ExtraFPNBlock | None = None,
+                          norm_layer: Layer | None = None) -> BackboneWithFPN:
     if not 0 <= trainable_layers <= 5:
         raise ValueError(f"Trainable layers should be in the range [0,5], got {trainable_layers}")
-    trained = ("layer4", "layer3", "layer2", "layer1", "conv1", "bn1")[:6 if trainable_layers == 5 else trainable_layers]
+    trained = ("layer4", "layer3", "layer2", "layer1", "conv1",
+               "bn1")[:6 if trainable_layers == 5 else trainable_layers]
     for name, parameter in backbone.named_parameters():
         if not name.startswith(trained):
             parameter.requires_grad_(False)
@@ -73,7 +76,8 @@ def _resnet_fpn_extractor(backbone: Any, trainable_layers: int, returned_layers:
                            [first << (stage - 1) for stage in stages], WIDTH, extra_blocks, norm_layer)
 
 
-def _validate_trainable_layers(is_trained: bool, trainable_backbone_layers: int | None, max_value: int, default_value: int) -> int:
+def _validate_trainable_layers(is_trained: bool, trainable_backbone_layers: int | None, max_value: int,
+                               default_value: int) -> int:
     """How many layers are trained: all of them where there are no weights."""
     if not is_trained:
         if trainable_backbone_layers is not None:

@@ -9,7 +9,8 @@ from rushlight import Tensor, nn
 from rushlight.nn import functional as F
 from rushlight.vision.models._api import WeightsEnum, register_model, weights_enum
 from rushlight.vision.models._utils import fan_out_normal, handle_legacy_interface
-from rushlight.vision.models.detection._settings import (check_backbone, check_kind, filled, means, resnet50_pyramid, settle)
+from rushlight.vision.models.detection._settings import (check_backbone, check_kind, filled, means, resnet50_pyramid,
+                                                         settle)
 from rushlight.vision.models.detection.anchor_utils import AnchorGenerator
 from rushlight.vision.models.detection.backbone_utils import _mobilenet_extractor, _validate_trainable_layers
 from rushlight.vision.models.detection.generalized_rcnn import GeneralizedRCNN
@@ -40,18 +41,20 @@ class FasterRCNN(GeneralizedRCNN):
     Args:
         backbone: gives feature maps of ``out_channels`` channels.
         num_classes: with the background; None where ``box_predictor`` is given.
-        min_size, max_size, image_mean, image_std: how images are resized and normalized; further keyword arguments go to
+        min_size, max_size, image_mean, image_std: how images are resized and normalized; further keyword arguments go
+        to
             GeneralizedRCNNTransform.
         rpn_…: of the region proposal network; box_…: of the heads.
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int | None = None, min_size: int | tuple[int, ...] = 800, max_size: int = 1333,
-                 image_mean: list[float] | None = None, image_std: list[float] | None = None,
+    def __init__(self, backbone: nn.Module, num_classes: int | None = None, min_size: int | tuple[int, ...] = 800,
+                 max_size: int = 1333, image_mean: list[float] | None = None, image_std: list[float] | None = None,
                  rpn_anchor_generator: AnchorGenerator | None = None, rpn_head: nn.Module | None = None,
-                 rpn_pre_nms_top_n_train: int = 2000, rpn_pre_nms_top_n_test: int = 1000, rpn_post_nms_top_n_train: int = 2000,
-                 rpn_post_nms_top_n_test: int = 1000, rpn_nms_thresh: float = 0.7, rpn_fg_iou_thresh: float = 0.7,
-                 rpn_bg_iou_thresh: float = 0.3, rpn_batch_size_per_image: int = 256, rpn_positive_fraction: float = 0.5,
-                 rpn_score_thresh: float = 0.0, box_roi_pool: MultiScaleRoIAlign | None = None, box_head: nn.Module | None = None,
+                 rpn_pre_nms_top_n_train: int = 2000, rpn_pre_nms_top_n_test: int = 1000,
+                 rpn_post_nms_top_n_train: int = 2000, rpn_post_nms_top_n_test: int = 1000, rpn_nms_thresh: float = 0.7,
+                 rpn_fg_iou_thresh: float = 0.7, rpn_bg_iou_thresh: float = 0.3, rpn_batch_size_per_image: int = 256,
+                 rpn_positive_fraction: float = 0.5, rpn_score_thresh: float = 0.0,
+                 box_roi_pool: MultiScaleRoIAlign | None = None, box_head: nn.Module | None = None,
                  box_predictor: nn.Module | None = None, box_score_thresh: float = 0.05, box_nms_thresh: float = 0.5,
                  box_detections_per_img: int = 100, box_fg_iou_thresh: float = 0.5, box_bg_iou_thresh: float = 0.5,
                  box_batch_size_per_image: int = 512, box_positive_fraction: float = 0.25, bbox_reg_weights: Any = None,
@@ -66,18 +69,21 @@ class FasterRCNN(GeneralizedRCNN):
         width = backbone.out_channels
         anchors = rpn_anchor_generator or _default_anchorgen()
         rpn = RegionProposalNetwork(
-            anchors, rpn_head or RPNHead(width, anchors.num_anchors_per_location()[0]), rpn_fg_iou_thresh, rpn_bg_iou_thresh,
-            rpn_batch_size_per_image, rpn_positive_fraction,
+            anchors, rpn_head or RPNHead(width, anchors.num_anchors_per_location()[0]), rpn_fg_iou_thresh,
+            rpn_bg_iou_thresh, rpn_batch_size_per_image, rpn_positive_fraction,
             {"training": rpn_pre_nms_top_n_train, "testing": rpn_pre_nms_top_n_test},
-            {"training": rpn_post_nms_top_n_train, "testing": rpn_post_nms_top_n_test}, rpn_nms_thresh, score_thresh=rpn_score_thresh)
+            {"training": rpn_post_nms_top_n_train, "testing": rpn_post_nms_top_n_test}, rpn_nms_thresh,
+            score_thresh=rpn_score_thresh)
         box_roi_pool = box_roi_pool or MultiScaleRoIAlign(featmap_names=LEVELS, output_size=7, sampling_ratio=2)
         if box_head is None:
             box_head = TwoMLPHead(width * box_roi_pool.output_size[0] ** 2, REPRESENTATION)
         if box_predictor is None:
             box_predictor = FastRCNNPredictor(REPRESENTATION, num_classes)
-        heads = RoIHeads(box_roi_pool, box_head, box_predictor, box_fg_iou_thresh, box_bg_iou_thresh, box_batch_size_per_image,
-                         box_positive_fraction, bbox_reg_weights, box_score_thresh, box_nms_thresh, box_detections_per_img)
-        super().__init__(backbone, rpn, heads, GeneralizedRCNNTransform(min_size, max_size, *means(image_mean, image_std), **kwargs))
+        heads = RoIHeads(box_roi_pool, box_head, box_predictor, box_fg_iou_thresh, box_bg_iou_thresh,
+                         box_batch_size_per_image, box_positive_fraction, bbox_reg_weights, box_score_thresh,
+                         box_nms_thresh, box_detections_per_img)
+        super().__init__(backbone, rpn, heads,
+                         GeneralizedRCNNTransform(min_size, max_size, *means(image_mean, image_std), **kwargs))
 
 
 class TwoMLPHead(nn.Module):
@@ -144,7 +150,8 @@ FasterRCNN_MobileNet_V3_Large_320_FPN_Weights = weights_enum("FasterRCNN_MobileN
 @handle_legacy_interface(weights=("pretrained", FasterRCNN_ResNet50_FPN_Weights.COCO_V1),
                          weights_backbone=("pretrained_backbone", ResNet50_Weights.IMAGENET1K_V1))
 def fasterrcnn_resnet50_fpn(*, weights: FasterRCNN_ResNet50_FPN_Weights | None = None, progress: bool = True,
-                            num_classes: int | None = None, weights_backbone: ResNet50_Weights | None = ResNet50_Weights.IMAGENET1K_V1,
+                            num_classes: int | None = None,
+                            weights_backbone: ResNet50_Weights | None = ResNet50_Weights.IMAGENET1K_V1,
                             trainable_backbone_layers: int | None = None, **kwargs: Any) -> FasterRCNN:
     """Faster R-CNN on a ResNet-50 with a feature pyramid; 91 classes where not said.
 
@@ -156,7 +163,8 @@ def fasterrcnn_resnet50_fpn(*, weights: FasterRCNN_ResNet50_FPN_Weights | None =
     weights, body = FasterRCNN_ResNet50_FPN_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, classes, trained = settle(weights, body, num_classes)
     backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress)
-    return filled(FasterRCNN(backbone, num_classes=classes, **kwargs), weights, progress, FasterRCNN_ResNet50_FPN_Weights.COCO_V1)
+    return filled(FasterRCNN(backbone, num_classes=classes, **kwargs), weights, progress,
+                  FasterRCNN_ResNet50_FPN_Weights.COCO_V1)
 
 
 def second_version(backbone: Any) -> dict[str, nn.Module]:
@@ -173,10 +181,12 @@ def second_version(backbone: Any) -> dict[str, nn.Module]:
 def fasterrcnn_resnet50_fpn_v2(*, weights: FasterRCNN_ResNet50_FPN_V2_Weights | None = None, progress: bool = True,
                                num_classes: int | None = None, weights_backbone: ResNet50_Weights | None = None,
                                trainable_backbone_layers: int | None = None, **kwargs: Any) -> FasterRCNN:
-    """Faster R-CNN with larger heads and norms in the pyramid (arXiv 2111.11429); arguments as of fasterrcnn_resnet50_fpn."""
+    """Faster R-CNN with larger heads and norms in the pyramid (arXiv 2111.11429); arguments as of
+    fasterrcnn_resnet50_fpn."""
     weights, body = FasterRCNN_ResNet50_FPN_V2_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, classes, trained = settle(weights, body, num_classes)
-    backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, newer=True, norm_layer=nn.BatchNorm2d)
+    backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, newer=True,
+                                norm_layer=nn.BatchNorm2d)
     return filled(FasterRCNN(backbone, num_classes=classes, **second_version(backbone), **kwargs), weights, progress)
 
 
@@ -185,7 +195,8 @@ def _fasterrcnn_mobilenet_v3_large_fpn(weights: WeightsEnum | None, progress: bo
                                        **kwargs: Any) -> FasterRCNN:
     body, classes, trained = settle(weights, weights_backbone, num_classes)
     layers = _validate_trainable_layers(trained, trainable_backbone_layers, 6, 3)
-    backbone = mobilenet_v3_large(weights=body, progress=progress, norm_layer=FrozenBatchNorm2d if trained else nn.BatchNorm2d)
+    backbone = mobilenet_v3_large(weights=body, progress=progress,
+                                  norm_layer=FrozenBatchNorm2d if trained else nn.BatchNorm2d)
     anchors = AnchorGenerator(((32, 64, 128, 256, 512),) * 3, ((0.5, 1.0, 2.0),) * 3)
     model = FasterRCNN(_mobilenet_extractor(backbone, True, layers), classes, rpn_anchor_generator=anchors, **kwargs)
     return filled(model, weights, progress)
@@ -195,13 +206,17 @@ def _fasterrcnn_mobilenet_v3_large_fpn(weights: WeightsEnum | None, progress: bo
 @handle_legacy_interface(weights=("pretrained", FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.COCO_V1),
                          weights_backbone=("pretrained_backbone", MobileNet_V3_Large_Weights.IMAGENET1K_V1))
 def fasterrcnn_mobilenet_v3_large_320_fpn(
-        *, weights: FasterRCNN_MobileNet_V3_Large_320_FPN_Weights | None = None, progress: bool = True, num_classes: int | None = None,
+        *, weights: FasterRCNN_MobileNet_V3_Large_320_FPN_Weights | None = None, progress: bool = True,
+        num_classes: int | None = None,
         weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
         trainable_backbone_layers: int | None = None, **kwargs: Any) -> FasterRCNN:
-    """Faster R-CNN on a MobileNet v3 for images of 320 pixels; arguments as of fasterrcnn_resnet50_fpn, with six parts."""
+    """Faster R-CNN on a MobileNet v3 for images of 320 pixels; arguments as of fasterrcnn_resnet50_fpn, with six
+    parts."""
     weights = FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.verify(weights)
-    usual = {"min_size": 320, "max_size": 640, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150, "rpn_score_thresh": 0.05}
-    return _fasterrcnn_mobilenet_v3_large_fpn(weights, progress, num_classes, MobileNet_V3_Large_Weights.verify(weights_backbone),
+    usual = {"min_size": 320, "max_size": 640, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150,
+             "rpn_score_thresh": 0.05}
+    return _fasterrcnn_mobilenet_v3_large_fpn(weights, progress, num_classes,
+                                              MobileNet_V3_Large_Weights.verify(weights_backbone),
                                               trainable_backbone_layers, **{**usual, **kwargs})
 
 
@@ -209,10 +224,12 @@ def fasterrcnn_mobilenet_v3_large_320_fpn(
 @handle_legacy_interface(weights=("pretrained", FasterRCNN_MobileNet_V3_Large_FPN_Weights.COCO_V1),
                          weights_backbone=("pretrained_backbone", MobileNet_V3_Large_Weights.IMAGENET1K_V1))
 def fasterrcnn_mobilenet_v3_large_fpn(
-        *, weights: FasterRCNN_MobileNet_V3_Large_FPN_Weights | None = None, progress: bool = True, num_classes: int | None = None,
+        *, weights: FasterRCNN_MobileNet_V3_Large_FPN_Weights | None = None, progress: bool = True,
+        num_classes: int | None = None,
         weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
         trainable_backbone_layers: int | None = None, **kwargs: Any) -> FasterRCNN:
     """Faster R-CNN on a MobileNet v3; arguments as of fasterrcnn_resnet50_fpn, with six parts of the backbone."""
     weights = FasterRCNN_MobileNet_V3_Large_FPN_Weights.verify(weights)
-    return _fasterrcnn_mobilenet_v3_large_fpn(weights, progress, num_classes, MobileNet_V3_Large_Weights.verify(weights_backbone),
+    return _fasterrcnn_mobilenet_v3_large_fpn(weights, progress, num_classes,
+                                              MobileNet_V3_Large_Weights.verify(weights_backbone),
                                               trainable_backbone_layers, **{"rpn_score_thresh": 0.05, **kwargs})

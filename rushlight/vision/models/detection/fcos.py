@@ -37,15 +37,16 @@ class _Head(LevelHead):
         norm = norm_layer or partial(nn.GroupNorm, 32)
         layers: list[nn.Module] = []
         for _ in range(num_convs):
-            layers += [nn.Conv2d(in_channels, in_channels, kernel_size=3, stride=1, padding=1), norm(in_channels), nn.ReLU()]
+            layers += [nn.Conv2d(in_channels, in_channels, kernel_size=3, stride=1, padding=1), norm(in_channels),
+                       nn.ReLU()]
         self.conv = nn.Sequential(*layers)
 
 
 class FCOSClassificationHead(_Head):
     """Scores of the classes at every place; at first each with ``prior_probability``."""
 
-    def __init__(self, in_channels: int, num_anchors: int, num_classes: int, num_convs: int = 4, prior_probability: float = 0.01,
-                 norm_layer: Layer | None = None) -> None:
+    def __init__(self, in_channels: int, num_anchors: int, num_classes: int, num_convs: int = 4,
+                 prior_probability: float = 0.01, norm_layer: Layer | None = None) -> None:
         super().__init__(in_channels, num_convs, norm_layer)
         self.num_classes, self.num_anchors = num_classes, num_anchors
         draw_head(self.conv)
@@ -84,14 +85,16 @@ class FCOSHead(nn.Module):
 
     def compute_loss(self, targets: list[dict[str, Tensor]], head_outputs: dict[str, Tensor], anchors: list[Tensor],
                      matched_idxs: list[Tensor]) -> dict[str, Tensor]:
-        """Focal loss of the classes; of the places in boxes the GIoU loss, and cross entropy of the centredness; per place."""
+        """Focal loss of the classes; of the places in boxes the GIoU loss, and cross entropy of the centredness; per
+        place."""
         logits, sides, centred = (head_outputs[key] for key in ("cls_logits", "bbox_regression", "bbox_ctrness"))
         matches = np.stack([array(part) for part in matched_idxs])
         image, place = np.nonzero(matches >= 0)
         labels = [np.append(array(target["labels"]), 0) for target in targets]  # an entry also where there are none
         true = np.zeros(logits.shape, dtype=np.float32)
         true[image, place, [labels[i][matches[i, p]] for i, p in zip(image, place)]] = 1.0
-        corners = [np.concatenate([array(target["boxes"]).reshape(-1, 4), np.zeros((1, 4), np.float32)]) for target in targets]
+        corners = [np.concatenate([array(target["boxes"]).reshape(-1, 4), np.zeros((1, 4), np.float32)])
+                   for target in targets]
         boxes = np.array([corners[i][matches[i, p]] for i, p in zip(image, place)], dtype=np.float32).reshape(-1, 4)
         rows = (rl.from_numpy(image), rl.from_numpy(place))
         starts, wanted = rl.stack(anchors)[rows], rl.from_numpy(boxes)
@@ -100,7 +103,8 @@ class FCOSHead(nn.Module):
         nearness = rl.sqrt(across.amin(-1) / across.amax(-1) * (down.amin(-1) / down.amax(-1))) if len(boxes) else goal.sum(-1)
         losses = {
             "classification": sigmoid_focal_loss(logits, rl.from_numpy(true), reduction="sum"),
-            "bbox_regression": generalized_box_iou_loss(self.box_coder.decode(sides[rows], starts), wanted, reduction="sum"),
+            "bbox_regression": generalized_box_iou_loss(self.box_coder.decode(sides[rows], starts), wanted,
+                                                        reduction="sum"),
             "bbox_ctrness": F.binary_cross_entropy_with_logits(centred.squeeze(dim=2)[rows], nearness, reduction="sum")}
         return {key: loss / max(1, len(boxes)) for key, loss in losses.items()}
 
@@ -116,32 +120,36 @@ class FCOS(OneStage):
     Args:
         backbone: gives feature maps of ``out_channels`` channels.
         num_classes: with the background.
-        min_size, max_size, image_mean, image_std: how images are resized and normalized; further keyword arguments go to
+        min_size, max_size, image_mean, image_std: how images are resized and normalized; further keyword arguments go
+        to
             GeneralizedRCNNTransform.
         center_sampling_radius: how far from a box's centre places belong to it, in steps of the feature map.
         score_thresh, nms_thresh, detections_per_img, topk_candidates: which detections are left.
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int, min_size: int | tuple[int, ...] = 800, max_size: int = 1333,
-                 image_mean: list[float] | None = None, image_std: list[float] | None = None,
-                 anchor_generator: AnchorGenerator | None = None, head: nn.Module | None = None, center_sampling_radius: float = 1.5,
-                 score_thresh: float = 0.2, nms_thresh: float = 0.6, detections_per_img: int = 100, topk_candidates: int = 1000,
-                 **kwargs: Any):
+    def __init__(self, backbone: nn.Module, num_classes: int, min_size: int | tuple[int, ...] = 800,
+                 max_size: int = 1333, image_mean: list[float] | None = None, image_std: list[float] | None = None,
+                 anchor_generator: AnchorGenerator | None = None, head: nn.Module | None = None,
+                 center_sampling_radius: float = 1.5, score_thresh: float = 0.2, nms_thresh: float = 0.6,
+                 detections_per_img: int = 100, topk_candidates: int = 1000, **kwargs: Any):
         super().__init__()
         check_backbone(backbone)
         check_kind("anchor_generator", anchor_generator, AnchorGenerator)
         self.backbone = backbone
-        self.anchor_generator = anchor_generator or AnchorGenerator(tuple((side,) for side in (8, 16, 32, 64, 128)), ((1.0,),) * 5)
+        self.anchor_generator = anchor_generator or AnchorGenerator(tuple((side,) for side in (8, 16, 32, 64, 128)),
+                                                                    ((1.0,),) * 5)
         per_place = self.anchor_generator.num_anchors_per_location()[0]
         if per_place != 1:
             raise ValueError(f"anchor_generator.num_anchors_per_location()[0] should be 1 instead of {per_place}")
         self.head = head or FCOSHead(backbone.out_channels, per_place, num_classes)
         self.box_coder = det_utils.BoxLinearCoder(normalize_by_size=True)
         self.center_sampling_radius = center_sampling_radius
-        self.finish(min_size, max_size, image_mean, image_std, (score_thresh, nms_thresh, detections_per_img, topk_candidates), **kwargs)
+        self.finish(min_size, max_size, image_mean, image_std,
+                    (score_thresh, nms_thresh, detections_per_img, topk_candidates), **kwargs)
 
     def _match(self, anchors: np.ndarray, boxes: np.ndarray, levels: list[int]) -> np.ndarray:
-        """For every place the smallest box that it lies in, near the centre, of a size that suits its level; -1 for none."""
+        """For every place the smallest box that it lies in, near the centre, of a size that suits its level; -1 for
+        none."""
         if len(boxes) == 0:
             return np.full(len(anchors), -1, dtype=np.int64)
         middle, step = (anchors[:, :2] + anchors[:, 2:]) / 2, anchors[:, 2] - anchors[:, 0]
@@ -159,7 +167,8 @@ class FCOS(OneStage):
     def compute_loss(self, targets: list[dict[str, Tensor]], head_outputs: dict[str, Tensor], anchors: list[Tensor],
                      levels: list[int]) -> dict[str, Tensor]:
         """Of the head, given which true box every place belongs to."""
-        matched = [rl.from_numpy(self._match(array(part), array(target["boxes"]), levels)) for part, target in zip(anchors, targets)]
+        matched = [rl.from_numpy(self._match(array(part), array(target["boxes"]), levels))
+                   for part, target in zip(anchors, targets)]
         return self.head.compute_loss(targets, head_outputs, anchors, matched)
 
     def scores(self, head_outputs: dict[str, Tensor]) -> np.ndarray:
@@ -175,7 +184,8 @@ FCOS_ResNet50_FPN_Weights = weights_enum("FCOS_ResNet50_FPN_Weights", __name__)
 @register_model()
 @handle_legacy_interface(weights=("pretrained", FCOS_ResNet50_FPN_Weights.COCO_V1),
                          weights_backbone=("pretrained_backbone", ResNet50_Weights.IMAGENET1K_V1))
-def fcos_resnet50_fpn(*, weights: FCOS_ResNet50_FPN_Weights | None = None, progress: bool = True, num_classes: int | None = None,
+def fcos_resnet50_fpn(*, weights: FCOS_ResNet50_FPN_Weights | None = None, progress: bool = True,
+                      num_classes: int | None = None,
                       weights_backbone: ResNet50_Weights | None = ResNet50_Weights.IMAGENET1K_V1,
                       trainable_backbone_layers: int | None = None, **kwargs: Any) -> FCOS:
     """FCOS on a ResNet-50 with a feature pyramid; arguments as of fasterrcnn_resnet50_fpn."""

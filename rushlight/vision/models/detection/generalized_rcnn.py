@@ -35,19 +35,23 @@ def check_positive_sizes(targets: list[Target]) -> None:
 class Detector(nn.Module):
     """Images in, losses out in training, else detections.
 
-    A child has ``transform`` and ``backbone``, and a method ``detect`` that gives losses and detections for a batch of images,
+    A child has ``transform`` and ``backbone``, and a method ``detect`` that gives losses and detections for a batch of
+    images,
     its feature maps and targets.
     """
 
-    def detect(self, images: Any, features: dict[str, Tensor], targets: list[Target] | None) -> tuple[dict[str, Tensor], list[Target]]:
+    def detect(self, images: Any, features: dict[str, Tensor],
+               targets: list[Target] | None) -> tuple[dict[str, Tensor], list[Target]]:
         raise NotImplementedError(f"{type(self).__name__} has no detect")
 
     def forward(self, images: list[Tensor], targets: list[Target] | None = None) -> Any:
-        """Losses by name for images with ``targets``, in training; else for each image boxes, labels, scores and what else there is.
+        """Losses by name for images with ``targets``, in training; else for each image boxes, labels, scores and what
+        else there is.
 
         Args:
             images: ``[3, H, W]`` each, of any sizes, in [0, 1].
-            targets: for each image ``boxes`` ``[N, 4]`` (x1, y1, x2, y2), ``labels`` ``[N]`` int64, and ``masks`` or ``keypoints``
+            targets: for each image ``boxes`` ``[N, 4]`` (x1, y1, x2, y2), ``labels`` ``[N]`` int64, and ``masks`` or
+                ``keypoints``
                 where the network learns them.
         """
         if self.training:
@@ -77,7 +81,8 @@ class GeneralizedRCNN(Detector):
         self.rpn = rpn
         self.roi_heads = roi_heads
 
-    def detect(self, images: Any, features: dict[str, Tensor], targets: list[Target] | None) -> tuple[dict[str, Tensor], list[Target]]:
+    def detect(self, images: Any, features: dict[str, Tensor],
+               targets: list[Target] | None) -> tuple[dict[str, Tensor], list[Target]]:
         proposals, proposal_losses = self.rpn(images, features, targets)
         detections, detector_losses = self.roi_heads(features, proposals, images.image_sizes, targets)
         return {**detector_losses, **proposal_losses}, detections

@@ -23,7 +23,8 @@ class KeypointRCNN(FasterRCNN):
 
     Args:
         min_size: lengths of the shorter side, one of which is drawn in training; 640 to 800 where not said.
-        keypoint_roi_pool, keypoint_head, keypoint_predictor: read regions, describe them, and give a map for each keypoint.
+        keypoint_roi_pool, keypoint_head, keypoint_predictor: read regions, describe them, and give a map for each
+        keypoint.
         num_keypoints: 17 where not said; None where ``keypoint_predictor`` is given.
         args, kwargs: as of FasterRCNN.
     """
@@ -70,8 +71,8 @@ class KeypointRCNNPredictor(nn.Module):
         self.out_channels = num_keypoints
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(self.kps_score_lowres(x), scale_factor=float(self.up_scale), mode="bilinear", align_corners=False,
-                             recompute_scale_factor=False)
+        return F.interpolate(self.kps_score_lowres(x), scale_factor=float(self.up_scale), mode="bilinear",
+                             align_corners=False, recompute_scale_factor=False)
 
 
 KeypointRCNN_ResNet50_FPN_Weights = weights_enum("KeypointRCNN_ResNet50_FPN_Weights", __name__)
@@ -83,7 +84,8 @@ def _pretrained(kwargs: dict[str, Any]) -> Any:
 
 
 @register_model()
-@handle_legacy_interface(weights=("pretrained", _pretrained), weights_backbone=("pretrained_backbone", ResNet50_Weights.IMAGENET1K_V1))
+@handle_legacy_interface(weights=("pretrained", _pretrained),
+                         weights_backbone=("pretrained_backbone", ResNet50_Weights.IMAGENET1K_V1))
 def keypointrcnn_resnet50_fpn(*, weights: KeypointRCNN_ResNet50_FPN_Weights | None = None, progress: bool = True,
                               num_classes: int | None = None, num_keypoints: int | None = None,
                               weights_backbone: ResNet50_Weights | None = ResNet50_Weights.IMAGENET1K_V1,

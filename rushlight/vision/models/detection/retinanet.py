@@ -43,9 +43,11 @@ class _Head(LevelHead):
 
     def __init__(self, in_channels: int, norm_layer: Layer | None) -> None:
         super().__init__()
-        self.conv = nn.Sequential(*(Conv2dNormActivation(in_channels, in_channels, norm_layer=norm_layer) for _ in range(4)))
+        self.conv = nn.Sequential(*(Conv2dNormActivation(in_channels, in_channels, norm_layer=norm_layer)
+                                    for _ in range(4)))
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
+                              *rest: Any) -> None:
         if local_metadata.get("version", None) in (None, 1):
             for i in range(4):
                 for kind in ("weight", "bias"):
@@ -67,7 +69,8 @@ class RetinaNetClassificationHead(_Head):
         self.num_classes, self.num_anchors = num_classes, num_anchors
         self.BETWEEN_THRESHOLDS = det_utils.Matcher.BETWEEN_THRESHOLDS
 
-    def compute_loss(self, targets: list[dict[str, Tensor]], head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
+    def compute_loss(self, targets: list[dict[str, Tensor]], head_outputs: dict[str, Tensor],
+                     matched_idxs: list[Tensor]) -> Tensor:
         """Focal loss of all anchors that are not in between, per positive anchor, averaged over images."""
         losses = []
         for target, logits, matches in zip(targets, head_outputs["cls_logits"], matched_idxs):
@@ -101,7 +104,8 @@ class RetinaNetRegressionHead(_Head):
         losses = []
         for target, codes, boxes, matches in zip(targets, head_outputs["bbox_regression"], anchors, matched_idxs):
             positive = rl.where(matches >= 0)[0]
-            loss = det_utils._box_loss(self._loss_type, self.box_coder, boxes[positive], target["boxes"][matches[positive]], codes[positive])
+            loss = det_utils._box_loss(self._loss_type, self.box_coder, boxes[positive],
+                                       target["boxes"][matches[positive]], codes[positive])
             losses.append(loss / max(1, positive.numel()))
         return sum(losses[1:], losses[0]) / max(1, len(targets))
 
@@ -114,7 +118,8 @@ class RetinaNetHead(nn.Module):
 
     def __init__(self, in_channels: int, num_anchors: int, num_classes: int, norm_layer: Layer | None = None):
         super().__init__()
-        self.classification_head = RetinaNetClassificationHead(in_channels, num_anchors, num_classes, norm_layer=norm_layer)
+        self.classification_head = RetinaNetClassificationHead(in_channels, num_anchors, num_classes,
+                                                               norm_layer=norm_layer)
         self.regression_head = RetinaNetRegressionHead(in_channels, num_anchors, norm_layer=norm_layer)
 
     def compute_loss(self, targets: Any, head_outputs: Any, anchors: Any, matched_idxs: Any) -> dict[str, Tensor]:
@@ -132,31 +137,37 @@ class RetinaNet(OneStage):
     Args:
         backbone: gives feature maps of ``out_channels`` channels.
         num_classes: with the background, whose scores are learnt to be low.
-        min_size, max_size, image_mean, image_std: how images are resized and normalized; further keyword arguments go to
+        min_size, max_size, image_mean, image_std: how images are resized and normalized; further keyword arguments go
+        to
             GeneralizedRCNNTransform.
         fg_iou_thresh, bg_iou_thresh: an anchor is positive from the one on and negative below the other.
         score_thresh, nms_thresh, detections_per_img, topk_candidates: which detections are left.
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int, min_size: int | tuple[int, ...] = 800, max_size: int = 1333,
-                 image_mean: list[float] | None = None, image_std: list[float] | None = None,
-                 anchor_generator: AnchorGenerator | None = None, head: nn.Module | None = None, proposal_matcher: Any = None,
-                 score_thresh: float = 0.05, nms_thresh: float = 0.5, detections_per_img: int = 300, fg_iou_thresh: float = 0.5,
-                 bg_iou_thresh: float = 0.4, topk_candidates: int = 1000, **kwargs: Any):
+    def __init__(self, backbone: nn.Module, num_classes: int, min_size: int | tuple[int, ...] = 800,
+                 max_size: int = 1333, image_mean: list[float] | None = None, image_std: list[float] | None = None,
+                 anchor_generator: AnchorGenerator | None = None, head: nn.Module | None = None,
+                 proposal_matcher: Any = None, score_thresh: float = 0.05, nms_thresh: float = 0.5,
+                 detections_per_img: int = 300, fg_iou_thresh: float = 0.5, bg_iou_thresh: float = 0.4,
+                 topk_candidates: int = 1000, **kwargs: Any):
         super().__init__()
         check_backbone(backbone)
         check_kind("anchor_generator", anchor_generator, AnchorGenerator)
         self.backbone = backbone
         self.anchor_generator = anchor_generator or _default_anchorgen()
-        self.head = head or RetinaNetHead(backbone.out_channels, self.anchor_generator.num_anchors_per_location()[0], num_classes)
-        self.proposal_matcher = proposal_matcher or det_utils.Matcher(fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches=True)
+        self.head = head or RetinaNetHead(backbone.out_channels, self.anchor_generator.num_anchors_per_location()[0],
+                                          num_classes)
+        self.proposal_matcher = proposal_matcher or det_utils.Matcher(fg_iou_thresh, bg_iou_thresh,
+                                                                      allow_low_quality_matches=True)
         self.box_coder = det_utils.BoxCoder(weights=(1.0, 1.0, 1.0, 1.0))
-        self.finish(min_size, max_size, image_mean, image_std, (score_thresh, nms_thresh, detections_per_img, topk_candidates), **kwargs)
+        self.finish(min_size, max_size, image_mean, image_std,
+                    (score_thresh, nms_thresh, detections_per_img, topk_candidates), **kwargs)
 
     def compute_loss(self, targets: list[dict[str, Tensor]], head_outputs: dict[str, Tensor], anchors: list[Tensor],
                      levels: list[int]) -> dict[str, Tensor]:
         """Of the head, given which true box every anchor belongs to."""
-        matched = [det_utils.matched_or_none(self.proposal_matcher, box_iou, target, boxes) for boxes, target in zip(anchors, targets)]
+        matched = [det_utils.matched_or_none(self.proposal_matcher, box_iou, target, boxes)
+                   for boxes, target in zip(anchors, targets)]
         return self.head.compute_loss(targets, head_outputs, anchors, matched)
 
     def scores(self, head_outputs: dict[str, Tensor]) -> np.ndarray:
@@ -174,7 +185,8 @@ RetinaNet_ResNet50_FPN_V2_Weights = weights_enum("RetinaNet_ResNet50_FPN_V2_Weig
 @handle_legacy_interface(weights=("pretrained", RetinaNet_ResNet50_FPN_Weights.COCO_V1),
                          weights_backbone=("pretrained_backbone", ResNet50_Weights.IMAGENET1K_V1))
 def retinanet_resnet50_fpn(*, weights: RetinaNet_ResNet50_FPN_Weights | None = None, progress: bool = True,
-                           num_classes: int | None = None, weights_backbone: ResNet50_Weights | None = ResNet50_Weights.IMAGENET1K_V1,
+                           num_classes: int | None = None,
+                           weights_backbone: ResNet50_Weights | None = ResNet50_Weights.IMAGENET1K_V1,
                            trainable_backbone_layers: int | None = None, **kwargs: Any) -> RetinaNet:
     """RetinaNet on a ResNet-50 with a feature pyramid; arguments as of fasterrcnn_resnet50_fpn."""
     weights, body = RetinaNet_ResNet50_FPN_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
@@ -190,12 +202,14 @@ def retinanet_resnet50_fpn(*, weights: RetinaNet_ResNet50_FPN_Weights | None = N
 def retinanet_resnet50_fpn_v2(*, weights: RetinaNet_ResNet50_FPN_V2_Weights | None = None, progress: bool = True,
                               num_classes: int | None = None, weights_backbone: ResNet50_Weights | None = None,
                               trainable_backbone_layers: int | None = None, **kwargs: Any) -> RetinaNet:
-    """RetinaNet with norms in its heads and the GIoU loss (arXiv 1912.02424); arguments as of fasterrcnn_resnet50_fpn."""
+    """RetinaNet with norms in its heads and the GIoU loss (arXiv 1912.02424); arguments as of
+    fasterrcnn_resnet50_fpn."""
     weights, body = RetinaNet_ResNet50_FPN_V2_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, classes, trained = settle(weights, body, num_classes)
-    backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, newer=True, returned_layers=[2, 3, 4],
-                                extra_blocks=lambda: LastLevelP6P7(2048, 256))
+    backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, newer=True,
+                                returned_layers=[2, 3, 4], extra_blocks=lambda: LastLevelP6P7(2048, 256))
     anchors = _default_anchorgen()
-    head = RetinaNetHead(backbone.out_channels, anchors.num_anchors_per_location()[0], classes, norm_layer=partial(nn.GroupNorm, 32))
+    head = RetinaNetHead(backbone.out_channels, anchors.num_anchors_per_location()[0], classes,
+                         norm_layer=partial(nn.GroupNorm, 32))
     head.regression_head._loss_type = "giou"
     return filled(RetinaNet(backbone, classes, anchor_generator=anchors, head=head, **kwargs), weights, progress)

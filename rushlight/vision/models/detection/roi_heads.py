@@ -44,9 +44,11 @@ class RoIHeads(nn.Module):
     """Looks at regions of feature maps.
 
     Args:
-        box_roi_pool, box_head, box_predictor: read regions, describe them, and give class scores and codes of boxes; likewise
+        box_roi_pool, box_head, box_predictor: read regions, describe them, and give class scores and codes of boxes;
+        likewise
             ``mask_…`` and ``keypoint_…`` where there are masks or keypoints.
-        fg_iou_thresh, bg_iou_thresh: a region belongs to the true box that it overlaps by this, to none below the other.
+        fg_iou_thresh, bg_iou_thresh: a region belongs to the true box that it overlaps by this, to none below the
+        other.
         batch_size_per_image, positive_fraction: regions that the loss is taken of.
         bbox_reg_weights: of the box coder.
         score_thresh, nms_thresh, detections_per_img: which detections are left.
@@ -54,10 +56,10 @@ class RoIHeads(nn.Module):
 
     def __init__(self, box_roi_pool: nn.Module, box_head: nn.Module, box_predictor: nn.Module, fg_iou_thresh: float,
                  bg_iou_thresh: float, batch_size_per_image: int, positive_fraction: float, bbox_reg_weights: Any,
-                 score_thresh: float, nms_thresh: float, detections_per_img: int, mask_roi_pool: nn.Module | None = None,
-                 mask_head: nn.Module | None = None, mask_predictor: nn.Module | None = None,
-                 keypoint_roi_pool: nn.Module | None = None, keypoint_head: nn.Module | None = None,
-                 keypoint_predictor: nn.Module | None = None):
+                 score_thresh: float, nms_thresh: float, detections_per_img: int,
+                 mask_roi_pool: nn.Module | None = None, mask_head: nn.Module | None = None,
+                 mask_predictor: nn.Module | None = None, keypoint_roi_pool: nn.Module | None = None,
+                 keypoint_head: nn.Module | None = None, keypoint_predictor: nn.Module | None = None):
         super().__init__()
         self.box_similarity = box_iou
         self.proposal_matcher = det_utils.Matcher(fg_iou_thresh, bg_iou_thresh, allow_low_quality_matches=False)
@@ -121,7 +123,8 @@ class RoIHeads(nn.Module):
         result = []
         for boxes, score, shape in zip(np.split(array(decoded), ends), np.split(array(scores), ends), image_shapes):
             classes = score.shape[1]
-            boxes = clipped(boxes.reshape(-1, classes, 4)[:, 1:].reshape(-1, 4), shape)  # all classes but the background
+            # all classes but the background
+            boxes = clipped(boxes.reshape(-1, classes, 4)[:, 1:].reshape(-1, 4), shape)
             labels, score = np.tile(np.arange(1, classes), len(score)), score[:, 1:].reshape(-1)
             keep = (score > self.score_thresh) & large(boxes, 1e-2)
             found = settled(boxes[keep], score[keep], labels[keep], self.nms_thresh, self.detections_per_img)
@@ -136,7 +139,8 @@ class RoIHeads(nn.Module):
         if self.training:
             proposals, matched, labels, codes = self.select_training_samples(proposals, targets)
             positive = [rl.where(label > 0)[0] for label in labels]
-            samples = ([boxes[rows] for boxes, rows in zip(proposals, positive)], [places[rows] for places, rows in zip(matched, positive)])
+            samples = ([boxes[rows] for boxes, rows in zip(proposals, positive)],
+                       [places[rows] for places, rows in zip(matched, positive)])
         logits, regression = self.box_predictor(self.box_head(self.box_roi_pool(features, proposals, image_shapes)))
         result: list[Target] = []
         losses: dict[str, Tensor] = {}
@@ -151,18 +155,19 @@ class RoIHeads(nn.Module):
             self._keypoints(features, regions, image_shapes, targets, samples, result, losses)
         return result, losses
 
-    def _masks(self, features: Any, regions: list[Tensor], shapes: Any, targets: Any, samples: Any, result: list[Target],
-               losses: dict[str, Tensor]) -> None:
+    def _masks(self, features: Any, regions: list[Tensor], shapes: Any, targets: Any, samples: Any,
+               result: list[Target], losses: dict[str, Tensor]) -> None:
         """Adds the loss of masks, or the masks."""
         logits = self.mask_predictor(self.mask_head(self.mask_roi_pool(features, regions, shapes)))
         if self.training:
-            losses["loss_mask"] = maskrcnn_loss(logits, regions, [t["masks"] for t in targets], [t["labels"] for t in targets], samples[1])
+            losses["loss_mask"] = maskrcnn_loss(logits, regions, [t["masks"] for t in targets],
+                                                [t["labels"] for t in targets], samples[1])
             return
         for found, masks in zip(result, maskrcnn_inference(logits, [found["labels"] for found in result])):
             found["masks"] = masks
 
-    def _keypoints(self, features: Any, regions: list[Tensor], shapes: Any, targets: Any, samples: Any, result: list[Target],
-                   losses: dict[str, Tensor]) -> None:
+    def _keypoints(self, features: Any, regions: list[Tensor], shapes: Any, targets: Any, samples: Any,
+                   result: list[Target], losses: dict[str, Tensor]) -> None:
         """Adds the loss of keypoints, or the keypoints."""
         logits = self.keypoint_predictor(self.keypoint_head(self.keypoint_roi_pool(features, regions, shapes)))
         if self.training:

@@ -36,7 +36,8 @@ class RPNHead(nn.Module):
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
+                              *rest: Any) -> None:
         if local_metadata.get("version", None) in (None, 1):  # there was one convolution without a Sequential
             for kind in ("weight", "bias"):
                 if f"{prefix}conv.{kind}" in state_dict:
@@ -62,14 +63,15 @@ class RegionProposalNetwork(nn.Module):
     Args:
         fg_iou_thresh, bg_iou_thresh: an anchor is positive from the one on and negative below the other.
         batch_size_per_image, positive_fraction: anchors that the loss is taken of.
-        pre_nms_top_n, post_nms_top_n: how many are left per level before, and in all after suppression, for "training" and
+        pre_nms_top_n, post_nms_top_n: how many are left per level before, and in all after suppression, for "training"
+        and
             "testing".
         nms_thresh, score_thresh: of the suppression.
     """
 
     def __init__(self, anchor_generator: AnchorGenerator, head: nn.Module, fg_iou_thresh: float, bg_iou_thresh: float,
-                 batch_size_per_image: int, positive_fraction: float, pre_nms_top_n: dict[str, int], post_nms_top_n: dict[str, int],
-                 nms_thresh: float, score_thresh: float = 0.0) -> None:
+                 batch_size_per_image: int, positive_fraction: float, pre_nms_top_n: dict[str, int],
+                 post_nms_top_n: dict[str, int], nms_thresh: float, score_thresh: float = 0.0) -> None:
         super().__init__()
         self.anchor_generator = anchor_generator
         self.head = head
@@ -89,12 +91,14 @@ class RegionProposalNetwork(nn.Module):
         """In all, after suppression."""
         return self._post_nms_top_n["training" if self.training else "testing"]
 
-    def assign_targets_to_anchors(self, anchors: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    def assign_targets_to_anchors(self, anchors: list[Tensor],
+                                  targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
         """Per image the labels of its anchors (1, 0, -1 for neither) and the true box of each."""
         labels, boxes = [], []
         for part, target in zip(anchors, targets):
             matches = det_utils.matched_or_none(self.proposal_matcher, self.box_similarity, target, part).numpy()
-            labels.append(rl.from_numpy(np.where(matches >= 0, 1.0, np.where(matches == -1, 0.0, -1.0)).astype(np.float32)))
+            labels.append(rl.from_numpy(np.where(matches >= 0, 1.0,
+                                                 np.where(matches == -1, 0.0, -1.0)).astype(np.float32)))
             true = target["boxes"]
             boxes.append(true[rl.from_numpy(matches.clip(min=0))] if true.numel() else rl.zeros(part.shape))
         return labels, boxes
@@ -140,5 +144,6 @@ class RegionProposalNetwork(nn.Module):
         if targets is None:
             raise ValueError("targets should not be None")
         labels, matched = self.assign_targets_to_anchors(anchors, targets)
-        score_loss, box_loss = self.compute_loss(objectness, deltas, labels, list(self.box_coder.encode(matched, anchors)))
+        score_loss, box_loss = self.compute_loss(objectness, deltas, labels,
+                                                 list(self.box_coder.encode(matched, anchors)))
         return boxes, {"loss_objectness": score_loss, "loss_rpn_box_reg": box_loss}

@@ -45,7 +45,8 @@ class SSDScoringHead(nn.Module):
         self.num_columns = num_columns
 
     def forward(self, x: list[Tensor]) -> Tensor:
-        return rl.cat([det_utils.flattened(module(level), self.num_columns) for module, level in zip(self.module_list, x)], dim=1)
+        return rl.cat([det_utils.flattened(module(level), self.num_columns)
+                       for module, level in zip(self.module_list, x)], dim=1)
 
 
 def _convolutions(in_channels: list[int], num_anchors: list[int], columns: int) -> nn.ModuleList:
@@ -93,16 +94,18 @@ class SSD(Detector):
         score_thresh, nms_thresh, detections_per_img, topk_candidates: which detections are left.
     """
 
-    def __init__(self, backbone: nn.Module, anchor_generator: DefaultBoxGenerator, size: tuple[int, int], num_classes: int,
-                 image_mean: list[float] | None = None, image_std: list[float] | None = None, head: nn.Module | None = None,
-                 score_thresh: float = 0.01, nms_thresh: float = 0.45, detections_per_img: int = 200, iou_thresh: float = 0.5,
-                 topk_candidates: int = 400, positive_fraction: float = 0.25, **kwargs: Any):
+    def __init__(self, backbone: nn.Module, anchor_generator: DefaultBoxGenerator, size: tuple[int, int],
+                 num_classes: int, image_mean: list[float] | None = None, image_std: list[float] | None = None,
+                 head: nn.Module | None = None, score_thresh: float = 0.01, nms_thresh: float = 0.45,
+                 detections_per_img: int = 200, iou_thresh: float = 0.5, topk_candidates: int = 400,
+                 positive_fraction: float = 0.25, **kwargs: Any):
         super().__init__()
         self.backbone = backbone
         self.anchor_generator = anchor_generator
         self.box_coder = det_utils.BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
         if head is None:
-            channels = backbone.out_channels if hasattr(backbone, "out_channels") else det_utils.retrieve_out_channels(backbone, size)
+            channels = backbone.out_channels if hasattr(backbone,
+                                                        "out_channels") else det_utils.retrieve_out_channels(backbone, size)
             check_levels(channels, anchor_generator)
             head = SSDHead(channels, anchor_generator.num_anchors_per_location(), num_classes)
         self.head = head
@@ -115,18 +118,21 @@ class SSD(Detector):
 
     def compute_loss(self, targets: list[dict[str, Tensor]], head_outputs: dict[str, Tensor], anchors: list[Tensor],
                      matched_idxs: list[Tensor]) -> dict[str, Tensor]:
-        """Smooth L1 loss of positive boxes; cross entropy of them and of the negative ones that are judged worst; per positive box."""
+        """Smooth L1 loss of positive boxes; cross entropy of them and of the negative ones that are judged worst; per
+        positive box."""
         logits = head_outputs["cls_logits"]
         box_losses, labels = [], np.zeros(logits.shape[:2], dtype=np.int64)
         positives = 0
-        for i, (target, codes, boxes, matches) in enumerate(zip(targets, head_outputs["bbox_regression"], anchors, matched_idxs)):
+        for i, (target, codes, boxes,
+                matches) in enumerate(zip(targets, head_outputs["bbox_regression"], anchors, matched_idxs)):
             positive = rl.where(matches >= 0)[0]
             places = matches[positive]
             goal = self.box_coder.encode_single(target["boxes"][places], boxes[positive])
             box_losses.append(F.smooth_l1_loss(codes[positive], goal, reduction="sum"))
             labels[i, array(positive)] = array(target["labels"][places])
             positives += len(places)
-        loss = F.cross_entropy(logits.view(-1, logits.size(-1)), rl.from_numpy(labels.reshape(-1)), reduction="none").view(labels.shape)
+        loss = F.cross_entropy(logits.view(-1, logits.size(-1)), rl.from_numpy(labels.reshape(-1)),
+                               reduction="none").view(labels.shape)
         weight = rl.from_numpy(self._counted(array(loss), labels > 0).astype(np.float32))
         count = max(1, positives)
         return {"bbox_regression": rl.stack(box_losses).sum() / count, "classification": (loss * weight).sum() / count}
@@ -137,13 +143,15 @@ class SSD(Detector):
         order = np.argsort(-np.where(positive, -np.inf, loss), axis=1, kind="stable")
         return positive | (np.argsort(order, axis=1, kind="stable") < wanted)
 
-    def detect(self, images: Any, features: dict[str, Tensor], targets: Any) -> tuple[dict[str, Tensor], list[dict[str, Tensor]]]:
+    def detect(self, images: Any, features: dict[str, Tensor],
+               targets: Any) -> tuple[dict[str, Tensor], list[dict[str, Tensor]]]:
         maps = list(features.values())
         outputs = self.head(maps)
         anchors = self.anchor_generator(images, maps)
         if not self.training:
             return {}, self.postprocess_detections(outputs, anchors, images.image_sizes)
-        matched = [det_utils.matched_or_none(self.proposal_matcher, box_iou, target, boxes) for boxes, target in zip(anchors, targets)]
+        matched = [det_utils.matched_or_none(self.proposal_matcher, box_iou, target, boxes)
+                   for boxes, target in zip(anchors, targets)]
         return self.compute_loss(targets, outputs, anchors, matched), []
 
     def postprocess_detections(self, head_outputs: dict[str, Tensor], image_anchors: list[Tensor],
@@ -171,12 +179,13 @@ def check_levels(channels: list[int], anchor_generator: DefaultBoxGenerator) -> 
 
 
 def _extra(before: int, between: int, after: int, **how: Any) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(before, between, kernel_size=1), nn.ReLU(inplace=True), nn.Conv2d(between, after, **how),
-                         nn.ReLU(inplace=True))
+    return nn.Sequential(nn.Conv2d(before, between, kernel_size=1), nn.ReLU(inplace=True),
+                         nn.Conv2d(between, after, **how), nn.ReLU(inplace=True))
 
 
 class SSDFeatureExtractorVGG(nn.Module):
-    """Feature maps of a VGG-16 and of coarser levels after it; the finest is normalised and scaled by learnt weights."""
+    """Feature maps of a VGG-16 and of coarser levels after it; the finest is normalised and scaled by learnt
+    weights."""
 
     def __init__(self, backbone: nn.Sequential, highres: bool):
         super().__init__()
@@ -186,8 +195,10 @@ class SSDFeatureExtractorVGG(nn.Module):
         self.scale_weight = nn.Parameter(rl.ones(512) * 20)
         self.features = nn.Sequential(*backbone[:fourth])
         halved, cut = {"kernel_size": 3, "padding": 1, "stride": 2}, {"kernel_size": 3}
-        extra = nn.ModuleList([_extra(1024, 256, 512, **halved), _extra(512, 128, 256, **halved), _extra(256, 128, 256, **cut),
-                               _extra(256, 128, 256, **cut), *([_extra(256, 128, 256, kernel_size=4)] if highres else [])])
+        extra = nn.ModuleList([_extra(1024, 256, 512, **halved), _extra(512, 128, 256, **halved),
+                               _extra(256, 128, 256, **cut),
+                               _extra(256, 128, 256, **cut),
+                               *([_extra(256, 128, 256, kernel_size=4)] if highres else [])])
         _xavier_init(extra)
         dilated = nn.Sequential(nn.MaxPool2d(kernel_size=3, stride=1, padding=1, ceil_mode=False),
                                 nn.Conv2d(512, 1024, kernel_size=3, padding=6, dilation=6), nn.ReLU(inplace=True),
@@ -238,7 +249,7 @@ def ssd300_vgg16(*, weights: SSD300_VGG16_Weights | None = None, progress: bool 
     body, classes, trained = settle(weights, body, num_classes)
     layers = _validate_trainable_layers(trained, trainable_backbone_layers, 5, 4)
     backbone = _vgg_extractor(vgg16(weights=body, progress=progress), False, layers)
-    anchors = DefaultBoxGenerator([[2], [2, 3], [2, 3], [2, 3], [2], [2]], scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05],
-                                  steps=[8, 16, 32, 64, 100, 300])
+    anchors = DefaultBoxGenerator([[2], [2, 3], [2, 3], [2, 3], [2], [2]],
+                                  scales=[0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05], steps=[8, 16, 32, 64, 100, 300])
     usual = {"image_mean": [0.48235, 0.45882, 0.40784], "image_std": [1.0 / 255.0] * 3}  # VGG's weights expect 0 to 255
     return filled(SSD(backbone, anchors, (300, 300), classes, **{**usual, **kwargs}), weights, progress)

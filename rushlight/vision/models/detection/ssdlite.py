@@ -72,21 +72,25 @@ def _extra_block(before: int, after: int, norm_layer: Layer) -> nn.Sequential:
     """Half the size, with few channels between."""
     between = after // 2
     conv = partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.ReLU6)
-    return nn.Sequential(conv(before, between, kernel_size=1), conv(between, between, kernel_size=3, stride=2, groups=between),
+    return nn.Sequential(conv(before, between, kernel_size=1),
+                         conv(between, between, kernel_size=3, stride=2, groups=between),
                          conv(between, after, kernel_size=1))
 
 
 class SSDLiteFeatureExtractorMobileNet(nn.Module):
-    """Two feature maps of a MobileNet, the finer one within the block at ``c4_pos``, and four coarser levels after it."""
+    """Two feature maps of a MobileNet, the finer one within the block at ``c4_pos``, and four coarser levels after
+    it."""
 
-    def __init__(self, backbone: nn.Sequential, c4_pos: int, norm_layer: Layer, width_mult: float = 1.0, min_depth: int = 16):
+    def __init__(self, backbone: nn.Sequential, c4_pos: int, norm_layer: Layer, width_mult: float = 1.0,
+                 min_depth: int = 16):
         super().__init__()
         block = backbone[c4_pos]
         if block.use_res_connect:
             raise ValueError("backbone[c4_pos].use_res_connect should be False")
         self.features = nn.Sequential(nn.Sequential(*backbone[:c4_pos], block.block[0]),
                                       nn.Sequential(block.block[1:], *backbone[c4_pos + 1:]))
-        widths = [backbone[-1].out_channels, *(max(min_depth, int(depth * width_mult)) for depth in (512, 256, 256, 128))]
+        widths = [backbone[-1].out_channels,
+                  *(max(min_depth, int(depth * width_mult)) for depth in (512, 256, 256, 128))]
         extra = nn.ModuleList(_extra_block(before, after, norm_layer) for before, after in zip(widths, widths[1:]))
         _normal_init(extra)
         self.extra = extra
@@ -111,7 +115,8 @@ SSDLite320_MobileNet_V3_Large_Weights = weights_enum("SSDLite320_MobileNet_V3_La
 @handle_legacy_interface(weights=("pretrained", SSDLite320_MobileNet_V3_Large_Weights.COCO_V1),
                          weights_backbone=("pretrained_backbone", MobileNet_V3_Large_Weights.IMAGENET1K_V1))
 def ssdlite320_mobilenet_v3_large(
-        *, weights: SSDLite320_MobileNet_V3_Large_Weights | None = None, progress: bool = True, num_classes: int | None = None,
+        *, weights: SSDLite320_MobileNet_V3_Large_Weights | None = None, progress: bool = True,
+        num_classes: int | None = None,
         weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
         trainable_backbone_layers: int | None = None, norm_layer: Layer | None = None, **kwargs: Any) -> SSD:
     """SSDlite on a MobileNet v3 for images of 320 pixels; 91 classes where not said.

@@ -48,7 +48,8 @@ class GeneralizedRCNNTransform(nn.Module):
         if kwargs:
             raise TypeError(f"unexpected arguments of a detection network: {', '.join(sorted(kwargs))}")
 
-    def forward(self, images: list[Tensor], targets: list[Target] | None = None) -> tuple[ImageList, list[Target] | None]:
+    def forward(self, images: list[Tensor],
+                targets: list[Target] | None = None) -> tuple[ImageList, list[Target] | None]:
         results: list[tuple[Tensor, Target | None]] = []
         for i, image in enumerate(images):
             if image.dim() != 3:
@@ -56,13 +57,15 @@ class GeneralizedRCNNTransform(nn.Module):
             results.append(self.resize(self.normalize(image), None if targets is None else dict(targets[i])))
         sizes = [(image.shape[-2], image.shape[-1]) for image, _ in results]
         batch = self.batch_images([image for image, _ in results], self.size_divisible)
-        return ImageList(batch, sizes), None if targets is None else [target for _, target in results if target is not None]
+        return ImageList(batch, sizes), None if targets is None else [target
+                                                                      for _, target in results if target is not None]
 
     def normalize(self, image: Tensor) -> Tensor:
         """``(image - mean) / std``; TypeError for whole numbers."""
         if not image.is_floating_point():
             raise TypeError(f"Expected input images to be of floating type (in range [0, 1]), but found type {image.dtype} instead")
-        mean, std = (rl.tensor(values, dtype=image.dtype)[:, None, None] for values in (self.image_mean, self.image_std))
+        mean, std = (rl.tensor(values, dtype=image.dtype)[:, None, None]
+                     for values in (self.image_mean, self.image_std))
         return (image - mean) / std
 
     def torch_choice(self, k: tuple[int, ...]) -> int:
@@ -90,7 +93,8 @@ class GeneralizedRCNNTransform(nn.Module):
 
     def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> Tensor:
         """Images padded with zeros to one size."""
-        height, width = (int(math.ceil(max(image.shape[side] for image in images) / size_divisible)) * size_divisible for side in (1, 2))
+        height, width = (int(math.ceil(max(image.shape[side] for image in images) / size_divisible)) * size_divisible
+                         for side in (1, 2))
         return rl.stack([F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images])
 
     def postprocess(self, result: list[Target], image_shapes: list[tuple[int, int]],

@@ -9,7 +9,8 @@ from rushlight import Tensor
 from rushlight.nn import functional as F
 
 
-def grid_sample(img: Tensor, absolute_grid: Tensor, mode: str = "bilinear", align_corners: bool | None = None) -> Tensor:
+def grid_sample(img: Tensor, absolute_grid: Tensor, mode: str = "bilinear",
+                align_corners: bool | None = None) -> Tensor:
     """``functional.grid_sample`` at coordinates ``[..., 2]`` (x, y) in pixels."""
     height, width = img.shape[-2:]
     x, y = absolute_grid.split([1, 1], dim=-1)
@@ -32,7 +33,8 @@ def make_coords_grid(batch_size: int, h: int, w: int, device: Any = "cpu") -> Te
 def upsample_flow(flow: Tensor, up_mask: Tensor | None = None, factor: int = 8) -> Tensor:
     """A flow ``[N, C, H, W]`` on a grid ``factor`` times as fine, its vectors longer by as much.
 
-    Without ``up_mask`` interpolated linearly; with it ``[N, 9·factor², H, W]`` each fine vector is a mean of its 9 coarse
+    Without ``up_mask`` interpolated linearly; with it ``[N, 9·factor², H, W]`` each fine vector is a mean of its 9
+    coarse
     neighbours, weighted by the softmax of the mask (arXiv 2003.12039, appendix B).
     """
     batch, channels, height, width = flow.shape

@@ -17,9 +17,12 @@ from rushlight.vision.ops.misc import Conv2dNormActivation
 Layer = Callable[..., nn.Module]
 
 
-def _unit(inputs: int, outputs: int, kernel_size: int, stride: int = 1, norm_layer: Layer | None = None, **more: Any) -> Conv2dNormActivation:
-    """A convolution with a bias, a norm and an activation: norms are frozen in later training, so the bias is of use."""
-    return Conv2dNormActivation(inputs, outputs, norm_layer=norm_layer, kernel_size=kernel_size, stride=stride, bias=True, **more)
+def _unit(inputs: int, outputs: int, kernel_size: int, stride: int = 1, norm_layer: Layer | None = None,
+          **more: Any) -> Conv2dNormActivation:
+    """A convolution with a bias, a norm and an activation: norms are frozen in later training, so the bias is of
+    use."""
+    return Conv2dNormActivation(inputs, outputs, norm_layer=norm_layer, kernel_size=kernel_size, stride=stride,
+                                bias=True, **more)
 
 
 class _Block(nn.Module):
@@ -39,7 +42,8 @@ class _Block(nn.Module):
 class ResidualBlock(_Block):
     """Two 3 × 3 convolutions beside a shortcut."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, norm_layer: Layer | None, stride: int = 1, always_project: bool = False):
+    def __init__(self, in_channels: int, out_channels: int, *, norm_layer: Layer | None, stride: int = 1,
+                 always_project: bool = False):
         super().__init__()
         self.convnormrelu1 = _unit(in_channels, out_channels, 3, stride, norm_layer)
         self.convnormrelu2 = _unit(out_channels, out_channels, 3, 1, norm_layer)
@@ -64,17 +68,19 @@ class BottleneckBlock(_Block):
 
 
 class FeatureEncoder(nn.Module):
-    """Pictures ``[N, 3, H, W]`` as features ``[N, C, H/8, W/8]``; for both pictures, and for the context of the first."""
+    """Pictures ``[N, 3, H, W]`` as features ``[N, C, H/8, W/8]``; for both pictures, and for the context of the
+    first."""
 
-    def __init__(self, *, block: Layer = ResidualBlock, layers: Sequence[int] = (64, 64, 96, 128, 256), strides: Sequence[int] = (2, 1, 2, 2),
-                 norm_layer: Layer | None = nn.BatchNorm2d):
+    def __init__(self, *, block: Layer = ResidualBlock, layers: Sequence[int] = (64, 64, 96, 128, 256),
+                 strides: Sequence[int] = (2, 1, 2, 2), norm_layer: Layer | None = nn.BatchNorm2d):
         super().__init__()
         if len(layers) != 5:
             raise ValueError(f"The expected number of layers is 5, instead got {len(layers)}")
         self.convnormrelu = _unit(3, layers[0], 7, strides[0], norm_layer)
         for i in (1, 2, 3):
             first = block(layers[i - 1], layers[i], norm_layer=norm_layer, stride=strides[i])
-            setattr(self, f"layer{i}", nn.Sequential(first, block(layers[i], layers[i], norm_layer=norm_layer, stride=1)))
+            setattr(self, f"layer{i}",
+                    nn.Sequential(first, block(layers[i], layers[i], norm_layer=norm_layer, stride=1)))
         self.conv = nn.Conv2d(layers[3], layers[4], kernel_size=1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -87,10 +93,11 @@ class FeatureEncoder(nn.Module):
 
 
 class MotionEncoder(nn.Module):
-    """The present flow and the correlations around where it points, as ``out_channels`` features; the last two are the flow."""
+    """The present flow and the correlations around where it points, as ``out_channels`` features; the last two are the
+    flow."""
 
-    def __init__(self, *, in_channels_corr: int, corr_layers: Sequence[int] = (256, 192), flow_layers: Sequence[int] = (128, 64),
-                 out_channels: int = 128):
+    def __init__(self, *, in_channels_corr: int, corr_layers: Sequence[int] = (256, 192),
+                 flow_layers: Sequence[int] = (128, 64), out_channels: int = 128):
         super().__init__()
         if len(flow_layers) != 2:
             raise ValueError(f"The expected number of flow_layers is 2, instead got {len(flow_layers)}")
@@ -115,7 +122,8 @@ class ConvGRU(nn.Module):
     def __init__(self, *, input_size: int, hidden_size: int, kernel_size: Any, padding: Any):
         super().__init__()
         for gate in ("convz", "convr", "convq"):
-            setattr(self, gate, nn.Conv2d(hidden_size + input_size, hidden_size, kernel_size=kernel_size, padding=padding))
+            setattr(self, gate, nn.Conv2d(hidden_size + input_size, hidden_size, kernel_size=kernel_size,
+                                          padding=padding))
 
     def forward(self, h: Tensor, x: Tensor) -> Tensor:
         both = rl.cat([h, x], dim=1)
@@ -140,7 +148,8 @@ class RecurrentBlock(nn.Module):
                              f"{len(kernel_size)} and len(padding) = {len(padding)}")
         if len(kernel_size) not in (1, 2):
             raise ValueError(f"kernel_size should either 1 or 2, instead got {len(kernel_size)}")
-        units = [ConvGRU(input_size=input_size, hidden_size=hidden_size, kernel_size=k, padding=p) for k, p in zip(kernel_size, padding)]
+        units = [ConvGRU(input_size=input_size, hidden_size=hidden_size, kernel_size=k, padding=p)
+                 for k, p in zip(kernel_size, padding)]
         self.convgru1 = units[0]
         self.convgru2 = units[1] if len(units) == 2 else _pass_through_h
         self.hidden_size = hidden_size
@@ -170,14 +179,16 @@ class UpdateBlock(nn.Module):
         self.motion_encoder, self.recurrent_block, self.flow_head = motion_encoder, recurrent_block, flow_head
         self.hidden_state_size = recurrent_block.hidden_size
 
-    def forward(self, hidden_state: Tensor, context: Tensor, corr_features: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, hidden_state: Tensor, context: Tensor, corr_features: Tensor,
+                flow: Tensor) -> tuple[Tensor, Tensor]:
         x = rl.cat([context, self.motion_encoder(flow, corr_features)], dim=1)
         hidden_state = self.recurrent_block(hidden_state, x)
         return hidden_state, self.flow_head(hidden_state)
 
 
 class MaskPredictor(nn.Module):
-    """The weights by which `upsample_flow` enlarges eightfold; ``multiplier`` makes the gradients of this branch smaller."""
+    """The weights by which `upsample_flow` enlarges eightfold; ``multiplier`` makes the gradients of this branch
+    smaller."""
 
     def __init__(self, *, in_channels: int, hidden_size: int, multiplier: float = 0.25):
         super().__init__()
@@ -199,7 +210,8 @@ class CorrBlock(nn.Module):
         self.out_channels = num_levels * (2 * radius + 1) ** 2
 
     def build_pyramid(self, fmap1: Tensor, fmap2: Tensor) -> None:
-        """Keep the correlations of the features ``[N, C, H, W]`` of two pictures; ValueError for shapes that do not fit."""
+        """Keep the correlations of the features ``[N, C, H, W]`` of two pictures; ValueError for shapes that do not
+        fit."""
         if fmap1.shape != fmap2.shape:
             raise ValueError("Input feature maps should have the same shape, instead got "
                              f"{fmap1.shape} (fmap1.shape) != {fmap2.shape} (fmap2.shape)")
@@ -217,7 +229,8 @@ class CorrBlock(nn.Module):
             self.corr_pyramid.append(level)
 
     def index_pyramid(self, centroids_coords: Tensor) -> Tensor:
-        """``[N, out_channels, H, W]``: of every level the square of side ``2·radius + 1`` around coordinates ``[N, 2, H, W]``."""
+        """``[N, out_channels, H, W]``: of every level the square of side ``2·radius + 1`` around coordinates ``[N, 2,
+        H, W]``."""
         side = 2 * self.radius + 1
         steps = rl.linspace(-self.radius, self.radius, side, device=centroids_coords.device)
         around = rl.stack(rl.meshgrid(steps, steps, indexing="ij"), dim=-1).view(1, side, side, 2)
@@ -231,7 +244,8 @@ class CorrBlock(nn.Module):
 
 
 class RAFT(nn.Module):
-    """Flows from ``image1`` to ``image2``, both ``[N, 3, H, W]`` with H and W multiples of 8: a list, one better than the other.
+    """Flows from ``image1`` to ``image2``, both ``[N, 3, H, W]`` with H and W multiples of 8: a list, one better than
+    the other.
 
     Args:
         feature_encoder, context_encoder: make features of an eighth of the size; of the context's, the first
@@ -241,8 +255,8 @@ class RAFT(nn.Module):
         mask_predictor: how to enlarge the flow; None interpolates.
     """
 
-    def __init__(self, *, feature_encoder: nn.Module, context_encoder: nn.Module, corr_block: nn.Module, update_block: nn.Module,
-                 mask_predictor: nn.Module | None = None):
+    def __init__(self, *, feature_encoder: nn.Module, context_encoder: nn.Module, corr_block: nn.Module,
+                 update_block: nn.Module, mask_predictor: nn.Module | None = None):
         super().__init__()
         self.feature_encoder, self.context_encoder, self.corr_block = feature_encoder, context_encoder, corr_block
         self.update_block, self.mask_predictor = update_block, mask_predictor
@@ -283,30 +297,38 @@ class RAFT(nn.Module):
         return rl.tanh(out[:, :hidden]), F.relu(out[:, hidden:])
 
 
-LARGE = {"block": ResidualBlock, "features": (64, 64, 96, 128, 256), "context": (64, 64, 96, 128, 256), "context_norm": nn.BatchNorm2d, "radius": 4,
-         "corr_layers": (256, 192), "flow_layers": (128, 64), "motion": 128, "hidden": 128, "kernel_size": ((1, 5), (5, 1)),
+LARGE = {"block": ResidualBlock, "features": (64, 64, 96, 128, 256), "context": (64, 64, 96, 128, 256),
+         "context_norm": nn.BatchNorm2d, "radius": 4,
+         "corr_layers": (256, 192), "flow_layers": (128, 64), "motion": 128, "hidden": 128,
+         "kernel_size": ((1, 5), (5, 1)),
          "padding": ((0, 2), (2, 0)), "head": 256, "mask": True}
-SMALL = {"block": BottleneckBlock, "features": (32, 32, 64, 96, 128), "context": (32, 32, 64, 96, 160), "context_norm": None, "radius": 3,
-         "corr_layers": (96,), "flow_layers": (64, 32), "motion": 82, "hidden": 96, "kernel_size": (3,), "padding": (1,), "head": 128, "mask": False}
+SMALL = {"block": BottleneckBlock, "features": (32, 32, 64, 96, 128), "context": (32, 32, 64, 96, 160),
+         "context_norm": None, "radius": 3,
+         "corr_layers": (96,), "flow_layers": (64, 32), "motion": 82, "hidden": 96, "kernel_size": (3,),
+         "padding": (1,), "head": 128, "mask": False}
 
 
 def _raft(size: dict[str, Any], **parts: Any) -> RAFT:
     """A network of one size; ``parts`` are given in the place of its own."""
-    features = parts.pop("feature_encoder", None) or FeatureEncoder(block=size["block"], layers=size["features"], norm_layer=nn.InstanceNorm2d)
-    context = parts.pop("context_encoder", None) or FeatureEncoder(block=size["block"], layers=size["context"], norm_layer=size["context_norm"])
+    features = parts.pop("feature_encoder", None) or FeatureEncoder(block=size["block"], layers=size["features"],
+                                                                    norm_layer=nn.InstanceNorm2d)
+    context = parts.pop("context_encoder", None) or FeatureEncoder(block=size["block"], layers=size["context"],
+                                                                   norm_layer=size["context_norm"])
     correlation = parts.pop("corr_block", None) or CorrBlock(num_levels=4, radius=size["radius"])
     update = parts.pop("update_block", None)
     hidden = size["hidden"]
     if update is None:
-        motion = MotionEncoder(in_channels_corr=correlation.out_channels, corr_layers=size["corr_layers"], flow_layers=size["flow_layers"],
-                               out_channels=size["motion"])
+        motion = MotionEncoder(in_channels_corr=correlation.out_channels, corr_layers=size["corr_layers"],
+                               flow_layers=size["flow_layers"], out_channels=size["motion"])
         recurrent = RecurrentBlock(input_size=size["motion"] + size["context"][-1] - hidden, hidden_size=hidden,
                                    kernel_size=size["kernel_size"], padding=size["padding"])
-        update = UpdateBlock(motion_encoder=motion, recurrent_block=recurrent, flow_head=FlowHead(in_channels=hidden, hidden_size=size["head"]))
+        update = UpdateBlock(motion_encoder=motion, recurrent_block=recurrent,
+                             flow_head=FlowHead(in_channels=hidden, hidden_size=size["head"]))
     mask = parts.pop("mask_predictor", None)
     if mask is None and size["mask"]:
         mask = MaskPredictor(in_channels=hidden, hidden_size=256)
-    return RAFT(feature_encoder=features, context_encoder=context, corr_block=correlation, update_block=update, mask_predictor=mask, **parts)
+    return RAFT(feature_encoder=features, context_encoder=context, corr_block=correlation, update_block=update,
+                mask_predictor=mask, **parts)
 
 
 def _variant(name: str, enum: type[WeightsEnum], size: dict[str, Any], legacy: str) -> Callable[..., RAFT]:

@@ -40,7 +40,8 @@ class QuantizableGoogLeNet(GoogLeNet):
     """GoogLeNet between stubs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, blocks=[QuantizableBasicConv2d, QuantizableInception, QuantizableInceptionAux], **kwargs)
+        super().__init__(*args, blocks=[QuantizableBasicConv2d, QuantizableInception, QuantizableInceptionAux],
+                         **kwargs)
         self.quant, self.dequant = ao.QuantStub(), ao.DeQuantStub()
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -62,5 +63,5 @@ def _finish(model: Any, weights: WeightsEnum | None, wants_aux: bool) -> None:
 
 GoogLeNet_QuantizedWeights = weights_enum("GoogLeNet_QuantizedWeights", __name__)
 
-googlenet = quantizable("googlenet", QuantizableGoogLeNet, GoogLeNet_QuantizedWeights, GoogLeNet_Weights, "fbgemm", prepare=with_heads,
-                        finish=_finish)
+googlenet = quantizable("googlenet", QuantizableGoogLeNet, GoogLeNet_QuantizedWeights, GoogLeNet_Weights, "fbgemm",
+                        prepare=with_heads, finish=_finish)

@@ -54,7 +54,8 @@ class QuantizableInception3(inception.Inception3):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, inception_blocks=[
-            QuantizableBasicConv2d, QuantizableInceptionA, QuantizableInceptionB, QuantizableInceptionC, QuantizableInceptionD,
+            QuantizableBasicConv2d, QuantizableInceptionA, QuantizableInceptionB, QuantizableInceptionC,
+            QuantizableInceptionD,
             QuantizableInceptionE, QuantizableInceptionAux], **kwargs)
         self.quant, self.dequant = ao.QuantStub(), ao.DeQuantStub()
 
@@ -84,5 +85,6 @@ def _quantized(model: Any, backend: str, weights: WeightsEnum | None, progress: 
 
 Inception_V3_QuantizedWeights = weights_enum("Inception_V3_QuantizedWeights", __name__)
 
-inception_v3 = quantizable("inception_v3", QuantizableInception3, Inception_V3_QuantizedWeights, inception.Inception_V3_Weights, "fbgemm",
-                           prepare=with_heads, finish=_finish, quantized=_quantized)
+inception_v3 = quantizable("inception_v3", QuantizableInception3, Inception_V3_QuantizedWeights,
+                           inception.Inception_V3_Weights, "fbgemm", prepare=with_heads, finish=_finish,
+                           quantized=_quantized)

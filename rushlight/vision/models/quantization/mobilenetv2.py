@@ -46,5 +46,5 @@ class QuantizableMobileNetV2(Stubs, MobileNetV2):
 
 MobileNet_V2_QuantizedWeights = weights_enum("MobileNet_V2_QuantizedWeights", __name__)
 
-mobilenet_v2 = quantizable("mobilenet_v2", QuantizableMobileNetV2, MobileNet_V2_QuantizedWeights, MobileNet_V2_Weights, "qnnpack",
-                           block=QuantizableInvertedResidual)
+mobilenet_v2 = quantizable("mobilenet_v2", QuantizableMobileNetV2, MobileNet_V2_QuantizedWeights, MobileNet_V2_Weights,
+                           "qnnpack", block=QuantizableInvertedResidual)

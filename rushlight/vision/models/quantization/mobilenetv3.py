@@ -15,7 +15,8 @@ from rushlight.vision.models.quantization.utils import Stubs, _fuse_modules, fus
 from rushlight.vision.ops.misc import Conv2dNormActivation, SqueezeExcitation
 
 # What files written before version 2 lack of the observers behind the scale's activation
-_SINCE_2 = {"scale": [1.0], "activation_post_process.scale": [1.0], "zero_point": [0], "activation_post_process.zero_point": [0],
+_SINCE_2 = {"scale": [1.0], "activation_post_process.scale": [1.0], "zero_point": [0],
+            "activation_post_process.zero_point": [0],
             "fake_quant_enabled": [1], "observer_enabled": [1]}
 
 
@@ -36,11 +37,13 @@ class QuantizableSqueezeExcitation(SqueezeExcitation):
         """The first layer with its ReLU, in place."""
         _fuse_modules(self, ["fc1", "activation"], is_qat, inplace=True)
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
+                              *rest: Any) -> None:
         if hasattr(self, "qconfig") and (local_metadata.get("version") or 1) < 2:
             for name, value in _SINCE_2.items():
                 dtype = rl.int32 if name.endswith("zero_point") else None
-                state_dict.setdefault(f"{prefix}scale_activation.activation_post_process.{name}", rl.tensor(value, dtype=dtype))
+                state_dict.setdefault(f"{prefix}scale_activation.activation_post_process.{name}",
+                                      rl.tensor(value, dtype=dtype))
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
 
@@ -89,5 +92,5 @@ def _quantized(model: Any, backend: str, weights: WeightsEnum | None, progress: 
 
 MobileNet_V3_Large_QuantizedWeights = weights_enum("MobileNet_V3_Large_QuantizedWeights", __name__)
 
-mobilenet_v3_large = quantizable("mobilenet_v3_large", _make, MobileNet_V3_Large_QuantizedWeights, MobileNet_V3_Large_Weights, "qnnpack",
-                                 quantized=_quantized)
+mobilenet_v3_large = quantizable("mobilenet_v3_large", _make, MobileNet_V3_Large_QuantizedWeights,
+                                 MobileNet_V3_Large_Weights, "qnnpack", quantized=_quantized)

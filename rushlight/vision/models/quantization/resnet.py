@@ -77,8 +77,10 @@ ResNeXt101_64X4D_QuantizedWeights = weights_enum("ResNeXt101_64X4D_QuantizedWeig
 
 _variant: Callable[..., Any] = partial(quantizable, make=QuantizableResNet, backend="fbgemm")
 
-resnet18 = _variant("resnet18", enum=ResNet18_QuantizedWeights, floats=ResNet18_Weights, block=QuantizableBasicBlock, layers=[2, 2, 2, 2])
-resnet50 = _variant("resnet50", enum=ResNet50_QuantizedWeights, floats=ResNet50_Weights, block=QuantizableBottleneck, layers=[3, 4, 6, 3])
+resnet18 = _variant("resnet18", enum=ResNet18_QuantizedWeights, floats=ResNet18_Weights, block=QuantizableBasicBlock,
+                    layers=[2, 2, 2, 2])
+resnet50 = _variant("resnet50", enum=ResNet50_QuantizedWeights, floats=ResNet50_Weights, block=QuantizableBottleneck,
+                    layers=[3, 4, 6, 3])
 resnext101_32x8d = _variant("resnext101_32x8d", enum=ResNeXt101_32X8D_QuantizedWeights, floats=ResNeXt101_32X8D_Weights,
                             block=QuantizableBottleneck, layers=[3, 4, 23, 3], groups=32, width_per_group=8)
 resnext101_64x4d = _variant("resnext101_64x4d", enum=ResNeXt101_64X4D_QuantizedWeights, floats=ResNeXt101_64X4D_Weights,

@@ -53,10 +53,15 @@ ShuffleNet_V2_X2_0_QuantizedWeights = weights_enum("ShuffleNet_V2_X2_0_Quantized
 
 
 def _variant(name: str, enum: type[WeightsEnum], floats: type[WeightsEnum], channels: list[int]) -> Any:
-    return quantizable(name, QuantizableShuffleNetV2, enum, floats, "fbgemm", stages_repeats=[4, 8, 4], stages_out_channels=channels)
+    return quantizable(name, QuantizableShuffleNetV2, enum, floats, "fbgemm", stages_repeats=[4, 8, 4],
+                       stages_out_channels=channels)
 
 
-shufflenet_v2_x0_5 = _variant("shufflenet_v2_x0_5", ShuffleNet_V2_X0_5_QuantizedWeights, shufflenetv2.ShuffleNet_V2_X0_5_Weights, [24, 48, 96, 192, 1024])
-shufflenet_v2_x1_0 = _variant("shufflenet_v2_x1_0", ShuffleNet_V2_X1_0_QuantizedWeights, shufflenetv2.ShuffleNet_V2_X1_0_Weights, [24, 116, 232, 464, 1024])
-shufflenet_v2_x1_5 = _variant("shufflenet_v2_x1_5", ShuffleNet_V2_X1_5_QuantizedWeights, shufflenetv2.ShuffleNet_V2_X1_5_Weights, [24, 176, 352, 704, 1024])
-shufflenet_v2_x2_0 = _variant("shufflenet_v2_x2_0", ShuffleNet_V2_X2_0_QuantizedWeights, shufflenetv2.ShuffleNet_V2_X2_0_Weights, [24, 244, 488, 976, 2048])
+shufflenet_v2_x0_5 = _variant("shufflenet_v2_x0_5", ShuffleNet_V2_X0_5_QuantizedWeights,
+                              shufflenetv2.ShuffleNet_V2_X0_5_Weights, [24, 48, 96, 192, 1024])
+shufflenet_v2_x1_0 = _variant("shufflenet_v2_x1_0", ShuffleNet_V2_X1_0_QuantizedWeights,
+                              shufflenetv2.ShuffleNet_V2_X1_0_Weights, [24, 116, 232, 464, 1024])
+shufflenet_v2_x1_5 = _variant("shufflenet_v2_x1_5", ShuffleNet_V2_X1_5_QuantizedWeights,
+                              shufflenetv2.ShuffleNet_V2_X1_5_Weights, [24, 176, 352, 704, 1024])
+shufflenet_v2_x2_0 = _variant("shufflenet_v2_x2_0", ShuffleNet_V2_X2_0_QuantizedWeights,
+                              shufflenetv2.ShuffleNet_V2_X2_0_Weights, [24, 244, 488, 976, 2048])

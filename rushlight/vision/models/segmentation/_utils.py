@@ -21,7 +21,8 @@ def resized(x: Tensor, size: Any) -> Tensor:
 class _SimpleSegmentationModel(nn.Module):
     """Scores of every pixel from the backbone's output ``out``, in training also from ``aux``.
 
-    Takes ``[N, 3, H, W]``; gives an ordered dict of ``[N, classes, H, W]`` by ``out`` and, with an auxiliary head, ``aux``.
+    Takes ``[N, 3, H, W]``; gives an ordered dict of ``[N, classes, H, W]`` by ``out`` and, with an auxiliary head,
+    ``aux``.
     """
 
     def __init__(self, backbone: nn.Module, classifier: nn.Module, aux_classifier: nn.Module | None = None) -> None:
@@ -57,7 +58,8 @@ def mobilenet_backbone(backbone: MobileNetV3, aux: bool | None) -> tuple[Interme
     last, middle = places[-1], places[-4]
     layers = {str(last): "out", **({str(middle): "aux"} if aux else {})}
     features = backbone.features
-    return IntermediateLayerGetter(features, return_layers=layers), features[last].out_channels, features[middle].out_channels
+    return IntermediateLayerGetter(features,
+                                   return_layers=layers), features[last].out_channels, features[middle].out_channels
 
 
 def settle(weights: WeightsEnum | None, backbone: WeightsEnum | None, num_classes: int | None,

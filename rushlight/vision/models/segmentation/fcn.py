@@ -44,8 +44,8 @@ FCN_ResNet101_Weights = weights_enum("FCN_ResNet101_Weights", __name__)
 @handle_legacy_interface(weights=("pretrained", FCN_ResNet50_Weights.COCO_WITH_VOC_LABELS_V1),
                          weights_backbone=("pretrained_backbone", ResNet50_Weights.IMAGENET1K_V1))
 def fcn_resnet50(*, weights: FCN_ResNet50_Weights | None = None, progress: bool = True, num_classes: int | None = None,
-                 aux_loss: bool | None = None, weights_backbone: ResNet50_Weights | None = ResNet50_Weights.IMAGENET1K_V1,
-                 **kwargs: Any) -> FCN:
+                 aux_loss: bool | None = None,
+                 weights_backbone: ResNet50_Weights | None = ResNet50_Weights.IMAGENET1K_V1, **kwargs: Any) -> FCN:
     """FCN on a dilated ResNet-50; ``weights`` of the whole, or else ``weights_backbone``; 21 classes where not said."""
     weights, body = FCN_ResNet50_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, num_classes, aux_loss = settle(weights, body, num_classes, aux_loss)
@@ -56,10 +56,11 @@ def fcn_resnet50(*, weights: FCN_ResNet50_Weights | None = None, progress: bool 
 @register_model()
 @handle_legacy_interface(weights=("pretrained", FCN_ResNet101_Weights.COCO_WITH_VOC_LABELS_V1),
                          weights_backbone=("pretrained_backbone", ResNet101_Weights.IMAGENET1K_V1))
-def fcn_resnet101(*, weights: FCN_ResNet101_Weights | None = None, progress: bool = True, num_classes: int | None = None,
-                  aux_loss: bool | None = None, weights_backbone: ResNet101_Weights | None = ResNet101_Weights.IMAGENET1K_V1,
-                  **kwargs: Any) -> FCN:
-    """FCN on a dilated ResNet-101; ``weights`` of the whole, or else ``weights_backbone``; 21 classes where not said."""
+def fcn_resnet101(*, weights: FCN_ResNet101_Weights | None = None, progress: bool = True,
+                  num_classes: int | None = None, aux_loss: bool | None = None,
+                  weights_backbone: ResNet101_Weights | None = ResNet101_Weights.IMAGENET1K_V1, **kwargs: Any) -> FCN:
+    """FCN on a dilated ResNet-101; ``weights`` of the whole, or else ``weights_backbone``; 21 classes where not
+    said."""
     weights, body = FCN_ResNet101_Weights.verify(weights), ResNet101_Weights.verify(weights_backbone)
     body, num_classes, aux_loss = settle(weights, body, num_classes, aux_loss)
     backbone = resnet101(weights=body, replace_stride_with_dilation=[False, True, True])

@@ -24,7 +24,8 @@ Sizes = tuple[int, int, int]  # of time, height and width
 
 @dataclass
 class MSBlockConfig:
-    """One block: heads, channels, and the kernels and strides that pool queries, and keys and values ([] pools nothing)."""
+    """One block: heads, channels, and the kernels and strides that pool queries, and keys and values ([] pools
+    nothing)."""
 
     num_heads: int
     input_channels: int
@@ -49,9 +50,11 @@ def _squeeze(x: Tensor, target_dim: int, expand_dim: int, tensor_dim: int) -> Te
 
 
 class Pool(nn.Module):
-    """Vectors ``[N, heads, 1 + T·H·W, C]`` pooled over time and space, the first of them (the class's) left as it is."""
+    """Vectors ``[N, heads, 1 + T·H·W, C]`` pooled over time and space, the first of them (the class's) left as it
+    is."""
 
-    def __init__(self, pool: nn.Module, norm: nn.Module | None, activation: nn.Module | None = None, norm_before_pool: bool = False) -> None:
+    def __init__(self, pool: nn.Module, norm: nn.Module | None, activation: nn.Module | None = None,
+                 norm_before_pool: bool = False) -> None:
         super().__init__()
         self.pool = pool
         layers = [layer for layer in (norm, activation) if layer is not None]
@@ -88,11 +91,14 @@ def _rows(table: Tensor, queries: int, keys: int) -> Tensor:
     return table[_apart(queries, keys)]
 
 
-def _add_rel_pos(attn: Tensor, q: Tensor, q_thw: Sizes, k_thw: Sizes, rel_pos_h: Tensor, rel_pos_w: Tensor, rel_pos_t: Tensor) -> Tensor:
-    """The scores plus, for each axis, the product of the query and the vector of the relative position; the class token has none."""
+def _add_rel_pos(attn: Tensor, q: Tensor, q_thw: Sizes, k_thw: Sizes, rel_pos_h: Tensor, rel_pos_w: Tensor,
+                 rel_pos_t: Tensor) -> Tensor:
+    """The scores plus, for each axis, the product of the query and the vector of the relative position; the class token
+    has none."""
     batch, heads, _, dim = q.shape
     tokens = q[:, :, 1:].reshape(batch, heads, *q_thw, dim)
-    time, height, width = (_rows(table, *sizes) for table, sizes in zip((rel_pos_t, rel_pos_h, rel_pos_w), zip(q_thw, k_thw)))
+    time, height, width = (_rows(table, *sizes)
+                           for table, sizes in zip((rel_pos_t, rel_pos_h, rel_pos_w), zip(q_thw, k_thw)))
     by_h = rl.einsum("bythwc,hkc->bythwk", tokens, height)[..., None, :, None]
     by_w = rl.einsum("bythwc,wkc->bythwk", tokens, width)[..., None, None, :]
     by_t = rl.einsum("bythwc,tkc->bythwk", tokens, time)[..., :, None, None]
@@ -111,16 +117,18 @@ leaf_functions("_unsqueeze", "_squeeze", "_add_rel_pos", "_add_shortcut")
 class MultiscaleAttention(nn.Module):
     """Attention ``[N, L, C]`` whose queries, keys and values are pooled; ``input_size`` is (T, H, W)."""
 
-    def __init__(self, input_size: list[int], embed_dim: int, output_dim: int, num_heads: int, kernel_q: list[int], kernel_kv: list[int],
-                 stride_q: list[int], stride_kv: list[int], residual_pool: bool, residual_with_cls_embed: bool, rel_pos_embed: bool,
-                 dropout: float = 0.0, norm_layer: Layer = nn.LayerNorm) -> None:
+    def __init__(self, input_size: list[int], embed_dim: int, output_dim: int, num_heads: int, kernel_q: list[int],
+                 kernel_kv: list[int], stride_q: list[int], stride_kv: list[int], residual_pool: bool,
+                 residual_with_cls_embed: bool, rel_pos_embed: bool, dropout: float = 0.0,
+                 norm_layer: Layer = nn.LayerNorm) -> None:
         super().__init__()
         self.embed_dim, self.output_dim, self.num_heads = embed_dim, output_dim, num_heads
         self.head_dim = output_dim // num_heads
         self.scaler = 1.0 / math.sqrt(self.head_dim)
         self.residual_pool, self.residual_with_cls_embed = residual_pool, residual_with_cls_embed
         self.qkv = nn.Linear(embed_dim, 3 * output_dim)
-        self.project = nn.Sequential(nn.Linear(output_dim, output_dim), *([nn.Dropout(dropout, inplace=True)] if dropout > 0.0 else []))
+        self.project = nn.Sequential(nn.Linear(output_dim, output_dim),
+                                     *([nn.Dropout(dropout, inplace=True)] if dropout > 0.0 else []))
         self.pool_q = self._pool(kernel_q, stride_q, norm_layer)
         self.pool_k = self._pool(kernel_kv, stride_kv, norm_layer)
         self.pool_v = self._pool(kernel_kv, stride_kv, norm_layer)
@@ -137,7 +145,8 @@ class MultiscaleAttention(nn.Module):
         if math.prod(kernel) <= 1 and math.prod(stride) <= 1:
             return None
         dim = self.head_dim
-        conv = nn.Conv3d(dim, dim, kernel, stride=stride, padding=[side // 2 for side in kernel], groups=dim, bias=False)
+        conv = nn.Conv3d(dim, dim, kernel, stride=stride, padding=[side // 2 for side in kernel], groups=dim,
+                         bias=False)
         return Pool(conv, norm_layer(dim))
 
     def forward(self, x: Tensor, thw: Sizes) -> tuple[Tensor, Sizes]:
@@ -160,23 +169,26 @@ class MultiscaleAttention(nn.Module):
 class MultiscaleBlock(nn.Module):
     """Attention and a two-layer network, each beside a shortcut that is pooled and projected as they are."""
 
-    def __init__(self, input_size: list[int], cnf: MSBlockConfig, residual_pool: bool, residual_with_cls_embed: bool, rel_pos_embed: bool,
-                 proj_after_attn: bool, dropout: float = 0.0, stochastic_depth_prob: float = 0.0, norm_layer: Layer = nn.LayerNorm) -> None:
+    def __init__(self, input_size: list[int], cnf: MSBlockConfig, residual_pool: bool, residual_with_cls_embed: bool,
+                 rel_pos_embed: bool, proj_after_attn: bool, dropout: float = 0.0, stochastic_depth_prob: float = 0.0,
+                 norm_layer: Layer = nn.LayerNorm) -> None:
         super().__init__()
         self.proj_after_attn = proj_after_attn
         self.pool_skip = None
         if math.prod(cnf.stride_q) > 1:
             kernel = [step + 1 if step > 1 else step for step in cnf.stride_q]
-            self.pool_skip = Pool(nn.MaxPool3d(kernel, stride=cnf.stride_q, padding=[side // 2 for side in kernel]), None)
+            self.pool_skip = Pool(nn.MaxPool3d(kernel, stride=cnf.stride_q, padding=[side // 2 for side in kernel]),
+                                  None)
         width = cnf.output_channels if proj_after_attn else cnf.input_channels
         self.norm1, self.norm2 = norm_layer(cnf.input_channels), norm_layer(width)
         self.needs_transposal = isinstance(self.norm1, nn.BatchNorm1d)
         self.attn = MultiscaleAttention(
-            input_size, cnf.input_channels, width, cnf.num_heads, cnf.kernel_q, cnf.kernel_kv, cnf.stride_q, cnf.stride_kv, residual_pool,
-            residual_with_cls_embed, rel_pos_embed, dropout, norm_layer)
+            input_size, cnf.input_channels, width, cnf.num_heads, cnf.kernel_q, cnf.kernel_kv, cnf.stride_q,
+            cnf.stride_kv, residual_pool, residual_with_cls_embed, rel_pos_embed, dropout, norm_layer)
         self.mlp = MLP(width, [4 * width, cnf.output_channels], activation_layer=nn.GELU, dropout=dropout, inplace=None)
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
-        self.project = nn.Linear(cnf.input_channels, cnf.output_channels) if cnf.input_channels != cnf.output_channels else None
+        self.project = nn.Linear(cnf.input_channels,
+                                 cnf.output_channels) if cnf.input_channels != cnf.output_channels else None
 
     def _normalised(self, norm: nn.Module, x: Tensor) -> Tensor:
         return norm(x.transpose(1, 2)).transpose(1, 2) if self.needs_transposal else norm(x)
@@ -200,7 +212,8 @@ class PositionalEncoding(nn.Module):
         super().__init__()
         self.spatial_size, self.temporal_size = spatial_size, temporal_size
         self.class_token = nn.Parameter(rl.zeros(embed_size))
-        absolute = {"spatial_pos": (math.prod(spatial_size), embed_size), "temporal_pos": (temporal_size, embed_size), "class_pos": (embed_size,)}
+        absolute = {"spatial_pos": (math.prod(spatial_size), embed_size), "temporal_pos": (temporal_size, embed_size),
+                    "class_pos": (embed_size,)}
         for name, shape in absolute.items():
             self.register_parameter(name, None if rel_pos_embed else nn.Parameter(rl.zeros(shape)))
 
@@ -224,17 +237,19 @@ class MViT(nn.Module):
         dropout: before the last layer; attention_dropout within the blocks.
     """
 
-    def __init__(self, spatial_size: tuple[int, int], temporal_size: int, block_setting: Sequence[MSBlockConfig], residual_pool: bool,
-                 residual_with_cls_embed: bool, rel_pos_embed: bool, proj_after_attn: bool, dropout: float = 0.5,
-                 attention_dropout: float = 0.0, stochastic_depth_prob: float = 0.0, num_classes: int = 400, block: Layer | None = None,
-                 norm_layer: Layer | None = None, patch_embed_kernel: Sizes = (3, 7, 7), patch_embed_stride: Sizes = (2, 4, 4),
+    def __init__(self, spatial_size: tuple[int, int], temporal_size: int, block_setting: Sequence[MSBlockConfig],
+                 residual_pool: bool, residual_with_cls_embed: bool, rel_pos_embed: bool, proj_after_attn: bool,
+                 dropout: float = 0.5, attention_dropout: float = 0.0, stochastic_depth_prob: float = 0.0,
+                 num_classes: int = 400, block: Layer | None = None, norm_layer: Layer | None = None,
+                 patch_embed_kernel: Sizes = (3, 7, 7), patch_embed_stride: Sizes = (2, 4, 4),
                  patch_embed_padding: Sizes = (1, 3, 3)) -> None:
         super().__init__()
         if not block_setting:
             raise ValueError("The configuration parameter can't be empty.")
         block, norm = block or MultiscaleBlock, norm_layer or partial(nn.LayerNorm, eps=1e-6)
         first, last = block_setting[0].input_channels, block_setting[-1].output_channels
-        self.conv_proj = nn.Conv3d(3, first, kernel_size=patch_embed_kernel, stride=patch_embed_stride, padding=patch_embed_padding)
+        self.conv_proj = nn.Conv3d(3, first, kernel_size=patch_embed_kernel, stride=patch_embed_stride,
+                                   padding=patch_embed_padding)
         sizes = [size // step for size, step in zip((temporal_size, *spatial_size), self.conv_proj.stride)]
         self.pos_encoding = PositionalEncoding(first, (sizes[1], sizes[2]), sizes[0], rel_pos_embed)
         self.blocks = nn.ModuleList()
@@ -270,7 +285,8 @@ class MViT(nn.Module):
 MViT_V1_B_Weights = weights_enum("MViT_V1_B_Weights", __name__)
 MViT_V2_S_Weights = weights_enum("MViT_V2_S_Weights", __name__)
 
-# Both networks have stages of 1, 2, 11 and 2 blocks; channels and heads double where a stage begins. Version 1 widens in the
+# Both networks have stages of 1, 2, 11 and 2 blocks; channels and heads double where a stage begins. Version 1 widens
+# in the
 # block before, and pools queries only there, version 2 within it, and pools everywhere.
 STAGES = [0] + [1] * 2 + [2] * 11 + [3] * 2
 CUBE = [3, 3, 3]
@@ -298,9 +314,11 @@ def _sizes(weights: WeightsEnum | None, kwargs: dict[str, Any]) -> None:
 
 
 def _variant(name: str, enum: Any, second: bool) -> Any:
-    return classifier(name, MViT, enum, legacy="KINETICS400_V1", takes="clips ``[N, 3, T, H, W]``", adjust=_sizes, defaults={
+    return classifier(name, MViT, enum, legacy="KINETICS400_V1", takes="clips ``[N, 3, T, H, W]``", adjust=_sizes,
+                      defaults={
         "spatial_size": (224, 224), "temporal_size": 16, "stochastic_depth_prob": 0.2, "residual_pool": second,
-        "residual_with_cls_embed": False, "rel_pos_embed": second, "proj_after_attn": second, "block_setting": _blocks(second)})
+        "residual_with_cls_embed": False, "rel_pos_embed": second, "proj_after_attn": second,
+        "block_setting": _blocks(second)})
 
 
 mvit_v1_b = _variant("mvit_v1_b", MViT_V1_B_Weights, False)

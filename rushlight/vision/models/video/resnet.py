@@ -17,7 +17,8 @@ CLIPS = "clips ``[N, 3, T, H, W]``"
 class Conv3DSimple(nn.Conv3d):
     """A 3 × 3 × 3 convolution."""
 
-    def __init__(self, in_planes: int, out_planes: int, midplanes: int | None = None, stride: int = 1, padding: int = 1) -> None:
+    def __init__(self, in_planes: int, out_planes: int, midplanes: int | None = None, stride: int = 1,
+                 padding: int = 1) -> None:
         super().__init__(in_planes, out_planes, kernel_size=(3, 3, 3), stride=stride, padding=padding, bias=False)
 
     @staticmethod
@@ -38,18 +39,23 @@ class Conv2Plus1D(nn.Sequential):
         return stride, stride, stride
 
 
-def _factored(inputs: int, middle: int, outputs: int, side: int, stride: int, padding: int, time_stride: int | None = None) -> list[nn.Module]:
+def _factored(inputs: int, middle: int, outputs: int, side: int, stride: int, padding: int,
+              time_stride: int | None = None) -> list[nn.Module]:
     over_time = stride if time_stride is None else time_stride
     time_padding = padding if time_stride is None else 1
-    return [nn.Conv3d(inputs, middle, (1, side, side), (1, stride, stride), (0, padding, padding), bias=False), nn.BatchNorm3d(middle),
-            nn.ReLU(inplace=True), nn.Conv3d(middle, outputs, (3, 1, 1), (over_time, 1, 1), (time_padding, 0, 0), bias=False)]
+    return [nn.Conv3d(inputs, middle, (1, side, side), (1, stride, stride), (0, padding, padding), bias=False),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True), nn.Conv3d(middle, outputs, (3, 1, 1), (over_time, 1, 1), (time_padding, 0, 0),
+                                             bias=False)]
 
 
 class Conv3DNoTemporal(nn.Conv3d):
     """A 3 × 3 convolution of each frame."""
 
-    def __init__(self, in_planes: int, out_planes: int, midplanes: int | None = None, stride: int = 1, padding: int = 1) -> None:
-        super().__init__(in_planes, out_planes, kernel_size=(1, 3, 3), stride=(1, stride, stride), padding=(0, padding, padding), bias=False)
+    def __init__(self, in_planes: int, out_planes: int, midplanes: int | None = None, stride: int = 1,
+                 padding: int = 1) -> None:
+        super().__init__(in_planes, out_planes, kernel_size=(1, 3, 3), stride=(1, stride, stride),
+                         padding=(0, padding, padding), bias=False)
 
     @staticmethod
     def get_downsample_stride(stride: int) -> tuple[int, int, int]:
@@ -92,7 +98,8 @@ class BasicBlock(_Block):
                  downsample: nn.Module | None = None) -> None:
         super().__init__()
         middle = _middle(inplanes, planes)
-        self.conv1 = nn.Sequential(conv_builder(inplanes, planes, middle, stride), nn.BatchNorm3d(planes), nn.ReLU(inplace=True))
+        self.conv1 = nn.Sequential(conv_builder(inplanes, planes, middle, stride), nn.BatchNorm3d(planes),
+                                   nn.ReLU(inplace=True))
         self.conv2 = nn.Sequential(conv_builder(planes, planes, middle), nn.BatchNorm3d(planes))
         self._finish(downsample, stride)
 
@@ -106,8 +113,8 @@ class Bottleneck(_Block):
                  downsample: nn.Module | None = None) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(*_pointwise(inplanes, planes), nn.ReLU(inplace=True))
-        self.conv2 = nn.Sequential(conv_builder(planes, planes, _middle(inplanes, planes), stride), nn.BatchNorm3d(planes),
-                                   nn.ReLU(inplace=True))
+        self.conv2 = nn.Sequential(conv_builder(planes, planes, _middle(inplanes, planes), stride),
+                                   nn.BatchNorm3d(planes), nn.ReLU(inplace=True))
         self.conv3 = nn.Sequential(*_pointwise(planes, planes * self.expansion))
         self._finish(downsample, stride)
 
@@ -119,7 +126,8 @@ class BasicStem(nn.Sequential):
     """A 3 × 7 × 7 convolution that halves the frames."""
 
     def __init__(self) -> None:
-        super().__init__(nn.Conv3d(3, 64, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False), nn.BatchNorm3d(64), nn.ReLU(inplace=True))
+        super().__init__(nn.Conv3d(3, 64, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False), nn.BatchNorm3d(64),
+                         nn.ReLU(inplace=True))
 
 
 class R2Plus1dStem(nn.Sequential):
@@ -140,8 +148,8 @@ class VideoResNet(nn.Module):
         zero_init_residual: Bottleneck blocks begin as the identity.
     """
 
-    def __init__(self, block: type[BasicBlock | Bottleneck], conv_makers: Sequence[Any], layers: list[int], stem: Callable[..., nn.Module],
-                 num_classes: int = 400, zero_init_residual: bool = False) -> None:
+    def __init__(self, block: type[BasicBlock | Bottleneck], conv_makers: Sequence[Any], layers: list[int],
+                 stem: Callable[..., nn.Module], num_classes: int = 400, zero_init_residual: bool = False) -> None:
         super().__init__()
         self.inplanes = 64
         self.stem = stem()
@@ -161,7 +169,8 @@ class VideoResNet(nn.Module):
             if zero_init_residual and isinstance(module, Bottleneck):
                 nn.init.zeros_(module.conv3[1].weight)
 
-    def _make_layer(self, block: type[BasicBlock | Bottleneck], conv_builder: Any, planes: int, blocks: int, stride: int = 1) -> nn.Sequential:
+    def _make_layer(self, block: type[BasicBlock | Bottleneck], conv_builder: Any, planes: int, blocks: int,
+                    stride: int = 1) -> nn.Sequential:
         width = planes * block.expansion
         downsample = None
         if stride != 1 or self.inplanes != width:
@@ -179,7 +188,8 @@ R3D_18_Weights = weights_enum("R3D_18_Weights", __name__)
 MC3_18_Weights = weights_enum("MC3_18_Weights", __name__)
 R2Plus1D_18_Weights = weights_enum("R2Plus1D_18_Weights", __name__)
 
-_variant: Callable[..., Any] = partial(classifier, make=VideoResNet, legacy="KINETICS400_V1", takes=CLIPS, block=BasicBlock, layers=[2, 2, 2, 2])
+_variant: Callable[..., Any] = partial(classifier, make=VideoResNet, legacy="KINETICS400_V1", takes=CLIPS,
+                                       block=BasicBlock, layers=[2, 2, 2, 2])
 
 r3d_18 = _variant("r3d_18", enum=R3D_18_Weights, conv_makers=[Conv3DSimple] * 4, stem=BasicStem)
 mc3_18 = _variant("mc3_18", enum=MC3_18_Weights, conv_makers=[Conv3DSimple] + [Conv3DNoTemporal] * 3, stem=BasicStem)

@@ -21,14 +21,16 @@ Layer = Callable[..., nn.Module]
 Sizes = tuple[int, int, int]
 
 
-def _get_window_and_shift_size(shift_size: list[int], size_dhw: list[int], window_size: list[int]) -> tuple[list[int], list[int]]:
+def _get_window_and_shift_size(shift_size: list[int], size_dhw: list[int],
+                               window_size: list[int]) -> tuple[list[int], list[int]]:
     """Windows no larger than the clip; along an axis with one window nothing is shifted."""
     whole = [size <= window for size, window in zip(size_dhw, window_size)]
     return ([size if one else window for one, size, window in zip(whole, size_dhw, window_size)],
             [0 if one else shift for one, shift in zip(whole, shift_size)])
 
 
-def _get_relative_position_bias(relative_position_bias_table: Tensor, relative_position_index: Tensor, window_size: list[int]) -> Tensor:
+def _get_relative_position_bias(relative_position_bias_table: Tensor, relative_position_index: Tensor,
+                                window_size: list[int]) -> Tensor:
     """``[1, heads, members, members]``."""
     members = window_size[0] * window_size[1] * window_size[2]
     rows = relative_position_bias_table[relative_position_index[:members, :members].flatten()]
@@ -58,7 +60,8 @@ def _whole(x: Tensor, window: list[int], padded: list[int]) -> Tensor:
 
 
 def _strangers(padded: list[int], window: list[int], shift: list[int]) -> Tensor:
-    """What to add to the scores ``[windows, 1, members, members]`` so that parts of different places do not see each other."""
+    """What to add to the scores ``[windows, 1, members, members]`` so that parts of different places do not see each
+    other."""
     def parts(size: int, side: int, step: int) -> np.ndarray:
         place = np.arange(size)
         return (place >= size - side).astype(int) + (place >= size - step) if step else (place >= size - side).astype(int)
@@ -70,12 +73,14 @@ def _strangers(padded: list[int], window: list[int], shift: list[int]) -> Tensor
 
 
 def shifted_window_attention_3d(input: Tensor, qkv_weight: Tensor, proj_weight: Tensor, relative_position_bias: Tensor,
-                                window_size: list[int], num_heads: int, shift_size: list[int], attention_dropout: float = 0.0,
-                                dropout: float = 0.0, qkv_bias: Tensor | None = None, proj_bias: Tensor | None = None,
-                                training: bool = True) -> Tensor:
-    """Multi-head attention of ``[N, T, H, W, C]`` among the members of each window, the windows shifted by ``shift_size``.
+                                window_size: list[int], num_heads: int, shift_size: list[int],
+                                attention_dropout: float = 0.0, dropout: float = 0.0, qkv_bias: Tensor | None = None,
+                                proj_bias: Tensor | None = None, training: bool = True) -> Tensor:
+    """Multi-head attention of ``[N, T, H, W, C]`` among the members of each window, the windows shifted by
+    ``shift_size``.
 
-    ``relative_position_bias`` ``[1, heads, members, members]`` is added to the scores; the clip is padded to whole windows.
+    ``relative_position_bias`` ``[1, heads, members, members]`` is added to the scores; the clip is padded to whole
+    windows.
     """
     sizes, channels = tuple(input.shape[1:4]), input.shape[4]
     pads = _compute_pad_size_3d(sizes, tuple(window_size))  # type: ignore[arg-type]
@@ -100,7 +105,8 @@ def shifted_window_attention_3d(input: Tensor, qkv_weight: Tensor, proj_weight: 
     return x[:, :sizes[0], :sizes[1], :sizes[2], :].contiguous()
 
 
-leaf_functions("_get_window_and_shift_size", "_get_relative_position_bias", "_compute_pad_size_3d", "shifted_window_attention_3d")
+leaf_functions("_get_window_and_shift_size", "_get_relative_position_bias", "_compute_pad_size_3d",
+               "shifted_window_attention_3d")
 
 
 class ShiftedWindowAttention3d(nn.Module):
@@ -129,7 +135,8 @@ class ShiftedWindowAttention3d(nn.Module):
         places = np.stack([axis.reshape(-1) for axis in np.mgrid[tuple(slice(side) for side in self.window_size)]])
         _, height, width = (2 * side - 1 for side in self.window_size)
         apart = places[:, :, None] - places[:, None, :] + np.array(self.window_size)[:, None, None] - 1
-        self.register_buffer("relative_position_index", rl.from_numpy((apart[0] * height + apart[1]) * width + apart[2]))
+        self.register_buffer("relative_position_index",
+                             rl.from_numpy((apart[0] * height + apart[1]) * width + apart[2]))
 
     def get_relative_position_bias(self, window_size: list[int]) -> Tensor:
         """``[1, heads, members, members]``."""
@@ -141,14 +148,15 @@ class ShiftedWindowAttention3d(nn.Module):
         bias = self.get_relative_position_bias(window_size)
         return shifted_window_attention_3d(
             x, self.qkv.weight, self.proj.weight, bias, window_size, self.num_heads,
-            shift_size=shift_size, attention_dropout=self.attention_dropout, dropout=self.dropout, qkv_bias=self.qkv.bias,
-            proj_bias=self.proj.bias, training=self.training)
+            shift_size=shift_size, attention_dropout=self.attention_dropout, dropout=self.dropout,
+            qkv_bias=self.qkv.bias, proj_bias=self.proj.bias, training=self.training)
 
 
 class PatchEmbed3d(nn.Module):
     """Clips ``[N, C, T, H, W]`` as vectors of their patches ``[N, T', H', W', embed_dim]``."""
 
-    def __init__(self, patch_size: list[int], in_channels: int = 3, embed_dim: int = 96, norm_layer: Layer | None = None) -> None:
+    def __init__(self, patch_size: list[int], in_channels: int = 3, embed_dim: int = 96,
+                 norm_layer: Layer | None = None) -> None:
         super().__init__()
         self.tuple_patch_size = (patch_size[0], patch_size[1], patch_size[2])
         self.proj = nn.Conv3d(in_channels, embed_dim, kernel_size=self.tuple_patch_size, stride=self.tuple_patch_size)
@@ -172,10 +180,11 @@ class SwinTransformer3d(nn.Module):
         block, norm_layer, downsample_layer, patch_embed: other building blocks.
     """
 
-    def __init__(self, patch_size: list[int], embed_dim: int, depths: list[int], num_heads: list[int], window_size: list[int],
-                 mlp_ratio: float = 4.0, dropout: float = 0.0, attention_dropout: float = 0.0, stochastic_depth_prob: float = 0.1,
-                 num_classes: int = 400, norm_layer: Layer | None = None, block: Layer | None = None,
-                 downsample_layer: Layer = PatchMerging, patch_embed: Layer | None = None) -> None:
+    def __init__(self, patch_size: list[int], embed_dim: int, depths: list[int], num_heads: list[int],
+                 window_size: list[int], mlp_ratio: float = 4.0, dropout: float = 0.0, attention_dropout: float = 0.0,
+                 stochastic_depth_prob: float = 0.1, num_classes: int = 400, norm_layer: Layer | None = None,
+                 block: Layer | None = None, downsample_layer: Layer = PatchMerging,
+                 patch_embed: Layer | None = None) -> None:
         super().__init__()
         self.num_classes = num_classes
         block, norm = block or SwinTransformerBlock, norm_layer or partial(nn.LayerNorm, eps=1e-5)
@@ -183,7 +192,8 @@ class SwinTransformer3d(nn.Module):
         self.pos_drop = nn.Dropout(p=dropout)
         self.features = nn.Sequential(*stages(
             embed_dim, depths, num_heads, window_size, stochastic_depth_prob, block, norm, downsample_layer,
-            mlp_ratio=mlp_ratio, dropout=dropout, attention_dropout=attention_dropout, attn_layer=ShiftedWindowAttention3d))
+            mlp_ratio=mlp_ratio, dropout=dropout, attention_dropout=attention_dropout,
+            attn_layer=ShiftedWindowAttention3d))
         self.num_features = embed_dim << (len(depths) - 1)
         self.norm = norm(self.num_features)
         self.avgpool = nn.AdaptiveAvgPool3d(1)
@@ -206,9 +216,10 @@ Swin3D_B_Weights = weights_enum("Swin3D_B_Weights", __name__)
 
 def _variant(name: str, enum: Any, embed_dim: int, third: int) -> Any:
     """The third stage is the deep one; a head has 32 channels."""
-    return classifier(name, SwinTransformer3d, enum, legacy="KINETICS400_V1", takes="clips ``[N, 3, T, H, W]``", patch_size=[2, 4, 4],
-                      embed_dim=embed_dim, depths=[2, 2, third, 2], num_heads=[(embed_dim << i) // 32 for i in range(4)],
-                      window_size=[8, 7, 7], stochastic_depth_prob=0.1)
+    return classifier(name, SwinTransformer3d, enum, legacy="KINETICS400_V1", takes="clips ``[N, 3, T, H, W]``",
+                      patch_size=[2, 4, 4], embed_dim=embed_dim, depths=[2, 2, third, 2],
+                      num_heads=[(embed_dim << i) // 32 for i in range(4)], window_size=[8, 7, 7],
+                      stochastic_depth_prob=0.1)
 
 
 swin3d_t = _variant("swin3d_t", Swin3D_T_Weights, 96, 6)

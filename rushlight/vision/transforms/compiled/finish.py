@@ -10,12 +10,15 @@ from rushlight.exec.cpu.writer import F32, I8, I64, Writer, function
 SLOTS = ("*source", "stride", "count", "width", "step", "*table", "*red", "*green", "*blue")
 
 
-def finish(address: int, stride: int, height: int, width: int, table: np.ndarray, mirrored: bool, out: np.ndarray) -> None:
-    """Fill out (3, H, W) float32 with table (3, 256) of the four-byte pixels at an address, rows ``stride`` bytes apart."""
+def finish(address: int, stride: int, height: int, width: int, table: np.ndarray, mirrored: bool,
+           out: np.ndarray) -> None:
+    """Fill out (3, H, W) float32 with table (3, 256) of the four-byte pixels at an address, rows ``stride`` bytes
+    apart."""
     start = address + (4 * (width - 1) if mirrored else 0)
     plane = out.ctypes.data
     size = 4 * height * width
-    function("finish 2", _write)([start, stride, height, width, -4 if mirrored else 4, table.ctypes.data, plane, plane + size, plane + 2 * size])
+    function("finish 2", _write)([start, stride, height, width, -4 if mirrored else 4, table.ctypes.data, plane,
+                                  plane + size, plane + 2 * size])
 
 
 def _write(name: str) -> str:

@@ -11,8 +11,10 @@ class ArrowArray(ctypes.Structure):
 
 
 ArrowArray._fields_ = [
-    ("length", ctypes.c_int64), ("null_count", ctypes.c_int64), ("offset", ctypes.c_int64), ("n_buffers", ctypes.c_int64),
-    ("n_children", ctypes.c_int64), ("buffers", ctypes.POINTER(ctypes.c_void_p)), ("children", ctypes.POINTER(ctypes.POINTER(ArrowArray))),
+    ("length", ctypes.c_int64), ("null_count", ctypes.c_int64), ("offset", ctypes.c_int64),
+    ("n_buffers", ctypes.c_int64),
+    ("n_children", ctypes.c_int64), ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+    ("children", ctypes.POINTER(ctypes.POINTER(ArrowArray))),
     ("dictionary", ctypes.c_void_p), ("release", ctypes.c_void_p), ("private_data", ctypes.c_void_p)]
 
 _pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -20,7 +22,8 @@ _pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes
 
 
 def address(image: Any) -> tuple[int, Any] | None:
-    """(address of four bytes per pixel, row after row; what keeps it alive) of an RGB image, None where Pillow does not give it."""
+    """(address of four bytes per pixel, row after row; what keeps it alive) of an RGB image, None where Pillow does not
+    give it."""
     if image.mode != "RGB":
         return None
     image.load()

@@ -1,6 +1,8 @@
-"""Pillow's linear resize of bytes: fixed-point sums with 22 bits, along rows, then across them, each pass rounded to bytes.
+"""Pillow's linear resize of bytes: fixed-point sums with 22 bits, along rows, then across them, each pass rounded to
+bytes.
 
-The bytes are Pillow's own, except that recent versions go across the rows first for some sizes; then they differ by one level.
+The bytes are Pillow's own, except that recent versions go across the rows first for some sizes; then they differ by one
+level.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ def weights(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
     places = first[:, None] + np.arange(math.ceil(reach) * 2 + 1)
     real = kind.kernel((places - centres[:, None] + 0.5) * (1.0 / stretch)) * (places < last[:, None])
     total = np.cumsum(real, 1)[:, -1:]  # in order, as Pillow adds
-    real = np.where(total != 0, real / np.where(total != 0, total, 1), real)[:, :int((last - first).max())] * (1 << BITS)
+    real = np.where(total != 0, real / np.where(total != 0, total, 1),
+                    real)[:, :int((last - first).max())] * (1 << BITS)
     fixed = np.trunc(real + np.where(real < 0, -0.5, 0.5)).astype(np.int32)
     return first, np.ascontiguousarray(fixed)
 
@@ -51,7 +54,8 @@ def resample(address: int, stride: int, height: int, width: int, out_height: int
     middle[high - low:] = 0
     out = np.empty((out_height * out_width + PIXELS, 4), np.uint8)
     function("resample 1", _write)([
-        address + low * stride, stride, high - low, low, x_first.ctypes.data, x_weights.ctypes.data, x_weights.shape[1], middle.ctypes.data, out_width,
+        address + low * stride, stride, high - low, low, x_first.ctypes.data, x_weights.ctypes.data, x_weights.shape[1],
+        middle.ctypes.data, out_width,
         y_first.ctypes.data, y_weights.ctypes.data, y_taps, out.ctypes.data, out_height])
     return out[:out_height * out_width].reshape(out_height, out_width, 4)
 
@@ -67,7 +71,8 @@ def available() -> bool:
 
 @functools.lru_cache(4096)
 def weights_within(size: int, wanted: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same sums with first inputs so early that no tap lies beyond the end: its weight is zero, but the memory is not ours to read."""
+    """The same sums with first inputs so early that no tap lies beyond the end: its weight is zero, but the memory is
+    not ours to read."""
     first, fixed = weights(size, wanted)
     taps = fixed.shape[1]
     if int(first[-1]) + taps <= size:
@@ -132,7 +137,8 @@ def _write(name: str) -> str:
             column = w.at(source, x, I32)
 
             def tap(k: ir.Value, total: ir.Value) -> tuple[ir.Value, ...]:
-                return (product(total, w.load(w.at(column, b.mul(k, row_bytes)), narrow), w.load(w.at(taps, k, I32), I32)),)
+                return (product(total, w.load(w.at(column, b.mul(k, row_bytes)), narrow),
+                                w.load(w.at(taps, k, I32), I32)),)
             (total,) = w.loop(s["y_taps"], tap, (half,))
             w.store(clipped(total), w.at(target, x, I32))
             return ()

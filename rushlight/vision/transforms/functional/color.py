@@ -36,7 +36,8 @@ def to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
     return pillow.grayscale(img, num_output_channels)
 
 
-def _adjusted(img: Any, name: str, enhancer: str, factor: float, kernel: Callable[[np.ndarray, float], np.ndarray]) -> Any:
+def _adjusted(img: Any, name: str, enhancer: str, factor: float,
+              kernel: Callable[[np.ndarray, float], np.ndarray]) -> Any:
     if not isinstance(img, Tensor):
         return pillow.enhance(img, enhancer, factor)
     if factor < 0:

@@ -46,8 +46,8 @@ def resized_size(size: tuple[int, int], wanted: Sequence[int] | None, max_size: 
     return [new_long, new_short] if width <= height else [new_short, new_long]
 
 
-def resize(img: Any, size: int | Sequence[int], interpolation: Any = InterpolationMode.BILINEAR, max_size: int | None = None,
-           antialias: bool | None = True) -> Any:
+def resize(img: Any, size: int | Sequence[int], interpolation: Any = InterpolationMode.BILINEAR,
+           max_size: int | None = None, antialias: bool | None = True) -> Any:
     """The picture at another size: (height, width), or the length of the shorter edge.
 
     ``antialias`` filters before shrinking (bilinear and bicubic); PIL images are always filtered. Integers are rounded.
@@ -66,7 +66,8 @@ def resize(img: Any, size: int | Sequence[int], interpolation: Any = Interpolati
     return resize_to(img, [size] if isinstance(size, int) else size, mode, max_size, antialias)
 
 
-def resize_to(img: Any, size: Sequence[int] | None, mode: InterpolationMode, max_size: int | None, antialias: bool | None) -> Any:
+def resize_to(img: Any, size: Sequence[int] | None, mode: InterpolationMode, max_size: int | None,
+              antialias: bool | None) -> Any:
     """`resize` with arguments that have been checked; ``size`` may be None."""
     _, height, width = get_dimensions(img)
     wanted = resized_size((height, width), size, max_size)
@@ -74,7 +75,8 @@ def resize_to(img: Any, size: Sequence[int] | None, mode: InterpolationMode, max
         return img
     if not isinstance(img, Tensor):
         if antialias is False:
-            warnings.warn("Anti-alias option is always applied for PIL Image input. Argument antialias is ignored.", stacklevel=3)
+            warnings.warn("Anti-alias option is always applied for PIL Image input. Argument antialias is ignored.",
+                          stacklevel=3)
         return pillow.resize(img, *wanted, PILLOW[mode])  # type: ignore[call-arg]
     if mode.value not in TENSOR_RESIZES:
         raise NotImplementedError(f"Interpolation mode {mode.value!r} is for PIL images only; tensors know {', '.join(TENSOR_RESIZES)}")
@@ -100,7 +102,8 @@ def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
     if follows_gradient(img):
         inside: Any = img
         right, bottom = left + width, top + height
-        sides = [max(-left + min(0, right), 0), max(-top + min(0, bottom), 0), max(right - max(w, left), 0), max(bottom - max(h, top), 0)]
+        sides = [max(-left + min(0, right), 0), max(-top + min(0, bottom), 0), max(right - max(w, left), 0),
+                 max(bottom - max(h, top), 0)]
         inside = inside[..., max(top, 0):max(bottom, 0), max(left, 0):max(right, 0)]
         return pad(inside, sides) if any(sides) else inside
     return on_pixels(padding_kernels.crop, img, top, left, height, width)
@@ -119,8 +122,8 @@ def center_crop(img: Any, output_size: Any) -> Any:
     return crop(img, int(round((h - height) / 2.0)), int(round((w - width) / 2.0)), height, width)
 
 
-def resized_crop(img: Any, top: int, left: int, height: int, width: int, size: Any, interpolation: Any = InterpolationMode.BILINEAR,
-                 antialias: bool | None = True) -> Any:
+def resized_crop(img: Any, top: int, left: int, height: int, width: int, size: Any,
+                 interpolation: Any = InterpolationMode.BILINEAR, antialias: bool | None = True) -> Any:
     """`crop`, then `resize`."""
     return resize(crop(img, top, left, height, width), size, interpolation, antialias=antialias)
 
@@ -128,7 +131,8 @@ def resized_crop(img: Any, top: int, left: int, height: int, width: int, size: A
 def pad(img: Any, padding: int | Sequence[int], fill: Any = 0, padding_mode: str = "constant") -> Any:
     """Padded by one number, (left and right, top and bottom) or (left, top, right, bottom).
 
-    ``padding_mode``: "constant" (with ``fill``), "edge" repeats the border, "reflect" and "symmetric" mirror without and
+    ``padding_mode``: "constant" (with ``fill``), "edge" repeats the border, "reflect" and "symmetric" mirror without
+    and
     with it. Negative padding crops.
     """
     if not isinstance(padding, (numbers.Number, tuple, list)):
@@ -178,7 +182,8 @@ def _flip(img: Any, axis: int) -> Any:
 
 
 def five_crop(img: Any, size: Any) -> tuple[Any, Any, Any, Any, Any]:
-    """The windows of that size in the four corners (top left, top right, bottom left, bottom right) and in the middle."""
+    """The windows of that size in the four corners (top left, top right, bottom left, bottom right) and in the
+    middle."""
     height, width = pair_of_sizes(size, TWO_DIMENSIONS)
     _, h, w = get_dimensions(img)
     if width > w or height > h:

@@ -19,9 +19,10 @@ from rushlight.vision.transforms.kernels import warp as kernels
 from rushlight.vision.transforms.kernels.ranges import working_dtype
 
 
-def inverse_affine_matrix(center: Sequence[float], angle: float, translate: Sequence[float], scale: float, shear: Sequence[float],
-                          inverted: bool = True) -> list[float]:
-    """The map from output to input pixels (a, b, c, d, e, f) of rotation, scale and shear about a centre, then translation.
+def inverse_affine_matrix(center: Sequence[float], angle: float, translate: Sequence[float], scale: float,
+                          shear: Sequence[float], inverted: bool = True) -> list[float]:
+    """The map from output to input pixels (a, b, c, d, e, f) of rotation, scale and shear about a centre, then
+    translation.
 
     The forward map is T·C·R(angle)·Shear·scale·C⁻¹ with angles in degrees; ``inverted=False`` gives that one.
 
@@ -42,7 +43,8 @@ def inverse_affine_matrix(center: Sequence[float], angle: float, translate: Sequ
 
 
 def perspective_coefficients(startpoints: Any, endpoints: Any) -> list[float]:
-    """The eight numbers of the projective map that takes four end points back to four start points, rounded to float32."""
+    """The eight numbers of the projective map that takes four end points back to four start points, rounded to
+    float32."""
     if len(startpoints) != 4 or len(endpoints) != 4:
         raise ValueError(f"Please provide exactly four corners, got {len(startpoints)} startpoints and {len(endpoints)} endpoints.")
     rows = []
@@ -69,17 +71,19 @@ def _from_centre(center: Any, height: int, width: int) -> list[float]:
     return [0.0, 0.0] if center is None else [center[0] - width * 0.5, center[1] - height * 0.5]
 
 
-def _warped(img: Tensor, matrix: list[float], mode: InterpolationMode, fill: list[float] | None, size: tuple[int, int] | None = None) -> Tensor:
+def _warped(img: Tensor, matrix: list[float], mode: InterpolationMode, fill: list[float] | None,
+            size: tuple[int, int] | None = None) -> Tensor:
     _, height, width = get_dimensions(img)
     grid = kernels.affine_grid(matrix, height, width, *(size or (height, width)), working_dtype(img.dtype.numpy))
     return on_pixels(kernels.warp, img, grid, mode.value, fill)
 
 
-def rotate(img: Any, angle: float, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False, center: Any = None,
-           fill: Any = None) -> Any:
+def rotate(img: Any, angle: float, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False,
+           center: Any = None, fill: Any = None) -> Any:
     """Turned by an angle in degrees, against the clock.
 
-    ``expand`` enlarges the picture so that nothing is cut off (about the middle only), ``center`` is (x, y) from the top
+    ``expand`` enlarges the picture so that nothing is cut off (about the middle only), ``center`` is (x, y) from the
+    top
     left corner, ``fill`` a number or one per channel.
     """
     mode = mode_of(interpolation)
@@ -95,9 +99,10 @@ def rotate(img: Any, angle: float, interpolation: Any = InterpolationMode.NEARES
     return _warped(img, matrix, mode, colour, kernels.rotated_size(matrix, height, width) if expand else None)
 
 
-def affine(img: Any, angle: float, translate: Sequence[int], scale: float, shear: Any, interpolation: Any = InterpolationMode.NEAREST,
-           fill: Any = None, center: Any = None) -> Any:
-    """Rotated by degrees with the clock, sheared by degrees (x, y), scaled about the centre, then moved by (x, y) pixels."""
+def affine(img: Any, angle: float, translate: Sequence[int], scale: float, shear: Any,
+           interpolation: Any = InterpolationMode.NEAREST, fill: Any = None, center: Any = None) -> Any:
+    """Rotated by degrees with the clock, sheared by degrees (x, y), scaled about the centre, then moved by (x, y)
+    pixels."""
     mode = mode_of(interpolation)
     shear = check_affine(angle, translate, scale, shear, center)
     _, height, width = get_dimensions(img)
@@ -130,7 +135,8 @@ def check_affine(angle: Any, translate: Any, scale: Any, shear: Any, center: Any
     return pair
 
 
-def perspective(img: Any, startpoints: Any, endpoints: Any, interpolation: Any = InterpolationMode.BILINEAR, fill: Any = None) -> Any:
+def perspective(img: Any, startpoints: Any, endpoints: Any, interpolation: Any = InterpolationMode.BILINEAR,
+                fill: Any = None) -> Any:
     """The projective map that takes four points (x, y) of the picture to four others; corners in one order in both."""
     return perspective_by(img, perspective_coefficients(startpoints, endpoints), interpolation, fill)
 
@@ -146,7 +152,8 @@ def perspective_by(img: Any, coefficients: list[float], interpolation: Any, fill
     return on_pixels(kernels.warp, img, grid, mode.value, colour, name="perspective")
 
 
-def elastic_transform(img: Any, displacement: Any, interpolation: Any = InterpolationMode.BILINEAR, fill: Any = None) -> Any:
+def elastic_transform(img: Any, displacement: Any, interpolation: Any = InterpolationMode.BILINEAR,
+                      fill: Any = None) -> Any:
     """Every pixel taken from beside itself: ``displacement`` (1, H, W, 2) in (x, y), where the picture spans -1 … 1."""
     if isinstance(interpolation, int):
         warnings.warn("Argument interpolation should be of type InterpolationMode instead of int. "

@@ -13,7 +13,8 @@ def autocontrast(pixels: np.ndarray) -> np.ndarray:
     low = pixels.min((-2, -1), keepdims=True).astype(dtype)
     high = pixels.max((-2, -1), keepdims=True).astype(dtype)
     flat = high == low
-    scale = np.where(flat, dtype.type(1), dtype.type(1) / np.where(flat, dtype.type(1), high - low) * dtype.type(bound))  # as PyTorch divides a number
+    # as PyTorch divides a number
+    scale = np.where(flat, dtype.type(1), dtype.type(1) / np.where(flat, dtype.type(1), high - low) * dtype.type(bound))
     out = (pixels - np.where(flat, dtype.type(0), low)) * scale
     return np.clip(out, 0, bound).astype(pixels.dtype)  # type: ignore[no-any-return]
 

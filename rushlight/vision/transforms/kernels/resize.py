@@ -78,14 +78,16 @@ def _along_last(x: np.ndarray, parts: tuple[Band, ...]) -> np.ndarray:
     rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
     out = np.empty((rows.shape[0], parts[-1].stop), x.dtype)
     for part in parts:
-        np.matmul(rows[:, part.low:part.high], part.matrix.astype(x.dtype, copy=False), out=out[:, part.start:part.stop])
+        np.matmul(rows[:, part.low:part.high], part.matrix.astype(x.dtype, copy=False),
+                  out=out[:, part.start:part.stop])
     return out.reshape(*x.shape[:-1], -1)
 
 
 def _along_rows(x: np.ndarray, parts: tuple[Band, ...], height: int) -> np.ndarray:
     out = np.empty((*x.shape[:-2], height, x.shape[-1]), x.dtype)
     for part in parts:
-        np.matmul(part.matrix.T.astype(x.dtype, copy=False), x[..., part.low:part.high, :], out=out[..., part.start:part.stop, :])
+        np.matmul(part.matrix.T.astype(x.dtype, copy=False), x[..., part.low:part.high, :],
+                  out=out[..., part.start:part.stop, :])
     return out
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from rushlight.vision.transforms.kernels.ranges import in_floats
 
 
-def affine_grid(matrix: list[float], height: int, width: int, out_height: int, out_width: int, dtype: np.dtype) -> np.ndarray:
+def affine_grid(matrix: list[float], height: int, width: int, out_height: int, out_width: int,
+                dtype: np.dtype) -> np.ndarray:
     """Grid (H, W, 2) of (x, y) for the inverse of an affine map (a, b, c, d, e, f) in pixels about the centre."""
     theta = np.asarray(matrix, dtype).reshape(2, 3) / np.array([[0.5 * width], [0.5 * height]], dtype)
     x, y = _centred(out_width, dtype), _centred(out_height, dtype)
@@ -15,7 +16,8 @@ def affine_grid(matrix: list[float], height: int, width: int, out_height: int, o
 
 
 def perspective_grid(coefficients: list[float], height: int, width: int, dtype: np.dtype) -> np.ndarray:
-    """Grid (H, W, 2) for x' = (a·x + b·y + c) / (g·x + h·y + 1), y' = (d·x + e·y + f) / (…), in pixels from the corner."""
+    """Grid (H, W, 2) for x' = (a·x + b·y + c) / (g·x + h·y + 1), y' = (d·x + e·y + f) / (…), in pixels from the
+    corner."""
     a = np.asarray(coefficients, dtype)
     x, y = np.arange(width).astype(dtype) + dtype.type(0.5), np.arange(height).astype(dtype) + dtype.type(0.5)
     above = _linear(a[:6].reshape(2, 3) / np.array([[0.5 * width], [0.5 * height]], dtype), x, y)
@@ -40,7 +42,8 @@ def _linear(theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def rotated_size(matrix: list[float], height: int, width: int) -> tuple[int, int]:
     """(height, width) that holds the whole picture after an affine map about its centre."""
-    corners = np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5], [0.5, -0.5]], np.float32) * np.array([width, height], np.float32)
+    corners = np.array([[-0.5, -0.5], [-0.5, 0.5], [0.5, 0.5], [0.5, -0.5]],
+                       np.float32) * np.array([width, height], np.float32)
     theta = np.asarray(matrix, np.float32).reshape(2, 3)
     moved = corners @ theta[:, :2].T + theta[:, 2] + np.array([0.5 * width, 0.5 * height], np.float32)
     tolerance = np.float32(1e-4)
@@ -51,7 +54,8 @@ def rotated_size(matrix: list[float], height: int, width: int) -> tuple[int, int
 
 
 def warp(pixels: np.ndarray, grid: np.ndarray, method: str, fill: list[float] | None) -> np.ndarray:
-    """Pictures (..., C, H, W) sampled at a grid (H', W', 2); outside is ``fill`` (one or one per channel), 0 for None."""
+    """Pictures (..., C, H, W) sampled at a grid (H', W', 2); outside is ``fill`` (one or one per channel), 0 for
+    None."""
     return in_floats(lambda x: _sampled(x, grid, method, fill), pixels)
 
 
@@ -81,7 +85,8 @@ def _gather(flat: np.ndarray, rows: np.ndarray, columns: np.ndarray, inside: np.
     return out
 
 
-def _bilinear(flat: np.ndarray, down: np.ndarray, across: np.ndarray, height: int, width: int, colour: np.ndarray | None) -> np.ndarray:
+def _bilinear(flat: np.ndarray, down: np.ndarray, across: np.ndarray, height: int, width: int,
+              colour: np.ndarray | None) -> np.ndarray:
     top, left = np.floor(down), np.floor(across)
     below, right = down - top, across - left
     out, cover = None, np.zeros(down.shape, flat.dtype)
@@ -91,7 +96,8 @@ def _bilinear(flat: np.ndarray, down: np.ndarray, across: np.ndarray, height: in
             weight = row_weight * column_weight
             part = np.multiply(_gather(flat, row, column, inside, width), weight, dtype=np.float64)
             cover += weight * inside
-            out = (part if out is None else part + out).astype(flat.dtype)  # rounded once per term, as fused instructions do
+            # rounded once per term, as fused instructions do
+            out = (part if out is None else part + out).astype(flat.dtype)
     assert out is not None
     return out if colour is None else out * cover + (1 - cover) * colour  # type: ignore[no-any-return]
 

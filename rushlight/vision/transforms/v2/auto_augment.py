@@ -70,7 +70,8 @@ class AutoAugment(_Automatic):
 
     _v1_transform_cls = v1.AutoAugment
 
-    def __init__(self, policy: AutoAugmentPolicy = AutoAugmentPolicy.IMAGENET, interpolation: Any = "nearest", fill: Any = None):
+    def __init__(self, policy: AutoAugmentPolicy = AutoAugmentPolicy.IMAGENET, interpolation: Any = "nearest",
+                 fill: Any = None):
         super().__init__(interpolation=interpolation, fill=fill)
         self.policy, self._policies = policy, policy_steps(policy)
 
@@ -89,7 +90,8 @@ class RandAugment(_Automatic):
 
     _v1_transform_cls = v1.RandAugment
 
-    def __init__(self, num_ops: int = 2, magnitude: int = 9, num_magnitude_bins: int = 31, interpolation: Any = "nearest", fill: Any = None):
+    def __init__(self, num_ops: int = 2, magnitude: int = 9, num_magnitude_bins: int = 31,
+                 interpolation: Any = "nearest", fill: Any = None):
         super().__init__(interpolation=interpolation, fill=fill)
         if not isinstance(num_ops, int) or num_ops < 0:
             raise ValueError(f"num_ops should be a non-negative integer, but got {num_ops} instead.")
@@ -124,8 +126,8 @@ class AugMix(_Automatic):
 
     _v1_transform_cls = v1.AugMix
 
-    def __init__(self, severity: int = 3, mixture_width: int = 3, chain_depth: int = -1, alpha: float = 1.0, all_ops: bool = True,
-                 interpolation: Any = "bilinear", fill: Any = None):
+    def __init__(self, severity: int = 3, mixture_width: int = 3, chain_depth: int = -1, alpha: float = 1.0,
+                 all_ops: bool = True, interpolation: Any = "bilinear", fill: Any = None):
         super().__init__(interpolation=interpolation, fill=fill)
         if not 1 <= severity <= BINS:
             raise ValueError(f"The severity must be between [1, {BINS}]. Got {severity} instead.")
@@ -138,5 +140,6 @@ class AugMix(_Automatic):
             name, choice = self._chosen(space)
             magnitude = 0.0 if choice.strengths is None else choice.strengths[draws.integer(0, self.severity)]
             return self._do(chain, name, self._signed(choice, magnitude))
-        out = mixed(plain(image) if isinstance(image, Tensor) else image, self.alpha, self.mixture_width, self.chain_depth, step)
+        out = mixed(plain(image) if isinstance(image, Tensor) else image, self.alpha, self.mixture_width,
+                    self.chain_depth, step)
         return as_kind(out, like=image) if isinstance(image, Tensor) else out

@@ -66,7 +66,8 @@ class ColorJitter(_Changes):
     def __init__(self, brightness: Any = None, contrast: Any = None, saturation: Any = None, hue: Any = None):
         super().__init__()
         ranges = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
-        self.brightness, self.contrast, self.saturation = (None if v is None else factor_range(v, name) for name, v in ranges.items())
+        self.brightness, self.contrast, self.saturation = (None if v is None else factor_range(v, name)
+                                                           for name, v in ranges.items())
         self.hue = None if hue is None else factor_range(hue, "hue", center=0, bound=(-0.5, 0.5), clip=False)
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
@@ -80,17 +81,20 @@ class ColorJitter(_Changes):
 
 
 class RandomPhotometricDistort(_Changes):
-    """Each change with probability p, contrast before or after the others, then channels exchanged (as for training SSD)."""
+    """Each change with probability p, contrast before or after the others, then channels exchanged (as for training
+    SSD)."""
 
     def __init__(self, brightness: tuple[float, float] = (0.875, 1.125), contrast: tuple[float, float] = (0.5, 1.5),
-                 saturation: tuple[float, float] = (0.5, 1.5), hue: tuple[float, float] = (-0.05, 0.05), p: float = 0.5):
+                 saturation: tuple[float, float] = (0.5, 1.5), hue: tuple[float, float] = (-0.05, 0.05),
+                 p: float = 0.5):
         super().__init__()
         self.brightness, self.contrast, self.hue, self.saturation, self.p = brightness, contrast, hue, saturation, p
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         channels, _, _ = query_chw(flat_inputs)
         ranges = (self.brightness, self.contrast, self.saturation, self.hue)
-        params: dict[str, Any] = {name: draws.between(*r) if draws.unit() < self.p else None for name, r in zip(CHANGES, ranges)}
+        params: dict[str, Any] = {name: draws.between(*r) if draws.unit() < self.p else None
+                                  for name, r in zip(CHANGES, ranges)}
         params["contrast_before"] = draws.unit() < 0.5
         params["channel_permutation"] = draws.permutation(channels) if draws.unit() < self.p else None
         return params

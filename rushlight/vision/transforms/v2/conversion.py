@@ -170,7 +170,8 @@ class Lambda(Transform):
         return self.lambd(inpt) if isinstance(inpt, self.types) else inpt
 
     def _needs_transform_list(self, flat_inputs: list[Any]) -> list[bool]:
-        return [need or not isinstance(value, Tensor) for value, need in zip(flat_inputs, super()._needs_transform_list(flat_inputs))]
+        return [need or not isinstance(value, Tensor)
+                for value, need in zip(flat_inputs, super()._needs_transform_list(flat_inputs))]
 
     def extra_repr(self) -> str:
         name = getattr(self.lambd, "__name__", None)

@@ -37,8 +37,8 @@ class RandomIoUCrop(Transform):
     Boxes whose centre lies outside become zero; `SanitizeBoundingBoxes` takes them away.
     """
 
-    def __init__(self, min_scale: float = 0.3, max_scale: float = 1.0, min_aspect_ratio: float = 0.5, max_aspect_ratio: float = 2.0,
-                 sampler_options: list[float] | None = None, trials: int = 40):
+    def __init__(self, min_scale: float = 0.3, max_scale: float = 1.0, min_aspect_ratio: float = 0.5,
+                 max_aspect_ratio: float = 2.0, sampler_options: list[float] | None = None, trials: int = 40):
         super().__init__()
         self.min_scale, self.max_scale = min_scale, max_scale
         self.min_aspect_ratio, self.max_aspect_ratio = min_aspect_ratio, max_aspect_ratio
@@ -78,7 +78,8 @@ class RandomIoUCrop(Transform):
         if not within.any():
             return None
         kept = corners[within].astype(np.float64)
-        overlap = np.clip(np.minimum(kept[:, 2:], [left + w, top + h]) - np.maximum(kept[:, :2], [left, top]), 0, None).prod(-1)
+        overlap = np.clip(np.minimum(kept[:, 2:], [left + w, top + h]) - np.maximum(kept[:, :2], [left, top]), 0,
+                          None).prod(-1)
         if (overlap / ((kept[:, 2:] - kept[:, :2]).prod(-1) + w * h - overlap)).max() < wanted:
             return None
         return {"top": top, "left": left, "height": h, "width": w, "within": within}
@@ -99,14 +100,15 @@ class _RandomSize(Transform):
     antialias: bool | None
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(F.resize, inpt, size=params["size"], interpolation=self.interpolation, antialias=self.antialias)
+        return self._call_kernel(F.resize, inpt, size=params["size"], interpolation=self.interpolation,
+                                 antialias=self.antialias)
 
 
 class ScaleJitter(_RandomSize):
     """Scaled to fit ``target_size``, times a factor drawn from a range."""
 
-    def __init__(self, target_size: tuple[int, int], scale_range: tuple[float, float] = (0.1, 2.0), interpolation: Any = "bilinear",
-                 antialias: bool | None = True):
+    def __init__(self, target_size: tuple[int, int], scale_range: tuple[float, float] = (0.1, 2.0),
+                 interpolation: Any = "bilinear", antialias: bool | None = True):
         super().__init__()
         self.target_size, self.scale_range, self.interpolation, self.antialias = target_size, scale_range, interpolation, antialias
 
@@ -120,7 +122,8 @@ class ScaleJitter(_RandomSize):
 class RandomShortestSize(_RandomSize):
     """The shorter edge one of some lengths, the longer not above ``max_size``."""
 
-    def __init__(self, min_size: Any, max_size: int | None = None, interpolation: Any = "bilinear", antialias: bool | None = True):
+    def __init__(self, min_size: Any, max_size: int | None = None, interpolation: Any = "bilinear",
+                 antialias: bool | None = True):
         super().__init__()
         self.min_size, self.max_size = [min_size] if isinstance(min_size, int) else list(min_size), max_size
         self.interpolation, self.antialias = interpolation, antialias
@@ -152,7 +155,8 @@ def default_labels(sample: Any) -> Any:
     if not isinstance(inner, Mapping):
         raise ValueError("When using the default labels_getter, the input passed to forward must be a dictionary or a two-tuple "
                          f"whose second item is a dictionary or a tensor, but got {inner} instead.")
-    key = next((k for k in inner if k.lower() == "labels"), None) or next((k for k in inner if "label" in k.lower()), None)
+    key = next((k for k in inner if k.lower() == "labels"), None) or next((k for k in inner if "label" in k.lower()),
+                                                                          None)
     if key is None:
         raise ValueError("Could not infer where the labels are in the sample. Try passing a callable as the labels_getter parameter?"
                          "If there are no labels in the sample by design, pass labels_getter=None.")

@@ -7,7 +7,8 @@ from typing import Any
 
 
 def fills(fill: Any) -> dict[Any, Any]:
-    """A fill as {kind: fill}, "others" for all other kinds; TypeError for what is no number, sequence, dictionary or None."""
+    """A fill as {kind: fill}, "others" for all other kinds; TypeError for what is no number, sequence, dictionary or
+    None."""
     if isinstance(fill, dict):
         return {kind: fills(value)["others"] for kind, value in fill.items()}
     if fill is not None and not isinstance(fill, (numbers.Number, tuple, list)):

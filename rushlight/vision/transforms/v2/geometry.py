@@ -21,7 +21,8 @@ class Resize(Transform):
 
     _v1_transform_cls = v1.Resize
 
-    def __init__(self, size: Any, interpolation: Any = "bilinear", max_size: int | None = None, antialias: bool | None = True):
+    def __init__(self, size: Any, interpolation: Any = "bilinear", max_size: int | None = None,
+                 antialias: bool | None = True):
         super().__init__()
         if isinstance(size, int):
             size = [size]
@@ -34,7 +35,8 @@ class Resize(Transform):
         self.size, self.interpolation, self.max_size, self.antialias = size, interpolation, max_size, antialias
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(F.resize, inpt, self.size, interpolation=self.interpolation, max_size=self.max_size, antialias=self.antialias)
+        return self._call_kernel(F.resize, inpt, self.size, interpolation=self.interpolation, max_size=self.max_size,
+                                 antialias=self.antialias)
 
 
 class CenterCrop(Transform):
@@ -52,7 +54,8 @@ class CenterCrop(Transform):
 
 def check_padding(padding: Any) -> None:
     """ValueError unless it is a whole number, or 1, 2 or 4 of them."""
-    several = isinstance(padding, (tuple, list)) and len(padding) in (1, 2, 4) and all(isinstance(p, int) for p in padding)
+    several = isinstance(padding, (tuple, list)) and len(padding) in (1, 2,
+                                                                      4) and all(isinstance(p, int) for p in padding)
     if not several and not isinstance(padding, int):
         raise ValueError(f"Padding must be an int or a 1, 2, or 4 element of tuple or list, got {padding}.")
 
@@ -70,7 +73,8 @@ class Pad(Transform):
         self.fill, self._fill, self.padding_mode = fill, fills(fill), padding_mode
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(F.pad, inpt, padding=self.padding, fill=fill_for(self._fill, inpt), padding_mode=self.padding_mode)
+        return self._call_kernel(F.pad, inpt, padding=self.padding, fill=fill_for(self._fill, inpt),
+                                 padding_mode=self.padding_mode)
 
 
 class _Crops(Transform):
@@ -80,7 +84,8 @@ class _Crops(Transform):
         if has_any(flat_inputs, BoundingBoxes, Mask):
             raise TypeError(f"BoundingBoxes'es and Mask's are not supported by {type(self).__name__}()")
         if has_any(flat_inputs, KeyPoints):
-            warnings.warn(f"{type(self).__name__}() is currently passing through inputs of type tv_tensors.KeyPoints.", stacklevel=2)
+            warnings.warn(f"{type(self).__name__}() is currently passing through inputs of type tv_tensors.KeyPoints.",
+                          stacklevel=2)
 
 
 class FiveCrop(_Crops):

@@ -47,7 +47,8 @@ class _Mixing(Transform):
         labels = self._labels_getter(sample)
         self._check_labels(labels)
         params = {"labels": labels, **self.make_params([value for value, need in zip(flat, needed) if need])}
-        return rebuild([self.transform(value, params) if need or value is labels else value for value, need in zip(flat, needed)])
+        return rebuild([self.transform(value, params) if need or value is labels else value
+                        for value, need in zip(flat, needed)])
 
     def _check_labels(self, labels: Any) -> None:
         if not isinstance(labels, Tensor):
@@ -101,7 +102,8 @@ def _blended(values: np.ndarray, share: float) -> np.ndarray:
 class MixUp(_Mixing):
     """Each picture of a batch blended with its neighbour, and their labels as much (Zhang et al., 2018).
 
-    ``alpha``: the share comes from Beta(alpha, alpha); ``num_classes`` is needed for labels that are numbers; ``labels_getter``
+    ``alpha``: the share comes from Beta(alpha, alpha); ``num_classes`` is needed for labels that are numbers;
+    ``labels_getter``
     finds the labels in a sample. RuntimeError for pictures of bytes, which cannot be blended.
     """
 
@@ -115,7 +117,8 @@ class MixUp(_Mixing):
 
 
 class CutMix(_Mixing):
-    """A window of each picture of a batch from its neighbour, and labels mixed by area (Yun et al., 2019); arguments as for MixUp."""
+    """A window of each picture of a batch from its neighbour, and labels mixed by area (Yun et al., 2019); arguments as
+    for MixUp."""
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         share = self._share()
@@ -138,7 +141,8 @@ class RandomErasing(RandomApplyTransform):
 
     _v1_transform_cls = v1.RandomErasing
 
-    def __init__(self, p: float = 0.5, scale: Any = (0.02, 0.33), ratio: Any = (0.3, 3.3), value: Any = 0.0, inplace: bool = False):
+    def __init__(self, p: float = 0.5, scale: Any = (0.02, 0.33), ratio: Any = (0.3, 3.3), value: Any = 0.0,
+                 inplace: bool = False):
         super().__init__(p=p)
         check_erasing(scale, ratio, value)
         self.scale, self.ratio, self.value, self.inplace = scale, ratio, colour_of(value), inplace

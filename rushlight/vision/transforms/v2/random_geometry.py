@@ -41,8 +41,8 @@ class RandomResizedCrop(Transform):
 
     _v1_transform_cls = v1.RandomResizedCrop
 
-    def __init__(self, size: Any, scale: Any = (0.08, 1.0), ratio: Any = (3.0 / 4.0, 4.0 / 3.0), interpolation: Any = "bilinear",
-                 antialias: bool | None = True):
+    def __init__(self, size: Any, scale: Any = (0.08, 1.0), ratio: Any = (3.0 / 4.0, 4.0 / 3.0),
+                 interpolation: Any = "bilinear", antialias: bool | None = True):
         super().__init__()
         self.size = pair_of_sizes(size)
         for name, value in (("Scale", scale), ("Ratio", ratio)):
@@ -56,7 +56,8 @@ class RandomResizedCrop(Transform):
         return {"top": top, "left": left, "height": height, "width": width}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(F.resized_crop, inpt, **params, size=self.size, interpolation=self.interpolation, antialias=self.antialias)
+        return self._call_kernel(F.resized_crop, inpt, **params, size=self.size, interpolation=self.interpolation,
+                                 antialias=self.antialias)
 
 
 class RandomCrop(Transform):
@@ -64,7 +65,8 @@ class RandomCrop(Transform):
 
     _v1_transform_cls = v1.RandomCrop
 
-    def __init__(self, size: Any, padding: Any = None, pad_if_needed: bool = False, fill: Any = 0, padding_mode: str = "constant"):
+    def __init__(self, size: Any, padding: Any = None, pad_if_needed: bool = False, fill: Any = 0,
+                 padding_mode: str = "constant"):
         super().__init__()
         self.size = pair_of_sizes(size)
         if padding is not None:
@@ -88,12 +90,14 @@ class RandomCrop(Transform):
                              f"input image size {(height, width)}.")
         y = draws.integer(0, height - wanted_height + 1) if height > wanted_height else 0
         x = draws.integer(0, width - wanted_width + 1) if width > wanted_width else 0
-        return {"crop": (y, x, wanted_height, wanted_width) if (height, width) != (wanted_height, wanted_width) else None,
+        return {"crop": (y, x, wanted_height, wanted_width) if (height, width) != (wanted_height, wanted_width)
+                else None,
                 "padding": [left, top, right, bottom]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         if any(params["padding"]):
-            inpt = self._call_kernel(F.pad, inpt, padding=params["padding"], fill=fill_for(self._fill, inpt), padding_mode=self.padding_mode)
+            inpt = self._call_kernel(F.pad, inpt, padding=params["padding"], fill=fill_for(self._fill, inpt),
+                                     padding_mode=self.padding_mode)
         return inpt if params["crop"] is None else self._call_kernel(F.crop, inpt, *params["crop"])
 
 
@@ -124,7 +128,8 @@ class RandomRotation(Transform):
 
     _v1_transform_cls = v1.RandomRotation
 
-    def __init__(self, degrees: Any, interpolation: Any = "nearest", expand: bool = False, center: Any = None, fill: Any = 0):
+    def __init__(self, degrees: Any, interpolation: Any = "nearest", expand: bool = False, center: Any = None,
+                 fill: Any = 0):
         super().__init__()
         self.degrees = angle_range(degrees, "degrees")
         self.interpolation, self.expand, self.fill, self._fill = interpolation, expand, fill, fills(fill)
@@ -136,8 +141,8 @@ class RandomRotation(Transform):
         return {"angle": draws.between(*self.degrees)}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(F.rotate, inpt, **params, interpolation=self.interpolation, expand=self.expand, center=self.center,
-                                 fill=fill_for(self._fill, inpt))
+        return self._call_kernel(F.rotate, inpt, **params, interpolation=self.interpolation, expand=self.expand,
+                                 center=self.center, fill=fill_for(self._fill, inpt))
 
 
 class RandomAffine(Transform):
@@ -145,8 +150,8 @@ class RandomAffine(Transform):
 
     _v1_transform_cls = v1.RandomAffine
 
-    def __init__(self, degrees: Any, translate: Any = None, scale: Any = None, shear: Any = None, interpolation: Any = "nearest", fill: Any = 0,
-                 center: Any = None):
+    def __init__(self, degrees: Any, translate: Any = None, scale: Any = None, shear: Any = None,
+                 interpolation: Any = "nearest", fill: Any = 0, center: Any = None):
         super().__init__()
         self.degrees, self.translate, self.scale, self.shear = affine_ranges(degrees, translate, scale, shear)
         self.interpolation, self.fill, self._fill = interpolation, fill, fills(fill)
@@ -160,7 +165,8 @@ class RandomAffine(Transform):
         return dict(zip(("angle", "translate", "scale", "shear"), drawn))
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(F.affine, inpt, **params, interpolation=self.interpolation, fill=fill_for(self._fill, inpt), center=self.center)
+        return self._call_kernel(F.affine, inpt, **params, interpolation=self.interpolation,
+                                 fill=fill_for(self._fill, inpt), center=self.center)
 
 
 class RandomPerspective(RandomApplyTransform):
@@ -210,4 +216,5 @@ class ElasticTransform(Transform):
         return {"displacement": displacement(self.alpha, self.sigma, query_size(flat_inputs))}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(F.elastic, inpt, **params, fill=fill_for(self._fill, inpt), interpolation=self.interpolation)
+        return self._call_kernel(F.elastic, inpt, **params, fill=fill_for(self._fill, inpt),
+                                 interpolation=self.interpolation)

@@ -33,7 +33,8 @@ def has_any(flat: list[Any], *checks: Check) -> bool:
 
 
 def query_chw(flat: list[Any]) -> tuple[int, int, int]:
-    """(channels, height, width) that all pictures share; TypeError where there is none, ValueError where they differ."""
+    """(channels, height, width) that all pictures share; TypeError where there is none, ValueError where they
+    differ."""
     found = {tuple(F.get_dimensions(value)) for value in flat if check_type(value, PICTURE)}
     if not found:
         raise TypeError("No image or video was found in the sample")
@@ -57,8 +58,10 @@ def query_size(flat: list[Any]) -> tuple[int, int]:
 class Transform(Module):
     """A transform of samples of any structure: (image, label), {"image": …, "boxes": …} and so on.
 
-    A subclass defines ``transform(inpt, params)`` for one part, and perhaps ``make_params(flat_inputs)``, which draws what
-    is decided by chance once per sample, and ``check_inputs(flat_inputs)``. Parts that are no pictures, boxes, points or masks pass
+    A subclass defines ``transform(inpt, params)`` for one part, and perhaps ``make_params(flat_inputs)``, which draws
+    what
+    is decided by chance once per sample, and ``check_inputs(flat_inputs)``. Parts that are no pictures, boxes, points
+    or masks pass
     through, and so do plain tensors beside a picture; without a picture the first plain tensor is one.
     """
 

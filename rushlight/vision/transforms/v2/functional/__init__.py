@@ -14,9 +14,10 @@ from rushlight.vision.transforms.interpolation import InterpolationMode
 from rushlight.vision.transforms.v2.functional import annotated as _annotated  # noqa: F401
 from rushlight.vision.transforms.v2.functional import pictures as _pictures  # noqa: F401
 from rushlight.vision.transforms.v2.functional.dispatch import dispatch, is_pure_tensor, kernel_for, register_kernel
-from rushlight.vision.transforms.v2.functional.meta import (clamp_bounding_boxes, clamp_keypoints, convert_bounding_box_format, get_dimensions,
-                                                            get_num_channels, get_num_frames, get_size, sanitize_bounding_boxes,
-                                                            sanitize_keypoints)
+from rushlight.vision.transforms.v2.functional.meta import (clamp_bounding_boxes, clamp_keypoints,
+                                                            convert_bounding_box_format, get_dimensions,
+                                                            get_num_channels, get_num_frames, get_size,
+                                                            sanitize_bounding_boxes, sanitize_keypoints)
 from rushlight.vision.tv_tensors.pictures import Image
 
 get_image_size = get_size
@@ -32,18 +33,21 @@ def vertical_flip(inpt: Any) -> Any:
     return dispatch("vertical_flip", inpt)
 
 
-def resize(inpt: Any, size: Any, interpolation: Any = InterpolationMode.BILINEAR, max_size: int | None = None, antialias: bool | None = True) -> Any:
+def resize(inpt: Any, size: Any, interpolation: Any = InterpolationMode.BILINEAR, max_size: int | None = None,
+           antialias: bool | None = True) -> Any:
     """Another size: (height, width), the shorter edge, or with None the longer edge ``max_size``."""
     return dispatch("resize", inpt, size=size, interpolation=interpolation, max_size=max_size, antialias=antialias)
 
 
-def affine(inpt: Any, angle: float, translate: Any, scale: float, shear: Any, interpolation: Any = InterpolationMode.NEAREST, fill: Any = None,
-           center: Any = None) -> Any:
+def affine(inpt: Any, angle: float, translate: Any, scale: float, shear: Any,
+           interpolation: Any = InterpolationMode.NEAREST, fill: Any = None, center: Any = None) -> Any:
     """Rotated, sheared, scaled and moved."""
-    return dispatch("affine", inpt, angle=angle, translate=translate, scale=scale, shear=shear, interpolation=interpolation, fill=fill, center=center)
+    return dispatch("affine", inpt, angle=angle, translate=translate, scale=scale, shear=shear,
+                    interpolation=interpolation, fill=fill, center=center)
 
 
-def rotate(inpt: Any, angle: float, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False, center: Any = None, fill: Any = None) -> Any:
+def rotate(inpt: Any, angle: float, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False,
+           center: Any = None, fill: Any = None) -> Any:
     """Turned by degrees against the clock."""
     return dispatch("rotate", inpt, angle=angle, interpolation=interpolation, expand=expand, center=center, fill=fill)
 
@@ -63,16 +67,18 @@ def center_crop(inpt: Any, output_size: Any) -> Any:
     return dispatch("center_crop", inpt, output_size=output_size)
 
 
-def resized_crop(inpt: Any, top: int, left: int, height: int, width: int, size: Any, interpolation: Any = InterpolationMode.BILINEAR,
-                 antialias: bool | None = True) -> Any:
+def resized_crop(inpt: Any, top: int, left: int, height: int, width: int, size: Any,
+                 interpolation: Any = InterpolationMode.BILINEAR, antialias: bool | None = True) -> Any:
     """The window, resized."""
-    return dispatch("resized_crop", inpt, top=top, left=left, height=height, width=width, size=size, interpolation=interpolation, antialias=antialias)
+    return dispatch("resized_crop", inpt, top=top, left=left, height=height, width=width, size=size,
+                    interpolation=interpolation, antialias=antialias)
 
 
-def perspective(inpt: Any, startpoints: Any, endpoints: Any, interpolation: Any = InterpolationMode.BILINEAR, fill: Any = None,
-                coefficients: Any = None) -> Any:
+def perspective(inpt: Any, startpoints: Any, endpoints: Any, interpolation: Any = InterpolationMode.BILINEAR,
+                fill: Any = None, coefficients: Any = None) -> Any:
     """The projective map by four points, or by eight coefficients."""
-    return dispatch("perspective", inpt, startpoints=startpoints, endpoints=endpoints, interpolation=interpolation, fill=fill, coefficients=coefficients)
+    return dispatch("perspective", inpt, startpoints=startpoints, endpoints=endpoints, interpolation=interpolation,
+                    fill=fill, coefficients=coefficients)
 
 
 def elastic(inpt: Any, displacement: Any, interpolation: Any = InterpolationMode.BILINEAR, fill: Any = None) -> Any:
@@ -186,7 +192,8 @@ def erase(inpt: Any, i: int, j: int, h: int, w: int, v: Any, inplace: bool = Fal
 
 
 def to_dtype(inpt: Any, dtype: Any = _dtypes.float32, scale: bool = False) -> Any:
-    """Another number type, with ``scale`` so that the brightest value stays the brightest; boxes and masks are never scaled."""
+    """Another number type, with ``scale`` so that the brightest value stays the brightest; boxes and masks are never
+    scaled."""
     if kernel_for("to_dtype", inpt) is None and isinstance(inpt, Tensor):
         return inpt.to(dtype)  # type: ignore[attr-defined]
     return dispatch("to_dtype", inpt, dtype, scale)
@@ -208,10 +215,16 @@ def to_image(inpt: Any) -> Any:
 
 hflip, vflip, elastic_transform, get_image_num_channels = horizontal_flip, vertical_flip, elastic, get_num_channels
 
-__all__ = ["InterpolationMode", "adjust_brightness", "adjust_contrast", "adjust_gamma", "adjust_hue", "adjust_saturation", "adjust_sharpness", "affine",
-           "autocontrast", "center_crop", "clamp_bounding_boxes", "clamp_keypoints", "convert_bounding_box_format", "convert_image_dtype", "crop",
-           "elastic", "elastic_transform", "equalize", "erase", "five_crop", "gaussian_blur", "gaussian_noise", "get_dimensions",
-           "get_image_num_channels", "get_image_size", "get_num_channels", "get_num_frames", "get_size", "grayscale_to_rgb", "hflip",
-           "horizontal_flip", "invert", "is_pure_tensor", "jpeg", "normalize", "pad", "permute_channels", "perspective", "pil_to_tensor", "posterize",
-           "register_kernel", "resize", "resized_crop", "rgb_to_grayscale", "rotate", "sanitize_bounding_boxes", "sanitize_keypoints", "solarize",
+__all__ = ["InterpolationMode", "adjust_brightness", "adjust_contrast", "adjust_gamma", "adjust_hue",
+           "adjust_saturation", "adjust_sharpness", "affine",
+           "autocontrast", "center_crop", "clamp_bounding_boxes", "clamp_keypoints", "convert_bounding_box_format",
+           "convert_image_dtype", "crop",
+           "elastic", "elastic_transform", "equalize", "erase", "five_crop", "gaussian_blur", "gaussian_noise",
+           "get_dimensions",
+           "get_image_num_channels", "get_image_size", "get_num_channels", "get_num_frames", "get_size",
+           "grayscale_to_rgb", "hflip",
+           "horizontal_flip", "invert", "is_pure_tensor", "jpeg", "normalize", "pad", "permute_channels", "perspective",
+           "pil_to_tensor", "posterize",
+           "register_kernel", "resize", "resized_crop", "rgb_to_grayscale", "rotate", "sanitize_bounding_boxes",
+           "sanitize_keypoints", "solarize",
            "ten_crop", "to_dtype", "to_grayscale", "to_image", "to_pil_image", "to_tensor", "vertical_flip", "vflip"]

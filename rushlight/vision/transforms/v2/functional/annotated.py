@@ -15,8 +15,9 @@ from rushlight.vision.transforms.functional.warps import check_affine, inverse_a
 from rushlight.vision.transforms.interpolation import InterpolationMode
 from rushlight.vision.transforms.kernels.padding import four_sides
 from rushlight.vision.transforms.kernels.warp import rotated_size
-from rushlight.vision.transforms.v2.functional.box_math import (affine_points, clamped_as, converted, corners_mapped, elastic_points, floats,
-                                                                perspective_points, refuse_rotated)
+from rushlight.vision.transforms.v2.functional.box_math import (affine_points, clamped_as, converted, corners_mapped,
+                                                                elastic_points, floats, perspective_points,
+                                                                refuse_rotated)
 from rushlight.vision.transforms.v2.functional.dispatch import register
 from rushlight.vision.transforms.v2.functional.projection import coefficients_of
 from rushlight.vision.tv_tensors.base import plain
@@ -112,7 +113,8 @@ def _pad(inpt: Any, padding: Any, fill: Any = None, padding_mode: str = "constan
     return _shifted(inpt, left, top, (height + top + bottom, width + left + right))
 
 
-def _affine_map(inpt: Any, angle: float, translate: Any, scale: float, shear: Any, center: Any, expand: bool = False) -> Any:
+def _affine_map(inpt: Any, angle: float, translate: Any, scale: float, shear: Any, center: Any,
+                expand: bool = False) -> Any:
     shear = check_affine(angle, translate, scale, shear, center)
     height, width = inpt.canvas_size
     about = [width * 0.5, height * 0.5] if center is None else list(center)
@@ -125,17 +127,20 @@ def _affine_map(inpt: Any, angle: float, translate: Any, scale: float, shear: An
 
 
 @register("affine", BoundingBoxes, KeyPoints)
-def _affine(inpt: Any, angle: float, translate: Any, scale: float, shear: Any, interpolation: Any = None, fill: Any = None, center: Any = None) -> Any:
+def _affine(inpt: Any, angle: float, translate: Any, scale: float, shear: Any, interpolation: Any = None,
+            fill: Any = None, center: Any = None) -> Any:
     return _affine_map(inpt, angle, translate, scale, shear, center)
 
 
 @register("rotate", BoundingBoxes, KeyPoints)
-def _rotate(inpt: Any, angle: float, interpolation: Any = None, expand: bool = False, center: Any = None, fill: Any = None) -> Any:
+def _rotate(inpt: Any, angle: float, interpolation: Any = None, expand: bool = False, center: Any = None,
+            fill: Any = None) -> Any:
     return _affine_map(inpt, -angle, [0.0, 0.0], 1.0, [0.0, 0.0], center, expand)
 
 
 @register("perspective", BoundingBoxes, KeyPoints)
-def _perspective(inpt: Any, startpoints: Any, endpoints: Any, interpolation: Any = None, fill: Any = None, coefficients: Any = None) -> Any:
+def _perspective(inpt: Any, startpoints: Any, endpoints: Any, interpolation: Any = None, fill: Any = None,
+                 coefficients: Any = None) -> Any:
     found = coefficients_of(startpoints, endpoints, coefficients)
     return _mapped(inpt, lambda points: perspective_points(points, found))
 
@@ -164,12 +169,14 @@ def _mask_pad(mask: Tensor, padding: Any, fill: Any = None, padding_mode: str = 
     return F1.pad(mask, padding, 0 if fill is None else fill, padding_mode)
 
 
-def _mask_perspective(mask: Tensor, startpoints: Any, endpoints: Any, fill: Any = None, coefficients: Any = None) -> Any:
+def _mask_perspective(mask: Tensor, startpoints: Any, endpoints: Any, fill: Any = None,
+                      coefficients: Any = None) -> Any:
     return perspective_by(mask, coefficients_of(startpoints, endpoints, coefficients), NEAREST, fill)
 
 
 MASKS: dict[str, Callable[..., Any]] = {
-    "horizontal_flip": F1.hflip, "vertical_flip": F1.vflip, "crop": F1.crop, "center_crop": F1.center_crop, "resize": _mask_resize, "pad": _mask_pad,
+    "horizontal_flip": F1.hflip, "vertical_flip": F1.vflip, "crop": F1.crop, "center_crop": F1.center_crop,
+    "resize": _mask_resize, "pad": _mask_pad,
     "resized_crop": lambda mask, top, left, height, width, size: _mask_resize(F1.crop(mask, top, left, height, width), size),
     "affine": lambda mask, *args, **kwargs: F1.affine(mask, *args, interpolation=NEAREST, **kwargs),  # type: ignore[misc]
     "rotate": lambda mask, *args, **kwargs: F1.rotate(mask, *args, interpolation=NEAREST, **kwargs),  # type: ignore[misc]

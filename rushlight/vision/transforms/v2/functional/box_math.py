@@ -37,7 +37,8 @@ def converted(boxes: np.ndarray, old: BoundingBoxFormat, new: BoundingBoxFormat)
     if new is F.XYWH:
         second = second - first
     elif new is F.CXCYWH:
-        first, second = (np.trunc((first + second) / 2).astype(boxes.dtype) if whole else (first + second) / boxes.dtype.type(2)), second - first
+        first, second = (np.trunc((first + second) / 2).astype(boxes.dtype) if whole
+                         else (first + second) / boxes.dtype.type(2)), second - first
     return np.concatenate([first, second], -1)
 
 
@@ -63,7 +64,8 @@ def clamped_as(values: np.ndarray, form: BoundingBoxFormat, canvas: tuple[int, i
     return converted(inside, F.XYXY, form).astype(values.dtype)
 
 
-def corners_mapped(boxes: BoundingBoxes, move: Callable[[np.ndarray], np.ndarray], canvas: tuple[int, int] | None = None) -> Any:
+def corners_mapped(boxes: BoundingBoxes, move: Callable[[np.ndarray], np.ndarray],
+                   canvas: tuple[int, int] | None = None) -> Any:
     """The boxes around the images of all four corners under ``move``, a function of points (N, 2)."""
     refuse_rotated(boxes.format)
     values, canvas = unwrap(boxes), canvas or boxes.canvas_size
@@ -74,7 +76,8 @@ def corners_mapped(boxes: BoundingBoxes, move: Callable[[np.ndarray], np.ndarray
     around = np.concatenate([moved.min(1), moved.max(1)], -1).astype(corners.dtype)
     if boxes.clamping_mode is not None:
         around = clamped(around, canvas)
-    return BoundingBoxes.wrap(wrap(converted(around, F.XYXY, boxes.format).astype(values.dtype)), boxes, canvas_size=canvas)
+    return BoundingBoxes.wrap(wrap(converted(around, F.XYXY, boxes.format).astype(values.dtype)), boxes,
+                              canvas_size=canvas)
 
 
 def affine_points(points: np.ndarray, matrix: list[float]) -> np.ndarray:

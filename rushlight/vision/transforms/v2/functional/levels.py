@@ -81,7 +81,8 @@ def _posterize(pixels: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _picture(kernel: Callable[..., np.ndarray], name: str, factor: str = "") -> Callable[..., Any]:
-    """A function of PIL images, which are v1's matter, and of tensors; ``factor`` names an argument that is not negative."""
+    """A function of PIL images, which are v1's matter, and of tensors; ``factor`` names an argument that is not
+    negative."""
     def run(inpt: Any, *args: Any) -> Any:
         if not isinstance(inpt, Tensor):
             return getattr(F1, name)(inpt, *args)

@@ -56,7 +56,8 @@ def _facts(inpt: Any, given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def convert_bounding_box_format(inpt: Any, old_format: Any = None, new_format: Any = None, inplace: bool = False) -> Any:
+def convert_bounding_box_format(inpt: Any, old_format: Any = None, new_format: Any = None,
+                                inplace: bool = False) -> Any:
     """Boxes in another format; plain tensors need ``old_format``. ``inplace`` is for plain tensors.
 
     >>> import rushlight as rl
@@ -73,7 +74,8 @@ def convert_bounding_box_format(inpt: Any, old_format: Any = None, new_format: A
     return inpt.copy_(out) if inplace else out
 
 
-def clamp_bounding_boxes(inpt: Any, format: Any = None, canvas_size: Any = None, clamping_mode: str | None = "auto") -> Any:  # noqa: A002
+def clamp_bounding_boxes(inpt: Any, format: Any = None, canvas_size: Any = None,
+                         clamping_mode: str | None = "auto") -> Any:  # noqa: A002
     """Boxes within their canvas; plain tensors need ``format``, ``canvas_size`` and a clamping mode."""
     if clamping_mode not in (None, "soft", "hard", "auto"):
         raise ValueError(f"clamping_mode must be soft, hard, auto or None, got {clamping_mode}")
@@ -90,11 +92,13 @@ def clamp_keypoints(inpt: Any, canvas_size: Any = None) -> Any:
     """Points within their canvas."""
     height, width = inpt.canvas_size if isinstance(inpt, KeyPoints) else canvas_size
     values = unwrap(inpt)
-    out = wrap(np.stack([np.clip(values[..., 0], 0, width - 1), np.clip(values[..., 1], 0, height - 1)], -1).astype(values.dtype))
+    out = wrap(np.stack([np.clip(values[..., 0], 0, width - 1), np.clip(values[..., 1], 0, height - 1)],
+                        -1).astype(values.dtype))
     return KeyPoints.wrap(out, inpt) if isinstance(inpt, KeyPoints) else out
 
 
-def valid_boxes(boxes: Any, form: BoundingBoxFormat, canvas: tuple[int, int], min_size: float, min_area: float) -> np.ndarray:
+def valid_boxes(boxes: Any, form: BoundingBoxFormat, canvas: tuple[int, int], min_size: float,
+                min_area: float) -> np.ndarray:
     """Which boxes are large enough and within the canvas."""
     corners = converted(unwrap(boxes), form, BoundingBoxFormat.XYXY)
     width, height = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
@@ -109,7 +113,8 @@ def sanitize_bounding_boxes(bounding_boxes: Any, format: Any = None, canvas_size
     known = _facts(bounding_boxes, {"format": format, "canvas_size": canvas_size})
     valid = valid_boxes(bounding_boxes, format_of(known["format"]), known["canvas_size"], min_size, min_area)
     kept = wrap(unwrap(bounding_boxes)[valid])
-    return (BoundingBoxes.wrap(kept, bounding_boxes) if isinstance(bounding_boxes, BoundingBoxes) else kept), wrap(valid)
+    return (BoundingBoxes.wrap(kept, bounding_boxes) if isinstance(bounding_boxes, BoundingBoxes)
+            else kept), wrap(valid)
 
 
 def sanitize_keypoints(key_points: Any, canvas_size: Any = None) -> tuple[Any, Tensor]:

@@ -19,8 +19,10 @@ from rushlight.vision.transforms.v2.functional.dispatch import PICTURES, mode_fr
 from rushlight.vision.transforms.v2.functional.projection import coefficients_of
 
 
-def _resize(inpt: Any, size: Any, interpolation: Any = "bilinear", max_size: int | None = None, antialias: bool | None = True) -> Any:
-    return resize_to(inpt, [size] if isinstance(size, int) else size, mode_from(interpolation), max_size, antialias if isinstance(inpt, Tensor) else True)
+def _resize(inpt: Any, size: Any, interpolation: Any = "bilinear", max_size: int | None = None,
+            antialias: bool | None = True) -> Any:
+    return resize_to(inpt, [size] if isinstance(size, int) else size, mode_from(interpolation), max_size,
+                     antialias if isinstance(inpt, Tensor) else True)
 
 
 def _affine(inpt: Any, *args: Any, interpolation: Any = "nearest", **kwargs: Any) -> Any:
@@ -31,7 +33,8 @@ def _rotate(inpt: Any, angle: float, interpolation: Any = "nearest", **kwargs: A
     return F1.rotate(inpt, angle, interpolation=mode_from(interpolation), **kwargs)
 
 
-def _perspective(inpt: Any, startpoints: Any, endpoints: Any, interpolation: Any = "bilinear", fill: Any = None, coefficients: Any = None) -> Any:
+def _perspective(inpt: Any, startpoints: Any, endpoints: Any, interpolation: Any = "bilinear", fill: Any = None,
+                 coefficients: Any = None) -> Any:
     return perspective_by(inpt, coefficients_of(startpoints, endpoints, coefficients), mode_from(interpolation), fill)
 
 
@@ -39,7 +42,8 @@ def _elastic(inpt: Any, displacement: Any, interpolation: Any = "bilinear", fill
     return F1.elastic_transform(inpt, displacement, mode_from(interpolation), fill)
 
 
-def _resized_crop(inpt: Any, top: int, left: int, height: int, width: int, size: Any, interpolation: Any = "bilinear", antialias: bool | None = True) -> Any:
+def _resized_crop(inpt: Any, top: int, left: int, height: int, width: int, size: Any, interpolation: Any = "bilinear",
+                  antialias: bool | None = True) -> Any:
     return _resize(F1.crop(inpt, top, left, height, width), size, interpolation, antialias=antialias)
 
 
@@ -105,13 +109,19 @@ def _to_dtype(inpt: Any, dtype: DType, scale: bool = False) -> Any:
 
 
 PICTURES.update({
-    "horizontal_flip": F1.hflip, "vertical_flip": F1.vflip, "resize": _resize, "affine": _affine, "rotate": _rotate, "pad": _pad, "crop": F1.crop,
-    "perspective": _perspective, "elastic": _elastic, "center_crop": F1.center_crop, "resized_crop": _resized_crop, "five_crop": F1.five_crop,
+    "horizontal_flip": F1.hflip, "vertical_flip": F1.vflip, "resize": _resize, "affine": _affine, "rotate": _rotate,
+    "pad": _pad, "crop": F1.crop,
+    "perspective": _perspective, "elastic": _elastic, "center_crop": F1.center_crop, "resized_crop": _resized_crop,
+    "five_crop": F1.five_crop,
     "ten_crop": F1.ten_crop, "rgb_to_grayscale": levels.rgb_to_grayscale, "grayscale_to_rgb": _grayscale_to_rgb,
-    "adjust_brightness": F1.adjust_brightness, "adjust_contrast": levels.adjust_contrast, "adjust_saturation": levels.adjust_saturation,
-    "adjust_hue": F1.adjust_hue, "adjust_gamma": F1.adjust_gamma, "adjust_sharpness": levels.adjust_sharpness, "invert": F1.invert,
-    "posterize": levels.posterize, "solarize": F1.solarize, "autocontrast": levels.autocontrast, "equalize": levels.equalize,
-    "gaussian_blur": F1.gaussian_blur, "gaussian_noise": _gaussian_noise, "normalize": F1.normalize, "permute_channels": _permute_channels,
+    "adjust_brightness": F1.adjust_brightness, "adjust_contrast": levels.adjust_contrast,
+    "adjust_saturation": levels.adjust_saturation,
+    "adjust_hue": F1.adjust_hue, "adjust_gamma": F1.adjust_gamma, "adjust_sharpness": levels.adjust_sharpness,
+    "invert": F1.invert,
+    "posterize": levels.posterize, "solarize": F1.solarize, "autocontrast": levels.autocontrast,
+    "equalize": levels.equalize,
+    "gaussian_blur": F1.gaussian_blur, "gaussian_noise": _gaussian_noise, "normalize": F1.normalize,
+    "permute_channels": _permute_channels,
     "jpeg": _jpeg, "to_dtype": _to_dtype,
     "erase": lambda inpt, i, j, h, w, v, inplace=False: _erase(inpt, i, j, h, w, v, inplace),
 })
