@@ -11,7 +11,7 @@ from typing import Any
 from rushlight.ir.dtype import DType, int64
 from rushlight.masked.masking import INF, filled, highest, lowest, not_floating, prepared
 from rushlight.tensor.core import Tensor
-from rushlight.tensor.functions import reduction as plain
+from rushlight.tensor.functions import norms, ordering, reduction as plain
 from rushlight.tensor.functions.common import cast, to_float, wrap_dim, wrap_dims
 
 DOC = """{text}
@@ -128,7 +128,7 @@ def median(input: Tensor, dim: int = -1, *, keepdim: bool = False, dtype: DType 
     m = prepared("median", input, mask)
     kind = dtype or input.dtype
     x = to_float(cast(input, kind))
-    middle = plain.nanmedian(filled(x, m, float("nan")), wrap_dim(dim, x.ndim), keepdim).values
+    middle = ordering.nanmedian(filled(x, m, float("nan")), wrap_dim(dim, x.ndim), keepdim).values
     if kind.kind == "f":
         return middle
     if bool(plain.any(middle != middle)):
@@ -142,7 +142,7 @@ def norm(input: Tensor, ord: float | None = 2.0, dim: Any = None, *, keepdim: bo
     m = prepared("norm", input, mask)
     x = cast(input, dtype or input.dtype)
     order = 2.0 if ord is None else ord
-    return plain.vector_norm(filled(x, m, INF if order == -INF else 0), order, dim, keepdim)
+    return norms.vector_norm(filled(x, m, INF if order == -INF else 0), order, dim, keepdim)
 
 
 def _spread(name: str, input: Tensor, dim: Any, keepdim: bool, unbiased: bool | None, correction: Any,

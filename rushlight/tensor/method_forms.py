@@ -11,7 +11,7 @@ import numpy as np
 from rushlight.ir.dtype import DType
 from rushlight.tensor.core import Tensor, assign, unwrap, wrap
 from rushlight.tensor.formats import channels_last, channels_last_3d, contiguous_format
-from rushlight.tensor.functions import factorizations, reduction, shape, splitting
+from rushlight.tensor.functions import factorizations, norms, shape, splitting
 from rushlight.tensor.functions.common import shape_of
 
 
@@ -32,7 +32,7 @@ def norm(self: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, d
     >>> rl.tensor([3., 4.]).norm()
     tensor(5.)
     """
-    return reduction.norm(self, p, dim, keepdim, dtype=dtype)
+    return norms.norm(self, p, dim, keepdim, dtype=dtype)
 
 
 def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:

@@ -8,8 +8,9 @@ from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.combined import mvlgamma as multigammaln
 from rushlight.tensor.functions.common import give
 from rushlight.tensor.functions.numpy_names import take_numpy_names
-from rushlight.tensor.functions.pointwise import (  # noqa: A004
-    binary, digamma, erf, erfc, erfinv, exp2, expm1, i0, log1p, logit, polygamma, round, sinc, unary, xlogy)
+from rushlight.tensor.functions.composites import logit, polygamma, sinc
+from rushlight.tensor.functions.pointwise import (binary, digamma, erf, erfc, erfinv, exp2, expm1, i0, log1p, round,
+                                                  unary, xlogy)
 from rushlight.tensor.functions.pointwise import igamma as gammainc
 from rushlight.tensor.functions.pointwise import igammac as gammaincc
 from rushlight.tensor.functions.pointwise import lgamma as gammaln

@@ -8,7 +8,7 @@ from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.drawing import rand
 from rushlight.tensor.functions import pointwise as P
-from rushlight.tensor.functions import reduction as R
+from rushlight.tensor.functions import norms, reduction as R
 from rushlight.tensor.functions.common import in_place, is_float, rewrite, scalar_name
 from rushlight.tensor.samples import level_of, numbers
 
@@ -242,7 +242,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Tensor:
     """input divided by its p-norm along dim (at least eps)."""
     from rushlight.tensor.functions.common import give
-    return give(out, input / R.vector_norm(input, p, dim, True).clamp_min(eps).expand_as(input))
+    return give(out, input / norms.vector_norm(input, p, dim, True).clamp_min(eps).expand_as(input))
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

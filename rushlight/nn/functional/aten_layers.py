@@ -12,7 +12,7 @@ from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions import linalg
 from rushlight.tensor.functions.common import cast, give
-from rushlight.tensor.functions.reduction import vector_norm
+from rushlight.tensor.functions.norms import vector_norm
 
 
 def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any,

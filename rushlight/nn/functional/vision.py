@@ -11,7 +11,7 @@ import numpy as np
 from rushlight.ir.dtype import float64, int64
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.sequences import linspace
-from rushlight.tensor.functions import pointwise as P
+from rushlight.tensor.functions import composites, pointwise as P
 from rushlight.tensor.functions.common import cast
 
 
@@ -387,7 +387,7 @@ def _read(x: Tensor, at: list[Tensor], spatial: list[int], padding_mode: str, co
         q = _folded(p, s, padding_mode, corners) if padding_mode != "zeros" else p
         ok = (q >= 0) & (q <= s - 1)
         inside = ok if inside is None else inside & ok
-        place = place + cast(P.nan_to_num(q).clamp(0, s - 1), int64) * math.prod(spatial[d + 1:])
+        place = place + cast(composites.nan_to_num(q).clamp(0, s - 1), int64) * math.prod(spatial[d + 1:])
     shape = list(place.shape)
     index = place.reshape(x.shape[0], 1, -1).expand(-1, x.shape[1], -1)
     got = flat.gather(2, index).reshape([x.shape[0], x.shape[1], *shape[1:]])

@@ -16,7 +16,8 @@ from rushlight.tensor.functions.common import cast, give, is_float, scalar_name,
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.precision import with_gradient
-from rushlight.tensor.functions.reduction import indicator, norm_root, result
+from rushlight.tensor.functions.norms import indicator, norm_root
+from rushlight.tensor.functions.reduction import result
 from rushlight.tensor.promotion import result_type
 
 
@@ -270,7 +271,7 @@ def frexp(input: Tensor, *, out: Any = None) -> Any:
 
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Any = None) -> Tensor:
     """Slices along dim whose p-norm is over maxnorm scaled down to it."""
-    from rushlight.tensor.functions.reduction import vector_norm
+    from rushlight.tensor.functions.norms import vector_norm
     if len(input._spec.shape) < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {len(input._spec.shape)} dimensions")
     if p <= 0:

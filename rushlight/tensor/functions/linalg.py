@@ -16,7 +16,8 @@ from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.products import chain_matmul as multi_dot_chain
 from rushlight.tensor.functions.products import cross as _cross
 from rushlight.tensor.functions.products import matmul
-from rushlight.tensor.functions.reduction import result, vector_norm
+from rushlight.tensor.functions.norms import vector_norm
+from rushlight.tensor.functions.reduction import result
 from rushlight.tensor.samples import sample_by_sample
 
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-
-from rushlight.autograd.grad_mode import no_grad
-from rushlight.autograd.graph import GradFn, Undefined
+from rushlight.autograd.graph import Undefined
 from rushlight.ir.dtype import HALF, bfloat16, bool_
 from rushlight.ir.spec import elementwise_strides, spec
 from rushlight.ops.domains import check_domain
-from rushlight.ops.pointwise import joint
 from rushlight.ops.table import TABLE, Op, load
-from rushlight.tensor.core import Tensor, apply, edges_of, keeps, lasting
+from rushlight.tensor.core import Tensor, apply, keeps, lasting
 from rushlight.tensor.functions.checked import checked
-from rushlight.tensor.functions.precision import (EXACT_NUMBERS, SHORT, by_scalar, half_of, history_of, once, rounded_number, tracked,
-                                                  with_gradient)
-from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, lying, lying_as, lying_at, need_tensor, operand, result_type, rewrite,
-                                               settings, stand_in, tensor_of, to_float, unify)
+from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, lying, lying_as, lying_at,
+                                               need_tensor, operand, result_type, rewrite, settings, tensor_of, unify)
+from rushlight.tensor.functions.precision import (EXACT_NUMBERS, SHORT, by_scalar, half_of, history_of, once,
+                                                  rounded_number, tracked, with_gradient)
 from rushlight.tensor.state import state
 
 load()
@@ -407,225 +404,14 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
 builtin_abs = __builtins__["abs"] if isinstance(__builtins__, dict) else __builtins__.abs
 
 
-def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The part behind the point."""
-    check_domain("frac", input._spec.dtype)
-    return give(out, input - trunc(input))
-
-
-def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) -> Tensor:
-    """input + weight * (end - input)."""
-    if input.dtype is not end.dtype:
-        raise RuntimeError(f"expected dtype {input.dtype} for `end`, but got dtype {end.dtype}")
-    joint(input._spec, end._spec)
-    check_domain("lerp", input._spec.dtype)
-    if isinstance(weight, Tensor):
-        return give(out, apply(TABLE["lerp"], (input, end, cast(weight, input._spec.dtype))))
-    return give(out, _lerp_by_number(input, end, weight))
-
-
-class LerpBackward0(GradFn):
-    """The node of interpolation by a number, which keeps no tensor."""
-
-    __slots__ = ("weight",)
-
-    def backward(self, grads: list[Any]) -> Any:
-        from rushlight.tensor.functions.shape import sum_to
-        w = self.weight.conjugate()
-        shares = [sum_to(grads[0] * v, s.shape) for v, s in zip((1 - w, w), self.specs[1:])]
-        return [None if e is None else g for e, g in zip(self.edges, shares)]
-
-
-def _lerp_by_number(x: Tensor, y: Tensor, weight: Any) -> Tensor:
-    near = builtins.abs(weight) < 0.5
-    compute = lambda: lying(once(lambda x, y: x + (y - x) * weight if near else y - (y - x) * (1 - weight), x, y), x, y)
-    if not (state.grad and (tracked(x) or tracked(y))) or x._storage.batched or y._storage.batched:
-        return compute()
-    with no_grad():
-        out = compute()
-    out._grad_fn, out._rg = LerpBackward0(edges_of((x, y)), (out._spec, x._spec, y._spec)), True
-    out._grad_fn.weight = weight
-    return out
-
-
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input + value * tensor1 * tensor2."""
-    dtype = result_type(input, tensor1, tensor2)
-    joint(input._spec, tensor1._spec, tensor2._spec)
-    check_domain("addcmul", dtype)
-    return give(out, apply(TABLE["addcmul"], (*[stand_in(t, dtype) for t in (input, tensor1, tensor2)], operand(value))))
-
-
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input + value * tensor1 / tensor2."""
-    if tensor1._spec.dtype.kind in "biu" and tensor2._spec.dtype.kind in "biu":
-        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true "
-                           "division of tensor1 and tensor2.")
-    dtype = result_type(input, tensor1, tensor2)
-    check_domain("addcdiv", dtype)
-    return give(out, apply(TABLE["addcdiv"], (*[stand_in(t, dtype) for t in (input, tensor1, tensor2)], operand(value))))
-
-
-def real(input: Tensor) -> Tensor:
-    """The real part of complex numbers; a real tensor itself."""
-    return _half(input, 0, "real") if input._spec.dtype.is_complex else input
-
-
-def imag(input: Tensor) -> Tensor:
-    """The imaginary part. RuntimeError for real tensors."""
-    if not input._spec.dtype.is_complex:
-        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return _half(input, 1, "imag")
-
-
-def _half(x: Tensor, which: int, row: str) -> Tensor:
-    """The real (0) or imaginary (1) parts as a view of complex memory; of samples inside vmap as a copy."""
-    if x._storage.batched:
-        return apply(TABLE[row], (x,))
-    from rushlight.tensor.functions.shape import view_as_real
-    from rushlight.tensor.functions.splitting import select
-    return select(view_as_real(x), -1, which)
-
-
-def conj(input: Tensor) -> Tensor:
-    """The complex conjugate; a real tensor itself."""
-    return apply(TABLE["conj"], (input,)) if input._spec.dtype.is_complex else input
-
-
-def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The complex conjugate, as a new tensor."""
-    return give(out, apply(TABLE["conj"], (input,)) if input._spec.dtype.is_complex else input.clone())
-
-
-def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The argument of complex numbers; π for negative real ones."""
-    return give(out, apply(TABLE["angle"], (to_float(input),)))
-
-
-def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
-    """real + i imag. RuntimeError where the two dtypes differ or are not floating."""
-    need_tensor("complex", 1, "real", real)
-    need_tensor("complex", 2, "imag", imag)
-    if real.dtype is not imag.dtype:
-        raise RuntimeError(f"Expected object of scalar type {real.dtype} but got scalar type {imag.dtype} for second argument")
-    if not real._spec.dtype.is_floating_point:
-        raise RuntimeError("Expected both inputs to be Half, Float or Double tensors but got " + f"{real.dtype} and {imag.dtype}")
-    return give(out, apply(TABLE["complex"], (real, imag)))
-
-
-def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
-    """Complex numbers of given modulus and argument."""
-    need_tensor("polar", 1, "abs", abs)
-    need_tensor("polar", 2, "angle", angle)
-    return give(out, lying(complex(abs * cos(angle), abs * sin(angle)), abs, angle))
-
-
-def isreal(input: Tensor) -> Tensor:
-    """Where the imaginary part is zero."""
-    if input._spec.dtype.is_complex:
-        return imag(input) == 0
-    return lying_as(input == input if not is_float(input) else (input == input) | True, input._spec)
-
-
-def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Where the value is +inf."""
-    check_domain("isposinf", input._spec.dtype)
-    return give(out, input == float("inf"))
-
-
-def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Where the value is -inf."""
-    check_domain("isneginf", input._spec.dtype)
-    return give(out, input == float("-inf"))
-
-
-def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None, *,
-               out: Tensor | None = None) -> Tensor:
-    """NaN and infinities replaced: by 0 and the largest numbers of the dtype unless given."""
-    if not is_float(input):
-        return give(out, input.clone())
-    import ml_dtypes
-    info = ml_dtypes.finfo(input._spec.dtype.to_real().numpy)
-    values = (0.0 if nan is None else float(nan), float(info.max) if posinf is None else float(posinf),
-              float(info.min) if neginf is None else float(neginf))
-    return give(out, apply(TABLE["nan_to_num"], (input, *values)))
-
-
-def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
-    """log(x / (1 - x)), x limited to [eps, 1 - eps] first where eps is given."""
-    check_domain("logit", input._spec.dtype)
-    x = to_float(input)
-    if eps is not None:
-        x = clamp(x, eps, 1 - eps)
-    return give(out, lying(log(x / (1 - x)), x))
-
-
-def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Degrees to radians."""
-    check_domain("deg2rad", input._spec.dtype)
-    return give(out, lying_as(to_float(input) * 0.017453292519943295, input._spec))
-
-
-def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Radians to degrees."""
-    check_domain("rad2deg", input._spec.dtype)
-    return give(out, lying_as(to_float(input) * 57.29577951308232, input._spec))
-
-
-def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """sin(πx) / (πx), 1 at 0."""
-    x = to_float(input) * 3.141592653589793
-    safe = where(x == 0, 1, x)
-    return give(out, lying(where(x == 0, 1 + x * 0, sin(safe) / safe), input))
-
-
-def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """input * 2 ** other."""
-    need_tensor("ldexp", 1, "input", input)
-    need_tensor("ldexp", 2, "other", other)
-    wide = input._spec.dtype.to_real().name == "float64" if is_float(input) else False
-    return give(out, mul(input, pow(tensor_of(2.0, input._spec.dtype.to_real()) if wide else 2.0, other)))
-
-
-def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """log2(2 ** x + 2 ** y)."""
-    need_tensor("logaddexp2", 2, "other", other)
-    check_domain("logaddexp2", result_type(input, other))
-    high = maximum(input, other)
-    safe = where(isinf(high), 0, high)
-    return give(out, lying(log2(exp2(input - safe) + exp2(other - safe)) + safe, input, other))
-
-
-def polygamma(n: Any, input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The n-th derivative of digamma."""
-    x = to_float(input)
-    if not isinstance(n, Tensor):
-        if n < 0:
-            raise RuntimeError("polygamma(n, x) does not support negative n.")
-        if n == 0:
-            return give(out, digamma(x))
-        n = float(n)
-    return give(out, apply(TABLE["polygamma"], (n, x)))
-
-
-def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
-    """|input - other| <= atol + rtol * |other|, elementwise."""
-    need_tensor("isclose", 1, "input", input)
-    need_tensor("isclose", 2, "other", other)
-    if input.dtype is not other.dtype:
-        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
-    for name, bound in (("rtol", rtol), ("atol", atol)):
-        if bound < 0:
-            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {bound}")
-    close = input == other
-    if equal_nan:
-        close = close | ((input != input) & (other != other))
-    if is_float(input) or rtol or atol:
-        a, b = to_float(input), to_float(other)
-        bound = abs(b) * rtol + atol
-        close = close | (isfinite(b) & (abs(a - b) <= bound))
-    return lying(close, input, other)
-
-
-INTERNAL = ("binary", "unary", "join", "keep_layout", "scaled", "tensor_scalar", "abs_", "small_power", "tracked", "LerpBackward0", "INTERNAL")
-__all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) == __name__ and not n.startswith("_") and n not in INTERNAL]
+__all__ = ["exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh",
+           "asin", "acos", "atan", "asinh", "acosh", "atanh", "arcsin", "arccos", "arctan", "arcsinh", "arccosh",
+           "arctanh", "sqrt", "reciprocal", "sigmoid", "erf", "erfc", "erfinv", "lgamma", "digamma", "i0", "floor",
+           "ceil", "trunc", "fix", "sign", "sgn", "relu", "isnan", "signbit", "logical_not", "bitwise_not", "atan2",
+           "hypot", "copysign", "arctan2", "maximum", "minimum", "fmax", "fmin", "eq", "ne", "lt", "le", "gt", "ge",
+           "greater", "greater_equal", "less", "less_equal", "not_equal", "logical_and", "logical_or", "logical_xor",
+           "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift", "nextafter", "gcd",
+           "lcm", "logaddexp", "fmod", "igamma", "igammac", "abs", "absolute", "neg", "negative", "rsqrt", "xlogy",
+           "isinf", "isfinite", "floor_divide", "remainder", "positive", "add", "sub", "subtract", "rsub", "mul",
+           "multiply", "div", "divide", "true_divide", "heaviside", "pow", "float_power", "square", "clamp", "clip",
+           "clamp_min", "clamp_max", "where", "round"]

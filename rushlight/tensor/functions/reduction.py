@@ -8,12 +8,11 @@ from rushlight.ir.dtype import HALF, DType, int64
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, keeps, lasting, owned
-from rushlight.tensor.functions.common import cast, give, is_float, lying_as, need_tensor, to_float, wrap_dim, wrap_dims
+from rushlight.tensor.functions.common import cast, give, is_float, need_tensor, to_float, wrap_dim, wrap_dims
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.precision import SHORT, half_of, history_of, tracked, wide, with_gradient
 from rushlight.tensor.functions.shape import within
 from rushlight.tensor.result_types import result
-
 
 RETURN_TYPES = {n: result(n) for n in ("max", "min", "sort", "topk", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin", "aminmax")}
 
@@ -309,79 +308,6 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     return sum(input != 0, dim)
 
 
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: DType | None = None) -> Tensor:
-    """The p-norm over dim (all dimensions where None); "fro" is p = 2, "nuc" the sum of singular values."""
-    x = input if dtype is None else cast(input, dtype)
-    if not is_float(x):
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
-    if p == "nuc":
-        from rushlight.tensor.functions import linalg
-        return give(out, linalg.matrix_norm(x, "nuc", tuple(dim) if dim is not None else (-2, -1), keepdim))
-    if half_of(x) and p in ("fro", None, 2):
-        return give(out, _half_norm(x, dim, keepdim))
-    value = vector_norm(wide(x), 2.0 if p in ("fro", None) else float(p), dim, keepdim)
-    return give(out, keeps(cast(value, x._spec.dtype.to_real()), x, result=True))
-
-
-def _half_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    """The 2-norm of half floats, whose gradient PyTorch rounds after every step."""
-    from rushlight.tensor.functions.pointwise import where
-    from rushlight.tensor.functions.rules import expand_reduced
-    dims, shape = wrap_dims(dim, len(x._spec.shape)), x._spec.shape
-
-    def rule(g: Tensor, x: Tensor, value: Tensor) -> tuple[Tensor]:
-        g, value = (expand_reduced(t, shape, dims, keepdim) for t in (g, value))
-        return (g * where(value == 0, 0, x / value),)
-    return with_gradient("LinalgVectorNormBackward0", (x,), lambda: cast(vector_norm(wide(x), 2.0, dim, keepdim), x._spec.dtype), rule, (x,), result=True)
-
-
-def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:  # noqa: A002
-    """(sum |x| ** ord) ** (1 / ord); inf, -inf and 0 as usual."""
-    from rushlight.tensor.functions.pointwise import where
-    if not is_float(x) and dtype is None:
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
-    x = x if dtype is None else cast(x, dtype)
-    if isinstance(ord, str):
-        raise TypeError(f"linalg.vector_norm(): argument 'ord' must be Number, not str ({ord!r})")
-    dims = wrap_dims(dim, len(x._spec.shape))
-    if ord == 2:
-        square = x * x if not x._spec.dtype.is_complex else (x * x.conj()).real
-        return give(out, norm_root(apply(TABLE["sum"], (square,), (dims, bool(keepdim)))))
-    a = x.abs()
-    if ord == float("inf"):
-        return give(out, reduce("amax", a, dims, keepdim) if dims else a)
-    if ord == float("-inf"):
-        return give(out, reduce("amin", a, dims, keepdim) if dims else a)
-    if ord == 0:
-        return give(out, sum(indicator(a), dims, keepdim))
-    if ord == 1:
-        return give(out, apply(TABLE["sum"], (a,), (dims, bool(keepdim))))
-    if x._rg and ord < 0:  # one zero makes the norm 0, with the gradient 0
-        zero = (a == 0).any(dims, True) if dims else a == 0
-        rest = apply(TABLE["sum"], (where(zero, 1, a) ** ord,), (dims, True)) ** (1.0 / ord)
-        found = where(zero, 0, rest)
-        return give(out, found if keepdim or not dims else found.reshape([n for d, n in enumerate(a._spec.shape) if d not in dims]))
-    if x._rg:  # the gradient of a zero, and of a zero norm, is 0
-        power = lambda v, p: where(v == 0, 0, where(v == 0, 1, v) ** p)
-        return give(out, power(apply(TABLE["sum"], (power(a, ord),), (dims, bool(keepdim))), 1.0 / ord))
-    return give(out, apply(TABLE["sum"], (a ** ord,), (dims, bool(keepdim))) ** (1.0 / ord))
-
-
-def indicator(x: Tensor) -> Tensor:
-    """1 where x is not 0, in the type of x, with the gradient 0."""
-    from rushlight.tensor.functions.pointwise import where
-    return where(x != x, 1, x.sign())
-
-
-def norm_root(square: Tensor) -> Tensor:
-    """sqrt whose gradient at 0 is 0, as PyTorch's norms have it."""
-    if not square._rg:
-        return square.sqrt()
-    from rushlight.tensor.functions.pointwise import where
-    zero = square == 0
-    return where(zero, square, where(zero, 1, square).sqrt())
-
-
 def _scan(name: str) -> Any:
     def function(input: Tensor, dim: int, *, dtype: DType | None = None, out: Any = None) -> Tensor:
         x = accumulated(input, dtype or (out.dtype if out is not None else None))
@@ -414,75 +340,6 @@ def _scan_with_position(name: str) -> Any:
 
 
 cummax, cummin = _scan_with_position("cummax"), _scan_with_position("cummin")
-
-
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None) -> Any:
-    """The elements in order along dim, and where they stood. Always stable."""
-    d = wrap_dim(dim, len(input._spec.shape))
-    if not input._spec.shape:
-        return RETURN_TYPES["sort"](input.clone(), argextreme("argmax", input, None, False) * 0)
-    return give(out, RETURN_TYPES["sort"](*[lying_as(t, input._spec) for t in apply(TABLE["sort"], (input,), (d, bool(descending)))]))
-
-
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-    """The positions that put the elements in order."""
-    return sort(input, dim, descending).indices
-
-
-def msort(input: Tensor, *, out: Any = None) -> Tensor:
-    """Sorted along the first dimension."""
-    return give(out, sort(input, 0).values if input._spec.shape else input.clone())
-
-
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:  # noqa: A002
-    """The k largest (or smallest) elements along dim, and where they stand."""
-    d = wrap_dim(dim, len(input._spec.shape))
-    n = input._spec.shape[d] if input._spec.shape else 1
-    if not 0 <= k <= n:
-        raise RuntimeError(f"selected index k out of range: k is {k}, the dimension has {n} elements")
-    x = input if input._spec.shape else input.reshape(1)
-    v, i = apply(TABLE["topk"], (x,), (int(k), d, bool(largest), bool(sorted)))
-    return give(out, RETURN_TYPES["topk"](v, i) if input._spec.shape else RETURN_TYPES["topk"](v.reshape(()), i.reshape(())))
-
-
-def _selected(name: str, input: Tensor, attrs: tuple[Any, ...], dim: int, keepdim: bool) -> Any:
-    x = input if input._spec.shape else input.reshape(1)
-    d = wrap_dim(dim, len(input._spec.shape))
-    if name != "mode" or x._spec.shape[d] == 0:
-        _nonempty(name, x, (d,))
-    v, i = apply(TABLE[name], (x,), (*attrs, d, bool(keepdim)))
-    if not input._spec.shape:
-        v, i = v.reshape(()), i.reshape(())
-    return RETURN_TYPES[name](v, i)
-
-
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
-    """The k-th smallest element along dim (from 1), and where it stands."""
-    d = wrap_dim(dim, len(input._spec.shape))
-    if not 1 <= k <= (input._spec.shape[d] if input._spec.shape else 1):
-        raise RuntimeError("selected number k out of range for dimension " + str(d))
-    return give(out, _selected("kthvalue", input, (int(k),), dim, keepdim))
-
-
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
-    """The lower median; NaN wherever one occurs."""
-    if dim is None:
-        flat = within(input, -1)
-        return give(out, _selected("median", flat, (), 0, False).values if flat._spec.numel else flat.sum() * float("nan"))
-    return give(out, _selected("median", input, (), dim, keepdim))
-
-
-def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
-    """The lower median of what is not NaN."""
-    if dim is None:
-        flat = within(input, -1)
-        return give(out, _selected("nanmedian", flat, (), 0, False).values if flat._spec.numel else flat.sum() * float("nan"))
-    return give(out, _selected("nanmedian", input, (), dim, keepdim))
-
-
-def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
-    """The most frequent element along dim, the smallest of several, and where it stands."""
-    return give(out, _selected("mode", input, (), dim, keepdim))
 
 
 def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any = None) -> Tensor:
@@ -534,15 +391,11 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether all elements are close: |a - b| <= atol + rtol * |b|."""
-    from rushlight.tensor.functions.pointwise import isclose
+    from rushlight.tensor.functions.composites import isclose
     return bool(all(isclose(input, other, rtol, atol, equal_nan)))
 
 
-def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
-    """The p-norm of the difference."""
-    return norm(input - other, p)
-
-
-__all__ = [n for n, v in list(globals().items()) if getattr(v, "__module__", None) == __name__ and not n.startswith("_") and n not in (
-    "result", "reduce", "accumulated", "count", "extremum", "argextreme", "norm_root", "vector_norm", "indicator")]
-take_numpy_names(globals(), [*__all__, "vector_norm"])
+__all__ = ["sum", "nansum", "mean", "nanmean", "prod", "any", "all", "amax", "amin", "aminmax", "max", "min", "argmax",
+           "argmin", "var", "std", "var_mean", "std_mean", "logsumexp", "count_nonzero", "cumsum", "cumprod",
+           "logcumsumexp", "cummax", "cummin", "softmax", "log_softmax", "equal", "allclose"]
+take_numpy_names(globals(), __all__)

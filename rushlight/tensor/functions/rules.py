@@ -62,7 +62,7 @@ def angle_grad(g: Tensor, x: Tensor) -> Tensor:
     """The gradient of the argument of a complex number."""
     if not x._spec.dtype.is_complex:
         return g * 0
-    from rushlight.tensor.functions.pointwise import complex as complex_of
+    from rushlight.tensor.functions.complex_numbers import complex as complex_of
     a, b = x.real, x.imag
     square = a * a + b * b
     scale = where(square == 0, 0, g / where(square == 0, 1, square))

@@ -8,7 +8,6 @@ from typing import Any
 
 from rushlight.tensor import functions
 from rushlight.tensor.core import Tensor
-from rushlight.tensor.functions import pointwise
 from rushlight.tensor.methods import conversion, copies, facts, gradients, new, random_fills, reading, writing
 from rushlight.tensor.methods.conversion import NAMED
 from rushlight.tensor.methods.in_place import METHODS
@@ -46,7 +45,7 @@ def attach() -> None:
         if name not in NOT_METHODS:
             setattr(Tensor, name, f)
     for name in ("deg2rad", "rad2deg"):
-        setattr(Tensor, name, getattr(pointwise, name))
+        setattr(Tensor, name, getattr(functions, name))
     for table in (METHODS, *map(_functions, GROUPS), OPERATORS, FILLS, NAMED, PROPERTIES):
         for name, value in table.items():
             setattr(Tensor, name, value)

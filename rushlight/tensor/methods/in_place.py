@@ -7,7 +7,7 @@ from typing import Any
 from rushlight.ir import dtype as dtypes
 from rushlight.tensor import functions
 from rushlight.tensor.core import Tensor, check_in_place
-from rushlight.tensor.functions import pointwise, shape
+from rushlight.tensor.functions import composites, shape
 from rushlight.tensor.functions.common import rewrite
 from rushlight.tensor.state import state
 
@@ -63,7 +63,7 @@ def _spec_in_place(name: str) -> Any:
 
 def polygamma_(self: Tensor, n: int) -> Tensor:
     """In-place version of `polygamma`."""
-    return rewrite(self, lambda old: pointwise.polygamma(n, old), ())
+    return rewrite(self, lambda old: composites.polygamma(n, old), ())
 
 
 METHODS: dict[str, Any] = {

@@ -8,7 +8,7 @@ import numpy as np
 
 from rushlight.tensor import functions, method_forms, quantized_methods, sparse_methods
 from rushlight.tensor.core import Tensor
-from rushlight.tensor.functions import pointwise, subscripts
+from rushlight.tensor.functions import composites, pointwise, subscripts
 from rushlight.tensor.functions.common import rewrite
 from rushlight.tensor.methods.gradients import _is_view
 from rushlight.tensor.methods.new import new_tensor_
@@ -27,7 +27,7 @@ def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 def polygamma_method(self: Tensor, n: int) -> Tensor:
     """The n-th derivative of digamma."""
-    return pointwise.polygamma(n, self)
+    return composites.polygamma(n, self)
 
 
 def _operator(name: str, swap: bool = False, in_place_: bool = False) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor, new_tensor
 from rushlight.tensor.device import CPU
-from rushlight.tensor.functions import pointwise, shape
+from rushlight.tensor.functions import complex_numbers, shape
 
 
 def _set_data(self: Tensor, new: Tensor) -> None:
@@ -49,7 +49,7 @@ def _matrix_transposed(self: Tensor) -> Tensor:
 def _hermitian(self: Tensor) -> Tensor:
     if len(self._spec.shape) not in (0, 2):
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {len(self._spec.shape)}-D tensor.")
-    return pointwise.conj(_transposed(self))
+    return complex_numbers.conj(_transposed(self))
 
 
 def _imag_set(self: Tensor, value: Any) -> None:
@@ -68,8 +68,8 @@ PROPERTIES: dict[str, Any] = {
     "data": property(_get_data, _set_data),
     "T": property(_transposed), "mT": property(_matrix_transposed), "H": property(_hermitian),
     "mH": property(lambda self: shape.adjoint(self)),
-    "real": property(lambda self: pointwise.real(self), _real_set),
-    "imag": property(lambda self: pointwise.imag(self), _imag_set),
+    "real": property(lambda self: complex_numbers.real(self), _real_set),
+    "imag": property(lambda self: complex_numbers.imag(self), _imag_set),
     "itemsize": property(lambda self: self._spec.dtype.itemsize),
     "nbytes": property(lambda self: self._spec.dtype.itemsize * self._spec.numel),
     "_version": property(lambda self: self._vc.version),
