@@ -1,7 +1,7 @@
 """Small products of float32, added up as PyTorch does: the orders ``apart``, ``lanes`` and ``dot`` of `exec.order`.
 
 Products and sums are rounded each for itself. Vectors run along the columns of a result, with a few rows at once; nothing is
-packed and a matrix is one unit, since all of it is small.
+packed and a matrix is one unit, since all of it is small. Where k is adjacent, vectors hold the sums for k mod 4 instead.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec import order
-from rushlight.exec.cpu.code import I64
+from rushlight.exec.cpu.code import I32, I64
 from rushlight.exec.cpu.matvec_kernels import Vector
 from rushlight.exec.cpu.tiles import const
 
-ROWS = 4  # of a result at once: their sums do not wait for each other
+ROWS = COLUMNS = 4  # of a result at once: their sums do not wait for each other
 
 
-def _columns(name: str, dtype: str, phases: int, adjacent: bool) -> str:
-    """out[i, j] = Σ over k of a[i, k] · b[k, j], in `phases` sums for k mod phases; `adjacent` says whether a row of b is."""
+def _columns(name: str, dtype: str, adjacent: bool) -> str:
+    """out[i, j] = Σ over k of a[i, k] · b[k, j] in the order of k; `adjacent` says whether a row of b is."""
     c = Vector(dtype, name)
     b, s = c.b, c.slots
 
@@ -32,47 +32,65 @@ def _columns(name: str, dtype: str, phases: int, adjacent: bool) -> str:
         rest = b.load(c.loop(const(0), s["m"], ROWS, lambda i: rows(a, source, out, i, j, mask, ROWS)), typ=I64)
         c.loop(rest, s["m"], 1, lambda i: rows(a, source, out, i, j, mask, 1))
 
-    def row_of_b(source: Any, k: Any, mask: Any) -> Any:
-        place = c.element(source, b.mul(k, s["b_k"]))
-        return c.read(place, mask) if adjacent else c.wide(c.s.gather(place, dtype, s["b_n"], c.iota, mask))
-
     def rows(a: Any, source: Any, out: Any, i: Any, j: Any, mask: Any, high: int) -> None:
         lines = [c.element(a, b.mul(b.add(i, const(r)), s["a_row"])) for r in range(high)]
-        sums = {(r, q): c.variable(c.form.vector, c.zero()) for r in range(high) for q in range(phases)}
+        sums = [c.variable(c.form.vector, c.zero()) for _ in lines]
 
-        def step(k: Any, phase: int) -> None:
-            part = row_of_b(source, k, mask)
-            for r, line in enumerate(lines):
+        def step(k: Any) -> None:
+            place = c.element(source, b.mul(k, s["b_k"]))
+            part = c.read(place, mask) if adjacent else c.wide(c.s.gather(place, dtype, s["b_n"], c.iota, mask))
+            for line, total in zip(lines, sums):
                 product = b.fmul(c.splat(c.scalar(c.element(line, b.mul(k, s["a_k"])))), part)
-                b.store(b.fadd(c.value(sums[r, phase]), product), sums[r, phase])
-
-        def steps(k: Any) -> None:
-            for q in range(phases):
-                step(b.add(k, const(q)), q)
-        rest = b.load(c.loop(const(0), s["k"], phases, steps), typ=I64)
-        if phases > 1:
-            for r in range(high):
-                x = [c.value(sums[r, q]) for q in range(phases)]
-                b.store(b.fadd(b.fadd(x[0], x[2]), b.fadd(x[1], x[3])), sums[r, 0])
-            c.loop(rest, s["k"], 1, lambda k: step(k, 0))
-        for r in range(high):
-            c.finish(c.value(sums[r, 0]), c.element(out, b.mul(b.add(i, const(r)), s["n"])), j, mask)
+                b.store(b.fadd(c.value(total), product), total)
+        c.loop(const(0), s["k"], 1, step)
+        for r, total in enumerate(sums):
+            c.finish(c.value(total), c.element(out, b.mul(b.add(i, const(r)), s["n"])), j, mask)
     return c.units(columns)
 
 
 def apart(dtype: str, name: str) -> str:
     """In the order of k; rows of b are adjacent."""
-    return _columns(name, dtype, 1, True)
+    return _columns(name, dtype, True)
 
 
 def apart_gathered(dtype: str, name: str) -> str:
     """In the order of k; rows of b lie as they like."""
-    return _columns(name, dtype, 1, False)
+    return _columns(name, dtype, False)
 
 
 def lanes(dtype: str, name: str) -> str:
-    """Four sums for k mod 4; columns of b are adjacent."""
-    return _columns(name, dtype, order.LANES, False)
+    """Four sums for k mod 4, which vectors hold; k is adjacent in both operands."""
+    c = Vector(dtype, name)
+    b, s = c.b, c.slots
+    four = ir.VectorType(c.form.real, order.LANES)
+
+    def columns(a: Any, source: Any, out: Any, j: Any, end: Any) -> None:
+        rest = b.load(c.loop(j, end, COLUMNS, lambda j: down(a, source, out, j, COLUMNS)), typ=I64)
+        c.loop(rest, end, 1, lambda j: down(a, source, out, j, 1))
+
+    def down(a: Any, source: Any, out: Any, j: Any, wide: int) -> None:
+        rest = b.load(c.loop(const(0), s["m"], 2, lambda i: tile(a, source, out, i, j, 2, wide)), typ=I64)
+        c.loop(rest, s["m"], 1, lambda i: tile(a, source, out, i, j, 1, wide))
+
+    def tile(a: Any, source: Any, out: Any, i: Any, j: Any, high: int, wide: int) -> None:
+        xs = [c.element(a, b.mul(b.add(i, const(r)), s["a_row"])) for r in range(high)]
+        ys = [c.element(source, b.mul(b.add(j, const(q)), s["b_n"])) for q in range(wide)]
+        sums = {(r, q): c.variable(four, ir.Constant(four, None)) for r in range(high) for q in range(wide)}
+
+        def step(k: Any) -> None:
+            rows, lines = ([b.load(c.element(p, k), typ=four, align=c.form.size) for p in places] for places in (xs, ys))
+            for (r, q), place in sums.items():
+                b.store(b.fadd(b.load(place, typ=four), b.fmul(rows[r], lines[q])), place)
+        whole = b.load(c.loop(const(0), s["k"], order.LANES, step), typ=I64)
+        for (r, q), place in sums.items():
+            e = [b.extract_element(b.load(place, typ=four), ir.Constant(I32, lane)) for lane in range(order.LANES)]
+            total = c.variable(c.form.real, b.fadd(b.fadd(e[0], e[2]), b.fadd(e[1], e[3])))
+
+            def last(k: Any, x: Any = xs[r], y: Any = ys[q], total: Any = total) -> None:
+                b.store(b.fadd(b.load(total, typ=c.form.real), b.fmul(c.scalar(c.element(x, k)), c.scalar(c.element(y, k)))), total)
+            c.loop(whole, s["k"], 1, last)
+            c.finish(b.load(total, typ=c.form.real), c.element(out, b.mul(b.add(i, const(r)), s["n"])), b.add(j, const(q)))
+    return c.units(columns)
 
 
 def dot(dtype: str, name: str) -> str:
@@ -110,7 +128,7 @@ def dot(dtype: str, name: str) -> str:
         half = width // 2
         quarters = [picked(b.load(x, typ=vector(width)), range(i, i + half)) for x in sums for i in (0, half)]
         total = b.fadd(b.fadd(b.fadd(quarters[0], quarters[1]), quarters[2]), quarters[3])
-        e = [b.extract_element(total, ir.Constant(ir.IntType(32), i)) for i in range(half)]
+        e = [b.extract_element(total, ir.Constant(I32, i)) for i in range(half)]
         c.finish(b.fadd(b.fadd(e[0], e[2]), b.fadd(e[1], e[3])), out, j)
     return c.units(columns)
 

@@ -6,6 +6,7 @@ its groups are added to the first one of the sums, its last elements one by one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
@@ -18,8 +19,6 @@ from rushlight.exec.cpu.scalars import FORMS
 
 if TYPE_CHECKING:
     from rushlight.exec.cpu.emit import Writer
-
-SHORT = (0, 4, 5, 6, 1, 2, 3)  # the order of fewer elements than a group of eight has: its rounds are of four
 
 
 def ordered(kernel: Kernel, s: Statement) -> bool:
@@ -53,33 +52,32 @@ class Rounds:
         w, b = self.w, self.b
         zero = {j: constant(w.s.vector(s.dtype), 0) for j, s in self.sums.items()}
         self.levels = {j: [[w.variable(zero[j].type, zero[j]) for _ in self.vectors] for _ in range(order.LEVELS)] for j in self.sums}
-        self.rests = {j: self._room(zero[j]) for j in self.sums}
+        self.rests = {j: self._room(zero[j].type) for j in self.sums}
         level = self.number(order.LEVEL)
-        spans = b.udiv(b.add(self.rounds, self.number(order.LEVEL - 1)), level)
 
         def span(g: Any) -> None:
-            first = b.mul(g, level)
-            last = w.least(b.add(first, level), self.rounds)
-            w.loop(first, last, 1, self._round)
-            with b.if_then(b.icmp_signed("==", b.sub(last, first), level)):
+            w.loop(b.mul(g, level), w.least(b.mul(b.add(g, self.number(1)), level), self.rounds), 1, self._round)
+            with b.if_then(b.icmp_signed("<=", b.mul(b.add(g, self.number(1)), level), self.rounds)):
                 self._carry(b.add(g, self.number(1)), 1)
-        w.loop(self.number(0), spans, 1, span)
-        start = b.add(self.begin, b.mul(self.rounds, self.number(self.block)))
-        w.loop(self.number(0), b.udiv(b.add(self.tail, self.number(w.lanes - 1)), self.number(w.lanes)), 1, lambda t: self._rest(start, t))
+        w.loop(self.number(0), b.udiv(b.add(self.rounds, self.number(order.LEVEL - 1)), level), 1, span)
+        self.some_left = b.icmp_signed(">", self.tail, self.number(0))
+        with b.if_then(self.some_left):
+            start = b.add(self.begin, b.mul(self.rounds, self.number(self.block)))
+            for j, place in self.rests.items():
+                for q in self.vectors:
+                    b.store(zero[j], self._element(place, zero[j].type, q * w.lanes))
+            w.loop(self.number(0), b.udiv(b.add(self.tail, self.number(w.lanes - 1)), self.number(w.lanes)), 1, lambda t: self._rest(start, t))
         return {j: self._total(j) for j in self.sums}
 
-    def _room(self, zero: Any) -> Any:
-        """Memory for what makes no whole round, zero."""
-        w = self.w
-        with self.b.goto_block(w.entry):
-            self.b.position_at_start(w.entry)
-            place = self.b.alloca(zero.type, len(self.vectors))
+    def _room(self, type_: Any) -> Any:
+        """Memory for what makes no whole round."""
+        with self.b.goto_block(self.w.entry):
+            self.b.position_at_start(self.w.entry)
+            place = self.b.alloca(type_, len(self.vectors))
             place.align = 64
-        for q in self.vectors:
-            self.b.store(zero, self._lane(place, zero.type, q * w.lanes))
         return place
 
-    def _lane(self, place: Any, type_: Any, at: Any) -> Any:
+    def _element(self, place: Any, type_: Any, at: Any) -> Any:
         """The address of an element of a room."""
         return self.b.gep(place, [self.number(at) if isinstance(at, int) else at], source_etype=type_.element)
 
@@ -99,8 +97,7 @@ class Rounds:
                 b.store(b.fadd(b.load(high, typ=type_), b.load(low, typ=type_)), high)
                 b.store(constant(type_, 0), low)
         if level + 1 < order.LEVELS:
-            every = self.number(order.LEVEL ** level - 1)
-            with b.if_then(b.icmp_signed("==", b.and_(count, every), self.number(0))):
+            with b.if_then(b.icmp_signed("==", b.and_(count, self.number(order.LEVEL ** level - 1)), self.number(0))):
                 self._carry(count, level + 1)
 
     def _rest(self, start: Any, t: Any) -> None:
@@ -110,44 +107,59 @@ class Rounds:
         at = b.mul(t, self.number(w.lanes))
         v = b.add(start, at)
         mask = b.icmp_signed("<", w.iota, w.s.splat(b.sub(self.end, v)))
-        rooms = {j: self._lane(place, w.s.vector(self.sums[j].dtype), at) for j, place in self.rests.items()}
+        rooms = {j: self._element(place, w.s.vector(self.sums[j].dtype), at) for j, place in self.rests.items()}
         Body(w, self.phase, v, mask, [], {**self.plain, **rooms}).run()
 
     def _total(self, j: int) -> Any:
         """Levels, groups and what is left over, added up."""
-        w, b, width = self.w, self.b, self.width
+        w, b = self.w, self.b
         type_ = w.s.vector(self.sums[j].dtype)
-        group = ir.VectorType(type_.element, width)
-        room, rest = self._room(constant(type_, 0)), self.rests[j]
-        for q in self.vectors:
-            value = b.load(self.levels[j][0][q], typ=type_)
+        lowest = self.levels[j][0]
+        with b.if_then(b.icmp_signed(">=", self.rounds, self.number(order.LEVEL))):
             for level in self.levels[j][1:]:
-                value = b.fadd(value, b.load(level[q], typ=type_))
-            b.store(value, self._lane(room, type_, q * w.lanes))
-
-        def part(place: Any, g: int) -> Any:
-            return b.load(self._lane(place, type_, g * width), typ=group, align=4)
-        sums, left = w.variable(group, part(room, 0)), w.variable(type_.element, constant(type_.element, 0))
-        with b.if_then(b.icmp_signed(">", self.tail, self.number(0))):
-            whole = b.udiv(self.tail, self.number(width))
-            for g in range(order.GROUPS - 1):
-                inside = b.icmp_signed("<", self.number(g), whole)
-                b.store(b.fadd(b.load(sums, typ=group), b.select(inside, part(rest, g), constant(group, 0))), sums)
-            self._one_by_one(b.load(self._lane(rest, type_, b.mul(whole, self.number(width))), typ=group, align=4), left)
-        value = b.load(sums, typ=group)
-        for g in range(1, order.GROUPS):
-            value = b.fadd(value, part(room, g))
+                for q in self.vectors:
+                    b.store(b.fadd(b.load(lowest[q], typ=type_), b.load(level[q], typ=type_)), lowest[q])
+        groups = self._groups([b.load(place, typ=type_) for place in lowest])
+        first, left = w.variable(groups[0].type, groups[0]), w.variable(type_.element, constant(type_.element, 0))
+        with b.if_then(self.some_left):
+            self._add_rest(self.rests[j], type_, first, left)
+        value = b.load(first, typ=groups[0].type)
+        for g in groups[1:]:
+            value = b.fadd(value, g)
         total = b.load(left, typ=type_.element)
-        for lane in range(width):
+        for lane in range(self.width):
             total = b.fadd(total, b.extract_element(value, ir.Constant(I32, lane)))
         return total
 
-    def _one_by_one(self, group: Any, left: Any) -> None:
-        """What is left of a row after its last whole group; zeros beyond it change nothing."""
-        b = self.b
-        e = [b.extract_element(group, ir.Constant(I32, i)) for i in range(self.width - 1)]
-        total = e[0]
-        for i in range(1, self.width - 1):
-            other = SHORT[i] if self.width == len(SHORT) + 1 else i
-            total = b.fadd(total, e[i] if other == i else b.select(self.short, e[other], e[i]))
-        b.store(b.fadd(total, constant(total.type, 0)), left)
+    def _groups(self, vectors: list[Any]) -> list[Any]:
+        """The groups of a round, out of vectors that hold several or parts of one."""
+        def picked(x: Any, y: Any, places: Iterable[int]) -> Any:
+            places = list(places)
+            return self.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(places)), places))
+        while vectors[0].type.count < self.width:
+            vectors = [picked(x, y, range(2 * x.type.count)) for x, y in zip(vectors[::2], vectors[1::2])]
+        return [picked(x, x, range(at, at + self.width)) for x in vectors for at in range(0, x.type.count, self.width)]
+
+    def _add_rest(self, rest: Any, type_: Any, first: Any, left: Any) -> None:
+        """Whole groups to the first one, then the last elements one by one; fewer than a group in rounds of four."""
+        w, b = self.w, self.b
+        group = ir.VectorType(type_.element, self.width)
+        whole = b.udiv(self.tail, self.number(self.width))
+        at = b.mul(whole, self.number(self.width))
+
+        def add(i: Any) -> None:
+            b.store(b.fadd(b.load(left, typ=type_.element), b.load(self._element(rest, type_, i), typ=type_.element)), left)
+        w.loop(self.number(0), whole, 1, lambda g: b.store(b.fadd(b.load(first, typ=group), b.load(
+            self._element(rest, type_, b.mul(g, self.number(self.width))), typ=group, align=4)), first))
+        if self.width <= order.GROUPS:
+            w.loop(at, self.tail, 1, add)
+            return
+        four = self.number(order.GROUPS)
+        split = b.and_(self.short, b.icmp_signed(">=", self.tail, four))
+        with b.if_else(split) as (rounds, plain):
+            with rounds:
+                add(self.number(0))
+                w.loop(four, self.tail, 1, add)
+                w.loop(self.number(1), four, 1, add)
+            with plain:
+                w.loop(at, self.tail, 1, add)

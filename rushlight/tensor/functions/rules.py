@@ -357,15 +357,15 @@ def one_hot_like(x: Tensor, target: Tensor, ignore: Any) -> Tensor:
 def gelu_parts(x: Tensor, approximate: str) -> Tensor:
     """x Φ(x), or its tanh approximation."""
     if approximate == "tanh":
-        return 0.5 * x * (1 + (sqrt(2 / pi) * (x + 0.044715 * x * x * x)).tanh())
+        return x * (2 * sqrt(2 / pi) * (x + 0.044715 * x * x * x)).sigmoid()  # (1 + tanh u) / 2
     return 0.5 * x * (1 + (x * (1 / sqrt(2))).erf())
 
 
 def gelu_slope(x: Tensor, approximate: str) -> Tensor:
     """The derivative of gelu."""
     if approximate == "tanh":
-        t = (sqrt(2 / pi) * (x + 0.044715 * x * x * x)).tanh()
-        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x)
+        s = (2 * sqrt(2 / pi) * (x + 0.044715 * x * x * x)).sigmoid()
+        return s + x * (s * (1 - s)) * (2 * sqrt(2 / pi)) * (1 + 3 * 0.044715 * x * x)
     return 0.5 * (1 + (x * (1 / sqrt(2))).erf()) + x * (x * x * -0.5).exp() * (1 / sqrt(2 * pi))
 
 

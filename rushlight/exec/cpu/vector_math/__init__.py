@@ -18,7 +18,8 @@ from rushlight.exec.cpu.vector_math.lanes import Real
 _TABLE: dict[str, Callable[..., Real]] = {
     **exponential.FUNCTIONS, **logarithm.FUNCTIONS, **trigonometric.FUNCTIONS, **inverse_trigonometric.FUNCTIONS,  # type: ignore[dict-item]
     **error_function.FUNCTIONS, **power.FUNCTIONS}
-FUNCTIONS: frozenset[str] = frozenset(_TABLE)
+FUNCTIONS: frozenset[str] = frozenset(_TABLE)  # one for each operation
+_TABLE["gate_tanh"] = exponential.gate_tanh  # inside the kernels of recurrent layers
 
 
 def emit(b: ir.IRBuilder, name: str, *xs: ir.Value) -> ir.Value:
