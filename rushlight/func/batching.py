@@ -64,7 +64,8 @@ class Level:
         self._restore(report=kind is None)
 
     def _restore(self, report: bool) -> None:
-        """Tensors from outside that were written with batched values get their own values back, and an error says so."""
+        """Tensors from outside that were written with batched values get their own values back, and an error says
+        so."""
         if any(ref() is not None for ref, _, _ in self.promoted):
             gc.collect()
         shape = None
@@ -102,7 +103,8 @@ class Level:
                 size = shape_of(kwargs.pop("size")) if "size" in kwargs else shape_of(*args)
                 return batched(f((self.size, *size), **kwargs), self)
             from rushlight.tensor.functions.joining import stack
-            rows = [f(*[self._row(a, i) for a in args], **{k: self._row(a, i) for k, a in kwargs.items()}) for i in range(self.size)]
+            rows = [f(*[self._row(a, i) for a in args], **{k: self._row(a, i) for k, a in kwargs.items()})
+                    for i in range(self.size)]
             return batched(stack(rows), self)
         finally:
             state.level = self
@@ -242,7 +244,8 @@ def physical(t: Tensor, level: Level) -> Tensor:
 
 
 def in_dtype(p: Tensor, s: Spec) -> Tensor:
-    """Memory in the dtype in which a view reads it: complex numbers as pairs, and back. Dimensions behind the first may be merged."""
+    """Memory in the dtype in which a view reads it: complex numbers as pairs, and back. Dimensions behind the first may
+    be merged."""
     from rushlight.tensor.functions.shape import reshape, view_as_complex, view_as_real
     d = p._spec.dtype
     if d is s.dtype:
@@ -258,7 +261,8 @@ def in_dtype(p: Tensor, s: Spec) -> Tensor:
 def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     """Record an operation on batched tensors: its batching rule on physical tensors, and its history among samples."""
     from rushlight.func import batch_rules
-    level = max((found for a in args if (found := level_of(a)) is not None), key=lambda found: found.depth, default=None)
+    level = max((found for a in args if (found := level_of(a)) is not None), key=lambda found: found.depth,
+                default=None)
     if level is None:  # no samples: the other tensors without memory of their own
         storage = next(a._storage for a in args if isinstance(a, Tensor) and a._storage.batched)
         return importlib.import_module(storage.rules).apply(op, args, attrs)  # type: ignore[attr-defined]

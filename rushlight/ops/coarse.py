@@ -29,54 +29,62 @@ LINEAR_NO_BIAS = row("linear_no_bias", "coarse", "x w", linear_shape, grad_name=
                      vjp={k: LINEAR_VJP[k] for k in "xw"}, decompose=lambda F, x, w: x @ w.t())
 
 SOFTMAX = row("softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim",
-              decompose=lambda F, x, dim: (lambda e: e / e.sum(dim, keepdim=True))((x - x.amax(dim, keepdim=True)).exp()),
+              decompose=lambda F, x, dim: (lambda e: e / e.sum(dim,
+                                                               keepdim=True))((x - x.amax(dim, keepdim=True)).exp()),
               vjp={"x": lambda F, g, out, dim: F.softmax_grad(g, out, dim)})
-SOFTMAX_GRAD = row("softmax_grad", "coarse", "y p", lambda y, p, dim: first(y), attrs="dim", grad_name="SoftmaxBackwardBackward0",
+SOFTMAX_GRAD = row("softmax_grad", "coarse", "y p", lambda y, p, dim: first(y), attrs="dim",
+                   grad_name="SoftmaxBackwardBackward0",
                    decompose=lambda F, y, p, dim: (y - (y * p).sum(dim, keepdim=True)) * p)
 LOG_SOFTMAX = row("log_softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim",
-                  decompose=lambda F, x, dim: (lambda s: s - s.exp().sum(dim, keepdim=True).log())(x - x.amax(dim, keepdim=True)),
+                  decompose=lambda F, x, dim: (lambda s: s - s.exp().sum(dim,
+                                                                         keepdim=True).log())(x - x.amax(dim, keepdim=True)),
                   vjp={"x": lambda F, g, out, dim: F.log_softmax_grad(g, out, dim)})
-LOG_SOFTMAX_GRAD = row("log_softmax_grad", "coarse", "y out", lambda y, out, dim: first(y), attrs="dim", grad_name="LogSoftmaxBackwardBackward0",
+LOG_SOFTMAX_GRAD = row("log_softmax_grad", "coarse", "y out", lambda y, out, dim: first(y), attrs="dim",
+                       grad_name="LogSoftmaxBackwardBackward0",
                        decompose=lambda F, y, out, dim: y - out.exp() * y.sum(dim, keepdim=True))
 
 # rows of logits (n, classes), targets (n,); losses of ignored rows are 0
-CROSS_ENTROPY = row("cross_entropy_rows", "coarse", "x target ignore", lambda x, target, ignore: ((x.dtype, target.shape),),
-                    grad_name="NllLossBackward0",
+CROSS_ENTROPY = row("cross_entropy_rows", "coarse", "x target ignore",
+                    lambda x, target, ignore: ((x.dtype, target.shape),), grad_name="NllLossBackward0",
                     decompose=lambda F, x, target, ignore: -F.pick_target(x.log_softmax(1), target, ignore),
                     vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_rows_grad(g, x, target, ignore)})
-CROSS_ENTROPY_GRAD = row("cross_entropy_rows_grad", "coarse", "y x target ignore", lambda y, x, target, ignore: first(x),
-                         grad_name="NllLossBackward0",
+CROSS_ENTROPY_GRAD = row("cross_entropy_rows_grad", "coarse", "y x target ignore",
+                         lambda y, x, target, ignore: first(x), grad_name="NllLossBackward0",
                          decompose=lambda F, y, x, target, ignore: F.masked_rows(y, target, ignore).unsqueeze(1) * (
                              x.softmax(1) - F.one_hot_like(x, target, ignore)))
 CROSS_ENTROPY_MEAN = row("cross_entropy_mean", "coarse", "x target ignore", lambda x, target, ignore: ((x.dtype, ()),),
                          grad_name="NllLossBackward0",
                          decompose=lambda F, x, target, ignore: F.cross_entropy_rows(x, target, ignore).sum() / (target != ignore).sum().to(x.dtype),
                          vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_mean_grad(g, x, target, ignore)})
-CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target ignore", lambda y, x, target, ignore: first(x),
-                              grad_name="NllLossBackward0",
+CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target ignore",
+                              lambda y, x, target, ignore: first(x), grad_name="NllLossBackward0",
                               decompose=lambda F, y, x, target, ignore: F.cross_entropy_rows_grad(
                                   (y / (target != ignore).sum().to(x.dtype)).expand(target.shape), x, target, ignore))
 
-GELU = row("gelu", "coarse", "x", lambda x, approximate: first(x), attrs="approximate", elementwise=True, decompose=lambda F, x, approximate: F.gelu_parts(x, approximate),
+GELU = row("gelu", "coarse", "x", lambda x, approximate: first(x), attrs="approximate", elementwise=True,
+           decompose=lambda F, x, approximate: F.gelu_parts(x, approximate),
            vjp={"x": lambda F, g, x, approximate: F.gelu_grad(g, x, approximate)})
 GELU_GRAD = row("gelu_grad", "coarse", "y x", lambda y, x, approximate: first(x), attrs="approximate", elementwise=True,
                 decompose=lambda F, y, x, approximate: y * F.gelu_slope(x, approximate))
-SILU = row("silu", "coarse", "x", first, elementwise=True, decompose=lambda F, x: x * x.sigmoid(), vjp={"x": lambda F, g, x: F.silu_grad(g, x)})
-SILU_GRAD = row("silu_grad", "coarse", "y x", first, elementwise=True, decompose=lambda F, y, x: (lambda s: y * (s * (1 + x * (1 - s))))(x.sigmoid()))
+SILU = row("silu", "coarse", "x", first, elementwise=True, decompose=lambda F, x: x * x.sigmoid(),
+           vjp={"x": lambda F, g, x: F.silu_grad(g, x)})
+SILU_GRAD = row("silu_grad", "coarse", "y x", first, elementwise=True,
+                decompose=lambda F, y, x: (lambda s: y * (s * (1 + x * (1 - s))))(x.sigmoid()))
 
 HARDTANH = row("hardtanh", "coarse", "x low high", first, elementwise=True,
                decompose=lambda F, x, low, high: F.where(x <= low, low, F.where(x >= high, high, x)),
                vjp={"x": lambda F, g, out, low, high: F.where((out <= low) | (out >= high), 0, g)})
-HARDSIGMOID = row("hardsigmoid", "coarse", "x", first, elementwise=True, decompose=lambda F, x: F.hardtanh(x + 3, 0.0, 6.0) / 6,
+HARDSIGMOID = row("hardsigmoid", "coarse", "x", first, elementwise=True,
+                  decompose=lambda F, x: F.hardtanh(x + 3, 0.0, 6.0) / 6,
                   vjp={"x": lambda F, g, out: F.where((out <= 0) | (out >= 1), 0, g / 6)})
 HARDSWISH = row("hardswish", "coarse", "x", first, elementwise=True,
                 decompose=lambda F, x: F.where(x <= -3, 0, F.where(x >= 3, x, x * (x + 3) / 6)),
                 vjp={"x": lambda F, g, x: F.where(x <= -3, 0, F.where(x >= 3, g, g * (x / 3 + 0.5)))})
 
 # batches normalised by given statistics: mean, var, weight and bias hold one number per channel
-BATCH_NORM_GIVEN = row("batch_norm_given", "coarse", "x mean var weight bias eps", first, attrs="channel", grad_name="NativeBatchNormBackward0",
-                       decompose=lambda F, x, mean, var, weight, bias, eps, channel: F.batch_norm_given_parts(x, mean, var, weight, bias, eps, channel),
-                       vjp={"x": lambda F, g, var, weight, eps, channel: g * F.along(weight * (var + eps).rsqrt(), g, channel),
+BATCH_NORM_GIVEN = row("batch_norm_given", "coarse", "x mean var weight bias eps", first, attrs="channel",
+                       grad_name="NativeBatchNormBackward0",
+                       decompose=lambda F, x, mean, var, weight, bias, eps, channel: F.batch_norm_given_parts(x, mean, var, weight, bias, eps, channel), vjp={"x": lambda F, g, var, weight, eps, channel: g * F.along(weight * (var + eps).rsqrt(), g, channel),
                             "weight": lambda F, g, x, mean, var, eps, channel: F.sum_beside(g * (x - F.along(mean, x, channel)), channel) * (var + eps).rsqrt(),
                             "bias": lambda F, g, channel: F.sum_beside(g, channel)},
                        lies=lambda specs, attrs: as_it_lies(specs), turn=turn_dim)
@@ -90,23 +98,28 @@ NORMALIZE_GRAD = row("normalize_grad", "coarse", "y x mean rstd", lambda y, x, m
                      grad_name="NativeLayerNormBackward0",
                      decompose=lambda F, y, x, mean, rstd, dims: F.normalize_grad_parts(y, x, mean, rstd, dims))
 
-# batches normalised by their own statistics, then scaled and shifted per channel; each channel's mean and 1/std are results too
+# batches normalised by their own statistics, then scaled and shifted per channel; each channel's mean and 1/std are
+# results too
 BATCH_NORM = row("batch_norm", "coarse", "x weight bias eps", lambda x, weight, bias, eps, channel: (
     (x.dtype, x.shape), *(2 * ((x.dtype, weight.shape),))), attrs="channel", grad_name="NativeBatchNormBackward0",
     decompose=lambda F, x, weight, bias, eps, channel: F.batch_norm_parts(x, weight, bias, eps, channel),
     vjp={"x": lambda F, g0, g1, g2, given, x, weight, out1, out2, channel: F.batch_norm_vjp(g0, g1, g2, given, x, weight, out1, out2, channel),
-         "weight": lambda F, g0, x, out1, out2, channel: F.sum_beside(g0 * F.standardized(x, out1, out2, channel), channel),
+         "weight": lambda F, g0, x, out1, out2, channel: F.sum_beside(g0 * F.standardized(x, out1, out2, channel),
+                                                                      channel),
          "bias": lambda F, g0, channel: F.sum_beside(g0, channel)},
     lies=lambda specs, attrs: as_it_lies(specs), turn=turn_dim)
 
 # inverted dropout: the mask is drawn from a counter-based generator with that seed
-DROPOUT = row("dropout", "random", "x p seed", lambda x, p, seed: ((x.dtype, x.shape), (bool_, x.shape)), elementwise=True, grad_name="MulBackward0",
+DROPOUT = row("dropout", "random", "x p seed", lambda x, p, seed: ((x.dtype, x.shape), (bool_, x.shape)),
+              elementwise=True, grad_name="MulBackward0",
               vjp={"x": lambda F, g0, out1, p: F.where(out1, g0 * (1 / (1 - p) if p < 1 else 0.0), 0)})
-RANDOM_MASK = row("random_mask", "random", "p seed", lambda p, seed, shape: ((bool_, shape),), attrs="shape", differentiable=False)
+RANDOM_MASK = row("random_mask", "random", "p seed", lambda p, seed, shape: ((bool_, shape),), attrs="shape",
+                  differentiable=False)
 
 EMBEDDING = row("embedding", "index", "weight index", lambda w, i: ((w.dtype, (*i.shape, *w.shape[1:])),),
                 vjp={"weight": lambda F, g, weight_spec, index: F.embedding_grad(g, index, weight_spec.shape[0])})
-EMBEDDING_GRAD = row("embedding_grad", "index", "y index", lambda y, i, rows: ((y.dtype, (rows, *y.shape[len(i.shape):])),), attrs="rows",
+EMBEDDING_GRAD = row("embedding_grad", "index", "y index",
+                     lambda y, i, rows: ((y.dtype, (rows, *y.shape[len(i.shape):])),), attrs="rows",
                      grad_name="EmbeddingDenseBackward0", vjp={"y": lambda F, g, index: F.embedding_rows(g, index)})
 MAX_POOL = row("max_pool", "coarse", "x", windows.max_pool_shape,
                attrs="kernel stride padding dilation ceil_mode", grad_name="MaxPool2DWithIndicesBackward0",
@@ -120,6 +133,7 @@ AVG_POOL = row("avg_pool", "coarse", "x", windows.avg_pool_shape,
                vjp={"x": lambda F, g, x_spec, kernel, stride, padding, ceil_mode, count_include_pad, divisor: F.avg_pool_grad(
                    g, x_spec.shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})
 AVG_POOL_GRAD = row("avg_pool_grad", "coarse", "y", lambda y, shape, *a: ((y.dtype, shape),),
-                    attrs="shape kernel stride padding ceil_mode count_include_pad divisor", grad_name="AvgPool2DBackwardBackward0",
+                    attrs="shape kernel stride padding ceil_mode count_include_pad divisor",
+                    grad_name="AvgPool2DBackwardBackward0",
                     vjp={"y": lambda F, g, kernel, stride, padding, ceil_mode, count_include_pad, divisor: F.avg_pool(
                         g, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})

@@ -50,37 +50,49 @@ def svd_shape(a: Any) -> Types:
 
 
 # the lower factor, of matrices of which the lower triangle is read, or (attribute upper) the upper one
-CHOLESKY = row("cholesky", "library", "x", same, attrs="upper", vjp={"x": lambda F, g, out: F.cholesky_grad(g, out)}, sample="positive definite",
-               grad_name="LinalgCholeskyExBackward0")
-INV = row("inv", "library", "x", same, vjp={"x": lambda F, g, out: -(F.adjoint(out) @ g @ F.adjoint(out))}, sample="invertible", grad_name="LinalgInvExBackward0")
+CHOLESKY = row("cholesky", "library", "x", same, attrs="upper", vjp={"x": lambda F, g, out: F.cholesky_grad(g, out)},
+               sample="positive definite", grad_name="LinalgCholeskyExBackward0")
+INV = row("inv", "library", "x", same, vjp={"x": lambda F, g, out: -(F.adjoint(out) @ g @ F.adjoint(out))},
+          sample="invertible", grad_name="LinalgInvExBackward0")
 SOLVE = row("solve", "library", "a b", solve_shape, sample="invertible", grad_name="LinalgSolveExBackward0", vjp={
     "a": lambda F, g, a, out, a_spec: F.sum_to(-(F.solve_matrices(F.adjoint(a), g) @ F.adjoint(out)), a_spec.shape),
     "b": lambda F, g, a, b_spec: F.sum_to(F.solve_matrices(F.adjoint(a), g), b_spec.shape)})
-DET = row("det", "library", "x", scalar, vjp={"x": lambda F, g, x, out: F.det_grad(g, x, out)}, sample="invertible", grad_name="LinalgDetBackward0")
-SLOGDET = row("slogdet", "library", "x", lambda x: ((x.dtype, x.shape[:-2]), (x.dtype.to_real(), x.shape[:-2])), sample="invertible",
-              vjp={"x": lambda F, g0, g1, x, out0: F.slogdet_grad(g0, g1, x, out0)}, grad_name="LinalgSlogdetBackward0")
-QR = row("qr", "library", "x", qr_shape, attrs="mode", vjp={"x": lambda F, g0, g1, out0, out1, mode: F.qr_grad(g0, g1, out0, out1, mode)}, sample="matrices", grad_name="LinalgQrBackward0")
-SVD = row("svd", "library", "x", svd_shape, vjp={"x": lambda F, g0, g1, g2, out0, out1, out2: F.svd_grad(g0, g1, g2, out0, out1, out2)}, sample="matrices",
-          grad_name="LinalgSvdBackward0")
-EIGH = row("eigh", "library", "x", lambda x, uplo: ((x.dtype.to_real(), x.shape[:-1]), (x.dtype, x.shape)), attrs="uplo", grad_name="LinalgEighBackward0",
+DET = row("det", "library", "x", scalar, vjp={"x": lambda F, g, x, out: F.det_grad(g, x, out)}, sample="invertible",
+          grad_name="LinalgDetBackward0")
+SLOGDET = row("slogdet", "library", "x", lambda x: ((x.dtype, x.shape[:-2]), (x.dtype.to_real(), x.shape[:-2])),
+              sample="invertible", vjp={"x": lambda F, g0, g1, x, out0: F.slogdet_grad(g0, g1, x, out0)},
+              grad_name="LinalgSlogdetBackward0")
+QR = row("qr", "library", "x", qr_shape, attrs="mode",
+         vjp={"x": lambda F, g0, g1, out0, out1, mode: F.qr_grad(g0, g1, out0, out1, mode)}, sample="matrices",
+         grad_name="LinalgQrBackward0")
+SVD = row("svd", "library", "x", svd_shape,
+          vjp={"x": lambda F, g0, g1, g2, out0, out1, out2: F.svd_grad(g0, g1, g2, out0, out1, out2)},
+          sample="matrices", grad_name="LinalgSvdBackward0")
+EIGH = row("eigh", "library", "x", lambda x, uplo: ((x.dtype.to_real(), x.shape[:-1]), (x.dtype, x.shape)),
+           attrs="uplo", grad_name="LinalgEighBackward0",
            vjp={"x": lambda F, g0, g1, out0, out1: F.eigh_grad(g0, g1, out0, out1)}, sample="symmetric")
-EIG = row("eig", "library", "x", lambda x: ((x.dtype.to_complex(), x.shape[:-1]), (x.dtype.to_complex(), x.shape)), sample="invertible",
-          vjp={"x": lambda F, g0, g1, out0, out1, x_spec: F.eig_grad(g0, g1, out0, out1, x_spec.dtype)}, grad_name="LinalgEigBackward0")
-MATRIX_EXP = row("matrix_exp", "library", "x", same, vjp={"x": lambda F, g, x: F.matrix_exp_grad(g, x)}, sample="matrices")
+EIG = row("eig", "library", "x", lambda x: ((x.dtype.to_complex(), x.shape[:-1]), (x.dtype.to_complex(), x.shape)),
+          sample="invertible", vjp={"x": lambda F, g0, g1, out0, out1, x_spec: F.eig_grad(g0, g1, out0, out1, x_spec.dtype)}, grad_name="LinalgEigBackward0")
+MATRIX_EXP = row("matrix_exp", "library", "x", same, vjp={"x": lambda F, g, x: F.matrix_exp_grad(g, x)},
+                 sample="matrices")
 # the forms that report what went wrong instead of raising
-CHOLESKY_EX = row("cholesky_ex", "library", "x", lambda x, upper: with_info(x), attrs="upper", vjp={"x": lambda F, g0, out0: F.cholesky_grad(g0, out0)}, sample="positive definite",
+CHOLESKY_EX = row("cholesky_ex", "library", "x", lambda x, upper: with_info(x), attrs="upper",
+                  vjp={"x": lambda F, g0, out0: F.cholesky_grad(g0, out0)}, sample="positive definite",
                   grad_name="LinalgCholeskyExBackward0")
 INV_EX = row("inv_ex", "library", "x", with_info, sample="invertible", grad_name="LinalgInvExBackward0",
              vjp={"x": lambda F, g0, out0: -(F.adjoint(out0) @ g0 @ F.adjoint(out0))})
 SOLVE_EX = row("solve_ex", "library", "a b", with_info, sample="invertible", grad_name="LinalgSolveExBackward0", vjp={
     "a": lambda F, g0, a, out0, a_spec: F.sum_to(-(F.solve_matrices(F.adjoint(a), g0) @ F.adjoint(out0)), a_spec.shape),
     "b": lambda F, g0, a, b_spec: F.sum_to(F.solve_matrices(F.adjoint(a), g0), b_spec.shape)})
-LU_FACTOR = row("lu_factor", "library", "x", packed, vjp={"x": lambda F, g0, out0, out1: F.lu_grad(g0, out0, out1)}, sample="invertible",
-                grad_name="LinalgLuFactorExBackward0")
+LU_FACTOR = row("lu_factor", "library", "x", packed, vjp={"x": lambda F, g0, out0, out1: F.lu_grad(g0, out0, out1)},
+                sample="invertible", grad_name="LinalgLuFactorExBackward0")
 # the order in which the row exchanges of lu_factor leave the rows
-LU_ORDER = row("lu_order", "library", "pivots", lambda pivots, rows: ((int64, (*pivots.shape[:-1], rows)),), attrs="rows", differentiable=False)
+LU_ORDER = row("lu_order", "library", "pivots", lambda pivots, rows: ((int64, (*pivots.shape[:-1], rows)),),
+               attrs="rows", differentiable=False)
 LDL_FACTOR = row("ldl_factor", "library", "x", packed, attrs="hermitian", differentiable=False)
-LDL_SOLVE = row("ldl_solve", "library", "x b pivots", lambda x, b, pivots, hermitian: solve_shape(x, b), attrs="hermitian", differentiable=False)
+LDL_SOLVE = row("ldl_solve", "library", "x b pivots", lambda x, b, pivots, hermitian: solve_shape(x, b),
+                attrs="hermitian", differentiable=False)
 # singular values up to max(atol, rtol * the largest) count as 0
-PINV = row("pinv", "library", "x atol rtol", lambda x, atol, rtol, hermitian: ((x.dtype, (*x.shape[:-2], x.shape[-1], x.shape[-2])),), attrs="hermitian",
+PINV = row("pinv", "library", "x atol rtol",
+           lambda x, atol, rtol, hermitian: ((x.dtype, (*x.shape[:-2], x.shape[-1], x.shape[-2])),), attrs="hermitian",
            vjp={"x": lambda F, g, x, out: F.pinv_grad(g, x, out)}, sample="matrices", grad_name="PinverseBackward0")

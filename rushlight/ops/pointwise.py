@@ -64,7 +64,8 @@ def real(*operands: Any) -> Types:
 
 def unary(name: str, numpy: Rule | None = None, vjp: Rule | None = None, *, shape: Rule = same, sample: str = "real",
           grad_name: str | None = None, once: frozenset[Any] = frozenset()) -> Op:
-    return row(name, "map", "x", shape, numpy=numpy, vjp={"x": vjp} if vjp else None, sample=sample, grad_name=grad_name, once=once)
+    return row(name, "map", "x", shape, numpy=numpy, vjp={"x": vjp} if vjp else None, sample=sample,
+               grad_name=grad_name, once=once)
 
 
 def binary(name: str, numpy: Rule | None = None, x: Rule | None = None, y: Rule | None = None, *, shape: Rule = same,
@@ -81,14 +82,16 @@ def zero(F: Any, g: Any) -> Any:
 NEG = unary("neg", lambda np, x: np.negative(x), lambda g: -g)
 ABS = unary("abs", lambda np, x: np.abs(x), lambda g, x: g * x.sgn(), shape=real)
 SIGN = unary("sign", lambda np, x: np.sign(x) if x.dtype.kind != "b" else x.copy(), zero)
-SGN = unary("sgn", lambda np, x: np.sign(x) if x.dtype.kind != "b" else x.copy(), lambda F, g, x, out: F.sgn_grad(g, x, out))
+SGN = unary("sgn", lambda np, x: np.sign(x) if x.dtype.kind != "b" else x.copy(),
+            lambda F, g, x, out: F.sgn_grad(g, x, out))
 FLOOR = unary("floor", lambda np, x: np.floor(x), zero)
 CEIL = unary("ceil", lambda np, x: np.ceil(x), zero)
 TRUNC = unary("trunc", lambda np, x: np.trunc(x), zero)
 ROUND = unary("round", lambda np, x: np.rint(x), zero)
 SQRT = unary("sqrt", lambda np, x: np.sqrt(x), lambda g, out: g / (2 * out.conj()), sample="positive")
 RSQRT = unary("rsqrt", lambda np, x: 1 / np.sqrt(x), lambda g, out: -0.5 * g * out.conj() ** 3, sample="positive")
-RECIPROCAL = unary("reciprocal", lambda np, x: np.divide(1, x, dtype=x.dtype), lambda g, out: -g * (out * out).conj(), sample="positive")
+RECIPROCAL = unary("reciprocal", lambda np, x: np.divide(1, x, dtype=x.dtype), lambda g, out: -g * (out * out).conj(),
+                   sample="positive")
 EXP = unary("exp", lambda np, x: np.exp(x), lambda g, out: g * out.conj())
 EXP2 = unary("exp2", lambda np, x: np.exp2(x), lambda g, out: g * out.conj() * LN2)
 EXPM1 = unary("expm1", lambda np, x: np.expm1(x), lambda g, out: g * (out.conj() + 1))
@@ -104,10 +107,12 @@ ACOS = unary("acos", lambda np, x: np.arccos(x), lambda g, x: -g * (1 - x * x).r
 ATAN = unary("atan", lambda np, x: np.arctan(x), lambda g, x: g / (1 + x * x).conj())
 SINH = unary("sinh", lambda np, x: np.sinh(x), lambda g, x: g * x.cosh().conj())
 COSH = unary("cosh", lambda np, x: np.cosh(x), lambda g, x: g * x.sinh().conj())
-TANH = unary("tanh", lambda np, x: np.tanh(x, dtype=np.float64).astype(x.dtype) if x.dtype == np.float32 else np.tanh(x),
+TANH = unary("tanh", lambda np, x: np.tanh(x, dtype=np.float64).astype(x.dtype) if x.dtype == np.float32
+             else np.tanh(x),
              lambda F, g, out: g * F.fma(-out, out, 1).conj(), once=HALF)
 ASINH = unary("asinh", lambda np, x: np.arcsinh(x), lambda g, x: g * (x * x + 1).rsqrt().conj())
-ACOSH = unary("acosh", lambda np, x: np.arccosh(x), lambda g, x: g * ((x - 1).rsqrt() * (x + 1).rsqrt()).conj(), sample="above one")
+ACOSH = unary("acosh", lambda np, x: np.arccosh(x), lambda g, x: g * ((x - 1).rsqrt() * (x + 1).rsqrt()).conj(),
+              sample="above one")
 ATANH = unary("atanh", lambda np, x: np.arctanh(x), lambda g, x: g / (1 - x * x).conj(), sample="unit")
 SIGMOID = unary("sigmoid", None, lambda g, out: g * (1 - out).conj() * out.conj(), once=frozenset((bfloat16,)))
 RELU = unary("relu", lambda np, x: np.maximum(x, 0), lambda F, g, out: F.relu_grad(g, out))
@@ -136,15 +141,17 @@ ANGLE = unary("angle", lambda np, x: np.angle(x), lambda F, g, x: F.angle_grad(g
 # --- two operands -------------------------------------------------------------------------------------------------
 ADD = binary("add", lambda np, x, y: np.add(x, y), lambda g: g, lambda g: g)
 SUB = binary("sub", lambda np, x, y: np.subtract(x, y), lambda g: g, lambda g: -g)
-MUL = binary("mul", lambda np, x, y: np.multiply(x, y), lambda F, g, y: g * F.conjugate(y), lambda F, g, x: g * F.conjugate(x))
+MUL = binary("mul", lambda np, x, y: np.multiply(x, y), lambda F, g, y: g * F.conjugate(y),
+             lambda F, g, x: g * F.conjugate(x))
 DIV = binary("div", lambda np, x, y: np.divide(x, y), lambda F, g, y: g / F.conjugate(y),
              lambda F, g, x, y: -g * F.conjugate(x / y / y), sample="positive")
 FLOOR_DIVIDE = binary("floor_divide", None, zero, zero, sample="positive")
 TRUNC_DIVIDE = binary("trunc_divide", None, zero, zero, sample="positive")
 FMOD = binary("fmod", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rounding_mode="trunc"), sample="positive")
-REMAINDER = binary("remainder", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rounding_mode="floor"), sample="positive")
-POW = binary("pow", None, lambda F, g, x, y: F.pow_grad_base(g, x, y), lambda F, g, x, y, out: F.pow_grad_exponent(g, x, y, out),
-             sample="positive", strides="joint")
+REMAINDER = binary("remainder", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rounding_mode="floor"),
+                   sample="positive")
+POW = binary("pow", None, lambda F, g, x, y: F.pow_grad_base(g, x, y),
+             lambda F, g, x, y, out: F.pow_grad_exponent(g, x, y, out), sample="positive", strides="joint")
 ATAN2 = binary("atan2", lambda np, x, y: np.arctan2(x, y), lambda F, g, x, y: g * y * F.atan2_scale(x, y),
                lambda F, g, x, y: g * -x * F.atan2_scale(x, y), sample="positive")
 MAXIMUM = binary("maximum", lambda np, x, y: np.maximum(x, y), lambda F, g, x, y: F.extremum_grad(g, x > y, x == y),
@@ -178,30 +185,37 @@ NEXTAFTER = binary("nextafter", lambda np, x, y: np.nextafter(x, y), lambda g: g
 HYPOT = binary("hypot", lambda np, x, y: np.hypot(x, y), lambda g, x, out: g * x / out, lambda g, y, out: g * y / out)
 GCD = binary("gcd", lambda np, x, y: np.gcd(x, y))
 LCM = binary("lcm", lambda np, x, y: np.abs(np.lcm(x, y)))
-LOGADDEXP = binary("logaddexp", logaddexp, lambda g, x, y: g / (1 + (y - x).exp()).conj(), lambda g, x, y: g / (1 + (x - y).exp()).conj())
-HEAVISIDE = binary("heaviside", lambda np, x, y: np.heaviside(x, y) if x.dtype.kind == "f" else np.where(x > 0, 1, np.where(x == 0, y, 0)).astype(x.dtype))
+LOGADDEXP = binary("logaddexp", logaddexp, lambda g, x, y: g / (1 + (y - x).exp()).conj(),
+                   lambda g, x, y: g / (1 + (x - y).exp()).conj())
+HEAVISIDE = binary("heaviside",
+                   lambda np, x, y: np.heaviside(x, y) if x.dtype.kind == "f"
+                   else np.where(x > 0, 1, np.where(x == 0, y, 0)).astype(x.dtype))
 ZETA = binary("zeta", None, None, lambda F, g, x, y: -g * x * F.special.zeta(x + 1, y))
 IGAMMA = binary("igamma", None, None, lambda F, g, x, y: g * ((x - 1) * y.log() - y - x.lgamma()).exp())
 IGAMMAC = binary("igammac", None, None, lambda F, g, x, y: -g * ((x - 1) * y.log() - y - x.lgamma()).exp())
 POLYGAMMA = binary("polygamma", None, None, lambda F, g, x, y: g * F.polygamma(x + 1, y), strides="joint")
-XLOGY = binary("xlogy", None, lambda F, g, x, y: F.where((x == 0) & (y <= 0), 0, g * y.log()), lambda g, x, y: g * x / y)
-XLOG1PY = binary("xlog1py", None, lambda F, g, x, y: F.where((x == 0) & (y <= -1), 0, g * y.log1p()), lambda g, x, y: g * x / (y + 1))
+XLOGY = binary("xlogy", None, lambda F, g, x, y: F.where((x == 0) & (y <= 0), 0, g * y.log()),
+               lambda g, x, y: g * x / y)
+XLOG1PY = binary("xlog1py", None, lambda F, g, x, y: F.where((x == 0) & (y <= -1), 0, g * y.log1p()),
+                 lambda g, x, y: g * x / (y + 1))
 COMPLEX = binary("complex", None, lambda g: g.real, lambda g: g.imag,
                  shape=lambda x, y: ((joint(x, y)[0].to_complex(), joint(x, y)[1]),))
-RELU_GRAD = binary("relu_grad", lambda np, x, y: np.where(y <= 0, np.zeros((), x.dtype), x), lambda F, g, y: F.relu_grad(g, y), zero,
-                   shape=same)
+RELU_GRAD = binary("relu_grad", lambda np, x, y: np.where(y <= 0, np.zeros((), x.dtype), x),
+                   lambda F, g, y: F.relu_grad(g, y), zero, shape=same)
 
 # --- three operands, casts ----------------------------------------------------------------------------------------
 WHERE = row("where", "map", "condition x y", lambda c, x, y: ((joint(x, y)[0], joint(c, x, y)[1]),), strides="numbers",
             numpy=lambda np, c, x, y: np.where(c, x, y),
-            vjp={"x": lambda F, g, condition: F.where(condition, g, 0), "y": lambda F, g, condition: F.where(condition, 0, g)})
+            vjp={"x": lambda F, g, condition: F.where(condition, g, 0),
+                 "y": lambda F, g, condition: F.where(condition, 0, g)})
 # one kernel each in PyTorch, so that half precision is rounded once
 LERP = row("lerp", "map", "x y weight", same, strides="numbers",
            decompose=lambda F, x, y, w: F.where(w.abs() < 0.5, x + w * (y - x), y - (y - x) * (1 - w)),
            vjp={"x": lambda g, weight: g * (1 - weight).conj(), "y": lambda g, weight: g * weight.conj(),
                 "weight": lambda g, x, y: g * (y - x).conj()})
 ADDCMUL = row("addcmul", "map", "x y z value", same, decompose=lambda F, x, y, z, value: x + y * z * value,
-              vjp={"x": lambda g: g, "y": lambda F, g, z, value: g * F.conjugate(z * value), "z": lambda F, g, y, value: g * F.conjugate(y * value)})
+              vjp={"x": lambda g: g, "y": lambda F, g, z, value: g * F.conjugate(z * value),
+                   "z": lambda F, g, y, value: g * F.conjugate(y * value)})
 ADDCDIV = row("addcdiv", "map", "x y z value", same, decompose=lambda F, x, y, z, value: x + y / z * value,
               vjp={"x": lambda g: g, "y": lambda F, g, z, value: g * F.conjugate(F.div(value, z)),
                    "z": lambda F, g, y, z, value: -g * F.conjugate(y * value / (z * z))})
@@ -214,8 +228,8 @@ ADD_SCALED = row("add_scaled", "map", "x y alpha", same, strides="numbers", grad
 SUB_SCALED = row("sub_scaled", "map", "x y alpha", same, strides="numbers", grad_name="SubBackward0",
                  decompose=lambda F, x, y, alpha: F.fma(y, -alpha, x),
                  vjp={"x": lambda g: g, "y": lambda g, alpha: -g * alpha})
-CAST = row("cast", "map", "x", lambda x, dtype: ((dtype, x.shape),), attrs="dtype", grad_name="ToCopyBackward0", strides="same",
-           vjp={"x": lambda F, g, x_spec: F.cast_grad(g, x_spec.dtype)})
+CAST = row("cast", "map", "x", lambda x, dtype: ((dtype, x.shape),), attrs="dtype", grad_name="ToCopyBackward0",
+           strides="same", vjp={"x": lambda F, g, x_spec: F.cast_grad(g, x_spec.dtype)})
 NAN_TO_NUM = row("nan_to_num", "map", "x nan posinf neginf", lambda x, *_: ((x.dtype, x.shape),), strides="same",
                  numpy=lambda np, x, nan, posinf, neginf: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf),
                  vjp={"x": lambda F, g, x: F.where(x.isfinite(), g, 0)})

@@ -1,4 +1,5 @@
-"""Reductions and scans. ``dims`` is a sorted tuple of non-negative dimensions, never empty for a tensor with dimensions."""
+"""Reductions and scans. ``dims`` is a sorted tuple of non-negative dimensions, never empty for a tensor with
+dimensions."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def reduction(name: str, numpy: Rule | None, vjp: Rule | None = None, shape: Rul
 
 
 def scan(name: str, vjp: Rule | None, outs: Rule | None = None) -> Op:
-    return row(name, "reduce", "x", outs or (lambda x, dim: ((x.dtype, x.shape),)), attrs="dim", vjp={"x": vjp} if vjp else None)
+    return row(name, "reduce", "x", outs or (lambda x, dim: ((x.dtype, x.shape),)), attrs="dim",
+               vjp={"x": vjp} if vjp else None)
 
 
 SUM = reduction("sum", None, lambda F, g, x_spec, dims, keepdim: F.expand_reduced(g, x_spec.shape, dims, keepdim))
@@ -54,15 +56,17 @@ ANY = reduction("any", lambda np, x, dims, keepdim: x.any(axis=dims, keepdims=ke
 ALL = reduction("all", lambda np, x, dims, keepdim: x.all(axis=dims, keepdims=keepdim), shape=boolean)
 ARGMAX = reduction("argmax", None, shape=position)
 ARGMIN = reduction("argmin", None, shape=position)
-CUMSUM = scan("cumsum", lambda F, g, x_spec, dim: g if x_spec.shape[dim] == 1 else F.flip(F.cumsum(F.flip(g, (dim,)), dim), (dim,)))
+CUMSUM = scan("cumsum", lambda F, g, x_spec, dim: g if x_spec.shape[dim] == 1
+              else F.flip(F.cumsum(F.flip(g, (dim,)), dim), (dim,)))
 CUMPROD = scan("cumprod", lambda F, g, x, out, dim: F.cumprod_grad(g, x, out, dim))
 LOGCUMSUMEXP = scan("logcumsumexp", lambda F, g, x, out, dim: F.logcumsumexp_grad(g, x, out, dim))
 CUMMAX = row("cummax", "reduce", "x", lambda x, dim: ((x.dtype, x.shape), (int64, x.shape)), attrs="dim",
              vjp={"x": lambda F, g0, x, out1, dim: F.zeros_like(x).scatter_add(dim, out1, g0)})
 CUMMIN = row("cummin", "reduce", "x", lambda x, dim: ((x.dtype, x.shape), (int64, x.shape)), attrs="dim",
              vjp={"x": lambda F, g0, x, out1, dim: F.zeros_like(x).scatter_add(dim, out1, g0)})
-SORT = row("sort", "reduce", "x", lambda x, dim, descending: ((x.dtype, x.shape), (int64, x.shape)), attrs="dim descending",
-           vjp={"x": lambda F, g0, out1, dim: F.zeros_like(g0).scatter(dim, out1, g0)}, lies=as_it_lies, turn=turn_dim)
+SORT = row("sort", "reduce", "x", lambda x, dim, descending: ((x.dtype, x.shape), (int64, x.shape)),
+           attrs="dim descending", vjp={"x": lambda F, g0, out1, dim: F.zeros_like(g0).scatter(dim, out1, g0)},
+           lies=as_it_lies, turn=turn_dim)
 
 
 def selection(name: str, attrs: str, size: Rule) -> Op:
@@ -75,7 +79,8 @@ def selection(name: str, attrs: str, size: Rule) -> Op:
 
 
 TOPK = row("topk", "reduce", "x", lambda x, k, dim, largest, ordered: tuple(
-    (t, x.shape[:dim] + (k,) + x.shape[dim + 1:] if x.shape else ()) for t in (x.dtype, int64)), attrs="k dim largest ordered",
+    (t, x.shape[:dim] + (k,) + x.shape[dim + 1:] if x.shape else ()) for t in (x.dtype, int64)),
+           attrs="k dim largest ordered",
     vjp={"x": lambda F, g0, x_spec, out1, dim: F.select_grad(g0, x_spec, out1, dim, True)})
 KTHVALUE = selection("kthvalue", "k dim keepdim", lambda x, k, dim, keepdim: reduced(x.shape, (dim,), keepdim))
 MEDIAN = selection("median", "dim keepdim", lambda x, dim, keepdim: reduced(x.shape, (dim,), keepdim))

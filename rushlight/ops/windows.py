@@ -11,7 +11,8 @@ Ints = tuple[int, ...]
 
 
 def window_count(size: int, kernel: int, stride: int, pad: int, dilation: int = 1, ceil_mode: bool = False) -> int:
-    """How many windows fit: floor((size + 2 pad - dilation (kernel - 1) - 1) / stride) + 1; with ceil_mode the last may hang over.
+    """How many windows fit: floor((size + 2 pad - dilation (kernel - 1) - 1) / stride) + 1; with ceil_mode the last may
+    hang over.
 
     >>> window_count(5, 2, 2, 0), window_count(5, 2, 2, 0, ceil_mode=True)
     (2, 3)
@@ -25,7 +26,8 @@ def window_count(size: int, kernel: int, stride: int, pad: int, dilation: int = 
 
 def max_pool_shape(x: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: bool) -> Types:
     lead = len(x.shape) - len(kernel)
-    out = tuple(window_count(n, k, s, p, d, ceil_mode) for n, k, s, p, d in zip(x.shape[lead:], kernel, stride, padding, dilation))
+    out = tuple(window_count(n, k, s, p, d, ceil_mode)
+                for n, k, s, p, d in zip(x.shape[lead:], kernel, stride, padding, dilation))
     return (x.dtype, x.shape[:lead] + out), (int64, x.shape[:lead] + out)
 
 

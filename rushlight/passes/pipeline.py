@@ -47,7 +47,8 @@ def decompose(program: Program, claims: Claims) -> Program:
 
 
 def _splice(out: Program, instr: Instr, claims: Claims) -> None:
-    """Put the decomposition of one instruction in its place. Half precision is computed in float32 and rounded once, at the end."""
+    """Put the decomposition of one instruction in its place. Half precision is computed in float32 and rounded once, at
+    the end."""
     assert instr.op.decompose is not None, f"the executor has no {instr.op.name} and the table no decomposition of it"
     assert trace is not None
     body = decompose(drop_dead(trace(instr.op, tuple(_wide(o.spec) for o in instr.operands), instr.attrs)), claims)
@@ -67,12 +68,14 @@ def _splice(out: Program, instr: Instr, claims: Claims) -> None:
         for r in inner.results:
             names[r] = ends[r] if r in ends else out.new()
         operands = tuple(Operand(names[o.value], o.spec) for o in inner.operands)
-        out.instrs.append(Instr(inner.op, operands, inner.attrs, tuple(names[r] for r in inner.results), inner.outs, instr.line))
+        out.instrs.append(Instr(inner.op, operands, inner.attrs, tuple(names[r] for r in inner.results), inner.outs,
+                                instr.line))
     out.instrs += narrow
 
 
 def _read(out: Program, o: Operand, inside: Any, line: str | None) -> int:
-    """The value that stands for an operand within a decomposition: a view of the operand there is a view of a plain copy of it."""
+    """The value that stands for an operand within a decomposition: a view of the operand there is a view of a plain
+    copy of it."""
     if getattr(o.spec, "plain", True) and o.spec.dtype is inside.dtype:
         return o.value
     value = out.new()

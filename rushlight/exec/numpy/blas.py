@@ -1,6 +1,7 @@
 """How many threads NumPy's OpenBLAS uses, plan by plan.
 
-A product of small matrices takes less time than waking a second thread and waiting for it, on a busy machine by a factor of
+A product of small matrices takes less time than waking a second thread and waiting for it, on a busy machine by a
+factor of
 ten and more: there OpenBLAS' threads wait for a processor that something else is using. So a plan gets the threads that
 its largest product is worth.
 """
@@ -22,12 +23,14 @@ from rushlight.ir.program import Program
 from rushlight.ir.spec import Spec
 
 WORTH = 1e8  # operations, about a millisecond of one thread
-NAMES = ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads", "openblas_{}_num_threads64_", "openblas_{}_num_threads")
+NAMES = ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads", "openblas_{}_num_threads64_",
+         "openblas_{}_num_threads")
 
 
 @cache
 def library() -> tuple[Callable[[int], None], int] | None:
-    """OpenBLAS' function that sets its number of threads, and the number it came with; None where NumPy uses another BLAS."""
+    """OpenBLAS' function that sets its number of threads, and the number it came with; None where NumPy uses another
+    BLAS."""
     for path in sorted(Path(np.__file__).parents[1].glob("numpy.libs/*openblas*")):
         with contextlib.suppress(OSError):
             loaded = ctypes.CDLL(str(path))

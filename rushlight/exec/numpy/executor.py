@@ -15,7 +15,8 @@ from rushlight.ir.spec import Spec, contiguous_strides
 
 Array = np.ndarray[Any, Any]
 WIDEN = frozenset(("map", "reduce", "contract", "coarse", "library"))  # kinds that compute half precision in float32
-KEEPS_HALF = frozenset(("cast", "sort", "topk", "nextafter", "max_dim", "min_dim", "bitcast", "where", "amax", "amin", "neg", "abs"))
+KEEPS_HALF = frozenset(("cast", "sort", "topk", "nextafter", "max_dim", "min_dim", "bitcast", "where", "amax", "amin",
+                        "neg", "abs"))
 
 
 def claims(instr: Instr) -> bool:
@@ -98,7 +99,8 @@ def source(program: Program) -> tuple[str, dict[str, Any]]:
             lines.append(f"    {', '.join(left)} = {call}")
             lines += [f"    {n} = finish({n}, d{at}_{j})" for j, n in enumerate(left)]
         types.update(zip(instr.results, instr.outs))
-        dead = {o.value for o in instr.operands if last.get(o.value) == at} | {r for r in instr.results if r not in last}
+        dead = {o.value for o in instr.operands
+                if last.get(o.value) == at} | {r for r in instr.results if r not in last}
         if dead:
             lines.append(f"    {' = '.join(f'v{d}' for d in sorted(dead))} = None")
     returned = ", ".join(f"own(v{v})" for v in program.outputs)
@@ -144,7 +146,8 @@ def kernel_of(instr: Instr) -> Callable[..., Any]:
     f = op.numpy if op.numpy is not None else KERNELS[op.name]
     half = any(isinstance(o.spec, Spec) and o.spec.dtype in HALF for o in instr.operands)
     if half and op.kind in WIDEN and op.name not in KEEPS_HALF:
-        return _widened(f, {o.spec.dtype.numpy for o in instr.operands if isinstance(o.spec, Spec) and o.spec.dtype in HALF})
+        return _widened(f, {o.spec.dtype.numpy
+                            for o in instr.operands if isinstance(o.spec, Spec) and o.spec.dtype in HALF})
     assert op.overwrites is None or op.numpy is None or op.name in OVERWRITING
     return f
 

@@ -1,6 +1,7 @@
 """Discrete Fourier transforms with PyTorch's `norm`, over numpy.fft. float32 stays single precision, half is widened.
 
-`norm` says where the factor 1/n goes: "backward" (also None) on inverse transforms, "forward" on forward ones, "ortho" as its
+`norm` says where the factor 1/n goes: "backward" (also None) on inverse transforms, "forward" on forward ones, "ortho"
+as its
 root on both. The transforms of real signals keep n // 2 + 1 frequencies of the last dimension.
 """
 
@@ -72,8 +73,10 @@ def ihfft(x: Array, n: int | None = None, dim: int = -1, norm: str | None = None
 
 
 # --- several dimensions -------------------------------------------------------------------------------------------
-def shape_and_dims(x: Array, s: Sequence[int] | None, dim: Sequence[int] | None, last: int | None = None) -> tuple[list[int], list[int]]:
-    """Transform sizes and dimensions, with PyTorch's defaults and errors. `last` replaces the default size of the last one."""
+def shape_and_dims(x: Array, s: Sequence[int] | None, dim: Sequence[int] | None,
+                   last: int | None = None) -> tuple[list[int], list[int]]:
+    """Transform sizes and dimensions, with PyTorch's defaults and errors. `last` replaces the default size of the last
+    one."""
     if s is not None and dim is not None and len(s) != len(dim):
         raise RuntimeError(f"When given, dim and shape arguments must have the same length. dim is {list(dim)}, s is {list(s)}.")
     if s is not None and len(s) > x.ndim:
@@ -118,7 +121,8 @@ def rfftn(x: Array, s: Sequence[int] | None = None, dim: Sequence[int] | None = 
     return _along(fft, rfft(x, sizes[-1], dims[-1], norm), sizes[:-1], dims[:-1], norm)
 
 
-def irfftn(x: Array, s: Sequence[int] | None = None, dim: Sequence[int] | None = None, norm: str | None = None) -> Array:
+def irfftn(x: Array, s: Sequence[int] | None = None, dim: Sequence[int] | None = None,
+           norm: str | None = None) -> Array:
     """The inverse of rfftn."""
     sizes, dims = _some(_half_sizes(x, s, dim), "irfftn")
     return irfft(_along(ifft, x, sizes[:-1], dims[:-1], norm), sizes[-1], dims[-1], norm)
@@ -130,7 +134,8 @@ def hfftn(x: Array, s: Sequence[int] | None = None, dim: Sequence[int] | None = 
     return hfft(_along(fft, x, sizes[:-1], dims[:-1], norm), sizes[-1], dims[-1], norm)
 
 
-def ihfftn(x: Array, s: Sequence[int] | None = None, dim: Sequence[int] | None = None, norm: str | None = None) -> Array:
+def ihfftn(x: Array, s: Sequence[int] | None = None, dim: Sequence[int] | None = None,
+           norm: str | None = None) -> Array:
     """The inverse of hfftn."""
     sizes, dims = _some(shape_and_dims(_real(x, "ihfftn"), s, dim), "ihfftn")
     return _along(ifft, ihfft(x, sizes[-1], dims[-1], norm), sizes[:-1], dims[:-1], norm)
@@ -148,7 +153,8 @@ def _some(found: tuple[list[int], list[int]], name: str) -> tuple[list[int], lis
 
 
 def _two_dimensional(transform: Any) -> Any:
-    def function(x: Array, s: Sequence[int] | None = None, dim: Sequence[int] = (-2, -1), norm: str | None = None) -> Array:
+    def function(x: Array, s: Sequence[int] | None = None, dim: Sequence[int] = (-2, -1),
+                 norm: str | None = None) -> Array:
         result: Array = transform(x, s, dim, norm)
         return result
     function.__name__ = transform.__name__[:-1] + "2"

@@ -37,7 +37,8 @@ GATHER = "index {bad} is out of bounds for dimension with size {size}"
 
 def _targets(x: Array, index: Array, dim: int) -> tuple[Any, ...]:
     checked(index, x.shape[dim], GATHER)
-    places: list[Any] = [np.arange(n).reshape([-1 if d == a else 1 for a in range(index.ndim)]) for d, n in enumerate(index.shape)]
+    places: list[Any] = [np.arange(n).reshape([-1 if d == a else 1 for a in range(index.ndim)])
+                         for d, n in enumerate(index.shape)]
     places[dim] = index
     return tuple(places)
 
@@ -69,7 +70,8 @@ def scatter_add(overwrite: bool, x: Array, index: Array, src: Any, dim: int) -> 
     return x.reshape(shape)
 
 
-def scatter_reduce(overwrite: bool, x: Array, index: Array, src: Any, dim: int, reduce: str, include_self: bool) -> Array:
+def scatter_reduce(overwrite: bool, x: Array, index: Array, src: Any, dim: int, reduce: str,
+                   include_self: bool) -> Array:
     """x with src reduced into it: sum, prod, mean, amax or amin."""
     shape = x.shape
     x, index, src = _prepared(overwrite, x, index, src)
@@ -107,7 +109,8 @@ def _neutral(reduce: str, dtype: np.dtype[Any]) -> Any:
 def _keys(shape: tuple[int, ...], indices: tuple[Array, ...], dims: tuple[int, ...]) -> tuple[Any, ...]:
     keys: list[Any] = [slice(None)] * len(shape)
     for i, d in zip(indices, dims):
-        keys[d] = checked(i, shape[d], f"index {{bad}} is out of bounds for dimension {d} with size {{size}}", negative=True)
+        keys[d] = checked(i, shape[d], f"index {{bad}} is out of bounds for dimension {d} with size {{size}}",
+                          negative=True)
     return tuple(keys)
 
 

@@ -33,7 +33,8 @@ def cast(x: Array, dtype: DType) -> Array:
         x = x.real if dtype.name != "bool" else x != 0
     if x.dtype.kind == "f" and dtype.kind in "ui" and dtype.name != "int64":
         return x.astype(np.int64).astype(dtype.numpy)
-    if dtype.name == "float8_e4m3fn":  # the only float without infinity: PyTorch's conversion ends at the largest number
+    # the only float without infinity: PyTorch's conversion ends at the largest number
+    if dtype.name == "float8_e4m3fn":
         x = np.clip(x.astype(np.float32), -448, 448)
     return x.astype(dtype.numpy)
 
@@ -83,7 +84,8 @@ def fmod(x: Any, y: Any) -> Any:
 
 
 def fma(x: Any, y: Any, z: Any) -> Any:
-    """x y + z, rounded once: in float64 from the exact product and the sum's error, in float32 with a sum rounded to odd before."""
+    """x y + z, rounded once: in float64 from the exact product and the sum's error, in float32 with a sum rounded to
+    odd before."""
     dtype = next(a.dtype for a in (x, y, z) if isinstance(a, np.ndarray))
     if dtype not in (np.float32, np.float64):
         return x * y + z
@@ -245,12 +247,15 @@ def log_softmax_grad(y: Array, out: Array, dim: int) -> Array:
     return np.subtract(y, p, out=p)
 
 
-SCALAR_FUNCTIONS: dict[str, Kernel] = {f"scalar_{n}": getattr(operator, n) for n in ("add", "sub", "mul", "truediv", "neg", "pow")}
+SCALAR_FUNCTIONS: dict[str, Kernel] = {f"scalar_{n}": getattr(operator, n)
+                                       for n in ("add", "sub", "mul", "truediv", "neg", "pow")}
 OVERWRITING = frozenset(("write", "index_put", "scatter", "scatter_add", "scatter_reduce"))
 KERNELS: dict[str, Kernel] = {
     "sigmoid": sigmoid, "cast": cast, "bitcast": bitcast, "floor_divide": floor_divide, "trunc_divide": trunc_divide,
-    "remainder": remainder, "fmod": fmod, "fma": fma, "pow": power, "bitwise_left_shift": shift_left, "bitwise_right_shift": shift_right,
-    "complex": complex_of, "write": write, "write_bytes": write_bytes, "unview": unview, "arange": arange, "constant_pad": constant_pad,
+    "remainder": remainder, "fmod": fmod, "fma": fma, "pow": power, "bitwise_left_shift": shift_left,
+    "bitwise_right_shift": shift_right,
+    "complex": complex_of, "write": write, "write_bytes": write_bytes, "unview": unview, "arange": arange,
+    "constant_pad": constant_pad,
     "random_mask": random_mask, "dropout": dropout, "linear": linear, "linear_no_bias": linear_no_bias,
     "softmax": softmax, "log_softmax": log_softmax, "softmax_grad": softmax_grad, "log_softmax_grad": log_softmax_grad,
     "sum": sums.sum_of, "matmul": sums.product, **SCALAR_FUNCTIONS, **indexing.KERNELS, **loss.KERNELS,

@@ -1,4 +1,5 @@
-"""Linear algebra over stacks of matrices (*batch, m, n), through numpy.linalg. Types are kept; half is computed in float32.
+"""Linear algebra over stacks of matrices (*batch, m, n), through numpy.linalg. Types are kept; half is computed in
+float32.
 
 A matrix that cannot be factorised raises LinAlgError, which names the matrix of the batch.
 """
@@ -14,8 +15,10 @@ import numpy as np
 
 from rushlight.exec.numpy.triangular import lu_factor, substitute, triangular_solve
 
-__all__ = ["LinAlgError", "cholesky", "cholesky_ex", "cholesky_inverse", "cholesky_solve", "det", "eig", "eigh", "eigvals", "eigvalsh",
-           "geqrf", "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_checked", "lu_solve", "lu_unpack",
+__all__ = ["LinAlgError", "cholesky", "cholesky_ex", "cholesky_inverse", "cholesky_solve", "det", "eig", "eigh",
+           "eigvals", "eigvalsh",
+           "geqrf", "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_checked", "lu_solve",
+           "lu_unpack",
            "matrix_exp", "qr", "slogdet", "solve", "solve_ex", "svd", "svdvals", "triangular_solve"]
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +34,8 @@ def _wide(f: Function) -> Function:
     """f with half precision and integers as float32."""
     @functools.wraps(f)
     def wrapper(*args: Any) -> Any:
-        return f(*[a.astype(np.float32) if isinstance(a, np.ndarray) and (a.dtype.itemsize == 2 or a.dtype.kind in "biuV") else a for a in args])
+        return f(*[a.astype(np.float32) if isinstance(a, np.ndarray)
+                   and (a.dtype.itemsize == 2 or a.dtype.kind in "biuV") else a for a in args])
     return cast(Function, wrapper)
 
 
@@ -41,7 +45,8 @@ def adjoint(a: Array) -> Array:
 
 
 def _first_bad(info: Array) -> tuple[str, int] | None:
-    """For messages: the first matrix with a non-zero info as "(Batch element 2): " (nothing for a single matrix), and its info."""
+    """For messages: the first matrix with a non-zero info as "(Batch element 2): " (nothing for a single matrix), and
+    its info."""
     flat = info.reshape(-1)
     bad = np.flatnonzero(flat)
     if not bad.size:
@@ -157,7 +162,8 @@ def lu_solve(factors: Array, pivots: Array, b: Array, left: bool = True, adjoint
 
 @_wide
 def inv_ex(a: Array) -> tuple[Array, Array]:
-    """The inverse of each matrix, and 0 or the position (from 1) of the first zero pivot (int32); NaN where singular."""
+    """The inverse of each matrix, and 0 or the position (from 1) of the first zero pivot (int32); NaN where
+    singular."""
     try:
         return numpy_linalg.inv(a), np.zeros(a.shape[:-2], np.int32)
     except numpy_linalg.LinAlgError:
@@ -192,7 +198,8 @@ def solve_ex(a: Array, b: Array) -> tuple[Array, Array]:
     try:
         return numpy_linalg.solve(a, b), np.zeros(a.shape[:-2], np.int32)
     except numpy_linalg.LinAlgError:
-        return _despite_singular(np.broadcast_to(a, (*batch, *a.shape[-2:])), np.broadcast_to(b, (*batch, *b.shape[-2:])))
+        return _despite_singular(np.broadcast_to(a, (*batch, *a.shape[-2:])),
+                                 np.broadcast_to(b, (*batch, *b.shape[-2:])))
 
 
 def solve(a: Array, b: Array) -> Array:
@@ -293,7 +300,8 @@ def lstsq(a: Array, b: Array, rcond: float | None = None, driver: str = "gelsy")
     residuals = none
     if driver != "gelsy" and m > n and (driver == "gels" or (rank == n).all()):
         residuals = (np.abs(a @ x - b) ** 2).sum(axis=-2, dtype=s.dtype)
-    return x, residuals, (np.empty(0, np.int64) if driver == "gels" else rank), (s if driver in ("gelsd", "gelss") else none)
+    return x, residuals, (np.empty(0, np.int64) if driver == "gels"
+                          else rank), (s if driver in ("gelsd", "gelss") else none)
 
 
 # --- eigenvalues --------------------------------------------------------------------------------------------------

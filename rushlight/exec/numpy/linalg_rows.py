@@ -83,7 +83,8 @@ def pinv(x: Array, atol: Any, rtol: Any, hermitian: bool) -> Array:
     else:
         u, s, vh = linalg.svd(x, False)
         w = s
-    cut = np.maximum(np.expand_dims(np.asarray(atol), -1), np.expand_dims(np.asarray(rtol), -1) * s.max(axis=-1, keepdims=True, initial=0))
+    cut = np.maximum(np.expand_dims(np.asarray(atol), -1),
+                     np.expand_dims(np.asarray(rtol), -1) * s.max(axis=-1, keepdims=True, initial=0))
     inverse = np.where(s > cut, 1 / np.where(s > cut, w, 1), 0).astype(s.dtype)
     return (linalg.adjoint(vh) * inverse[..., None, :]) @ linalg.adjoint(u)
 

@@ -18,7 +18,8 @@ def requantized(y: Array, out_scale: Array, zero_out: int, dtype: Any) -> Array:
     if dtype.is_floating_point:
         return y.astype(dtype.numpy)
     limits = np.iinfo(dtype.numpy)
-    return np.clip(np.rint(y * (np.float32(1) / out_scale) + np.float32(zero_out)), limits.min, limits.max).astype(dtype.numpy)
+    return np.clip(np.rint(y * (np.float32(1) / out_scale) + np.float32(zero_out)), limits.min,
+                   limits.max).astype(dtype.numpy)
 
 
 def _finish(total: Array, scale: Array, bias: Array, out_scale: Array, zero_out: int, relu: bool, dtype: Any) -> Array:
@@ -33,20 +34,22 @@ def _centred(x: Array, zero: Array, offset: bool) -> Array:
     return wide - zero if offset else wide
 
 
-def qlinear(x: Array, w: Array, packed: Array, scale: Array, bias: Array, out_scale: Array, zero_x: Array, offset: bool, zero_out: int,
-            relu: bool, dtype: Any, packing: Any) -> Array:
+def qlinear(x: Array, w: Array, packed: Array, scale: Array, bias: Array, out_scale: Array, zero_x: Array, offset: bool,
+            zero_out: int, relu: bool, dtype: Any, packing: Any) -> Array:
     total = _centred(x, zero_x, offset) @ w.astype(np.float64).T
     return _finish(total, scale, bias, out_scale, zero_out, relu, dtype)
 
 
-def qconv(x: Array, w: Array, packed: Array, scale: Array, bias: Array, out_scale: Array, zero_x: Array, stride: Ints, padding: Ints,
-          dilation: Ints, groups: int, offset: bool, zero_out: int, relu: bool, dtype: Any, packing: Any) -> Array:
-    total = conv.convolution(np.moveaxis(_centred(x, zero_x, offset), -1, 1), w.astype(np.float64), stride, padding, dilation, groups)
+def qconv(x: Array, w: Array, packed: Array, scale: Array, bias: Array, out_scale: Array, zero_x: Array, stride: Ints,
+          padding: Ints, dilation: Ints, groups: int, offset: bool, zero_out: int, relu: bool, dtype: Any,
+          packing: Any) -> Array:
+    total = conv.convolution(np.moveaxis(_centred(x, zero_x, offset), -1, 1), w.astype(np.float64), stride, padding,
+                             dilation, groups)
     return _finish(np.moveaxis(total, 1, -1), scale, bias, out_scale, zero_out, relu, dtype)
 
 
-def qconv_add(x: Array, w: Array, packed: Array, scale: Array, bias: Array, out_scale: Array, zero_x: Array, other: Array,
-              *attrs: Any) -> Array:
+def qconv_add(x: Array, w: Array, packed: Array, scale: Array, bias: Array, out_scale: Array, zero_x: Array,
+              other: Array, *attrs: Any) -> Array:
     """`qconv` with the integers of an array added before the relu."""
     *window, offset, zero_out, relu, dtype, _ = attrs
     total = conv.convolution(np.moveaxis(_centred(x, zero_x, offset), -1, 1), w.astype(np.float64), *window)
@@ -54,12 +57,14 @@ def qconv_add(x: Array, w: Array, packed: Array, scale: Array, bias: Array, out_
     return requantized(np.maximum(y, 0) if relu else y, out_scale, zero_out, dtype)
 
 
-def qpool(x: Array, kind: str, kernel: Ints, stride: Ints, padding: Ints, ceil_mode: bool, count_pad: bool, zero: int) -> Array:
+def qpool(x: Array, kind: str, kernel: Ints, stride: Ints, padding: Ints, ceil_mode: bool, count_pad: bool,
+          zero: int) -> Array:
     from rushlight.ops.quantized import qpool_shape
     (_, shape), = qpool_shape(x, kind, kernel, stride, padding, ceil_mode, count_pad, zero)
     images, out = np.moveaxis(x, -1, 1), shape[1:-1]
     limits = np.iinfo(x.dtype)
-    room = [(p, max(0, (o - 1) * s + k - n - p)) for n, k, s, p, o in zip(images.shape[2:], kernel, stride, padding, out)]
+    room = [(p, max(0, (o - 1) * s + k - n - p))
+            for n, k, s, p, o in zip(images.shape[2:], kernel, stride, padding, out)]
 
     def padded(a: Array, value: int) -> Array:
         wide = np.pad(a, [(0, 0), (0, 0), *room], constant_values=value)

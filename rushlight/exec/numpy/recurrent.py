@@ -2,7 +2,8 @@
 
 Shapes and results: rushlight/ops/recurrent.py. Formulas, with σ the logistic function:
 
-- LSTM: i, f, o = σ(·), g = tanh(·) of W_ih x + b_ih + W_hh h + b_hh; c' = f·c + i·g; h' = o·tanh(c'), or W_hr times that;
+- LSTM: i, f, o = σ(·), g = tanh(·) of W_ih x + b_ih + W_hh h + b_hh; c' = f·c + i·g; h' = o·tanh(c'), or W_hr times
+that;
 - GRU: r, z = σ(·) likewise, n = tanh(W_in x + b_in + r·(W_hn h + b_hn)); h' = n + z·(h - n);
 - RNN: h' = tanh(·) or max(0, ·).
 """
@@ -74,7 +75,8 @@ def lstm_layer(x: Array, h0: Array, c0: Array, *rest: Any) -> tuple[Array, ...]:
     return (_like(y, x), h, c, *((_like(gates, x), _like(cells, x)) if keep else ()))
 
 
-def lstm_layer_grad(dy: Array, dh: Array, dc: Array, c0: Array, gates: Array, cells: Array, w_hh: Array, *rest: Any) -> tuple[Array, ...]:
+def lstm_layer_grad(dy: Array, dh: Array, dc: Array, c0: Array, gates: Array, cells: Array, w_hh: Array,
+                    *rest: Any) -> tuple[Array, ...]:
     *projection, sizes, reverse = rest
     H = c0.shape[-1]
     dh, dc = dh.copy(), dc.copy()
@@ -90,7 +92,8 @@ def lstm_layer_grad(dy: Array, dh: Array, dc: Array, c0: Array, gates: Array, ce
         t = np.tanh(kept[here])
         d = dc[:n] + grad * o * (1 - t * t)
         before = _before(kept, c0, s)
-        for j, value in enumerate((d * g * i * (1 - i), d * before * f * (1 - f), d * i * (1 - g * g), grad * t * o * (1 - o))):
+        for j, value in enumerate((d * g * i * (1 - i), d * before * f * (1 - f), d * i * (1 - g * g),
+                                   grad * t * o * (1 - o))):
             dgates[here, j * H:(j + 1) * H] = value
         dc[:n] = d * f
         dh[:n] = dgates[here] @ w_hh
@@ -117,7 +120,8 @@ def gru_layer(x: Array, h0: Array, *rest: Any) -> tuple[Array, ...]:
     return (_like(y, x), h, *((_like(gates, x),) if keep else ()))
 
 
-def gru_layer_grad(dy: Array, dh: Array, h0: Array, y: Array, gates: Array, w_hh: Array, sizes: Sizes, reverse: bool) -> tuple[Array, ...]:
+def gru_layer_grad(dy: Array, dh: Array, h0: Array, y: Array, gates: Array, w_hh: Array, sizes: Sizes,
+                   reverse: bool) -> tuple[Array, ...]:
     H = h0.shape[-1]
     dh = dh.copy()
     out, saved, states = _rows(dy), _rows(gates), _rows(y)
@@ -146,7 +150,8 @@ def rnn_layer(x: Array, h0: Array, *rest: Any) -> tuple[Array, ...]:
     return _like(y, x), h
 
 
-def rnn_layer_grad(dy: Array, dh: Array, y: Array, w_hh: Array, nonlinearity: str, sizes: Sizes, reverse: bool) -> tuple[Array, ...]:
+def rnn_layer_grad(dy: Array, dh: Array, y: Array, w_hh: Array, nonlinearity: str, sizes: Sizes,
+                   reverse: bool) -> tuple[Array, ...]:
     dh = dh.copy()
     out, states = _rows(dy), _rows(y)
     dgates = np.empty_like(states)

@@ -8,7 +8,8 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 # PyTorch adds and multiplies float32 in double precision on the CPU; half precision in float32
-ACCUMULATOR: dict[str, str] = {"float32": "float64", "complex64": "complex128", "float16": "float32", "bfloat16": "float32"}
+ACCUMULATOR: dict[str, str] = {"float32": "float64", "complex64": "complex128", "float16": "float32",
+                               "bfloat16": "float32"}
 
 
 def _accumulate(ufunc: Any, x: Array, dim: int) -> Array:
@@ -16,7 +17,8 @@ def _accumulate(ufunc: Any, x: Array, dim: int) -> Array:
         return x.copy()
     wide = np.dtype(ACCUMULATOR.get(x.dtype.name, x.dtype))
     with np.errstate(all="ignore"):
-        return np.asarray(ufunc.accumulate(x.astype(wide, copy=False), axis=dim, dtype=wide).astype(x.dtype, copy=False))
+        return np.asarray(ufunc.accumulate(x.astype(wide, copy=False), axis=dim,
+                                           dtype=wide).astype(x.dtype, copy=False))
 
 
 def cumsum(x: Array, dim: int) -> Array:
@@ -35,7 +37,8 @@ def logcumsumexp(x: Array, dim: int) -> Array:
 
 
 def _complex_logcumsumexp(x: Array, dim: int) -> Array:
-    """Element by element along dim, with the larger real part taken out of each sum, since NumPy's logaddexp is real."""
+    """Element by element along dim, with the larger real part taken out of each sum, since NumPy's logaddexp is
+    real."""
     if x.ndim == 0 or x.size == 0:
         return x.copy()
     moved = np.moveaxis(x, dim, 0)

@@ -1,4 +1,5 @@
-"""Sorting and selection along one dimension. NaN counts as the largest number; each function gives values and places (int64)."""
+"""Sorting and selection along one dimension. NaN counts as the largest number; each function gives values and places
+(int64)."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def topk(x: Array, k: int, dim: int, largest: bool, ordered: bool) -> Pair:
         chosen = np.sort(parted[..., n - k:] if largest else parted[..., :k], axis=-1)
         places = np.take_along_axis(chosen, order(np.take_along_axis(rows, chosen, -1), -1, largest), -1)
     values = np.take_along_axis(rows, np.concatenate([places, beyond], -1), -1)
-    tied = np.asarray(_same(values[..., 1:], values[..., :-1]).any(-1)) | (not ordered)  # without sorting any order is right: PyTorch's
+    # without sorting any order is right: PyTorch's
+    tied = np.asarray(_same(values[..., 1:], values[..., :-1]).any(-1)) | (not ordered)
     turned = (lambda keys: [-v for v in keys]) if largest else (lambda keys: keys)
     places = ties.corrected(rows, places, tied, lambda keys: ties.first_few(turned(keys), k, ordered))
     places = np.ascontiguousarray(np.moveaxis(places, -1, dim))
@@ -111,7 +113,8 @@ def nanmedian(x: Array, dim: int, keepdim: bool) -> Pair:
         return median(x, dim, keepdim)
     count = x.shape[dim] - bad.sum(axis=dim, keepdims=True)
     places = np.take_along_axis(order(x, dim, False), np.maximum(count - 1, 0) // 2, dim)
-    at = ties.corrected(np.moveaxis(_keys(x), dim, -1), np.moveaxis(places, dim, -1), np.moveaxis(count == 0, dim, -1)[..., 0], ties.least)
+    at = ties.corrected(np.moveaxis(_keys(x), dim, -1), np.moveaxis(places, dim, -1),
+                        np.moveaxis(count == 0, dim, -1)[..., 0], ties.least)
     return _at(x, np.ascontiguousarray(np.moveaxis(at, -1, dim)), dim, keepdim)
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from rushlight.exec.numpy.special_bessel import (airy_ai, bessel_j0, bessel_j1, bessel_y0, bessel_y1, i0, i0e, i1, i1e, modified_bessel_k0,
-                                                 modified_bessel_k1, scaled_modified_bessel_k0, scaled_modified_bessel_k1, spherical_bessel_j0)
+from rushlight.exec.numpy.special_bessel import (airy_ai, bessel_j0, bessel_j1, bessel_y0, bessel_y1, i0, i0e, i1, i1e,
+                                                 modified_bessel_k0, modified_bessel_k1, scaled_modified_bessel_k0,
+                                                 scaled_modified_bessel_k1, spherical_bessel_j0)
 from rushlight.exec.numpy.special_common import Array, elementwise, elementwise_single, sin_pi
 from rushlight.exec.numpy.special_erf import erf, erfc, erfcx, erfinv, log_ndtr, ndtr, ndtri
 from rushlight.exec.numpy.special_gamma import digamma, igamma, igammac, lgamma, polygamma, zeta
 
-__all__ = ["airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "i0", "i0e", "i1",
-           "i1e", "igamma", "igammac", "lgamma", "log_ndtr", "modified_bessel_k0", "modified_bessel_k1", "ndtr", "ndtri", "polygamma",
-           "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "sinc", "spherical_bessel_j0", "xlog1py", "xlogy", "zeta"]
+__all__ = ["airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "digamma", "entr", "erf", "erfc", "erfcx",
+           "erfinv", "i0", "i0e", "i1",
+           "i1e", "igamma", "igammac", "lgamma", "log_ndtr", "modified_bessel_k0", "modified_bessel_k1", "ndtr",
+           "ndtri", "polygamma",
+           "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "sinc", "spherical_bessel_j0", "xlog1py", "xlogy",
+           "zeta"]
 
 
 @elementwise

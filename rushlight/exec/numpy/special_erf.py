@@ -57,7 +57,8 @@ def erf(x: Array) -> Array:
 @elementwise
 def erfc(x: Array) -> Array:
     """1 - erf(x), accurate where erf(x) is close to 1."""
-    return choose(x, (np.abs(x) <= 0.5, lambda x: 1 - _erf_near(x)), (x < 0, lambda x: 2 - exp_minus_square(x) * scaled(-x)),
+    return choose(x, (np.abs(x) <= 0.5, lambda x: 1 - _erf_near(x)),
+                  (x < 0, lambda x: 2 - exp_minus_square(x) * scaled(-x)),
                   default=lambda x: exp_minus_square(x) * scaled(x))
 
 
@@ -102,7 +103,8 @@ def erfinv(x: Array) -> Array:
 @elementwise
 def ndtr(x: Array) -> Array:
     """The standard normal distribution function, erfc(-x / sqrt(2)) / 2."""
-    return choose(x, (x < -1, lambda x: exp_minus_square(x, 0.5) * scaled(-x / ROOT2) / 2), default=lambda x: erfc(-x / ROOT2) / 2)
+    return choose(x, (x < -1, lambda x: exp_minus_square(x, 0.5) * scaled(-x / ROOT2) / 2),
+                  default=lambda x: erfc(-x / ROOT2) / 2)
 
 
 @elementwise

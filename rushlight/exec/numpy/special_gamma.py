@@ -10,7 +10,8 @@ import numpy as np
 from rushlight.exec.numpy import special_tables as tables
 from rushlight.exec.numpy.special_common import Array, choose, elementwise, polynomial, sin_pi, tan_pi
 
-BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330)  # B2, B4 …
+# B2, B4 …
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330)
 STIRLING = tuple(b / (2 * k * (2 * k - 1)) for k, b in enumerate(BERNOULLI, 1))
 DIGAMMA = tuple(b / (2 * k) for k, b in enumerate(BERNOULLI, 1))
 SHIFT = 10  # asymptotic series start here
@@ -66,14 +67,16 @@ def digamma(x: Array) -> Array:
     """The slope of log Gamma(x); ∓inf at ±0, NaN at the negative integers."""
     def reflected(x: Array) -> Array:
         return np.asarray(np.where(x == np.floor(x), np.nan, _digamma_positive(1 - x) - pi / tan_pi(x)))
-    return choose(x, (x == 0, lambda x: -1 / x), (x == np.inf, lambda x: x), (x < 0, reflected), default=_digamma_positive)
+    return choose(x, (x == 0, lambda x: -1 / x), (x == np.inf, lambda x: x), (x < 0, reflected),
+                  default=_digamma_positive)
 
 
 @elementwise
 def polygamma(n: Array, x: Array) -> Array:
     """The n-th derivative of digamma: (-1)^(n+1) n! zeta(n + 1, x) for n >= 1."""
     sign = np.where(n % 2 == 1, 1.0, -1.0)
-    # n! and zeta may overflow and underflow where their product does not, so n! joins as an exponential only where it is large
+    # n! and zeta may overflow and underflow where their product does not, so n! joins as an exponential only where it
+    # is large
     with np.errstate(all="ignore"):
         out = sign * np.exp(_lgamma_positive(n + 1)) * _zeta(n + 1, x)
         exact = sign * _factorial(n) * _zeta(n + 1, x)
@@ -102,7 +105,8 @@ def _zeta_positive(s: Array, q: Array) -> Array:
 
 
 def _zeta_negative(s: Array, q: Array) -> Array:
-    """zeta(s, q) for q < 0 and integer s: the finitely many terms on the negative side are a difference of two zetas."""
+    """zeta(s, q) for q < 0 and integer s: the finitely many terms on the negative side are a difference of two
+    zetas."""
     above = q - np.floor(q)
     negative = _zeta_positive(s, 1 - above) - _zeta_positive(s, 1 - q)
     out = _zeta_positive(s, above) + np.where(s % 2 == 0, 1, -1) * negative
@@ -120,7 +124,8 @@ def _zeta(s: Array, q: Array) -> Array:
 
 @elementwise
 def zeta(s: Array, q: Array) -> Array:
-    """The Hurwitz zeta function, the sum of (q + k)^-s over k >= 0; infinite for s = 1 and q = 0, -1 …, NaN for s < 1."""
+    """The Hurwitz zeta function, the sum of (q + k)^-s over k >= 0; infinite for s = 1 and q = 0, -1 …, NaN for s <
+    1."""
     return _zeta(s, q)
 
 
@@ -169,7 +174,8 @@ def _fraction(a: Array, x: Array) -> Array:
 
 
 def _small_upper(a: Array, x: Array) -> Array:
-    """Q(a, x) for small a and x, where 1 - P would cancel: 1 - x^a / Gamma(1 + a) - (x^a / Gamma(a)) sum of (-x)^n / (n! (a + n))."""
+    """Q(a, x) for small a and x, where 1 - P would cancel: 1 - x^a / Gamma(1 + a) - (x^a / Gamma(a)) sum of (-x)^n /
+    (n! (a + n))."""
     term, total = np.ones_like(x), np.zeros_like(x)
     for n in range(1, 40):
         term = term * (-x / n)
@@ -194,7 +200,8 @@ def _both(a: Array, x: Array, upper: bool) -> Array:
     take(_fraction, regular & ~tiny & ~low, not upper)
     one, zero = (0.0, 1.0) if upper else (1.0, 0.0)
     # limits: P(0, x) = 1, P(a, 0) = 0, P(inf, x) = 0, P(a, inf) = 1
-    edges = ((x == 0) & (a > 0), zero), ((a == 0) & (x > 0), one), (np.isinf(a) & (a > 0) & (x >= 0) & np.isfinite(x), zero), \
+    edges = ((x == 0) & (a > 0), zero), ((a == 0) & (x > 0), one), (np.isinf(a) & (a > 0) & (x >= 0) & np.isfinite(x),
+                                                                    zero), \
         ((x == np.inf) & (a >= 0) & np.isfinite(a), one)
     for mask, value in edges:
         out[mask] = value

@@ -35,7 +35,8 @@ def _twice(k: int, x: Array, p: Array, q: Array) -> Array:
     return 2 * x * p - q
 
 
-def chebyshev(first: Callable[[Array], Array], angle: Callable[[Array, Array], Array], shifted: bool) -> Callable[[Array, Array], Array]:
+def chebyshev(first: Callable[[Array], Array], angle: Callable[[Array, Array], Array],
+              shifted: bool) -> Callable[[Array, Array], Array]:
     """A family of Chebyshev polynomials: p_1, and p_n(cos θ) as a function of n and θ."""
     def kernel(x: Array, n: Array) -> Array:
         x = 2 * x - 1 if shifted else x

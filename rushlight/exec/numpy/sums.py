@@ -19,7 +19,8 @@ def sum_of(x: Array, dims: tuple[int, ...], keepdim: bool) -> Array:
     removed = [d for d in dims if x.shape[d] != 1]
     if x.dtype.kind != "f" or not x.size or not removed or (kept and kept[-1] > removed[0]):
         return x.sum(axis=dims, keepdims=keepdim, dtype=x.dtype)
-    shape = [1 if d in dims else n for d, n in enumerate(x.shape)] if keepdim else [n for d, n in enumerate(x.shape) if d not in dims]
+    shape = [1 if d in dims else n
+             for d, n in enumerate(x.shape)] if keepdim else [n for d, n in enumerate(x.shape) if d not in dims]
     return total(x.reshape(int(np.prod([x.shape[d] for d in kept])), -1)).reshape(shape)
 
 
@@ -29,7 +30,8 @@ def total(x: Array) -> Array:
     width = order.group(x.dtype.itemsize)
     if n < width:  # the groups of a round have one number each
         first = order.GROUPS if n >= order.GROUPS else 0
-        return _one_by_one(np.zeros(rows, x.dtype), x, [0, *range(first, n), *range(1, first)] if first else [*range(n)])
+        return _one_by_one(np.zeros(rows, x.dtype), x,
+                           [0, *range(first, n), *range(1, first)] if first else [*range(n)])
     rounds = n // (order.GROUPS * width)
     whole = rounds * order.GROUPS * width
     groups = _levels(x[:, :whole].reshape(rows, rounds, order.GROUPS, width))
@@ -95,7 +97,8 @@ def _lanes(x: Array, y: Array) -> Array:
 
 
 def dot(x: Array, y: Array) -> Any:
-    """Σ x y of float32 vectors: rounds of two groups of eight, then eight, four, and one at a time at the front of the first group."""
+    """Σ x y of float32 vectors: rounds of two groups of eight, then eight, four, and one at a time at the front of the
+    first group."""
     p = x * y
     n, width = p.shape[-1], order.group(4)
     rounds = n // (2 * width)

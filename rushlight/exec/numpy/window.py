@@ -27,13 +27,17 @@ def pad(x: Array, low: Ints, high: Ints, value: Any = 0) -> Array:
 
 
 def windows(x: Array, kernel: Ints, stride: Ints, dilation: Ints, out: Ints) -> Array:
-    """A view (*lead, *kernel, *out) of a padded x: element [k, o] is x[o * stride + k * dilation]. Do not write to it."""
+    """A view (*lead, *kernel, *out) of a padded x: element [k, o] is x[o * stride + k * dilation]. Do not write to
+    it."""
     lead, steps = x.ndim - len(kernel), x.strides[x.ndim - len(kernel):]
     strides = (*x.strides[:lead], *(d * s for d, s in zip(dilation, steps)), *(t * s for t, s in zip(stride, steps)))
     return as_strided(x, (*x.shape[:lead], *kernel, *out), strides, writeable=False)
 
 
 def taps(kernel: Ints, stride: Ints, dilation: Ints, out: Ints) -> Iterator[tuple[Index, Index]]:
-    """The index (..., *position) of each element of the kernel, with the index (..., *slices) of the elements of a padded array that it meets."""
+    """The index (..., *position) of each element of the kernel, with the index (..., *slices) of the elements of a
+    padded array that it meets."""
     for tap in itertools.product(*map(range, kernel)):
-        yield (..., *tap), (..., *(slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, s, n in zip(tap, dilation, stride, out)))
+        yield (..., *tap), (...,
+                            *(slice(k * d, k * d + (n - 1) * s + 1, s)
+                              for k, d, s, n in zip(tap, dilation, stride, out)))

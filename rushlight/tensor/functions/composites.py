@@ -65,7 +65,8 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
     dtype = result_type(input, tensor1, tensor2)
     joint(input._spec, tensor1._spec, tensor2._spec)
     check_domain("addcmul", dtype)
-    return give(out, apply(TABLE["addcmul"], (*[stand_in(t, dtype) for t in (input, tensor1, tensor2)], operand(value))))
+    return give(out, apply(TABLE["addcmul"],
+                           (*[stand_in(t, dtype) for t in (input, tensor1, tensor2)], operand(value))))
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -75,7 +76,8 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
                            "division of tensor1 and tensor2.")
     dtype = result_type(input, tensor1, tensor2)
     check_domain("addcdiv", dtype)
-    return give(out, apply(TABLE["addcdiv"], (*[stand_in(t, dtype) for t in (input, tensor1, tensor2)], operand(value))))
+    return give(out, apply(TABLE["addcdiv"],
+                           (*[stand_in(t, dtype) for t in (input, tensor1, tensor2)], operand(value))))
 
 
 def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -13,7 +13,8 @@ from rushlight.tensor.functions.precision import half_of, wide, with_gradient
 from rushlight.tensor.functions.reduction import _long_name, reduce, sum
 
 
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: DType | None = None) -> Tensor:
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None,
+         dtype: DType | None = None) -> Tensor:
     """The p-norm over dim (all dimensions where None); "fro" is p = 2, "nuc" the sum of singular values."""
     x = input if dtype is None else cast(input, dtype)
     if not is_float(x):
@@ -36,10 +37,12 @@ def _half_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
     def rule(g: Tensor, x: Tensor, value: Tensor) -> tuple[Tensor]:
         g, value = (expand_reduced(t, shape, dims, keepdim) for t in (g, value))
         return (g * where(value == 0, 0, x / value),)
-    return with_gradient("LinalgVectorNormBackward0", (x,), lambda: cast(vector_norm(wide(x), 2.0, dim, keepdim), x._spec.dtype), rule, (x,), result=True)
+    return with_gradient("LinalgVectorNormBackward0", (x,),
+                         lambda: cast(vector_norm(wide(x), 2.0, dim, keepdim), x._spec.dtype), rule, (x,), result=True)
 
 
-def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:  # noqa: A002
+def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
+                out: Any = None) -> Tensor:  # noqa: A002
     """(sum |x| ** ord) ** (1 / ord); inf, -inf and 0 as usual."""
     from rushlight.tensor.functions.pointwise import where
     if not is_float(x) and dtype is None:
@@ -64,7 +67,8 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
         zero = (a == 0).any(dims, True) if dims else a == 0
         rest = apply(TABLE["sum"], (where(zero, 1, a) ** ord,), (dims, True)) ** (1.0 / ord)
         found = where(zero, 0, rest)
-        return give(out, found if keepdim or not dims else found.reshape([n for d, n in enumerate(a._spec.shape) if d not in dims]))
+        return give(out, found if keepdim or not dims
+                    else found.reshape([n for d, n in enumerate(a._spec.shape) if d not in dims]))
     if x._rg:  # the gradient of a zero, and of a zero norm, is 0
         power = lambda v, p: where(v == 0, 0, where(v == 0, 1, v) ** p)
         return give(out, power(apply(TABLE["sum"], (power(a, ord),), (dims, bool(keepdim))), 1.0 / ord))

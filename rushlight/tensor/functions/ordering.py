@@ -17,7 +17,8 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     d = wrap_dim(dim, len(input._spec.shape))
     if not input._spec.shape:
         return RETURN_TYPES["sort"](input.clone(), argextreme("argmax", input, None, False) * 0)
-    return give(out, RETURN_TYPES["sort"](*[lying_as(t, input._spec) for t in apply(TABLE["sort"], (input,), (d, bool(descending)))]))
+    return give(out, RETURN_TYPES["sort"](*[lying_as(t, input._spec)
+                                            for t in apply(TABLE["sort"], (input,), (d, bool(descending)))]))
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
@@ -38,7 +39,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         raise RuntimeError(f"selected index k out of range: k is {k}, the dimension has {n} elements")
     x = input if input._spec.shape else input.reshape(1)
     v, i = apply(TABLE["topk"], (x,), (int(k), d, bool(largest), bool(sorted)))
-    return give(out, RETURN_TYPES["topk"](v, i) if input._spec.shape else RETURN_TYPES["topk"](v.reshape(()), i.reshape(())))
+    return give(out, RETURN_TYPES["topk"](v, i) if input._spec.shape
+                else RETURN_TYPES["topk"](v.reshape(()), i.reshape(())))
 
 
 def _selected(name: str, input: Tensor, attrs: tuple[Any, ...], dim: int, keepdim: bool) -> Any:
@@ -64,7 +66,8 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     """The lower median; NaN wherever one occurs."""
     if dim is None:
         flat = within(input, -1)
-        return give(out, _selected("median", flat, (), 0, False).values if flat._spec.numel else flat.sum() * float("nan"))
+        return give(out, _selected("median", flat, (), 0, False).values if flat._spec.numel
+                    else flat.sum() * float("nan"))
     return give(out, _selected("median", input, (), dim, keepdim))
 
 
@@ -72,7 +75,8 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, o
     """The lower median of what is not NaN."""
     if dim is None:
         flat = within(input, -1)
-        return give(out, _selected("nanmedian", flat, (), 0, False).values if flat._spec.numel else flat.sum() * float("nan"))
+        return give(out, _selected("nanmedian", flat, (), 0, False).values if flat._spec.numel
+                    else flat.sum() * float("nan"))
     return give(out, _selected("nanmedian", input, (), dim, keepdim))
 
 

@@ -22,7 +22,8 @@ load()
 
 
 def unary(name: str, row: str | None = None, floating: bool = False, integer: str = "same", doc: str = "") -> Any:
-    """A public function of one operand for a row. `integer`: integers are computed (same), returned as they are (keep) or promoted."""
+    """A public function of one operand for a row. `integer`: integers are computed (same), returned as they are (keep)
+    or promoted."""
     op = TABLE[row or name]
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -43,7 +44,8 @@ def unary(name: str, row: str | None = None, floating: bool = False, integer: st
 
 
 def binary(name: str, row: str | None = None, floating: bool = False, doc: str = "", tensors: str = "one") -> Any:
-    """A public function of two operands for a row, with promotion and broadcasting. `tensors`: which must be no numbers (one, first, both)."""
+    """A public function of two operands for a row, with promotion and broadcasting. `tensors`: which must be no numbers
+    (one, first, both)."""
     op = TABLE[row or name]
 
     def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
@@ -60,11 +62,14 @@ def binary(name: str, row: str | None = None, floating: bool = False, doc: str =
 
 def join(op: Op, x: Any, y: Any, floating: bool = False) -> Tensor:
     """Record an elementwise operation of two operands, of which one may be a number."""
-    if isinstance(x, Tensor) and isinstance(y, Tensor) and x._spec.dtype is y._spec.dtype and not (floating and x._spec.dtype.kind in "biu"):
+    if isinstance(x, Tensor) and isinstance(y,
+                                            Tensor) and x._spec.dtype is y._spec.dtype and not (floating and x._spec.dtype.kind in "biu"):
         return keep_layout(op, x, y)
     if not isinstance(x, Tensor) and not isinstance(y, Tensor):
         x = tensor_of(operand(x))
-    if isinstance(x, Tensor) and isinstance(y, Tensor) and (x._spec.dtype in HALF or y._spec.dtype in HALF) and (found := by_scalar(op, x, y)) is not None:
+    if isinstance(x, Tensor) and isinstance(y,
+                                            Tensor) and (x._spec.dtype in HALF
+                                                         or y._spec.dtype in HALF) and (found := by_scalar(op, x, y)) is not None:
         return found
     x, y = unify(x, y, floating)
     if y.__class__ is builtins.float:
@@ -83,7 +88,8 @@ def keep_layout(op: Op, x: Any, y: Any) -> Tensor:
 exp, exp2, expm1 = unary("exp", floating=True), unary("exp2", floating=True), unary("expm1", floating=True)
 log, log2, log10, log1p = (unary(n, floating=True) for n in ("log", "log2", "log10", "log1p"))
 sin, cos, tan, sinh, cosh, tanh = (unary(n, floating=True) for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh"))
-asin, acos, atan, asinh, acosh, atanh = (unary(n, floating=True) for n in ("asin", "acos", "atan", "asinh", "acosh", "atanh"))
+asin, acos, atan, asinh, acosh, atanh = (unary(n, floating=True)
+                                         for n in ("asin", "acos", "atan", "asinh", "acosh", "atanh"))
 arcsin, arccos, arctan, arcsinh, arccosh, arctanh = asin, acos, atan, asinh, acosh, atanh
 sqrt, _rsqrt, reciprocal, sigmoid = (unary(n, floating=True) for n in ("sqrt", "rsqrt", "reciprocal", "sigmoid"))
 erf, erfc, erfinv, lgamma, digamma = (unary(n, floating=True) for n in ("erf", "erfc", "erfinv", "lgamma", "digamma"))
@@ -103,7 +109,8 @@ greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 logical_and, logical_or, logical_xor = (binary(n, tensors="both") for n in ("logical_and", "logical_or", "logical_xor"))
 bitwise_and, bitwise_or, bitwise_xor = (binary(n) for n in ("bitwise_and", "bitwise_or", "bitwise_xor"))
 bitwise_left_shift, bitwise_right_shift = binary("bitwise_left_shift"), binary("bitwise_right_shift")
-nextafter, gcd, lcm, logaddexp, _heaviside = (binary(n, tensors="both") for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
+nextafter, gcd, lcm, logaddexp, _heaviside = (binary(n, tensors="both")
+                                              for n in ("nextafter", "gcd", "lcm", "logaddexp", "heaviside"))
 fmod, _remainder, _floor_divide = binary("fmod", tensors="first"), binary("remainder"), binary("floor_divide")
 _xlogy = binary("xlogy", floating=True)
 igamma, igammac = (binary(n, tensors="both") for n in ("igamma", "igammac"))
@@ -144,8 +151,10 @@ def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """input * log(other), 0 where input is 0."""
-    if half_of(input, other) and isinstance(input, Tensor) and isinstance(other, Tensor) and input._spec.dtype is other._spec.dtype:
-        return give(out, history_of(TABLE["xlogy"], (input, other), lambda: where(other != other, other, where(input == 0, 0, input * log(other)))))
+    if half_of(input, other) and isinstance(input, Tensor) and isinstance(other,
+                                                                          Tensor) and input._spec.dtype is other._spec.dtype:
+        return give(out, history_of(TABLE["xlogy"], (input, other),
+                                    lambda: where(other != other, other, where(input == 0, 0, input * log(other)))))
     return _xlogy(input, other, out=out)
 
 
@@ -214,7 +223,8 @@ def scaled(op: Op, input: Any, other: Any, alpha: Any) -> Tensor:
     """The sum or difference of input and alpha * other, alpha checked as PyTorch checks it."""
     if alpha.__class__ is int and alpha == 1:
         return join(op, input, other)
-    dtype = result_type(input, other) if isinstance(input, Tensor) or isinstance(other, Tensor) else settings.default_dtype
+    dtype = result_type(input, other) if isinstance(input,
+                                                    Tensor) or isinstance(other, Tensor) else settings.default_dtype
     if isinstance(alpha, bool) and dtype is not bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and dtype.kind in "biu":
@@ -268,7 +278,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
         return give(out, join(TABLE["div"], input, other, True))
     if rounding_mode not in ("floor", "trunc"):
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
-    return give(out, join(TABLE[f"{rounding_mode}_divide" if rounding_mode == "trunc" else "floor_divide"], input, other))
+    return give(out, join(TABLE[f"{rounding_mode}_divide" if rounding_mode == "trunc" else "floor_divide"], input,
+                          other))
 
 
 divide = div
@@ -302,13 +313,15 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
             return give(out, history_of(TABLE["pow"], (input, exponent), lambda: IN_STEPS[exponent](input)))
         if input._spec.dtype.kind in "biu" and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-    if (input.__class__ is builtins.float or exponent.__class__ is builtins.float) and half_of(input, exponent):  # the gradient takes the number as it is
+    # the gradient takes the number as it is
+    if (input.__class__ is builtins.float or exponent.__class__ is builtins.float) and half_of(input, exponent):
         result = history_of(TABLE["pow"], (input, exponent), lambda: join(TABLE["pow"], input, exponent))
     else:
         result = join(TABLE["pow"], input, exponent)
         if result._rg and isinstance(input, Tensor) and isinstance(exponent, Tensor):
             keeps(result, result=True)  # whichever gradient is wanted
-    return give(out, result if isinstance(input, Tensor) or result._storage.batched else lying_as(result, spec(result._spec.dtype, result._spec.shape)))
+    return give(out, result if isinstance(input, Tensor) or result._storage.batched
+                else lying_as(result, spec(result._spec.dtype, result._spec.shape)))
 
 
 # powers that PyTorch computes in bfloat16 by steps, each rounded
@@ -316,13 +329,16 @@ IN_STEPS = {3: lambda x: (x * x) * x, -2: lambda x: reciprocal(x * x), -0.5: lam
 
 
 def small_power(x: Tensor, n: Any) -> Tensor:
-    """x ** n for n = 0, 1, 2, computed without a power; its history is that of the power, whose derivatives never end."""
+    """x ** n for n = 0, 1, 2, computed without a power; its history is that of the power, whose derivatives never
+    end."""
     if not (state.grad and tracked(x)) or x._storage.batched:
         if x._spec.dtype is bool_:
             return x.clone() if n else apply(TABLE["bitwise_or"], (x, True))
         return apply(TABLE["mul"], (x, x)) if n == 2 else join(TABLE["pow"], x, n)
     op, args = TABLE["pow"], (x, n)
-    return history_of(op, args, lambda: apply(TABLE["mul"], (x, x)) if n == 2 else apply(TABLE["mul"], (x, fit(n, x._spec.dtype))) if n == 1
+    return history_of(op, args,
+                      lambda: apply(TABLE["mul"], (x, x)) if n == 2 else apply(TABLE["mul"], (x, fit(n, x._spec.dtype)))
+                      if n == 1
                       else apply(op, args))
 
 
@@ -331,7 +347,8 @@ def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tens
     from rushlight.ir.dtype import complex128, float64
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         need_tensor("float_power", 1, "input", input)
-    wide = complex128 if any(o.__class__.__name__ == "complex" or (isinstance(o, Tensor) and o._spec.dtype.is_complex) for o in (input, exponent)) else float64
+    wide = complex128 if any(o.__class__.__name__ == "complex" or (isinstance(o, Tensor) and o._spec.dtype.is_complex)
+                             for o in (input, exponent)) else float64
     up = [cast(o, wide) if isinstance(o, Tensor) else fit(o, wide) for o in (input, exponent)]
     return give(out, join(TABLE["pow"], *up))
 

@@ -1,4 +1,5 @@
-"""Where half precision is rounded: what PyTorch's CPU kernels compute at once is rounded once, the rest after every step.
+"""Where half precision is rounded: what PyTorch's CPU kernels compute at once is rounded once, the rest after every
+step.
 
 Also histories for results that are computed otherwise than their gradient says.
 """
@@ -20,7 +21,8 @@ from rushlight.tensor.functions.common import cast, stand_in
 from rushlight.tensor.state import state
 
 SHORT = 32  # elements that do not fill two vectors of PyTorch's kernels: its scalar loops round them after every step
-EXACT_NUMBERS = frozenset(("mul", "div", "floor_divide", "trunc_divide"))  # they take the number on their right as it is
+# they take the number on their right as it is
+EXACT_NUMBERS = frozenset(("mul", "div", "floor_divide", "trunc_divide"))
 
 
 def rounded_number(value: Any, dtype: DType) -> Any:
@@ -44,7 +46,8 @@ def wide(x: Any) -> Any:
 def once(f: Callable[..., Tensor], *operands: Any) -> Tensor:
     """f of operands, computed in float32 and rounded once where all are of one half precision."""
     dtype = half_of(*operands)
-    return f(*operands) if dtype is None or any([isinstance(o, Tensor) and o._spec.dtype is not dtype for o in operands]) else cast(f(*[wide(o) for o in operands]), dtype)
+    return f(*operands) if dtype is None or any([isinstance(o, Tensor) and o._spec.dtype is not dtype
+                                                 for o in operands]) else cast(f(*[wide(o) for o in operands]), dtype)
 
 
 def tracked(x: Any) -> bool:
@@ -88,9 +91,10 @@ class Formula(GradFn):
         return [None if e is None else g for e, g in zip(self.edges, found)]
 
 
-def with_gradient(title: str, inputs: tuple[Tensor, ...], compute: Callable[[], Tensor], rule: Callable[..., tuple[Any, ...]],
-                  kept: tuple[Tensor, ...] = (), result: bool = False) -> Tensor:
-    """What `compute()` gives, with the gradients ``rule(g, *kept)`` of its inputs; `result`: the result is the last that is kept."""
+def with_gradient(title: str, inputs: tuple[Tensor, ...], compute: Callable[[], Tensor],
+                  rule: Callable[..., tuple[Any, ...]], kept: tuple[Tensor, ...] = (), result: bool = False) -> Tensor:
+    """What `compute()` gives, with the gradients ``rule(g, *kept)`` of its inputs; `result`: the result is the last
+    that is kept."""
     if not (state.grad and any([tracked(x) for x in inputs])):
         return compute()
     with no_grad():
@@ -103,7 +107,8 @@ def with_gradient(title: str, inputs: tuple[Tensor, ...], compute: Callable[[], 
 
 
 def by_scalar(op: Op, x: Tensor, y: Tensor) -> Tensor | None:
-    """Half precision times or over a 0-d tensor of a wider type, which PyTorch does not round first; None for other operands.
+    """Half precision times or over a 0-d tensor of a wider type, which PyTorch does not round first; None for other
+    operands.
 
     On the left PyTorch rounds it, but not in the gradient.
     """

@@ -14,7 +14,9 @@ from rushlight.tensor.functions.precision import SHORT, half_of, history_of, tra
 from rushlight.tensor.functions.shape import within
 from rushlight.tensor.result_types import result
 
-RETURN_TYPES = {n: result(n) for n in ("max", "min", "sort", "topk", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin", "aminmax")}
+RETURN_TYPES = {n: result(n)
+                for n in ("max", "min", "sort", "topk", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin",
+                          "aminmax")}
 
 
 def reduce(name: str, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
@@ -30,7 +32,8 @@ def accumulated(x: Tensor, dtype: DType | None) -> Tensor:
     return cast(x, int64) if x._spec.dtype.kind in "biu" else x
 
 
-def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:  # noqa: A001
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
+        out: Any = None) -> Tensor:  # noqa: A001
     """The sum over dim (all dimensions where None). Integers sum in int64.
 
     >>> import rushlight as rl
@@ -40,7 +43,8 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType |
     return give(out, reduce("sum", accumulated(input, dtype or (out.dtype if out is not None else None)), dim, keepdim))
 
 
-def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
+def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
+           out: Any = None) -> Tensor:
     """The sum with NaN taken as 0."""
     from rushlight.tensor.functions.pointwise import where
     wrap_dims(dim, len(input._spec.shape))
@@ -56,7 +60,8 @@ def count(x: Tensor, dims: tuple[int, ...]) -> int:
     return n
 
 
-def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
+         out: Any = None) -> Tensor:
     """The mean over dim (all dimensions where None). RuntimeError for integer tensors."""
     if input._storage.batched and input.is_quantized:  # type: ignore[attr-defined]
         return input.mean(dim, keepdim)  # type: ignore[attr-defined, no-any-return]
@@ -79,19 +84,23 @@ def _long_name(d: DType) -> str:
     return scalar_name(d)
 
 
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
+            out: Any = None) -> Tensor:
     """The mean of what is not NaN."""
     if not is_float(input):
         raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {_long_name(input.dtype)}")
     return give(out, nansum(input, dim, keepdim, dtype=dtype) / sum(input == input, dim, keepdim))
 
 
-def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None, out: Any = None) -> Tensor:
+def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
+         out: Any = None) -> Tensor:
     """The product over dim (all where None)."""
     x = accumulated(input, dtype)
     dims = wrap_dims(dim, len(x._spec.shape))
-    if x._spec.dtype in HALF and x._spec.numel and 1 < count(x, dims) <= SHORT + 1 and half_of(x):  # PyTorch rounds every product
-        return give(out, keeps(history_of(TABLE["prod"], (x,), lambda: _half_product(x, dims, keepdim), (dims, bool(keepdim))), result=True))
+    # PyTorch rounds every product
+    if x._spec.dtype in HALF and x._spec.numel and 1 < count(x, dims) <= SHORT + 1 and half_of(x):
+        return give(out, keeps(history_of(TABLE["prod"], (x,), lambda: _half_product(x, dims, keepdim),
+                                          (dims, bool(keepdim))), result=True))
     return give(out, keeps(reduce("prod", x, dim, keepdim), result=True))
 
 
@@ -108,12 +117,14 @@ def _half_product(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
     """Whether some element is nonzero."""
-    return give(out, _as_uint8(input, reduce("any", input, dim, keepdim)) if not _no_dims(dim) else _as_uint8(input, input != 0))
+    return give(out, _as_uint8(input, reduce("any", input, dim, keepdim)) if not _no_dims(dim)
+                else _as_uint8(input, input != 0))
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
     """Whether every element is nonzero."""
-    return give(out, _as_uint8(input, reduce("all", input, dim, keepdim)) if not _no_dims(dim) else _as_uint8(input, input != 0))
+    return give(out, _as_uint8(input, reduce("all", input, dim, keepdim)) if not _no_dims(dim)
+                else _as_uint8(input, input != 0))
 
 
 def _no_dims(dim: Any) -> bool:
@@ -228,13 +239,15 @@ def _correction(unbiased: Any, correction: Any) -> Any:
     return 1 if unbiased is None or unbiased else 0
 
 
-def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
+def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None,
+        out: Any = None) -> Tensor:
     """The variance over dim: squared differences from the mean, summed and divided by n - correction."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     compute = lambda: _centred(input, dim, keepdim, _correction(unbiased, correction))[0]
     if half_of(input):
-        return give(out, with_gradient("VarBackward0", (input,), compute, _var_rule(dim, _correction(unbiased, correction)), (input,)))
+        return give(out, with_gradient("VarBackward0", (input,), compute,
+                                       _var_rule(dim, _correction(unbiased, correction)), (input,)))
     return give(out, keeps(compute(), input))
 
 
@@ -245,14 +258,17 @@ def _var_rule(dim: Any, correction: Any) -> Any:
         shape = x._spec.shape
         dims = wrap_dims(dim, len(shape))
         divisor = count(x, dims) - correction
-        spread = expand_reduced(g, shape, dims, g._spec.shape == tuple([1 if d in dims else n for d, n in enumerate(shape)]))
+        spread = expand_reduced(g, shape, dims,
+                                g._spec.shape == tuple([1 if d in dims else n for d, n in enumerate(shape)]))
         return ((spread * (2.0 / divisor if divisor > 0 else float("inf"))) * (x - mean(x, dims or None, True)),)
     return rule
 
 
-def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
+def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None,
+        out: Any = None) -> Tensor:
     """The square root of the variance."""
-    compute = lambda: cast(_root(var(wide(input), dim, unbiased, keepdim, correction=correction)), input._spec.dtype.to_real())
+    compute = lambda: cast(_root(var(wide(input), dim, unbiased, keepdim, correction=correction)),
+                           input._spec.dtype.to_real())
     if half_of(input):
         from rushlight.tensor.functions.pointwise import where
         inner = _var_rule(dim, _correction(unbiased, correction))
@@ -261,7 +277,8 @@ def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     return give(out, keeps(compute(), input, result=True))
 
 
-def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
+def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None,
+             out: Any = None) -> Any:
     """Variance and mean."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -269,7 +286,8 @@ def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
     return give(out, (v, m if keepdim else m.reshape(v._spec.shape)))
 
 
-def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Any:
+def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None,
+             out: Any = None) -> Any:
     """Standard deviation and mean."""
     v, m = var_mean(input, dim, unbiased, keepdim, correction=correction)
     return give(out, (_root(v), m))
@@ -353,7 +371,8 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any = N
 
 
 def _half_softmax(x: Tensor, d: int) -> Tensor:
-    """The softmax over other dimensions than the last: PyTorch keeps the exponentials, but not their sum, in half precision."""
+    """The softmax over other dimensions than the last: PyTorch keeps the exponentials, but not their sum, in half
+    precision."""
     w = wide(x.contiguous())
     powers = (w - w.amax(d, keepdim=True)).exp()
     return cast(cast(powers, x._spec.dtype) / powers.sum(d, keepdim=True), x._spec.dtype)
