@@ -89,6 +89,10 @@ def objects(rank: int) -> None:
 
 
 def groups(rank: int) -> None:
+    turned = dist.new_group([2, 0], sort_ranks=False)
+    if rank in (0, 2):
+        assert dist.get_process_group_ranks(turned) == [2, 0] and dist.get_group_rank(turned, 2) == 0
+    dist.barrier(timeout=timedelta(seconds=60))
     some = dist.new_group([0, 2])
     if rank == 1:
         assert some is dist.GroupMember.NON_GROUP_MEMBER and dist.get_rank(some) == -1

@@ -19,6 +19,10 @@ CLASSES = ("nn", "optim", "optim.lr_scheduler", "optim.swa_utils", "utils.data",
            "nn.parameter", "nn.utils.parametrize", "utils.hooks")
 # what a function on the CPU may leave out: they say where and how memory lies
 PLACEMENT = frozenset(("layout", "pin_memory", "device", "memory_format", "generator", "names"))
+# modules whose own public functions are compared
+MODULES = """sparse nested random amp amp.autocast_mode autograd.forward_ad autograd.graph compiler cpu cuda cuda.amp cuda.memory cuda.random distributed
+distributions.kl export futures fx hub jit library mps multiprocessing nn.attention nn.parallel nn.utils.convert_parameters nn.utils.fusion nn.utils.prune onnx
+overrides profiler quantization serialization testing utils utils.benchmark utils.checkpoint utils.data utils.dlpack utils._pytree""".split()
 NO_DEFAULT = "(none)"
 
 
@@ -49,6 +53,15 @@ def method_differences(kind: type, other: type) -> list[str]:
             continue
         found += [f"{name}: {d}" for d in exact(want, have)]
     return found
+
+
+def of_module(name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """The public functions that a module of PyTorch, or of its folder, defines."""
+    home = importlib.import_module("torch." + name)
+    listed = getattr(home, "__all__", None)
+    for key, f in functions(name):
+        if (listed is None or key in listed) and str(f.__module__).startswith("torch." + name):
+            yield key, f
 
 
 def functions(namespace: str) -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -122,9 +135,9 @@ def plain(value: str) -> str:
 
 
 def exact(want: list[Parameter], have: list[Parameter]) -> list[str]:
-    """How parameters differ from those that are wanted."""
+    """How parameters differ from those that are wanted; private ones (``_stacklevel``) are PyTorch's own affair."""
     def shown(ps: list[Parameter]) -> list[tuple[str, str, bool]]:
-        return [(p.name, p.default, p.keyword) for p in ps if p.name not in PLACEMENT]
+        return [(p.name, p.default, p.keyword) for p in ps if p.name not in PLACEMENT and not p.name.startswith("_")]
     return [] if shown(want) == shown(have) else [f"{shown(want)} became {shown(have)}"]
 
 
@@ -165,7 +178,7 @@ def differences(namespace: str, name: str, f: Callable[..., Any], g: Callable[..
         return exact(want, have)
     method = namespace == "Tensor"
     # operators of torch.special and in-place methods have the schema of their own name
-    overloads = schemas(NAMESPACES[namespace] + name) if namespace != "nn.functional" else []
+    overloads = schemas(NAMESPACES.get(namespace, "") + name) if namespace != "nn.functional" else []
     doc = documented(f)
     found = [accepted(ps, have, method) for ps in (*overloads, *([doc] if doc is not None else []))]
     return min(found, key=len) if found else []

@@ -41,6 +41,24 @@ class Casting(nn.Module):
         return y + 1, y.float() @ self.b.weight
 
 
+def test_methods_by_name_and_keyword() -> None:
+    class Two(nn.Module):
+        def forward(self, x: Any, *, scale: Any) -> Any:
+            return x * scale
+
+        def other(self, x: Any, scale: Any) -> Any:
+            return x + scale
+    x, inputs = rl.ones(2), {"forward": {"x": rl.ones(2), "scale": rl.ones(1)}, "other": {"scale": rl.ones(1), "x": rl.ones(2)}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", rl.jit.TracerWarning)
+        traced = rl.jit.trace_module(Two(), inputs, example_inputs_is_kwarg=True, check_inputs=[inputs])
+    assert traced(x=x, scale=x * 3).tolist() == [3.0, 3.0] and traced.other(x, x).tolist() == [2.0, 2.0]
+    noisy = type("Noisy", (nn.Module,), {"forward": lambda self, x: x + rl.tensor(next(numbers))})
+    numbers = iter(range(10))
+    with pytest.warns(rl.jit.TracerWarning, match="does not match"):
+        rl.jit.trace_module(noisy(), {"forward": (x,)})
+
+
 def test_traces_keep_the_casts_of_autocast() -> None:
     m, x = Casting(), R(2, 3)
     traced = rl.jit.trace(m, x)

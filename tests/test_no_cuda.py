@@ -66,3 +66,11 @@ def _switches(module: Any, cudnn: Any) -> None:
 def test_what_is_missing_is_named() -> None:
     with pytest.raises(AttributeError, match=r"rushlight does not provide torch\.backends\.nothing"):
         _ = rushlight.backends.nothing
+
+
+def test_arguments_are_those_of_pytorch() -> None:
+    for call in (lambda c: c.manual_seed(), lambda c: c.memory_allocated(0, 1), lambda c: c.empty_cache(1), lambda c: c.can_device_access_peer(0)):
+        for lib in (torch, rushlight):
+            with pytest.raises(TypeError):
+                call(lib.cuda)
+    assert rushlight.cuda.memory_allocated(device="cuda:0") == 0 and rushlight.cuda.manual_seed(seed=3) is None

@@ -124,3 +124,12 @@ def test_splits_take_each_keyword(name: str) -> None:
     if name == "tensor_split":
         at = {"tensor_indices_or_sections": rl.tensor([1, 3])}
         assert [p.shape[0] for p in rl.tensor_split(rl.tensor(x), **at)] == [1, 2, 1]
+
+
+def test_meshgrid_asks_for_its_indexing() -> None:
+    for lib in (torch, rl):
+        torch.set_warn_always(True)
+        with pytest.warns(UserWarning, match="torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument"):
+            a, _ = lib.meshgrid(lib.arange(2), lib.arange(3))
+        torch.set_warn_always(False)
+        assert a.tolist() == lib.meshgrid(lib.arange(2), lib.arange(3), indexing="ij")[0].tolist()

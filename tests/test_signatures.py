@@ -17,12 +17,8 @@ signatures = pytest.importorskip("signatures")
 
 # function -> why its signature is another one
 DIFFERENT = {
-    "compile": "takes every option by name and compiles nothing",
-    "asarray": "requires_grad=None means False",
-    "set_num_threads": "the parameter has a name", "set_num_interop_threads": "the parameter has a name",
-    "variable": "a class",
-    "einsum": "names its parameters",
-    "meshgrid": "indexing=None and 'ij' mean the same; None warns in PyTorch",
+    **dict.fromkeys(("set_num_threads", "set_num_interop_threads"), "PyTorch names a type, int, where the parameter's name belongs"),
+    "variable": "the module torch.autograd.variable; PyTorch hides it behind a function that always raises",
 }
 
 
@@ -44,10 +40,16 @@ def test_signatures(namespace: str) -> None:
     assert not found
 
 
-# method of a class -> why its signature is another one
-OTHER_METHODS = {
-    "DataParallel": "one CPU has no replicas", "RemovableHandle": "the handle of rushlight's own hooks",
-}
+@pytest.mark.parametrize("name", signatures.MODULES)
+def test_signatures_of_modules(name: str) -> None:
+    home, found, seen = importlib.import_module("rushlight." + name), {}, 0
+    for key, f in signatures.of_module(name):
+        if hasattr(home, key):
+            seen += 1
+            difference = signatures.differences(name, key, f, getattr(home, key))
+            if difference:
+                found[key] = difference
+    assert not found and seen
 
 
 @pytest.mark.parametrize("namespace", signatures.CLASSES)
@@ -55,7 +57,7 @@ def test_signatures_of_classes(namespace: str) -> None:
     home = importlib.import_module("rushlight." + namespace)
     found = {}
     for name, kind in signatures.classes(namespace):
-        if hasattr(home, name) and name not in OTHER_METHODS:
+        if hasattr(home, name):
             differences = signatures.method_differences(kind, getattr(home, name))
             if differences:
                 found[name] = differences

@@ -57,13 +57,13 @@ class GradFn:
         """Call hook(grad_inputs, grad_outputs) after this node has run."""
         if self.hooks is None:
             self.hooks = {}
-        return RemovableHandle(self.hooks, hook)
+        return RemovableHandle.holding(self.hooks, hook)
 
     def register_prehook(self, hook: Any) -> RemovableHandle:
         """Call hook(grad_outputs) before this node runs."""
         if self.pre_hooks is None:
             self.pre_hooks = {}
-        return RemovableHandle(self.pre_hooks, hook)
+        return RemovableHandle.holding(self.pre_hooks, hook)
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"
@@ -90,14 +90,19 @@ class RemovableHandle:
 
     next_id = 0
 
-    def __init__(self, hooks_dict: Any, hook: Any = None, *, extra_dict: Any = None):
+    def __init__(self, hooks_dict: Any, *, extra_dict: Any = None):
         self.hooks_dict_ref = weakref.ref(hooks_dict) if not isinstance(hooks_dict,
                                                                         dict) or type(hooks_dict) is not dict else (lambda: hooks_dict)
         self.id = RemovableHandle.next_id
         RemovableHandle.next_id += 1
-        if hook is not None:
-            hooks_dict[self.id] = hook
         self.extra = extra_dict if isinstance(extra_dict, list) else ([extra_dict] if extra_dict is not None else [])
+
+    @classmethod
+    def holding(cls, hooks_dict: Any, hook: Any) -> RemovableHandle:
+        """Put a hook into its dictionary; its handle."""
+        handle = cls(hooks_dict)
+        hooks_dict[handle.id] = hook
+        return handle
 
     def remove(self) -> None:
         """Take the hook out; doing it twice is harmless."""

@@ -28,12 +28,12 @@ _global_hooks: dict[str, OrderedDict[int, Any]] = {"pre": OrderedDict(), "post":
 
 def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call hook(optimizer, args, kwargs) before the step of every optimizer."""
-    return RemovableHandle(_global_hooks["pre"], hook)
+    return RemovableHandle.holding(_global_hooks["pre"], hook)
 
 
 def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Call hook(optimizer, args, kwargs) after the step of every optimizer."""
-    return RemovableHandle(_global_hooks["post"], hook)
+    return RemovableHandle.holding(_global_hooks["post"], hook)
 
 
 def number(value: Any) -> Any:
@@ -248,7 +248,7 @@ class Optimizer:
 
     # --- hooks ----------------------------------------------------------------------------------------------------
     def _register(self, kind: str, hook: Any, first: bool = False) -> RemovableHandle:
-        handle = RemovableHandle(self._hooks[kind], hook)
+        handle = RemovableHandle.holding(self._hooks[kind], hook)
         if first:
             self._hooks[kind].move_to_end(handle.id, last=False)
         return handle

@@ -106,10 +106,10 @@ def _is_one(kind: Any) -> Callable[[Any], bool]:
     return kind if callable(kind) and not isinstance(kind, type) else lambda x: isinstance(x, kind)
 
 
-def tree_map_only(kind: Any, func: Callable[[Any], Any], tree: Any = None,
+def tree_map_only(type_or_types_or_pred: Any, func: Callable[[Any], Any], tree: Any,
                   is_leaf: Callable[[Any], bool] | None = None) -> Any:
     """The nest with func applied to leaves of a type (or of a tuple of types, or for which a function says yes)."""
-    one = _is_one(kind)
+    one = _is_one(type_or_types_or_pred)
     return tree_map(lambda x: func(x) if one(x) else x, tree, is_leaf=is_leaf)
 
 
@@ -123,17 +123,17 @@ def tree_any(pred: Callable[[Any], bool], tree: Any, is_leaf: Callable[[Any], bo
     return any(map(pred, tree_leaves(tree, is_leaf)))
 
 
-def tree_all_only(kind: Any, pred: Callable[[Any], bool], tree: Any,
+def tree_all_only(type_or_types: Any, pred: Callable[[Any], bool], tree: Any,
                   is_leaf: Callable[[Any], bool] | None = None) -> bool:
     """Whether pred holds for all leaves of a type."""
-    one = _is_one(kind)
+    one = _is_one(type_or_types)
     return all(pred(x) for x in tree_leaves(tree, is_leaf) if one(x))
 
 
-def tree_any_only(kind: Any, pred: Callable[[Any], bool], tree: Any,
+def tree_any_only(type_or_types: Any, pred: Callable[[Any], bool], tree: Any,
                   is_leaf: Callable[[Any], bool] | None = None) -> bool:
     """Whether pred holds for some leaf of a type."""
-    one = _is_one(kind)
+    one = _is_one(type_or_types)
     return any(pred(x) for x in tree_leaves(tree, is_leaf) if one(x))
 
 
@@ -195,10 +195,10 @@ def tree_map_with_path(func: Callable[..., Any], tree: Any, *rests: Any,
     return unflatten([func(path, leaf, *(o[i] for o in others)) for i, (path, leaf) in enumerate(pairs)], structure)
 
 
-def keystr(path: tuple[Any, ...]) -> str:
+def keystr(kp: tuple[Any, ...]) -> str:
     """A path as text.
 
     >>> keystr(tree_flatten_with_path({"a": [1]})[0][0][0])
     "['a'][0]"
     """
-    return "".join(map(str, path))
+    return "".join(map(str, kp))

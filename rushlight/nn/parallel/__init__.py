@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .data_parallel import DataParallel as DataParallel
+from .data_parallel import data_parallel as data_parallel
 
-__all__ = ["DataParallel", "DistributedDataParallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
 
 
 def __getattr__(name: str):

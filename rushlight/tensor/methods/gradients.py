@@ -79,10 +79,10 @@ def register_hook(self: Tensor, hook: Any) -> RemovableHandle:
         edge = gradient_edge(self)
         if edge is not None:
             edge[0].pre_hooks = hooks
-        return RemovableHandle(hooks, call)
+        return RemovableHandle.holding(hooks, call)
     if fn.pre_hooks is None:
         fn.pre_hooks = {}
-    return RemovableHandle(fn.pre_hooks, call)
+    return RemovableHandle.holding(fn.pre_hooks, call)
 
 
 def register_post_accumulate_grad_hook(self: Tensor, hook: Any) -> RemovableHandle:
@@ -91,4 +91,4 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Any) -> RemovableHand
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if self.grad_fn is not None:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-    return RemovableHandle(self.__dict__.setdefault("_post_accumulate_hooks", {}), hook)
+    return RemovableHandle.holding(self.__dict__.setdefault("_post_accumulate_hooks", {}), hook)
