@@ -6,9 +6,12 @@ The order of work (Howard and Ruder, arXiv 1801.06146)::
     model = resnet18(weights=ResNet18_Weights.DEFAULT)          # or any trained network
     replace_head(model, outputs=5)
     groups = layer_groups(model, "layer3", "layer4", "fc")      # input side first
-    for parameters in gradual_unfreezing(groups, lr=1e-3, decay=0.3):
+    for parameters in gradual_unfreezing(groups, lr=2e-3, decay=0.3, head_lr=1e-2):
         optimizer = torch.optim.AdamW(parameters)               # first the head alone, at last everything
         ...                                                     # an epoch or more of ordinary training
+
+The rates matter more than the order: a fresh head has far to go, trained layers have not (0.3 is about the paper's 1 / 2.6).
+With one rate for all, the head does not arrive in its stage, or the layers lose what they know in theirs.
 """
 
 from __future__ import annotations
@@ -166,12 +169,14 @@ def parameter_groups(groups: Sequence[LayerGroup], lr: float, decay: float = 1.0
     return out
 
 
-def gradual_unfreezing(groups: Sequence[LayerGroup], lr: float, decay: float = 1.0) -> Iterator[list[dict[str, Any]]]:
+def gradual_unfreezing(groups: Sequence[LayerGroup], lr: float, decay: float = 1.0,
+                       head_lr: float | None = None) -> Iterator[list[dict[str, Any]]]:
     """Freeze all but the last group; then unfreeze one group more each time the loop comes round, from the head to
     the input.
 
     Yields `parameter_groups` of what is trained, for a new optimizer; for one that goes on,
-    ``optimizer.add_param_group`` takes the first of them, which is the group just unfrozen.
+    ``optimizer.add_param_group`` takes the first of them, which is the group just unfrozen. ``head_lr`` is the rate of
+    the last group while it learns alone, ``lr`` where it is left out.
 
     >>> from rushlight import nn
     >>> model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
@@ -180,12 +185,15 @@ def gradual_unfreezing(groups: Sequence[LayerGroup], lr: float, decay: float = 1
     [0.5]
     [0.25, 0.5]
     [0.125, 0.25, 0.5]
+    >>> [g["lr"] for g in next(gradual_unfreezing(layer_groups(model, "1", "2"), lr=0.5, decay=0.5, head_lr=2.0))]
+    [2.0]
     """
     for group in groups[:-1]:
         freeze(group)
     for first in reversed(range(len(groups))):
         unfreeze(groups[first])
-        yield parameter_groups(groups[first:], lr, decay)
+        alone = first == len(groups) - 1 and head_lr is not None
+        yield parameter_groups(groups[first:], head_lr if alone else lr, decay)  # type: ignore[arg-type]
 
 
 def _as_group(part: nn.Module | LayerGroup) -> LayerGroup:

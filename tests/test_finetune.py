@@ -81,6 +81,12 @@ def test_gradual_unfreezing_trains_one_group_more_each_time() -> None:
     assert trained == [{6}, {3, 4, 6}, {0, 1, 3, 4, 6}]
 
 
+def test_a_head_may_learn_faster_while_it_is_alone() -> None:
+    model = small()
+    rates = [[g["lr"] for g in stage] for stage in gradual_unfreezing(layer_groups(model, "3", "6"), lr=0.4, decay=0.5, head_lr=2.0)]
+    assert rates == [[2.0], [0.2, 0.4], [0.1, 0.2, 0.4]]
+
+
 def test_a_slow_group_moves_by_its_share() -> None:
     """One SGD step: each group's change is its own rate times the gradient."""
     model = small()
