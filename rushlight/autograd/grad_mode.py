@@ -71,7 +71,17 @@ class Switch:
 
 
 class no_grad(Switch):  # noqa: N801
-    """Operations in the block are not recorded for backward."""
+    """Operations in the block are not recorded for backward.
+
+    Usable as a context, as a decorator of functions and of generators.
+
+    >>> import rushlight as rl
+    >>> w = rl.ones(1, requires_grad=True)
+    >>> with rl.no_grad():
+    ...     y = w * 2
+    >>> y.requires_grad
+    False
+    """
 
     value = False
 

@@ -96,7 +96,14 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> 
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None) -> Tensor:
-    """Fills with normally distributed numbers."""
+    """Fills with normally distributed numbers.
+
+    In place, without recording; returns the tensor.
+
+    >>> import rushlight as rl
+    >>> rl.nn.init.normal_(rl.empty(2, 3), std=0.02).shape
+    torch.Size([2, 3])
+    """
     with rl.no_grad():
         return tensor if _skipping() else tensor.normal_(mean, std, generator=generator)
 
@@ -110,7 +117,14 @@ def trunc_normal_(
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fills with one value."""
+    """Fills with one value.
+
+    In place, without recording; returns the tensor.
+
+    >>> import rushlight as rl
+    >>> rl.nn.init.constant_(rl.empty(2), 0.5)
+    tensor([0.5000, 0.5000])
+    """
     with rl.no_grad():
         return tensor if _skipping() else tensor.fill_(val)
 
@@ -121,7 +135,14 @@ def ones_(tensor: Tensor) -> Tensor:
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fills with 0."""
+    """Fills with 0.
+
+    In place, without recording; returns the tensor.
+
+    >>> import rushlight as rl
+    >>> rl.nn.init.zeros_(rl.ones(2))
+    tensor([0., 0.])
+    """
     with rl.no_grad():
         return tensor if _skipping() else tensor.zero_()
 
@@ -168,7 +189,14 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
-    """Uniform in ±gain·√(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    """Uniform in ±gain·√(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
+
+    In place, without recording; returns the tensor. ValueError for fewer than two dimensions.
+
+    >>> import rushlight as rl
+    >>> bool(rl.nn.init.xavier_uniform_(rl.empty(3, 5)).abs().max() <= (6 / 8) ** 0.5)
+    True
+    """
     std = gain * math.sqrt(2.0 / float(sum(_calculate_fan_in_and_fan_out(tensor))))
     bound = math.sqrt(3.0) * std
     return uniform_(tensor, -bound, bound, generator)

@@ -22,7 +22,12 @@ _CONVOLUTION, _CONVOLUTION_BIAS = TABLE["convolution"], TABLE["convolution_bias"
 
 @reduced
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """input @ weight.T + bias; input (…, in), weight (out, in), bias (out,)."""
+    """input @ weight.T + bias; input (…, in), weight (out, in), bias (out,).
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.linear(rl.tensor([1.0, 2.0]), rl.tensor([[3.0, 4.0]]), rl.tensor([0.5]))
+    tensor([11.5000])
+    """
     if not isinstance(input, Tensor):
         need_tensor("linear", 1, "input", input)
     x, w = input._spec, weight._spec

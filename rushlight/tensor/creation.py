@@ -140,7 +140,14 @@ def _infer(leaves: list[Any]) -> DType:
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tensor:
-    """A tensor of the data, sharing memory with tensors and NumPy arrays where the dtype allows it."""
+    """A tensor of the data, sharing memory with tensors and NumPy arrays where the dtype allows it.
+
+    Any nesting of numbers, an array or a tensor; ``dtype`` and ``device`` convert.
+
+    >>> import rushlight as rl
+    >>> rl.as_tensor([1, 2.5])
+    tensor([1.0000, 2.5000])
+    """
     if isinstance(data, Tensor):
         return data.to(dtype) if dtype is not None else data
     if isinstance(data, np.ndarray) and (dtype is None or dtype.numpy == data.dtype):
@@ -170,7 +177,15 @@ def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: b
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:
-    """A tensor on the array's own memory: writes to one are seen in the other."""
+    """A tensor on the array's own memory: writes to one are seen in the other.
+
+    The shape, strides and dtype are the array's. TypeError for other objects and dtypes that no tensor has.
+
+    >>> import rushlight as rl
+    >>> import numpy as np
+    >>> rl.from_numpy(np.arange(3.0, dtype=np.float32))
+    tensor([0., 1., 2.])
+    """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     d = of_numpy(ndarray.dtype)
@@ -244,7 +259,15 @@ def _read_only(array: np.ndarray) -> Tensor:
 
 def full(size: Any, fill_value: Any, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
          device: Any = None, requires_grad: bool = False, names: Any = None) -> Tensor:
-    """A tensor of one value."""
+    """A tensor of one value.
+
+    ``size`` is a sequence; the dtype is that of the value unless given.
+
+    >>> import rushlight as rl
+    >>> rl.full((2, 2), 7)
+    tensor([[7, 7],
+            [7, 7]])
+    """
     if isinstance(fill_value, Tensor):
         return ready(full(size, 0, dtype=dtype or fill_value.dtype) + fill_value, requires_grad, device)
     d = dtype or number_dtype(fill_value)
@@ -261,20 +284,44 @@ def _positive(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def zeros(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
           pin_memory: bool = False, requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
-    """A tensor of zeros."""
+    """A tensor of zeros.
+
+    ``size`` is several integers or one sequence; the dtype is the default one unless given. RuntimeError for
+    negative sizes.
+
+    >>> import rushlight as rl
+    >>> rl.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
     return _constant(0, size, kw, out, dtype, device, requires_grad, layout)
 
 
 def ones(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
          pin_memory: bool = False, requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
-    """A tensor of ones."""
+    """A tensor of ones.
+
+    ``size`` is several integers or one sequence; the dtype is the default one unless given. RuntimeError for
+    negative sizes.
+
+    >>> import rushlight as rl
+    >>> rl.ones(2, dtype=rl.int64)
+    tensor([1, 1])
+    """
     return _constant(1, size, kw, out, dtype, device, requires_grad, layout)
 
 
 def empty(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = None, device: Any = None,
           requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None, names: Any = None,
           **kw: Any) -> Tensor:
-    """A tensor whose values are unspecified (here zeros)."""
+    """A tensor whose values are unspecified (here zeros).
+
+    Write to it before reading: another version may leave what the memory held.
+
+    >>> import rushlight as rl
+    >>> rl.empty(2, 3).shape
+    torch.Size([2, 3])
+    """
     t = _constant(0, size, kw, out, dtype, device, requires_grad, layout)
     return t if memory_format is None else t.contiguous(memory_format=memory_format)
 

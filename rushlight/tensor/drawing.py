@@ -45,7 +45,15 @@ def draws(sized: bool = False) -> Any:
 def rand(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None,
          device: Any = None, requires_grad: bool = False, pin_memory: bool = False, names: Any = None,
          **kw: Any) -> Tensor:
-    """Uniform numbers in [0, 1): the same as PyTorch's from the same seed."""
+    """Uniform numbers in [0, 1): the same as PyTorch's from the same seed.
+
+    ``size`` is several integers or one sequence; the numbers follow ``generator`` or the default one.
+
+    >>> import rushlight as rl
+    >>> _ = rl.manual_seed(0)
+    >>> rl.rand(3)
+    tensor([0.4963, 0.7682, 0.0885])
+    """
     shape = _positive(shape_of(kw.pop("size")) if "size" in kw else shape_of(*size))
     d = dtype or settings.default_dtype
     if d.is_complex:
@@ -59,7 +67,15 @@ def rand(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None
 def randn(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None = None, layout: Any = None,
           device: Any = None, requires_grad: bool = False, pin_memory: bool = False, names: Any = None,
           **kw: Any) -> Tensor:
-    """Normal numbers of mean 0 and variance 1: the same as PyTorch's from the same seed."""
+    """Normal numbers of mean 0 and variance 1: the same as PyTorch's from the same seed.
+
+    ``size`` is several integers or one sequence; the numbers follow ``generator`` or the default one.
+
+    >>> import rushlight as rl
+    >>> _ = rl.manual_seed(0)
+    >>> rl.randn(3)
+    tensor([ 1.5410, -0.2934, -2.1788])
+    """
     shape = _positive(shape_of(kw.pop("size")) if "size" in kw else shape_of(*size))
     d = dtype or settings.default_dtype
     if d.is_complex:
@@ -73,7 +89,15 @@ def randn(*size: Any, generator: Any = None, out: Any = None, dtype: DType | Non
 def randint(*args: Any, low: int = 0, high: int | None = None, size: Any = None, generator: Any = None, out: Any = None,
             dtype: DType | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
             pin_memory: bool = False) -> Tensor:
-    """Integers in [low, high). randint(high, size) or randint(low, high, size)."""
+    """Integers in [low, high). randint(high, size) or randint(low, high, size).
+
+    int64 unless ``dtype`` says otherwise. RuntimeError where low is not below high.
+
+    >>> import rushlight as rl
+    >>> _ = rl.manual_seed(0)
+    >>> rl.randint(0, 10, (5,))
+    tensor([4, 9, 3, 0, 3])
+    """
     rest = list(args)
     if size is None:
         size = rest.pop()
@@ -93,7 +117,15 @@ def randint(*args: Any, low: int = 0, high: int | None = None, size: Any = None,
 @draws()
 def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType = dtypes.int64, layout: Any = None,
              device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """A random order of 0 … n-1: the same as PyTorch's from the same seed."""
+    """A random order of 0 … n-1: the same as PyTorch's from the same seed.
+
+    int64 unless ``dtype`` says otherwise, shape (n,).
+
+    >>> import rushlight as rl
+    >>> _ = rl.manual_seed(0)
+    >>> rl.randperm(4)
+    tensor([0, 1, 3, 2])
+    """
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
     return give(out, ready(wrap(rng.randperm(engine_of(generator), n, np.dtype(np.int64)).astype(dtype.numpy)),
@@ -166,7 +198,15 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any =
 @draws()
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None,
                 out: Any = None) -> Tensor:
-    """num_samples column numbers of each row, drawn with the row's weights."""
+    """num_samples column numbers of each row, drawn with the row's weights.
+
+    Weights (n,) or (rows, n) of floats that are not negative; int64 out. RuntimeError for too many draws
+    without replacement.
+
+    >>> import rushlight as rl
+    >>> rl.multinomial(rl.tensor([0.0, 1.0]), 2, replacement=True)
+    tensor([1, 1])
+    """
     weights = unwrap(input.detach())
     if input._spec.dtype.kind != "f":
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype}")

@@ -18,7 +18,15 @@ from rushlight.tensor.state import settings
 
 def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any = None, dtype: DType | None = None,
            layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
-    """start, start + step, … below end. arange(end), arange(start, end) or arange(start, end, step)."""
+    """start, start + step, … below end. arange(end), arange(start, end) or arange(start, end, step).
+
+    int64 where all numbers are integers, else the default dtype. RuntimeError for a step of 0 or of the wrong
+    sign.
+
+    >>> import rushlight as rl
+    >>> rl.arange(1, 2.5, 0.5)
+    tensor([1.0000, 1.5000, 2.0000])
+    """
     values = [v.item() if isinstance(v, Tensor) else v for v in args]
     if len(values) == 1 and end is None:
         end = values[0]
@@ -60,7 +68,14 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, d
 
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
              device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """`steps` evenly spaced numbers from start to end."""
+    """`steps` evenly spaced numbers from start to end.
+
+    Both ends belong to it; the default dtype unless given. RuntimeError for a negative number of steps.
+
+    >>> import rushlight as rl
+    >>> rl.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     _steps("linspace", steps)
     d = dtype or (settings.default_dtype.to_complex() if isinstance(start, complex) or isinstance(end, complex)
@@ -109,7 +124,15 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any =
 
 def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
         device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """Ones on the diagonal, zeros elsewhere."""
+    """Ones on the diagonal, zeros elsewhere.
+
+    (n, m), m = n unless given, in the default dtype unless given.
+
+    >>> import rushlight as rl
+    >>> rl.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     m = n if m is None else m
     for size, name in ((n, "n"), (m, "m")):
         if size < 0:

@@ -25,7 +25,14 @@ def floating(name: str, x: Tensor) -> None:
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0)."""
+    """max(x, 0).
+
+    Any shape and real dtype; ``inplace`` overwrites the input.
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.relu(rl.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
     return done(input, P.relu(input), inplace)
 
 
@@ -214,7 +221,14 @@ def implicit_dim(name: str, ndim: int) -> int:
 
 
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
-    """exp(x) / sum(exp(x)) along dim."""
+    """exp(x) / sum(exp(x)) along dim.
+
+    Floats of any shape, the same shape out; ``dtype`` converts first. IndexError for a dim that is not there.
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.softmax(rl.tensor([0.0, 0.0]), 0)
+    tensor([0.5000, 0.5000])
+    """
     return R.softmax(input, implicit_dim("softmax", input.ndim) if dim is None else dim, dtype)
 
 
@@ -224,7 +238,14 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
-    """log(softmax(x)) along dim."""
+    """log(softmax(x)) along dim.
+
+    Floats of any shape, the same shape out; ``dtype`` converts first. IndexError for a dim that is not there.
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.log_softmax(rl.tensor([0.0, 0.0]), 0)
+    tensor([-0.6931, -0.6931])
+    """
     return R.log_softmax(input, implicit_dim("log_softmax", input.ndim) if dim is None else dim, dtype)
 
 
@@ -246,7 +267,15 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, o
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Each integer as a vector with a 1 at its position."""
+    """Each integer as a vector with a 1 at its position.
+
+    int64 of any shape (…) to (…, num_classes). RuntimeError for negative integers and those beyond the classes.
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.one_hot(rl.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
     from rushlight.tensor.creation import zeros
     if tensor.dtype.name != "int64":
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")

@@ -154,7 +154,12 @@ def _smoothed(loss: Tensor, logp: Tensor, target: Tensor, weight: Tensor | None,
 @full
 def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
              ignore_index: int = -100, reduce: Any = None, reduction: str = "mean") -> Tensor:
-    """-weight[target] * input[target]: input (n, c, …) of log-probabilities, target (n, …)."""
+    """-weight[target] * input[target]: input (n, c, …) of log-probabilities, target (n, …).
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.nll_loss(rl.tensor([[-1.0, -2.0]]), rl.tensor([1]))
+    tensor(2.)
+    """
     if not input.ndim:
         raise RuntimeError("nll_loss expects input with at least one dimension")
     dim = 0 if input.ndim == 1 else 1
@@ -185,7 +190,14 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
 @full
 def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
              weight: Tensor | None = None) -> Tensor:
-    """(input - target)²."""
+    """(input - target)².
+
+    Shapes that broadcast; a scalar, or their shape with ``reduction="none"``.
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.mse_loss(rl.tensor([1.0, 3.0]), rl.tensor([1.0, 1.0]))
+    tensor(2.)
+    """
     _same_size(input, target)
     d = input - target
     loss = d * d

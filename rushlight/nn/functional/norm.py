@@ -189,7 +189,14 @@ def _checked(p: float) -> None:
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Each element 0 with probability p, the others scaled by 1 / (1 - p); nothing outside training."""
+    """Each element 0 with probability p, the others scaled by 1 / (1 - p); nothing outside training.
+
+    Any shape of floats. ValueError for p outside [0, 1].
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.dropout(rl.ones(2), 0.5, training=False)
+    tensor([1., 1.])
+    """
     _checked(p)
     out = coarse.dropout(input, p, training)
     return assign(input, out) if inplace and out is not input else out

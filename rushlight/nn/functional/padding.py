@@ -20,7 +20,15 @@ def _source(mode: str, n: int, before: int, after: int) -> np.ndarray:
 
 def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
     """Elements added around the last dimensions: (left, right, top, bottom, …), constant, reflect, replicate or
-    circular."""
+    circular.
+
+    ``pad`` has two numbers for each padded dimension, the last dimension first. RuntimeError for pairs that do
+    not fit the shape.
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.pad(rl.tensor([[1, 2]]), (1, 1), value=9)
+    tensor([[9, 1, 2, 9]])
+    """
     widths = [int(v) for v in pad]
     if mode == "constant":
         return constant_pad_nd(input, widths, 0 if value is None else value)

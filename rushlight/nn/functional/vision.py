@@ -131,7 +131,12 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
 def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
                 antialias: bool = False) -> Tensor:
-    """Pictures (n, c, …) resized: nearest, nearest-exact, linear, bilinear, bicubic, trilinear or area."""
+    """Pictures (n, c, …) resized: nearest, nearest-exact, linear, bilinear, bicubic, trilinear or area.
+
+    >>> import rushlight as rl
+    >>> rl.nn.functional.interpolate(rl.tensor([[[1.0, 2.0]]]), scale_factor=2)
+    tensor([[[1., 1., 2., 2.]]])
+    """
     n = input.ndim - 2
     linear_modes = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
     if mode in ("nearest", "area", "nearest-exact"):

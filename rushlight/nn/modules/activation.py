@@ -73,7 +73,14 @@ class Threshold(Module):
 
 
 class ReLU(Module):
-    """max(x, 0)."""
+    """max(x, 0).
+
+    Any shape; ``inplace`` overwrites the input.
+
+    >>> import rushlight as rl
+    >>> rl.nn.ReLU()(rl.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
 
     __constants__ = ["inplace"]
 
@@ -149,7 +156,14 @@ class ReLU6(Hardtanh):
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x))."""
+    """1 / (1 + exp(-x)).
+
+    Any shape.
+
+    >>> import rushlight as rl
+    >>> rl.nn.Sigmoid()(rl.zeros(1))
+    tensor([0.5000])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return input.sigmoid()
@@ -169,7 +183,14 @@ class Hardsigmoid(Module):
 
 
 class Tanh(Module):
-    """tanh(x)."""
+    """tanh(x).
+
+    Any shape.
+
+    >>> import rushlight as rl
+    >>> rl.nn.Tanh()(rl.ones(1))
+    tensor([0.7616])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return input.tanh()
@@ -287,7 +308,12 @@ class GLU(Module):
 
 
 class GELU(Module):
-    """x · Φ(x); ``approximate="tanh"`` replaces Φ by a formula with tanh."""
+    """x · Φ(x); ``approximate="tanh"`` replaces Φ by a formula with tanh.
+
+    >>> import rushlight as rl
+    >>> rl.nn.GELU()(rl.tensor([1.0]))
+    tensor([0.8413])
+    """
 
     __constants__ = ["approximate"]
 
@@ -438,7 +464,12 @@ class Softmin(_OverDim):
 
 
 class Softmax(_OverDim):
-    """exp(x) / Σ exp(x)."""
+    """exp(x) / Σ exp(x).
+
+    >>> import rushlight as rl
+    >>> rl.nn.Softmax(0)(rl.tensor([0.0, 0.0]))
+    tensor([0.5000, 0.5000])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.softmax(input, self.dim)

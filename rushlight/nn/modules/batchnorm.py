@@ -168,13 +168,23 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalization of (N, C) or (N, C, L)."""
+    """Batch normalization of (N, C) or (N, C, L).
+
+    >>> import rushlight as rl
+    >>> rl.nn.BatchNorm1d(3)(rl.ones(4, 3)).shape
+    torch.Size([4, 3])
+    """
 
     _input_dims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalization of (N, C, H, W)."""
+    """Batch normalization of (N, C, H, W).
+
+    >>> import rushlight as rl
+    >>> rl.nn.BatchNorm2d(3)(rl.ones(2, 3, 4, 4)).shape
+    torch.Size([2, 3, 4, 4])
+    """
 
     _input_dims = (4,)
 

@@ -153,7 +153,13 @@ class Sequential(_Numbered):
 
 
 class ModuleList(_Numbered):
-    """A list of modules that are registered; it has no forward."""
+    """A list of modules that are registered; it has no forward.
+
+    >>> import rushlight as rl
+    >>> layers = rl.nn.ModuleList(rl.nn.Linear(2, 2) for _ in range(3))
+    >>> len(layers), len(list(layers.parameters()))
+    (3, 6)
+    """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()

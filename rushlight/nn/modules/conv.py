@@ -180,6 +180,10 @@ class Conv1d(_PlainConv):
 
     ``padding`` is a number, "same" or "valid"; ``padding_mode`` says what stands outside. Weights and bias start
     uniform in ±1/√(C/groups · ∏kernel_size).
+
+    >>> import rushlight as rl
+    >>> rl.nn.Conv1d(2, 4, 3, padding=1)(rl.zeros(1, 2, 10)).shape
+    torch.Size([1, 4, 10])
     """
 
     _dims = 1
@@ -293,7 +297,12 @@ class ConvTranspose1d(_ConvTransposeNd):
 
 
 class ConvTranspose2d(_ConvTransposeNd):
-    """The gradient of Conv2d with respect to its input, as a layer: (N, C, H, W) to a larger image."""
+    """The gradient of Conv2d with respect to its input, as a layer: (N, C, H, W) to a larger image.
+
+    >>> import rushlight as rl
+    >>> rl.nn.ConvTranspose2d(2, 3, 2, stride=2)(rl.zeros(1, 2, 4, 4)).shape
+    torch.Size([1, 3, 8, 8])
+    """
 
     _dims = 2
 

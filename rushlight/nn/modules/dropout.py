@@ -27,7 +27,14 @@ class _DropoutNd(Module):
 
 
 class Dropout(_DropoutNd):
-    """Zeroes elements with probability p and scales the others by 1/(1-p)."""
+    """Zeroes elements with probability p and scales the others by 1/(1-p).
+
+    Any shape; in evaluation it returns its input. ValueError for p outside [0, 1].
+
+    >>> import rushlight as rl
+    >>> rl.nn.Dropout(0.5).eval()(rl.ones(2))
+    tensor([1., 1.])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout(input, self.p, self.training, self.inplace)

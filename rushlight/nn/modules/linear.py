@@ -18,7 +18,12 @@ __all__ = ["Bilinear", "Identity", "LazyLinear", "Linear"]
 
 
 class Identity(Module):
-    """Returns its input; the constructor takes any arguments and ignores them, so it can stand for any layer."""
+    """Returns its input; the constructor takes any arguments and ignores them, so it can stand for any layer.
+
+    >>> import rushlight as rl
+    >>> rl.nn.Identity()(rl.ones(2))
+    tensor([1., 1.])
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -82,6 +82,13 @@ class Module(HookMethods, StateMethods, WalkMethods, ConvertMethods):
     """The base of all layers and models.
 
     A subclass calls ``super().__init__()``, assigns parameters and submodules as attributes and defines ``forward``.
+
+    >>> import rushlight as rl
+    >>> class Twice(rl.nn.Module):
+    ...     def forward(self, x):
+    ...         return 2 * x
+    >>> Twice()(rl.ones(2))
+    tensor([2., 2.])
     """
 
     dump_patches: bool = False

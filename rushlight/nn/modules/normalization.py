@@ -60,7 +60,12 @@ def _as_shape(normalized_shape) -> tuple[int, ...]:
 
 
 class LayerNorm(Module):
-    """``(x - mean) / √(var + eps) · weight + bias`` over the last dimensions, which are ``normalized_shape``."""
+    """``(x - mean) / √(var + eps) · weight + bias`` over the last dimensions, which are ``normalized_shape``.
+
+    >>> import rushlight as rl
+    >>> rl.nn.LayerNorm(2)(rl.tensor([[1.0, 3.0]])).detach()
+    tensor([[-1.0000,  1.0000]])
+    """
 
     __constants__ = ["normalized_shape", "eps", "elementwise_affine"]
     normalized_shape: tuple[int, ...]

@@ -78,7 +78,13 @@ class MaxPool1d(_MaxPoolNd):
 
 
 class MaxPool2d(_MaxPoolNd):
-    """The maximum of every window of (N, C, H, W)."""
+    """The maximum of every window of (N, C, H, W).
+
+    >>> import rushlight as rl
+    >>> rl.nn.MaxPool2d(2)(rl.arange(16.0).view(1, 1, 4, 4))
+    tensor([[[[ 5.,  7.],
+              [13., 15.]]]])
+    """
 
     def forward(self, input: Tensor):
         return self._pool(F.max_pool2d, input)

@@ -295,6 +295,11 @@ class LSTM(RNNBase):
 
     ``batch_first`` swaps T and N of input and output; a 2-d input is one sequence; PackedSequences are taken too.
     The states are (num_layers · directions, N, hidden_size). ``proj_size`` makes h smaller than c.
+
+    >>> import rushlight as rl
+    >>> output, (h, c) = rl.nn.LSTM(3, 5)(rl.zeros(7, 2, 3))
+    >>> output.shape, h.shape
+    (torch.Size([7, 2, 5]), torch.Size([1, 2, 5]))
     """
 
     def __init__(self, *args, **kwargs) -> None:

@@ -58,6 +58,10 @@ class Embedding(_Table):
     """Row i of a table for every index i: (…) to (…, embedding_dim).
 
     The row ``padding_idx`` starts at zero and gets no gradient; ``max_norm`` scales rows down when they are used.
+
+    >>> import rushlight as rl
+    >>> rl.nn.Embedding(10, 3)(rl.tensor([[1, 2], [4, 5]])).shape
+    torch.Size([2, 2, 3])
     """
 
     __constants__ = [

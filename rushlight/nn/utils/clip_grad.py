@@ -63,7 +63,16 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scales all gradients so that their common norm is at most ``max_norm``; returns the norm from before."""
+    """Scales all gradients so that their common norm is at most ``max_norm``; returns the norm from before.
+
+    A norm that is not finite scales to NaN, or raises RuntimeError with ``error_if_nonfinite``.
+
+    >>> import rushlight as rl
+    >>> w = rl.nn.Parameter(rl.zeros(2))
+    >>> w.grad = rl.tensor([3.0, 4.0])
+    >>> rl.nn.utils.clip_grad_norm_([w], 1.0), w.grad
+    (tensor(5.), tensor([0.6000, 0.8000]))
+    """
     is_generator = isinstance(parameters, types.GeneratorType)
     parameters = _as_list(parameters)
     if is_generator and not parameters:

@@ -26,7 +26,16 @@ def _checked_index(name: str, index: Tensor) -> Tensor:
 
 
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Any = None) -> Tensor:
-    """out[i][j] = input[index[i][j]][j] for dim 0, and so on for other dimensions."""
+    """out[i][j] = input[index[i][j]][j] for dim 0, and so on for other dimensions.
+
+    ``index`` is int64, with the input's number of dimensions; the result has its shape. RuntimeError for other
+    shapes and for places out of bounds.
+
+    >>> import rushlight as rl
+    >>> rl.gather(rl.tensor([[1, 2], [3, 4]]), 1, rl.tensor([[1], [0]]))
+    tensor([[2],
+            [3]])
+    """
     d = wrap_dim(dim, len(input._spec.shape))
     index = _checked_index("gather", index)
     _index_fits("gather", input, d, index)

@@ -54,7 +54,16 @@ concat = concatenate = cat
 
 
 def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
-    """Tensors of one shape joined along a new dimension."""
+    """Tensors of one shape joined along a new dimension.
+
+    n tensors of shape (…) give one with n at position ``dim``. RuntimeError for different shapes, IndexError
+    for a dim that is not there.
+
+    >>> import rushlight as rl
+    >>> rl.stack([rl.tensor([1, 2]), rl.tensor([3, 4])], 1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
     parts = list(tensors)
     if not parts:
         raise RuntimeError("stack expects a non-empty TensorList")

@@ -13,7 +13,14 @@ from rushlight.tensor.functions.shape import within
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None) -> Any:
-    """The elements in order along dim, and where they stood. Always stable."""
+    """The elements in order along dim, and where they stood. Always stable.
+
+    A named tuple of values and int64 indices of the input's shape.
+
+    >>> import rushlight as rl
+    >>> rl.sort(rl.tensor([3, 1, 2])).values
+    tensor([1, 2, 3])
+    """
     d = wrap_dim(dim, len(input._spec.shape))
     if not input._spec.shape:
         return RETURN_TYPES["sort"](input.clone(), argextreme("argmax", input, None, False) * 0)
@@ -32,7 +39,14 @@ def msort(input: Tensor, *, out: Any = None) -> Tensor:
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:  # noqa: A002
-    """The k largest (or smallest) elements along dim, and where they stand."""
+    """The k largest (or smallest) elements along dim, and where they stand.
+
+    A named tuple of values and int64 indices with k at ``dim``. RuntimeError for k beyond the dimension's size.
+
+    >>> import rushlight as rl
+    >>> rl.topk(rl.tensor([1, 5, 3]), 2).values
+    tensor([5, 3])
+    """
     d = wrap_dim(dim, len(input._spec.shape))
     n = input._spec.shape[d] if input._spec.shape else 1
     if not 0 <= k <= n:

@@ -124,7 +124,16 @@ def abs_(self: Tensor) -> Tensor:
 
 
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
-    """The absolute value of each element; of complex numbers the modulus, in the real type."""
+    """The absolute value of each element; of complex numbers the modulus, in the real type.
+
+    Any shape; the same shape out.
+
+    >>> import rushlight as rl
+    >>> rl.abs(rl.tensor([-1.5, 2.0]))
+    tensor([1.5000, 2.0000])
+    >>> rl.abs(rl.tensor([3 + 4j]))
+    tensor([5.])
+    """
     return _abs(input, out=out)
 
 
@@ -303,7 +312,14 @@ def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Te
 
 
 def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
-    """input to the power exponent; one of the two may be a number."""
+    """input to the power exponent; one of the two may be a number.
+
+    The shapes broadcast and the dtypes promote. RuntimeError for integers to negative integer powers.
+
+    >>> import rushlight as rl
+    >>> rl.pow(rl.tensor([1.0, 2.0]), 3)
+    tensor([1., 8.])
+    """
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         need_tensor("pow", 1, "input", input)
     if exponent.__class__ in NUMBERS and isinstance(input, Tensor):
@@ -359,7 +375,14 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
-    """input limited to [min, max]; limits are numbers or tensors, one may be None."""
+    """input limited to [min, max]; limits are numbers or tensors, one may be None.
+
+    The same shape out, broadcast with tensor limits. RuntimeError where both limits are None.
+
+    >>> import rushlight as rl
+    >>> rl.clamp(rl.tensor([-2.0, 0.5, 3.0]), 0, 1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     need_tensor("clamp", 1, "input", input)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
@@ -389,7 +412,15 @@ def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor: 
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
-    """input where condition is true, else other; with the condition alone the positions of its true elements."""
+    """input where condition is true, else other; with the condition alone the positions of its true elements.
+
+    All three broadcast to one shape; the dtype is what input and other promote to.
+
+    >>> import rushlight as rl
+    >>> x = rl.tensor([-1.0, 2.0])
+    >>> rl.where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    """
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if not isinstance(condition, Tensor):

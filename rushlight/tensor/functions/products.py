@@ -62,7 +62,14 @@ def _rank(name: str, rank: int, **tensors: Tensor) -> None:
 
 @reduced
 def mm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Tensor:
-    """The product of two matrices."""
+    """The product of two matrices.
+
+    (n, k) and (k, m) of one dtype to (n, m). RuntimeError for other shapes.
+
+    >>> import rushlight as rl
+    >>> rl.mm(rl.tensor([[1.0, 2.0]]), rl.tensor([[3.0], [4.0]]))
+    tensor([[11.]])
+    """
     _rank("mm", 2, self=input)
     _rank("mm", 2, mat2=mat2)
     return give(out, apply(TABLE["matmul"], (input, mat2)))
@@ -70,7 +77,14 @@ def mm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -
 
 @reduced
 def bmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Tensor:
-    """The products of two batches of matrices."""
+    """The products of two batches of matrices.
+
+    (b, n, k) and (b, k, m) of one dtype to (b, n, m). RuntimeError for other shapes.
+
+    >>> import rushlight as rl
+    >>> rl.bmm(rl.ones(2, 1, 3), rl.ones(2, 3, 1)).shape
+    torch.Size([2, 1, 1])
+    """
     for name, x in (("batch1", input), ("batch2", mat2)):
         if len(x._spec.shape) != 3:
             raise RuntimeError(f"{name} must be a 3D tensor")
@@ -220,7 +234,14 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
 
 
 def einsum(equation: Any, *operands: Any) -> Tensor:
-    """Sums of products in Einstein's notation, contracted pair by pair along the cheapest path."""
+    """Sums of products in Einstein's notation, contracted pair by pair along the cheapest path.
+
+    RuntimeError for labels and operands that do not fit together.
+
+    >>> import rushlight as rl
+    >>> rl.einsum("ij,kj->ik", rl.tensor([[1.0, 2.0]]), rl.tensor([[3.0, 4.0]]))
+    tensor([[11.]])
+    """
     from rushlight.tensor.functions.einsum import contract, equation_of
     if isinstance(equation, Tensor):
         equation, operands = equation_of((equation, *operands))

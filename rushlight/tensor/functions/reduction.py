@@ -62,7 +62,15 @@ def count(x: Tensor, dims: tuple[int, ...]) -> int:
 
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
          out: Any = None) -> Tensor:
-    """The mean over dim (all dimensions where None). RuntimeError for integer tensors."""
+    """The mean over dim (all dimensions where None). RuntimeError for integer tensors.
+
+    Floats or complex numbers unless ``dtype`` converts first; ``keepdim`` keeps the reduced dimensions with
+    size 1.
+
+    >>> import rushlight as rl
+    >>> rl.mean(rl.tensor([[1.0, 2.0], [3.0, 6.0]]), 1)
+    tensor([1.5000, 4.5000])
+    """
     if input._storage.batched and input.is_quantized:  # type: ignore[attr-defined]
         return input.mean(dim, keepdim)  # type: ignore[attr-defined, no-any-return]
     if dtype is None and not is_float(input):
@@ -122,7 +130,14 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = Non
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
-    """Whether every element is nonzero."""
+    """Whether every element is nonzero.
+
+    Bools (uint8 for uint8); with ``dim`` along that dimension.
+
+    >>> import rushlight as rl
+    >>> rl.all(rl.tensor([True, False]))
+    tensor(False)
+    """
     return give(out, _as_uint8(input, reduce("all", input, dim, keepdim)) if not _no_dims(dim)
                 else _as_uint8(input, input != 0))
 
@@ -182,12 +197,32 @@ def extremum(name: str, input: Tensor, dim: Any, keepdim: Any, out: Any) -> Any:
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:  # noqa: A001
-    """The largest element; with dim also where it stands; of two tensors elementwise."""
+    """The largest element; with dim also where it stands; of two tensors elementwise.
+
+    With ``dim`` a named tuple of values and int64 indices, without that dimension unless keepdim. RuntimeError
+    for no elements.
+
+    >>> import rushlight as rl
+    >>> rl.max(rl.tensor([[1, 5], [7, 2]])).item()
+    7
+    >>> rl.max(rl.tensor([[1, 5], [7, 2]]), 1).indices
+    tensor([1, 0])
+    """
     return extremum("max", input, other if other is not None else dim, keepdim, out)
 
 
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:  # noqa: A001
-    """The smallest element; with dim also where it stands; of two tensors elementwise."""
+    """The smallest element; with dim also where it stands; of two tensors elementwise.
+
+    With ``dim`` a named tuple of values and int64 indices, without that dimension unless keepdim. RuntimeError
+    for no elements.
+
+    >>> import rushlight as rl
+    >>> rl.min(rl.tensor([[1, 5], [7, 2]])).item()
+    1
+    >>> rl.min(rl.tensor([[1, 5], [7, 2]]), 1).values
+    tensor([1, 2])
+    """
     return extremum("min", input, other if other is not None else dim, keepdim, out)
 
 
@@ -207,7 +242,16 @@ def argextreme(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tens
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
-    """Where the largest element stands: in the flat tensor, or along dim."""
+    """Where the largest element stands: in the flat tensor, or along dim.
+
+    int64; of equal elements the first. IndexError for a dim that is not there.
+
+    >>> import rushlight as rl
+    >>> rl.argmax(rl.tensor([[1, 5], [7, 2]]))
+    tensor(2)
+    >>> rl.argmax(rl.tensor([[1, 5], [7, 2]]), 1)
+    tensor([1, 0])
+    """
     return give(out, argextreme("argmax", input, dim, keepdim))
 
 
@@ -361,7 +405,15 @@ cummax, cummin = _scan_with_position("cummax"), _scan_with_position("cummin")
 
 
 def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any = None) -> Tensor:
-    """exp(x) / sum(exp(x)) along dim."""
+    """exp(x) / sum(exp(x)) along dim.
+
+    Floats of any shape, the same shape out; ``dtype`` converts first. IndexError for a dim that is not there.
+
+    >>> import rushlight as rl
+    >>> rl.softmax(rl.tensor([[1.0, 1.0], [0.0, 0.0]]), 1)
+    tensor([[0.5000, 0.5000],
+            [0.5000, 0.5000]])
+    """
     x = input if dtype is None else cast(input, dtype)
     d = wrap_dim(dim, len(x._spec.shape))
     _floating("softmax", x)
@@ -402,14 +454,28 @@ def _floating(name: str, x: Tensor) -> None:
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same shape and elements."""
+    """Whether two tensors have the same shape and elements.
+
+    A Python bool.
+
+    >>> import rushlight as rl
+    >>> rl.equal(rl.tensor([1, 2]), rl.tensor([1, 2]))
+    True
+    """
     if input._spec.shape != other._spec.shape:
         return False
     return bool(all(input == other))
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
-    """Whether all elements are close: |a - b| <= atol + rtol * |b|."""
+    """Whether all elements are close: |a - b| <= atol + rtol * |b|.
+
+    A Python bool; the shapes broadcast. RuntimeError for different dtypes.
+
+    >>> import rushlight as rl
+    >>> rl.allclose(rl.tensor([1.0]), rl.tensor([1.0 + 1e-7]))
+    True
+    """
     from rushlight.tensor.functions.composites import isclose
     return bool(all(isclose(input, other, rtol, atol, equal_nan)))
 

@@ -260,7 +260,14 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
-    """A dimension of size 1 inserted at position dim."""
+    """A dimension of size 1 inserted at position dim.
+
+    A view. IndexError for a position beyond the dimensions.
+
+    >>> import rushlight as rl
+    >>> rl.unsqueeze(rl.zeros(2, 3), 1).shape
+    torch.Size([2, 1, 3])
+    """
     s = input._spec
     n = len(s.shape) + 1
     if not -n <= dim < n:
@@ -272,7 +279,15 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Dimensions start_dim … end_dim as one."""
+    """Dimensions start_dim … end_dim as one.
+
+    A view where the memory allows it. IndexError for dimensions that are not there, RuntimeError where start
+    lies behind end.
+
+    >>> import rushlight as rl
+    >>> rl.flatten(rl.zeros(2, 3, 4), 1).shape
+    torch.Size([2, 12])
+    """
     shape = input._spec.shape
     a, b = wrap_dim(start_dim, len(shape)), wrap_dim(end_dim, len(shape))
     if not shape:
