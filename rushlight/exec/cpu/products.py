@@ -52,9 +52,10 @@ def join(program: Program) -> Program:
 
 
 def _joins(instr: Instr) -> bool:
-    """Whether an instruction may have a form with what follows it: convolutions, and products that do not go to oneDNN."""
+    """Whether an instruction may have a form with what follows it."""
     if instr.op.name in LINEAR_RELU:
-        return instr.outs[0].dtype is not float32 and instr.outs[0].dtype.is_floating_point
+        from rushlight.exec.cpu import contract
+        return instr.outs[0].dtype.is_floating_point and contract.order()[0] == "generated"
     return instr.op.name in convolutions.RELU and instr.outs[0].dtype is float32
 
 
