@@ -16,6 +16,7 @@ from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_floa
                                                need_tensor, operand, result_type, rewrite, settings, tensor_of, unify)
 from rushlight.tensor.functions.precision import (EXACT_NUMBERS, SHORT, by_scalar, half_of, history_of, once,
                                                   rounded_number, tracked, with_gradient)
+from rushlight.tensor.functions.unary_docs import unary_doc
 from rushlight.tensor.state import state
 
 load()
@@ -39,7 +40,7 @@ def unary(name: str, row: str | None = None, floating: bool = False, integer: st
         result = apply(op, (input,))
         return result if out is None else give(out, result)
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = doc or f"{name} of each element of ``input``, as a new tensor."
+    function.__doc__ = doc or unary_doc(name)
     return function
 
 
