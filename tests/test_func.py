@@ -225,6 +225,25 @@ def test_functions_of_numbers_inside_vmap(name: str) -> None:
     agree(run)
 
 
+# what each sample computes of x (3, 4): copies that lie in memory as the transposed sample does
+TURNED: dict[str, Any] = {
+    "clone": lambda t, x: x.T.clone(), "flip": lambda t, x: x.T.flip(0), "sort": lambda t, x: x.T.sort(0).values, "rot90": lambda t, x: t.rot90(x),
+    "permute_copy": lambda t, x: t.permute_copy(x, (1, 0)), "transpose_copy": lambda t, x: t.transpose_copy(x, 0, 1), "t_copy": lambda t, x: t.t_copy(x),
+    "contiguous": lambda t, x: x.T.contiguous(), "to": lambda t, x: x.T.double(), "masked_fill": lambda t, x: x.T.masked_fill(x.T > 3, 0.0),
+    "clone and reshape": lambda t, x: x.T.clone().reshape(-1), "in place": lambda t, x: x.T.clone().mul_(2).t(), "empty": lambda t, x: t.full_like(x.T, 2) * x.T,
+    "channels last": lambda t, x: x.reshape(1, 2, 3, 2).to(memory_format=t.channels_last) * 2, "narrow": lambda t, x: x.T.narrow(0, 1, 2).clone(),
+    "deg2rad": lambda t, x: t.deg2rad(x.T), "round": lambda t, x: x.T.round(decimals=1), "nan_to_num": lambda t, x: x.T.nan_to_num(),
+}
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_samples_that_are_turned_inside_vmap(name: str) -> None:
+    def run(t: Any) -> Any:
+        x = t.arange(24.0).reshape(2, 3, 4)
+        return t.func.vmap(lambda s: TURNED[name](t, s))(x), t.func.vmap(t.func.vmap(lambda s: TURNED[name](t, s)))(x.reshape(1, 2, 3, 4))
+    agree(run)
+
+
 def test_refusals_of_vmap_say_what_helps() -> None:
     i = rl.tensor([[0, 2], [1, 1]])
     with pytest.raises(RuntimeError, match="explicit positive num_classes"):

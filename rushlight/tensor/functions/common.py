@@ -229,9 +229,10 @@ def lying_as(out: Tensor, s: Spec) -> Tensor:
 
 
 def lying_at(out: Tensor, strides: tuple[int, ...]) -> Tensor:
-    """out, fresh, with dense strides; where only those of single elements differ nothing moves."""
+    """out, fresh, with dense strides; where only those of single elements differ nothing moves. The samples of a vmap lie
+    in the ordinary order."""
     s = out._spec
-    if s.strides == strides:
+    if s.strides == strides or out._storage.batched:
         return out
     order = dense_order(s.shape, strides)
     if order is not None and not s.permute(order).contiguous:
