@@ -9,7 +9,7 @@ from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE, Op
 from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply, assign, new_tensor, realize_when_large, record
-from rushlight.tensor.functions import rules
+from rushlight.tensor.functions import normalization_rules
 from rushlight.tensor.functions.common import cast, need_tensor, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import reshape
 from rushlight.tensor.state import state
@@ -114,7 +114,7 @@ def move_statistics(running_mean: Tensor, running_var: Tensor, mean: Tensor, rst
                     n: int) -> None:
     """Move running statistics towards those of a batch with n values per channel, in place and in one node; the
     variance is the unbiased one."""
-    region("batch_norm_update", rules.batch_norm_update, (momentum, float(eps), n / (n - 1) if n > 1 else float("inf")),
+    region("batch_norm_update", normalization_rules.batch_norm_update, (momentum, float(eps), n / (n - 1) if n > 1 else float("inf")),
            [running_mean, running_var], [mean, rstd], ())
 
 

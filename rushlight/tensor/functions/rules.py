@@ -173,75 +173,6 @@ def zeros_of(s: Spec, like: Tensor) -> Tensor:
     return apply(TABLE["full"], (0,), (s.shape, like._spec.dtype))
 
 
-def select_grad(g: Tensor, x: Spec, positions: Tensor, dim: int, keepdim: bool) -> Tensor:
-    """The gradient of a selection along dim: to where the values came from."""
-    if not keepdim:
-        g, positions = g.unsqueeze(dim), positions.unsqueeze(dim)
-    return zeros_of(x, g).scatter_add(dim, positions, g)
-
-
-def scatter_source_grad(g: Tensor, index: Tensor, dim: int, src: Spec) -> Tensor:
-    """The gradient of what was scattered, in the (perhaps larger) shape of the source."""
-    part = g.gather(dim, index)
-    if part._spec.shape == src.shape:
-        return part
-    out = zeros_of(src, g)
-    out[tuple(slice(0, n) for n in part._spec.shape)] = part
-    return out
-
-
-def scatter_reduce_grad(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Tensor, dim: int, reduce: str, include_self: bool) -> tuple[Any, Any]:
-    """The gradients of scatter_reduce for its input and its source."""
-    picked = g.gather(dim, index)
-    if reduce == "sum":
-        dx, ds = g, picked
-    elif reduce == "mean":
-        ones = zeros_of(x._spec, g) + (1 if include_self else 0)
-        count = ones.scatter_add(dim, index, zeros_of(src._spec, g) + 1).clamp(min=1)
-        dx, ds = g / count, picked / count.gather(dim, index)
-    elif reduce == "prod":
-        return _scatter_prod_grad(g, x, index, src, out, dim, include_self)
-    else:
-        value = out.gather(dim, index)
-        own = cast(x == out, g._spec.dtype)
-        if not include_self:
-            own = own.scatter(dim, index, 0)
-        hit = cast(src[tuple(slice(0, n) for n in index._spec.shape)] == value, g._spec.dtype)
-        count = own.scatter_add(dim, index, hit)
-        share = g / where(count == 0, 1, count)
-        dx, ds = own * share, hit * share.gather(dim, index)
-    if not include_self:
-        dx = dx.scatter(dim, index, 0)
-    return dx, _grown(ds, src)
-
-
-def _grown(part: Tensor, src: Tensor) -> Tensor:
-    if part._spec.shape == src._spec.shape:
-        return part
-    out = zeros_of(src._spec, part)
-    out[tuple(slice(0, n) for n in part._spec.shape)] = part
-    return out
-
-
-def _scatter_prod_grad(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Tensor, dim: int, include_self: bool) -> tuple[Any, Any]:
-    part = src[tuple(slice(0, n) for n in index._spec.shape)]
-    zero = part == 0
-    count = zeros_of(x._spec, g).scatter_add(dim, index, cast(zero, g._spec.dtype))
-    base = x if include_self else x * 0 + 1
-    without = base.scatter_reduce(dim, index, where(zero, 1, part), "prod")
-    if not include_self:
-        untouched = zeros_of(x._spec, g).scatter(dim, index, 1) == 0
-        dx = where(untouched, g, 0)
-    else:
-        others = (x * 0 + 1).scatter_reduce(dim, index, part, "prod")
-        dx = g * others
-    nz = count.gather(dim, index)
-    w = without.gather(dim, index)
-    full = out.gather(dim, index)
-    alone = where(zero, where(nz == 1, w, 0), full / where(zero, 1, part))
-    return dx, _grown(g.gather(dim, index) * alone, src)
-
-
 def unpad(g: Tensor, pads: tuple[tuple[int, int], ...]) -> Tensor:
     """What constant padding added cut off again (and what it cut off, zeros)."""
     neg = tuple((max(0, -a), max(0, -b)) for a, b in pads)
@@ -277,7 +208,6 @@ def index_source_grad(g: Tensor, value: Spec, indices: tuple[Tensor, ...], dims:
     return sum_to(apply(TABLE["index"], (g, *indices), (dims,)), value.shape)
 
 
-# --- contractions and layers --------------------------------------------------------------------------------------
 def conv(x: Tensor, w: Tensor, *attrs: Any) -> Tensor:
     """Convolution without bias: stride, padding, dilation, groups."""
     return apply(TABLE["convolution"], (x, w), attrs)
@@ -381,85 +311,6 @@ def hardtanh(x: Tensor, low: float, high: float) -> Tensor:
     return apply(TABLE["hardtanh"], (x, low, high))
 
 
-def batch_norm_given_parts(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: Any, channel: int) -> Tensor:
-    """One product and one sum per element: what belongs to a channel is computed per channel."""
-    scale = weight * (var + eps).rsqrt()
-    return x * along(scale, x, channel) + along(bias - mean * scale, x, channel)
-
-
-def along(v: Tensor, x: Tensor, dim: int) -> Tensor:
-    """A vector as an operand that has its numbers along one dimension of x."""
-    return reshape(v, [-1 if d == dim else 1 for d in range(len(x._spec.shape))])
-
-
-def sum_beside(g: Tensor, dim: int) -> Tensor:
-    """The sum over all dimensions but one."""
-    rest = _beside(g, dim)
-    return g.sum(rest) if rest else g
-
-
-def normalize_parts(x: Tensor, eps: Any, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """(x - mean) / sqrt(var + eps), mean and 1/sqrt(var + eps) over dims."""
-    n = 1
-    for d in dims:
-        n *= x._spec.shape[d]
-    mean = x.sum(dims, keepdim=True) / n
-    d = x - mean
-    rstd = ((d * d).sum(dims, keepdim=True) / n + eps).rsqrt()
-    return d * rstd, mean, rstd
-
-
-def normalize_grad_parts(g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The gradient of normalisation: rstd * (g - mean(g) - y mean(g y)). Double backward goes through mean and rstd of x."""
-    n = 1
-    for d in dims:
-        n *= x._spec.shape[d]
-    y = (x - mean) * rstd
-    return rstd * (g - g.sum(dims, keepdim=True) / n - y * ((g * y).sum(dims, keepdim=True) / n))
-
-
-def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The gradient of all three results; ``given`` says which of their gradients are not known to be zero."""
-    out = apply(TABLE["normalize_grad"], (g, x, mean, rstd), (dims,))
-    n = 1
-    for d in dims:
-        n *= x._spec.shape[d]
-    if given[1]:
-        out = out + g_mean / n
-    if given[2]:
-        out = out - g_rstd * (x - mean) * rstd ** 3 / n
-    return out
-
-
-def batch_norm_parts(x: Tensor, weight: Tensor, bias: Tensor, eps: Any, channel: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The normalised batch times weight plus bias, and each channel's mean and 1/sqrt(var + eps)."""
-    y, mean, rstd = apply(TABLE["normalize"], (x, eps), (_beside(x, channel),))
-    return y * along(weight, x, channel) + along(bias, x, channel), reshape(mean, weight._spec.shape), reshape(rstd, weight._spec.shape)
-
-
-def batch_norm_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:
-    """The gradient of all three results in the batch."""
-    g_mean, g_rstd = (along(t, x, channel) if some else None for t, some in zip((g_mean, g_rstd), given[1:]))
-    return normalize_vjp(g * along(weight, x, channel), g_mean, g_rstd, given, x, along(mean, x, channel), along(rstd, x, channel), _beside(x, channel))
-
-
-def standardized(x: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:
-    """(x - mean) * rstd, of which there is one for each channel."""
-    return (x - along(mean, x, channel)) * along(rstd, x, channel)
-
-
-def _beside(x: Tensor, dim: int) -> tuple[int, ...]:
-    """All dimensions but one."""
-    return tuple([d for d in range(len(x._spec.shape)) if d != dim])
-
-
-def batch_norm_update(F: Any, momentum: Any, eps: Any, unbiased: Any, running_mean: Tensor, running_var: Tensor, mean: Tensor,  # noqa: N803
-                      rstd: Tensor) -> list[Tensor]:
-    """Running statistics moved towards a batch's; ``unbiased`` is n / (n - 1) for n values per channel."""
-    var = (1 / (rstd * rstd) - eps) * unbiased
-    return [running_mean * (1 - momentum) + mean * momentum, running_var * (1 - momentum) + var * momentum]
-
-
 def fft_back(g: Tensor, name: str, dim: int, norm: str) -> Tensor:
     """The adjoint of a Fourier transform is the other one with the scale on the other side."""
     other = {"backward": "forward", "forward": "backward", "ortho": "ortho"}[norm]
@@ -508,5 +359,3 @@ def bessel_i1e_slope(x: Tensor, out: Tensor) -> Tensor:
 def log_ndtr_slope(x: Tensor) -> Tensor:
     """φ(x) / Φ(x)."""
     return ((x * x) * -0.5 - apply(TABLE["log_ndtr"], (x,))).exp() * (1 / sqrt(2 * pi))
-
-

@@ -1,0 +1,88 @@
+"""Gradients and parts of normalisations, which the table calls by name through ``F``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rushlight.ops.table import TABLE
+from rushlight.tensor.core import Tensor, apply
+from rushlight.tensor.functions.shape import reshape
+
+
+def batch_norm_given_parts(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: Any, channel: int) -> Tensor:
+    """One product and one sum per element: what belongs to a channel is computed per channel."""
+    scale = weight * (var + eps).rsqrt()
+    return x * along(scale, x, channel) + along(bias - mean * scale, x, channel)
+
+
+def along(v: Tensor, x: Tensor, dim: int) -> Tensor:
+    """A vector as an operand that has its numbers along one dimension of x."""
+    return reshape(v, [-1 if d == dim else 1 for d in range(len(x._spec.shape))])
+
+
+def sum_beside(g: Tensor, dim: int) -> Tensor:
+    """The sum over all dimensions but one."""
+    rest = _beside(g, dim)
+    return g.sum(rest) if rest else g
+
+
+def normalize_parts(x: Tensor, eps: Any, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) / sqrt(var + eps), mean and 1/sqrt(var + eps) over dims."""
+    n = 1
+    for d in dims:
+        n *= x._spec.shape[d]
+    mean = x.sum(dims, keepdim=True) / n
+    d = x - mean
+    rstd = ((d * d).sum(dims, keepdim=True) / n + eps).rsqrt()
+    return d * rstd, mean, rstd
+
+
+def normalize_grad_parts(g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The gradient of normalisation: rstd * (g - mean(g) - y mean(g y)). Double backward goes through mean and rstd of x."""
+    n = 1
+    for d in dims:
+        n *= x._spec.shape[d]
+    y = (x - mean) * rstd
+    return rstd * (g - g.sum(dims, keepdim=True) / n - y * ((g * y).sum(dims, keepdim=True) / n))
+
+
+def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The gradient of all three results; ``given`` says which of their gradients are not known to be zero."""
+    out = apply(TABLE["normalize_grad"], (g, x, mean, rstd), (dims,))
+    n = 1
+    for d in dims:
+        n *= x._spec.shape[d]
+    if given[1]:
+        out = out + g_mean / n
+    if given[2]:
+        out = out - g_rstd * (x - mean) * rstd ** 3 / n
+    return out
+
+
+def batch_norm_parts(x: Tensor, weight: Tensor, bias: Tensor, eps: Any, channel: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised batch times weight plus bias, and each channel's mean and 1/sqrt(var + eps)."""
+    y, mean, rstd = apply(TABLE["normalize"], (x, eps), (_beside(x, channel),))
+    return y * along(weight, x, channel) + along(bias, x, channel), reshape(mean, weight._spec.shape), reshape(rstd, weight._spec.shape)
+
+
+def batch_norm_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:
+    """The gradient of all three results in the batch."""
+    g_mean, g_rstd = (along(t, x, channel) if some else None for t, some in zip((g_mean, g_rstd), given[1:]))
+    return normalize_vjp(g * along(weight, x, channel), g_mean, g_rstd, given, x, along(mean, x, channel), along(rstd, x, channel), _beside(x, channel))
+
+
+def standardized(x: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:
+    """(x - mean) * rstd, of which there is one for each channel."""
+    return (x - along(mean, x, channel)) * along(rstd, x, channel)
+
+
+def _beside(x: Tensor, dim: int) -> tuple[int, ...]:
+    """All dimensions but one."""
+    return tuple([d for d in range(len(x._spec.shape)) if d != dim])
+
+
+def batch_norm_update(F: Any, momentum: Any, eps: Any, unbiased: Any, running_mean: Tensor, running_var: Tensor, mean: Tensor,  # noqa: N803
+                      rstd: Tensor) -> list[Tensor]:
+    """Running statistics moved towards a batch's; ``unbiased`` is n / (n - 1) for n values per channel."""
+    var = (1 / (rstd * rstd) - eps) * unbiased
+    return [running_mean * (1 - momentum) + mean * momentum, running_var * (1 - momentum) + var * momentum]
