@@ -56,17 +56,9 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     return out
 
 
-def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
-                  norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
-                  per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
-                  padding_idx: int | None = None) -> Tensor:
-    """The sum, mean or max of the embeddings of each bag; bags are rows of input, or start at offsets."""
-    import numpy as np
-
-    if weight.dtype is int64 and input.dtype.kind == "f":
-        warnings.warn("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, and should now "
-                      "be `embedding_bag(input, weight, ...)`.", stacklevel=2)
-        input, weight = weight, input
+def _check_bags(input: Tensor, mode: str, scale_grad_by_freq: bool, sparse: bool,
+                per_sample_weights: Tensor | None) -> None:
+    """PyTorch's errors for operands and options of `embedding_bag` that do not go together."""
     if input.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.type()} instead")
     if mode not in ("sum", "mean", "max"):
@@ -80,6 +72,20 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
         if per_sample_weights.shape != input.shape:
             raise ValueError(f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, it must have the same shape as the input "
                              f"({list(input.shape)})")
+
+
+def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
+                  norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+                  per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
+                  padding_idx: int | None = None) -> Tensor:
+    """The sum, mean or max of the embeddings of each bag; bags are rows of input, or start at offsets."""
+    import numpy as np
+
+    if weight.dtype is int64 and input.dtype.kind == "f":
+        warnings.warn("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, and should now "
+                      "be `embedding_bag(input, weight, ...)`.", stacklevel=2)
+        input, weight = weight, input
+    _check_bags(input, mode, scale_grad_by_freq, sparse, per_sample_weights)
     if input.ndim == 2:
         if offsets is not None:
             raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences.")
