@@ -119,8 +119,8 @@ _seen_views: dict[tuple[Spec, tuple[int, ...]], Spec] = {}  # by the type of a t
 def view_dtype(t: Tensor, dtype: Any) -> Tensor:
     """The bytes of a tensor read as another dtype."""
     s = t._spec
-    if dtype is s.dtype:
-        return t
+    if dtype is s.dtype:  # another tensor on the same memory, without history, as for any other dtype
+        return view(t, s, "ViewDtypeBackward0", None, differentiable=False)
     old, new = s.dtype.itemsize, dtype.itemsize
     if old == new:
         to = spec(dtype, s.shape, s.strides, s.offset)

@@ -1,0 +1,110 @@
+"""Short programs that random ones came down to, where the libraries once disagreed: each runs under both, compared line by line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import rushlight
+
+sys.path.insert(0, str(Path(__file__).parent))
+torch = pytest.importorskip("torch")
+
+import program_strategy as programs  # noqa: E402
+
+FOUND = {
+    "a view made without gradients of a view whose history is ambiguous": """
+        v0 = torch.tensor([[0.5, -2.5, 3.0], [-0.5, -1.5, 3.0]], requires_grad=True)
+        v5 = v0.pow(-1)
+        v6 = v5.unbind(1)[0]
+        v5.triu_(1)
+        with torch.no_grad(): v9 = v6[-2, None]""",
+    "requires_grad of a view that was written without gradients": """
+        v0 = torch.tensor([[[1.0, 0.0]], [[0.0, -2.5]]], requires_grad=True)
+        with torch.no_grad(): v2 = v0.view([2, 2])
+        v4 = v2 @ v2
+        with torch.no_grad(): v2.copy_(v4)
+        v2.requires_grad = True""",
+    "the history is asked for before the type": """
+        v1 = torch.tensor([[-0.5, 0.5, 0.0], [0.5, 1.5, -2.5]], requires_grad=True)
+        v2 = v1.frac()
+        v5 = v2.split(1, 0)[0]
+        with torch.no_grad(): v2.mul_(-1)
+        v8 = v5 | v5""",
+    "the type is asked for where there is no gradient": """
+        v2 = torch.tensor([[complex(-0.5, -0.5), complex(3.0, 1.0)]], requires_grad=True)
+        v5 = v2.roll(1, -2)
+        with torch.no_grad(): v6 = v5.view([1, 2])
+        v5[None, :, ...] = 1
+        v11 = -1 > v6""",
+    "the gradient of zeros has no history": """
+        v0 = torch.tensor([-2.5, -2.0, 1.0], dtype=torch.float64, requires_grad=True)
+        v2 = torch.lerp(v0, v0, 0.5)
+        v2.zero_()
+        v8 = torch.autograd.grad(v2.pow(2).sum(), v0, create_graph=True)[0].contiguous()""",
+    "the gradient of a shape that stays is a view": """
+        v2 = torch.tensor([[-1.0, -1.0], [0.5, 0.0]], requires_grad=True)
+        v5 = v2.reshape([2, 2])
+        v12 = torch.autograd.grad(v5.pow(2).sum(), v2)[0].contiguous()
+        v12.put_(torch.tensor([3, 2, 0, 1]), v2)""",
+    "a power keeps its result whichever gradient is wanted": """
+        v2 = torch.tensor([3.0, 2.0, 1.0], requires_grad=True)
+        v5 = torch.tensor(-5, dtype=torch.int8)
+        v6 = v2 ** v5
+        v9 = v6[torch.tensor([True, True, False])]
+        v6.abs_()
+        v9.sum().backward()""",
+    "an expanded dimension of one element steps over the rest": """
+        v0 = torch.tensor([[True, False, True], [False, True, False]])
+        v4 = v0.expand([1, -1, 3])
+        v5 = v4[::2]
+        v4.mul_(v5)""",
+    "an expanded vector is written with a view of itself": """
+        v1 = torch.tensor([-5, 0])
+        v4 = v1.expand([1, -1])
+        v5 = v1.view([1, 2])
+        v4.copy_(v5)""",
+    "softmax of turned half precision": """
+        v0 = torch.tensor([[-0.5, 1.0, 2.0], [-1.5, -3.0, 2.0], [0.5, -1.5, 0.0], [-1.0, -1.0, -1.0]], dtype=torch.bfloat16)
+        v0.t_()
+        v2 = v0.softmax(0)
+        v3 = v0.log_softmax(-1)""",
+    "a product of half precision is no view": """
+        v0 = torch.tensor([[-3.0], [-3.0]], dtype=torch.float16, requires_grad=True)
+        v3 = v0.prod(0, keepdim=True)
+        with torch.no_grad(): v5 = v3.view([1])
+        v6 = torch.zeros((2, 0), dtype=torch.float16).prod(-2)""",
+    "a view as the same type is another tensor": """
+        v0 = torch.tensor([[4, 6, 4], [6, 4, 4]], dtype=torch.uint8)
+        v2 = v0.view(torch.uint8)
+        v2.unsqueeze_(2)
+        v3 = torch.tensor([1.0, 2.0], requires_grad=True)
+        v4 = v3.view(torch.float32)""",
+    "half precision seen as float64": """
+        v1 = torch.tensor([[2.5, -1.5, -2.0], [-2.0, 2.0, 2.5]], dtype=torch.bfloat16)
+        v5 = v1.softmax(-1)
+        v11 = v5.to(torch.float64)
+        v2 = torch.tensor([[0.5, 0.0, -0.5], [-0.5, -0.5, -1.5]], dtype=torch.bfloat16).logsumexp(-1).double()
+        v3 = torch.tensor([[3.0], [-1.5]], dtype=torch.float16).softmax(0).double()""",
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_found(name: str) -> None:
+    lines = [line.strip() for line in FOUND[name].strip().splitlines()]
+    assert programs.disagreement(lines, torch, rushlight, True) is None
+
+
+@pytest.mark.parametrize("text", ["x.expand(2, 1, 1)", "x.expand(1, -1)", "x.reshape(1, 3)", "x.ravel()", "torch.atleast_3d(x)", "x.flip(0)", "x.sort(0)[0]"])
+def test_strides_of_single_elements(text: str) -> None:
+    for sizes, strides in (((3,), (1,)), ((1,), (0,)), ((1, 3), (1, 1)), ((), ()), ((3,), (0,))):
+        found = []
+        for lib in (torch, rushlight):
+            x = lib.arange(4.0).as_strided(sizes, strides)
+            try:
+                found.append(eval(text, {"torch": lib, "x": x}).stride())
+            except (RuntimeError, IndexError):
+                found.append("error")
+        assert found[0] == found[1], (sizes, strides)
