@@ -177,9 +177,10 @@ class Product:
 
     def scratch(self, s: dict[str, int]) -> dict[str, int]:
         """The elements of a thread's scratch memory: packed A, packed B, sums."""
-        strips = -(-s["block_rows"] // self.form.rows[0])
-        return {"a": strips * (self.form.rows[0] * s["block_k"] + GAP) if s["a_way"] else 0,
-                "b": s["block_columns"] * s["block_k"] if s["b_way"] else 0,
+        form = self.form
+        strips = -(-s["block_rows"] // form.rows[0])
+        return {"a": strips * (form.rows[0] * s["block_k"] + GAP) + form.lanes * form.rows[0] if s["a_way"] else 0,
+                "b": s["block_columns"] * s["block_k"] + form.lanes * form.panel if s["b_way"] else 0,
                 "sums": s["together"] * s["unit_rows"] * s["block_columns"] if self.partial() else 0}
 
     def step(self, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> KernelStep:
@@ -199,6 +200,7 @@ class Product:
         a_room, b_room, sums_room = (-(-x // 16) * 16 for x in self.scratch(values).values())
         values |= {"scratch_size": a_room + b_room + sums_room, "b_at": a_room, "sums_at": a_room + b_room}
         step = self._step(kernels.blocked, kernels.SLOTS, values, values["scratch_size"], new_value, max(1, flops // (CYCLE * lanes)), flops)
+        step.light = True
         if self.instr.op.name != "matmul" and self.b.value in lasting and values["b_way"] != DIRECT and self.m <= packing.MOST_ROWS \
                 and self.k * self.n >= packing.SMALLEST:
             dtype = self.instr.outs[0].dtype

@@ -8,7 +8,7 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu.code import I64
-from rushlight.exec.cpu.gemm_code import ALONG_K, ANY, UNITS, Product, function
+from rushlight.exec.cpu.gemm_code import ALONG_K, ANY, UNITS, Product, function, narrow
 from rushlight.exec.cpu.scalars import FORMS, I16, Scalars
 from rushlight.exec.cpu.tiles import const
 
@@ -19,7 +19,8 @@ ROUND = 4  # rows that are packed at once
 
 def pack(module: Any, dtype: str, name: str, width: int) -> Any:
     """Panels of `width` units: panel p holds target[p, k, u] = source[k, p·width + u], as wide as sums or in pairs for k and
-    k + 1 (a zero after the last); what is beyond the units is anything, since tiles do not use it."""
+    k + 1 (a zero after the last); what is beyond the units is anything, since tiles do not use it. Up to a vector of lines
+    behind the last panel is overwritten."""
     c, g = function(module, name, dtype, PACK)
     b, lanes = c.b, c.form.lanes
     kept = None if width >= lanes else c.first(const(width))
@@ -35,9 +36,14 @@ def pack(module: Any, dtype: str, name: str, width: int) -> Any:
                 with b.if_then(b.icmp_signed("==", g["way"], const(way))):
                     write(c, g, place, c.at(target, at), width, inside, kept)
         c.loop(const(0), b.add(left, const(lanes - 1)), lanes, group)
-    with b.if_else(b.icmp_signed("==", g["way"], const(UNITS))) as (adjacent, others):
-        with adjacent:
-            (_pack_panels if width >= lanes else _pack_strips)(c, g, width)
+    adjacent = _pack_panels if width >= lanes else _pack_strips
+    if adjacent is _pack_strips and not narrow(dtype):  # A is packed in no other way
+        adjacent(c, g, width)
+        b.ret_void()
+        return c.function
+    with b.if_else(b.icmp_signed("==", g["way"], const(UNITS))) as (side_by_side, others):
+        with side_by_side:
+            adjacent(c, g, width)
         with others:
             c.loop(const(0), b.sdiv(b.add(g["units"], const(width - 1)), const(width)), 1, panel)
     b.ret_void()
@@ -109,19 +115,18 @@ def _pack_along_k(c: Product, g: dict[str, Any], source: Any, target: Any, width
     starts = [c.element(source, b.mul(c.least(const(u), b.sub(inside, const(1))), g["unit_stride"])) for u in range(used)]
 
     def read(place: Any, left: Any) -> Any:
-        return c.adjacent_pairs(place, left) if c.paired else c.read(place, None if left is None else c.first(left))
+        return c.adjacent_pairs(place, left) if c.paired else c.read(place, None if left is None else c.first(c.least(left, const(lanes))))
 
     def block(k: Any, left: Any) -> None:
         rows = [read(c.element(start, k), left) for start in starts] + [c.zero()] * (lanes - used)
         line = b.sdiv(k, const(each))
-        for i, vector in enumerate(c.transposed(rows)):
-            place = c.at(target, b.mul(b.add(line, const(i)), const(width)))
-            if left is None:
-                c.store(vector, place, kept)
-            else:
-                with b.if_then(b.icmp_signed("<", const(i * each), left)):
-                    c.store(vector, place, kept)
-    end = b.load(c.loop(const(0), g["depth"], lanes * each, lambda k: block(k, None)), typ=I64)
+        for i, vector in enumerate(c.transposed(rows)):  # what is too deep is overwritten by the next panel
+            c.store(vector, c.at(target, b.mul(b.add(line, const(i)), const(width))), kept)
+    step = lanes * each
+    if lanes * c.form.size == 64:  # masks cost nothing
+        c.loop(const(0), b.add(g["depth"], const(step - 1)), step, lambda k: block(k, b.sub(g["depth"], k)))
+        return
+    end = b.load(c.loop(const(0), g["depth"], step, lambda k: block(k, None)), typ=I64)
     with b.if_then(b.icmp_signed("<", end, g["depth"])):
         block(end, b.sub(g["depth"], end))
 

@@ -79,17 +79,17 @@ class Compiled:
         self.built = 0
         self.loaded = 0
 
-    def address(self, key: str, write: Callable[[str], str]) -> int:
+    def address(self, key: str, write: Callable[[str], str], light: bool = False) -> int:
         """The address of the function with this key; ``write(name)`` gives its module as LLVM IR when it is new."""
         found = self.addresses.get(key)
         if found is None:
             with self.lock:
                 found = self.addresses.get(key)
                 if found is None:
-                    found = self.addresses[key] = self._make(key, write)
+                    found = self.addresses[key] = self._make(key, write, light)
         return found
 
-    def _make(self, key: str, write: Callable[[str], str]) -> int:
+    def _make(self, key: str, write: Callable[[str], str], light: bool) -> int:
         name = PREFIX + hashlib.sha256((key + tag()).encode()).hexdigest()[:24]
         folder = cache_folder()
         code = read(folder, name)
@@ -98,7 +98,7 @@ class Compiled:
             if address:
                 self.loaded += 1
                 return address
-        code = assemble(write(name))
+        code = assemble(write(name), light)
         self.built += 1
         keep(folder, name, code)
         return self._load(code, name)
@@ -115,17 +115,17 @@ class Compiled:
 COMPILED = Compiled()
 
 
-def assemble(text: str) -> bytes:
-    """Machine code, as an object file, from LLVM IR."""
+def assemble(text: str, light: bool = False) -> bytes:
+    """Machine code, as an object file, from LLVM IR; ``light`` is for text that gains nothing by most of LLVM's passes."""
     import llvmlite.binding as llvm
     target = machine()
     module = llvm.parse_assembly(text)
-    optimize(module)
+    optimize(module, light)
     return bytes(target.emit_object(module))
 
 
-def optimize(module: Any) -> None:
-    """LLVM's passes for this machine."""
+def optimize(module: Any, light: bool = False) -> None:
+    """LLVM's passes for this machine; the light ones put variables into registers and tidy up, a tenth of the time."""
     import llvmlite.binding as llvm
     target = machine()
     module.triple = target.triple
@@ -134,7 +134,12 @@ def optimize(module: Any) -> None:
     options = llvm.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # the code is vectors already
     builder = llvm.create_pass_builder(target, options)
-    builder.getModulePassManager().run(module, builder)
+    passes = llvm.create_new_module_pass_manager() if light else builder.getModulePassManager()
+    if light:
+        passes.add_sroa_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
 
 
 def read(folder: Path | None, name: str) -> bytes | None:

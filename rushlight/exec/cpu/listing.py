@@ -102,7 +102,7 @@ def assembly(step: Step) -> str:
         return f"# {title(step)}"
     import llvmlite.binding as binding
     module = binding.parse_assembly(llvm(step))
-    jit.optimize(module)
+    jit.optimize(module, isinstance(step, KernelStep) and step.light)
     return str(jit.machine().emit_assembly(module))
 
 

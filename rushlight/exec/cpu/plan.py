@@ -209,7 +209,7 @@ class Plan:
             fills.append((panels.PLACE, self.objects, 0))
             segment.panels[len(segment.kernels)] = step.variant, self.objects
             self.objects += 1
-        segment.kernels.append((COMPILED.address(step.key, step.write), step.units, step.work, words, fills, [], 0))
+        segment.kernels.append((COMPILED.address(step.key, step.write, step.light), step.units, step.work, words, fills, [], 0))
 
     def _primitive(self, segment: Segment, step: PrimitiveStep) -> None:
         bound = step.bound

@@ -80,6 +80,7 @@ class KernelStep:
     keep: Any = None  # memory that slots point to
     flops: int = 0  # operations on numbers, where they are not as many as the work
     title: str = ""  # what it does, where the key does not say all
+    light: bool = False  # written such that LLVM's passes find nothing to gain
     variant: Panels | None = None  # its weights in panels, which may be kept
 
     def reads(self) -> set[int]:
