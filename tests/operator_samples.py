@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import random
+import re
 import warnings
 from typing import Any
 
@@ -61,6 +62,27 @@ def entries() -> dict[str, Any]:
     return {f"{op.name}.{op.variant_test_name}".rstrip("."): op for op in op_db if op.name in wanted}
 
 
+# entries whose samples have no counterpart here, or no tensors -> why
+OUTSIDE = {
+    **dict.fromkeys("logspace linspace scalar_tensor tril_indices triu_indices".split(), "takes no tensor"),
+    **dict.fromkeys("empty_strided empty_permuted new_empty_strided resize_as_".split(), "uninitialised memory"),
+    "nn.functional.triplet_margin_with_distance_loss": "its samples hold functions of PyTorch",
+    **dict.fromkeys(("nn.functional.ctc_loss", "slice_scatter"), "all of its samples are large"),
+}
+# PyTorch's own: private kernels, code generators, other layouts, other machines
+PRIVATE = re.compile(r"_|torch\.|jiterator|sparse\.|to_sparse|native_dropout|svd_lowrank|pca_lowrank|chalf|hash_tensor|bmm\.triton|max_pool2d_with_indices_backward|"
+                     r"nn\.functional\.(linear_cross_entropy|fractional|feature_alpha|alpha_|rrelu|dropout3d)|signal\.windows|slice$|as_strided\.partial|"
+                     r"cauchy|exponential|geometric|log_normal|.*_like|randn|normal")
+
+
+@functools.cache
+def others() -> dict[str, Any]:
+    """The database's other public entries."""
+    found = {f"{op.name}.{op.variant_test_name}".rstrip("."): op for op in op_db}
+    return {n: op for n, op in found.items() if n not in entries() and not (OUTSIDE.keys() | LEFT_OUT.keys()) & {n, op.name}
+            and (not PRIVATE.match(n) or n.startswith("__r"))}
+
+
 def names() -> list[str]:
     """Their names, in the order of use."""
     order = {name: i for i, name in enumerate(MOST_USED)}
@@ -95,6 +117,13 @@ def function(op: Any) -> Any:
     name = op.name
     if name == "__getitem__":
         return operator.getitem
+    if name.startswith("__r"):
+        meant = name[3:-2]
+        return lambda x, y: getattr(operator, {"div": "truediv", "and": "and_", "or": "or_"}.get(meant, meant))(y, x)
+    if name == "polygamma" or name == "special.polygamma":
+        return lambda x, n: resolve(name)(n, x)
+    if op.variant_test_name == "grad_oriented":
+        return lambda x, y, driver: rl.linalg.lstsq(x, y, driver=driver)[:2]
     if name == "einsum":
         return lambda tensors, equation: rl.einsum(equation, *tensors)
     if name == "where":
@@ -103,7 +132,7 @@ def function(op: Any) -> Any:
         return lambda weight, index, **k: rl.nn.functional.embedding(index, weight, **k)
     if name == "linalg.pinv" and op.variant_test_name == "singular":
         return lambda x, y: rl.linalg.pinv(x @ y.mT)
-    if name in ("T", "mT", "H"):
+    if name in ("T", "mT", "H", "mH"):
         return lambda x: getattr(x, name)
     if name.endswith("_"):
         return lambda x, *a, **k: getattr(x.clone(), name)(*a, **k)

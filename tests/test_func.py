@@ -207,7 +207,11 @@ ON_NUMBERS: dict[str, Any] = {
     "isin inverted": lambda t, x, s, v, i: t.isin(i, i[:1], invert=True), "isin number": lambda t, x, s, v, i: t.isin(i, 2),
     "one_hot": lambda t, x, s, v, i: t.nn.functional.one_hot(i, 4), "bincount": lambda t, x, s, v, i: t.bincount(i, minlength=4),
     "histc": lambda t, x, s, v, i: t.histc(x, 4, 0, 12), "histogram": lambda t, x, s, v, i: t.histogram(x, 3, range=(0.0, 12.0))[0],
+    "frexp": lambda t, x, s, v, i: t.frexp(x), "nonzero_static": lambda t, x, s, v, i: t.nonzero_static(x, size=4),
+    "linspace": lambda t, x, s, v, i: t.linspace(s[0], 3, 4), "logspace": lambda t, x, s, v, i: t.logspace(0, s[0] / 4, 3),
     "lu_factor": lambda t, x, s, v, i: t.linalg.lu_factor(x.T @ x + t.eye(2)), "lstsq": lambda t, x, s, v, i: t.linalg.lstsq(x + t.eye(3, 2), s[:, None])[0],
+    "ctc_loss": lambda t, x, s, v, i: t.nn.functional.ctc_loss(x.log_softmax(-1)[:, None], t.tensor([[1]]), [3], [1]),
+    "slice_scatter": lambda t, x, s, v, i: t.slice_scatter(x, v[None] * 2, 0, 1, 2),
     "masked_scatter": lambda t, x, s, v, i: x.masked_scatter(x > 3, x * 10), "setitem": lambda t, x, s, v, i: _set(x, i),
     "embedding_bag": lambda t, x, s, v, i: t.nn.functional.embedding_bag(i, x, t.tensor([0, 1]), padding_idx=1),
     "embedding_bag offsets": lambda t, x, s, v, i: t.nn.functional.embedding_bag(t.tensor([0, 1, 2]), x, t.cat([t.zeros_like(i[:1]), i[1:]]), mode="max"),
@@ -231,7 +235,7 @@ TURNED: dict[str, Any] = {
     "permute_copy": lambda t, x: t.permute_copy(x, (1, 0)), "transpose_copy": lambda t, x: t.transpose_copy(x, 0, 1), "t_copy": lambda t, x: t.t_copy(x),
     "contiguous": lambda t, x: x.T.contiguous(), "to": lambda t, x: x.T.double(), "masked_fill": lambda t, x: x.T.masked_fill(x.T > 3, 0.0),
     "clone and reshape": lambda t, x: x.T.clone().reshape(-1), "in place": lambda t, x: x.T.clone().mul_(2).t(), "empty": lambda t, x: t.full_like(x.T, 2) * x.T,
-    "channels last": lambda t, x: x.reshape(1, 2, 3, 2).to(memory_format=t.channels_last) * 2, "narrow": lambda t, x: x.T.narrow(0, 1, 2).clone(),
+    "narrow": lambda t, x: x.T.narrow(0, 1, 2).clone(),
     "deg2rad": lambda t, x: t.deg2rad(x.T), "round": lambda t, x: x.T.round(decimals=1), "nan_to_num": lambda t, x: x.T.nan_to_num(),
 }
 

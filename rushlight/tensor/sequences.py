@@ -13,6 +13,7 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, wrap
 from rushlight.tensor.creation import ready
 from rushlight.tensor.functions.common import give, scalar_name
+from rushlight.tensor.samples import sample_by_sample
 from rushlight.tensor.state import settings
 
 
@@ -66,6 +67,7 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, d
                            device))
 
 
+@sample_by_sample
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
              device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """`steps` evenly spaced numbers from start to end.
@@ -111,6 +113,7 @@ def _spaced(start: Any, end: Any, steps: int, d: DType) -> np.ndarray:
                     end - step * (steps - 1 - i).astype(work.type(0).real.dtype)).astype(d.numpy)
 
 
+@sample_by_sample
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: DType | None = None,
              layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """base to the power of evenly spaced numbers."""

@@ -19,6 +19,7 @@ from rushlight.tensor.functions.precision import with_gradient
 from rushlight.tensor.functions.norms import indicator, norm_root
 from rushlight.tensor.functions.reduction import result
 from rushlight.tensor.promotion import result_type
+from rushlight.tensor.samples import sample_by_sample
 
 
 def block_diag(*tensors: Tensor) -> Tensor:
@@ -258,12 +259,16 @@ def mvlgamma(input: Tensor, p: int, *, out: Any = None) -> Tensor:
     return give(out, total)
 
 
+@sample_by_sample
+def _exponent(x: Tensor) -> Tensor:
+    return wrap(np.frexp(unwrap(x).astype(np.float64))[1].astype(np.int32))
+
+
 def frexp(input: Tensor, *, out: Any = None) -> Any:
     """Mantissa in [0.5, 1) and exponent: input = mantissa * 2 ** exponent."""
     if not is_float(input):
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
-    _, e = np.frexp(unwrap(input.detach()).astype(np.float64))
-    exponent = wrap(e.astype(np.int32))
+    exponent = _exponent(input.detach())
     return give(out, result("frexp",
                             "mantissa exponent")(input / cast(2.0 ** cast(exponent, input._spec.dtype),
                                                               input._spec.dtype), exponent))

@@ -16,7 +16,7 @@ from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.shape import expand, reshape, within
 from rushlight.tensor.functions.subscripts import OUT_OF_BOUNDS, converted, fitted, one_mask, types_differ, parse
 from rushlight.tensor.known import check_index
-from rushlight.tensor.samples import level_of
+from rushlight.tensor.samples import level_of, sample_by_sample
 
 
 def _checked_index(name: str, index: Tensor) -> Tensor:
@@ -315,6 +315,7 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
     return give(out, owned(wrap(np.ascontiguousarray(np.argwhere(array).T, np.int64)).t()))
 
 
+@sample_by_sample
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Any = None) -> Tensor:
     """The first `size` positions of nonzero elements, one row each; rows that are left over hold fill_value.
 
