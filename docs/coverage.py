@@ -74,9 +74,9 @@ def lines() -> Iterator[str]:
     yield HEAD
     yield "## Conformance\n"
     yield "PyTorch 2.13's own databases, with its samples, against PyTorch on the CPU.\n"
-    yield "| database | entries that pass |\n|---|---|"
-    yield from (f"| {name} | {count} |" for name, count in facts["counts"].items())
-    yield "\nEvery entry that fails, and why:\n\n| entry | dtypes | reason |\n|---|---|---|"
+    yield "| database | entries that pass | with `RUSHLIGHT_TIER=1` | with `RUSHLIGHT_EXEC=numpy` |\n|---|---|---|---|"
+    yield from (f"| {name} | {' | '.join(counts)} |" for name, counts in facts["counts"].items())
+    yield "\nEvery entry that fails, in each mode the same, and why:\n\n| entry | dtypes | reason |\n|---|---|---|"
     yield from (f"| `{'`, `'.join(name.split(', '))}` | {entry['dtypes']} | {entry['reason']} |" for name, entry in facts["failing"].items())
     yield from array_api(facts["array_api"])
     yield f"\n## Operations\n\n{len(rows)} rows; {sum(op.differentiable for op in rows)} have a gradient.\n"
