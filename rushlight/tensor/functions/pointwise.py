@@ -63,15 +63,15 @@ def binary(name: str, row: str | None = None, floating: bool = False, doc: str =
 
 def join(op: Op, x: Any, y: Any, floating: bool = False) -> Tensor:
     """Record an elementwise operation of two operands, of which one may be a number."""
-    if isinstance(x, Tensor) and isinstance(y,
-                                            Tensor) and x._spec.dtype is y._spec.dtype and not (floating and x._spec.dtype.kind in "biu"):
-        return keep_layout(op, x, y)
-    if not isinstance(x, Tensor) and not isinstance(y, Tensor):
+    left, right = isinstance(x, Tensor), isinstance(y, Tensor)
+    if left and right:
+        have, other = x._spec.dtype, y._spec.dtype
+        if have is other and not (floating and have.kind in "biu"):
+            return keep_layout(op, x, y)
+        if (have in HALF or other in HALF) and (found := by_scalar(op, x, y)) is not None:
+            return found
+    elif not left and not right:
         x = tensor_of(operand(x))
-    if isinstance(x, Tensor) and isinstance(y,
-                                            Tensor) and (x._spec.dtype in HALF
-                                                         or y._spec.dtype in HALF) and (found := by_scalar(op, x, y)) is not None:
-        return found
     x, y = unify(x, y, floating)
     if y.__class__ is builtins.float:
         if x._spec.dtype in HALF and op.name not in EXACT_NUMBERS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.ir.dtype import HALF
 from rushlight.ops.table import TABLE
 from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply, keeps, owned
@@ -158,7 +159,10 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     """beta * input + alpha * mat1 @ mat2."""
     _rank("addmm", 2, mat1=mat1)
     _rank("addmm", 2, mat2=mat2)
-    result = once(lambda i, x, y: _mixed(i, apply(TABLE["matmul"], (x, y)), beta, alpha), input, mat1, mat2)
+    if mat1._spec.dtype in HALF:
+        result = once(lambda i, x, y: _mixed(i, apply(TABLE["matmul"], (x, y)), beta, alpha), input, mat1, mat2)
+    else:
+        result = _mixed(input, apply(TABLE["matmul"], (mat1, mat2)), beta, alpha)
     return give(out, keeps(result, *[a for a, b in ((mat1, mat2), (mat2, mat1)) if b.requires_grad]))
 
 

@@ -417,7 +417,7 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any = N
     x = input if dtype is None else cast(input, dtype)
     d = wrap_dim(dim, len(x._spec.shape))
     _floating("softmax", x)
-    if half_of(x) and d != len(x._spec.shape) - 1 and x._spec.numel:
+    if x._spec.dtype in HALF and half_of(x) and d != len(x._spec.shape) - 1 and x._spec.numel:
         return give(out, history_of(TABLE["softmax"], (x,), lambda: _half_softmax(x, d), (d,)))
     return give(out, apply(TABLE["softmax"], (x,), (d,)) if x._spec.shape else (x - x).exp())
 
@@ -435,7 +435,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any
     x = input if dtype is None else cast(input, dtype)
     d = wrap_dim(dim, len(x._spec.shape))
     _floating("log_softmax", x)
-    if half_of(x) and d == len(x._spec.shape) - 1 and x._spec.numel:
+    if x._spec.dtype in HALF and half_of(x) and d == len(x._spec.shape) - 1 and x._spec.numel:
         return give(out, history_of(TABLE["log_softmax"], (x,), lambda: _half_log_softmax(x, d), (d,)))
     return give(out, apply(TABLE["log_softmax"], (x,), (d,)) if x._spec.shape else x - x)
 
