@@ -188,7 +188,8 @@ def concatenate(*rest: Any) -> Any:
 RULES: dict[str, Callable[..., Any]] = {
     **{name: _unary(name) for name in KEEPS_ZERO},
     "copy": lambda s: s.with_values(core.apply(TABLE["copy"], (s._vals,))),
-    "add": add, "add_scaled": lambda a, b, alpha: add(a, b * alpha), "sub": sub, "mul": mul, "div": div, "pow": power, "sum": total, "cat": concatenate,
+    "add": add, "add_scaled": lambda a, b, alpha: add(a, b * alpha), "sub_scaled": lambda a, b, alpha: add(a, b * -alpha),
+    "sub": sub, "mul": mul, "div": div, "pow": power, "sum": total, "cat": concatenate,
     "matmul": products.matmul, "linear_no_bias": lambda x, w: products.matmul(x, w.t()),
     "linear": lambda x, w, b: products.matmul(x, w.t()) + b, "any": lambda s, dims, keepdim: _anywhere(s, dims),
 }
