@@ -19,7 +19,7 @@ MOST = 3  # samples of an entry
 # entry -> why differences say nothing about it
 WITHOUT = {
     "linalg.norm.subgradients_at_zero": "the first derivative has a step there",
-    **dict.fromkeys(("float", "half", "bfloat16"), "numbers too coarse for differences"),
+    **dict.fromkeys(("float", "half", "bfloat16", "cfloat"), "numbers too coarse for differences"),
     **dict.fromkeys(("normal", "normal.number_mean", "bernoulli"), "PyTorch's gradient of random numbers is zero, whatever they depend on"),
     "nn.functional.one_hot": "integers",
     "bmm.triton_optimized": "bmm, in a kernel for GPUs",
@@ -32,11 +32,23 @@ def numpy_executor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
 
 
-@pytest.mark.parametrize("name", [n for n in db.names() if db.entries()[n].supports_autograd and n not in WITHOUT])
+# operator -> which operand is a triangle, of which gradients say more than differences
+TRIANGLES = {"cholesky_inverse": 0, "cholesky_solve": 1}
+
+
+@pytest.mark.parametrize("name", [n for n, op in db.entries().items() if op.supports_autograd and n not in WITHOUT])
 def test_second_derivatives(name: str) -> None:
-    op = db.entries()[name]
+    check_samples(db.entries()[name], MOST)
+
+
+@pytest.mark.parametrize("name", [n for n, op in db.others().items() if op.supports_gradgrad and op.supports_autograd and n not in WITHOUT])
+def test_second_derivatives_of_other_operators(name: str) -> None:
+    check_samples(db.others()[name], 1)
+
+
+def check_samples(op: Any, most: int) -> None:
     checked = 0
-    for f, args, kwargs, process in db.samples(op, MOST):
+    for f, args, kwargs, process in db.samples(op, most):
         leaves = [t for t in db.tensors_in((args, kwargs)) if t.requires_grad]
         if not leaves:
             continue
@@ -44,6 +56,9 @@ def test_second_derivatives(name: str) -> None:
         def of(*xs: Any, op: Any = op, f: Any = f, args: Any = args, kwargs: Any = kwargs, process: Any = process, leaves: Any = leaves) -> Any:
             rl.manual_seed(0)  # the same numbers are dropped
             new = {id(old): db.in_domain(op, x) for old, x in zip(leaves, xs)}
+            if op.name in TRIANGLES:
+                old = args[TRIANGLES[op.name]]
+                new[id(old)] = new[id(old)].triu() if kwargs.get("upper") else new[id(old)].tril()
             out = f(*db.with_tensors(args, new), **db.with_tensors(kwargs, new))
             out = process(out) if process is not None else out
             return tuple(t for t in db.tensors_in(out) if t.requires_grad)
