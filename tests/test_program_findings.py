@@ -82,6 +82,13 @@ FOUND = {
         v2.unsqueeze_(2)
         v3 = torch.tensor([1.0, 2.0], requires_grad=True)
         v4 = v3.view(torch.float32)""",
+    "elements equal to the median share its gradient": """
+        v0 = torch.tensor([[2.0, 2.0], [1.0, 2.0]], requires_grad=True)
+        v0.median().backward()
+        v1 = torch.tensor([1.0, 2.0, float("nan"), 2.0], requires_grad=True)
+        v1.nanmedian().backward()
+        v2 = torch.tensor([1.0, float("nan"), float("nan")], requires_grad=True)
+        v2.median().backward()""",
     "half precision seen as float64": """
         v1 = torch.tensor([[2.5, -1.5, -2.0], [-2.0, 2.0, 2.5]], dtype=torch.bfloat16)
         v5 = v1.softmax(-1)

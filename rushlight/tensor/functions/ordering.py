@@ -8,6 +8,8 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply
 from rushlight.tensor.functions.common import give, lying_as, wrap_dim
 from rushlight.tensor.functions.numpy_names import take_numpy_names
+from rushlight.tensor.functions.pointwise import where
+from rushlight.tensor.functions.precision import with_gradient
 from rushlight.tensor.functions.reduction import RETURN_TYPES, _nonempty, argextreme
 from rushlight.tensor.functions.shape import within
 
@@ -79,18 +81,30 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The lower median; NaN wherever one occurs."""
     if dim is None:
-        flat = within(input, -1)
-        return give(out, _selected("median", flat, (), 0, False).values if flat._spec.numel
-                    else flat.sum() * float("nan"))
+        return give(out, _of_all("median", input))
     return give(out, _selected("median", input, (), dim, keepdim))
+
+
+def _of_all(name: str, x: Tensor) -> Tensor:
+    """The median of all elements; those equal to it share its gradient."""
+    if not x._spec.numel:
+        return x.sum() * float("nan")  # type: ignore[attr-defined, no-any-return]
+
+    def selected(x: Tensor) -> Tensor:
+        return _selected(name, within(x, -1), (), 0, False).values  # type: ignore[no-any-return]
+
+    def shared(g: Tensor, x: Tensor, value: Tensor) -> tuple[Tensor]:
+        hit = (x == value) | (x != x) & (value != value)
+        return (where(hit, g / hit.sum(), 0),)  # type: ignore[attr-defined]
+    if x._storage.batched:
+        return selected(x)
+    return with_gradient(f"{name.capitalize()}Backward0", (x,), lambda: selected(x), shared, (x,), result=True)
 
 
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The lower median of what is not NaN."""
     if dim is None:
-        flat = within(input, -1)
-        return give(out, _selected("nanmedian", flat, (), 0, False).values if flat._spec.numel
-                    else flat.sum() * float("nan"))
+        return give(out, _of_all("nanmedian", input))
     return give(out, _selected("nanmedian", input, (), dim, keepdim))
 
 
