@@ -7,11 +7,17 @@ It never depends on the number of threads, nor on what else is in a plan.
 Sums over adjacent elements (`exec.numpy.sums.total`): rounds of four groups of as many numbers as 32 bytes hold, a sum for
 each place in a round. After 16 rounds the sums are added to those of a second level, after 16 times that to those of a third,
 and so on. In the end the levels are added up, then the groups that make no whole round (to the first of the four), then the
-four groups. The result is what is left over, one by one, and then the places of the group one by one.
+four groups. The result is what is left over, one by one, and then the places of the group one by one. Fewer numbers than a
+group has go in rounds of four.
 
-Products of float32 (`product`): ``apart`` is Σ over k in order, products and sums rounded each for itself; ``lanes`` likewise,
-with four sums for k mod 4 that are added as (0 + 2) + (1 + 3), then what is left of k; ``dot`` is one sum of products
-(`exec.numpy.sums.dot`); ``chain`` is Σ over k in order by fused multiply-adds, at any size.
+Sums over a dimension with another one inside (`exec.numpy.sums.columns`): rows in order, with the same levels. Columns beyond
+the last whole round (or, with fewer columns than a group has, beyond the last whole four) have four sums for row mod 4; they
+are added up like the four groups.
+
+Products of float32 (`product`): ``apart`` is Σ over k in order, products and sums rounded each for itself. ``lanes`` likewise,
+with four sums for k mod 4 that are added as (0 + 2) + (1 + 3), and then what is left of k in order; columns beyond the last
+whole four have eight sums for k mod 8, added in halves before. ``dot`` is one sum of products (`exec.numpy.sums.dot`);
+``chain`` is Σ over k in order by fused multiply-adds, at any size.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ LEVEL = 16  # rounds, and times of a level, after which the next one takes over
 LEVELS = 4
 SMALL = 1 << 14  # multiply-adds of a product that is added up as PyTorch does
 FUSED_ROWS, FUSED_COLUMNS = 4, 12  # a product with both has fused multiply-adds in PyTorch
-LANES = 4  # sums for k mod 4
+LANES = 4  # sums for k mod 4, and columns that have so many
 
 
 def group(itemsize: int) -> int:
@@ -37,4 +43,4 @@ def product(m: int, n: int, k: int, a_strides: tuple[int, int], b_strides: tuple
         return "dot"
     if m * n * k > SMALL or (m >= FUSED_ROWS and n >= FUSED_COLUMNS) or (along_k and k >= LANES and 1 in (m, n)):
         return "chain"
-    return "lanes" if along_k and (k >= 2 * LANES or (k >= LANES and n >= LANES)) else "apart"
+    return "lanes" if along_k else "apart"

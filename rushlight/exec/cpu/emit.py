@@ -10,7 +10,7 @@ from llvmlite import ir
 from rushlight.exec.cpu.cells import CELLS, constant
 from rushlight.exec.cpu.code import I64, POINTER, Code
 from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
-from rushlight.exec.cpu.sums import Rounds, ordered
+from rushlight.exec.cpu.sums import Columns, Rounds, ordered
 
 OUT_OF_RANGE = 1  # the kernel's result when an index is no position of its dimension
 
@@ -125,15 +125,20 @@ class Writer(Code):
         self._row_statements(self.k.phases)
 
     def _col(self) -> None:
+        def finish(values: dict[int, Any], v: Any, mask: Any) -> None:
+            for j, value in values.items():
+                s = self.k.body[j]
+                for a in s.store:
+                    self.store(a, self.s.round(value, s.dtype), self.b.gep(self.pointers[a], [v], source_etype=self.s.memory(self.k.accesses[a].dtype)), mask)
+
         def column(v: Any, mask: Any) -> None:
             sums = self._accumulators(0)
             self._nest(lambda mids: Body(self, 0, v, mask, mids, sums).run())
-            for j, place in sums.items():
-                s = self.k.body[j]
-                value = self.s.round(self.b.load(place, typ=self.s.vector(s.dtype)), s.dtype)
-                for a in s.store:
-                    self.store(a, value, self.b.gep(self.pointers[a], [v], source_etype=self.s.memory(self.k.accesses[a].dtype)), mask)
-        self.vectors(constant(I64, 0), self.size, column)
+            finish({j: self.b.load(place, typ=self.s.vector(self.k.body[j].dtype)) for j, place in sums.items()}, v, mask)
+        if any(ordered(self.k, s) for s in self.k.body):
+            Columns(self).run(finish)
+        else:
+            self.vectors(constant(I64, 0), self.size, column)
 
     def _nest(self, body: Callable[[list[Any]], None]) -> None:
         """The loops over the middle dimensions around a body."""

@@ -1,7 +1,7 @@
 """Small products of float32, added up as PyTorch does: the orders ``apart``, ``lanes`` and ``dot`` of `exec.order`.
 
 Products and sums are rounded each for itself. Vectors run along the columns of a result, with a few rows at once; nothing is
-packed and a matrix is one unit, since all of it is small. Where k is adjacent, vectors hold the sums for k mod 4 instead.
+packed and a matrix is one unit, since all of it is small. Where k is adjacent, vectors hold the sums for k mod 4 or 8.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rushlight.exec.cpu.code import I32, I64
 from rushlight.exec.cpu.matvec_kernels import Vector
 from rushlight.exec.cpu.tiles import const
 
-ROWS = COLUMNS = 4  # of a result at once: their sums do not wait for each other
+ROWS = 4  # of a result at once: their sums do not wait for each other
 
 
 def _columns(name: str, dtype: str, adjacent: bool) -> str:
@@ -59,13 +59,12 @@ def apart_gathered(dtype: str, name: str) -> str:
 
 
 def lanes(dtype: str, name: str) -> str:
-    """Four sums for k mod 4, which vectors hold; k is adjacent in both operands."""
+    """Sums for k mod 4, in the columns beyond the last whole four for k mod 8; vectors hold them, k is adjacent in both operands."""
     c = Vector(dtype, name)
-    b, s = c.b, c.slots
-    four = ir.VectorType(c.form.real, order.LANES)
+    b, s, real = c.b, c.slots, c.form.real
 
     def columns(a: Any, source: Any, out: Any, j: Any, end: Any) -> None:
-        rest = b.load(c.loop(j, end, COLUMNS, lambda j: down(a, source, out, j, COLUMNS)), typ=I64)
+        rest = b.load(c.loop(j, end, order.LANES, lambda j: down(a, source, out, j, order.LANES)), typ=I64)
         c.loop(rest, end, 1, lambda j: down(a, source, out, j, 1))
 
     def down(a: Any, source: Any, out: Any, j: Any, wide: int) -> None:
@@ -73,23 +72,31 @@ def lanes(dtype: str, name: str) -> str:
         c.loop(rest, s["m"], 1, lambda i: tile(a, source, out, i, j, 1, wide))
 
     def tile(a: Any, source: Any, out: Any, i: Any, j: Any, high: int, wide: int) -> None:
+        width = order.LANES if wide > 1 else 2 * order.LANES
+        vector = ir.VectorType(real, width)
         xs = [c.element(a, b.mul(b.add(i, const(r)), s["a_row"])) for r in range(high)]
         ys = [c.element(source, b.mul(b.add(j, const(q)), s["b_n"])) for q in range(wide)]
-        sums = {(r, q): c.variable(four, ir.Constant(four, None)) for r in range(high) for q in range(wide)}
+        sums = {(r, q): c.variable(vector, ir.Constant(vector, None)) for r in range(high) for q in range(wide)}
 
         def step(k: Any) -> None:
-            rows, lines = ([b.load(c.element(p, k), typ=four, align=c.form.size) for p in places] for places in (xs, ys))
+            rows, lines = ([b.load(c.element(p, k), typ=vector, align=c.form.size) for p in places] for places in (xs, ys))
             for (r, q), place in sums.items():
-                b.store(b.fadd(b.load(place, typ=four), b.fmul(rows[r], lines[q])), place)
-        whole = b.load(c.loop(const(0), s["k"], order.LANES, step), typ=I64)
+                b.store(b.fadd(b.load(place, typ=vector), b.fmul(rows[r], lines[q])), place)
+        whole = b.load(c.loop(const(0), s["k"], width, step), typ=I64)
         for (r, q), place in sums.items():
-            e = [b.extract_element(b.load(place, typ=four), ir.Constant(I32, lane)) for lane in range(order.LANES)]
-            total = c.variable(c.form.real, b.fadd(b.fadd(e[0], e[2]), b.fadd(e[1], e[3])))
+            total = c.variable(real, folded(b.load(place, typ=vector)))
 
             def last(k: Any, x: Any = xs[r], y: Any = ys[q], total: Any = total) -> None:
-                b.store(b.fadd(b.load(total, typ=c.form.real), b.fmul(c.scalar(c.element(x, k)), c.scalar(c.element(y, k)))), total)
+                b.store(b.fadd(b.load(total, typ=real), b.fmul(c.scalar(c.element(x, k)), c.scalar(c.element(y, k)))), total)
             c.loop(whole, s["k"], 1, last)
-            c.finish(b.load(total, typ=c.form.real), c.element(out, b.mul(b.add(i, const(r)), s["n"])), b.add(j, const(q)))
+            c.finish(b.load(total, typ=real), c.element(out, b.mul(b.add(i, const(r)), s["n"])), b.add(j, const(q)))
+
+    def folded(x: Any) -> Any:
+        while x.type.count > order.LANES:
+            half = x.type.count // 2
+            x = b.fadd(c.pick(x, x, range(half)), c.pick(x, x, range(half, 2 * half)))
+        e = [b.extract_element(x, ir.Constant(I32, lane)) for lane in range(order.LANES)]
+        return b.fadd(b.fadd(e[0], e[2]), b.fadd(e[1], e[3]))
     return c.units(columns)
 
 

@@ -1,12 +1,15 @@
-"""Sums of rows in the order that `exec.order` writes down, inside a generated kernel.
+"""Sums of rows and of columns in the order that `exec.order` writes down, inside a generated kernel.
 
-A round is a few vectors with a sum for each lane; rounds are added up in levels. What is left of a row goes through memory:
-its groups are added to the first one of the sums, its last elements one by one.
+Rows: a round is a few vectors with a sum for each lane; rounds are added up in levels. What is left of a row goes through
+memory: its groups are added to the first one of the sums, its last elements one by one.
+
+Columns: vectors hold a sum for each column. Columns in whole rounds go through their rows in order; the last ones have four
+sums each, in memory, for row mod 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
@@ -22,8 +25,51 @@ if TYPE_CHECKING:
 
 
 def ordered(kernel: Kernel, s: Statement) -> bool:
-    """Whether a statement is a sum of adjacent elements."""
-    return s.reduces and s.name == "sum" and FORMS[s.dtype][2] == "f" and kernel.mode == "row" and not kernel.mid
+    """Whether a statement is a sum over one dimension of floating-point numbers."""
+    return s.reduces and s.name == "sum" and FORMS[s.dtype][2] == "f" and kernel.mid == (kernel.mode == "col")
+
+
+def width_of(statements: Iterable[Statement]) -> int:
+    """The numbers of a group."""
+    widths = {order.group(FORMS[s.dtype][3]) for s in statements}
+    assert len(widths) == 1, "sums of one phase have groups of one size"
+    return widths.pop()
+
+
+def merged(b: Any, lowest: Any, levels: Sequence[Any], type_: Any) -> Any:
+    """All levels added up."""
+    value = b.load(lowest, typ=type_)
+    for level in levels:
+        value = b.fadd(value, b.load(level, typ=type_))
+    return value
+
+
+class Carry:
+    """Loops over rounds, with sums that are handed up a level after 16 rounds, and again after 16 times that."""
+
+    def __init__(self, w: Writer, sums: Iterable[list[list[Any]]], type_: Any):
+        self.w, self.b, self.sums, self.type = w, w.b, list(sums), type_  # of each sum, its levels; of each level, its vectors
+
+    def rounds(self, count: Any, body: Callable[[Any], None]) -> None:
+        """body(round) for all of them."""
+        w, b, level = self.w, self.b, constant(I64, order.LEVEL)
+
+        def span(g: Any) -> None:
+            after = b.add(g, constant(I64, 1))
+            w.loop(b.mul(g, level), w.least(b.mul(after, level), count), 1, body)
+            with b.if_then(b.icmp_signed("<=", b.mul(after, level), count)):
+                self._up(after, 1)
+        w.loop(constant(I64, 0), b.udiv(b.add(count, constant(I64, order.LEVEL - 1)), level), 1, span)
+
+    def _up(self, times: Any, level: int) -> None:
+        b = self.b
+        for levels in self.sums:
+            for low, high in zip(levels[level - 1], levels[level]):
+                b.store(b.fadd(b.load(high, typ=self.type), b.load(low, typ=self.type)), high)
+                b.store(constant(self.type, 0), low)
+        if level + 1 < order.LEVELS:
+            with b.if_then(b.icmp_signed("==", b.and_(times, constant(I64, order.LEVEL ** level - 1)), constant(I64, 0))):
+                self._up(times, level + 1)
 
 
 class Rounds:
@@ -32,9 +78,7 @@ class Rounds:
     def __init__(self, w: Writer, phase: int, plain: dict[int, Any]):
         self.w, self.b, self.phase, self.plain = w, w.b, phase, plain
         self.sums = {j: s for j, s in enumerate(w.k.body) if s.phase == phase and ordered(w.k, s)}
-        widths = {order.group(FORMS[s.dtype][3]) for s in self.sums.values()}
-        assert len(widths) == 1, "sums of one phase have groups of one size"
-        self.width = widths.pop()
+        self.width = width_of(self.sums.values())
         self.block = order.GROUPS * self.width
         self.vectors = range(self.block // w.lanes)
         self.begin, self.end = w._bounds("vector")
@@ -53,13 +97,7 @@ class Rounds:
         zero = {j: constant(w.s.vector(s.dtype), 0) for j, s in self.sums.items()}
         self.levels = {j: [[w.variable(zero[j].type, zero[j]) for _ in self.vectors] for _ in range(order.LEVELS)] for j in self.sums}
         self.rests = {j: self._room(zero[j].type) for j in self.sums}
-        level = self.number(order.LEVEL)
-
-        def span(g: Any) -> None:
-            w.loop(b.mul(g, level), w.least(b.mul(b.add(g, self.number(1)), level), self.rounds), 1, self._round)
-            with b.if_then(b.icmp_signed("<=", b.mul(b.add(g, self.number(1)), level), self.rounds)):
-                self._carry(b.add(g, self.number(1)), 1)
-        w.loop(self.number(0), b.udiv(b.add(self.rounds, self.number(order.LEVEL - 1)), level), 1, span)
+        Carry(w, self.levels.values(), next(iter(zero.values())).type).rounds(self.rounds, self._round)
         self.some_left = b.icmp_signed(">", self.tail, self.number(0))
         with b.if_then(self.some_left):
             start = b.add(self.begin, b.mul(self.rounds, self.number(self.block)))
@@ -87,18 +125,6 @@ class Rounds:
         for q in self.vectors:
             sums = {**self.plain, **{j: levels[0][q] for j, levels in self.levels.items()}}
             Body(self.w, self.phase, self.b.add(first, self.number(q * self.w.lanes)), None, [], sums).run()
-
-    def _carry(self, count: Any, level: int) -> None:
-        """Add the sums of the level before to these, after every 16th time also to the next."""
-        b = self.b
-        for levels in self.levels.values():
-            for low, high in zip(levels[level - 1], levels[level]):
-                type_ = low.allocated_type
-                b.store(b.fadd(b.load(high, typ=type_), b.load(low, typ=type_)), high)
-                b.store(constant(type_, 0), low)
-        if level + 1 < order.LEVELS:
-            with b.if_then(b.icmp_signed("==", b.and_(count, self.number(order.LEVEL ** level - 1)), self.number(0))):
-                self._carry(count, level + 1)
 
     def _rest(self, start: Any, t: Any) -> None:
         """A vector of what makes no whole round."""
@@ -163,3 +189,81 @@ class Rounds:
                 w.loop(self.number(1), four, 1, add)
             with plain:
                 w.loop(at, self.tail, 1, add)
+
+
+class Columns:
+    """The sums of all columns of a unit over one dimension; other reductions keep a vector each."""
+
+    def __init__(self, w: Writer):
+        self.w, self.b = w, w.b
+        self.sums = {j: s for j, s in enumerate(w.k.body) if ordered(w.k, s)}
+        self.width = width_of(self.sums.values())
+        self.types = {j: w.s.vector(s.dtype) for j, s in self.sums.items()}
+        self.begin, self.end = w._bounds("mid")
+        self.count = self.b.sub(self.end, self.begin)
+
+    def run(self, finish: Callable[[dict[int, Any], Any, Any], None]) -> None:
+        """finish(vectors of sums by statement, first column, mask) for all columns."""
+        w, b = self.w, self.b
+        zero, four, group, most = (constant(I64, n) for n in (0, order.GROUPS, self.width, order.GROUPS * self.width))
+        whole = b.select(b.icmp_signed("<", w.size, group), four, most)
+        inside = b.mul(b.udiv(w.size, whole), whole)
+        w.vectors(zero, inside, lambda v, mask: finish(self._in_order(v, mask), v, mask))
+        lanes = constant(I64, w.lanes)
+
+        def last(t: Any) -> None:
+            v = b.add(inside, b.mul(t, lanes))
+            mask = b.icmp_signed("<", w.iota, w.s.splat(b.sub(w.size, v)))
+            finish(self._by_fours(v, mask), v, mask)
+        w.loop(zero, b.udiv(b.add(b.sub(w.size, inside), constant(I64, w.lanes - 1)), lanes), 1, last)
+
+    def _body(self, v: Any, mask: Any, row: Any, sums: dict[int, Any]) -> None:
+        from rushlight.exec.cpu.emit import Body
+        Body(self.w, 0, v, mask, [self.b.add(self.begin, row)], sums).run()
+
+    def _in_order(self, v: Any, mask: Any) -> dict[int, Any]:
+        w, b = self.w, self.b
+        plain = w._accumulators(0)
+        levels = {j: [[w.variable(t, constant(t, 0))] for _ in range(order.LEVELS)] for j, t in self.types.items()}
+        first = {**plain, **{j: found[0][0] for j, found in levels.items()}}
+        Carry(w, levels.values(), next(iter(self.types.values()))).rounds(self.count, lambda r: self._body(v, mask, r, first))
+        return self._values(plain, {j: merged(b, found[0][0], [x[0] for x in found[1:]], self.types[j]) for j, found in levels.items()})
+
+    def _by_fours(self, v: Any, mask: Any) -> dict[int, Any]:
+        w, b = self.w, self.b
+        plain = w._accumulators(0)
+        four = constant(I64, order.GROUPS)
+        rounds = b.udiv(self.count, four)
+        rooms = {j: [self._room(t) for _ in range(order.LEVELS)] for j, t in self.types.items()}
+        places = {j: [[self._place(room, self.types[j], constant(I64, g)) for g in range(order.GROUPS)] for room in found] for j, found in rooms.items()}
+
+        def quarter(r: Any, g: Any) -> None:
+            sums = {j: self._place(found[0], self.types[j], g) for j, found in rooms.items()}
+            self._body(v, mask, b.add(b.mul(r, four), g), {**plain, **sums})
+        Carry(w, places.values(), next(iter(self.types.values()))).rounds(
+            rounds, lambda r: w.loop(constant(I64, 0), four, 1, lambda g: quarter(r, g)))
+        groups = {j: [merged(b, found[0][g], [x[g] for x in found[1:]], self.types[j]) for g in range(order.GROUPS)] for j, found in places.items()}
+        first = {j: w.variable(self.types[j], found[0]) for j, found in groups.items()}
+        w.loop(b.mul(rounds, four), self.count, 1, lambda r: self._body(v, mask, r, {**plain, **first}))
+        totals = {}
+        for j, found in groups.items():
+            totals[j] = b.load(first[j], typ=self.types[j])
+            for g in found[1:]:
+                totals[j] = b.fadd(totals[j], g)
+        return self._values(plain, totals)
+
+    def _values(self, plain: dict[int, Any], sums: dict[int, Any]) -> dict[int, Any]:
+        return {**{j: self.b.load(place, typ=self.w.s.vector(self.w.k.body[j].dtype)) for j, place in plain.items()}, **sums}
+
+    def _room(self, type_: Any) -> Any:
+        """Memory for four vectors of sums, zero."""
+        with self.b.goto_block(self.w.entry):
+            self.b.position_at_start(self.w.entry)
+            room = self.b.alloca(type_, order.GROUPS)
+            room.align = 64
+        for g in range(order.GROUPS):
+            self.b.store(constant(type_, 0), self._place(room, type_, constant(I64, g)))
+        return room
+
+    def _place(self, room: Any, type_: Any, g: Any) -> Any:
+        return self.b.gep(room, [g], source_etype=type_)

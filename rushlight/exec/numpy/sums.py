@@ -13,15 +13,21 @@ Array = np.ndarray[Any, Any]
 
 
 def sum_of(x: Array, dims: tuple[int, ...], keepdim: bool) -> Array:
-    """The sum over dimensions; in the order of `total` where they are the last ones and floating-point."""
-    rank = x.ndim
-    kept = [d for d in range(rank) if d not in dims and x.shape[d] != 1]
+    """The sum over dimensions; of floating-point numbers over neighbouring ones in the order of `total` or `columns`."""
+    kept = [d for d, n in enumerate(x.shape) if d not in dims and n != 1]
     removed = [d for d in dims if x.shape[d] != 1]
-    if x.dtype.kind != "f" or not x.size or not removed or (kept and kept[-1] > removed[0]):
+    apart = any(removed[0] < d < removed[-1] for d in kept) if removed else True
+    if x.dtype.kind != "f" or not x.size or apart:
         return x.sum(axis=dims, keepdims=keepdim, dtype=x.dtype)
-    shape = [1 if d in dims else n
-             for d, n in enumerate(x.shape)] if keepdim else [n for d, n in enumerate(x.shape) if d not in dims]
-    return total(x.reshape(int(np.prod([x.shape[d] for d in kept])), -1)).reshape(shape)
+    size = int(np.prod([x.shape[d] for d in removed]))
+    if not kept or kept[-1] < removed[0]:
+        out = total(x.reshape(-1, size))
+    else:
+        ones = [d for d, n in enumerate(x.shape) if n == 1]
+        turned = x.transpose(*ones, *kept[:-1], *removed, kept[-1])
+        out = columns(turned.reshape(-1, size, x.shape[kept[-1]]))
+    shape = [1 if d in dims else n for d, n in enumerate(x.shape) if keepdim or d not in dims]
+    return out.reshape(shape)
 
 
 def total(x: Array) -> Array:
@@ -45,6 +51,27 @@ def total(x: Array) -> Array:
     return _one_by_one(left, sums, range(width))
 
 
+def columns(x: Array) -> Array:
+    """(…, rows, n) -> (…, n): the sum of each column."""
+    n, width = x.shape[-1], order.group(x.dtype.itemsize)
+    whole = order.GROUPS * (width if n >= width else 1)
+    inside = n // whole * whole
+    return np.concatenate([_levels(x[..., :inside]), _by_fours(x[..., inside:])], -1)
+
+
+def _by_fours(x: Array) -> Array:
+    """Four sums for row mod 4, the last rows to the first of them."""
+    rounds = x.shape[1] // order.GROUPS
+    whole = rounds * order.GROUPS
+    groups = _levels(x[:, :whole].reshape(x.shape[0], rounds, order.GROUPS, x.shape[2]))
+    sums = groups[:, 0]
+    for row in range(whole, x.shape[1]):
+        sums = sums + x[:, row]
+    for g in range(1, order.GROUPS):
+        sums = sums + groups[:, g]
+    return sums
+
+
 def _levels(x: Array) -> Array:
     """(rows, rounds, …) -> (rows, …): the rounds added up, level by level."""
     zero = np.zeros((x.shape[0], *x.shape[2:]), x.dtype)
@@ -52,7 +79,7 @@ def _levels(x: Array) -> Array:
     for level in range(order.LEVELS):
         whole = x.shape[1] // order.LEVEL * order.LEVEL if level < order.LEVELS - 1 else 0
         sums.append(_in_order(zero, x[:, whole:]))
-        blocks = x[:, :whole].reshape(x.shape[0], -1, order.LEVEL, *x.shape[2:])
+        blocks = x[:, :whole].reshape(x.shape[0], whole // order.LEVEL, order.LEVEL, *x.shape[2:])
         x = _in_order(np.zeros((x.shape[0], blocks.shape[1], *x.shape[2:]), x.dtype), np.moveaxis(blocks, 2, 1))
     return _in_order(sums[0], np.stack(sums[1:], 1))
 
@@ -88,8 +115,14 @@ def _apart(x: Array, y: Array, first: int = 0, last: int | None = None, step: in
 
 
 def _lanes(x: Array, y: Array) -> Array:
-    whole = x.shape[-1] // order.LANES * order.LANES
-    s = [_apart(x, y, lane, whole, order.LANES) for lane in range(order.LANES)]
+    columns = y.shape[-1] // order.LANES * order.LANES
+    return np.concatenate([_in_lanes(x, y[..., :columns], order.LANES), _in_lanes(x, y[..., columns:], 2 * order.LANES)], -1)
+
+
+def _in_lanes(x: Array, y: Array, lanes: int) -> Array:
+    whole = x.shape[-1] // lanes * lanes
+    s = [_apart(x, y, lane, whole, lanes) for lane in range(lanes)]
+    s = [a + b for a, b in zip(s, s[order.LANES:])] or s
     out = (s[0] + s[2]) + (s[1] + s[3])
     for k in range(whole, x.shape[-1]):
         out = out + x[..., k:k + 1] * y[..., k:k + 1, :]
