@@ -10,8 +10,8 @@ The order of work (Howard and Ruder, arXiv 1801.06146)::
         optimizer = torch.optim.AdamW(parameters)               # first the head alone, at last everything
         ...                                                     # an epoch or more of ordinary training
 
-The rates matter more than the order: a fresh head has far to go, trained layers have not (0.3 is about the paper's 1 / 2.6).
-With one rate for all, the head does not arrive in its stage, or the layers lose what they know in theirs.
+A fresh head has further to go than trained layers: with one rate for all of them, the head does not arrive in its stage, or
+the layers lose what they know in theirs. In each stage let the rate fall to 0 (`torch.optim.lr_scheduler`).
 """
 
 from __future__ import annotations

@@ -51,11 +51,13 @@ def test_dcgan(tmp_path: Path) -> None:
 
 
 def test_transfer(tmp_path: Path) -> None:
-    out = run("transfer.py", tmp_path, "--root", realdata.path("FashionMNIST").parent, "--images", 500, "--epochs", 2,
-              "--rounds", 4, "--each", 5)
-    known, scratch, head, once, stages = numbers(r"([\d.]+)%", out)
-    # So short, scratch is no worse; but frozen features must serve classes they were not trained on (chance: 20 %)
-    assert known > 75 and head > 65 and min(scratch, once, stages) > 50
+    out = run("transfer.py", tmp_path, "--root", realdata.path("FashionMNIST").parent, "--rounds", 2)
+    assert numbers(r"known classes.*: ([\d.]+)%", out)[0] > 90
+    scratch, head, once, stages = numbers(r": +([\d.]+)% \(", out)
+    # Means of four draws of the pictures, of which one moves each by two points. All at once is as good: over five seeds
+    # stages were 0.1 points behind on average, and never more than 0.9
+    assert stages > head + 1 and stages > scratch + 1 and stages > once - 2
+    assert head > 70  # frozen features serve classes they were not trained on
 
 
 def test_imbalance(tmp_path: Path) -> None:
