@@ -9,7 +9,7 @@ sums each, in memory, for row mod 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from llvmlite import ir
@@ -36,16 +36,11 @@ def width_of(statements: Iterable[Statement]) -> int:
     return widths.pop()
 
 
-def merged(b: Any, lowest: Any, levels: Sequence[Any], type_: Any) -> Any:
-    """All levels added up."""
-    value = b.load(lowest, typ=type_)
-    for level in levels:
-        value = b.fadd(value, b.load(level, typ=type_))
-    return value
-
-
 class Carry:
-    """Loops over rounds, with sums that are handed up a level after 16 rounds, and again after 16 times that."""
+    """Loops over rounds, with sums that are handed up a level after 16 rounds, and again after 16 times that.
+
+    After the last round nothing is handed up, since all levels are added then: x + 0 + y is 0 + (y + x).
+    """
 
     def __init__(self, w: Writer, sums: Iterable[list[list[Any]]], type_: Any):
         self.w, self.b, self.sums, self.type = w, w.b, list(sums), type_  # of each sum, its levels; of each level, its vectors
@@ -57,9 +52,14 @@ class Carry:
         def span(g: Any) -> None:
             after = b.add(g, constant(I64, 1))
             w.loop(b.mul(g, level), w.least(b.mul(after, level), count), 1, body)
-            with b.if_then(b.icmp_signed("<=", b.mul(after, level), count)):
+            with b.if_then(b.icmp_signed("<", b.mul(after, level), count)):
                 self._up(after, 1)
         w.loop(constant(I64, 0), b.udiv(b.add(count, constant(I64, order.LEVEL - 1)), level), 1, span)
+        with b.if_then(b.icmp_signed(">", count, level)):
+            for levels in self.sums:
+                for high in levels[1:]:
+                    for low, more in zip(levels[0], high):
+                        b.store(b.fadd(b.load(low, typ=self.type), b.load(more, typ=self.type)), low)
 
     def _up(self, times: Any, level: int) -> None:
         b = self.b
@@ -140,12 +140,7 @@ class Rounds:
         """Levels, groups and what is left over, added up."""
         w, b = self.w, self.b
         type_ = w.s.vector(self.sums[j].dtype)
-        lowest = self.levels[j][0]
-        with b.if_then(b.icmp_signed(">=", self.rounds, self.number(order.LEVEL))):
-            for level in self.levels[j][1:]:
-                for q in self.vectors:
-                    b.store(b.fadd(b.load(lowest[q], typ=type_), b.load(level[q], typ=type_)), lowest[q])
-        groups = self._groups([b.load(place, typ=type_) for place in lowest])
+        groups = self._groups([b.load(place, typ=type_) for place in self.levels[j][0]])
         first, left = w.variable(groups[0].type, groups[0]), w.variable(type_.element, constant(type_.element, 0))
         with b.if_then(self.some_left):
             self._add_rest(self.rests[j], type_, first, left)
@@ -222,12 +217,12 @@ class Columns:
         Body(self.w, 0, v, mask, [self.b.add(self.begin, row)], sums).run()
 
     def _in_order(self, v: Any, mask: Any) -> dict[int, Any]:
-        w, b = self.w, self.b
+        w = self.w
         plain = w._accumulators(0)
         levels = {j: [[w.variable(t, constant(t, 0))] for _ in range(order.LEVELS)] for j, t in self.types.items()}
         first = {**plain, **{j: found[0][0] for j, found in levels.items()}}
         Carry(w, levels.values(), next(iter(self.types.values()))).rounds(self.count, lambda r: self._body(v, mask, r, first))
-        return self._values(plain, {j: merged(b, found[0][0], [x[0] for x in found[1:]], self.types[j]) for j, found in levels.items()})
+        return self._values({**plain, **{j: found[0][0] for j, found in levels.items()}})
 
     def _by_fours(self, v: Any, mask: Any) -> dict[int, Any]:
         w, b = self.w, self.b
@@ -242,18 +237,15 @@ class Columns:
             self._body(v, mask, b.add(b.mul(r, four), g), {**plain, **sums})
         Carry(w, places.values(), next(iter(self.types.values()))).rounds(
             rounds, lambda r: w.loop(constant(I64, 0), four, 1, lambda g: quarter(r, g)))
-        groups = {j: [merged(b, found[0][g], [x[g] for x in found[1:]], self.types[j]) for g in range(order.GROUPS)] for j, found in places.items()}
-        first = {j: w.variable(self.types[j], found[0]) for j, found in groups.items()}
+        first = {j: found[0][0] for j, found in places.items()}
         w.loop(b.mul(rounds, four), self.count, 1, lambda r: self._body(v, mask, r, {**plain, **first}))
-        totals = {}
-        for j, found in groups.items():
-            totals[j] = b.load(first[j], typ=self.types[j])
-            for g in found[1:]:
-                totals[j] = b.fadd(totals[j], g)
-        return self._values(plain, totals)
+        for j, found in places.items():
+            for g in found[0][1:]:
+                b.store(b.fadd(b.load(first[j], typ=self.types[j]), b.load(g, typ=self.types[j])), first[j])
+        return self._values({**plain, **first})
 
-    def _values(self, plain: dict[int, Any], sums: dict[int, Any]) -> dict[int, Any]:
-        return {**{j: self.b.load(place, typ=self.w.s.vector(self.w.k.body[j].dtype)) for j, place in plain.items()}, **sums}
+    def _values(self, places: dict[int, Any]) -> dict[int, Any]:
+        return {j: self.b.load(place, typ=self.w.s.vector(self.w.k.body[j].dtype)) for j, place in places.items()}
 
     def _room(self, type_: Any) -> Any:
         """Memory for four vectors of sums, zero."""
