@@ -214,9 +214,11 @@ def test_halfway_sums_round_by_what_is_beyond_float64():
 
 
 def test_tanh_is_rounded_correctly(executor):
-    x = np.concatenate([draw(5, 20000) * F32(scale) for scale in (1e-3, 0.1, 1, 4)])
-    y = rl.tensor(x).tanh().numpy()
-    assert np.count_nonzero(y != np.tanh(x.astype(F64)).astype(F32)) <= 4
+    x = np.stack([draw(5, order.FEW) * F32(scale) for scale in (1e-3, 0.1, 1, 4)])
+    exact = np.tanh(x.astype(F64)).astype(F32)
+    y = np.stack([rl.tensor(row).tanh().numpy() for row in x])
+    assert np.count_nonzero(y != exact) <= 1
+    np.testing.assert_array_max_ulp(rl.tensor(x).tanh().numpy(), exact, 2)  # many at once
     special = np.array([0.0, -0.0, np.inf, -np.inf, 1e-45, -1e-45, 9.1, 3e38], F32)
     y = rl.tensor(special).tanh().numpy()
     same(y, np.tanh(special.astype(F64)).astype(F32))

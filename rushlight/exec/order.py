@@ -26,6 +26,7 @@ GROUP_BYTES = 32  # numbers that fill so much memory are added side by side
 GROUPS = 4  # of a round
 LEVEL = 16  # rounds, and times of a level, after which the next one takes over
 LEVELS = 4
+FEW = 1 << 13  # numbers of which tanh is rounded correctly; it takes twice the time
 SMALL = 1 << 14  # multiply-adds of a product that is added up as PyTorch does
 FUSED_ROWS, FUSED_COLUMNS = 4, 12  # a product with both has fused multiply-adds in PyTorch
 LANES = 4  # sums for k mod 4, and columns that have so many

@@ -169,9 +169,10 @@ CELLS: dict[str, tuple[str, Cell]] = {
     "copysign": (FLOAT, _call("copysign")), "fma": (FLOAT, _call("fma")), "nan_to_num": (FLOAT, _nan_to_num),
     "copy": (ANY, lambda e, x: x), "full": (ANY, lambda e, x: x),
     **{name: (FLOAT, _math(name)) for name in sorted(vector_math.FUNCTIONS)},
+    "quick_tanh": (FLOAT, _math("quick_tanh")),
     **{name: (FLOAT, _periodic(name)) for name in ("sin", "cos", "tan")},
 }
-EXPENSIVE = frozenset(vector_math.FUNCTIONS) | {"div", "sqrt", "rsqrt", "reciprocal"}
+EXPENSIVE = frozenset(vector_math.FUNCTIONS) | {"quick_tanh", "div", "sqrt", "rsqrt", "reciprocal"}
 REDUCTIONS = {"sum": NUMBER, "amax": NUMBER, "amin": NUMBER, "prod": NUMBER, "any": ANY, "all": ANY}
 
 

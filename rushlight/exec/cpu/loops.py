@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
+from rushlight.exec import order
 from rushlight.exec.cpu.cells import EXPENSIVE
 from rushlight.exec.cpu.groups import CHUNK, LEAST_UNITS, Group, chunks, is_reduction, operand_dtype
 from rushlight.exec.cpu.jit import vector_bytes
@@ -120,7 +121,8 @@ class Draft:
         store = (self.write(result, out, "vec" if self.g.mode == "col" and reduces else level),) if result in self.outputs else ()
         self.statement[result] = len(self.body)
         self.ready[result] = phase + 1 if reduces else phase
-        self.body.append(Statement(instr.op.name, refs, operand_dtype(instr), out.dtype.name, level, phase, store, reduces))
+        name = "quick_tanh" if instr.op.name == "tanh" and out.numel > order.FEW else instr.op.name
+        self.body.append(Statement(name, refs, operand_dtype(instr), out.dtype.name, level, phase, store, reduces))
 
     def _reloads(self) -> None:
         """Values of earlier phases that are dear to compute are read again from where they were stored, or kept in scratch."""

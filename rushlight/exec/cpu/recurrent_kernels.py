@@ -197,13 +197,13 @@ class Row:
 def _lstm(r: Row) -> None:
     k, b = r.k, r.k.b
     i, f, o = (k.f("sigmoid", r.sum(j)) for j in (0, 1, 3))
-    g = k.f("gate_tanh", r.sum(2))
+    g = k.f("quick_tanh", r.sum(2))
 
     def finish(mask: Any) -> None:
         at = r.place(k.slots["c"], r.n)
         c = k.fma(f, k.load(at, mask), b.fmul(i, g))
         k.store(c, at, mask)
-        r.give(b.fmul(o, k.f("gate_tanh", c)), mask)
+        r.give(b.fmul(o, k.f("quick_tanh", c)), mask)
         r.save((i, f, g, o), mask)
         if r.keep:
             k.store(c, r.place(k.slots["cells"], r.at_row), mask)
@@ -213,7 +213,7 @@ def _lstm(r: Row) -> None:
 def _gru(r: Row) -> None:
     k, b = r.k, r.k.b
     reset, z, hidden = k.f("sigmoid", r.sum(0)), k.f("sigmoid", r.sum(1)), r.sum(3)
-    n = k.f("gate_tanh", k.fma(reset, hidden, r.sum(2)))
+    n = k.f("quick_tanh", k.fma(reset, hidden, r.sum(2)))
 
     def finish(mask: Any) -> None:
         h = k.load(r.place(r.old, r.n), mask)
@@ -227,7 +227,7 @@ def _rnn(r: Row) -> None:
     lanes = k.form.lanes
     for j in range(WIDTH):
         pre = r.sum(j)
-        h = k.f("gate_tanh", pre) if r.kind.name == "rnn_tanh" else k.b.select(k.b.fcmp_unordered(">", pre, k.zero()), pre, k.zero())
+        h = k.f("quick_tanh", pre) if r.kind.name == "rnn_tanh" else k.b.select(k.b.fcmp_unordered(">", pre, k.zero()), pre, k.zero())
         with k.b.if_then(k.b.icmp_signed(">", r.left, const(0))):
             r.units(lambda mask, h=h: r.give(h, mask))
         r.unit, r.left = k.b.add(r.unit, const(lanes)), k.b.sub(r.left, const(lanes))
@@ -338,7 +338,7 @@ def _tanh_slope(k: Frame, g: Any, t: Any) -> Any:
 def _lstm_slope(r: Back, v: Any, mask: Any) -> None:
     k, b = r.k, r.k.b
     i, f, g, o = (r.gate(j, v, mask) for j in range(4))
-    t = k.f("gate_tanh", k.load(k.at(r.cells, v), mask))
+    t = k.f("quick_tanh", k.load(k.at(r.cells, v), mask))
     dh, place = r.total(v, mask), k.at(r.dc, v)
     dc = b.fadd(k.load(place, mask), _tanh_slope(k, b.fmul(dh, o), t))
     before = k.load(k.at(r.before["cells"], v), mask)

@@ -19,7 +19,7 @@ _TABLE: dict[str, Callable[..., Real]] = {
     **exponential.FUNCTIONS, **logarithm.FUNCTIONS, **trigonometric.FUNCTIONS, **inverse_trigonometric.FUNCTIONS,  # type: ignore[dict-item]
     **error_function.FUNCTIONS, **power.FUNCTIONS}
 FUNCTIONS: frozenset[str] = frozenset(_TABLE)  # one for each operation
-_TABLE["gate_tanh"] = exponential.gate_tanh  # inside the kernels of recurrent layers
+_TABLE["quick_tanh"] = exponential.quick_tanh  # of many numbers, and inside the kernels of recurrent layers
 
 
 def emit(b: ir.IRBuilder, name: str, *xs: ir.Value) -> ir.Value:
