@@ -89,6 +89,13 @@ FOUND = {
         v1.nanmedian().backward()
         v2 = torch.tensor([1.0, float("nan"), float("nan")], requires_grad=True)
         v2.median().backward()""",
+    "the history of each operand of lerp is asked for": """
+        v1 = torch.tensor([[-3.0, -2.5, 0.0], [0.0, -2.0, 2.5]], requires_grad=True)
+        v4 = v1 * 2
+        v5 = v4.norm(dim=(0, -1), keepdim=True)
+        with torch.no_grad(): v6 = v4.view([-1, 3])
+        v4.add_(1)
+        v7 = torch.lerp(v5, v6, 0.5)""",
     "half precision seen as float64": """
         v1 = torch.tensor([[2.5, -1.5, -2.0], [-2.0, 2.0, 2.5]], dtype=torch.bfloat16)
         v5 = v1.softmax(-1)

@@ -51,7 +51,7 @@ class LerpBackward0(GradFn):
 def _lerp_by_number(x: Tensor, y: Tensor, weight: Any) -> Tensor:
     near = builtins.abs(weight) < 0.5
     compute = lambda: lying(once(lambda x, y: x + (y - x) * weight if near else y - (y - x) * (1 - weight), x, y), x, y)
-    if not (state.grad and (tracked(x) or tracked(y))) or x._storage.batched or y._storage.batched:
+    if not (state.grad and any([tracked(x), tracked(y)])) or x._storage.batched or y._storage.batched:
         return compute()
     with no_grad():
         out = compute()
