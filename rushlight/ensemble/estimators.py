@@ -24,6 +24,8 @@ from rushlight.random import fork_rng
 
 FLOATS = [np.float32, np.float64]  # what inputs may be; others become float32. Networks compute in float32
 SEEDS = np.iinfo(np.int32).max
+ROWS = 128  # that are predicted at a time, always as many: products of other sizes may add up in other orders, and what is
+# predicted for a sample must not depend on its neighbours, to the last bit
 
 PARAMETERS = """
     module: the network: None for a multilayer perceptron with layers of the sizes ``hidden`` and ReLU; a function of
@@ -124,7 +126,12 @@ class _Neural(BaseEstimator):
     def _answers(self, x: Any) -> np.ndarray:
         check_is_fitted(self, "module_")
         x = validate_data(self, x, reset=False, dtype=FLOATS)
-        return answers(self.module_, self._inputs(x)).double().numpy()
+        parts = []
+        for first in range(0, len(x), ROWS):
+            rows = x[first:first + ROWS]
+            alike = np.concatenate([rows, np.zeros((ROWS - len(rows), x.shape[1]), x.dtype)])
+            parts.append(answers(self.module_, self._inputs(alike)).double().numpy()[:len(rows)])
+        return np.concatenate(parts)
 
     def _note(self, epoch: int, loss: float, check: float | None) -> None:
         if self.verbose:
