@@ -96,4 +96,4 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
 
 
 __all__ = ["norm", "dist"]
-take_numpy_names(globals(), __all__)
+take_numpy_names(globals(), (*__all__, "vector_norm"))
