@@ -143,8 +143,7 @@ def test_detection_weights_from_a_real_file_and_detections(name: str) -> None:
     for one, other in zip(found, expected, strict=True):
         order = partners(one, other)
         for key, value in other.items():
-            scale = float(value.abs().max())
-            np.testing.assert_allclose(one[key].numpy()[order], value.numpy(), atol=1e-4 * max(scale, 1), rtol=1e-4, err_msg=key)
+            np.testing.assert_allclose(one[key].numpy()[order], value.numpy(), atol=1e-4 * float(value.abs().max()), rtol=1e-4, err_msg=key)
 
 
 @pytest.mark.parametrize("name", DETECTION if os.environ.get("RUSHLIGHT_ALL_MODELS") else ["fcos_resnet50_fpn", "retinanet_resnet50_fpn_v2"])

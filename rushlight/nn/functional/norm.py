@@ -85,13 +85,13 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
                bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     """Each channel normalised over the batch (training) or by running statistics, then scaled and shifted."""
     x = input._spec
-    if not training and weight is not None and bias is not None and len(x.shape) > 1 and x.numel and _plain(input, running_mean, running_var, weight, bias):
+    usual = x.numel and _plain(input, running_mean, running_var, weight, bias)
+    if usual and not training:
         return coarse.batch_norm_given(input, running_mean, running_var, weight, bias, eps)  # type: ignore[arg-type]
     n = x.numel // max(x.shape[1], 1) if len(x.shape) > 1 else 0
     if training and n == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
-    if training and n > 1 and weight is not None and bias is not None and momentum.__class__ is float and _plain(input, running_mean, running_var, weight, bias) \
-            and state.level is None:
+    if usual and momentum.__class__ is float and state.level is None:
         out, mean, rstd = coarse.batch_norm(input, weight, bias, eps)
         coarse.move_statistics(running_mean, running_var, mean, rstd, momentum, eps, n)  # type: ignore[arg-type]
         return out
@@ -116,8 +116,8 @@ def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Te
     shape = [1, c] + [1] * (input.ndim - 2)
     scale = (None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
     if not input.numel():  # statistics of nothing leave the running ones alone
-        return affine(input.clone(),
-                      *scale), none.new_empty(c) if training else none, none.new_empty(c) if training else none
+        statistics = [none.new_empty(c) if training else none for _ in range(2)]
+        return affine(input.clone(), *scale), statistics[0], statistics[1]
     if not training:
         x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()  # type: ignore[union-attr]
         return affine(x, *scale), none, none
@@ -128,12 +128,12 @@ def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Te
     return affine(x, *scale), mean.detach(), rstd.detach()
 
 
-def _plain(input: Tensor, mean: Any, var: Any, *scale: Tensor) -> bool:
-    """Whether these are statistics and factors as layers have them: one number per channel, in the input's floating
-    type, no gradient of the statistics."""
+def _plain(input: Tensor, mean: Any, var: Any, weight: Any, bias: Any) -> bool:
+    """Whether these are as layers have them: one number per channel, in the input's floating type, statistics without gradients."""
+    given = (mean, var, weight, bias)
     dtype, channels = input._spec.dtype, input._spec.shape[1:2]
-    return mean is not None and var is not None and dtype.kind == "f" and not (mean._rg or var._rg) \
-        and all([t._spec.dtype is dtype and t._spec.shape == channels for t in (mean, var, *scale)])
+    return not any([t is None for t in given]) and dtype.kind == "f" and not (mean._rg or var._rg) \
+        and len(channels) == 1 and all([t._spec.dtype is dtype and t._spec.shape == channels for t in given])
 
 
 def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, momentum: float, eps: float,
@@ -217,9 +217,9 @@ def _channel_dropout(name: str, dims: tuple[int, ...]) -> Any:
 
 
 feature_dropout = _channel_dropout("feature_dropout", ())
-dropout1d, dropout2d, dropout3d = _channel_dropout("dropout1d",
-                                                   (2,)), _channel_dropout("dropout2d",
-                                                                           ()), _channel_dropout("dropout3d", (4,))
+dropout1d = _channel_dropout("dropout1d", (2,))
+dropout2d = _channel_dropout("dropout2d", ())
+dropout3d = _channel_dropout("dropout3d", (4,))
 
 
 def _alpha(x: Tensor, p: float, training: bool, inplace: bool, shape: tuple[int, ...]) -> Tensor:

@@ -41,6 +41,7 @@ def take_numpy_names(space: dict[str, Any], names: Iterable[str]) -> None:
     for name in names:
         f = space[name]
         code = getattr(f, "__code__", None)
-        if name not in PYTHON and code is not None and not hasattr(f,
-                                                                   "__wrapped__") and {"dim", "keepdim"} & {*code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]}:
+        if name in PYTHON or code is None or hasattr(f, "__wrapped__"):
+            continue
+        if {"dim", "keepdim"} & {*code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]}:
             space[name] = done.get(f) or done.setdefault(f, also_numpy(f))

@@ -3,9 +3,8 @@
 The sizes of the pictures are read first, and all random numbers drawn in the order of the samples; then threads decode.
 
 Only chains of transforms that are known here take this path: windows and flips of RGB pictures, then what changes each
-byte
-by itself (ToTensor, Normalize, ConvertImageDtype), which becomes a table of 256 numbers per channel. Everything else
-goes sample by sample.
+byte by itself (ToTensor, Normalize, ConvertImageDtype), which becomes a table of 256 numbers per channel. Everything
+else goes sample by sample.
 """
 
 from __future__ import annotations
