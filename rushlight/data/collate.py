@@ -44,14 +44,15 @@ def default_collate(batch: Any) -> Any:
     """A list of samples as a batch: tensors stacked, numbers as tensors, mappings and sequences element by element."""
     first = batch[0]
     if isinstance(first, Tensor):
-        ready = all(type(b) is Tensor and b._storage.cell.buffer is not None and not b._rg and not b._storage.batched
-                    for b in batch)
+        ready = all(type(b) is Tensor and b._storage.cell.buffer is not None and not b._rg
+                    and not b._storage.batched for b in batch)
         if ready and all(b._spec.dtype is first._spec.dtype and b._spec.shape == first._spec.shape for b in batch):
             return wrap(np.stack([unwrap(b) for b in batch]))  # nothing to record: the numbers are there
         return stack(list(batch), 0)
     if isinstance(first, np.ndarray):
         if first.dtype.kind in "SUO":
-            raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {first.dtype}")
+            raise TypeError("default_collate: batch must contain tensors, numpy arrays, "
+                            f"numbers, dicts or lists; found {first.dtype}")
         return stack([as_tensor(b) for b in batch], 0)
     if isinstance(first, np.generic):
         return as_tensor(np.array(batch))
@@ -76,4 +77,5 @@ def default_collate(batch: Any) -> Any:
             raise RuntimeError("each element in list of batch should be of equal size")
         columns = [default_collate(s) for s in zip(*batch)]
         return columns if isinstance(first, (tuple, list)) else type(first)(columns)  # type: ignore[call-arg]
-    raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {type(first)}")
+    raise TypeError("default_collate: batch must contain tensors, numpy arrays, "
+                    f"numbers, dicts or lists; found {type(first)}")

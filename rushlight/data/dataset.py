@@ -16,8 +16,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Dataset(Generic[T_co]):
-    """A map from keys to samples: define ``__getitem__`` and ``__len__``, perhaps ``__getitems__`` for whole
-    batches."""
+    """A map from keys to samples: define ``__getitem__`` and ``__len__``,
+    perhaps ``__getitems__`` for whole batches."""
 
     def __getitem__(self, index: Any) -> Any:
         raise NotImplementedError("Subclasses of Dataset should implement __getitem__.")
@@ -51,8 +51,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         return int(self.tensors[0].shape[0])
 
     def _collated_batch(self, indices: Sequence[int], before: Any = None) -> Any:
-        """A whole batch with one gather per tensor; None where gradients have to flow, or an index is not a plain
-        one."""
+        """A whole batch with one gather per tensor; None where gradients
+        have to flow, or an index is not a plain one."""
         if type(self).__getitem__ is not TensorDataset.__getitem__ or any(t.requires_grad for t in self.tensors):
             return None
         rows = np.asarray(indices)
@@ -68,7 +68,8 @@ class StackDataset(Dataset[Any]):
 
     def __init__(self, *args: Dataset[Any], **kwargs: Dataset[Any]):
         if args and kwargs:
-            raise ValueError("Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) like input/output, but both types are given.")
+            raise ValueError("Supported either ``tuple``- (via ``args``) or``dict``- (via ``kwargs``) "
+                             "like input/output, but both types are given.")
         if not args and not kwargs:
             raise ValueError("At least one dataset should be passed")
         self.datasets: Any = args or kwargs
@@ -155,9 +156,9 @@ class Subset(Dataset[Any]):
         self.dataset = dataset
         self.indices = indices
         if type(self).__getitem__ is not Subset.__getitem__ and type(self).__getitems__ is Subset.__getitems__:
-            raise NotImplementedError(f"{type(self).__name__} overrides __getitem__ but not __getitems__. A loader fetches whole "
-                                      "batches with __getitems__(indices), so define it too: "
-                                      "return [self[i] for i in indices].")
+            raise NotImplementedError(f"{type(self).__name__} overrides __getitem__ but not __getitems__. "
+                                      "A loader fetches whole batches with __getitems__(indices), "
+                                      "so define it too: return [self[i] for i in indices].")
 
     def __getitem__(self, idx: Any) -> Any:
         if isinstance(idx, list):
@@ -196,8 +197,8 @@ def random_split(dataset: Dataset[Any], lengths: Sequence[float], generator: Any
         sizes = list(parts)
         for i, n in enumerate(sizes):
             if n == 0:
-                warnings.warn(f"Length of split at index {i} is 0. This might result in an empty dataset.",
-                              stacklevel=2)
+                warnings.warn(f"Length of split at index {i} is 0. "
+                              "This might result in an empty dataset.", stacklevel=2)
     if sum(sizes) != total:
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
     order = randperm(total, generator=generator).tolist()

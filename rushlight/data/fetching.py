@@ -26,8 +26,8 @@ class Source:
     drop_last: bool
 
     def batch(self, keys: Any, before: Callable[[int], None]) -> Any:
-        """The batch of these keys; ``before(i)`` is called ahead of the i-th sample, or once where all are fetched at
-        once."""
+        """The batch of these keys; ``before(i)`` is called ahead of the i-th sample,
+        or once where all are fetched at once."""
         before(0)
         if not self.batched:
             return self.collate_fn(self.dataset[keys])

@@ -47,9 +47,10 @@ class LoaderIterator(Iterator[Any]):
         self.given += 1
         promised = self.settings.length
         if promised is not None and self.given > promised:
-            warnings.warn(f"Length of IterableDataset {self.settings.source.dataset} was reported to be {promised} (when accessing "
-                          f"len(dataloader)), but {self.given} samples have been fetched. With workers, each of them goes "
-                          "through the whole data set unless it looks at get_worker_info().", stacklevel=2)
+            warnings.warn(f"Length of IterableDataset {self.settings.source.dataset} was reported to be {promised} "
+                          f"(when accessing len(dataloader)), but {self.given} samples have been fetched. "
+                          "With workers, each of them goes through the whole data set unless "
+                          "it looks at get_worker_info().", stacklevel=2)
         return batch
 
     def _next(self) -> Any:

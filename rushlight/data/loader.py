@@ -35,12 +35,12 @@ class DataLoader(Generic[T_co]):
     RuntimeError with its pid and signal; ``timeout`` seconds without the next batch give RuntimeError; what a worker
     raises is raised here, with the worker's traceback, and the iterator goes on with the batch after it.
 
-    **Random numbers.** Without workers samples draw from the global generator, the same numbers as in PyTorch. With
-    workers every sample starts a stream of its own from (the seed that the epoch drew, the sample's place in the
-    epoch's
-    order), so results do not depend on how many workers there are, nor of which kind, nor on ``persistent_workers``.
-    Processes start Python's and NumPy's global generators in the same way; threads share those two, and find generators
-    of their own in ``get_worker_info().rng``. A worker of an `IterableDataset` has one stream per epoch.
+    **Random numbers.** Without workers samples draw from the global generator, the same numbers as in
+    PyTorch. With workers every sample starts a stream of its own from (the seed that the epoch drew, the
+    sample's place in the epoch's order), so results do not depend on how many workers there are, nor of which
+    kind, nor on ``persistent_workers``. Processes start Python's and NumPy's global generators in the same
+    way; threads share those two, and find generators of their own in ``get_worker_info().rng``. A worker of
+    an `IterableDataset` has one stream per epoch.
 
     ValueError for arguments that exclude each other.
 
@@ -63,8 +63,8 @@ class DataLoader(Generic[T_co]):
         self.persistent_workers, self.in_order, self.generator = persistent_workers, in_order, generator
         self.multiprocessing_context = multiprocessing_context
         if pin_memory:
-            warnings.warn("'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't "
-                          "be used.", stacklevel=2)
+            warnings.warn("'pin_memory' argument is set as true but no accelerator is found, "
+                          "then device pinned memory won't be used.", stacklevel=2)
         self._stream = isinstance(dataset, IterableDataset)
         _check_order(self._stream, batch_size, shuffle, sampler, batch_sampler, drop_last)
         if batch_sampler is not None:
@@ -132,17 +132,17 @@ class DataLoader(Generic[T_co]):
     @multiprocessing_context.setter
     def multiprocessing_context(self, wanted: Any) -> None:
         if wanted is not None and self.num_workers == 0:
-            raise ValueError("multiprocessing_context can only be used with multi-process loading (num_workers > 0), but got "
-                             f"num_workers={self.num_workers}")
+            raise ValueError("multiprocessing_context can only be used with multi-process loading (num_workers > 0), "
+                             f"but got num_workers={self.num_workers}")
         if isinstance(wanted, str):
             known = multiprocessing.get_all_start_methods()
             if wanted not in known:
-                raise ValueError(f"multiprocessing_context option should specify a valid start method in {known!r}, but got "
-                                 f"multiprocessing_context={wanted!r}")
+                raise ValueError(f"multiprocessing_context option should specify a valid start method in {known!r}, "
+                                 f"but got multiprocessing_context={wanted!r}")
             wanted = multiprocessing.get_context(wanted)
         elif wanted is not None and not isinstance(wanted, multiprocessing.context.BaseContext):
-            raise TypeError("multiprocessing_context option should be a valid context object or a string specifying the start "
-                            f"method, but got multiprocessing_context={wanted}")
+            raise TypeError("multiprocessing_context option should be a valid context object or a string "
+                            f"specifying the start method, but got multiprocessing_context={wanted}")
         self._context = wanted
 
 
@@ -152,8 +152,8 @@ def _check_workers(num_workers: int, timeout: float, prefetch_factor: int | None
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
     if num_workers == 0 and prefetch_factor is not None:
-        raise ValueError("prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 to enable "
-                         "multiprocessing, otherwise set prefetch_factor to None.")
+        raise ValueError("prefetch_factor option could only be specified in multiprocessing.let num_workers "
+                         "> 0 to enable multiprocessing, otherwise set prefetch_factor to None.")
     if prefetch_factor is not None and prefetch_factor < 0:
         raise ValueError("prefetch_factor option should be non-negative")
     if persistent and num_workers == 0:
@@ -166,7 +166,8 @@ def _check_order(stream: bool, batch_size: int | None, shuffle: bool | None, sam
         given = {"shuffle": shuffle or None, "sampler": sampler, "batch_sampler": batch_sampler}
         for name, value in given.items():
             if value is not None:
-                raise ValueError(f"DataLoader with IterableDataset: expected unspecified {name} option, but got {name}={value}")
+                raise ValueError("DataLoader with IterableDataset: "
+                                 f"expected unspecified {name} option, but got {name}={value}")
     if sampler is not None and shuffle:
         raise ValueError("sampler option is mutually exclusive with shuffle")
     if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):

@@ -91,7 +91,8 @@ class IterableWrapper(IterDataPipe):
                 source = copy.deepcopy(source)
             except TypeError:
                 import warnings
-                warnings.warn("The input iterable can not be deepcopied, please be aware of in-place modification would affect source data.", stacklevel=2)
+                warnings.warn("The input iterable can not be deepcopied, "
+                              "please be aware of in-place modification would affect source data.", stacklevel=2)
         yield from source
 
     def __len__(self) -> int:
@@ -151,8 +152,8 @@ class Filter(IterDataPipe):
 
     def __iter__(self) -> Iterator[Any]:
         for row in self.datapipe:
-            columns = self.input_col if isinstance(self.input_col,
-                                                   (list, tuple)) else None if self.input_col is None else [self.input_col]
+            columns = (self.input_col if isinstance(self.input_col, (list, tuple)) else
+                       None if self.input_col is None else [self.input_col])
             if self.filter_fn(row) if columns is None else self.filter_fn(*[row[c] for c in columns]):
                 yield row
 
@@ -202,8 +203,8 @@ class UnBatcher(IterDataPipe):
 
 @functional_datapipe("shuffle")
 class Shuffler(IterDataPipe):
-    """The rows in random order, drawn from a buffer of ``buffer_size``; the same order as PyTorch's from the same
-    seed."""
+    """The rows in random order, drawn from a buffer of ``buffer_size``;
+    the same order as PyTorch's from the same seed."""
 
     def __init__(self, datapipe: Any, *, buffer_size: int = 10000, unbatch_level: int = 0):
         if buffer_size <= 0:
@@ -343,7 +344,8 @@ def Demultiplexer(datapipe: Any, num_instances: int, classifier_fn: Callable[[An
             if number is None and drop_none:
                 continue
             if number is None or not 0 <= number < num_instances:
-                raise ValueError(f"Output of the classification fn should be between 0 and {num_instances - 1}. {number} is returned.")
+                raise ValueError("Output of the classification fn should be between 0 and "
+                                 f"{num_instances - 1}. {number} is returned.")
             if number == k:
                 yield row
     return [_Child(functools.partial(part, k)) for k in range(num_instances)]

@@ -104,8 +104,8 @@ class ProcessPool:
             self.connections[worker].send(message)
 
     def receive(self, seconds: float | None) -> Answer:
-        """The next answer of any worker; Timeout; RuntimeError as soon as any of them has died and no answer is
-        left."""
+        """The next answer of any worker; Timeout; RuntimeError as soon as
+        any of them has died and no answer is left."""
         ready = wait([*self.connections, *self.sentinels], seconds)
         if not ready:
             raise Timeout

@@ -111,7 +111,8 @@ class WeightedRandomSampler(Sampler[int]):
             raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
         self.weights = as_tensor(weights, dtype=float64)
         if len(self.weights.shape) != 1:
-            raise ValueError(f"weights should be a 1d sequence but given weights have shape {tuple(self.weights.shape)}")
+            raise ValueError("weights should be a 1d sequence but given weights have "
+                             f"shape {tuple(self.weights.shape)}")
         self.num_samples = num_samples
         self.replacement = replacement
         self.generator = generator
@@ -161,7 +162,8 @@ class DistributedSampler(Sampler[int]):
         self.dataset, self.num_replicas, self.rank, self.epoch = dataset, num_replicas, rank, 0
         self.drop_last, self.shuffle, self.seed = drop_last, shuffle, seed
         n = len(dataset)
-        self.num_samples = math.ceil((n - num_replicas) / num_replicas) if drop_last and n % num_replicas else math.ceil(n / num_replicas)
+        self.num_samples = (math.ceil((n - num_replicas) / num_replicas) if drop_last
+                            and n % num_replicas else math.ceil(n / num_replicas))
         self.total_size = self.num_samples * num_replicas
 
     def __iter__(self) -> Iterator[int]:

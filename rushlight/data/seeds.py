@@ -1,8 +1,7 @@
 """Random numbers in a loader's workers: each sample starts a stream that depends on its place in the epoch alone.
 
-An epoch draws one number, its base; the sample at place n of the epoch's order starts from ``sample_seed(base, n)``. So
-a
-random transform gives a sample the same numbers whichever worker fetches it, and however many workers there are.
+An epoch draws one number, its base; the sample at place n of the epoch's order starts from ``sample_seed(base, n)``.
+So a random transform gives a sample the same numbers whichever worker fetches it, and however many workers there are.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ class Streams:
 
 
 class WorkerGenerators:
-    """Generators which code in a worker may use where the global ones are shared with other threads
-    (``WorkerInfo.rng``).
+    """Generators which code in a worker may use where the global ones are
+    shared with other threads (``WorkerInfo.rng``).
 
     Each is made at the first use after a sample began, from that sample's seed.
     """

@@ -272,8 +272,8 @@ class CatTransform(_SideBySide):
         return sum(self.lengths)
 
     def with_cache(self, cache_size: int = 1) -> Transform:
-        return self if self._cache_size == cache_size else CatTransform(self.transforms, self.dim, self.lengths,
-                                                                        cache_size)
+        return self if self._cache_size == cache_size else CatTransform(
+            self.transforms, self.dim, self.lengths, cache_size)
 
     @property
     def domain(self) -> Any:  # type: ignore[override]
@@ -334,7 +334,8 @@ class StackTransform(_SideBySide):
     def _slices(self, x: Any) -> Any:
         self._check_dim(x)
         if x.size(self.dim) != len(self.transforms):
-            raise AssertionError(f"Size mismatch at dim {self.dim}: expected {len(self.transforms)}, got {x.size(self.dim)}")
+            raise AssertionError(f"Size mismatch at dim {self.dim}: "
+                                 f"expected {len(self.transforms)}, got {x.size(self.dim)}")
         return x.unbind(self.dim)
 
     def _call(self, x: Any) -> Any:

@@ -1,5 +1,5 @@
-"""Which transform leads from unconstrained values to a constraint: `biject_to` one to one, `transform_to` any that is
-cheap."""
+"""Which transform leads from unconstrained values to a constraint:
+`biject_to` one to one, `transform_to` any that is cheap."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ _FACTORIES: dict[Any, Any] = {
 }
 
 for _constraint, _made in _FACTORIES.items():
-    for _registry, _factory in zip((biject_to, transform_to), _made if isinstance(_made, tuple) else (_made, _made),
-                                   strict=True):
+    for _registry, _factory in zip((biject_to, transform_to),
+                                   _made if isinstance(_made, tuple) else (_made, _made), strict=True):
         if _factory is not None:
             _registry.register(_constraint, _factory)
 

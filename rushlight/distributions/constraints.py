@@ -22,13 +22,10 @@ from rushlight.tensor import functions as F
 from rushlight.tensor.core import Tensor
 
 __all__ = ["Constraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property", "greater_than",
-           "greater_than_eq", "independent",
-           "integer_interval", "interval", "half_open_interval", "is_dependent", "less_than", "lower_cholesky",
-           "lower_triangular",
-           "MixtureSameFamilyConstraint", "multinomial", "nonnegative", "nonnegative_integer", "one_hot", "positive",
-           "positive_semidefinite",
-           "positive_definite", "positive_integer", "real", "real_vector", "simplex", "square", "stack", "symmetric",
-           "unit_interval"]
+           "greater_than_eq", "independent", "integer_interval", "interval", "half_open_interval", "is_dependent",
+           "less_than", "lower_cholesky", "lower_triangular", "MixtureSameFamilyConstraint", "multinomial",
+           "nonnegative", "nonnegative_integer", "one_hot", "positive", "positive_semidefinite", "positive_definite",
+           "positive_integer", "real", "real_vector", "simplex", "square", "stack", "symmetric", "unit_interval"]
 
 
 def _last(condition: Tensor, count: int) -> Tensor:
@@ -44,15 +41,15 @@ def _whole(value: Any) -> Any:
 
 
 class Constraint:
-    """A set of values. Subclasses define ``check``; ``is_discrete`` and ``event_dim`` say what kind of values they
-    are."""
+    """A set of values. Subclasses define ``check``; ``is_discrete`` and
+    ``event_dim`` say what kind of values they are."""
 
     is_discrete: Any = False
     event_dim: Any = 0
 
     def check(self, value: Tensor) -> Any:
-        """A bool tensor of the shape of ``value`` without its last ``event_dim`` dimensions: which values are in the
-        set."""
+        """A bool tensor of the shape of ``value`` without its last ``event_dim``
+        dimensions: which values are in the set."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -114,7 +111,8 @@ class _IndependentConstraint(Constraint):
         if not isinstance(base_constraint, Constraint):
             raise AssertionError(f"base_constraint must be a Constraint, got {type(base_constraint).__name__}")
         if not isinstance(reinterpreted_batch_ndims, int):
-            raise AssertionError(f"reinterpreted_batch_ndims must be an int, got {type(reinterpreted_batch_ndims).__name__}")
+            raise AssertionError("reinterpreted_batch_ndims must be an int, "
+                                 f"got {type(reinterpreted_batch_ndims).__name__}")
         if reinterpreted_batch_ndims < 0:
             raise AssertionError(f"reinterpreted_batch_ndims must be >= 0, got {reinterpreted_batch_ndims}")
         self.base_constraint, self.reinterpreted_batch_ndims = base_constraint, reinterpreted_batch_ndims

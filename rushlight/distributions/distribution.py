@@ -20,10 +20,10 @@ ONE_OF = "Either `probs` or `logits` must be specified, but not both."
 class Distribution:
     """A probability distribution over values of shape ``batch_shape + event_shape``.
 
-    Independent distributions lie along the batch dimensions; the event dimensions form one value. A subclass names in
-    ``_parameters`` the attributes that `expand` spreads over a new batch shape, with the number of event dimensions of
-    each (or with None a distribution that is itself expanded), and in ``_constants`` those that it hands on as they
-    are.
+    Independent distributions lie along the batch dimensions; the event dimensions form one value. A
+    subclass names in ``_parameters`` the attributes that `expand` spreads over a new batch shape,
+    with the number of event dimensions of each (or with None a distribution that is itself expanded),
+    and in ``_constants`` those that it hands on as they are.
     """
 
     has_rsample = False
@@ -34,8 +34,8 @@ class Distribution:
 
     @staticmethod
     def set_default_validate_args(value: bool) -> None:
-        """Whether distributions check parameters and values unless told otherwise; ValueError for anything but a
-        bool."""
+        """Whether distributions check parameters and values unless told otherwise;
+        ValueError for anything but a bool."""
         if value not in (True, False):
             raise ValueError
         Distribution._validate_args = value
@@ -52,8 +52,9 @@ class Distribution:
         try:
             arg_constraints = self.arg_constraints
         except NotImplementedError:
-            warnings.warn(f"{type(self)} does not define `arg_constraints`. Please set `arg_constraints = {{}}` or initialize the distribution "
-                          "with `validate_args=False` to turn off validation.", stacklevel=3)
+            warnings.warn(f"{type(self)} does not define `arg_constraints`. "
+                          f"Please set `arg_constraints = {{}}` or initialize the distribution with "
+                          "`validate_args=False` to turn off validation.", stacklevel=3)
             return
         for name, constraint in arg_constraints.items():
             if constraints.is_dependent(constraint):
@@ -62,8 +63,9 @@ class Distribution:
                 continue
             value = getattr(self, name)
             if not constraint.check(value).all():
-                raise ValueError(f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of distribution {self!r} "
-                                 f"to satisfy the constraint {constraint!r}, but found invalid values:\n{value}")
+                raise ValueError(f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) "
+                                 f"of distribution {self!r} to satisfy the constraint {constraint!r}, "
+                                 f"but found invalid values:\n{value}")
 
     # --- how subclasses take parameters -----------------------------------------------------------------------------
     def _take(self, **values: Any) -> Size:
@@ -120,8 +122,8 @@ class Distribution:
     def _get_checked_instance(self, cls: Any, _instance: Any = None) -> Any:
         """A new object for `expand`; NotImplementedError where the class has another ``__init__`` than ``cls``."""
         if _instance is None and type(self).__init__ != cls.__init__:
-            raise NotImplementedError(f"Subclass {type(self).__name__} of {cls.__name__} that defines a custom __init__ method must also define a "
-                                      "custom .expand() method.")
+            raise NotImplementedError(f"Subclass {type(self).__name__} of {cls.__name__} that defines a custom "
+                                      "__init__ method must also define a custom .expand() method.")
         return self.__new__(type(self)) if _instance is None else _instance
 
     def _extended_shape(self, sample_shape: Any = Size()) -> Size:
@@ -186,8 +188,8 @@ class Distribution:
         raise NotImplementedError
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        """All values of a discrete distribution along a new first dimension, spread over the batch unless ``expand`` is
-        False."""
+        """All values of a discrete distribution along a new first dimension,
+        spread over the batch unless ``expand`` is False."""
         raise NotImplementedError
 
     def entropy(self) -> Tensor:
@@ -211,12 +213,13 @@ class Distribution:
         try:
             support = self.support
         except NotImplementedError:
-            warnings.warn(f"{type(self)} does not define `support` to enable sample validation. Please initialize the distribution with "
-                          "`validate_args=False` to turn off validation.", stacklevel=3)
+            warnings.warn(f"{type(self)} does not define `support` to enable sample validation. Please initialize "
+                          "the distribution with `validate_args=False` to turn off validation.", stacklevel=3)
             return
         if not support.check(value).all():
-            raise ValueError(f"Expected value argument ({type(value).__name__} of shape {tuple(actual)}) to be within the support ({support!r}) of "
-                             f"the distribution {self!r}, but found invalid values:\n{value}")
+            raise ValueError(f"Expected value argument ({type(value).__name__} of shape {tuple(actual)}) "
+                             f"to be within the support ({support!r}) of the distribution {self!r}, "
+                             f"but found invalid values:\n{value}")
 
     def __repr__(self) -> str:
         shown = {k: self.__dict__[k] for k in self.arg_constraints if k in self.__dict__}

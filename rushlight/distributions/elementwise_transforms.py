@@ -15,8 +15,7 @@ from rushlight.tensor.creation import full_like
 from rushlight.tensor.settings import finfo
 
 __all__ = ["AbsTransform", "AffineTransform", "CumulativeDistributionTransform", "ExpTransform", "PowerTransform",
-           "SigmoidTransform",
-           "SoftplusTransform", "TanhTransform"]
+           "SigmoidTransform", "SoftplusTransform", "TanhTransform"]
 
 
 class _Rising(Transform):
@@ -276,4 +275,5 @@ class CumulativeDistributionTransform(Transform):
         return self.distribution.log_prob(x)
 
     def with_cache(self, cache_size: int = 1) -> Transform:
-        return self if self._cache_size == cache_size else CumulativeDistributionTransform(self.distribution, cache_size=cache_size)
+        return self if self._cache_size == cache_size else CumulativeDistributionTransform(
+            self.distribution, cache_size=cache_size)

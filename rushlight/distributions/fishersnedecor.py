@@ -15,8 +15,8 @@ __all__ = ["FisherSnedecor"]
 
 
 class FisherSnedecor(Distribution):
-    """The F distribution: the ratio of two chi-squared numbers, each divided by its degrees of freedom ``df1``,
-    ``df2``.
+    """The F distribution: the ratio of two chi-squared numbers,
+    each divided by its degrees of freedom ``df1``, ``df2``.
 
     The mean is NaN up to df2 = 2, the variance up to 4.
 

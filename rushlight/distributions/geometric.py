@@ -35,8 +35,9 @@ class Geometric(ProbsOrLogits):
             value = self.probs
             valid = value > 0
             if not valid.all():
-                raise ValueError(f"Expected parameter probs ({type(value).__name__} of shape {tuple(value.shape)}) of distribution {self!r} "
-                                 f"to be positive but found invalid values:\n{value.detach()[~valid]}")
+                raise ValueError(f"Expected parameter probs ({type(value).__name__} of shape "
+                                 f"{tuple(value.shape)}) of distribution {self!r} to be positive "
+                                 f"but found invalid values:\n{value.detach()[~valid]}")
 
     @property
     def mean(self) -> Any:

@@ -1,8 +1,7 @@
 """Kullback-Leibler divergences, by the types of both distributions.
 
 KL(p ‖ q) = -H(p) - E_p log q. Pairs within a family have closed forms in `kl_families`; for the other pairs E_p log q
-is
-linear in a few moments of p, so that `kl_moments` has one row per p and one per q instead of one function per pair.
+is linear in a few moments of p, so that `kl_moments` has one row per p and one per q instead of one function per pair.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ def _dispatch_kl(type_p: type, type_q: type) -> Any:
     left = min(matches, key=lambda m: (order_p.index(m[0]), order_q.index(m[1])))
     right = min(matches, key=lambda m: (order_q.index(m[1]), order_p.index(m[0])))
     if _KL_REGISTRY[left] is not _KL_REGISTRY[right]:
-        warnings.warn(f"Ambiguous kl_divergence({type_p.__name__}, {type_q.__name__}). Please register_kl({left[0].__name__}, "
-                      f"{right[1].__name__})", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"Ambiguous kl_divergence({type_p.__name__}, {type_q.__name__}). "
+                      f"Please register_kl({left[0].__name__}, {right[1].__name__})", RuntimeWarning, stacklevel=3)
     return _KL_REGISTRY[left]
 
 
@@ -62,5 +61,6 @@ def kl_divergence(p: Distribution, q: Distribution) -> Any:
         _KL_MEMOIZE[pair] = _dispatch_kl(*pair)
     function = _KL_MEMOIZE[pair]
     if function is NotImplemented:
-        raise NotImplementedError(f"No KL(p || q) is implemented for p type {type(p).__name__} and q type {type(q).__name__}")
+        raise NotImplementedError("No KL(p || q) is implemented for p type "
+                                  f"{type(p).__name__} and q type {type(q).__name__}")
     return function(p, q)

@@ -33,7 +33,8 @@ from rushlight.distributions.utils import _sum_rightmost
 from rushlight.nn.functional.activation import softplus
 from rushlight.tensor import functions as F
 
-CROSS_FAMILIES = "The cross KL-divergence between different exponential families cannot be computed using Bregman divergences"
+CROSS_FAMILIES = ("The cross KL-divergence between different exponential families "
+                  "cannot be computed using Bregman divergences")
 SHAPES = "KL-divergence between two {} with different event shapes cannot be computed"
 
 
@@ -71,7 +72,8 @@ def _one_hot(p: Any, q: Any) -> Any:
 
 @register_kl(ContinuousBernoulli, ContinuousBernoulli)
 def _continuous_bernoulli(p: Any, q: Any) -> Any:
-    return (p.mean * (p.logits - q.logits) + p._log_constant() - q._log_constant() + (-p.probs).log1p() - (-q.probs).log1p())
+    return (p.mean * (p.logits - q.logits) + p._log_constant() - q._log_constant()
+            + (-p.probs).log1p() - (-q.probs).log1p())
 
 
 @register_kl(Cauchy, Cauchy)
@@ -109,7 +111,8 @@ def _exponential_family(p: Any, q: Any) -> Any:
 @register_kl(Gamma, Gamma)
 def _gamma(p: Any, q: Any) -> Any:
     a, b = p.concentration, q.concentration
-    return (b * (p.rate / q.rate).log() + F.lgamma(b) - F.lgamma(a) + (a - b) * F.digamma(a) + (q.rate - p.rate) * (a / p.rate))
+    return (b * (p.rate / q.rate).log() + F.lgamma(b) - F.lgamma(a) + (a - b) * F.digamma(a)
+            + (q.rate - p.rate) * (a / p.rate))
 
 
 @register_kl(Geometric, Geometric)

@@ -1,8 +1,8 @@
 """Divergences between families: E_p log q from moments of p.
 
 A row of `LOG_DENSITY` writes E_p log q(x) with moments of p; `MOMENTS` gives the moments that are no attributes of p:
-``log`` E log x, ``log_rest`` E log(1 - x), ``exp`` E exp(-x / s) for a number s, ``distance`` E |x - c|. `PAIRS` says which
-pairs there are, and where the support of q misses some of p's, so that the divergence is infinite.
+``log`` E log x, ``log_rest`` E log(1 - x), ``exp`` E exp(-x / s) for a number s, ``distance`` E |x - c|. `PAIRS` says
+which pairs there are, and where the support of q misses some of p's, so that the divergence is infinite.
 """
 
 from __future__ import annotations
@@ -91,13 +91,10 @@ def _negative(p: Any, q: Any) -> Any:
 
 PAIRS: dict[tuple[Any, Any], Any] = {
     **dict.fromkeys([(Bernoulli, Poisson), (Beta, ContinuousBernoulli), (Beta, Exponential), (Beta, Gamma),
-                     (Beta, Normal),
-                     (ContinuousBernoulli, Exponential), (ContinuousBernoulli, Normal), (Exponential, Gamma),
-                     (Exponential, Gumbel),
-                     (Exponential, Normal), (Gamma, Exponential), (Gamma, Gumbel), (Gamma, Normal), (Gumbel, Gumbel),
-                     (Gumbel, Normal),
-                     (Laplace, Normal), (Normal, Gumbel), (Normal, Laplace), (Uniform, Gumbel), (Uniform, Normal)],
-                    None),
+                     (Beta, Normal), (ContinuousBernoulli, Exponential), (ContinuousBernoulli, Normal),
+                     (Exponential, Gamma), (Exponential, Gumbel), (Exponential, Normal), (Gamma, Exponential),
+                     (Gamma, Gumbel), (Gamma, Normal), (Gumbel, Gumbel), (Gumbel, Normal), (Laplace, Normal),
+                     (Normal, Gumbel), (Normal, Laplace), (Uniform, Gumbel), (Uniform, Normal)], None),
     (Beta, Uniform): _unit_outside, (ContinuousBernoulli, Uniform): _unit_outside,
     (Uniform, Beta): _beyond_unit, (Uniform, ContinuousBernoulli): _beyond_unit,
     (Uniform, Exponential): _negative, (Uniform, Gamma): _negative, (Uniform, Pareto): lambda p, q: p.low < q.scale,

@@ -34,8 +34,8 @@ def _batch_lowrank_mahalanobis(W: Any, D: Any, x: Any, capacitance_tril: Any) ->
 
 
 class LowRankMultivariateNormal(Distribution):
-    """Normal vectors of mean ``loc`` and covariance W Wᵀ + diag(d), W = ``cov_factor`` (…, n, m), d = ``cov_diag`` (…,
-    n).
+    """Normal vectors of mean ``loc`` and covariance W Wᵀ + diag(d),
+    W = ``cov_factor`` (…, n, m), d = ``cov_diag`` (…, n).
 
     Everything costs n m² (Woodbury) instead of n³. ValueError for shapes that do not fit.
 
@@ -49,8 +49,8 @@ class LowRankMultivariateNormal(Distribution):
                        "cov_diag": constraints.independent(constraints.positive, 1)}
     support = constraints.real_vector
     has_rsample = True
-    _parameters = {"loc": 1, "cov_diag": 1, "cov_factor": 2, "covariance_matrix": 2, "precision_matrix": 2,
-                   "scale_tril": 2}
+    _parameters = {"loc": 1, "cov_diag": 1, "cov_factor": 2, "covariance_matrix": 2,
+                   "precision_matrix": 2, "scale_tril": 2}
     _constants = ("_unbroadcasted_cov_factor", "_unbroadcasted_cov_diag", "_capacitance_tril")
 
     def __init__(self, loc: Any, cov_factor: Any, cov_diag: Any, validate_args: bool | None = None):
@@ -67,7 +67,8 @@ class LowRankMultivariateNormal(Distribution):
             wide_loc, self.cov_factor, wide_diag = F.broadcast_tensors(loc.unsqueeze(-1), cov_factor,
                                                                        cov_diag.unsqueeze(-1))
         except RuntimeError as e:
-            raise ValueError(f"Incompatible batch shapes: loc {loc.shape}, cov_factor {cov_factor.shape}, cov_diag {cov_diag.shape}") from e
+            raise ValueError(f"Incompatible batch shapes: loc {loc.shape}, cov_factor {cov_factor.shape}, "
+                             f"cov_diag {cov_diag.shape}") from e
         self.loc, self.cov_diag = wide_loc[..., 0], wide_diag[..., 0]
         self._unbroadcasted_cov_factor, self._unbroadcasted_cov_diag = cov_factor, cov_diag
         self._capacitance_tril = _batch_capacitance_tril(cov_factor, cov_diag)

@@ -15,8 +15,8 @@ __all__ = ["MixtureSameFamily"]
 
 
 class MixtureSameFamily(Distribution):
-    """Σ wₖ pₖ(x): ``component_distribution`` has the K components as its last batch dimension, ``mixture_distribution``
-    their weights.
+    """Σ wₖ pₖ(x): ``component_distribution`` has the K components as its last batch dimension,
+    ``mixture_distribution`` their weights.
 
     ValueError where the first is no distribution, the second no `Categorical`, or shapes do not fit.
 
@@ -38,11 +38,12 @@ class MixtureSameFamily(Distribution):
         self._mixture_distribution, self._component_distribution = mixture_distribution, component_distribution
         mixture, components = mixture_distribution.batch_shape, component_distribution.batch_shape[:-1]
         if any(a != 1 and b != 1 and a != b for a, b in zip(reversed(mixture), reversed(components))):
-            raise ValueError(f"`mixture_distribution.batch_shape` ({mixture}) is not compatible with `component_distribution."
-                             f"batch_shape`({components})")
+            raise ValueError(f"`mixture_distribution.batch_shape` ({mixture}) is not compatible "
+                             f"with `component_distribution.batch_shape`({components})")
         weights, count = mixture_distribution.logits.shape[-1], component_distribution.batch_shape[-1]
         if weights != count:
-            raise ValueError(f"`mixture_distribution component` ({weights}) does not equal `component_distribution.batch_shape[-1]` ({count})")
+            raise ValueError(f"`mixture_distribution component` ({weights}) does not equal "
+                             f"`component_distribution.batch_shape[-1]` ({count})")
         self._num_component, self._event_ndims = weights, len(component_distribution.event_shape)
         super().__init__(components, component_distribution.event_shape, validate_args=validate_args)
 

@@ -16,8 +16,8 @@ __all__ = ["Normal"]
 
 
 class Normal(ExponentialFamily):
-    """The normal distribution of mean ``loc`` and standard deviation ``scale``: exp(-(x-loc)² / (2 scale²)) / (scale
-    √(2π)).
+    """The normal distribution of mean ``loc`` and standard deviation ``scale``:
+    exp(-(x-loc)² / (2 scale²)) / (scale √(2π)).
 
     >>> import rushlight as rl
     >>> Normal(0., 1.).log_prob(rl.tensor(0.))

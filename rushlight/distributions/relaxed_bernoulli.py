@@ -49,8 +49,8 @@ class LogitRelaxedBernoulli(ProbsOrLogits):
 
 
 class RelaxedBernoulli(TransformedDistribution):
-    """Values in (0, 1) that approach `Bernoulli` ones as ``temperature`` goes to 0 (C. Maddison et al., E. Jang et al.,
-    2017).
+    """Values in (0, 1) that approach `Bernoulli` ones as ``temperature`` goes to
+    0 (C. Maddison et al., E. Jang et al., 2017).
 
     >>> import rushlight as rl
     >>> RelaxedBernoulli(rl.tensor(1.), 0.5).log_prob(rl.tensor(0.5))

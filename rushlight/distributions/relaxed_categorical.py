@@ -18,8 +18,8 @@ __all__ = ["ExpRelaxedCategorical", "RelaxedOneHotCategorical"]
 
 
 class ExpRelaxedCategorical(Distribution):
-    """Logarithms of `RelaxedOneHotCategorical` values: Gumbel noise on ``logits``, divided by ``temperature``,
-    normalised.
+    """Logarithms of `RelaxedOneHotCategorical` values: Gumbel noise on ``logits``,
+    divided by ``temperature``, normalised.
 
     >>> import rushlight as rl
     >>> ExpRelaxedCategorical(rl.tensor(1.), rl.ones(2)).event_shape
@@ -67,8 +67,8 @@ class ExpRelaxedCategorical(Distribution):
 
 
 class RelaxedOneHotCategorical(TransformedDistribution):
-    """Points of the simplex that approach `OneHotCategorical` ones as ``temperature`` goes to 0 (the concrete
-    distribution).
+    """Points of the simplex that approach `OneHotCategorical` ones as
+    ``temperature`` goes to 0 (the concrete distribution).
 
     >>> import rushlight as rl
     >>> RelaxedOneHotCategorical(rl.tensor(1.), rl.ones(2)).event_shape

@@ -56,10 +56,12 @@ class StudentT(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         y, half = (value - self.loc) / self.scale, 0.5 * self.df
-        normalizer = self.scale.log() + 0.5 * (self.df.log() + math.log(math.pi)) + F.lgamma(half) - F.lgamma(half + 0.5)
+        normalizer = (self.scale.log() + 0.5 * (self.df.log() + math.log(math.pi))
+                      + F.lgamma(half) - F.lgamma(half + 0.5))
         return -(half + 0.5) * (y * y / self.df).log1p() - normalizer
 
     def entropy(self) -> Any:
         half = 0.5 * self.df
         log_beta = F.lgamma(half) + math.lgamma(0.5) - F.lgamma(half + 0.5)
-        return self.scale.log() + (half + 0.5) * (F.digamma(half + 0.5) - F.digamma(half)) + 0.5 * self.df.log() + log_beta
+        return self.scale.log() + (half + 0.5) * (F.digamma(half + 0.5)
+                                                  - F.digamma(half)) + 0.5 * self.df.log() + log_beta

@@ -13,10 +13,9 @@ __all__ = ["Transform"]
 class Transform:
     """A map y = f(x) with an inverse and the logarithm of its Jacobian determinant.
 
-    A subclass says ``domain`` and ``codomain`` (constraints), ``bijective``, ``sign`` of the derivative where it is one
-    number's, and defines ``_call``, ``_inverse`` and ``log_abs_det_jacobian``. With ``cache_size=1`` the last pair (x,
-    y)
-    is kept, so that the inverse of a value just made is exact and free. ValueError for other sizes.
+    A subclass says ``domain`` and ``codomain`` (constraints), ``bijective``, ``sign`` of the derivative where it is
+    one number's, and defines ``_call``, ``_inverse`` and ``log_abs_det_jacobian``. With ``cache_size=1`` the last pair
+    (x, y) is kept, so that the inverse of a value just made is exact and free. ValueError for other sizes.
 
     >>> import rushlight as rl
     >>> from rushlight.distributions import ExpTransform

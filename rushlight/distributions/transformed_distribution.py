@@ -41,7 +41,8 @@ class TransformedDistribution(Distribution):
         base_shape = Size((*base_distribution.batch_shape, *base_distribution.event_shape))
         base_dims, needed, given = len(base_distribution.event_shape), whole.domain.event_dim, whole.codomain.event_dim
         if len(base_shape) < needed:
-            raise ValueError(f"base_distribution needs to have shape with size at least {needed}, but got {base_shape}.")
+            raise ValueError("base_distribution needs to have shape with size at least "
+                             f"{needed}, but got {base_shape}.")
         shape = whole.forward_shape(base_shape)
         spread = whole.inverse_shape(shape)
         if tuple(spread) != tuple(base_shape):

@@ -32,7 +32,8 @@ def broadcast_all(*values: Any) -> tuple[Any, ...]:
     (tensor([1., 1.]), tensor([0., 0.]))
     """
     if not all(isinstance(v, (Tensor, Number)) for v in values):
-        raise ValueError("Input arguments must all be instances of Number, torch.Tensor or objects implementing __torch_function__.")
+        raise ValueError("Input arguments must all be instances of Number, "
+                         "torch.Tensor or objects implementing __torch_function__.")
     first = next((v for v in values if isinstance(v, Tensor)), None)
     dtype = get_default_dtype() if first is None else first.dtype
     return tuple(F.broadcast_tensors(*[v if isinstance(v, Tensor) else tensor(v, dtype=dtype) for v in values]))
@@ -92,8 +93,8 @@ class _lazy_property_and_property(lazy_property, property):  # noqa: N801
 
 
 def tril_matrix_to_vec(mat: Any, diag: int = 0) -> Any:
-    """The elements of (…, D, D) matrices on and below a diagonal, row by row; ValueError for a diagonal that is not
-    there."""
+    """The elements of (…, D, D) matrices on and below a diagonal, row by row;
+    ValueError for a diagonal that is not there."""
     n = mat.shape[-1]
     if diag < -n or diag >= n:
         raise ValueError(f"diag ({diag}) provided is outside [{-n}, {n - 1}].")
@@ -106,7 +107,8 @@ def vec_to_tril_matrix(vec: Any, diag: int = 0) -> Any:
     length = vec.shape[-1]
     n = (-(1 + 2 * diag) + math.sqrt((1 + 2 * diag) ** 2 + 8 * length + 4 * abs(diag) * (diag + 1))) / 2
     if round(n) - n > finfo(vec.dtype).eps:
-        raise ValueError(f"The size of last dimension is {length} which cannot be expressed as the lower triangular part of a square D x D matrix.")
+        raise ValueError(f"The size of last dimension is {length} which cannot be expressed as "
+                         "the lower triangular part of a square D x D matrix.")
     n = round(n)
     rows, columns = _triangle(n, diag)
     out = zeros((*vec.shape[:-1], n, n), dtype=vec.dtype)

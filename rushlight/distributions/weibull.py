@@ -58,4 +58,5 @@ class Weibull(TransformedDistribution):
         return self.scale.square() * (F.lgamma(1 + 2 * r).exp() - (2 * F.lgamma(1 + r)).exp())
 
     def entropy(self) -> Any:
-        return euler_constant * (1 - self.concentration_reciprocal) + (self.scale * self.concentration_reciprocal).log() + 1
+        return (euler_constant * (1 - self.concentration_reciprocal)
+                + (self.scale * self.concentration_reciprocal).log() + 1)

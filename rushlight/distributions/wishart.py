@@ -67,7 +67,8 @@ class Wishart(ExponentialFamily, _Covariance):
             raise ValueError(f"Value of df={df} expected to be greater than ndim - 1 = {n - 1}.")
         setattr(self, name, matrix.expand((*batch, -1, -1)))
         if (self.df < n).any():
-            warnings.warn("Low df values detected. Singular samples are highly likely to occur for ndim - 1 < df < ndim.", stacklevel=2)
+            warnings.warn("Low df values detected. "
+                          "Singular samples are highly likely to occur for ndim - 1 < df < ndim.", stacklevel=2)
         super().__init__(batch, event_shape, validate_args=validate_args)
         self._unbroadcasted_scale_tril = factor_of(name, matrix)
         self._set_chi2()

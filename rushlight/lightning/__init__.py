@@ -1,5 +1,5 @@
-"""The Lightning-style Trainer (pytorch_lightning, lightning): training loops, callbacks, loggers and checkpoints around
-a module.
+"""The Lightning-style Trainer (pytorch_lightning, lightning): training loops,
+callbacks, loggers and checkpoints around a module.
 
 >>> from rushlight.lightning import LightningModule, Trainer
 """

@@ -39,8 +39,8 @@ def _reject_normal(tensor: Tensor, mean, std, a, b, generator) -> Tensor:
 
 
 def _within(x: Tensor, low: float, high: float) -> bool:
-    """Whether all numbers lie in [low, high], seen in memory: at ordinary bounds they do, and no kernel need be made to
-    know it."""
+    """Whether all numbers lie in [low, high], seen in memory: at ordinary bounds they do,
+    and no kernel need be made to know it."""
     values = unwrap(x)
     return not values.size or bool(values.min() >= low and values.max() <= high)
 

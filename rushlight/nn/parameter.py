@@ -19,9 +19,8 @@ __all__ = [
 ]
 
 NO_SHAPE = (
-    "Can't access the shape of an uninitialized parameter or buffer. "
-    "This error usually happens in `load_state_dict` when trying to load an uninitialized parameter into an "
-    "initialized one. "
+    "Can't access the shape of an uninitialized parameter or buffer. This error usually happens "
+    "in `load_state_dict` when trying to load an uninitialized parameter into an initialized one. "
     "Call `forward` to initialize the parameters before accessing their attributes."
 )
 NO_SHARING = (

@@ -12,8 +12,8 @@ from rushlight.optim.matrix import Adafactor, Muon
 from rushlight.optim.optimizer import Optimizer
 from rushlight.optim.sgd import SGD
 
-__all__ = ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD", "SparseAdam",
-           "lr_scheduler", "swa_utils"]
+__all__ = ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "Muon", "NAdam",
+           "Optimizer", "RAdam", "RMSprop", "Rprop", "SGD", "SparseAdam", "lr_scheduler", "swa_utils"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +21,5 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"rushlight.optim.{name}")
     if name == "SparseAdam":
         return importlib.import_module("rushlight.optim.sparse_adam").SparseAdam
-    raise AttributeError(f"module 'rushlight.optim' has no attribute {name!r}; rushlight does not provide torch.optim.{name}")
+    raise AttributeError(f"module 'rushlight.optim' has no attribute {name!r}; "
+                         f"rushlight does not provide torch.optim.{name}")

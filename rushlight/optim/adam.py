@@ -19,8 +19,8 @@ def prepared(p: Any, g: Any, decay: Any, lr: Any, maximize: bool, decays: bool, 
     return p, g
 
 
-def adam_step(p: Any, m: Any, v: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any, size: Any, root: Any, maximize: bool, decays: bool,
-              decoupled: bool) -> tuple[Any, ...]:
+def adam_step(p: Any, m: Any, v: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any, size: Any,
+              root: Any, maximize: bool, decays: bool, decoupled: bool) -> tuple[Any, ...]:
     """p - size * m / (√v / root + eps), size = lr / (1 - b1^t), root = √(1 - b2^t)."""
     p, g = prepared(p, g, decay, lr, maximize, decays, decoupled)
     m = m + (g - m) * (1 - b1)
@@ -28,8 +28,8 @@ def adam_step(p: Any, m: Any, v: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: 
     return p - m / (v.sqrt() / root + eps) * size, m, v
 
 
-def amsgrad_step(p: Any, m: Any, v: Any, top: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any, size: Any, root: Any, maximize: bool,
-                 decays: bool, decoupled: bool) -> tuple[Any, ...]:
+def amsgrad_step(p: Any, m: Any, v: Any, top: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any,
+                 size: Any, root: Any, maximize: bool, decays: bool, decoupled: bool) -> tuple[Any, ...]:
     """adam_step with the largest v so far."""
     p, g = prepared(p, g, decay, lr, maximize, decays, decoupled)
     m = m + (g - m) * (1 - b1)
@@ -43,8 +43,9 @@ class Adam(Optimizer):
 
     decoupled = False
 
-    def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
-                 amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False, capturable: bool = False, differentiable: bool = False,
+    def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
+                 maximize: bool = False, capturable: bool = False, differentiable: bool = False,
                  fused: bool | None = None, decoupled_weight_decay: bool = False):
         check(number(lr) >= 0, "learning rate", lr)
         check(eps >= 0, "epsilon value", eps)
@@ -52,7 +53,8 @@ class Adam(Optimizer):
             check(0 <= number(b) < 1, f"beta parameter at index {i}", b)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
         check_switches(foreach, fused, differentiable)
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, maximize=maximize, foreach=foreach,
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
+                                      amsgrad=amsgrad, maximize=maximize, foreach=foreach,
                                       capturable=capturable, differentiable=differentiable, fused=fused,
                                       decoupled_weight_decay=decoupled_weight_decay or self.decoupled))
 
@@ -73,14 +75,16 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 1e-2,
-                 amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None, capturable: bool = False, differentiable: bool = False,
-                 fused: bool | None = None):
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
-                         differentiable=differentiable, fused=fused)
+    def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 1e-2,
+                 amsgrad: bool = False, *, maximize: bool = False, foreach: bool | None = None,
+                 capturable: bool = False, differentiable: bool = False, fused: bool | None = None):
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize,
+                         capturable=capturable, differentiable=differentiable, fused=fused)
 
 
-def adamax_step(p: Any, m: Any, u: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any, size: Any, maximize: bool, decays: bool) -> tuple[Any, ...]:
+def adamax_step(p: Any, m: Any, u: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any,
+                size: Any, maximize: bool, decays: bool) -> tuple[Any, ...]:
     """p - size * m / u with u the decayed largest |g|."""
     p, g = prepared(p, g, decay, lr, maximize, decays, False)
     m = m + (g - m) * (1 - b1)
@@ -91,15 +95,16 @@ def adamax_step(p: Any, m: Any, u: Any, g: Any, lr: Any, decay: Any, b1: Any, b2
 class Adamax(Optimizer):
     """Adam by the infinity norm."""
 
-    def __init__(self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
-                 foreach: bool | None = None, *, maximize: bool = False, differentiable: bool = False, capturable: bool = False):
+    def __init__(self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *,
+                 maximize: bool = False, differentiable: bool = False, capturable: bool = False):
         check(number(lr) >= 0, "learning rate", lr)
         check(eps >= 0, "epsilon value", eps)
         for i, b in enumerate(betas):
             check(0 <= b < 1, f"beta parameter at index {i}", b)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach, maximize=maximize,
-                                      differentiable=differentiable, capturable=capturable))
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, foreach=foreach,
+                                      maximize=maximize, differentiable=differentiable, capturable=capturable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         for p in params:
@@ -107,11 +112,12 @@ class Adamax(Optimizer):
         lr, decay, eps = (number(group[k]) for k in ("lr", "weight_decay", "eps"))
         b1, b2 = group["betas"]
         for t, some in self._by_step(params).items():
-            self._apply(adamax_step, some, ("exp_avg", "exp_inf"), (lr, decay, b1, b2, eps, lr / (1 - b1 ** t)), (bool(group["maximize"]), decay != 0))
+            self._apply(adamax_step, some, ("exp_avg", "exp_inf"), (lr, decay, b1, b2, eps, lr / (1 - b1 ** t)),
+                        (bool(group["maximize"]), decay != 0))
 
 
-def nadam_step(p: Any, m: Any, v: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any, c: Any, by_g: Any, by_m: Any, maximize: bool, decays: bool,
-               decoupled: bool) -> tuple[Any, ...]:
+def nadam_step(p: Any, m: Any, v: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any, c: Any,
+               by_g: Any, by_m: Any, maximize: bool, decays: bool, decoupled: bool) -> tuple[Any, ...]:
     """p - by_g * g / d - by_m * m / d, d = √(v / c) + eps."""
     p, g = prepared(p, g, decay, lr, maximize, decays, decoupled)
     m = m + (g - m) * (1 - b1)
@@ -123,8 +129,9 @@ def nadam_step(p: Any, m: Any, v: Any, g: Any, lr: Any, decay: Any, b1: Any, b2:
 class NAdam(Optimizer):
     """Adam with Nesterov momentum."""
 
-    def __init__(self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
-                 momentum_decay: float = 4e-3, decoupled_weight_decay: bool = False, *, foreach: bool | None = None, maximize: bool = False,
+    def __init__(self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 0, momentum_decay: float = 4e-3,
+                 decoupled_weight_decay: bool = False, *, foreach: bool | None = None, maximize: bool = False,
                  capturable: bool = False, differentiable: bool = False):
         check(number(lr) >= 0, "learning rate", lr)
         check(eps >= 0, "epsilon value", eps)
@@ -132,9 +139,10 @@ class NAdam(Optimizer):
             check(0 <= b < 1, f"beta parameter at index {i}", b)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
         check(momentum_decay >= 0, "momentum_decay value", momentum_decay)
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, momentum_decay=momentum_decay,
-                                      decoupled_weight_decay=decoupled_weight_decay, maximize=maximize, foreach=foreach, capturable=capturable,
-                                      differentiable=differentiable))
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps,
+                                      weight_decay=weight_decay, momentum_decay=momentum_decay,
+                                      decoupled_weight_decay=decoupled_weight_decay, maximize=maximize,
+                                      foreach=foreach, capturable=capturable, differentiable=differentiable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         import numpy as np
@@ -151,12 +159,14 @@ class NAdam(Optimizer):
             for p in some:
                 memory = unwrap(self.state[p]["mu_product"])
                 memory *= mu
-            numbers = (lr, decay, b1, b2, eps, 1 - b2 ** t, lr * (1 - mu) / (1 - product), lr * after / (1 - product * after))
-            self._apply(nadam_step, some, ("exp_avg", "exp_avg_sq"), numbers, (bool(group["maximize"]), decay != 0, bool(group["decoupled_weight_decay"])))
+            numbers = (lr, decay, b1, b2, eps, 1 - b2 ** t, lr * (1 - mu) / (1 - product),
+                       lr * after / (1 - product * after))
+            self._apply(nadam_step, some, ("exp_avg", "exp_avg_sq"), numbers,
+                        (bool(group["maximize"]), decay != 0, bool(group["decoupled_weight_decay"])))
 
 
-def radam_step(p: Any, m: Any, v: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any, size: Any, root: Any, maximize: bool, decays: bool,
-               decoupled: bool, rectified: bool) -> tuple[Any, ...]:
+def radam_step(p: Any, m: Any, v: Any, g: Any, lr: Any, decay: Any, b1: Any, b2: Any, eps: Any, size: Any,
+               root: Any, maximize: bool, decays: bool, decoupled: bool, rectified: bool) -> tuple[Any, ...]:
     """Adam once the variance is tractable (rectified), plain momentum before."""
     p, g = prepared(p, g, decay, lr, maximize, decays, decoupled)
     m = m + (g - m) * (1 - b1)
@@ -167,15 +177,16 @@ def radam_step(p: Any, m: Any, v: Any, g: Any, lr: Any, decay: Any, b1: Any, b2:
 class RAdam(Optimizer):
     """Rectified Adam."""
 
-    def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0,
-                 decoupled_weight_decay: bool = False, *, foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
-                 differentiable: bool = False):
+    def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+                 weight_decay: float = 0, decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
+                 maximize: bool = False, capturable: bool = False, differentiable: bool = False):
         check(number(lr) >= 0, "learning rate", lr)
         check(eps >= 0, "epsilon value", eps)
         for i, b in enumerate(betas):
             check(0 <= b < 1, f"beta parameter at index {i}", b)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
-        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize, foreach=foreach, capturable=capturable,
+        super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay,
+                                      maximize=maximize, foreach=foreach, capturable=capturable,
                                       decoupled_weight_decay=decoupled_weight_decay, differentiable=differentiable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:

@@ -39,14 +39,16 @@ def rmsprop_step(p: Any, sq: Any, *rest: Any) -> tuple[Any, ...]:
 class RMSprop(Optimizer):
     """Steps by the gradient over the root of the running mean of its square."""
 
-    def __init__(self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0, momentum: float = 0,
-                 centered: bool = False, capturable: bool = False, foreach: bool | None = None, maximize: bool = False, differentiable: bool = False):
+    def __init__(self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+                 weight_decay: float = 0, momentum: float = 0, centered: bool = False, capturable: bool = False,
+                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False):
         check(number(lr) >= 0, "learning rate", lr)
         check(eps >= 0, "epsilon value", eps)
         check(momentum >= 0, "momentum value", momentum)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
         check(alpha >= 0, "alpha value", alpha)
-        super().__init__(params, dict(lr=lr, momentum=momentum, alpha=alpha, eps=eps, centered=centered, weight_decay=weight_decay, capturable=capturable,
+        super().__init__(params, dict(lr=lr, momentum=momentum, alpha=alpha, eps=eps, centered=centered,
+                                      weight_decay=weight_decay, capturable=capturable,
                                       foreach=foreach, maximize=maximize, differentiable=differentiable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
@@ -63,7 +65,8 @@ class RMSprop(Optimizer):
                     (bool(group["maximize"]), numbers[1] != 0, bool(group["centered"]), group["momentum"] > 0))
 
 
-def adagrad_step(p: Any, total: Any, g: Any, rate: Any, decay: Any, eps: Any, maximize: bool, decays: bool) -> tuple[Any, ...]:
+def adagrad_step(p: Any, total: Any, g: Any, rate: Any, decay: Any, eps: Any,
+                 maximize: bool, decays: bool) -> tuple[Any, ...]:
     """p - rate * g / (√(sum of g²) + eps)."""
     p, g = prepared(p, g, decay, rate, maximize, decays, False)
     total = total + g * g
@@ -73,8 +76,9 @@ def adagrad_step(p: Any, total: Any, g: Any, rate: Any, decay: Any, eps: Any, ma
 class Adagrad(Optimizer):
     """Steps by the gradient over the root of the sum of its squares."""
 
-    def __init__(self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0, initial_accumulator_value: float = 0, eps: float = 1e-10,
-                 foreach: bool | None = None, *, maximize: bool = False, differentiable: bool = False, fused: bool | None = None):
+    def __init__(self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
+                 initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
+                 maximize: bool = False, differentiable: bool = False, fused: bool | None = None):
         import numpy as np
 
         from rushlight.tensor.core import wrap
@@ -84,7 +88,8 @@ class Adagrad(Optimizer):
         check(weight_decay >= 0, "weight_decay value", weight_decay)
         check(initial_accumulator_value >= 0, "initial_accumulator_value value", initial_accumulator_value)
         check(eps >= 0, "epsilon value", eps)
-        super().__init__(params, dict(lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay, initial_accumulator_value=initial_accumulator_value,
+        super().__init__(params, dict(lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay,
+                                      initial_accumulator_value=initial_accumulator_value,
                                       foreach=foreach, maximize=maximize, differentiable=differentiable, fused=fused))
         for group in self.param_groups:
             for p in group["params"]:
@@ -96,14 +101,16 @@ class Adagrad(Optimizer):
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         lr, decay, eps = (number(group[k]) for k in ("lr", "weight_decay", "eps"))
         for t, some in self._by_step(params).items():
-            self._apply(adagrad_step, some, ("sum",), (lr / (1 + (t - 1) * group["lr_decay"]), decay, eps), (bool(group["maximize"]), decay != 0))
+            self._apply(adagrad_step, some, ("sum",), (lr / (1 + (t - 1) * group["lr_decay"]), decay, eps),
+                        (bool(group["maximize"]), decay != 0))
 
     def _update_sparse(self, group: dict[str, Any], params: list[Tensor]) -> None:
         from rushlight.optim import sparse_rows
         sparse_rows.adagrad(self.state, group, self._by_step(params), number)
 
 
-def adadelta_step(p: Any, sq: Any, acc: Any, g: Any, lr: Any, decay: Any, rho: Any, eps: Any, maximize: bool, decays: bool) -> tuple[Any, ...]:
+def adadelta_step(p: Any, sq: Any, acc: Any, g: Any, lr: Any, decay: Any, rho: Any, eps: Any,
+                  maximize: bool, decays: bool) -> tuple[Any, ...]:
     """Steps by the ratio of the running roots of squared steps and squared gradients."""
     p, g = prepared(p, g, decay, lr, maximize, decays, False)
     sq = sq * rho + g * g * (1 - rho)
@@ -114,24 +121,27 @@ def adadelta_step(p: Any, sq: Any, acc: Any, g: Any, lr: Any, decay: Any, rho: A
 class Adadelta(Optimizer):
     """Adagrad over a sliding window, without a rate of its own."""
 
-    def __init__(self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0, foreach: bool | None = None, *,
+    def __init__(self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6,
+                 weight_decay: float = 0, foreach: bool | None = None, *,
                  capturable: bool = False, maximize: bool = False, differentiable: bool = False):
         check(number(lr) >= 0, "learning rate", lr)
         check(0 <= rho <= 1, "rho value", rho)
         check(eps >= 0, "epsilon value", eps)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
-        super().__init__(params, dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize, capturable=capturable, foreach=foreach,
-                                      differentiable=differentiable))
+        super().__init__(params, dict(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize,
+                                      capturable=capturable, foreach=foreach, differentiable=differentiable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         for p in params:
             self._ready(p, square_avg=True, acc_delta=True)
         self._by_step(params)
         numbers = tuple(number(group[k]) for k in ("lr", "weight_decay", "rho", "eps"))
-        self._apply(adadelta_step, params, ("square_avg", "acc_delta"), numbers, (bool(group["maximize"]), numbers[1] != 0))
+        self._apply(adadelta_step, params, ("square_avg", "acc_delta"), numbers,
+                    (bool(group["maximize"]), numbers[1] != 0))
 
 
-def rprop_step(p: Any, prev: Any, size: Any, g: Any, down: Any, up: Any, low: Any, high: Any, maximize: bool) -> tuple[Any, ...]:
+def rprop_step(p: Any, prev: Any, size: Any, g: Any, down: Any, up: Any, low: Any,
+               high: Any, maximize: bool) -> tuple[Any, ...]:
     """Step sizes that grow while the gradient keeps its sign and shrink, without a step, when it turns."""
     from rushlight.tensor.functions.pointwise import where
     g = -g if maximize else g
@@ -145,13 +155,14 @@ def rprop_step(p: Any, prev: Any, size: Any, g: Any, down: Any, up: Any, low: An
 class Rprop(Optimizer):
     """Resilient backpropagation: only the signs of gradients count."""
 
-    def __init__(self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2), step_sizes: tuple[float, float] = (1e-6, 50), *,
-                 capturable: bool = False, foreach: bool | None = None, maximize: bool = False, differentiable: bool = False):
+    def __init__(self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
+                 step_sizes: tuple[float, float] = (1e-6, 50), *, capturable: bool = False,
+                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False):
         check(number(lr) >= 0, "learning rate", lr)
         if not 0.0 < etas[0] < 1.0 < etas[1]:
             raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
-        super().__init__(params, dict(lr=lr, etas=etas, step_sizes=step_sizes, foreach=foreach, maximize=maximize, differentiable=differentiable,
-                                      capturable=capturable))
+        super().__init__(params, dict(lr=lr, etas=etas, step_sizes=step_sizes, foreach=foreach, maximize=maximize,
+                                      differentiable=differentiable, capturable=capturable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         from rushlight import full_like
@@ -159,10 +170,12 @@ class Rprop(Optimizer):
             if not self.state[p]:
                 self._ready(p, prev=True)["step_size"] = full_like(p, number(group["lr"]))
         self._by_step(params)
-        self._apply(rprop_step, params, ("prev", "step_size"), (*map(float, group["etas"]), *map(float, group["step_sizes"])), (bool(group["maximize"]),))
+        self._apply(rprop_step, params, ("prev", "step_size"),
+                    (*map(float, group["etas"]), *map(float, group["step_sizes"])), (bool(group["maximize"]),))
 
 
-def asgd_step(p: Any, ax: Any, g: Any, lr: Any, decay: Any, shrink: Any, eta: Any, mu: Any, maximize: bool, decays: bool) -> tuple[Any, ...]:
+def asgd_step(p: Any, ax: Any, g: Any, lr: Any, decay: Any, shrink: Any, eta: Any, mu: Any,
+              maximize: bool, decays: bool) -> tuple[Any, ...]:
     """A decaying step, and the running average of the parameters."""
     p, g = prepared(p, g, decay, lr, maximize, decays, False)
     p = p * shrink - g * eta
@@ -172,11 +185,13 @@ def asgd_step(p: Any, ax: Any, g: Any, lr: Any, decay: Any, shrink: Any, eta: An
 class ASGD(Optimizer):
     """Averaged stochastic gradient descent."""
 
-    def __init__(self, params: Any, lr: Any = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6, weight_decay: float = 0,
-                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False, capturable: bool = False):
+    def __init__(self, params: Any, lr: Any = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,
+                 weight_decay: float = 0, foreach: bool | None = None, maximize: bool = False,
+                 differentiable: bool = False, capturable: bool = False):
         check(number(lr) >= 0, "learning rate", lr)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
-        super().__init__(params, dict(lr=lr, lambd=lambd, alpha=alpha, t0=t0, weight_decay=weight_decay, foreach=foreach, maximize=maximize,
+        super().__init__(params, dict(lr=lr, lambd=lambd, alpha=alpha, t0=t0,
+                                      weight_decay=weight_decay, foreach=foreach, maximize=maximize,
                                       differentiable=differentiable, capturable=capturable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
@@ -190,7 +205,8 @@ class ASGD(Optimizer):
                 state["eta"], state["mu"] = wrap(np.array(lr, np.float32)), wrap(np.ones((), np.float32))
         for t, some in self._by_step(params).items():
             eta, mu = float(unwrap(self.state[some[0]]["eta"])), float(unwrap(self.state[some[0]]["mu"]))
-            self._apply(asgd_step, some, ("ax",), (lr, decay, 1 - group["lambd"] * eta, eta, mu), (bool(group["maximize"]), decay != 0))
+            self._apply(asgd_step, some, ("ax",), (lr, decay, 1 - group["lambd"] * eta, eta, mu),
+                        (bool(group["maximize"]), decay != 0))
             for p in some:
                 unwrap(self.state[p]["eta"])[...] = lr / (1 + group["lambd"] * lr * t) ** group["alpha"]
                 unwrap(self.state[p]["mu"])[...] = 1 / max(1.0, t - group["t0"])

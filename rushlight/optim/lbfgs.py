@@ -1,7 +1,8 @@
 """L-BFGS with a strong Wolfe line search.
 
-Its steps feed on their own differences, so that a last bit soon decides about all: vectors are added, multiplied and summed
-in PyTorch's order (`exec.order`), and numbers made of them have their dtype, as PyTorch's tensors without dimensions have.
+Its steps feed on their own differences, so that a last bit soon decides about all: vectors are added,
+multiplied and summed in PyTorch's order (`exec.order`), and numbers made of them have their dtype, as
+PyTorch's tensors without dimensions have.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ from rushlight.tensor.core import unwrap, wrap
 class LBFGS(Optimizer):
     """Limited-memory BFGS. ``step`` needs a closure that computes the loss and its gradients anew."""
 
-    def __init__(self, params: Any, lr: Any = 1, max_iter: int = 20, max_eval: int | None = None, tolerance_grad: float = 1e-7,
+    def __init__(self, params: Any, lr: Any = 1, max_iter: int = 20,
+                 max_eval: int | None = None, tolerance_grad: float = 1e-7,
                  tolerance_change: float = 1e-9, history_size: int = 100, line_search_fn: str | None = None):
         check(number(lr) >= 0, "learning rate", lr)
-        super().__init__(params, dict(lr=lr, max_iter=max_iter, max_eval=max_iter * 5 // 4 if max_eval is None else max_eval, tolerance_grad=tolerance_grad,
-                                      tolerance_change=tolerance_change, history_size=history_size, line_search_fn=line_search_fn))
+        super().__init__(params, dict(lr=lr, max_iter=max_iter,
+                                      max_eval=max_iter * 5 // 4 if max_eval is None else max_eval,
+                                      tolerance_grad=tolerance_grad, tolerance_change=tolerance_change,
+                                      history_size=history_size, line_search_fn=line_search_fn))
         if len(self.param_groups) != 1:
             raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
         self._params = self.param_groups[0]["params"]
 
     def _flat_grad(self) -> np.ndarray:
-        return np.concatenate([np.zeros(p.numel(), p.dtype.numpy) if p.grad is None else unwrap(p.grad).reshape(-1) for p in self._params])
+        return np.concatenate([np.zeros(p.numel(), p.dtype.numpy) if p.grad is None else
+                               unwrap(p.grad).reshape(-1) for p in self._params])
 
     def _flat(self) -> np.ndarray:
         return np.concatenate([unwrap(p.detach()).reshape(-1) for p in self._params])
@@ -84,7 +89,8 @@ class LBFGS(Optimizer):
                 if group["line_search_fn"] != "strong_wolfe":
                     raise RuntimeError("only 'strong_wolfe' is supported")
                 x = self._flat()
-                loss, g, t, used = _strong_wolfe(lambda a: evaluate(fma(d, float(a), x)), t, d, loss, g, slope, most=group["max_eval"] - evals)
+                loss, g, t, used = _strong_wolfe(lambda a: evaluate(fma(d, float(a), x)), t, d, loss,
+                                                 g, slope, most=group["max_eval"] - evals)
                 self._set(fma(d, float(t), x))
             else:
                 self._set(fma(d, float(t), self._flat()))
@@ -107,7 +113,8 @@ def _dot(x: np.ndarray, y: np.ndarray) -> Any:
 
 
 def _remember(y: np.ndarray, s: np.ndarray, ys: list[Any], ss: list[Any], rho: list[Any], most: int) -> Any:
-    """Add a change of the gradient and the step that made it to the last ``most``; the scale that they suggest, None where they are not used."""
+    """Add a change of the gradient and the step that made it to the last ``most``;
+    the scale that they suggest, None where they are not used."""
     ysum = _dot(y, s)
     if ysum <= 1e-10:
         return None
@@ -145,7 +152,8 @@ def _cubic(x1: Any, f1: float, g1: Any, x2: Any, f2: float, g2: Any, bounds: tup
     if not square >= 0:
         return (low + high) / 2
     d2 = np.sqrt(square)
-    at = x2 - (x2 - x1) * ((g2 + d2 - d1) / (g2 - g1 + 2 * d2)) if x1 <= x2 else x1 - (x1 - x2) * ((g1 + d2 - d1) / (g1 - g2 + 2 * d2))
+    at = (x2 - (x2 - x1) * ((g2 + d2 - d1) / (g2 - g1 + 2 * d2)) if x1 <= x2 else
+          x1 - (x1 - x2) * ((g1 + d2 - d1) / (g1 - g2 + 2 * d2)))
     return min(max(at, low), high)
 
 
@@ -153,9 +161,11 @@ Point = tuple[Any, float, np.ndarray, Any]  # a step, the loss there, the gradie
 
 
 class _Search:
-    """A step that decreases enough (c1) and is flat enough (c2): bracketing, then zooming, in at most ``most`` steps."""
+    """A step that decreases enough (c1) and is flat enough (c2): bracketing,
+    then zooming, in at most ``most`` steps."""
 
-    def __init__(self, evaluate: Any, d: np.ndarray, loss: float, slope: Any, most: int, c1: float = 1e-4, c2: float = 0.9, tiny: float = 1e-9):
+    def __init__(self, evaluate: Any, d: np.ndarray, loss: float, slope: Any, most: int,
+                 c1: float = 1e-4, c2: float = 0.9, tiny: float = 1e-9):
         self.evaluate, self.d, self.loss, self.slope, self.most, self.c1, self.c2, self.tiny = evaluate, d, loss, slope, most, c1, c2, tiny
         self.used = self.steps = 0
         self.done = False
@@ -184,7 +194,8 @@ class _Search:
                 return [now]
             if now[3] >= 0:
                 return [last, now]
-            step = _cubic(last[0], last[1], last[3], now[0], now[1], now[3], (now[0] + 0.01 * (now[0] - last[0]), now[0] * 10))
+            step = _cubic(last[0], last[1], last[3], now[0], now[1], now[3],
+                          (now[0] + 0.01 * (now[0] - last[0]), now[0] * 10))
             last, now = now, self.at(step)
             self.steps += 1
         return [start, now]
@@ -221,7 +232,8 @@ class _Search:
         return (high - margin if abs(step - high) < abs(step - low) else low + margin), False
 
 
-def _strong_wolfe(evaluate: Any, t: Any, d: np.ndarray, f: float, g: np.ndarray, slope: Any, most: int) -> tuple[float, np.ndarray, Any, int]:
+def _strong_wolfe(evaluate: Any, t: Any, d: np.ndarray, f: float, g: np.ndarray, slope: Any,
+                  most: int) -> tuple[float, np.ndarray, Any, int]:
     """Loss, gradient and step of the point that the search finds, and how often it evaluated the loss."""
     search = _Search(evaluate, d, f, slope, most)
     best = search.zoom(search.bracket(t, (0, f, g.copy(), slope)))

@@ -14,7 +14,8 @@ from rushlight.tensor.core import Tensor
 class Adafactor(Optimizer):
     """Adam with the second moment kept as a row and a column, and steps scaled to the parameter."""
 
-    def __init__(self, params: Any, lr: Any = 1e-2, beta2_decay: float = -0.8, eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0,
+    def __init__(self, params: Any, lr: Any = 1e-2, beta2_decay: float = -0.8,
+                 eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0,
                  weight_decay: float = 0.0, *, foreach: bool | None = None, maximize: bool = False):
         check(number(lr) >= 0, "learning rate", lr)
         if beta2_decay > 0:
@@ -23,7 +24,8 @@ class Adafactor(Optimizer):
         check(eps[1] >= 0, "epsilon2 value, should be >= 0 but is", eps[1])
         check(d >= 1, "clipping threshold d, should be >= 1 but is", d)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
-        super().__init__(params, dict(lr=lr, beta2_decay=beta2_decay, eps=eps, d=d, weight_decay=weight_decay, foreach=foreach, maximize=maximize))
+        super().__init__(params, dict(lr=lr, beta2_decay=beta2_decay, eps=eps, d=d, weight_decay=weight_decay,
+                                      foreach=foreach, maximize=maximize))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         from rushlight.tensor.settings import finfo
@@ -66,8 +68,8 @@ class Adafactor(Optimizer):
 def orthogonal(g: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """The nearest orthogonal matrix by Newton–Schulz iterations, whose values are kept in bfloat16.
 
-    A line of the iteration is computed as PyTorch's ``addmm`` does: the product in float32, the addend joined by a fused
-    multiply-add (float64 stands for it), one rounding. Rounding each part to bfloat16 would end some 1e-3 away.
+    A line of the iteration is computed as PyTorch's ``addmm`` does: the product in float32, the addend joined by a
+    fused multiply-add (float64 stands for it), one rounding. Rounding each part to bfloat16 would end some 1e-3 away.
     """
     from rushlight.ir.dtype import bfloat16, float32, float64
     if steps >= 100:
@@ -94,26 +96,30 @@ def orthogonal(g: Tensor, coefficients: tuple[float, float, float], steps: int, 
 
 
 def _between(a: Tensor, b: Tensor, weight: float) -> Tensor:
-    """From a to b by weight, starting at the nearer end as PyTorch's lerp does: bfloat16 would make more of the difference."""
+    """From a to b by weight, starting at the nearer end as PyTorch's lerp does:
+    bfloat16 would make more of the difference."""
     return a + (b - a) * weight if weight < 0.5 else b - (b - a) * (1 - weight)
 
 
 class Muon(Optimizer):
     """Momentum whose steps are made orthogonal; for matrices only."""
 
-    def __init__(self, params: Any, lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95, nesterov: bool = True,
-                 ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315), eps: float = 1e-7, ns_steps: int = 5, adjust_lr_fn: str | None = None):
+    def __init__(self, params: Any, lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95,
+                 nesterov: bool = True, ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+                 eps: float = 1e-7, ns_steps: int = 5, adjust_lr_fn: str | None = None):
         check(number(lr) >= 0, "learning rate", lr)
         check(momentum >= 0, "momentum value", momentum)
         check(weight_decay >= 0, "weight decay value", weight_decay)
         if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
             raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
-        super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum, nesterov=nesterov, ns_coefficients=ns_coefficients, eps=eps,
+        super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum,
+                                      nesterov=nesterov, ns_coefficients=ns_coefficients, eps=eps,
                                       ns_steps=ns_steps, adjust_lr_fn=adjust_lr_fn))
         for group in self.param_groups:
             for p in group["params"]:
                 if p.ndim != 2:
-                    raise ValueError(f"Muon only supports 2D parameters whereas we found a parameter with size: {p.size()}")
+                    raise ValueError("Muon only supports 2D parameters whereas we found a "
+                                     f"parameter with size: {p.size()}")
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
         from rushlight.tensor.creation import zeros_like
@@ -127,6 +133,7 @@ class Muon(Optimizer):
             step = _between(p.grad, buf, momentum) if group["nesterov"] else buf
             step = orthogonal(step, group["ns_coefficients"], group["ns_steps"], group["eps"])
             a, b = p.shape
-            ratio = 0.2 * math.sqrt(max(a, b)) if group["adjust_lr_fn"] == "match_rms_adamw" else math.sqrt(max(1, a / b))
+            ratio = 0.2 * math.sqrt(max(a,
+                                        b)) if group["adjust_lr_fn"] == "match_rms_adamw" else math.sqrt(max(1, a / b))
             p.mul_(1 - lr * group["weight_decay"])
             p.sub_(step.to(p.dtype) * (lr * ratio))

@@ -16,10 +16,10 @@ from rushlight.tensor.core import Tensor
 HELP = "See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 REPLACED = ("Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
             "Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. " + HELP)
-TOO_EARLY = ("Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first value of the schedule is skipped. "
-             "Call `optimizer.step()` first. " + HELP)
-EPOCH_DEPRECATION_WARNING = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. "
-                             "Please use `scheduler.step()` to step the scheduler.")
+TOO_EARLY = ("Detected call of `lr_scheduler.step()` before `optimizer.step()`: "
+             "the first value of the schedule is skipped. Call `optimizer.step()` first. " + HELP)
+EPOCH_DEPRECATION_WARNING = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated "
+                             "where possible. Please use `scheduler.step()` to step the scheduler.")
 
 
 def require_optimizer(optimizer: Any) -> None:
@@ -63,7 +63,8 @@ def watch_steps(optimizer: Optimizer) -> None:
     step = optimizer.step
     if hasattr(step, "_wrapped_by_lr_sched"):
         return
-    owner, function = weakref.ref(optimizer), step.__func__  # a strong reference would keep the optimizer alive in a cycle
+    # a strong reference would keep the optimizer alive in a cycle
+    owner, function = weakref.ref(optimizer), step.__func__
 
     @wraps(function)
     def noted(*args: Any, **kwargs: Any) -> Any:
@@ -93,7 +94,8 @@ class LRScheduler:
             if last_epoch == -1:
                 group.setdefault("initial_lr", setting(group, "lr"))
             elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming scheduler with last_epoch >= 0. "
+                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] "
+                               "when resuming scheduler with last_epoch >= 0. "
                                "Load the optimizer's state_dict first, or leave last_epoch at -1 for a fresh run.")
         self.base_lrs = [setting(group, "initial_lr") for group in optimizer.param_groups]
         self.last_epoch = last_epoch
@@ -137,7 +139,8 @@ class LRScheduler:
 
     def _warn_outside_step(self) -> None:
         if not self._get_lr_called_within_step:
-            warnings.warn("To get the last learning rate computed by the scheduler, please use `get_last_lr()`.", UserWarning, stacklevel=3)
+            warnings.warn("To get the last learning rate computed by the scheduler, "
+                          "please use `get_last_lr()`.", UserWarning, stacklevel=3)
 
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch (or, deprecated, to `epoch`) and set its rates."""

@@ -51,9 +51,10 @@ class CyclicLR(_WithMomentum):
 
     _unsaved = ("optimizer", "_scale_fn_custom")
 
-    def __init__(self, optimizer: Optimizer, base_lr: float | list[float], max_lr: float | list[float], step_size_up: int = 2000,
-                 step_size_down: int | None = None, mode: str = "triangular", gamma: float = 1.0,
-                 scale_fn: Callable[[float], float] | None = None, scale_mode: str = "cycle", cycle_momentum: bool = True,
+    def __init__(self, optimizer: Optimizer, base_lr: float | list[float], max_lr: float | list[float],
+                 step_size_up: int = 2000, step_size_down: int | None = None, mode: str = "triangular",
+                 gamma: float = 1.0, scale_fn: Callable[[float], float] | None = None,
+                 scale_mode: str = "cycle", cycle_momentum: bool = True,
                  base_momentum: float = 0.8, max_momentum: float = 0.9, last_epoch: int = -1) -> None:
         require_optimizer(optimizer)
         self.optimizer = optimizer
@@ -73,7 +74,8 @@ class CyclicLR(_WithMomentum):
         self.scale_mode = scale_mode if scale_fn is not None else CYCLE_MODES[mode][1]
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            self.base_momentums, self.max_momentums = self._start_momentum(base_momentum, max_momentum, last_epoch == -1)
+            self.base_momentums, self.max_momentums = self._start_momentum(
+                base_momentum, max_momentum, last_epoch == -1)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 
@@ -91,7 +93,8 @@ class CyclicLR(_WithMomentum):
         height = at / self.step_ratio if at <= self.step_ratio else (at - 1) / (self.step_ratio - 1)
         scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
         if self.cycle_momentum:
-            self._set_momentum([high - (high - low) * height * scale for low, high in zip(self.base_momentums, self.max_momentums, strict=True)])
+            self._set_momentum([high - (high - low) * height * scale for low, high in zip(
+                self.base_momentums, self.max_momentums, strict=True)])
         return [low + (high - low) * height * scale for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
@@ -128,7 +131,8 @@ def _phases(total: int, share: float, three: bool) -> list[dict[str, Any]]:
     stops += [(total - 1, "min_lr", "max_momentum")]
     phases, rate, momentum = [], "initial_lr", "max_momentum"
     for end, next_rate, next_momentum in stops:
-        phases.append({"end_step": end, "start_lr": rate, "end_lr": next_rate, "start_momentum": momentum, "end_momentum": next_momentum})
+        phases.append({"end_step": end, "start_lr": rate, "end_lr": next_rate,
+                       "start_momentum": momentum, "end_momentum": next_momentum})
         rate, momentum = next_rate, next_momentum
     return phases
 
@@ -140,9 +144,10 @@ class OneCycleLR(_WithMomentum):
     steps are a ValueError.
     """
 
-    def __init__(self, optimizer: Optimizer, max_lr: float | list[float], total_steps: int | None = None, epochs: int | None = None,
-                 steps_per_epoch: int | None = None, pct_start: float = 0.3, anneal_strategy: str = "cos", cycle_momentum: bool = True,
-                 base_momentum: float | list[float] = 0.85, max_momentum: float | list[float] = 0.95, div_factor: float = 25.0,
+    def __init__(self, optimizer: Optimizer, max_lr: float | list[float], total_steps: int | None = None,
+                 epochs: int | None = None, steps_per_epoch: int | None = None, pct_start: float = 0.3,
+                 anneal_strategy: str = "cos", cycle_momentum: bool = True, base_momentum: float | list[float] = 0.85,
+                 max_momentum: float | list[float] = 0.95, div_factor: float = 25.0,
                  final_div_factor: float = 1e4, three_phase: bool = False, last_epoch: int = -1) -> None:
         require_optimizer(optimizer)
         self.optimizer = optimizer

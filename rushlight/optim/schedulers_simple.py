@@ -68,7 +68,8 @@ class MultiplicativeLR(_ByFunction):
         self._warn_outside_step()
         if self._is_initial:
             return self._current()
-        return [group["lr"] * f(self.last_epoch) for f, group in zip(self.lr_lambdas, self.optimizer.param_groups, strict=True)]
+        return [group["lr"] * f(self.last_epoch) for f, group in zip(self.lr_lambdas,
+                                                                     self.optimizer.param_groups, strict=True)]
 
 
 class StepLR(LRScheduler):
@@ -92,7 +93,8 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """Rate times `gamma` at each of the epochs `milestones`."""
 
-    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int],
+                 gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.milestones = Counter(milestones)
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
@@ -110,7 +112,8 @@ class MultiStepLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """Rate times `factor` until epoch `total_iters`."""
 
-    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3,
+                 total_iters: int = 5, last_epoch: int = -1) -> None:
         if not 0 <= factor <= 1:
             raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
         self.factor = factor
@@ -131,7 +134,8 @@ class ConstantLR(LRScheduler):
 class LinearLR(LRScheduler):
     """Factor that goes linearly from `start_factor` to `end_factor` in `total_iters` epochs."""
 
-    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0,
+                 total_iters: int = 5, last_epoch: int = -1) -> None:
         if not 0 < start_factor <= 1:
             raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
         if not 0 <= end_factor <= 1:
@@ -194,7 +198,8 @@ class PolynomialLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the initial rate to `eta_min` in `T_max` epochs, and back in as many (Loshchilov & Hutter 2017)."""
+    """Half a cosine from the initial rate to `eta_min` in `T_max` epochs,
+    and back in as many (Loshchilov & Hutter 2017)."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max = T_max
@@ -214,7 +219,8 @@ class CosineAnnealingLR(LRScheduler):
         if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
             # the last rate was the lowest, so that a ratio to it means nothing: one step up the cosine
             rise = (1 - math.cos(math.pi / self.T_max)) / 2
-            return [group["lr"] + (base - low) * rise for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True)]
+            return [group["lr"] + (base - low) * rise for base, group in zip(
+                self.base_lrs, self.optimizer.param_groups, strict=True)]
         ratio = self._wave(self.last_epoch) / self._wave(self.last_epoch - 1)
         return [ratio * (group["lr"] - low) + low for group in self.optimizer.param_groups]
 
@@ -223,9 +229,11 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    """Half cosines from the initial rate to `eta_min`; the first takes `T_0` epochs, each next `T_mult` times as many."""
+    """Half cosines from the initial rate to `eta_min`; the first takes `T_0` epochs,
+    each next `T_mult` times as many."""
 
-    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1,
+                 eta_min: float = 0.0, last_epoch: int = -1) -> None:
         if not isinstance(T_0, int) or T_0 <= 0:
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if not isinstance(T_mult, int) or T_mult < 1:

@@ -13,9 +13,9 @@ from rushlight.tensor.creation import zeros_like
 class SparseAdam(Optimizer):
     """Adam in which only the rows move that have gradients, moments included.
 
-    m and v of these rows are m + (1 - β₁)(g - m) and v + (1 - β₂)(g² - v), the step -lr √(1 - β₂ᵗ) / (1 - β₁ᵗ) m / (√v + eps)
-    with t the steps of the parameter. ValueError for settings out of range and sparse parameters, RuntimeError for dense
-    gradients.
+    m and v of these rows are m + (1 - β₁)(g - m) and v + (1 - β₂)(g² - v), the step -lr √(1 - β₂ᵗ) / (1 - β₁ᵗ)
+    m / (√v + eps) with t the steps of the parameter. ValueError for settings out of range and sparse
+    parameters, RuntimeError for dense gradients.
 
     >>> import rushlight as rl
     >>> e = rl.nn.Embedding(3, 2, sparse=True); before = e.weight.detach().clone()
@@ -24,13 +24,15 @@ class SparseAdam(Optimizer):
     tensor([ True, False,  True])
     """
 
-    def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999), eps: float = 1e-8, maximize: bool = False):
+    def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999),
+                 eps: float = 1e-8, maximize: bool = False):
         check(0 < number(lr), "learning rate", lr)
         check(0 < eps, "epsilon value", eps)
         for i, beta in enumerate(betas):
             check(0 <= number(beta) < 1, f"beta parameter at index {i}", beta)
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, maximize=maximize))
-        wrong = [[g, i] for g, group in enumerate(self.param_groups) for i, p in enumerate(group["params"]) if getattr(p, "is_sparse", False)]
+        wrong = [[g, i] for g, group in enumerate(self.param_groups)
+                 for i, p in enumerate(group["params"]) if getattr(p, "is_sparse", False)]
         if wrong:
             raise ValueError(f"Sparse params at indices {wrong}: SparseAdam requires dense parameter tensors")
 

@@ -26,7 +26,8 @@ def sgd(states: Any, group: dict[str, Any], params: list[Tensor], number: Any) -
     """SGD with momentum, whose buffers are sparse too. RuntimeError with weight decay, which is dense."""
     lr, momentum = number(group["lr"]), number(group["momentum"])
     if number(group["weight_decay"]):
-        raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead. SGD has no weight_decay with sparse gradients")
+        raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead. "
+                           "SGD has no weight_decay with sparse gradients")
     for p in params:
         g = -p.grad if group["maximize"] else p.grad  # type: ignore[operator]
         if momentum:

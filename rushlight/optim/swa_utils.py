@@ -14,7 +14,8 @@ from rushlight.optim.optimizer import Optimizer
 from rushlight.optim.schedulers_base import LRScheduler, per_group
 from rushlight.tensor.core import Tensor
 
-__all__ = ["AveragedModel", "SWALR", "get_ema_avg_fn", "get_ema_multi_avg_fn", "get_swa_avg_fn", "get_swa_multi_avg_fn", "update_bn"]
+__all__ = ["AveragedModel", "SWALR", "get_ema_avg_fn", "get_ema_multi_avg_fn",
+           "get_swa_avg_fn", "get_swa_multi_avg_fn", "update_bn"]
 
 
 def _check_decay(decay: float) -> None:
@@ -88,7 +89,8 @@ class AveragedModel(Module):
         return self.module(*args, **kwargs)
 
     def _averaged(self, model: Module) -> list[Tensor]:
-        return [t.detach() for t in (chain(model.parameters(), model.buffers()) if self.use_buffers else model.parameters())]
+        return [t.detach() for t in (chain(model.parameters(), model.buffers())
+                                     if self.use_buffers else model.parameters())]
 
     def update_parameters(self, model: Module) -> None:
         """Take the parameters of `model` into the average."""
@@ -114,7 +116,8 @@ class AveragedModel(Module):
 
 
 def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
-    """Recompute the running statistics of the batch norms in one pass over `loader` (batches, or sequences that begin with one)."""
+    """Recompute the running statistics of the batch norms in one pass over `loader`
+    (batches, or sequences that begin with one)."""
     from rushlight.nn.modules.batchnorm import _BatchNorm
     norms = {m: m.momentum for m in model.modules() if isinstance(m, _BatchNorm)}
     if not norms:
@@ -147,8 +150,8 @@ class SWALR(LRScheduler):
     _unsaved = ("optimizer", "anneal_func")
     _ANNEALING = {"cos": _cosine, "linear": _linear}
 
-    def __init__(self, optimizer: Optimizer, swa_lr: float | list[float], anneal_epochs: int = 10, anneal_strategy: str = "cos",
-                 last_epoch: int = -1) -> None:
+    def __init__(self, optimizer: Optimizer, swa_lr: float | list[float], anneal_epochs: int = 10,
+                 anneal_strategy: str = "cos", last_epoch: int = -1) -> None:
         for rate, group in zip(per_group("swa_lr", optimizer, swa_lr), optimizer.param_groups):
             group["swa_lr"] = rate
         if anneal_strategy not in self._ANNEALING:

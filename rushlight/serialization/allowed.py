@@ -60,8 +60,8 @@ def allowed_by_name() -> dict[str, Any]:
                 raise ValueError("Expected tuple of length 2 (global, str of callable full path), but got tuple of "
                                  f"length: {len(item)}")
             if type(item[1]) is not str:
-                raise TypeError("Expected second item in tuple to be str of callable full path, but got: "
-                                f"{type(item[1])}")
+                raise TypeError("Expected second item in tuple to be str of callable "
+                                f"full path, but got: {type(item[1])}")
             found[item[1]] = item[0]
         else:
             module, name = item.__module__, item.__qualname__

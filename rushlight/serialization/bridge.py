@@ -22,8 +22,8 @@ class TensorBuilder:
     tensor_types: dict[str, type] = {"torch.Tensor": Tensor, "torch.nn.parameter.Parameter": Parameter}
 
     def tensor(self, record: TensorRecord) -> Tensor:
-        made = from_storage(self.storage(record.storage, record.dtype), record.dtype, record.size, record.stride,
-                            record.offset)
+        made = from_storage(self.storage(record.storage, record.dtype), record.dtype,
+                            record.size, record.stride, record.offset)
         return made.requires_grad_() if record.requires_grad else made  # type: ignore[attr-defined]
 
     def storage(self, record: StorageRecord, dtype: DType) -> Storage:

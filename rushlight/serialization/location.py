@@ -11,9 +11,9 @@ from rushlight.serialization.records import StorageRecord
 Relocate = Callable[[StorageRecord], StorageRecord]
 
 ABSENT = (
-    "Attempting to deserialize object on a {upper} device but torch.{kind}.is_available() is False. If you are running "
-    "on a CPU-only machine, please use torch.load with map_location=torch.device('cpu') to map your storages to "
-    "the CPU."
+    "Attempting to deserialize object on a {upper} device but torch.{kind}.is_available() is False. "
+    "If you are running on a CPU-only machine, "
+    "please use torch.load with map_location=torch.device('cpu') to map your storages to the CPU."
 )
 
 

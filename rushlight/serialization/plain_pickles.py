@@ -1,5 +1,5 @@
-"""Pickles of plain data (numbers, text, containers, NumPy arrays), as data sets are published in, read without running
-code."""
+"""Pickles of plain data (numbers, text, containers, NumPy arrays),
+as data sets are published in, read without running code."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rushlight.serialization.machine import Machine
 from rushlight.serialization.records import RecordBuilder
 from rushlight.serialization.world import TableWorld
 
-FAULTS = (Fault, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError, MemoryError,
-          RecursionError)
+FAULTS = (Fault, ValueError, TypeError, LookupError, ArithmeticError, AttributeError,
+          EOFError, MemoryError, RecursionError)
 
 
 class Latin1World(TableWorld):

@@ -75,7 +75,7 @@ def load_safetensors(filename: str | os.PathLike[str], device: str = "cpu") -> d
 def _tensor(key: str, row: dict[str, Any], file: str) -> Tensor:
     dtype = NAMES.get(row["dtype"])
     if dtype is None:
-        raise CheckpointError(f"tensor {key!r} has dtype {row['dtype']}, which rushlight does not have\nFile {file!r}.",
-                              file, key)
+        raise CheckpointError(f"tensor {key!r} has dtype {row['dtype']}, "
+                              f"which rushlight does not have\nFile {file!r}.", file, key)
     array = np.frombuffer(bytearray(row["data"]), dtype.numpy)
     return from_flat(array, tuple(row["shape"]))

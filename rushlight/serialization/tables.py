@@ -65,8 +65,8 @@ def rebuild_tensor_v3(w: Any, storage: Any, offset: Any, size: Any, stride: Any,
     return w.tensor(record)
 
 
-def rebuild_qtensor(w: Any, storage: Any, offset: Any, size: Any, stride: Any, meaning: Any, requires_grad: Any,
-                    hooks: Any) -> Any:
+def rebuild_qtensor(w: Any, storage: Any, offset: Any, size: Any, stride: Any, meaning: Any,
+                    requires_grad: Any, hooks: Any) -> Any:
     """A quantized tensor: integers, then (scheme, scale, zero point) or (scheme, scales, zero points, axis)."""
     ints = rebuild_tensor(w, storage, offset, size, stride)
     scheme, *numbers = of_type(meaning, tuple, "the scheme of a quantized tensor") or (None,)
@@ -82,8 +82,8 @@ def rebuild_qtensor(w: Any, storage: Any, offset: Any, size: Any, stride: Any, m
     return w.own_as(ints, w.builder.quantized(ints, scale, zero, axis, scheme))
 
 
-def rebuild_distributed(w: Any, local: Any, where: Any, placements: Any, shape: Any, requires_grad: Any, is_param: Any,
-                        own: Any) -> Any:
+def rebuild_distributed(w: Any, local: Any, where: Any, placements: Any, shape: Any,
+                        requires_grad: Any, is_param: Any, own: Any) -> Any:
     """A rank's piece of a DTensor: `rushlight.distributed.tensor.saving` has the form of the rest."""
     if not w.is_own(local):
         raise Fault("a DTensor is made of a tensor of the file")

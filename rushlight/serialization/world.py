@@ -93,8 +93,8 @@ class TableWorld:
         elif kind in self.user_types:
             build_user_object(instance, state)
         else:
-            raise Fault("Can only build Tensor, Parameter, OrderedDict or types allowlisted via `add_safe_globals`, "
-                        f"but got {kind}")
+            raise Fault("Can only build Tensor, Parameter, "
+                        f"OrderedDict or types allowlisted via `add_safe_globals`, but got {kind}")
 
     def build_ordered_dict(self, instance: OrderedDict[Any, Any], state: Any) -> None:
         """The attribute that state_dict() keeps beside its items."""

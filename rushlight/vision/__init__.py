@@ -17,7 +17,8 @@ def get_image_backend() -> str:
 def set_image_backend(backend: str) -> None:
     """Choose what reads pictures: "PIL" is the only choice, ValueError for anything else."""
     if backend != "PIL":
-        raise ValueError(f"Invalid backend '{backend}'. Options are 'PIL'; where simplejpeg is installed, JPEGs are read by it")
+        raise ValueError(f"Invalid backend '{backend}'. Options are 'PIL'; "
+                         "where simplejpeg is installed, JPEGs are read by it")
 
 
 def disable_beta_transforms_warning() -> None:
@@ -27,7 +28,8 @@ def disable_beta_transforms_warning() -> None:
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; rushlight does not provide torchvision.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; "
+                         f"rushlight does not provide torchvision.{name}")
 
 
 def __dir__() -> list[str]:

@@ -6,5 +6,5 @@ from rushlight.vision.drawing.grid import make_grid, save_image
 from rushlight.vision.drawing.keypoints import draw_keypoints
 from rushlight.vision.drawing.masks import draw_segmentation_masks
 
-__all__ = ["draw_bounding_boxes", "draw_keypoints", "draw_segmentation_masks", "flow_to_image", "make_grid",
-           "save_image"]
+__all__ = ["draw_bounding_boxes", "draw_keypoints", "draw_segmentation_masks",
+           "flow_to_image", "make_grid", "save_image"]

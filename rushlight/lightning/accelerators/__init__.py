@@ -67,13 +67,13 @@ def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
     """The free GPUs: there are none."""
     if num_devices == 0:
         return []
-    raise ValueError(f"You requested to find {num_devices} devices but there are no visible CUDA devices on this"
-                     " machine.")
+    raise ValueError(f"You requested to find {num_devices} devices but there are no "
+                     "visible CUDA devices on this machine.")
 
 
 def accelerator_of(value: Any) -> Accelerator:
-    """The accelerator that an argument names. MisconfigurationException for one that is not here, ValueError for no
-    name."""
+    """The accelerator that an argument names. MisconfigurationException for
+    one that is not here, ValueError for no name."""
     if isinstance(value, Accelerator):
         if not value.is_available():
             raise MisconfigurationException(f"`{type(value).__name__}` can not run on your system since the"
@@ -82,12 +82,11 @@ def accelerator_of(value: Any) -> Accelerator:
     if value in ("auto", "cpu", None):
         return CPUAccelerator()
     if value == "gpu":
-        raise MisconfigurationException(f"No supported gpu backend found! {_AVAILABLE} accelerator='auto' takes what"
-                                        " there is.")
+        raise MisconfigurationException(f"No supported gpu backend found! {_AVAILABLE} "
+                                        "accelerator='auto' takes what there is.")
     if value in ABSENT:
-        raise MisconfigurationException(f"`{ABSENT[value].__name__}` can not run on your system since the"
-                                        f" accelerator is not available. {_AVAILABLE} accelerator='auto' takes what"
-                                        " there is.")
+        raise MisconfigurationException(f"`{ABSENT[value].__name__}` can not run on your system since the accelerator "
+                                        f"is not available. {_AVAILABLE} accelerator='auto' takes what there is.")
     raise ValueError(f"You selected an invalid accelerator name: `accelerator={value!r}`. Available names are: auto,"
                      " cpu, cuda, mps, tpu.")
 
@@ -104,8 +103,8 @@ def check_devices(devices: Any, num_nodes: int) -> None:
     ):
         count = int(devices)
     else:
-        raise MisconfigurationException("`devices` selected with `CPUAccelerator` should be an int > 0, not"
-                                        f" {devices!r}.")
+        raise MisconfigurationException("`devices` selected with `CPUAccelerator` should "
+                                        f"be an int > 0, not {devices!r}.")
     if count > 1 or num_nodes > 1:
         raise MisconfigurationException(
             f"Trainer(devices={devices!r}, num_nodes={num_nodes}) asks for {count * num_nodes} processes; a Trainer"

@@ -25,8 +25,8 @@ class EarlyStopping(Callback):
         check_finite: stop at NaN and infinity.
         stopping_threshold: stop when the metric is better than this.
         divergence_threshold: stop when it is worse than this.
-        check_on_train_epoch_end: check there instead of at the end of validation; by default where validation ends
-            epochs.
+        check_on_train_epoch_end: check there instead of at the end of validation;
+            by default where validation ends epochs.
         log_rank_zero_only: messages from the first process only.
 
     MisconfigurationException for another mode; RuntimeError where the metric is missing.

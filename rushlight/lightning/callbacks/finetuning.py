@@ -77,8 +77,8 @@ class BaseFinetuning(Callback):
     @staticmethod
     def unfreeze_and_add_param_group(modules: Any, optimizer: Any, lr: float | None = None,
                                      initial_denom_lr: float = 10.0, train_bn: bool = True) -> None:
-        """Give the parameters to the optimizer in a new group, with `lr` or the first group's rate /
-        initial_denom_lr."""
+        """Give the parameters to the optimizer in a new group,
+        with `lr` or the first group's rate / initial_denom_lr."""
         BaseFinetuning.make_trainable(modules)
         rate = optimizer.param_groups[0]["lr"] if lr is None else float(lr)
         params = BaseFinetuning.filter_params(modules, train_bn=train_bn, requires_grad=True)

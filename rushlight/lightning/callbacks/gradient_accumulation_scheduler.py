@@ -13,8 +13,8 @@ from rushlight.lightning.utilities.rank_zero import rank_zero_warn
 class GradientAccumulationScheduler(Callback):
     """``{epoch: batches}``: from an epoch on (counted from 0), one step takes so many batches.
 
-    TypeError for an empty dict, MisconfigurationException for keys or values that are not numbers of epochs and
-    batches.
+    TypeError for an empty dict, MisconfigurationException for keys or
+    values that are not numbers of epochs and batches.
 
     >>> GradientAccumulationScheduler({0: 8, 4: 4}).get_accumulate_grad_batches(5)
     4

@@ -9,8 +9,8 @@ from rushlight.lightning.utilities.exceptions import ExitTuning
 
 
 class LearningRateFinder(Callback):
-    """Run a test of learning rates when fitting begins, and set the module's ``lr`` to what it suggests; see
-    Tuner.lr_find."""
+    """Run a test of learning rates when fitting begins, and set the module's
+    ``lr`` to what it suggests; see Tuner.lr_find."""
 
     def __init__(self, min_lr: float = 1e-8, max_lr: float = 1, num_training_steps: int = 100,
                  mode: str = "exponential", early_stop_threshold: float | None = 4.0, update_attr: bool = True,

@@ -11,8 +11,8 @@ from rushlight.lightning.utilities.rank_zero import rank_zero_warn
 
 
 class LearningRateMonitor(Callback):
-    """Give the learning rates to the loggers as "lr-SGD", "lr-SGD/pg1" and so on, or under the ``name`` of a
-    scheduler's dict.
+    """Give the learning rates to the loggers as "lr-SGD", "lr-SGD/pg1" and so on,
+    or under the ``name`` of a scheduler's dict.
 
     Args:
         logging_interval: "step", "epoch", or None for each scheduler's own interval.
@@ -35,8 +35,8 @@ class LearningRateMonitor(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         if not trainer.loggers:
-            raise MisconfigurationException("Cannot use `LearningRateMonitor` callback with `Trainer` that has no"
-                                            " logger.")
+            raise MisconfigurationException("Cannot use `LearningRateMonitor` callback "
+                                            "with `Trainer` that has no logger.")
         if not trainer.lr_scheduler_configs:
             rank_zero_warn("You are using `LearningRateMonitor` callback with models that have no learning rate"
                            " schedulers. Please see documentation for `configure_optimizers` method.",

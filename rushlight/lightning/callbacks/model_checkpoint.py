@@ -32,8 +32,8 @@ class ModelCheckpoint(Checkpoint):
         save_weights_only: without optimizers and counters.
         mode: "min" or "max", which is better.
         auto_insert_metric_name: write "val_loss=0.12" for "{val_loss:.2f}".
-        every_n_train_steps, train_time_interval, every_n_epochs: when to write; one of the three, each epoch by
-            default.
+        every_n_train_steps, train_time_interval, every_n_epochs:
+            when to write; one of the three, each epoch by default.
         save_on_train_epoch_end: write at the end of epochs rather than of validation.
         enable_version_counter: end a name that exists in "-v1".
 
@@ -117,10 +117,9 @@ class ModelCheckpoint(Checkpoint):
             for name in self._KEPT:
                 setattr(self, name, state_dict.get(name, getattr(self, name)))
         else:
-            warnings.warn(f"The dirpath has changed from {before!r} to {self.dirpath!r}, therefore"
-                          " `best_model_score`, `kth_best_model_path`, `kth_value`, `last_model_path` and"
-                          " `best_k_models` won't be reloaded. Only `best_model_path` will be reloaded.",
-                          stacklevel=2)
+            warnings.warn(f"The dirpath has changed from {before!r} to {self.dirpath!r}, therefore `best_model_score`, "
+                          "`kth_best_model_path`, `kth_value`, `last_model_path` and `best_k_models` won't "
+                          "be reloaded. Only `best_model_path` will be reloaded.", stacklevel=2)
         self.best_model_path = state_dict["best_model_path"]
 
     # --- when ------------------------------------------------------------------------------------------------------
@@ -185,8 +184,8 @@ class ModelCheckpoint(Checkpoint):
         path = self.format_checkpoint_name(values)
         self._save_checkpoint(trainer, path)
         self._save_last_checkpoint(trainer, values)
-        rank_zero_info(f"An {type(exception).__name__} was raised with message: {exception}, saved checkpoint to"
-                       f" {path}")
+        rank_zero_info(f"An {type(exception).__name__} was raised with message: "
+                       f"{exception}, saved checkpoint to {path}")
 
     def _skips(self, trainer: Any) -> bool:
         return bool(trainer.fast_dev_run or trainer.state.fn != "fit" or trainer.sanity_checking

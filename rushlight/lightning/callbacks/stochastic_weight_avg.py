@@ -15,16 +15,16 @@ from rushlight.optim.swa_utils import SWALR
 
 
 class StochasticWeightAveraging(Callback):
-    """From `swa_epoch_start` on, the rate goes to `swa_lrs` and the weights of each epoch are averaged; the average is
-    the result.
+    """From `swa_epoch_start` on, the rate goes to `swa_lrs` and the weights of each
+    epoch are averaged; the average is the result.
 
     Running statistics of batch norms are computed anew with one pass over the training data.
 
     Args:
         swa_lrs: the rate, or one for each group of parameters.
         swa_epoch_start: an epoch, or a share of all epochs.
-        annealing_epochs, annealing_strategy: how the rate gets there: in so many epochs, along a "cos" or a "linear"
-            line.
+        annealing_epochs, annealing_strategy: how the rate gets there:
+            in so many epochs, along a "cos" or a "linear" line.
         avg_fn: (average, weight, how many so far) to the new average; the mean by default.
         device: where the average is.
 
@@ -76,8 +76,8 @@ class StochasticWeightAveraging(Callback):
         if len(trainer.lr_scheduler_configs) > 1:
             raise MisconfigurationException("SWA currently not supported for more than 1 `lr_scheduler`.")
         if trainer.max_epochs in (None, -1):
-            raise MisconfigurationException("SWA needs `Trainer(max_epochs=...)` to know which epochs are the last"
-                                            " ones.")
+            raise MisconfigurationException("SWA needs `Trainer(max_epochs=...)` to know "
+                                            "which epochs are the last ones.")
         self._max_epochs = trainer.max_epochs
         if isinstance(self._swa_epoch_start, float):
             self._swa_epoch_start = int(trainer.max_epochs * self._swa_epoch_start)

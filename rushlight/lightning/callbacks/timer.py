@@ -13,8 +13,8 @@ from rushlight.lightning.utilities.rank_zero import rank_zero_info
 
 
 class Timer(Callback):
-    """Stop training after `duration` ("DD:HH:MM:SS", a timedelta or a dict of its arguments), checked at each "step" or
-    "epoch".
+    """Stop training after `duration` ("DD:HH:MM:SS", a timedelta or a dict of its arguments),
+    checked at each "step" or "epoch".
 
     >>> Timer("00:01:00:00").time_remaining()
     3600.0

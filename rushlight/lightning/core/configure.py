@@ -67,8 +67,8 @@ def optimizers_of(model: Any, configured: Any) -> tuple[list[Any], list[LRSchedu
 
 
 def _is_optimizer(value: Any) -> bool:
-    return all(hasattr(value, name) for name in ("param_groups", "state", "step", "state_dict", "load_state_dict",
-                                                 "zero_grad"))
+    return all(hasattr(value, name) for name in ("param_groups", "state", "step",
+                                                 "state_dict", "load_state_dict", "zero_grad"))
 
 
 def _all(values: Any, test: Any) -> bool:
@@ -122,10 +122,9 @@ def _automatic(scheduler: Any, monitor: str | None) -> LRSchedulerConfig:
     if not isinstance(scheduler, dict):
         plateau = isinstance(scheduler, ReduceLROnPlateau)
         if plateau and monitor is None:
-            raise MisconfigurationException(
-                "`configure_optimizers` must include a monitor when a `ReduceLROnPlateau` scheduler is used. For"
-                " example:"
-                ' {"optimizer": optimizer, "lr_scheduler": scheduler, "monitor": "metric_to_track"}')
+            raise MisconfigurationException("`configure_optimizers` must include a monitor when a `ReduceLROnPlateau` "
+                                            "scheduler is used. For example:" ' {"optimizer": optimizer, '
+                                            '"lr_scheduler": scheduler, "monitor": "metric_to_track"}')
         return LRSchedulerConfig(scheduler, reduce_on_plateau=plateau, monitor=monitor if plateau else None)
     extra = scheduler.keys() - SCHEDULER_KEYS
     if extra:
@@ -134,8 +133,8 @@ def _automatic(scheduler: Any, monitor: str | None) -> LRSchedulerConfig:
                        category=RuntimeWarning)
     given = {key: value for key, value in scheduler.items() if key in SCHEDULER_KEYS}
     if "scheduler" not in given:
-        raise MisconfigurationException('The lr scheduler dict must have the key "scheduler" with its item being an'
-                                        ' lr scheduler')
+        raise MisconfigurationException('The lr scheduler dict must have the key "scheduler" '
+                                        'with its item being an lr scheduler')
     config = LRSchedulerConfig(**given)
     if config.interval not in ("step", "epoch"):
         raise MisconfigurationException('The "interval" key in lr scheduler dict must be "step" or "epoch" but is'

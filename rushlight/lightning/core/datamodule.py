@@ -45,8 +45,8 @@ class LightningDataModule(DataHooks, HyperparametersMixin):
             if isinstance(dataset, Sequence) and not hasattr(dataset, "__getitems__"):
                 return [loader(value, shuffle) for value in dataset]
             shuffle = shuffle and not isinstance(dataset, IterableDataset)
-            return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, num_workers=num_workers,
-                              pin_memory=False)
+            return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle,
+                              num_workers=num_workers, pin_memory=False)
 
         accepted = inspect.signature(cls.__init__).parameters
         extra = {"batch_size": batch_size, "num_workers": num_workers}

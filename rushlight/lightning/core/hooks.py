@@ -159,8 +159,8 @@ class DataHooks:
 
     def predict_dataloader(self) -> Any:
         """The loader or loaders for prediction."""
-        raise MisconfigurationException("`predict_dataloader` must be implemented to be used with the Lightning"
-                                        " Trainer")
+        raise MisconfigurationException("`predict_dataloader` must be implemented to be "
+                                        "used with the Lightning Trainer")
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """The batch before it goes to the device."""

@@ -36,8 +36,8 @@ class LoggingMethods:
             rank_zero_only: bool = False) -> None:
         """Log a number, a tensor of one number, or a metric.
 
-        Nothing is computed or waited for: tensors are kept, and read when a logger, a callback or the progress bar
-            asks.
+        Nothing is computed or waited for: tensors are kept, and read when
+            a logger, a callback or the progress bar asks.
 
         Args:
             name: the key.
@@ -53,8 +53,8 @@ class LoggingMethods:
             batch_size: how many samples the value stands for; the first dimension of the batch by default.
             metric_attribute: the module's attribute that holds a metric.
 
-        MisconfigurationException in hooks that do not log, and for one name logged in two ways; ValueError for other
-        values.
+        MisconfigurationException in hooks that do not log, and for one name
+        logged in two ways; ValueError for other values.
         """
         trainer = self._trainer
         if trainer is None or trainer.barebones:
@@ -85,8 +85,8 @@ class LoggingMethods:
                                             " `predict` hook, but it doesn't support logging")
         hook = trainer._hook
         if hook is None:
-            raise MisconfigurationException("You are trying to `self.log()` but it is not managed by the `Trainer`"
-                                            " control flow")
+            raise MisconfigurationException("You are trying to `self.log()` but it is not "
+                                            "managed by the `Trainer` control flow")
         if add_index and "/dataloader_idx_" in name:
             raise MisconfigurationException(f"You called `self.log` with the key `{name}` but it should not contain"
                                             " information about `dataloader_idx` when `add_dataloader_idx=True`")
@@ -129,8 +129,8 @@ def _cannot_log(trainer: Any) -> None:
 
 def _refuse(name: str, value: Any) -> None:
     if isinstance(value, dict):
-        raise ValueError(f"`self.log({name}, {value})` was called, but nested dictionaries cannot be logged; use"
-                         " `self.log_dict`")
+        raise ValueError(f"`self.log({name}, {value})` was called, "
+                         "but nested dictionaries cannot be logged; use `self.log_dict`")
     if isinstance(value, Tensor):
         raise ValueError(f"`self.log({name}, {value})` was called, but the tensor must have a single element."
                          f" You can try doing `self.log({name}, {value}.mean())`")

@@ -188,13 +188,13 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
     def configure_optimizers(self) -> Any:
         """An optimizer; a list of them; (optimizers, schedulers); a dict with "optimizer", "lr_scheduler" and
         "monitor"; or a tuple of dicts."""
-        raise MisconfigurationException("`configure_optimizers` must be implemented to be used with the Lightning"
-                                        " Trainer")
+        raise MisconfigurationException("`configure_optimizers` must be implemented to be "
+                                        "used with the Lightning Trainer")
 
     # --- optimizers ------------------------------------------------------------------------------------------------
     def optimizers(self, use_pl_optimizer: bool = True) -> Any:
-        """The optimizer, or a list where there are several; as LightningOptimizer, whose steps are counted, unless told
-        otherwise."""
+        """The optimizer, or a list where there are several; as LightningOptimizer,
+        whose steps are counted, unless told otherwise."""
         found = self.trainer._lightning_optimizers if use_pl_optimizer else self.trainer.optimizers
         return found[0] if len(found) == 1 else found
 
@@ -215,8 +215,8 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
         loss.backward(*args, **kwargs)
 
     def toggle_optimizer(self, optimizer: Any) -> None:
-        """From now on only this optimizer's parameters require gradients (those of the others that it does not share do
-        not)."""
+        """From now on only this optimizer's parameters require gradients
+        (those of the others that it does not share do not)."""
         inner = getattr(optimizer, "_optimizer", optimizer)
         state: dict[Any, bool] = {}
         for other in self.trainer.optimizers:

@@ -35,9 +35,8 @@ class of_class_only(classmethod):  # type: ignore[type-arg]  # noqa: N801 - no p
 def read_checkpoint(path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
     """The dict in a checkpoint file.
 
-    Hyper-parameters may be objects of any class, so the file is unpickled whole unless `weights_only` is True: read
-    only
-    files that you trust. FileNotFoundError where there is none, with its path.
+    Hyper-parameters may be objects of any class, so the file is unpickled whole unless `weights_only` is True:
+    read only files that you trust. FileNotFoundError where there is none, with its path.
     """
     import os
 
@@ -50,8 +49,8 @@ def read_checkpoint(path: Any, map_location: Any = None, weights_only: bool | No
 
 def load_from_checkpoint(cls: Any, checkpoint_path: Any, map_location: Any = None, hparams_file: Any = None,
                          strict: bool | None = None, weights_only: bool | None = None, **kwargs: Any) -> Any:
-    """An object of the class made with a checkpoint's hyper-parameters, with its parameters loaded if it is a
-    module."""
+    """An object of the class made with a checkpoint's hyper-parameters,
+    with its parameters loaded if it is a module."""
     checkpoint = read_checkpoint(checkpoint_path, map_location, weights_only)
     if hparams_file is not None:
         checkpoint[cls.CHECKPOINT_HYPER_PARAMS_KEY] = _read_hparams(str(hparams_file))

@@ -20,8 +20,8 @@ _DEFAULT: dict[str, tuple[tuple[bool, bool], bool]] = {
 
 
 def levels(hook: str, on_step: bool | None, on_epoch: bool | None) -> tuple[bool, bool]:
-    """Whether a value logged in a hook is kept for its step and for the epoch; MisconfigurationException where that
-    cannot be.
+    """Whether a value logged in a hook is kept for its step and for the epoch;
+    MisconfigurationException where that cannot be.
 
     >>> levels("training_step", None, None), levels("validation_step", None, None)
     ((True, False), (False, True))

@@ -96,8 +96,8 @@ class Fabric:
 
     def clip_gradients(self, module: Any, optimizer: Any, clip_val: float | None = None, max_norm: float | None = None,
                        norm_type: float | int = 2.0, error_if_nonfinite: bool = True) -> Any:
-        """Clip the gradients of an optimizer's parameters by value or by norm; the norm. ValueError for both, and for
-        neither."""
+        """Clip the gradients of an optimizer's parameters by value or by norm;
+        the norm. ValueError for both, and for neither."""
         from rushlight.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_
         if (clip_val is None) == (max_norm is None):
             raise ValueError("Only one of `clip_val` or `max_norm` can be set as this specifies the underlying"
@@ -171,8 +171,8 @@ class Fabric:
     # --- files, callbacks, loggers ---------------------------------------------------------------------------------
     def save(self, path: Any, state: Mapping[str, Any],
              filter: Mapping[str, Callable[[str, Any], bool]] | None = None) -> None:  # noqa: A002
-        """Write a checkpoint; modules and optimizers in it become their states, reduced to the entries that `filter`
-        lets pass."""
+        """Write a checkpoint; modules and optimizers in it become their states,
+        reduced to the entries that `filter` lets pass."""
         from rushlight.serialization.saving import save
         out = {}
         for name, value in state.items():
@@ -184,8 +184,8 @@ class Fabric:
 
     def load(self, path: Any, state: dict[str, Any] | None = None, strict: bool = True,
              weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint into the objects of `state`; what is left of it. KeyError for an entry that it lacks, with
-        `strict`."""
+        """Read a checkpoint into the objects of `state`; what is left of it.
+        KeyError for an entry that it lacks, with `strict`."""
         from rushlight.lightning.core.saving import read_checkpoint
         checkpoint = read_checkpoint(path, weights_only=weights_only)
         for name in list(state or {}):

@@ -17,8 +17,8 @@ def _absent(name: str, package: str) -> type:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         raise ModuleNotFoundError(f"{name} is not provided; derive a Logger that calls {package}, or use CSVLogger"
                                   " or TensorBoardLogger", name=package)
-    return type(name, (Logger,), {"__init__": __init__, "__doc__": "Cannot be made: rushlight does not provide it"
-                                                                   f" ({package})."})
+    return type(name, (Logger,), {"__init__": __init__,
+                                  "__doc__": f"Cannot be made: rushlight does not provide it ({package})."})
 
 
 def __getattr__(name: str) -> Any:

@@ -33,8 +33,8 @@ class TensorBoardLogger(FolderLogger):
     LOGGER_JOIN_CHAR = "-"
 
     def __init__(self, save_dir: Any, name: str | None = "lightning_logs", version: int | str | None = None,
-                 log_graph: bool = False, default_hp_metric: bool = True, prefix: str = "", sub_dir: Any = None,
-                 **kwargs: Any):
+                 log_graph: bool = False, default_hp_metric: bool = True, prefix: str = "",
+                 sub_dir: Any = None, **kwargs: Any):
         if not available():
             raise ModuleNotFoundError("TensorBoardLogger needs tensorboardX: pip install 'rushlight[tensorboard]';"
                                       " CSVLogger needs nothing",

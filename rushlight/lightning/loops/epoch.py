@@ -20,8 +20,8 @@ INFINITE = float("inf")
 class TrainingEpochLoop:
     """Batches of one epoch.
 
-    ``phase`` says where the loop is, for checkpoints: "between" batches, within a "batch" (after its step), in its
-    "validation".
+    ``phase`` says where the loop is, for checkpoints: "between" batches,
+    within a "batch" (after its step), in its "validation".
     """
 
     def __init__(self, trainer: Any, min_steps: int | None = None, max_steps: int = -1):

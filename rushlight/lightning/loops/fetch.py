@@ -30,9 +30,8 @@ class Fetcher:
 
     def __iter__(self) -> Iterator[Any]:
         single = (
-            self.loader.flattened
-            if self.loader._mode != "sequential" and not isinstance(self.loader.iterables, (list, tuple, dict))
-            else None
+            self.loader.flattened if self.loader._mode != "sequential"
+            and not isinstance(self.loader.iterables, (list, tuple, dict)) else None
         )
         if single is not None and len(single) == 1:
             limit = (self.loader.limits or [INFINITE])[0]
@@ -62,8 +61,8 @@ class Fetcher:
         return item  # type: ignore[no-any-return]
 
     def skip(self, batches: int, before_ahead: Any = None) -> None:
-        """Pass over batches that an interrupted epoch has used; the batch ahead is made with the same random numbers
-        again."""
+        """Pass over batches that an interrupted epoch has used;
+        the batch ahead is made with the same random numbers again."""
         for i in range(batches):
             if i == batches - 1 and before_ahead is not None and self._ahead is not _NOTHING:
                 set_rng_states(before_ahead)

@@ -23,8 +23,8 @@ class FitLoop:
 
     def __init__(self, trainer: Any, min_epochs: int | None = 0, max_epochs: int | None = None):
         if isinstance(max_epochs, int) and max_epochs < -1:
-            raise MisconfigurationException("`max_epochs` must be a non-negative integer or -1. You passed in"
-                                            f" {max_epochs}.")
+            raise MisconfigurationException("`max_epochs` must be a non-negative integer or "
+                                            f"-1. You passed in {max_epochs}.")
         self.trainer, self.min_epochs, self.max_epochs = trainer, min_epochs, max_epochs
         self.epoch_loop: TrainingEpochLoop
         self.epoch_progress = Progress()
@@ -261,8 +261,8 @@ class FitLoop:
             phase = "finished"
         elif batch.completed == batch.processed - 1:
             phase = "batch"
-        return {"phase": phase, "cut": False, "rng": None, "epoch_rng": None, "ahead_rng": None, "callback_metrics": {},
-                "results": []}
+        return {"phase": phase, "cut": False, "rng": None, "epoch_rng": None,
+                "ahead_rng": None, "callback_metrics": {}, "results": []}
 
     def _undo_cut(self) -> None:
         """An epoch that max_steps, or a wish to stop, ended before its last batch is not over."""

@@ -29,8 +29,8 @@ class AutomaticOptimization:
             else:
                 step = self.optim_progress.step
                 step.add("ready")
-                trainer.hooks.call("optimizer_step", trainer.current_epoch, batch_idx, trainer._lightning_optimizers[0],
-                                   self.closure)
+                trainer.hooks.call("optimizer_step", trainer.current_epoch, batch_idx,
+                                   trainer._lightning_optimizers[0], self.closure)
                 step.add("completed")
         finally:
             self.batch = ()
@@ -64,8 +64,8 @@ class AutomaticOptimization:
 
 
 def split_loss(out: Any) -> tuple[Any, Any]:
-    """The loss in what training_step returned, and all of it with the loss detached; MisconfigurationException for
-    other things."""
+    """The loss in what training_step returned, and all of it with the loss detached;
+    MisconfigurationException for other things."""
     if isinstance(out, Tensor):
         return out, {"loss": out.detach()}
     if isinstance(out, Mapping):

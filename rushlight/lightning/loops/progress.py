@@ -1,5 +1,5 @@
-"""Counters of what has begun and ended, in the whole run and in the present epoch; checkpoints keep them in Lightning's
-layout."""
+"""Counters of what has begun and ended, in the whole run and in the present epoch;
+checkpoints keep them in Lightning's layout."""
 
 from __future__ import annotations
 

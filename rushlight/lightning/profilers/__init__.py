@@ -94,8 +94,8 @@ class SimpleProfiler(Profiler):
         total = time.monotonic() - self.start_time
         rows = sorted(((name, sum(d), len(d)) for name, d in self.recorded_durations.items()), key=lambda row: -row[1])
         lines = [f"{'action':<70s}{'calls':>8s}{'mean s':>12s}{'total s':>12s}{'share':>8s}"]
-        lines += [f"{name:<70s}{n:>8d}{seconds / n:>12.5f}{seconds:>12.4f}{100 * seconds / total:>7.1f}%" for name,
-                  seconds, n in rows]
+        lines += [f"{name:<70s}{n:>8d}{seconds / n:>12.5f}{seconds:>12.4f}{100 * seconds / total:>7.1f}%"
+                  for name, seconds, n in rows]
         return "\nProfile of the run\n" + "\n".join(lines)
 
 
@@ -135,8 +135,8 @@ class AdvancedProfiler(Profiler):
 
 
 def profiler_of(value: Any) -> Profiler:
-    """The profiler that an argument names; MisconfigurationException for other names, and for those that are not
-    here."""
+    """The profiler that an argument names; MisconfigurationException for
+    other names, and for those that are not here."""
     if isinstance(value, Profiler):
         return value
     kinds: dict[str, Callable[[], Profiler]] = {"simple": SimpleProfiler, "advanced": AdvancedProfiler}

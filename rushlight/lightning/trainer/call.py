@@ -12,9 +12,10 @@ from rushlight.lightning.callbacks.callback import Callback
 from rushlight.lightning.core.hooks import ModelHooks
 from rushlight.lightning.utilities.overrides import is_overridden
 
-BOTH = tuple(name for name in vars(Callback) if name.startswith("on_") and name not in ("on_save_checkpoint",
-                                                                                        "on_load_checkpoint",
-                                                                                        "on_exception"))
+BOTH = tuple(name for name in vars(Callback)
+             if name.startswith("on_") and name not in ("on_save_checkpoint",
+                                                        "on_load_checkpoint",
+                                                        "on_exception"))
 
 
 class Hooks:
@@ -104,8 +105,8 @@ class Hooks:
 
 
 def watches(callback: Any) -> bool:
-    """Whether a callback monitors a metric or writes checkpoints, and so comes after the module's hook at an epoch's
-    end."""
+    """Whether a callback monitors a metric or writes checkpoints,
+    and so comes after the module's hook at an epoch's end."""
     from rushlight.lightning.callbacks.checkpoint import Checkpoint
     from rushlight.lightning.callbacks.early_stopping import EarlyStopping
     return isinstance(callback, (Checkpoint, EarlyStopping))

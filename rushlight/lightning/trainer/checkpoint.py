@@ -131,10 +131,10 @@ def choose(trainer: Any, ckpt_path: Any, model_given: bool) -> Any:
     if ckpt_path is None:
         if model_given:
             return None
-        rank_zero_warn(f"`.{fn}(ckpt_path=None)` was called without a model. The best model of the previous `fit`"
-                       f" call will be used. You can pass `.{fn}(ckpt_path='best')` to use the best model or"
-                       f" `.{fn}(ckpt_path='last')` to use the last model. If you pass a value, this warning will be"
-                       " silenced.")
+        rank_zero_warn(f"`.{fn}(ckpt_path=None)` was called without a model. "
+                       "The best model of the previous `fit` call will be used. "
+                       f"You can pass `.{fn}(ckpt_path='best')` to use the best model or `.{fn}(ckpt_path='last')` "
+                       "to use the last model. If you pass a value, this warning will be silenced.")
         ckpt_path = "best"
     if ckpt_path == "best":
         return _best(trainer, fn)
@@ -161,14 +161,13 @@ def _best(trainer: Any, fn: str) -> str:
     if callback is None:
         raise ValueError(f'`.{fn}(ckpt_path="best")` is set but `ModelCheckpoint` is not configured.')
     if len(trainer.checkpoint_callbacks) > 1:
-        rank_zero_warn(f'`.{fn}(ckpt_path="best")` is called with Trainer configured with multiple `ModelCheckpoint`'
-                       ' callbacks.'
-                       " It will use the best checkpoint path from first checkpoint callback.")
+        rank_zero_warn(f'`.{fn}(ckpt_path="best")` is called with Trainer configured with multiple `ModelCheckpoint` '
+                       'callbacks.' " It will use the best checkpoint path from first checkpoint callback.")
     path = getattr(callback, "best_model_path", "")
     if path:
         return str(path)
     if trainer.fast_dev_run:
         raise ValueError(f'You cannot execute `.{fn}(ckpt_path="best")` with `fast_dev_run=True`.'
                          f" Please pass an exact checkpoint path to `.{fn}(ckpt_path=...)`")
-    raise ValueError(f'`.{fn}(ckpt_path="best")` is set but `ModelCheckpoint` is not configured to save the best'
-                     ' model.')
+    raise ValueError(f'`.{fn}(ckpt_path="best")` is set but `ModelCheckpoint` is not '
+                     'configured to save the best model.')

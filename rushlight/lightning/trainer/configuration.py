@@ -13,8 +13,8 @@ DEFAULT_EPOCHS = 1000
 
 
 def limit(value: float | int | None, name: str) -> float | int:
-    """A limit of batches: a share between 0.0 and 1.0, or a number of them. MisconfigurationException for anything
-    else.
+    """A limit of batches: a share between 0.0 and 1.0, or a number of them.
+    MisconfigurationException for anything else.
 
     >>> limit(None, "limit_val_batches"), limit(0.5, "limit_val_batches"), limit(3, "limit_val_batches")
     (1.0, 0.5, 3)
@@ -27,8 +27,8 @@ def limit(value: float | int | None, name: str) -> float | int:
         return value
     if isinstance(value, float) and value.is_integer() and value > 1:
         return int(value)
-    raise MisconfigurationException(f"You have passed invalid value {value} for {name}, it has to be in [0.0, 1.0]"
-                                    " or an int.")
+    raise MisconfigurationException(f"You have passed invalid value {value} for {name}, "
+                                    "it has to be in [0.0, 1.0] or an int.")
 
 
 def positive(value: Any, name: str) -> int:
@@ -75,8 +75,8 @@ def batch_limits(trainer: Any, train: Any, val: Any, test: Any, predict: Any, ov
                  num_sanity_val_steps: Any) -> None:
     """How many batches of each kind are used."""
     if isinstance(fast_dev_run, int) and fast_dev_run < 0:
-        raise MisconfigurationException(f"fast_dev_run={fast_dev_run!r} is not a valid configuration. It should be"
-                                        " >= 0.")
+        raise MisconfigurationException(f"fast_dev_run={fast_dev_run!r} is not a valid "
+                                        "configuration. It should be >= 0.")
     trainer.fast_dev_run = fast_dev_run
     batches = int(fast_dev_run)
     if batches:
@@ -162,9 +162,8 @@ def verify(trainer: Any, model: Any) -> None:
     step, stage, method = needed
     if stage != "predict" and not is_overridden(step, model):
         raise MisconfigurationException(f"No `{step}()` method defined. Lightning `Trainer.{method}` expects as minimum"
-                                        + (" `training_step()`, `train_dataloader()` and `configure_optimizers()` to"
-                                           " be defined."
-                                           if fn == "fit" else f" `{step}()` to be defined."))
+                                        + (" `training_step()`, `train_dataloader()` and `configure_optimizers()` "
+                                           "to be defined." if fn == "fit" else f" `{step}()` to be defined."))
     if not trainer._data.defined(stage):
         raise MisconfigurationException(f"`Trainer.{method}()` requires a `{_loader_name(stage)}()` to run; pass"
                                         " loaders to it, or define the method in the module or data module.")

@@ -11,8 +11,8 @@ from rushlight.lightning.utilities.rank_zero import rank_zero_info
 
 def callbacks_of(trainer: Any, given: Any, checkpoints: bool | None, bar: bool | None,
                  summary: bool | None) -> list[Any]:
-    """The callbacks, those that write checkpoints last. MisconfigurationException where a callback is given and
-    switched off."""
+    """The callbacks, those that write checkpoints last.
+    MisconfigurationException where a callback is given and switched off."""
     from rushlight.lightning.callbacks import (
         GradientAccumulationScheduler,
         ModelCheckpoint,
@@ -26,8 +26,8 @@ def callbacks_of(trainer: Any, given: Any, checkpoints: bool | None, bar: bool |
     found = [] if given is None else [given] if isinstance(given, Callback) else list(given)
     for callback in found:
         if not isinstance(callback, Callback):
-            raise MisconfigurationException(f"Trainer(callbacks=...) takes callbacks, but {callback!r} is no"
-                                            " `Callback`.")
+            raise MisconfigurationException("Trainer(callbacks=...) takes callbacks, "
+                                            f"but {callback!r} is no `Callback`.")
 
     def have(kind: type) -> list[Any]:
         return [c for c in found if isinstance(c, kind)]
@@ -70,19 +70,19 @@ def ordered(callbacks: list[Any]) -> list[Any]:
     keys: set[Any] = set()
     for callback in callbacks:
         if callback.state_key in keys and is_overridden("state_dict", callback, Callback):
-            raise RuntimeError(f"Found more than one stateful callback of type `{type(callback).__name__}`. In the"
-                               " current configuration, this callback does not support being saved alongside other"
-                               " instances of the same type. Please consult the documentation of"
-                               f" `{type(callback).__name__}` regarding valid settings for the callback state to be"
-                               " checkpointable. HINT: The `callback.state_key` must be unique among all callbacks"
-                               " in the Trainer.")
+            raise RuntimeError(f"Found more than one stateful callback of type `{type(callback).__name__}`. "
+                               "In the current configuration, this callback does not support "
+                               "being saved alongside other instances of the same type. "
+                               f"Please consult the documentation of `{type(callback).__name__}` "
+                               "regarding valid settings for the callback state to be checkpointable. "
+                               "HINT: The `callback.state_key` must be unique among all callbacks in the Trainer.")
         keys.add(callback.state_key)
     return sorted(callbacks, key=rank)
 
 
 def attach_model_callbacks(trainer: Any) -> None:
-    """Add the callbacks of the module's configure_callbacks; they take the places of the trainer's of the same
-    classes."""
+    """Add the callbacks of the module's configure_callbacks;
+    they take the places of the trainer's of the same classes."""
     own = trainer.hooks.call("configure_callbacks")
     own = list(own) if isinstance(own, Iterable) else [own]
     for callback in own:

@@ -96,7 +96,7 @@ def as_number(value: Any) -> Any:
     """A tensor as a number."""
     if isinstance(value, Tensor):
         if value.numel() != 1:
-            raise ValueError(f"The metric `{value}` does not contain a single element, thus it cannot be converted"
-                             " to a scalar.")
+            raise ValueError(f"The metric `{value}` does not contain a single element, "
+                             "thus it cannot be converted to a scalar.")
         return value.item()
     return value

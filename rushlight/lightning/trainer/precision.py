@@ -136,8 +136,8 @@ class HalfPrecision(TruePrecision):
 
 
 def precision_of(value: Any) -> Precision:
-    """The precision that an argument names. ValueError for another name, MisconfigurationException for what needs a
-    GPU."""
+    """The precision that an argument names. ValueError for another name,
+    MisconfigurationException for what needs a GPU."""
     if isinstance(value, Precision):
         return value
     if value is None:

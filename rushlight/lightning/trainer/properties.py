@@ -125,8 +125,8 @@ class TrainerProperties:
 
     @property
     def estimated_stepping_batches(self: Any) -> float:
-        """How many steps optimizers will take; for schedulers in configure_optimizers. It asks for the training
-        data."""
+        """How many steps optimizers will take; for schedulers in configure_optimizers.
+        It asks for the training data."""
         from rushlight.lightning.callbacks import GradientAccumulationScheduler
         for callback in self.callbacks:
             if isinstance(callback, GradientAccumulationScheduler) and callback.going_to_accumulate_grad_batches():

@@ -1,9 +1,8 @@
-"""What ``self.log`` has collected: values of the last step, and sums over the epoch that cost nothing until they are
-read.
+"""What ``self.log`` has collected: values of the last step,
+and sums over the epoch that cost nothing until they are read.
 
 A logged tensor is kept as it is, so that logging neither waits for a number nor adds to the step. After `FOLD` values
-those
-kept are summed by one small piece of work; `on_step` values are only remembered.
+those kept are summed by one small piece of work; `on_step` values are only remembered.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ _START = {"mean": 0.0, "sum": 0.0, "max": -float("inf"), "min": float("inf")}
 
 
 def reduction_name(reduce_fx: Any) -> str:
-    """The name of a reduction given as a name or a function; MisconfigurationException for any but mean, sum, max and
-    min."""
+    """The name of a reduction given as a name or a function;
+    MisconfigurationException for any but mean, sum, max and min."""
     name = reduce_fx if isinstance(reduce_fx, str) else getattr(reduce_fx, "__name__", "")
     name = {"amax": "max", "amin": "min", "avg": "mean"}.get(name.lower(), name.lower())
     if name not in _START:
@@ -36,8 +35,8 @@ class Logged:
     """One value that is logged again and again from one hook."""
 
     __slots__ = ("fx", "name", "options", "prog_bar", "logger", "on_step", "on_epoch", "reduce", "loader", "step_name",
-                 "epoch_name", "base_name", "last", "kept", "total", "weight", "metric", "enable_graph", "computed",
-                 "call")
+                 "epoch_name", "base_name", "last", "kept", "total", "weight",
+                 "metric", "enable_graph", "computed", "call")
 
     def __init__(self, fx: str, name: str, options: tuple[Any, ...], loader: int | None):
         self.fx, self.name, self.options, self.loader = fx, name, options, loader
@@ -147,8 +146,8 @@ def _smaller(a: Any, b: Any) -> Any:
 
 _FOLDS: dict[str, Callable[[list[tuple[Any, float]]], Any]] = {
     "mean": _weighted_sum, **{kind: _plain(kind) for kind in ("sum", "max", "min")}}
-_JOIN: dict[str, Callable[[Any, Any], Any]] = {"mean": lambda a, b: a + b, "sum": lambda a, b: a + b, "max": _larger,
-                                               "min": _smaller}
+_JOIN: dict[str, Callable[[Any, Any], Any]] = {"mean": lambda a, b: a + b,
+                                               "sum": lambda a, b: a + b, "max": _larger, "min": _smaller}
 
 
 class Results:
@@ -206,8 +205,8 @@ class Results:
             if value is None:
                 continue
             if not isinstance(value, Tensor):
-                raise ValueError(f"The `.compute()` return of the metric logged as {entry.name!r} must be a tensor."
-                                 f" Found {value}")
+                raise ValueError(f"The `.compute()` return of the metric logged as {entry.name!r} "
+                                 f"must be a tensor. Found {value}")
             value = value if entry.enable_graph else value.detach()
             name = entry.step_name if on_step else entry.epoch_name
             if entry.logger:

@@ -29,14 +29,14 @@ class Trainer(TrainerProperties, Runs):
     Args:
         accelerator: "auto" or "cpu"; others raise MisconfigurationException on this machine.
         strategy: "auto", or "ddp" of one process. devices: "auto" or 1. num_nodes: 1.
-        precision: "32-true", "64-true", "16-true", "bf16-true", "bf16-mixed", "16-mixed" (which is "bf16-mixed" on a
-            CPU).
+        precision: "32-true", "64-true", "16-true", "bf16-true", "bf16-mixed",
+            "16-mixed" (which is "bf16-mixed" on a CPU).
         logger: True for TensorBoard's (where tensorboardX is installed, else CSV), False for none, or loggers.
         callbacks: a Callback or a list of them.
         fast_dev_run: so many batches of everything, without logs and checkpoints, to see whether it runs; True for one.
         max_epochs, min_epochs, max_steps, min_steps, max_time: when training ends; steps are steps of optimizers.
-        limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches: a share, or a number of
-            batches.
+        limit_train_batches, limit_val_batches, limit_test_batches,
+            limit_predict_batches: a share, or a number of batches.
         overfit_batches: the same for training and validation, without shuffling.
         val_check_interval: validate after this share of an epoch, or so many batches.
         check_val_every_n_epoch: validate in every n-th epoch; None to count val_check_interval over epochs.
@@ -178,8 +178,8 @@ class Trainer(TrainerProperties, Runs):
 
         Args:
             model: a LightningModule.
-            train_dataloaders: a loader, a collection of loaders, or a LightningDataModule; the module's own hook by
-                default.
+            train_dataloaders: a loader, a collection of loaders, or a
+                LightningDataModule; the module's own hook by default.
             val_dataloaders: a loader or a list of them.
             datamodule: a LightningDataModule.
             ckpt_path: a checkpoint to go on from: a path, "last" or "best".
@@ -199,8 +199,8 @@ class Trainer(TrainerProperties, Runs):
                  datamodule: Any = None, weights_only: bool | None = None) -> list[dict[str, float]]:
         """One pass over validation data; the logged values, one dict for each loader.
 
-        `ckpt_path` ("best", "last" or a path) says whose parameters; without a model it is "best", with one the model's
-        own.
+        `ckpt_path` ("best", "last" or a path) says whose parameters;
+        without a model it is "best", with one the model's own.
         """
         return self._evaluate("validate", model, dataloaders, ckpt_path, verbose, datamodule, weights_only)
 
@@ -235,15 +235,15 @@ class Trainer(TrainerProperties, Runs):
         if model is None:
             model = self.lightning_module
             if model is None:
-                raise TypeError(f"`Trainer.{fn}()` requires a `LightningModule` when it hasn't been passed in a"
-                                " previous run")
+                raise TypeError(f"`Trainer.{fn}()` requires a `LightningModule` when it "
+                                "hasn't been passed in a previous run")
             if dataloaders is None and datamodule is None:
                 datamodule = self._data.datamodule
         return model, given, dataloaders, datamodule
 
     def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, storage_options: Any = None) -> None:
-        """Write a checkpoint of now; with `weights_only` one without optimizers and counters, that cannot be gone on
-        from."""
+        """Write a checkpoint of now; with `weights_only` one without optimizers
+        and counters, that cannot be gone on from."""
         if storage_options is not None:
             raise TypeError("`Trainer.save_checkpoint(..., storage_options=...)` needs a checkpoint plugin that"
                             " takes them; files are written by torch.save")

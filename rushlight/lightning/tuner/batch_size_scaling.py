@@ -29,8 +29,8 @@ def scale_batch_size(trainer: Any, model: Any, mode: str = "power", steps_per_tr
     most: list[int] = []  # how many samples there are: a larger batch would be no other
     try:
         with trial(trainer, model, [], steps_per_trial) as prepare:
-            found = SEARCHES[mode](lambda size: _fits(model, batch_arg_name, size, prepare(), most), init_val,
-                                   max_trials, most)
+            found = SEARCHES[mode](lambda size: _fits(model, batch_arg_name, size, prepare(), most),
+                                   init_val, max_trials, most)
     except BaseException:
         lightning_setattr(model, batch_arg_name, at_first)
         raise

@@ -23,9 +23,8 @@ class Tuner:
         if method not in METHODS:
             raise MisconfigurationException(f"`method` {method!r} is invalid. Should be one of {METHODS}.")
         if method == "fit" and dataloaders is not None:
-            raise MisconfigurationException("In tuner with method='fit', `dataloaders` argument should be None,"
-                                            " please consider setting `train_dataloaders` and `val_dataloaders`"
-                                            " instead.")
+            raise MisconfigurationException("In tuner with method='fit', `dataloaders` argument should be None, please "
+                                            "consider setting `train_dataloaders` and `val_dataloaders` instead.")
         if method != "fit" and (train is not None or val is not None):
             raise MisconfigurationException(f"In tuner with `method`={method!r}, `train_dataloaders` and"
                                             " `val_dataloaders` arguments should be None, please consider setting"
@@ -48,8 +47,8 @@ class Tuner:
         """The largest batch with which `steps_per_trial` steps succeed: doubling from `init_val` ("power"), then
         halving the gap ("binsearch").
 
-        The module's (or data module's, or hparams') attribute `batch_arg_name` is set to it; loaders must be made from
-        it.
+        The module's (or data module's, or hparams') attribute `batch_arg_name`
+        is set to it; loaders must be made from it.
         MisconfigurationException where there is no such attribute, or loaders are given to this method.
         """
         if train_dataloaders is not None or dataloaders is not None:
@@ -70,9 +69,8 @@ class Tuner:
         the loss falls steepest.
 
         The attribute ``lr`` or ``learning_rate`` (or `attr_name`) of the module or its hparams is set to it with
-        `update_attr`. The module's
-        parameters are afterwards as before. MisconfigurationException for another method than "fit", and for several
-        optimizers.
+        `update_attr`. The module's parameters are afterwards as before. MisconfigurationException for another
+        method than "fit", and for several optimizers.
         """
         if method != "fit":
             raise MisconfigurationException("method='fit' is the only valid configuration to run lr finder.")

@@ -13,9 +13,9 @@ INFINITE = float("inf")
 class CombinedLoader:
     """Batches of several loaders: (batch, its number, its loader's number), batch in the shape of the collection.
 
-    Modes: "min_size" ends with the shortest loader, "max_size_cycle" begins shorter ones again until the longest ends,
-    "max_size" gives None for those that have ended, "sequential" reads one after the other. ValueError for another
-    mode.
+    Modes: "min_size" ends with the shortest loader, "max_size_cycle" begins shorter ones again
+    until the longest ends, "max_size" gives None for those that have ended, "sequential" reads one
+    after the other. ValueError for another mode.
 
     >>> [batch for batch, i, loader in CombinedLoader({"a": range(2), "b": range(8, 9)}, "max_size_cycle")]
     [{'a': 0, 'b': 8}, {'a': 1, 'b': 8}]

@@ -17,8 +17,8 @@ LARGEST, SMALLEST = np.iinfo(np.uint32).max, 0
 
 
 def seed_everything(seed: int | None = None, workers: bool = False, verbose: bool = True) -> int:
-    """Seed rushlight, NumPy and Python's `random`; the seed, which the variable PL_GLOBAL_SEED keeps for child
-    processes.
+    """Seed rushlight, NumPy and Python's `random`; the seed,
+    which the variable PL_GLOBAL_SEED keeps for child processes.
 
     Without a seed it is PL_GLOBAL_SEED's, else 0. `workers` is remembered in PL_SEED_WORKERS; workers of data loaders
     draw from streams that follow from the seed in any case. ValueError for a seed outside 0 … 2**32 - 1.

@@ -7,8 +7,8 @@ from typing import Any
 
 
 def measure_flops(model: Any, forward_fn: Callable[[], Any], loss_fn: Callable[[Any], Any] | None = None) -> int:
-    """Floating-point operations of ``forward_fn()``, and of the backward pass of ``loss_fn(output)`` where it is
-    given."""
+    """Floating-point operations of ``forward_fn()``, and of the backward
+    pass of ``loss_fn(output)`` where it is given."""
     from rushlight.utils.flop_counter import FlopCounterMode
     with FlopCounterMode(display=False) as counter:
         if loss_fn is None:

@@ -52,4 +52,5 @@ def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = Fa
 def __getattr__(name: str) -> Any:
     if name in ("bias", "flex_attention"):
         return importlib.import_module(f"rushlight.nn.attention.{name}")
-    raise AttributeError(f"module 'rushlight.nn.attention' has no attribute {name!r}; rushlight does not provide torch.nn.attention.{name}")
+    raise AttributeError(f"module 'rushlight.nn.attention' has no attribute {name!r}; "
+                         f"rushlight does not provide torch.nn.attention.{name}")

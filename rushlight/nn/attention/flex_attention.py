@@ -88,8 +88,8 @@ def create_mask(mod_fn: Mod, B: int | None, H: int | None, Q_LEN: int, KV_LEN: i
 
 
 class BlockMask:
-    """A mask function with, for each block of queries, the blocks of keys that it shows partly (``kv_…``) or whole
-    (``full_kv_…``)."""
+    """A mask function with, for each block of queries, the blocks of keys that it shows
+    partly (``kv_…``) or whole (``full_kv_…``)."""
 
     def __init__(self, seq_lengths: tuple[int, int], partial: np.ndarray, whole: np.ndarray | None,
                  block_size: tuple[int, int], mask_mod: Mod):
@@ -135,7 +135,8 @@ class BlockMask:
             return None if blocks is None else blocks[pick]
 
         def not_known(*_: Any) -> Any:
-            raise RuntimeError("Cannot use a BlockMask after slicing it unless its mask_mod is set anew: positions are no longer those of the whole mask")
+            raise RuntimeError("Cannot use a BlockMask after slicing it unless its mask_mod is set anew: "
+                               "positions are no longer those of the whole mask")
         return BlockMask(self.seq_lengths, cut(self._partial), cut(self._whole), self.BLOCK_SIZE, not_known)
 
     def to_string(self, grid_size: Any = (20, 20), limit: int = 4) -> str:
@@ -183,20 +184,22 @@ def _check(query: Tensor, key: Tensor, value: Tensor, enable_gqa: bool) -> None:
     if any(len(s) != 4 for s in (q, k, v)):
         raise NotImplementedError("NYI: query, key, and value must be 4D tensors")
     if query.dtype is not key.dtype or query.dtype is not value.dtype:
-        raise ValueError(f"Expected query, key, and value to have the same dtype, but got query.dtype: {query.dtype}, key.dtype: {key.dtype}, and "
-                         f"value.dtype: {value.dtype} instead.")
+        raise ValueError("Expected query, key, and value to have the same dtype, but got query.dtype: "
+                         f"{query.dtype}, key.dtype: {key.dtype}, and value.dtype: {value.dtype} instead.")
     if not enable_gqa and q[1] != k[1]:
-        raise ValueError(f"Expect query and key/value to have the same number of heads but got Hq={q[1]} and Hkv={k[1]}. Try setting enable_gqa=True for GQA.")
+        raise ValueError("Expect query and key/value to have the same number of heads but got "
+                         f"Hq={q[1]} and Hkv={k[1]}. Try setting enable_gqa=True for GQA.")
     if enable_gqa and q[1] % k[1]:
-        raise ValueError(f"Expect number of query heads to be a multiple of kv heads for GQA but got Hq={q[1]} and Hkv={k[1]}.")
+        raise ValueError("Expect number of query heads to be a multiple of kv heads for "
+                         f"GQA but got Hq={q[1]} and Hkv={k[1]}.")
 
 
 def flex_attention(query: Tensor, key: Tensor, value: Tensor, score_mod: Mod | None = None,
                    block_mask: BlockMask | None = None, scale: float | None = None, enable_gqa: bool = False,
                    return_lse: bool = False, kernel_options: Any = None, *,
                    return_aux: AuxRequest | None = None) -> Any:
-    """softmax(score_mod(q kᵀ scale)) v over what ``block_mask`` shows, for (batch, heads, length, size) tensors;
-    differentiable.
+    """softmax(score_mod(q kᵀ scale)) v over what ``block_mask`` shows,
+    for (batch, heads, length, size) tensors; differentiable.
 
     ``score_mod(score, batch, head, query, key)`` and the mask's function are elementwise functions of tensors. Queries
     that see nothing give zeros. With ``return_lse`` or ``return_aux`` also the logarithms of the sums of exponentials.
@@ -219,9 +222,10 @@ def flex_attention(query: Tensor, key: Tensor, value: Tensor, score_mod: Mod | N
     if block_mask is not None:
         q_length, kv_length = block_mask.seq_lengths
         if scores._spec.shape[-2] > q_length or scores._spec.shape[-1] > kv_length:
-            raise ValueError(f"block_mask was created for block_mask.shape={block_mask.shape} but got q_len={scores._spec.shape[-2]} and "
-                             f"kv_len={scores._spec.shape[-1]}. As the block mask was created for a different length than you're using it for, you will need "
-                             "to create a new block mask.")
+            raise ValueError(f"block_mask was created for block_mask.shape={block_mask.shape} but got "
+                             f"q_len={scores._spec.shape[-2]} and kv_len={scores._spec.shape[-1]}. "
+                             "As the block mask was created for a different length than you're using it for, "
+                             "you will need to create a new block mask.")
         scores = F.where(block_mask.mask_mod(*at), scores, -math.inf)
     top = scores.amax(-1, keepdim=True)
     hidden = top == -math.inf

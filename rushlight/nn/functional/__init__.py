@@ -19,7 +19,8 @@ from rushlight.nn.functional.vision import (  # noqa: F401
     native_channel_shuffle, pixel_shuffle, pixel_unshuffle, unfold, upsample, upsample_bilinear, upsample_nearest)
 
 # names that stand in the torch namespace too
-TORCH_LEVEL = frozenset("""conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc max_pool1d max_pool2d max_pool3d avg_pool1d
-adaptive_avg_pool1d adaptive_max_pool1d rms_norm bilinear pairwise_distance cosine_similarity pdist pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle
-celu celu_ selu selu_ rrelu rrelu_ relu_ threshold threshold_ prelu hardshrink max_pool1d_with_indices
-grid_sampler grid_sampler_2d grid_sampler_3d""".split())
+TORCH_LEVEL = frozenset("""conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc max_pool1d
+    max_pool2d max_pool3d avg_pool1d adaptive_avg_pool1d adaptive_max_pool1d rms_norm bilinear pairwise_distance
+    cosine_similarity pdist pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle celu celu_ selu selu_
+    rrelu rrelu_ relu_ threshold threshold_ prelu hardshrink max_pool1d_with_indices grid_sampler grid_sampler_2d
+    grid_sampler_3d""".split())

@@ -48,7 +48,8 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     if input.dtype.kind == "b":
         raise RuntimeError("Bool inputs not supported for hardtanh")
     if input.dtype.kind == "u" and not input.is_quantized and (min_val < 0 or max_val < 0):
-        raise RuntimeError(f"Cannot do hardtanh on an unsigned type with negative limits: min_val={min_val}, max_val={max_val}")
+        raise RuntimeError("Cannot do hardtanh on an unsigned type with negative limits: "
+                           f"min_val={min_val}, max_val={max_val}")
     if input.is_quantized:
         return done(input, input.clamp(min_val, max_val), inplace)
     if is_float(input):
@@ -72,7 +73,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         if weight.ndim > 1:
             raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
         if channels != weight.numel():
-            raise RuntimeError(f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.numel()} and channel size = {channels}.")
+            raise RuntimeError("Mismatch of parameter numbers and input channel size. "
+                               f"Found parameter numbers = {weight.numel()} and channel size = {channels}.")
         weight = weight.reshape([1, -1, *[1] * (input.ndim - 2)] if input.ndim > 1 else [-1])
     elif weight.ndim:
         weight = weight.reshape(())
@@ -198,7 +200,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if not input.ndim:
         raise RuntimeError("glu does not support scalars because halving size must be even")
     if input.shape[dim] % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.ndim} is size {input.shape[dim]}")
+        raise RuntimeError("Halving dimension must be even, "
+                           f"but dimension {dim % input.ndim} is size {input.shape[dim]}")
     a, b = input.chunk(2, dim)
     return a * b.sigmoid()
 
@@ -216,7 +219,8 @@ def sigmoid(input: Tensor) -> Tensor:
 def implicit_dim(name: str, ndim: int) -> int:
     """The dimension that softmax without one uses, with PyTorch's warning."""
     import warnings
-    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.", stacklevel=3)
+    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. "
+                  "Change the call to include dim=X as an argument.", stacklevel=3)
     return 0 if ndim in (0, 1, 3) else 1
 
 
@@ -282,8 +286,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if tensor.numel() == 0 and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
     if num_classes == -1 and level_of(tensor) is not None:
-        raise RuntimeError("When vmap-ing torch.nn.functional.one_hot, please provide an explicit positive num_classes argument: how many there "
-                           "are depends on the numbers otherwise.")
+        raise RuntimeError("When vmap-ing torch.nn.functional.one_hot, please provide an explicit positive "
+                           "num_classes argument: how many there are depends on the numbers otherwise.")
     values = numbers(tensor)
     if values.size and values.min() < 0:
         raise RuntimeError("Class values must be non-negative.")

@@ -1,5 +1,5 @@
-"""Layer functions as the torch namespace has them: operands in ATen's order, reductions as numbers (0 none, 1 mean, 2
-sum).
+"""Layer functions as the torch namespace has them: operands in ATen's order,
+reductions as numbers (0 none, 1 mean, 2 sum).
 
 Programs use those of torch.nn.functional; what these compute is theirs.
 """
@@ -22,7 +22,8 @@ BAGS = ("sum", "mean", "max")
 def _reduction(name: str, number: Any) -> str:
     """The name of a reduction. TypeError for what is no number, ValueError for an unknown one."""
     if not isinstance(number, int):
-        raise TypeError(f"{name}(): argument 'reduction' must be int, not {type(number).__name__}. Use torch.nn.functional.{name} for reductions by name.")
+        raise TypeError(f"{name}(): argument 'reduction' must be int, not {type(number).__name__}. "
+                        f"Use torch.nn.functional.{name} for reductions by name.")
     if not 0 <= number < len(REDUCTIONS):
         raise ValueError(f"{number} is not a valid value for reduction: 0 is none, 1 the mean, 2 the sum")
     return REDUCTIONS[number]
@@ -240,6 +241,6 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
     >>> rl.ctc_loss(rl.zeros(1, 1, 2), rl.ones(1, 1, dtype=rl.int64), [1], [1]).abs()
     tensor(0.)
     """
-    return ctc.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, _reduction("ctc_loss", reduction),
-                        zero_infinity)
+    return ctc.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank,
+                        _reduction("ctc_loss", reduction), zero_infinity)
 

@@ -1,5 +1,5 @@
-"""Parts of layers that the torch namespace names: convolution with all its options, dropout with its mask, norms of
-weights."""
+"""Parts of layers that the torch namespace names: convolution with all its options,
+dropout with its mask, norms of weights."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from rushlight.tensor.functions.norms import vector_norm
 
 def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, dilation: Any,
                 transposed: bool, output_padding: Any, groups: int) -> Tensor:
-    """`conv1d` to `conv3d`, and with transposed=True `conv_transpose1d` to `conv_transpose3d`, by the dimensions of the
-    weight.
+    """`conv1d` to `conv3d`, and with transposed=True `conv_transpose1d` to
+    `conv_transpose3d`, by the dimensions of the weight.
 
     RuntimeError for an input whose dimensions do not fit the weight's.
 
@@ -29,7 +29,8 @@ def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any,
     from rushlight.nn.functional import conv
     n = weight.ndim - 2
     if n not in (1, 2, 3) or input.ndim != weight.ndim:
-        raise RuntimeError(f"Expected {weight.ndim}D input to convolution, but got input of size {list(input.shape)} for a weight of size {list(weight.shape)}")
+        raise RuntimeError(f"Expected {weight.ndim}D input to convolution, "
+                           f"but got input of size {list(input.shape)} for a weight of size {list(weight.shape)}")
     if transposed:
         return getattr(conv, f"conv_transpose{n}d")(input, weight, bias, stride, padding, output_padding, groups,
                                                     dilation)  # type: ignore[no-any-return]
@@ -59,7 +60,8 @@ def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     tensor([[1., 1.]])
     """
     if input.ndim < 2:
-        raise RuntimeError(f"Feature dropout requires at least 2 dimensions in the input, but it has shape {list(input.shape)}")
+        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input, "
+                           f"but it has shape {list(input.shape)}")
     return _feature_dropout(input, p, train)
 
 
@@ -86,7 +88,8 @@ def nuclear_norm(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: 
     if isinstance(dim, bool):
         dim, keepdim = None, dim
     if dim is None and input.ndim != 2:
-        raise RuntimeError(f"Expected a tensor with 2 dimensions, but got a tensor with {input.ndim} dimensions instead.")
+        raise RuntimeError("Expected a tensor with 2 dimensions, "
+                           f"but got a tensor with {input.ndim} dimensions instead.")
     return give(out, linalg.matrix_norm(input, "nuc", (0, 1) if dim is None else tuple(dim), keepdim))
 
 

@@ -22,17 +22,18 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     """softmax(q kᵀ scale + mask) v; query (…, t, d), key (…, s, d), value (…, s, e), scale 1/√d unless given."""
     from rushlight.nn.functional.norm import dropout
     if query.dtype is not key.dtype or query.dtype is not value.dtype:
-        raise RuntimeError(f"Expected query, key, and value to have the same dtype, but got query.dtype: {scalar_name(query.dtype)} key.dtype: "
-                           f"{scalar_name(key.dtype)} and value.dtype: {scalar_name(value.dtype)} instead.")
+        raise RuntimeError("Expected query, key, and value to have the same dtype, but got query.dtype: "
+                           f"{scalar_name(query.dtype)} key.dtype: {scalar_name(key.dtype)} and value.dtype: "
+                           f"{scalar_name(value.dtype)} instead.")
     if min(query.ndim, key.ndim, value.ndim) < 2:
-        raise RuntimeError(f"Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: {query.ndim}, key.dim: {key.ndim} and value.dim: "
-                           f"{value.ndim} instead.")
+        raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
+                           f"{query.ndim}, key.dim: {key.ndim} and value.dim: {value.ndim} instead.")
     if is_causal and attn_mask is not None:
         raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     heads = query.shape[-3] if query.ndim > 2 else 1
     if enable_gqa and (heads % key.shape[-3] or heads % value.shape[-3]):
-        raise RuntimeError(f"Number of heads in key and value must divide the number of heads in query: query has {heads}, key {key.shape[-3]}, value "
-                           f"{value.shape[-3]}.")
+        raise RuntimeError("Number of heads in key and value must divide the number of heads in query: "
+                           f"query has {heads}, key {key.shape[-3]}, value {value.shape[-3]}.")
     factor = (1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0) if scale is None else float(scale)
     if not dropout_p and _one_operation(query, key, value, attn_mask, enable_gqa):
         return _recorded(query, key, value, attn_mask, factor, is_causal)
@@ -55,8 +56,8 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
 
 
 def _one_operation(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, gqa: bool) -> bool:
-    """Whether attention can be recorded as one operation: plain shapes of at most four dimensions, numbers of one
-    floating-point type."""
+    """Whether attention can be recorded as one operation: plain shapes of at most four dimensions,
+    numbers of one floating-point type."""
     a, b, c = q._spec.shape, k._spec.shape, v._spec.shape
     if not (2 <= len(a) == len(b) == len(c) <= 4) or 0 in (*a, *b,
                                                            *c) or not is_float(q) or a[-1] != b[-1] or b[-2] != c[-2] or b[:-2] != c[:-2]:
@@ -130,8 +131,8 @@ def _one_more(mask: Tensor | None) -> Tensor | None:
 
 
 def _joined(mask: Tensor | None, padding: Tensor | None, n: int, heads: int, t: int, s: int) -> Tensor | None:
-    """The mask (1 or n · heads, t, s) and that of padded keys (n, s) in one; RuntimeError or AssertionError for other
-    shapes."""
+    """The mask (1 or n · heads, t, s) and that of padded keys (n, s) in one;
+    RuntimeError or AssertionError for other shapes."""
     if mask is not None and mask.ndim == 3 and mask.shape[0] != 1 and tuple(mask.shape) != (n * heads, t, s):
         raise RuntimeError(f"The shape of the 3D attn_mask is {mask.shape}, but should be {(n * heads, t, s)}.")
     if padding is None:
@@ -157,7 +158,8 @@ def multi_head_attention_forward(
     from rushlight.nn.functional.norm import dropout
     batched = query.ndim == 3
     if query.ndim not in (2, 3):
-        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {query.ndim}-D query tensor")
+        raise AssertionError("query should be unbatched 2D or batched 3D tensor but "
+                             f"received {query.ndim}-D query tensor")
     if is_causal and attn_mask is None:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     if not batched:

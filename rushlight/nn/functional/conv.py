@@ -17,10 +17,11 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     """x1ᵀ W_o x2 + b_o for each output o; weight (out, in1, in2)."""
     from rushlight.tensor.functions.products import einsum
     if input1.shape[:-1] != input2.shape[:-1]:
-        raise RuntimeError(f"bilinear(): input batch dimensions do not match: got {list(input1.shape)} and {list(input2.shape)}")
+        raise RuntimeError("bilinear(): input batch dimensions do not match: "
+                           f"got {list(input1.shape)} and {list(input2.shape)}")
     if input1.shape[-1] != weight.shape[1] or input2.shape[-1] != weight.shape[2]:
-        raise RuntimeError(f"bilinear(): input sizes do not match weight size: got {input1.shape[-1]} and {input2.shape[-1]} but expected "
-                           f"{weight.shape[1]} and {weight.shape[2]}")
+        raise RuntimeError(f"bilinear(): input sizes do not match weight size: got {input1.shape[-1]} and "
+                           f"{input2.shape[-1]} but expected {weight.shape[1]} and {weight.shape[2]}")
     out = einsum("...i,oij,...j->...o", input1, weight, input2)
     return out if bias is None else out + bias
 
@@ -33,7 +34,8 @@ def many(value: Any, n: int, name: str = "") -> tuple[int, ...]:
     if len(out) == 1:
         return out * n
     if len(out) != n:
-        raise RuntimeError(f"expected {name} to be a single integer value or a list of {n} values to match the convolution dimensions, but got {name}={list(out)}")
+        raise RuntimeError(f"expected {name} to be a single integer value or a list of {n} values to "
+                           f"match the convolution dimensions, but got {name}={list(out)}")
     return out
 
 
@@ -48,23 +50,26 @@ def _check(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, groups: in
         raise RuntimeError(f"weight should have at least three dimensions" if w.ndim < 3 else  # noqa: F541
                            f"Expected {n + 2}-dimensional weight for {name}, but got weight of size {list(w.shape)}")
     if x.ndim not in (n + 1, n + 2):
-        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(x.shape)}. "
-                           "The dimensions are (batch, channels, *sizes); unsqueeze adds one.")
+        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of "
+                           f"size: {list(x.shape)}. The dimensions are (batch, channels, *sizes); unsqueeze adds one.")
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
     channels = x.shape[-n - 1]
     want = w.shape[0] if transposed else w.shape[1] * groups
     if channels != want:
-        raise RuntimeError(f"Given {'transposed=1' if transposed else f'groups={groups}'}, weight of size {list(w.shape)}, expected "
-                           f"input{[1] * (n + 2 - x.ndim) + list(x.shape)} to have {want} channels, but got {channels} channels instead. {_channels(x, n, want)}")
+        raise RuntimeError(f"Given {'transposed=1' if transposed else f'groups={groups}'}, "
+                           f"weight of size {list(w.shape)}, expected input{[1] * (n + 2 - x.ndim) + list(x.shape)} "
+                           f"to have {want} channels, but got {channels} channels instead. {_channels(x, n, want)}")
     out = w.shape[1] * groups if transposed else w.shape[0]
     if not transposed and out % groups:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of size {list(w.shape)} instead")
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
+                           f"but got weight of size {list(w.shape)} instead")
     if b is not None and b.dtype is not x.dtype:
-        raise RuntimeError(f"Input type ({scalar_name(x.dtype)}) and bias type ({scalar_name(b.dtype)}) should be the same")
+        raise RuntimeError(f"Input type ({scalar_name(x.dtype)}) and bias type "
+                           f"({scalar_name(b.dtype)}) should be the same")
     if b is not None and tuple(b.shape) != (out,):
-        raise RuntimeError(f"Given weight of size {list(w.shape)}, expected bias to be 1-dimensional with {out} elements, but got bias of size "
-                           f"{list(b.shape)} instead")
+        raise RuntimeError(f"Given weight of size {list(w.shape)}, expected bias to be 1-dimensional "
+                           f"with {out} elements, but got bias of size {list(b.shape)} instead")
 
 
 def _channels(x: Tensor, n: int, want: int) -> str:
@@ -72,7 +77,8 @@ def _channels(x: Tensor, n: int, want: int) -> str:
     if x.ndim == n + 2 and x.shape[-1] == want:
         return f"The channels seem to be last: x.movedim(-1, 1) has shape {list(x.movedim(-1, 1).shape)}."
     if x.ndim == n + 1 and want == 1:
-        return "An input without batch dimension begins with its channels; x.unsqueeze(1) makes each of these a picture of its own."
+        return ("An input without batch dimension begins with its channels; "
+                "x.unsqueeze(1) makes each of these a picture of its own.")
     return f"Dimension {x.ndim - n - 1} of the input holds the channels."
 
 
@@ -112,7 +118,8 @@ def _convolve_checked(key: Any, name: str, n: int, x: Tensor, w: Tensor, b: Tens
         if size < kernel:
             padded = " x ".join(str(x.shape[2 + j] + 2 * pads[j]) for j in range(n))
             kernels = " x ".join(str(dilation[j] * (w.shape[2 + j] - 1) + 1) for j in range(n))
-            raise RuntimeError(f"Calculated padded input size per channel: ({padded}). Kernel size: ({kernels}). Kernel size can't be greater than actual input size. "
+            raise RuntimeError(f"Calculated padded input size per channel: ({padded}). "
+                               f"Kernel size: ({kernels}). Kernel size can't be greater than actual input size. "
                                f"The input has shape {list(x.shape)}: pad it, or take a smaller kernel.")
     if key is not None and batched and not isinstance(key[5], str):
         if len(_checked) > 10_000:
@@ -147,8 +154,8 @@ def _transposed(name: str, n: int, x: Tensor, w: Tensor, b: Tensor | None, strid
                                                                      (dilation, "dilation")))
     for e, s, d in zip(extra, stride, dilation):
         if e >= s and e >= d:
-            raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding: {list(extra)}, stride: {list(stride)}, "
-                               f"dilation: {list(dilation)}")
+            raise RuntimeError("output padding must be smaller than either stride or dilation, but got "
+                               f"output_padding: {list(extra)}, stride: {list(stride)}, dilation: {list(dilation)}")
     batched = x.ndim == n + 2
     out = coarse.convolution_transpose(x if batched else x.unsqueeze(0), w, b, stride, padding, extra, dilation, groups)
     return out if batched else out.squeeze(0)

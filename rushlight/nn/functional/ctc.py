@@ -27,11 +27,13 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
     lengths = np.asarray(_numbers(input_lengths)).reshape(-1)
     sizes = np.asarray(_numbers(target_lengths)).reshape(-1)
     if len(lengths) != n:
-        raise RuntimeError(f"Expected input_lengths to have value for each batch item, but got {len(lengths)} for batch of {n}")
+        raise RuntimeError("Expected input_lengths to have value for each batch item, "
+                           f"but got {len(lengths)} for batch of {n}")
     if len(sizes) != n:
         raise RuntimeError("target_lengths must be of size batch_size")
     if lengths.size and lengths.max() > x.shape[0]:
-        raise RuntimeError(f"Expected input_lengths to have value at most {x.shape[0]}, but got value {int(lengths.max())}")
+        raise RuntimeError(f"Expected input_lengths to have value at most {x.shape[0]}, "
+                           f"but got value {int(lengths.max())}")
     labels = _labels(unwrap(targets), sizes, n)
     width = 2 * labels.shape[1] + 1
     extended = np.full((n, width), blank, np.int64)
@@ -50,8 +52,8 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
 
 
 def _as_of_logits(loss: Tensor, x: Tensor, lengths: np.ndarray) -> Tensor:
-    """The loss, with PyTorch's gradient: exp(x) minus the posterior, which is the gradient for the logits of a
-    log_softmax.
+    """The loss, with PyTorch's gradient: exp(x) minus the posterior,
+    which is the gradient for the logits of a log_softmax.
 
     It differs from the gradient for x alone, minus the posterior, by exp(x) in the steps of each input; log_softmax
     projects that out.

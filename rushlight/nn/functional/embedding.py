@@ -28,8 +28,9 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
               norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
     """Rows of weight (n, d) at the indices of input; the row padding_idx gets no gradient."""
     if input.dtype.name not in ("int64", "int32"):
-        raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.type()} instead "
-                           "(while checking arguments for embedding). Convert the indices with .long().")
+        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: "
+                           f"Long, Int; but got {input.type()} instead (while checking arguments for embedding). "
+                           "Convert the indices with .long().")
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     n = weight.shape[0]
@@ -60,7 +61,8 @@ def _check_bags(input: Tensor, mode: str, scale_grad_by_freq: bool, sparse: bool
                 per_sample_weights: Tensor | None) -> None:
     """PyTorch's errors for operands and options of `embedding_bag` that do not go together."""
     if input.dtype.name not in ("int64", "int32"):
-        raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {input.type()} instead")
+        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: "
+                           f"Long, Int; but got {input.type()} instead")
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum or mean")
     if mode == "max" and (scale_grad_by_freq or sparse):
@@ -68,10 +70,11 @@ def _check_bags(input: Tensor, mode: str, scale_grad_by_freq: bool, sparse: bool
                          "max mode does not support sparse weights")
     if per_sample_weights is not None:
         if mode != "sum":
-            raise NotImplementedError(f"embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got mode='{mode}').")
+            raise NotImplementedError("embedding_bag: per_sample_weights was not None. "
+                                      f"per_sample_weights is only supported for mode='sum' (got mode='{mode}').")
         if per_sample_weights.shape != input.shape:
-            raise ValueError(f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, it must have the same shape as the input "
-                             f"({list(input.shape)})")
+            raise ValueError(f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is not None, "
+                             f"it must have the same shape as the input ({list(input.shape)})")
 
 
 def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
@@ -82,13 +85,14 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     import numpy as np
 
     if weight.dtype is int64 and input.dtype.kind == "f":
-        warnings.warn("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is deprecated, and should now "
-                      "be `embedding_bag(input, weight, ...)`.", stacklevel=2)
+        warnings.warn("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, "
+                      "...)` is deprecated, and should now be `embedding_bag(input, weight, ...)`.", stacklevel=2)
         input, weight = weight, input
     _check_bags(input, mode, scale_grad_by_freq, sparse, per_sample_weights)
     if input.ndim == 2:
         if offsets is not None:
-            raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences.")
+            raise ValueError("if input is 2D, then offsets has to be None, "
+                             "as input is treated is a mini-batch of fixed length sequences.")
         starts = np.arange(0, input.numel() + 1,
                            input.shape[1]) if input.shape[1] else np.zeros(input.shape[0] + 1, np.int64)
     elif input.ndim == 1:
@@ -101,13 +105,14 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
                                     include_last_offset, padding_idx)
         given = unwrap(offsets)
         if given.size and given[0] != 0:
-            raise ValueError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {given[0]}")
+            raise ValueError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch "
+                             f"has to start from position 0. However, got {given[0]}")
         starts = given if include_last_offset else np.append(given, input.numel())
     else:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
     if padding_idx is not None and level_of(input) is not None:
-        return _bags_in_samples(input, weight, wrap(starts), mode, sparse, scale_grad_by_freq, per_sample_weights, True,
-                                padding_idx)
+        return _bags_in_samples(input, weight, wrap(starts), mode, sparse, scale_grad_by_freq,
+                                per_sample_weights, True, padding_idx)
     flat = cast(input.reshape(-1), int64)
     if max_norm is not None:
         renormalized(weight, flat, max_norm, norm_type)
@@ -132,8 +137,8 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
 
 def _bags_in_samples(input: Tensor, weight: Tensor, offsets: Tensor, mode: str, sparse: bool, by_freq: bool,
                      scale: Tensor | None, last: bool, padding_idx: int | None) -> Tensor:
-    """`embedding_bag` inside vmap, where the bags' ends or the padding differ between samples: every index counts, or
-    counts nothing."""
+    """`embedding_bag` inside vmap, where the bags' ends or the padding differ between samples:
+    every index counts, or counts nothing."""
     from rushlight.tensor.functions.counting import searchsorted
     from rushlight.tensor.sequences import arange
     flat, bags = cast(input.reshape(-1), int64), offsets.shape[0] - last

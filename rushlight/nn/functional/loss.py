@@ -41,8 +41,9 @@ def reduced(loss: Tensor, reduction: str, size_average: Any = None, reduce: Any 
 
 def _same_size(input: Tensor, target: Tensor) -> None:
     if target._spec.shape != input._spec.shape:
-        warnings.warn(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). This will likely lead to incorrect results "
-                      "due to broadcasting. Please ensure they have the same size.", stacklevel=3)
+        warnings.warn(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). "
+                      "This will likely lead to incorrect results due to broadcasting. "
+                      "Please ensure they have the same size.", stacklevel=3)
 
 
 @full
@@ -59,7 +60,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if not isinstance(target, Tensor):
-        raise TypeError(f"cross_entropy_loss(): argument 'target' (position 2) must be Tensor, not {type(target).__name__}")
+        raise TypeError("cross_entropy_loss(): "
+                        f"argument 'target' (position 2) must be Tensor, not {type(target).__name__}")
     x, wanted = input._spec, target._spec
     if not x.shape:
         raise RuntimeError("cross_entropy expects input with at least one dimension")
@@ -82,8 +84,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
 
 
 def _no_classes(target: Tensor) -> RuntimeError:
-    return RuntimeError(f"expected target dtype to be Long or Byte, but got {scalar_name(target.dtype)}. Class indices must be integers: use "
-                        f"target.long(); the target has shape {list(target.shape)}.")
+    return RuntimeError(f"expected target dtype to be Long or Byte, but got {scalar_name(target.dtype)}. Class "
+                        f"indices must be integers: use target.long(); the target has shape {list(target.shape)}.")
 
 
 def _check_classes(target: Tensor, classes: int, ignore: int) -> None:
@@ -99,8 +101,10 @@ def _check_classes(target: Tensor, classes: int, ignore: int) -> None:
     if len(bad):
         at = bad[0].tolist()
         where = f" It stands at position {at[0] if len(at) == 1 else at} of the targets, and" if at else ""
-        from_one = " Classes count from 0: subtract 1." if values[counted].min() == 1 and values.max() == classes else ""
-        raise IndexError(f"Target {values[tuple(at)]} is out of bounds.{where or ' Here'} the input has {classes} classes (0 to {classes - 1}).{from_one}")
+        from_one = (" Classes count from 0: subtract 1." if values[counted].min() == 1
+                    and values.max() == classes else "")
+        raise IndexError(f"Target {values[tuple(at)]} is out of bounds.{where or ' Here'} the input "
+                         f"has {classes} classes (0 to {classes - 1}).{from_one}")
 
 
 def _check_target(input: Tensor, target: Tensor, dim: int, ignore_index: int) -> None:
@@ -109,11 +113,15 @@ def _check_target(input: Tensor, target: Tensor, dim: int, ignore_index: int) ->
         return _check_classes(target, want[dim], ignore_index)
     if target.ndim != max(0, input.ndim - 1):
         if target.ndim == input.ndim and is_float(input):
-            raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported. The target has shape {list(target.shape)}; for class "
-                               f"indices it must be {[input.shape[0], *input.shape[2:]]}, for probabilities a float tensor of {list(input.shape)}.")
-        raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0] if target.ndim else 1}).")
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported. "
+                               f"The target has shape {list(target.shape)}; "
+                               f"for class indices it must be {[input.shape[0], *input.shape[2:]]}, "
+                               f"for probabilities a float tensor of {list(input.shape)}.")
+        raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target "
+                         f"batch_size ({target.shape[0] if target.ndim else 1}).")
     if dim and target.shape[0] != input.shape[0]:
-        raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]}).")
+        raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target "
+                         f"batch_size ({target.shape[0]}).")
     raise RuntimeError(f"Expected target size {[input.shape[0], *input.shape[2:]]}, got {list(target.shape)}")
 
 
@@ -167,8 +175,8 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
         raise _no_classes(target)
     _check_target(input, target, dim, ignore_index)
     if weight is not None and (weight.ndim != 1 or weight.numel() != input.shape[dim]):
-        raise RuntimeError(f"weight tensor should be defined either for all {input.shape[dim]} classes or no classes but got weight tensor of shape: "
-                           f"{list(weight.shape)}")
+        raise RuntimeError(f"weight tensor should be defined either for all {input.shape[dim]} classes "
+                           f"or no classes but got weight tensor of shape: {list(weight.shape)}")
     target = cast(target, int64)
     skip = target == ignore_index
     safe = P.where(skip, 0, target)
@@ -242,11 +250,11 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
                          reduce: Any = None, reduction: str = "mean") -> Tensor:
     """-(t log p + (1 - t) log(1 - p)), logarithms not below -100."""
     if target.shape != input.shape:
-        raise ValueError(f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is deprecated. Please ensure they have "
-                         "the same size.")
+        raise ValueError(f"Using a target size ({target.size()}) that is different to the input size "
+                         f"({input.size()}) is deprecated. Please ensure they have the same size.")
     if target.dtype is not input.dtype:
-        raise RuntimeError(f"Found dtype {scalar_name(target.dtype)} but expected {scalar_name(input.dtype)}. Convert the target with "
-                           "target.to(input.dtype).")
+        raise RuntimeError(f"Found dtype {scalar_name(target.dtype)} but expected {scalar_name(input.dtype)}. "
+                           "Convert the target with target.to(input.dtype).")
     loss = -(target * input.log().clamp(min=-100) + (1 - target) * (1 - input).log().clamp(min=-100))
     return reduced(loss if weight is None else loss * weight, reduction, size_average, reduce)
 
@@ -259,8 +267,8 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
     if target.dtype.kind in "iu":
-        raise RuntimeError(f"result type {scalar_name(input.dtype)} can't be cast to the desired output type {scalar_name(target.dtype)}. The target must "
-                           "be of a floating type: use target.float().")
+        raise RuntimeError(f"result type {scalar_name(input.dtype)} can't be cast to the desired output type "
+                           f"{scalar_name(target.dtype)}. The target must be of a floating type: use target.float().")
     from rushlight.nn.functional.activation import logsigmoid
     if pos_weight is None:
         loss = (1 - target) * input - logsigmoid(input)
@@ -280,8 +288,10 @@ def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any 
     if reduction == "batchmean":
         return loss.sum() / input.shape[0] if input.ndim else loss.sum()
     if reduction == "mean" and size_average is None and reduce is None:
-        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides only by the batch size, and "
-                      "aligns with the KL div math definition.'mean' will be changed to behave the same as 'batchmean' in the next major release.", stacklevel=2)
+        warnings.warn("reduction: 'mean' divides the total loss by both the batch size "
+                      "and the support size.'batchmean' divides only by the batch size, "
+                      "and aligns with the KL div math definition.'mean' will be changed to behave "
+                      "the same as 'batchmean' in the next major release.", stacklevel=2)
     return reduced(loss, reduction, size_average, reduce)
 
 
@@ -336,8 +346,8 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
                         reduce: Any = None, reduction: str = "mean") -> Tensor:
     """max(0, -target (input1 - input2) + margin)."""
     if not input1.ndim == input2.ndim == target.ndim:
-        raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: {input1.size()}, input2: "
-                           f"{input2.size()}, target: {target.size()} ")
+        raise RuntimeError("margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+                           f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} ")
     return reduced(P.clamp_min(-target * (input1 - input2) + margin, 0), reduction, size_average, reduce)
 
 
@@ -348,9 +358,11 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     if target.ndim not in (0, 1):
         raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported")  # noqa: F541
     if target.ndim == 1 and (input1.ndim != 2 or input2.ndim != 2):
-        raise RuntimeError("1D target tensor expects 2D input tensors, but found inputs with sizes " f"{list(input1.shape)} and {list(input2.shape)}.")
+        raise RuntimeError("1D target tensor expects 2D input tensors, "
+                           f"but found inputs with sizes {list(input1.shape)} and {list(input2.shape)}.")
     if target.ndim == 0 and (input1.ndim != 1 or input2.ndim != 1):
-        raise RuntimeError("0D target tensor expects 1D input tensors, but found inputs with sizes " f"{list(input1.shape)} and {list(input2.shape)}.")
+        raise RuntimeError("0D target tensor expects 1D input tensors, "
+                           f"but found inputs with sizes {list(input1.shape)} and {list(input2.shape)}.")
     eps = 1e-12
     cos = (input1 * input2).sum(-1) / (((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)).sqrt()
     loss = P.where(target == 1, 1 - cos, 0) + P.where(target == -1, P.clamp_min(cos - margin, 0), 0)
@@ -392,8 +404,8 @@ def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float =
         z = z * weight[t].unsqueeze(1)
     own = one_hot_mask(t, x.shape[1])
     loss = P.where(own, 0, z).sum(1) / x.shape[1]
-    return reduced(loss if input.ndim >= 2 or reduction != "none" else loss.reshape(()), reduction, size_average,
-                   reduce)
+    return reduced(loss if input.ndim >= 2 or reduction != "none" else loss.reshape(()),
+                   reduction, size_average, reduce)
 
 
 def one_hot_mask(target: Tensor, classes: int) -> Tensor:
@@ -407,7 +419,8 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: Any = No
                            reduction: str = "mean") -> Tensor:
     """The mean over (label, other class) of max(0, 1 - x[label] + x[other]); labels of a row end at the first -1."""
     if input.ndim > 2 or 0 in input.shape[-1:]:
-        raise RuntimeError(f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}")
+        raise RuntimeError("Expected non-empty vector or matrix with optional 0-dim "
+                           f"batch size, but got: {list(input.shape)}")
     x = input.reshape(1, -1) if input.ndim < 2 else input
     t = target.reshape(1, -1) if target.ndim < 2 else target
     if t.shape != x.shape:
@@ -419,8 +432,8 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: Any = No
     z = P.clamp_min(1 - x.gather(1, safe).unsqueeze(2) + x.unsqueeze(1), 0)
     use = given.unsqueeze(2) & ~is_label.unsqueeze(1)
     loss = P.where(use, z, 0).sum((1, 2)) / x.shape[1]
-    return reduced(loss if input.ndim >= 2 or reduction != "none" else loss.reshape(()), reduction, size_average,
-                   reduce)
+    return reduced(loss if input.ndim >= 2 or reduction != "none" else loss.reshape(()),
+                   reduction, size_average, reduce)
 
 
 @full
@@ -430,7 +443,8 @@ def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, marg
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm distance."""
     from rushlight.nn.functional.distance import pairwise_distance
     if not anchor.ndim == positive.ndim == negative.ndim:
-        raise RuntimeError(f"The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: anchor {anchor.ndim}D, "
+        raise RuntimeError("The anchor, positive, and negative tensors are expected to have "
+                           f"the same number of dimensions, but got: anchor {anchor.ndim}D, "
                            f"positive {positive.ndim}D, and negative {negative.ndim}D inputs")
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")

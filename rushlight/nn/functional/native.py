@@ -1,5 +1,5 @@
-"""torch.native_layer_norm and its kin: normalisations that return their statistics too, with ATen's order of
-arguments."""
+"""torch.native_layer_norm and its kin: normalisations that return their
+statistics too, with ATen's order of arguments."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def native_layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | Non
 
 def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, N: int, C: int, HxW: int, group: int,
                       eps: float) -> Three:  # noqa: N803
-    """`group_norm` of N samples of C channels with HxW elements each, with mean and 1 / sqrt(variance + eps), both (N,
-    group).
+    """`group_norm` of N samples of C channels with HxW elements each,
+    with mean and 1 / sqrt(variance + eps), both (N, group).
 
     RuntimeError where the shapes do not fit.
 
@@ -43,7 +43,8 @@ def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
     """
     check_groups(input, group, weight, bias, C)
     if input.numel() != N * C * HxW:
-        raise RuntimeError(f"Expected X.numel() == N * C * HxW to be true, but got input of shape {list(input.shape)} for N={N}, C={C} and HxW={HxW}")
+        raise RuntimeError("Expected X.numel() == N * C * HxW to be true, "
+                           f"but got input of shape {list(input.shape)} for N={N}, C={C} and HxW={HxW}")
     if not input.numel():
         return input.clone(), input.new_zeros(N, group), input.new_zeros(N, group)
     out, mean, rstd = coarse.normalize(input.reshape(N, group, -1), (2,), eps)

@@ -25,12 +25,15 @@ def check_normalized_shape(input: Tensor, normalized_shape: Any, weight: Tensor 
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     n = len(shape)
     if not n:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []")
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., "
+                           "containing at least one element, but got normalized_shape = []")
     if tuple(input.shape[-n:]) != shape or input.ndim < n:
-        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}")
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, "
+                           f"{', '.join(map(str, shape))}], but got input of size{list(input.shape)}")
     for what, w in (("weight", weight), ("bias", bias)):
         if w is not None and tuple(w.shape) != shape:
-            raise RuntimeError(f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape {list(w.shape)} and normalized_shape = {list(shape)}")
+            raise RuntimeError(f"Expected {what} to be of same shape as normalized_shape, "
+                               f"but got {what} of shape {list(w.shape)} and normalized_shape = {list(shape)}")
     return tuple(range(input.ndim - n, input.ndim))
 
 
@@ -45,9 +48,11 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     """x / sqrt(mean(x²) + eps) over the last dimensions."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []")
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., "
+                           "containing at least one element, but got normalized_shape = []")
     if tuple(input.shape[-len(shape):]) != shape:
-        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got input of size{list(input.shape)}")
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, "
+                           f"{', '.join(map(str, shape))}], but got input of size{list(input.shape)}")
     x = cast(input, float32) if input.dtype in HALF else input  # half precision is rounded once, at the end
     if eps is None:
         from rushlight.tensor.settings import finfo
@@ -74,11 +79,12 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
 def check_groups(input: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, c: int) -> None:
     """RuntimeError where c channels make no groups, or weight and bias do not fit them."""
     if num_groups <= 0 or c % num_groups:
-        raise RuntimeError(f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(input.shape)} and num_groups={num_groups}")
+        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, "
+                           f"but got input of shape {list(input.shape)} and num_groups={num_groups}")
     for what, w in (("weight", weight), ("bias", bias)):
         if w is not None and tuple(w.shape) != (c,):
-            raise RuntimeError(f"Expected {what} to be a vector of size equal to the number of channels in input, but got {what} of shape {list(w.shape)} and "
-                               f"input of shape {list(input.shape)}")
+            raise RuntimeError(f"Expected {what} to be a vector of size equal to the number of channels in input, "
+                               f"but got {what} of shape {list(w.shape)} and input of shape {list(input.shape)}")
 
 
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
@@ -100,16 +106,16 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
 
 def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None,
                      bias: Tensor | None, training: bool, momentum: float, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The normalised batch, and each channel's mean and 1 / sqrt(variance + eps) if they come from the batch (else
-    empty)."""
+    """The normalised batch, and each channel's mean and 1 / sqrt(variance + eps)
+    if they come from the batch (else empty)."""
     c = input.shape[1] if input.ndim > 1 else 0
     for what, w in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
         if w is not None and w.numel() != c:
-            raise RuntimeError(f"{what} should contain {c} elements not {w.numel()}. The input of shape {list(input.shape)} has {c} channels, "
-                               f"the normalization is made for {w.numel()}.")
+            raise RuntimeError(f"{what} should contain {c} elements not {w.numel()}. The input of shape "
+                               f"{list(input.shape)} has {c} channels, the normalization is made for {w.numel()}.")
     if input.ndim < 2 and input.numel():
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}. Its shape is {list(input.shape)}: "
-                           "dimension 1 holds the channels.")
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}. "
+                           f"Its shape is {list(input.shape)}: dimension 1 holds the channels.")
     none = input.new_empty(0)
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
@@ -129,15 +135,16 @@ def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Te
 
 
 def _plain(input: Tensor, mean: Any, var: Any, weight: Any, bias: Any) -> bool:
-    """Whether these are as layers have them: one number per channel, in the input's floating type, statistics without gradients."""
+    """Whether these are as layers have them: one number per channel,
+    in the input's floating type, statistics without gradients."""
     given = (mean, var, weight, bias)
     dtype, channels = input._spec.dtype, input._spec.shape[1:2]
     return not any([t is None for t in given]) and dtype.kind == "f" and not (mean._rg or var._rg) \
         and len(channels) == 1 and all([t._spec.dtype is dtype and t._spec.shape == channels for t in given])
 
 
-def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor, momentum: float, eps: float,
-            n: int) -> None:
+def _update(running_mean: Tensor, running_var: Any, mean: Tensor, rstd: Tensor,
+            momentum: float, eps: float, n: int) -> None:
     """Move the running statistics; the variance is the unbiased one."""
     from rushlight.autograd.grad_mode import no_grad
     with no_grad():
@@ -174,7 +181,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     """x / (k + alpha * mean of x² over `size` neighbouring channels) ** beta."""
     from rushlight.tensor.functions.combined import constant_pad_nd
     if input.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {input.ndim} dimensions)")
+        raise ValueError("Expected 3D or higher dimensionality                          "
+                         f"input (got {input.ndim} dimensions)")
     if input.numel() == 0:
         return input
     square = (input * input).movedim(1, -1)

@@ -19,8 +19,8 @@ def _source(mode: str, n: int, before: int, after: int) -> np.ndarray:
 
 
 def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
-    """Elements added around the last dimensions: (left, right, top, bottom, …), constant, reflect, replicate or
-    circular.
+    """Elements added around the last dimensions: (left, right, top, bottom, …),
+    constant, reflect, replicate or circular.
 
     ``pad`` has two numbers for each padded dimension, the last dimension first. RuntimeError for pairs that do
     not fit the shape.
@@ -38,16 +38,18 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
     k = len(widths) // 2
     if len(widths) % 2 or input.ndim not in (k + 1, k + 2):
-        raise NotImplementedError(f"Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now; got pad={widths} for {input.ndim} dimensions")
+        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now; "
+                                  f"got pad={widths} for {input.ndim} dimensions")
     if any(n == 0 for n in input.shape[1:]):
-        raise RuntimeError(f"Expected {k + 1}D or {k + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {list(input.shape)}")
+        raise RuntimeError(f"Expected {k + 1}D or {k + 2}D (batch mode) tensor with possibly 0 batch size "
+                           f"and other non-zero dimensions for input, but got: {list(input.shape)}")
     for j in range(k):
         d = input.ndim - 1 - j
         a, b = widths[2 * j], widths[2 * j + 1]
         n = input.shape[d]
         if mode == "reflect" and (a >= n or b >= n):
-            raise RuntimeError(f"Argument #4: Padding size should be less than the corresponding input dimension, but got: padding ({a}, {b}) at dimension {d} of "
-                               f"input {list(input.shape)}")
+            raise RuntimeError("Argument #4: Padding size should be less than the corresponding input dimension, "
+                               f"but got: padding ({a}, {b}) at dimension {d} of input {list(input.shape)}")
         if mode == "circular" and (a > n or b > n):
             raise RuntimeError("Padding value causes wrapping around more than once.")
         if n + a + b < 1:

@@ -50,7 +50,8 @@ def _geometry(function: str, n: int, x: Tensor, kernel: Any, stride: Any, paddin
                                 and not len(stride)) else sizes(stride, n, "stride", function)
     p, d = sizes(padding, n, "padding", function), sizes(dilation, n, "dilation", function)
     if x.ndim not in (n + 1, n + 2):
-        raise RuntimeError(f"{function}(): Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got: {list(x.shape)}")
+        raise RuntimeError(f"{function}(): Expected {n + 1}D or {n + 2}D (batch mode) tensor with "
+                           f"optional 0 dim batch size for input, but got: {list(x.shape)}")
     if any(v <= 0 for v in k):
         raise RuntimeError(f"{function}: kernel size should be greater than zero, but got {list(k)}")
     if any(v <= 0 for v in s):
@@ -61,14 +62,16 @@ def _geometry(function: str, n: int, x: Tensor, kernel: Any, stride: Any, paddin
     if any(v < 0 for v in p):
         raise RuntimeError(f"pad must be non-negative, but got pad: {min(p)}")
     if any(2 * a > (b - 1) * c + 1 for a, b, c in zip(p, k, d)):
-        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={max(p)}, kernel_size={k[0]} and dilation={d[0]}")
+        raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={max(p)}, "
+                           f"kernel_size={k[0]} and dilation={d[0]}")
     spatial = x.shape[-n:]
     if any(v == 0 for v in x.shape[-n - 1:]):
-        raise RuntimeError(f"{function}: Expected input with non-zero size for non-batch dimensions, but got {list(x.shape)}")
+        raise RuntimeError(f"{function}: Expected input with non-zero size for non-batch "
+                           f"dimensions, but got {list(x.shape)}")
     out = [window_count(a, b, c, e, f, ceil_mode) for a, b, c, e, f in zip(spatial, k, s, p, d)]
     if any(o < 1 for o in out):
-        raise RuntimeError(f"Given input size: ({'x'.join(map(str, x.shape[-n - 1:]))}). Calculated output size: ({'x'.join(map(str, [x.shape[-n - 1], *out]))}). "
-                           "Output size is too small")
+        raise RuntimeError(f"Given input size: ({'x'.join(map(str, x.shape[-n - 1:]))}). Calculated output size: "
+                           f"({'x'.join(map(str, [x.shape[-n - 1], *out]))}). Output size is too small")
     return k, s, p, d
 
 
@@ -120,7 +123,8 @@ def _max_pool(n: int) -> Any:
         out = _max(name, n, input, kernel_size, stride, padding, dilation, ceil_mode)
         return out if return_indices else out[0]
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"The largest value of each window of the last {n} dimensions; return_indices adds its flat position."
+    function.__doc__ = (f"The largest value of each window of the last {n} dimensions; "
+                        "return_indices adds its flat position.")
     return function
 
 
@@ -158,9 +162,11 @@ def _targets(input: Tensor, output_size: Any, n: int, name: str) -> tuple[int, .
     want = (output_size,) * n if isinstance(output_size, int) else tuple(output_size)
     out = tuple(s if w is None else int(w) for w, s in zip(want, input.shape[-n:]))
     if any(o < 0 for o in out):
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {list(out)}")
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or "
+                           f"equal to 0 but received {list(out)}")
     if any(v == 0 for v in input.shape[1 if input.ndim == n + 2 else 0:]):
-        raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes {list(input.shape)}")
+        raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, "
+                           f"but input has sizes {list(input.shape)}")
     return out
 
 
@@ -245,7 +251,8 @@ def _adaptive_max_pool(n: int, always: bool) -> Any:
 
 
 adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (_adaptive_max_pool(n, False) for n in (1, 2, 3))
-adaptive_max_pool1d_with_indices, adaptive_max_pool2d_with_indices, adaptive_max_pool3d_with_indices = (_adaptive_max_pool(n, True) for n in (1, 2, 3))
+adaptive_max_pool1d_with_indices, adaptive_max_pool2d_with_indices, adaptive_max_pool3d_with_indices = (
+    _adaptive_max_pool(n, True) for n in (1, 2, 3))
 
 
 def _lp(n: int, x: Tensor, norm_type: float, kernel: Any, stride: Any, ceil_mode: bool) -> Tensor:
@@ -276,7 +283,8 @@ def _unpool(n: int, x: Tensor, indices: Tensor, kernel: Any, stride: Any, paddin
     if indices.dtype is not int64:
         raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype}")
     if x.shape != indices.shape:
-        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)}) but got indices tensor with shape: {list(indices.shape)}")
+        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)}) "
+                           f"but got indices tensor with shape: {list(indices.shape)}")
     default = [(v - 1) * b - 2 * c + a for v, a, b, c in zip(x.shape[-n:], k, s, p)]
     want = default if output_size is None else [int(v) for v in list(output_size)[-n:]]
     for a, b, c in zip(want, default, s):
@@ -353,4 +361,5 @@ def _fractional_pool(n: int, always: bool) -> Any:
 
 
 fractional_max_pool2d, fractional_max_pool3d = _fractional_pool(2, False), _fractional_pool(3, False)
-fractional_max_pool2d_with_indices, fractional_max_pool3d_with_indices = _fractional_pool(2, True), _fractional_pool(3, True)
+fractional_max_pool2d_with_indices, fractional_max_pool3d_with_indices = _fractional_pool(
+    2, True), _fractional_pool(3, True)

@@ -19,13 +19,14 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(…, c r², h, w) → (…, c, h r, w r)."""
     r = upscale_factor
     if input.ndim < 3:
-        raise RuntimeError(f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)")
+        raise RuntimeError("pixel_shuffle expects input to have at least 3 dimensions, "
+                           f"but got input with {input.ndim} dimension(s)")
     if r <= 0:
         raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
     *lead, c, h, w = input.shape
     if c % (r * r):
-        raise RuntimeError(f"pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of upscale_factor, but input.size(-3)={c} is not "
-                           f"divisible by {r * r}")
+        raise RuntimeError("pixel_shuffle expects its input's 'channel' dimension to be divisible by the "
+                           f"square of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}")
     k = len(lead)
     x = input.reshape([*lead, c // (r * r), r, r, h, w])
     return x.permute([*range(k), k, k + 3, k + 1, k + 4, k + 2]).reshape([*lead, c // (r * r), h * r, w * r])
@@ -35,13 +36,14 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(…, c, h r, w r) → (…, c r², h, w)."""
     r = downscale_factor
     if input.ndim < 3:
-        raise RuntimeError(f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {input.ndim} dimension(s)")
+        raise RuntimeError("pixel_unshuffle expects input to have at least 3 dimensions, "
+                           f"but got input with {input.ndim} dimension(s)")
     if r <= 0:
         raise RuntimeError(f"pixel_unshuffle expects a positive downscale_factor, but got {r}")
     *lead, c, h, w = input.shape
     if h % r or w % r:
-        raise RuntimeError(f"pixel_unshuffle expects height and width to be divisible by downscale_factor, but input.size(-2)={h} / input.size(-1)={w} is not "
-                           f"divisible by {r}")
+        raise RuntimeError("pixel_unshuffle expects height and width to be divisible by downscale_factor, "
+                           f"but input.size(-2)={h} / input.size(-1)={w} is not divisible by {r}")
     k = len(lead)
     x = input.reshape([*lead, c, h // r, r, w // r, r])
     return x.permute([*range(k), k, k + 2, k + 4, k + 1, k + 3]).reshape([*lead, c * r * r, h // r, w // r])
@@ -83,16 +85,18 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     k, d, p, s = _pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride)
     _positive(k, d, p, s)
     if input.ndim not in (3, 4) or any(v == 0 for v in input.shape[-3:]):
-        raise RuntimeError(f"Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {list(input.shape)}")
+        raise RuntimeError("Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other "
+                           f"non-zero dimensions for input, but got: {list(input.shape)}")
     batched = input.ndim == 4
     x = pad(input if batched else input.unsqueeze(0), (p[1], p[1], p[0], p[0]))
     h, w = x.shape[2] - 2 * p[0], x.shape[3] - 2 * p[1]
     index, lh, lw = _blocks(h, w, k, d, p, s)
     if lh < 1 or lw < 1:
-        raise RuntimeError(f"Given input with spatial size ({h}, {w}), kernel_size={k}, dilation={d}, padding={p}, calculated shape of the array of sliding blocks as "
-                           f"({lh}, {lw}), but its components must be at least one.")
-    out = x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])[:, :,
-                                                           wrap(index)].reshape(x.shape[0], x.shape[1] * k[0] * k[1], lh * lw)
+        raise RuntimeError(f"Given input with spatial size ({h}, {w}), kernel_size={k}, dilation={d}, "
+                           f"padding={p}, calculated shape of the array of sliding blocks as ({lh}, "
+                           f"{lw}), but its components must be at least one.")
+    out = x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])[:, :, wrap(index)].reshape(
+        x.shape[0], x.shape[1] * k[0] * k[1], lh * lw)
     return out if batched else out.squeeze(0)
 
 
@@ -100,7 +104,8 @@ def _positive(k: Any, d: Any, p: Any, s: Any) -> None:
     for name, v, low in (("kernel size", k, 1), ("dilation", d, 1), ("padding", p, 0), ("stride", s, 1)):
         if min(v) < low:
             word = "non-negative" if low == 0 else "greater than zero"
-            raise RuntimeError(f"{name} should be {word}, but got {name.split()[0]}_height: {v[0]} {name.split()[0]}_width: {v[1]}")
+            raise RuntimeError(f"{name} should be {word}, but got {name.split()[0]}_height: "
+                               f"{v[0]} {name.split()[0]}_width: {v[1]}")
 
 
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
@@ -109,16 +114,18 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
     size, k, d, p, s = _pair(output_size), _pair(kernel_size), _pair(dilation), _pair(padding), _pair(stride)
     _positive(k, d, p, s)
     if input.ndim not in (2, 3) or any(v == 0 for v in input.shape[-2:]):
-        raise RuntimeError(f"Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for input, but got: {list(input.shape)}")
+        raise RuntimeError("Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size "
+                           f"and non-zero dimensions for input, but got: {list(input.shape)}")
     batched = input.ndim == 3
     x = input if batched else input.unsqueeze(0)
     if x.shape[1] % (k[0] * k[1]):
-        raise RuntimeError(f"Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got input.size(1)={x.shape[1]} and "
-                           f"kernel_size={k}.")
+        raise RuntimeError("Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
+                           f"but got input.size(1)={x.shape[1]} and kernel_size={k}.")
     index, lh, lw = _blocks(size[0], size[1], k, d, p, s)
     if lh < 1 or lw < 1 or x.shape[2] != lh * lw:
-        raise RuntimeError(f"Given output_size={size}, kernel_size={k}, dilation={d}, padding={p}, stride={s}, expected size of input's dimension 2 to match the "
-                           f"calculated number of sliding blocks {lh} * {lw} = {lh * lw}, but got input.size(2)={x.shape[2]}.")
+        raise RuntimeError(f"Given output_size={size}, kernel_size={k}, dilation={d}, padding={p}, stride={s}, "
+                           "expected size of input's dimension 2 to match the calculated number of sliding "
+                           f"blocks {lh} * {lw} = {lh * lw}, but got input.size(2)={x.shape[2]}.")
     c = x.shape[1] // (k[0] * k[1])
     hp, wp = size[0] + 2 * p[0], size[1] + 2 * p[1]
     flat = x.reshape(x.shape[0], c, -1)
@@ -141,22 +148,28 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
     linear_modes = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
     if mode in ("nearest", "area", "nearest-exact"):
         if align_corners is not None:
-            raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear")
+            raise ValueError("align_corners option can only be set with the interpolating modes: "
+                             "linear | bilinear | bicubic | trilinear")
     elif mode not in linear_modes:
-        raise NotImplementedError(f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | "
-                                  f"trilinear | area | nearest-exact (got {mode})")
+        raise NotImplementedError("Input Error: Only 3D, "
+                                  f"4D and 5D input Tensors supported (got {input.ndim}D) for the modes: nearest | "
+                                  f"linear | bilinear | bicubic | trilinear | area | nearest-exact (got {mode})")
     if size is None and scale_factor is None:
         raise ValueError("either size or scale_factor should be defined")
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
     for what, v in (("size", size), ("scale_factor", scale_factor)):
         if isinstance(v, (list, tuple)) and len(v) != n:
-            raise ValueError(f"Input and output must have the same number of spatial dimensions, but got input with spatial dimensions of {list(input.shape[2:])} and "
-                             f"output {what} of {v}. Please provide input tensor in (N, C, d1, d2, ...,dK) format and output {what} in (o1, o2, ...,oK) format.")
+            raise ValueError("Input and output must have the same number of spatial dimensions, but got input "
+                             f"with spatial dimensions of {list(input.shape[2:])} and output {what} of {v}. "
+                             "Please provide input tensor in (N, C, d1, d2, "
+                             f"...,dK) format and output {what} in (o1, o2, ...,oK) format.")
     if antialias and not (mode in ("bilinear", "bicubic") and input.ndim == 4):
-        raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input")
+        raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes "
+                         "and requires a 4-D tensor as input")
     if n not in (1, 2, 3) or (mode in linear_modes and linear_modes[mode] != n):
-        raise NotImplementedError(f"Got {input.ndim}D input, but {mode} mode needs {linear_modes.get(mode, n) + 2}D input")
+        raise NotImplementedError(f"Got {input.ndim}D input, "
+                                  f"but {mode} mode needs {linear_modes.get(mode, n) + 2}D input")
     if size is not None:
         out = [size] * n if isinstance(size, int) else [int(v) for v in size]
         scales: list[Any] = [None] * n
@@ -167,8 +180,8 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
         out = [int(math.floor(float(s) * f)) for s, f in zip(input.shape[2:], factors)]
         scales = [None] * n if recompute_scale_factor else [float(f) for f in factors]
     if any(o <= 0 for o in out) or any(s <= 0 for s in input.shape[1:]):
-        raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({', '.join(map(str, input.shape[2:]))}) output "
-                           f"({', '.join(map(str, out))})")
+        raise RuntimeError("Input and output sizes should be greater than 0, but got input "
+                           f"({', '.join(map(str, input.shape[2:]))}) output ({', '.join(map(str, out))})")
     if mode == "area":
         from rushlight.nn.functional import pooling
         return getattr(pooling, f"adaptive_avg_pool{n}d")(input, out)
@@ -197,8 +210,8 @@ def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bo
 
 
 def _resize_bytes(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bool, antialias: bool) -> Tensor:
-    """Pictures of bytes, as PyTorch (and Pillow) resize them: 16-bit weights, width first, rounded to bytes after each
-    dimension."""
+    """Pictures of bytes, as PyTorch (and Pillow) resize them: 16-bit weights,
+    width first, rounded to bytes after each dimension."""
     for i in (1, 0):
         d = 2 + i
         weights = _weights(x.shape[d], out[i], scales[i], mode == "bicubic", corners, antialias)
@@ -282,7 +295,8 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     if theta.dtype.kind != "f":
         raise ValueError(f"Expected theta to have floating point type, but got {theta.dtype}")
     if dims not in (2, 3) or tuple(theta.shape[1:]) != (dims, dims + 1):
-        raise ValueError(f"Expected a batch of {dims}D affine matrices of shape Nx{dims}x{dims + 1} for size {list(size)}. Got {list(theta.shape)}.")
+        raise ValueError(f"Expected a batch of {dims}D affine matrices of shape Nx{dims}x{dims + 1} "
+                         f"for size {list(size)}. Got {list(theta.shape)}.")
     if min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {list(size)}")
     axes = []
@@ -300,22 +314,26 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
                 align_corners: bool | None = None) -> Tensor:
     """input (n, c, …) read at grid positions (n, …, dims) in [-1, 1]; bilinear, nearest or bicubic."""
     if mode not in ("bilinear", "nearest", "bicubic"):
-        raise ValueError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'")
+        raise ValueError("nn.functional.grid_sample(): expected mode to be 'bilinear', "
+                         f"'nearest' or 'bicubic', but got: '{mode}'")
     if padding_mode not in ("zeros", "border", "reflection"):
-        raise ValueError(f"nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: '{padding_mode}'")
+        raise ValueError("nn.functional.grid_sample(): expected padding_mode to be 'zeros', "
+                         f"'border', or 'reflection', but got: '{padding_mode}'")
     n = input.ndim - 2
     if n not in (2, 3) or grid.ndim != input.ndim:
-        raise RuntimeError(f"grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got input with sizes {list(input.shape)} and grid with "
-                           f"sizes {list(grid.shape)}")
+        raise RuntimeError("grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, "
+                           f"but got input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}")
     if grid.shape[-1] != n:
-        raise RuntimeError(f"grid_sampler(): expected grid to have size {n} in last dimension, but got grid with sizes {list(grid.shape)}")
+        raise RuntimeError(f"grid_sampler(): expected grid to have size {n} in last dimension, "
+                           f"but got grid with sizes {list(grid.shape)}")
     if input.shape[0] != grid.shape[0]:
-        raise RuntimeError(f"grid_sampler(): expected grid and input to have same batch size, but got input with sizes {list(input.shape)} and grid with sizes "
-                           f"{list(grid.shape)}")
+        raise RuntimeError("grid_sampler(): expected grid and input to have same batch size, "
+                           f"but got input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}")
     if mode == "bicubic" and n == 3:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     if any(s == 0 for s in input.shape[2:]):
-        raise RuntimeError(f"grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes {list(input.shape)}")
+        raise RuntimeError("grid_sampler(): expected input to have non-empty spatial dimensions, "
+                           f"but input has sizes {list(input.shape)}")
     corners = bool(align_corners)
     spatial = list(input.shape[2:])
     points = [grid[..., n - 1 - d] for d in range(n)]

@@ -155,8 +155,8 @@ class HookMethods:
     ):
         """Calls ``hook(module, args, output)`` after forward; a result other than None replaces the output.
 
-        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``; with ``always_call`` it also runs when
-        forward raised.
+        With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``;
+        with ``always_call`` it also runs when forward raised.
         """
         flags = (
             (self._forward_hooks_with_kwargs, with_kwargs),
@@ -267,8 +267,8 @@ class HookedCall:
                     self._run_forward_hook(key, hook)
                 except Exception as error:
                     warnings.warn(
-                        f"{kind} forward hook with ``always_call=True`` raised an exception that was silenced "
-                        f"as another error was raised in forward: {error}",
+                        f"{kind} forward hook with ``always_call=True`` raised an exception "
+                        f"that was silenced as another error was raised in forward: {error}",
                         stacklevel=4,
                     )
 

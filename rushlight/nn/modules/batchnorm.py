@@ -109,8 +109,8 @@ class _NormBase(Module):
 class _BatchNorm(_NormBase):
     """``(x - mean) / √(var + eps) · weight + bias`` per channel, with the batch's statistics in training.
 
-    In evaluation the running statistics are used, unless they are not tracked. ``momentum=None`` averages all
-    batches equally.
+    In evaluation the running statistics are used, unless they are not tracked.
+    ``momentum=None`` averages all batches equally.
     """
 
     def _count_batch(self) -> float:

@@ -1,9 +1,8 @@
 """torch.nn.utils.prune: parameters multiplied with masks that a method chooses.
 
-A pruned parameter `weight` lies in `weight_orig`, its mask in the buffer `weight_mask`, and `weight` itself is their
-product,
-made anew before each forward by a hook, which is the method. Methods applied one after another are joined in a
-container.
+A pruned parameter `weight` lies in `weight_orig`, its mask in the buffer `weight_mask`, and
+`weight` itself is their product, made anew before each forward by a hook, which is the method.
+Methods applied one after another are joined in a container.
 """
 
 from __future__ import annotations
@@ -16,15 +15,13 @@ from typing import Any
 import rushlight as rl
 
 __all__ = ["BasePruningMethod", "CustomFromMask", "Identity", "L1Unstructured", "LnStructured", "PruningContainer",
-           "RandomStructured",
-           "RandomUnstructured", "custom_from_mask", "global_unstructured", "identity", "is_pruned", "l1_unstructured",
-           "ln_structured",
-           "random_structured", "random_unstructured", "remove"]
+           "RandomStructured", "RandomUnstructured", "custom_from_mask", "global_unstructured", "identity",
+           "is_pruned", "l1_unstructured", "ln_structured", "random_structured", "random_unstructured", "remove"]
 
 
 class BasePruningMethod(ABC):
-    """A way to choose a mask. Subclasses say in ``PRUNING_TYPE`` whether it works on elements, channels or all
-    parameters."""
+    """A way to choose a mask. Subclasses say in ``PRUNING_TYPE`` whether it
+    works on elements, channels or all parameters."""
 
     PRUNING_TYPE: str
     _tensor_name: str
@@ -148,7 +145,8 @@ class PruningContainer(BasePruningMethod):
         if method.PRUNING_TYPE != "structured":
             raise ValueError(f"Unrecognized PRUNING_TYPE {method.PRUNING_TYPE}")
         if not hasattr(method, "dim"):
-            raise AttributeError(f'Pruning methods of PRUNING_TYPE "structured" need to have the attribute `dim` defined; {type(method).__name__} has none')
+            raise AttributeError('Pruning methods of PRUNING_TYPE "structured" need to have the '
+                                 f'attribute `dim` defined; {type(method).__name__} has none')
         dim = method.dim % mask.ndim
         others = tuple(d for d in range(mask.ndim) if d != dim)
         kept = (mask.sum(dim=others) if others else mask) != 0
@@ -261,7 +259,8 @@ class CustomFromMask(BasePruningMethod):
 
     def compute_mask(self, t: Any, default_mask: Any) -> Any:
         if tuple(default_mask.shape) != tuple(self.mask.shape):
-            raise AssertionError(f"mask shape mismatch: the parameter has shape {list(default_mask.shape)}, the mask {list(self.mask.shape)}")
+            raise AssertionError(f"mask shape mismatch: the parameter has shape {list(default_mask.shape)}, "
+                                 f"the mask {list(self.mask.shape)}")
         return default_mask * self.mask.to(dtype=default_mask.dtype)
 
 
@@ -399,7 +398,8 @@ def _check_amount(amount: Any) -> None:
 
 def _check_channels(t: Any, dim: int) -> None:
     if t.ndim <= 1:
-        raise ValueError(f"Structured pruning can only be applied to multidimensional tensors. Found tensor of shape {t.shape} with {t.ndim} dims")
+        raise ValueError("Structured pruning can only be applied to multidimensional tensors. "
+                         f"Found tensor of shape {t.shape} with {t.ndim} dims")
     if dim >= t.ndim:
         raise IndexError(f"Invalid index {dim} for tensor of size {t.shape}")
 

@@ -160,7 +160,8 @@ def pack_padded_sequence(
     They must be sorted by falling length unless ``enforce_sorted`` is False. Raises RuntimeError otherwise.
     """
     if isinstance(lengths, Tensor) and (lengths.ndim != 1 or lengths.dtype is not rl.int64):
-        raise RuntimeError(f"'lengths' argument should be a 1D CPU int64 tensor, but got {lengths.ndim}D cpu {lengths.dtype.name} tensor")
+        raise RuntimeError("'lengths' argument should be a 1D CPU int64 tensor, "
+                           f"but got {lengths.ndim}D cpu {lengths.dtype.name} tensor")
     counts = [int(n) for n in (lengths.tolist() if isinstance(lengths, Tensor) else lengths)]
     if batch_first:
         input = input.transpose(0, 1)
@@ -231,7 +232,8 @@ def pad_sequence(
     for sequence in sequences[1:]:
         for d, (a, b) in enumerate(zip(sequences[0].shape[1:], sequence.shape[1:], strict=False), 1):
             if a != b:
-                raise RuntimeError(f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {d}")
+                raise RuntimeError(f"The size of tensor a ({a}) must match the size of tensor "
+                                   f"b ({b}) at non-singleton dimension {d}")
     longest = max(sequence.size(0) for sequence in sequences)
     padded = []
     for sequence in sequences:

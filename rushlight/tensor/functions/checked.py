@@ -18,8 +18,8 @@ NAMES = {"uint8": "uint8_t", "int16": "int16_t", "int8": "int8_t", "int32": "int
 
 
 def overflows(value: Any, dtype: DType) -> bool:
-    """Whether PyTorch refuses to convert a number: -1 to uint8 wraps around, 256 and -1.5 are errors; infinity is no
-    overflow."""
+    """Whether PyTorch refuses to convert a number: -1 to uint8 wraps around,
+    256 and -1.5 are errors; infinity is no overflow."""
     if dtype.kind == "b":
         return False
     if value.__class__ is complex:
@@ -43,14 +43,14 @@ def _greatest(dtype: DType) -> float:
 
 
 def checked(value: Any, dtype: DType, rounded: bool = False) -> Any:
-    """A number as the Python type of a dtype. RuntimeError where it overflows; `rounded`: half floats then hold
-    infinity."""
+    """A number as the Python type of a dtype. RuntimeError where it overflows;
+    `rounded`: half floats then hold infinity."""
     value = operand(value)
     held = float64 if rounded and dtype.kind == "f" and dtype.itemsize == 2 else dtype
     if value.__class__.__name__ != "Symbol" and overflows(value, held):
         raise RuntimeError(f"value cannot be converted to type {NAMES.get(held.name, held.name)} without overflow")
-    return fit(value.real if value.__class__ is complex and not dtype.is_complex and dtype.kind != "b" else value,
-               dtype)
+    return fit(value.real if value.__class__ is complex and not dtype.is_complex
+               and dtype.kind != "b" else value, dtype)
 
 
 def check_value(value: Tensor, dtype: DType) -> None:

@@ -27,7 +27,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
     parts = []
     for i, t in enumerate(tensors):
         if len(t._spec.shape) > 2:
-            raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {len(t._spec.shape)} dimensions")
+            raise RuntimeError("torch.block_diag: Input tensors must have 2 or fewer dimensions. "
+                               f"Input {i} has {len(t._spec.shape)} dimensions")
         parts.append(joining.atleast_2d(t))
     dtype = result_type(*parts)
     width = sum(p._spec.shape[1] for p in parts)
@@ -70,7 +71,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     if len(x1._spec.shape) < 2 or len(x2._spec.shape) < 2:
         raise RuntimeError("cdist only supports at least 2D tensors, X1 got: " + f"{len(x1._spec.shape)}D")
     if x1._spec.shape[-1] != x2._spec.shape[-1]:
-        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1._spec.shape[-1]} X2: {x2._spec.shape[-1]}")
+        raise RuntimeError("X1 and X2 must have the same number of columns. "
+                           f"X1: {x1._spec.shape[-1]} X2: {x2._spec.shape[-1]}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     d = x1.unsqueeze(-2) - x2.unsqueeze(-3)
@@ -104,19 +106,23 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
         aweights: Tensor | None = None) -> Tensor:
     """The covariance matrix of the rows (variables) over the columns (observations)."""
     if len(input._spec.shape) > 2:
-        raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {len(input._spec.shape)} dimensions")
+        raise RuntimeError("cov(): expected input to have two or fewer dimensions but got an "
+                           f"input with {len(input._spec.shape)} dimensions")
     x = joining.atleast_2d(to_float(input))
     n = x._spec.shape[1]
     w = None
     for name, part in (("fweights", fweights), ("aweights", aweights)):
         if part is not None:
             if part.ndim > 1:
-                raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {part.ndim} dimensions")
+                raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but "
+                                   f"got {name} with {part.ndim} dimensions")
             if part.numel() != n:
-                raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input but got {part.numel()} != {n}")
+                raise RuntimeError(f"cov(): expected {name} to have the same numel as there are "
+                                   f"observations in the input but got {part.numel()} != {n}")
             kinds, kind = ("iu", "integral") if name == "fweights" else ("f", "floating point")
             if part.dtype.kind not in kinds:
-                raise RuntimeError(f"cov(): expected {name} to have {kind} dtype but got {name} with {scalar_name(part.dtype)} dtype")
+                raise RuntimeError(f"cov(): expected {name} to have {kind} dtype but got {name} "
+                                   f"with {scalar_name(part.dtype)} dtype")
             if part.numel() and bool((part < 0).any()):
                 raise RuntimeError(f"cov(): {name} cannot be negative")
             w = part if w is None else w * part
@@ -143,7 +149,8 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
 def corrcoef(input: Tensor) -> Tensor:
     """The correlation matrix of the rows."""
     if len(input._spec.shape) > 2:
-        raise RuntimeError(f"corrcoef(): expected input to have two or fewer dimensions but got an input with {len(input._spec.shape)} dimensions")
+        raise RuntimeError("corrcoef(): expected input to have two or fewer dimensions but got "
+                           f"an input with {len(input._spec.shape)} dimensions")
     c = cov(input)
     if not c._spec.shape:
         return c / c
@@ -204,12 +211,13 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
     ndim = len(input._spec.shape)
     dims = list(range(ndim)) if dim is None else [wrap_dim(d, ndim) for d in ((dim,) if isinstance(dim, int) else dim)]
     if len(set(dims)) != len(dims):
-        raise RuntimeError(f"dim {next(d for d in dims if dims.count(d) > 1)} appears multiple times in the list of dims")
+        raise RuntimeError(f"dim {next(d for d in dims if dims.count(d) > 1)} appears "
+                           "multiple times in the list of dims")
     spacing = 1 if spacing is None else spacing
     steps = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
     if len(steps) != len(dims):
-        raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to 'self.dim() = {ndim}', but got a list "
-                           f"of length {len(steps)}")
+        raise RuntimeError("torch.gradient expected spacing to be unspecified, a scalar, "
+                           f"or a list of length equal to 'self.dim() = {ndim}', but got a list of length {len(steps)}")
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     return tuple(_gradient_along(input, d, s, edge_order) for d, s in zip(dims, steps))
@@ -218,15 +226,16 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: in
 def _gradient_along(x: Tensor, d: int, spacing: Any, edge_order: int) -> Tensor:
     n = x._spec.shape[d]
     if n < edge_order + 1:
-        raise RuntimeError(f"torch.gradient expected each dimension size to be at least edge_order+1 (size {n} at dimension {d})")
+        raise RuntimeError("torch.gradient expected each dimension size to be at least "
+                           f"edge_order+1 (size {n} at dimension {d})")
     part = lambda a, k: x.narrow(d, a, k)  # noqa: E731
     if isinstance(spacing, Tensor) and spacing._spec.shape:
         view = [-1 if i == d else 1 for i in range(len(x._spec.shape))]
         h = spacing[1:] - spacing[:-1]
         a, b = h[:-1].reshape(view), h[1:].reshape(view)
         first, last = h[0], h[-1]
-        inner = (part(2, n - 2) * a * a - part(0, n - 2) * b * b + part(1,
-                                                                        n - 2) * (b * b - a * a)) / (a * b * (a + b)) if n > 2 else None
+        inner = (part(2, n - 2) * a * a - part(0, n - 2) * b * b
+                 + part(1, n - 2) * (b * b - a * a)) / (a * b * (a + b)) if n > 2 else None
     else:
         first = last = spacing
         inner = (part(2, n - 2) - part(0, n - 2)) / (2 * spacing) if n > 2 else None
@@ -299,7 +308,8 @@ def fill(input: Tensor, value: Any) -> Tensor:
     """
     if isinstance(value, Tensor):
         if value._spec.shape:
-            raise RuntimeError(f"fill only supports 0-dimension value tensor but got tensor with {len(value._spec.shape)} dimensions.")
+            raise RuntimeError("fill only supports 0-dimension value tensor but got tensor "
+                               f"with {len(value._spec.shape)} dimensions.")
         value = cast(value, input._spec.dtype)
     else:
         value = checked(value, input._spec.dtype)
@@ -378,13 +388,14 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
     pads = list(pad)
     ndim = len(input._spec.shape)
     if len(pads) % 2 or len(pads) > 2 * ndim:
-        raise RuntimeError("Length of pad must be even and at most twice the number of dimensions" + f"; got {len(pads)} for {ndim} dimensions")
+        raise RuntimeError("Length of pad must be even and at most twice the number of dimensions" + "; "
+                           f"got {len(pads)} for {ndim} dimensions")
     widths = [(0, 0)] * (ndim - len(pads) // 2) + [(pads[2 * i], pads[2 * i + 1])
                                                    for i in range(len(pads) // 2 - 1, -1, -1)]
     for n, (a, b) in zip(input._spec.shape, widths):
         if n + a + b < 0:
-            raise RuntimeError(f"The input size {n}, plus negative padding {a} and {b} resulted in a negative output size, which is invalid. Check dimension "
-                               "sizes and padding.")
+            raise RuntimeError(f"The input size {n}, plus negative padding {a} and {b} resulted in a negative "
+                               "output size, which is invalid. Check dimension sizes and padding.")
     return apply(TABLE["constant_pad"], (input, checked(value, input._spec.dtype)), (tuple(widths),))
 
 

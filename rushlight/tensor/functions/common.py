@@ -66,8 +66,8 @@ def unify(x: Any, y: Any, floating: bool = False) -> tuple[Any, Any]:
 
 
 def stand_in(x: Tensor, dtype: DType) -> Tensor:
-    """An operand in the type that an operation computes in: writing x before the backward pass is an error as for x
-    itself."""
+    """An operand in the type that an operation computes in:
+    writing x before the backward pass is an error as for x itself."""
     if x._spec.dtype is dtype:
         return x
     out = cast(x, dtype)
@@ -78,8 +78,8 @@ def stand_in(x: Tensor, dtype: DType) -> Tensor:
 def number_promotion(t: Tensor, value: Any) -> DType:
     kind = t._spec.dtype.kind
     c = value.__class__
-    if (kind in "f" and c is not complex) or kind == "c" or (kind in "iu"
-                                                             and (c is int or c is bool)) or (kind == "b" and c is bool):
+    if (kind in "f" and c is not complex) or kind == "c" or (kind in "iu" and (c is int or c is bool)) or (
+            kind == "b" and c is bool):
         return t._spec.dtype
     if c.__name__ == "Symbol":
         return t._spec.dtype
@@ -154,9 +154,11 @@ def give(out: Any, result: Any) -> Any:
             give(o, r)
         return out
     if not can_cast(result._spec.dtype, out._spec.dtype):
-        raise RuntimeError(f"result type {scalar_name(result._spec.dtype)} can't be cast to the desired output type {scalar_name(out._spec.dtype)}")
+        raise RuntimeError(f"result type {scalar_name(result._spec.dtype)} can't be cast to the "
+                           f"desired output type {scalar_name(out._spec.dtype)}")
     if result._rg or out._rg:
-        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+        raise RuntimeError("functions with out=... "
+                           "arguments don't support automatic differentiation, but one of the arguments requires grad.")
     if out._spec.shape != result._spec.shape:
         out.resize_(result._spec.shape)
     assign(out, cast(result, out._spec.dtype))
@@ -191,9 +193,11 @@ def in_place(x: Tensor, result: Tensor, operands: Any = (), expanded: bool = Fal
     """What `x.f_(…)` does with the result of `f(x, …)`, given its other operands."""
     check_overlap(x, operands, expanded)
     if result._spec.shape != x._spec.shape:
-        raise RuntimeError(f"output with shape {list(x._spec.shape)} doesn't match the broadcast shape {list(result._spec.shape)}")
+        raise RuntimeError(f"output with shape {list(x._spec.shape)} doesn't match the "
+                           f"broadcast shape {list(result._spec.shape)}")
     if not can_cast(result._spec.dtype, x._spec.dtype):
-        raise RuntimeError(f"result type {scalar_name(result._spec.dtype)} can't be cast to the desired output type {scalar_name(x._spec.dtype)}")
+        raise RuntimeError(f"result type {scalar_name(result._spec.dtype)} can't be cast to the "
+                           f"desired output type {scalar_name(x._spec.dtype)}")
     known = (x, *[o for o in operands if isinstance(o, Tensor)])
     return assign(x, result, take=not any(result._storage is k._storage for k in known))
 
@@ -201,7 +205,8 @@ def in_place(x: Tensor, result: Tensor, operands: Any = (), expanded: bool = Fal
 def need_tensor(name: str, position: int, argument: str, value: Any) -> None:
     """TypeError in PyTorch's words where a tensor was expected."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not {type(value).__name__}")
+        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must "
+                        f"be Tensor, not {type(value).__name__}")
 
 
 def op(name: str) -> Op:
@@ -209,8 +214,8 @@ def op(name: str) -> Op:
 
 
 def lying(out: Tensor, *operands: Any) -> Tensor:
-    """out, fresh and computed in several steps, lying in memory as one elementwise operation on these operands leaves
-    it."""
+    """out, fresh and computed in several steps, lying in memory as one
+    elementwise operation on these operands leaves it."""
     s = out._spec
     specs = tuple([o._spec for o in operands if isinstance(o, Tensor)])
     if s.ordinary and all([o.ordinary for o in specs]) or out._storage.batched:
@@ -229,8 +234,8 @@ def lying_as(out: Tensor, s: Spec) -> Tensor:
 
 
 def lying_at(out: Tensor, strides: tuple[int, ...]) -> Tensor:
-    """out, fresh, with dense strides; where only those of single elements differ nothing moves. The samples of a vmap lie
-    in the ordinary order."""
+    """out, fresh, with dense strides; where only those of single elements differ nothing moves.
+    The samples of a vmap lie in the ordinary order."""
     s = out._spec
     if s.strides == strides or out._storage.batched:
         return out

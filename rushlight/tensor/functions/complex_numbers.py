@@ -49,9 +49,11 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     need_tensor("complex", 1, "real", real)
     need_tensor("complex", 2, "imag", imag)
     if real.dtype is not imag.dtype:
-        raise RuntimeError(f"Expected object of scalar type {real.dtype} but got scalar type {imag.dtype} for second argument")
+        raise RuntimeError(f"Expected object of scalar type {real.dtype} but got scalar "
+                           f"type {imag.dtype} for second argument")
     if not real._spec.dtype.is_floating_point:
-        raise RuntimeError("Expected both inputs to be Half, Float or Double tensors but got " + f"{real.dtype} and {imag.dtype}")
+        raise RuntimeError("Expected both inputs to be Half, "
+                           "Float or Double tensors but got " + f"{real.dtype} and {imag.dtype}")
     return give(out, apply(TABLE["complex"], (real, imag)))
 
 

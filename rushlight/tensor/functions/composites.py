@@ -72,8 +72,8 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
     """input + value * tensor1 / tensor2."""
     if tensor1._spec.dtype.kind in "biu" and tensor2._spec.dtype.kind in "biu":
-        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future release addcdiv will perform a true "
-                           "division of tensor1 and tensor2.")
+        raise RuntimeError("Integer division with addcdiv is no longer supported, "
+                           "and in a future release addcdiv will perform a true division of tensor1 and tensor2.")
     dtype = result_type(input, tensor1, tensor2)
     check_domain("addcdiv", dtype)
     return give(out, apply(TABLE["addcdiv"],

@@ -156,17 +156,19 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
     if side is not None and side not in ("left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, "
+                           "got side of left while right was True")
     where = "right" if right or side == "right" else "left"
     seq = sorted_sequence if sorter is None else sorted_sequence.gather(-1, sorter)
     values = input if isinstance(input, Tensor) else wrap(np.array(input, dtype=seq._spec.dtype.numpy))
     if isinstance(input, Tensor) and seq.dtype is not values.dtype:
-        raise RuntimeError("torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got boundary tensor dtype "
-                           f"{seq.dtype} and input value tensor dtype {values.dtype}")
+        raise RuntimeError("torch.searchsorted(): boundary tensor and input value tensor should have same dtype, "
+                           f"but got boundary tensor dtype {seq.dtype} and input value tensor dtype {values.dtype}")
     many, found = seq._spec.shape, values._spec.shape
     if len(many) > 1 and many[:-1] != found[:-1]:
-        raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value "
-                           f"tensor must match, but we got boundaries tensor {list(many)} and input value tensor {list(found)}")
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first "
+                           "N-1 dimensions of boundaries tensor and input value tensor must match, "
+                           f"but we got boundaries tensor {list(many)} and input value tensor {list(found)}")
     level = level_of(seq, values)
     if level is not None:
         return give(out, _searched_in_samples(level, seq, values, int32 if out_int32 else int64, where))
@@ -196,7 +198,8 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
               out: Any = None) -> Tensor:
     """The bucket of each value between ascending boundaries."""
     if len(boundaries._spec.shape) != 1:
-        raise RuntimeError(f"bucketize(): boundaries tensor must be 1 dimension, but got dim({len(boundaries._spec.shape)})")
+        raise RuntimeError("bucketize(): boundaries tensor must be 1 dimension, "
+                           f"but got dim({len(boundaries._spec.shape)})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
@@ -206,7 +209,8 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     level = level_of(elements, test_elements)
     if level is not None:
         if isinstance(test_elements, Tensor) and level.lowered(test_elements) is not test_elements:
-            found = (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1) if isinstance(elements, Tensor) else (test_elements == elements).any()
+            found = ((elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1) if isinstance(elements, Tensor) else
+                     (test_elements == elements).any())
             return give(out, ~found if invert else found)
         with level.outside():
             return give(out, level.lifted(isin(level.lowered(elements), test_elements, invert=invert)))
@@ -246,7 +250,8 @@ def _quantile(x: Tensor, q: Any, dim: int | None, keepdim: bool, how: str, skip_
     if x.dtype.name not in ("float32", "float64"):
         raise RuntimeError("quantile() input tensor must be either float or double dtype")
     if how not in ("linear", "lower", "higher", "midpoint", "nearest"):
-        raise RuntimeError(f"quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {how}")
+        raise RuntimeError("quantile() interpolation must be one of linear, lower, higher, "
+                           f"midpoint or nearest, but got {how}")
     qs = q if isinstance(q, Tensor) else tensor(q, dtype=x.dtype)
     if qs.dtype is not x.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")

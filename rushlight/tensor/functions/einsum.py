@@ -23,7 +23,8 @@ def contract(equation: str, operands: list[Tensor]) -> Tensor:
             if sizes.setdefault(c, n) == 1:
                 sizes[c] = n
             if n not in (1, sizes[c]):
-                raise RuntimeError(f"einsum(): subscript {c} has size {n} for operand, but previously seen size {sizes[c]} has been established; "
+                raise RuntimeError(f"einsum(): subscript {c} has size {n} for operand, "
+                                   f"but previously seen size {sizes[c]} has been established; "
                                    f"the shapes are {[list(o._spec.shape) for o in operands]}")
     while len(operands) > 1:
         i, j = next_pair(inputs, output, sizes)
@@ -64,17 +65,20 @@ def parse(equation: str, operands: list[Tensor]) -> tuple[list[str], str]:
         raise RuntimeError("einsum(): fewer operands were provided than specified in the equation")
     for c in text.replace("->", "").replace(",", "").replace(".", ""):
         if c not in LETTERS:
-            raise RuntimeError(f"einsum(): invalid subscript given at index {equation.index(c)} in the equation string, subscripts must be in [a-zA-Z]")
+            raise RuntimeError(f"einsum(): invalid subscript given at index {equation.index(c)} in "
+                               "the equation string, subscripts must be in [a-zA-Z]")
     free = [c for c in LETTERS if c not in text]
     dots = 0
     counts = []
     for term, t in zip(terms, operands):
         have = len(t._spec.shape) - len(term.replace("...", ""))
         if "..." not in term and have:
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(term)}) does not match the number of dimensions "
-                               f"({len(t._spec.shape)}) for operand {len(counts)} and no ellipsis was given")
+            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(term)}) "
+                               f"does not match the number of dimensions ({len(t._spec.shape)}) "
+                               f"for operand {len(counts)} and no ellipsis was given")
         if have < 0:
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(term.replace('...', ''))}) is more than the number of dimensions "
+            raise RuntimeError("einsum(): the number of subscripts in the equation "
+                               f"({len(term.replace('...', ''))}) is more than the number of dimensions "
                                f"({len(t._spec.shape)}) for operand {len(counts)}")
         counts.append(have)
         dots = max(dots, have)
@@ -86,7 +90,8 @@ def parse(equation: str, operands: list[Tensor]) -> tuple[list[str], str]:
             if output.count(c) > 1:
                 raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the output")
             if not any(c in i for i in inputs):
-                raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")
+                raise RuntimeError(f"einsum(): output subscript {c} does not appear in the "
+                                   "equation for any input operand")
     else:
         joined = "".join(inputs)
         output = ellipsis + "".join(sorted(c for c in set(joined) if joined.count(c) == 1 and c not in ellipsis))
@@ -101,7 +106,8 @@ def diagonal_of(t: Tensor, labels: str) -> Tensor:
             i = names.index(c)
             j = names.index(c, i + 1)
             if t._spec.shape[i] != t._spec.shape[j]:
-                raise RuntimeError(f"einsum(): subscript {c} is repeated for operand but the sizes don't match, {t._spec.shape[j]} != {t._spec.shape[i]}")
+                raise RuntimeError(f"einsum(): subscript {c} is repeated for operand but the sizes don't match, "
+                                   f"{t._spec.shape[j]} != {t._spec.shape[i]}")
             t = t.diagonal(0, i, j).movedim(-1, i)
             names.pop(j)
     return t

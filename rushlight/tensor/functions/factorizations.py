@@ -1,5 +1,5 @@
-"""Factorisations that are used in parts (LU, LDL), the forms that report failure in `info`, and tensor equations
-(torch.linalg)."""
+"""Factorisations that are used in parts (LU, LDL), the forms that report failure in `info`,
+and tensor equations (torch.linalg)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from rushlight.tensor.functions.matrix_rules import lu_parts, permutation_of, so
 from rushlight.tensor.functions.reduction import result
 from rushlight.tensor.samples import numbers
 
-LU_SINGULAR = ("torch.linalg.{name}: {at}U[{i},{i}] is zero and using it on lu_solve would result in a division by zero. If you still want to perform "
-               "the factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
-INV_SINGULAR = ("linalg.{name}: {at}The diagonal element {i} is zero, the inversion could not be completed because the input matrix is singular.")
+LU_SINGULAR = ("torch.linalg.{name}: {at}U[{i},{i}] is zero and using it on lu_solve would "
+               "result in a division by zero. If you still want to perform the factorization, "
+               "consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
+INV_SINGULAR = ("linalg.{name}: {at}The diagonal element {i} is zero, "
+                "the inversion could not be completed because the input matrix is singular.")
 SOLVE_SINGULAR = "torch.linalg.{name}: {at}The solver failed because the input matrix is singular."
-INDEFINITE = ("linalg.{name}: {at}The factorization could not be completed because the input is not positive-definite (the leading minor of order {i} "
-              "is not positive-definite).")
-LDL_SINGULAR = "torch.linalg.{name}: {at}D[{i},{i}] is zero and using it on ldl_solve would result in a division by zero."
+INDEFINITE = ("linalg.{name}: {at}The factorization could not be completed because the input is not "
+              "positive-definite (the leading minor of order {i} is not positive-definite).")
+LDL_SINGULAR = ("torch.linalg.{name}: {at}D[{i},{i}] is zero and using it on ldl_solve "
+                "would result in a division by zero.")
 
 
 def raise_on(info: Tensor, name: str, message: str) -> None:
@@ -87,8 +90,8 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
 
 # --- LU -----------------------------------------------------------------------------------------------------------
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
-    """L and U in one matrix, the row exchanges (int32, from 1) and info: 0, or the place of the first zero on U's
-    diagonal.
+    """L and U in one matrix, the row exchanges (int32, from 1) and info: 0,
+    or the place of the first zero on U's diagonal.
 
     A (…, m, n) -> (…, m, n), (…, min(m, n)), (…). RuntimeError for pivot=False, which the CPU does not have.
 
@@ -120,8 +123,8 @@ def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:  # noqa
 
 def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True, *,
               out: Any = None) -> Any:  # noqa: N803
-    """P, L and U with P L U = A from `lu_factor`; what is not asked for is empty. RuntimeError for pivots that are not
-    int32.
+    """P, L and U with P L U = A from `lu_factor`; what is not asked for is empty.
+    RuntimeError for pivots that are not int32.
 
     >>> import rushlight as rl
     >>> P, L, U = rl.lu_unpack(*rl.linalg.lu_factor(rl.tensor([[1., 2.], [2., 2.]])))
@@ -130,7 +133,8 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
             [2., 2.]])
     """
     if unpack_pivots and LU_pivots.dtype is not int32:
-        raise RuntimeError("torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype. It is " + str(LU_pivots.dtype))
+        raise RuntimeError("torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of "
+                           "torch.int32 dtype. It is " + str(LU_pivots.dtype))
     none = LU_data.new_zeros(0)
     low, up = lu_parts(LU_data) if unpack_data else (none, none)
     p = permutation_of(LU_pivots, LU_data.shape[-2], LU_data.dtype) if unpack_pivots else none
@@ -161,15 +165,16 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
             [0.5000]])
     """
     if LU.shape[-2] != LU.shape[-1]:
-        raise RuntimeError(f"torch.linalg.lu_solve: A must be batches of square matrices, but they are {LU.shape[-2]} by {LU.shape[-1]} matrices")
+        raise RuntimeError("torch.linalg.lu_solve: A must be batches of square matrices, "
+                           f"but they are {LU.shape[-2]} by {LU.shape[-1]} matrices")
     if pivots.dtype is not int32:
         raise RuntimeError(f"linalg.lu_solve: pivots should be a Tensor of scalar type torch.int32, not {pivots.dtype}")
     if LU.dtype is not B.dtype:
-        raise RuntimeError(f"linalg.lu_solve: Expected LU and B to have the same dtype, but found LU of type {scalar_name(LU.dtype)} and B of type "
-                           f"{scalar_name(B.dtype)} instead")
+        raise RuntimeError("linalg.lu_solve: Expected LU and B to have the same dtype, "
+                           f"but found LU of type {scalar_name(LU.dtype)} and B of type {scalar_name(B.dtype)} instead")
     if B.shape[-2 if left else -1] != LU.shape[-1]:
-        raise RuntimeError(f"linalg.lu_solve: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} = B "
-                           f"({LU.shape[-2]}x{LU.shape[-1]} and {B.shape[-2]}x{B.shape[-1]})")
+        raise RuntimeError(f"linalg.lu_solve: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} "
+                           f"= B ({LU.shape[-2]}x{LU.shape[-1]} and {B.shape[-2]}x{B.shape[-1]})")
     if not left:
         return give(out, lu_solve(LU, pivots, B.mH, adjoint=not adjoint).mH)
     low, up = lu_parts(LU)
@@ -205,8 +210,8 @@ def old_lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Any = No
 
 # --- LDL ----------------------------------------------------------------------------------------------------------
 def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
-    """L D Lᵀ (L D Lᴴ if hermitian) of symmetric matrices, packed as LAPACK's sytrf leaves it, its row exchanges, and
-    info.
+    """L D Lᵀ (L D Lᴴ if hermitian) of symmetric matrices, packed as LAPACK's
+    sytrf leaves it, its row exchanges, and info.
 
     Reads the lower triangle. It has no gradient. ImportError without SciPy: pip install 'rushlight[scipy]'.
 
@@ -235,8 +240,8 @@ def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> Any:  
 
 
 def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Any = None) -> Tensor:  # noqa: N803
-    """The X with A X = B from ldl_factor(A). It has no gradient. ImportError without SciPy: pip install
-    'rushlight[scipy]'.
+    """The X with A X = B from ldl_factor(A). It has no gradient.
+    ImportError without SciPy: pip install 'rushlight[scipy]'.
 
     >>> import rushlight as rl
     >>> rl.linalg.ldl_solve(*rl.linalg.ldl_factor(2 * rl.eye(2)), rl.ones(2, 1))
@@ -245,15 +250,15 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False,
     """
     checked_matrix("ldl_solve", LD, True)
     if B.shape[-2] != LD.shape[-2]:
-        raise RuntimeError(f"Incompatible matrix sizes for torch.linalg.ldl_solve: each A matrix is {LD.shape[-2]} by {LD.shape[-1]} but each b matrix is "
-                           f"{B.shape[-2]} by {B.shape[-1]}")
+        raise RuntimeError(f"Incompatible matrix sizes for torch.linalg.ldl_solve: each A matrix is {LD.shape[-2]} "
+                           f"by {LD.shape[-1]} but each b matrix is {B.shape[-2]} by {B.shape[-1]}")
     return give(out, apply(TABLE["ldl_solve"], (LD, B, pivots), (bool(hermitian),)))
 
 
 # --- tensor equations ---------------------------------------------------------------------------------------------
 def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:  # noqa: N803
-    """The inverse of tensordot(A, ·, A.ndim - ind): the inverse of A as a matrix whose rows are its first `ind`
-    dimensions.
+    """The inverse of tensordot(A, ·, A.ndim - ind): the inverse of A as a
+    matrix whose rows are its first `ind` dimensions.
 
     RuntimeError for ind < 1 or dimensions whose two products differ.
 
@@ -265,7 +270,8 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:  # noqa: N
         raise RuntimeError(f"Expected a strictly positive integer for 'ind', but got {ind}")
     rows, cols = tuple(A.shape[:ind]), tuple(A.shape[ind:])
     if prod(rows) != prod(cols):
-        raise RuntimeError(f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {prod(cols)} != {prod(rows)}")
+        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[ind:]) == "
+                           f"prod(self.shape[:ind]), but got {prod(cols)} != {prod(rows)}")
     return give(out, linalg.inv(A.reshape(prod(rows), prod(cols))).reshape(cols + rows))
 
 
@@ -283,8 +289,8 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Any = None) -> T
         A = A.movedim(moved, list(range(A.ndim - len(moved), A.ndim)))  # noqa: N806
     rows, cols = tuple(A.shape[:B.ndim]), tuple(A.shape[B.ndim:])
     if prod(rows) != prod(cols):
-        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but got "
-                           f"{prod(cols)} != {prod(rows)}")
+        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
+                           f"prod(self.shape[:other.ndim]), but got {prod(cols)} != {prod(rows)}")
     return give(out, linalg.solve(A.reshape(prod(rows), prod(cols)), B.reshape(-1)).reshape(cols))
 
 

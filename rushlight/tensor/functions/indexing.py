@@ -48,16 +48,19 @@ def _index_fits(name: str, x: Tensor, d: int, index: Tensor, src: Any = None) ->
     if index._spec.numel == 0:  # nothing is read or written, whatever the shapes
         return
     if len(a) != len(b):
-        raise RuntimeError("Index tensor must have the same number of dimensions as " + ("self" if name != "gather" else "input") + " tensor")
+        raise RuntimeError("Index tensor must have the same number of dimensions "
+                           "as " + ("self" if name != "gather" else "input") + " tensor")
     for i, (m, n) in enumerate(zip(a, b)):
         if i != d and n > m:
-            raise RuntimeError(f"Size does not match at dimension {i} expected index {list(b)} to be no larger than self {list(a)} apart from dimension {d}")
+            raise RuntimeError(f"Size does not match at dimension {i} expected index {list(b)} to be "
+                               f"no larger than self {list(a)} apart from dimension {d}")
     if isinstance(src, Tensor):
         c = src._spec.shape or (1,)
         if len(c) != len(b):
             raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
         if any(n > m for m, n in zip(c, b)):
-            raise RuntimeError(f"Expected index {list(b)} to be no larger than self {list(a)} apart from dimension {d} and to be no larger size than src {list(c)}")
+            raise RuntimeError(f"Expected index {list(b)} to be no larger than self {list(a)} apart from "
+                               f"dimension {d} and to be no larger size than src {list(c)}")
 
 
 def _within(x: Tensor, d: int, index: Tensor) -> None:
@@ -142,7 +145,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
     if isinstance(value, Tensor):
         if value._spec.shape:
-            raise RuntimeError(f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {len(value._spec.shape)} dimension(s).")
+            raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, "
+                               f"but got tensor with {len(value._spec.shape)} dimension(s).")
         check_value(value, input._spec.dtype)
         value = converted(value, input._spec.dtype)
     else:
@@ -155,7 +159,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if mask._spec.dtype is not bool_:
         raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype " + str(mask.dtype))
     if source._spec.dtype is not input._spec.dtype:
-        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got {input.dtype} and {source.dtype}")
+        raise RuntimeError("masked_scatter: expected self and source to have same dtypes "
+                           f"but got {input.dtype} and {source.dtype}")
     from rushlight.tensor.functions.joining import broadcast_tensors
     x, m = broadcast_tensors(input, mask)
     if level_of(m) is not None:  # each sample has other places: the element of source that comes next
@@ -165,7 +170,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         return in_rows(choose(m, chosen.reshape(x._spec.shape), x))
     where = np.nonzero(unwrap(m).reshape(-1))[0]
     if where.size > source._spec.numel:
-        raise RuntimeError("masked_scatter: expected the number of elements in source to be at least the number of true values in mask")
+        raise RuntimeError("masked_scatter: expected the number of elements in source to be "
+                           "at least the number of true values in mask")
     flat = within(x, -1)
     values = within(source, -1)[:where.size]
     return owned(apply(TABLE["index_put"], (flat, values, wrap(where)), ((0,), False)).reshape(x._spec.shape))
@@ -185,8 +191,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     if dim is None:
         return give(out, gather(input.reshape(-1), 0, indices.reshape(-1)))
     if len(input._spec.shape) != len(indices._spec.shape):
-        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
-                           f"{len(input._spec.shape)} dimensions for input, and {len(indices._spec.shape)} dimensions for indices")
+        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, "
+                           f"but got {len(input._spec.shape)} dimensions for input, "
+                           f"and {len(indices._spec.shape)} dimensions for indices")
     from rushlight.tensor.functions.shape import broadcast_shapes
     d = wrap_dim(dim, len(input._spec.shape))
     from rushlight.tensor.functions.pointwise import where
@@ -205,10 +212,11 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     if index._spec.dtype is not int64:
         raise RuntimeError(f"put_(): Expected a long tensor for index, but got {index.dtype}")
     if source._spec.dtype is not input._spec.dtype:
-        raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = {input.dtype} and source.dtype = {source.dtype}")
+        raise RuntimeError("put_(): self and source expected to have the same dtype, "
+                           f"but got self.dtype = {input.dtype} and source.dtype = {source.dtype}")
     if source._spec.numel != index._spec.numel:
-        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source._spec.numel}, "
-                           f"index.numel() = {index._spec.numel}")
+        raise RuntimeError("put_(): Expected source and index to have the same number of elements, "
+                           f"but got source.numel() = {source._spec.numel}, index.numel() = {index._spec.numel}")
     flat = apply(TABLE["index_put"], (input.reshape(-1), source.reshape(-1), index.reshape(-1)),
                  ((0,), bool(accumulate)))
     return owned(keeps(flat, *_that_need(source)).reshape(input._spec.shape))
@@ -231,20 +239,23 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 def _along(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor, accumulate: bool) -> Tensor:
     d = wrap_dim(dim, len(input._spec.shape))
     if len(index._spec.shape) > 1:
-        raise IndexError(f"{name}(): Index is supposed to be a vector, but got dim: {len(index._spec.shape)} with type: {index.dtype} and size: {list(index._spec.shape)}")
+        raise IndexError(f"{name}(): Index is supposed to be a vector, but got dim: "
+                         f"{len(index._spec.shape)} with type: {index.dtype} and size: {list(index._spec.shape)}")
     if index._spec.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index but got: {index.dtype}")
     if not input._spec.shape:
         return _along(name, input.reshape(1), 0, index, source.reshape(1), accumulate).reshape(())
     index = cast(index, int64).reshape(-1)
     if source._spec.shape and d < len(source._spec.shape) and source._spec.shape[d] != index._spec.numel:
-        raise RuntimeError(f"{name}(): Number of indices ({index._spec.numel}) should be equal to source.size(dim) ({source._spec.shape[d]})")
+        raise RuntimeError(f"{name}(): Number of indices ({index._spec.numel}) should be equal "
+                           f"to source.size(dim) ({source._spec.shape[d]})")
     shape = (*input._spec.shape[:d], index._spec.numel, *input._spec.shape[d + 1:])
     if source._spec.shape not in ((), shape):
-        raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
-                           f"{list(input._spec.shape)} source.shape = {list(source._spec.shape)}")
+        raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. "
+                           f"Got self.shape = {list(input._spec.shape)} source.shape = {list(source._spec.shape)}")
     if source._spec.dtype is not input._spec.dtype:
-        raise RuntimeError(f"{name}(): self and source expected to have the same dtype, but got (self) {input.dtype} and (source) {source.dtype}")
+        raise RuntimeError(f"{name}(): self and source expected to have the same dtype, "
+                           f"but got (self) {input.dtype} and (source) {source.dtype}")
     if source._rg and source._spec.shape:  # as in PyTorch, its gradient is a view of what was selected
         source = view(source, source._spec, "ExpandBackward0", lambda g: expand(g, shape))
     return keeps(apply(TABLE["index_put"], (input, expand(source, shape), index), ((d,), accumulate)),
@@ -269,7 +280,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """input with `value` at the indices of dim."""
     if isinstance(value, Tensor):
         if value._spec.shape:
-            raise RuntimeError(f"index_fill_ only supports a 0-dimensional value tensor, but got tensor with {len(value._spec.shape)} dimension(s).")
+            raise RuntimeError("index_fill_ only supports a 0-dimensional value tensor, "
+                               f"but got tensor with {len(value._spec.shape)} dimension(s).")
         check_value(value, input._spec.dtype)
         fill = converted(value, input._spec.dtype)
     else:
@@ -347,7 +359,8 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int, *, out: Any
 def _stored(whole: Tensor, part: Tensor, src: Tensor) -> Tensor:
     """`whole` with src written to `part`, a view of it. RuntimeError where their shapes differ."""
     if part._spec.shape != src._spec.shape:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src._spec.shape)}, slice size = {list(part._spec.shape)}")
+        raise RuntimeError("expected src to have a size equal to the slice of self. "
+                           f"src size = {list(src._spec.shape)}, slice size = {list(part._spec.shape)}")
     part.copy_(src)
     return whole
 
@@ -376,8 +389,7 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, stora
 
 
 __all__ = ["gather", "scatter", "scatter_add", "scatter_reduce", "index_select", "masked_select", "masked_fill",
-           "masked_scatter", "take",
-           "take_along_dim", "put", "index_put", "index_add", "index_copy", "index_fill", "index_reduce", "nonzero",
-           "nonzero_static",
+           "masked_scatter", "take", "take_along_dim", "put", "index_put", "index_add",
+           "index_copy", "index_fill", "index_reduce", "nonzero", "nonzero_static",
            "argwhere", "select_scatter", "slice_scatter", "diagonal_scatter", "as_strided_scatter"]
 take_numpy_names(globals(), __all__)

@@ -29,8 +29,8 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Tensor:
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(p).__name__}")
     dtype = result_type(*parts)
     # an empty vector joins with anything, as it always did
-    whole = parts if all(len(p._spec.shape) == 1 for p in parts) else [p
-                                                                       for p in parts if p._spec.shape != (0,)] or parts[:1]
+    whole = parts if all(len(p._spec.shape) == 1
+                         for p in parts) else [p for p in parts if p._spec.shape != (0,)] or parts[:1]
     first = whole[0]._spec.shape
     if any(not p._spec.shape for p in parts):
         at = next(i for i, p in enumerate(parts) if not p._spec.shape)
@@ -40,13 +40,15 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Tensor:
     for i, p in enumerate(whole):
         shape = p._spec.shape
         if len(shape) != len(first):
-            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}. Tensor {i} has shape {list(shape)}, the first {list(first)}; "
-                               "unsqueeze adds a dimension.")
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}. "
+                               f"Tensor {i} has shape {list(shape)}, "
+                               f"the first {list(first)}; unsqueeze adds a dimension.")
         if shape[:d] + shape[d + 1:] != first[:d] + first[d + 1:]:
             raise RuntimeError(f"Sizes of tensors must match except in dimension {d}. Expected size "
-                               f"{next(a for k, (a, b) in enumerate(zip(first, shape)) if k != d and a != b)} but got size "
-                               f"{next(b for k, (a, b) in enumerate(zip(first, shape)) if k != d and a != b)} for tensor number {i} in the list. "
-                               f"The shapes are {[list(q._spec.shape) for q in parts]}: only their dimension {d} may differ; dim= chooses another.")
+                               f"{next(a for k, (a, b) in enumerate(zip(first, shape)) if k != d and a != b)} but got "
+                               f"size {next(b for k, (a, b) in enumerate(zip(first, shape)) if k != d and a != b)} for "
+                               f"tensor number {i} in the list. The shapes are {[list(q._spec.shape) for q in parts]}: "
+                               f"only their dimension {d} may differ; dim= chooses another.")
     return give(out, apply(TABLE["cat"], tuple([cast(p, dtype) for p in whole]), (d,)))
 
 
@@ -70,8 +72,9 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Tensor:
     first = parts[0]._spec.shape
     for i, p in enumerate(parts):
         if p._spec.shape != first:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and {list(p._spec.shape)} at entry {i}. "
-                               "Pad or crop them to one shape, or join them along a dimension that they have with torch.cat.")
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first)} at entry "
+                               f"0 and {list(p._spec.shape)} at entry {i}. Pad or crop them to one shape, "
+                               "or join them along a dimension that they have with torch.cat.")
     d = wrap_dim(dim, len(first) + 1)
     if d == len(first):
         return cat([unsqueeze(p, d) for p in parts], d, out=out)
@@ -167,7 +170,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
     for p in many:
         if len(p._spec.shape) > 1:
-            raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {list(p._spec.shape)}")
+            raise RuntimeError("torch.meshgrid: "
+                               f"Expected 0D or 1D tensor in the tensor list but got: {list(p._spec.shape)}")
     if any(p.dtype is not many[0].dtype for p in many):
         raise RuntimeError("torch.meshgrid expects all tensors to have the same dtype")
     flat = [reshape(p, (-1,)) if p._spec.numel else reshape(p, (0,)) for p in many]

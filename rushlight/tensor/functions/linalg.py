@@ -25,9 +25,11 @@ def checked_matrix(name: str, a: Tensor, square: bool = False, half: bool = Fals
     if a.ndim < 2:
         raise RuntimeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions.")
     if square and a.shape[-1] != a.shape[-2]:
-        raise RuntimeError(f"linalg.{name}: A must be batches of square matrices, but they are {a.shape[-2]} by {a.shape[-1]} matrices")
+        raise RuntimeError(f"linalg.{name}: A must be batches of square matrices, "
+                           f"but they are {a.shape[-2]} by {a.shape[-1]} matrices")
     if not is_float(a):
-        raise RuntimeError(f"linalg.{name}: Expected a floating point or complex tensor as input. Got {scalar_name(a.dtype)}")
+        raise RuntimeError(f"linalg.{name}: Expected a floating point or complex tensor "
+                           f"as input. Got {scalar_name(a.dtype)}")
     if a.dtype.name in ("float16", "bfloat16") and not half:
         raise RuntimeError(f"linalg.{name}: Low precision dtypes not supported. Got {scalar_name(a.dtype)}")
 
@@ -59,16 +61,16 @@ def checked_right_side(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[boo
     """Whether B is a vector (or a batch of them), and B as matrices; RuntimeError where it does not fit A."""
     checked_matrix(name, A, True)
     if A.dtype is not B.dtype:
-        raise RuntimeError(f"linalg.{name}: Expected A and B to have the same dtype, but found A of type {scalar_name(A.dtype)} and B of type "
-                           f"{scalar_name(B.dtype)} instead")
+        raise RuntimeError(f"linalg.{name}: Expected A and B to have the same dtype, "
+                           f"but found A of type {scalar_name(A.dtype)} and B of type {scalar_name(B.dtype)} instead")
     vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and tuple(B.shape) == tuple(A.shape[:-1]))
     if vector and not left:
-        raise RuntimeError(f"linalg.{name}: Vector broadcasting of the left hand side is not supported for left=False. In this case linalg.solve is "
-                           "equivalent to B / A.squeeze(-1)")
+        raise RuntimeError(f"linalg.{name}: Vector broadcasting of the left hand side is not supported for left=False. "
+                           "In this case linalg.solve is equivalent to B / A.squeeze(-1)")
     b = B.unsqueeze(-1) if vector else B
     if b.shape[-2 if left else -1] != A.shape[-1]:
-        raise RuntimeError(f"linalg.{name}: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} = B "
-                           f"({A.shape[-2]}x{A.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})")
+        raise RuntimeError(f"linalg.{name}: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} "
+                           f"= B ({A.shape[-2]}x{A.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})")
     return vector, b
 
 
@@ -108,13 +110,15 @@ def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:  # noqa: N8
     if mode == "r":
         return give(out, kind(A.new_zeros(0), apply(TABLE["qr"], (A,), ("reduced",))[1]))
     if mode not in ("reduced", "complete"):
-        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of "
+                           "'reduced' (default), 'r', or 'complete'")
     return give(out, kind(*apply(TABLE["qr"], (A,), (mode,))))
 
 
 def _no_driver(name: str, driver: str | None) -> None:
     if driver is not None:
-        raise RuntimeError(f"torch.linalg.{name}: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.")
+        raise RuntimeError(f"torch.linalg.{name}: "
+                           "keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.")
 
 
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:  # noqa: N803
@@ -235,7 +239,8 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     if x.ndim < 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
     if not is_float(x):
-        raise RuntimeError(f"linalg.matrix_norm: Expected a floating point or complex tensor as input. Got {scalar_name(x.dtype)}")
+        raise RuntimeError("linalg.matrix_norm: "
+                           f"Expected a floating point or complex tensor as input. Got {scalar_name(x.dtype)}")
     r, c = (wrap_dim(d, x.ndim) for d in dim)
     if r == c:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})")
@@ -262,10 +267,11 @@ def norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False,
     if ord is not None and (isinstance(dim, (tuple, list)) and len(dim) == 2 or dim is None and A.ndim == 2):
         return matrix_norm(A, ord, dim or (-2, -1), keepdim, dtype=dtype, out=out)
     if isinstance(ord, str):
-        raise RuntimeError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A.ndim}D." if dim is None
-                           else f"linalg.norm: ord={ord!r} needs two dimensions")
+        raise RuntimeError("linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. "
+                           f"Got {A.ndim}D." if dim is None else f"linalg.norm: ord={ord!r} needs two dimensions")
     if ord is not None and dim is None and A.ndim > 2:
-        raise RuntimeError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A.ndim}D.")
+        raise RuntimeError("linalg.norm: If dim is not specified but ord is, "
+                           f"the input must be 1D or 2D. Got {A.ndim}D.")
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype, out=out)
 
 
@@ -288,7 +294,8 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None,
     """The least-squares solution of A X = B, residuals, rank and singular values."""
     checked_matrix("lstsq", A)
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
-        raise RuntimeError(f"torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss), not {driver!r}")
+        raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, "
+                           f"gelsy, gelsd, gelss), not {driver!r}")
     vector = B.ndim == A.ndim - 1
     b = B.unsqueeze(-1) if vector else B
     x = pinv(A, rtol=rcond) @ b
@@ -339,14 +346,17 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:  
         raise RuntimeError("torch.linalg.householder_product: input must have at least 2 dimensions.")
     m, n = A.shape[-2:]
     if m < n:
-        raise RuntimeError("torch.linalg.householder_product: input.shape[-2] must be greater than or equal to input.shape[-1]")
+        raise RuntimeError("torch.linalg.householder_product: "
+                           "input.shape[-2] must be greater than or equal to input.shape[-1]")
     if tau.shape[-1] > n:
-        raise RuntimeError("torch.linalg.householder_product: input.shape[-1] must be greater than or equal to tau.shape[-1]")
+        raise RuntimeError("torch.linalg.householder_product: "
+                           "input.shape[-1] must be greater than or equal to tau.shape[-1]")
     if A.ndim - tau.ndim != 1:
-        raise RuntimeError("torch.linalg.householder_product: Expected tau to have one dimension less than input, but got tau.ndim equal to "
-                           f"{tau.ndim} and input.ndim is equal to {A.ndim}")
+        raise RuntimeError("torch.linalg.householder_product: Expected tau to have one dimension less than input, "
+                           f"but got tau.ndim equal to {tau.ndim} and input.ndim is equal to {A.ndim}")
     if A.dtype is not tau.dtype:
-        raise RuntimeError(f"torch.linalg.householder_product: tau dtype {tau.dtype} does not match input dtype {A.dtype}")
+        raise RuntimeError("torch.linalg.householder_product: "
+                           f"tau dtype {tau.dtype} does not match input dtype {A.dtype}")
     q = without_slope(eye(m, n, dtype=A.dtype), A)
     v = A.tril(-1) + eye(m, n, dtype=A.dtype)
     for i in range(tau.shape[-1] - 1, -1, -1):
@@ -365,9 +375,11 @@ def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, tran
     m, n = input.shape[-2:]
     side = -2 if left else -1
     if tau.shape[-1] != min(other.shape[side], n):
-        raise RuntimeError(f"torch.ormqr: tau.shape[-1] must be equal to min(other.shape[{side}], input.shape[-1]), but it is {tau.shape[-1]}")
+        raise RuntimeError(f"torch.ormqr: tau.shape[-1] must be equal to min(other.shape[{side}], "
+                           f"input.shape[-1]), but it is {tau.shape[-1]}")
     if other.shape[side] != m:
-        raise RuntimeError(f"torch.ormqr: other.shape[{side}] must be equal to input.shape[-2], but they are {other.shape[side]} and {m}")
+        raise RuntimeError(f"torch.ormqr: other.shape[{side}] must be equal to input.shape[-2], "
+                           f"but they are {other.shape[side]} and {m}")
     square = constant_pad_nd(input, (0, m - n)) if m > n else input[..., :m]
     q = householder_product(square, tau)
     q = q.mH if transpose else q
@@ -386,15 +398,16 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:  # noqa: N803
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """Inner products along dim."""
     if x.dtype is not y.dtype:
-        raise RuntimeError(f"linalg.vecdot: Expected x and y to have the same dtype, but found x of type {scalar_name(x.dtype)} and y of type "
-                           f"{scalar_name(y.dtype)} instead")
+        raise RuntimeError("linalg.vecdot: Expected x and y to have the same dtype, "
+                           f"but found x of type {scalar_name(x.dtype)} and y of type {scalar_name(y.dtype)} instead")
     return give(out, (x.conj() * y).sum(dim))
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """The vector product along a dimension of size 3."""
     if input.ndim != other.ndim:
-        raise RuntimeError(f"linalg.cross: inputs must have the same number of dimensions. They have {input.ndim} and {other.ndim}.")
+        raise RuntimeError("linalg.cross: inputs must have the same number of dimensions. "
+                           f"They have {input.ndim} and {other.ndim}.")
     wrap_dim(dim, input.ndim)
     return _cross(input, other, dim, out=out)
 

@@ -1,5 +1,5 @@
-"""Gradient rules of linear algebra, which the table calls by name through ``F``. A^H is the adjoint, gX the gradient of
-X."""
+"""Gradient rules of linear algebra, which the table calls by name through ``F``.
+A^H is the adjoint, gX the gradient of X."""
 
 from __future__ import annotations
 
@@ -51,11 +51,12 @@ def times_inverse_adjoint(x: Tensor, r: Tensor) -> Tensor:
 
 
 def qr_grad(gq: Tensor, gr: Tensor, q: Tensor, r: Tensor, mode: str) -> Tensor:
-    """(gQ + Q copyltu(M)) R^-H with M = R gR^H - gQ^H Q; a wide matrix [X Y] has Q and R of X, and Y = Q V beside
-    them."""
+    """(gQ + Q copyltu(M)) R^-H with M = R gR^H - gQ^H Q; a wide matrix [X Y]
+    has Q and R of X, and Y = Q V beside them."""
     m, n = q.shape[-2], r.shape[-1]
     if m > n and mode == "complete":
-        raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols. Use mode='reduced'.")
+        raise RuntimeError("The QR decomposition is not differentiable when mode='complete' "
+                           "and nrows > ncols. Use mode='reduced'.")
     if m < n:
         v, gv = r[..., m:], gr[..., m:]
         first = qr_grad(gq + q @ v @ adjoint(gv), gr[..., :m], q, r[..., :m], mode)
@@ -84,8 +85,8 @@ def lu_parts(packed: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lu_grad(g: Tensor, packed: Tensor, pivots: Tensor) -> Tensor:
-    """From dL and dU: L^H gL below the diagonal and gU U^H on and above it, between L^-H and U^-H, rows in A's
-    order."""
+    """From dL and dU: L^H gL below the diagonal and gU U^H on and above it,
+    between L^-H and U^-H, rows in A's order."""
     m, n = packed.shape[-2:]
     k = min(m, n)
     low, up = lu_parts(packed)
@@ -118,8 +119,8 @@ def pinv_grad(g: Tensor, a: Tensor, inverse: Tensor) -> Tensor:
 
 
 def eig_grad(gw: Tensor, gv: Tensor, w: Tensor, v: Tensor, dtype: Any) -> Tensor:
-    """V^-H (diag(gw) + (V^H gV - V^H V diag(Re V^H gV)) / conj(w_j - w_i)) V^H, for eigenvectors of length 1 and any
-    phase."""
+    """V^-H (diag(gw) + (V^H gV - V^H V diag(Re V^H gV)) / conj(w_j - w_i)) V^H,
+    for eigenvectors of length 1 and any phase."""
     one = identity_like(w, w.shape[-1])
     vh = adjoint(v)
     inner = vh @ gv
@@ -130,8 +131,8 @@ def eig_grad(gw: Tensor, gv: Tensor, w: Tensor, v: Tensor, dtype: Any) -> Tensor
 
 
 def eigh_grad(gw: Tensor, gv: Tensor, w: Tensor, v: Tensor) -> Tensor:
-    """V (diag(gw) + skew(V^H gV) / E) V^H with E_ij = w_j - w_i; eigenvectors move along skew-Hermitian directions
-    only."""
+    """V (diag(gw) + skew(V^H gV) / E) V^H with E_ij = w_j - w_i;
+    eigenvectors move along skew-Hermitian directions only."""
     n = w.shape[-1]
     e = w.unsqueeze(-2) - w.unsqueeze(-1)
     one = identity_like(w, n)

@@ -9,7 +9,8 @@ from rushlight.tensor.core import Tensor, apply
 from rushlight.tensor.functions.shape import reshape
 
 
-def batch_norm_given_parts(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: Any, channel: int) -> Tensor:
+def batch_norm_given_parts(x: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor,
+                           eps: Any, channel: int) -> Tensor:
     """One product and one sum per element: what belongs to a channel is computed per channel."""
     scale = weight * (var + eps).rsqrt()
     return x * along(scale, x, channel) + along(bias - mean * scale, x, channel)
@@ -38,7 +39,8 @@ def normalize_parts(x: Tensor, eps: Any, dims: tuple[int, ...]) -> tuple[Tensor,
 
 
 def normalize_grad_parts(g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The gradient of normalisation: rstd * (g - mean(g) - y mean(g y)). Double backward goes through mean and rstd of x."""
+    """The gradient of normalisation: rstd * (g - mean(g) - y mean(g y)).
+    Double backward goes through mean and rstd of x."""
     n = 1
     for d in dims:
         n *= x._spec.shape[d]
@@ -46,7 +48,8 @@ def normalize_grad_parts(g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, dims:
     return rstd * (g - g.sum(dims, keepdim=True) / n - y * ((g * y).sum(dims, keepdim=True) / n))
 
 
-def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor, mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
+def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor,
+                  mean: Tensor, rstd: Tensor, dims: tuple[int, ...]) -> Tensor:
     """The gradient of all three results; ``given`` says which of their gradients are not known to be zero."""
     out = apply(TABLE["normalize_grad"], (g, x, mean, rstd), (dims,))
     n = 1
@@ -62,13 +65,16 @@ def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: 
 def batch_norm_parts(x: Tensor, weight: Tensor, bias: Tensor, eps: Any, channel: int) -> tuple[Tensor, Tensor, Tensor]:
     """The normalised batch times weight plus bias, and each channel's mean and 1/sqrt(var + eps)."""
     y, mean, rstd = apply(TABLE["normalize"], (x, eps), (_beside(x, channel),))
-    return y * along(weight, x, channel) + along(bias, x, channel), reshape(mean, weight._spec.shape), reshape(rstd, weight._spec.shape)
+    return y * along(weight, x, channel) + along(bias, x, channel), reshape(mean, weight._spec.shape), reshape(
+        rstd, weight._spec.shape)
 
 
-def batch_norm_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:
+def batch_norm_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor,
+                   weight: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:
     """The gradient of all three results in the batch."""
     g_mean, g_rstd = (along(t, x, channel) if some else None for t, some in zip((g_mean, g_rstd), given[1:]))
-    return normalize_vjp(g * along(weight, x, channel), g_mean, g_rstd, given, x, along(mean, x, channel), along(rstd, x, channel), _beside(x, channel))
+    return normalize_vjp(g * along(weight, x, channel), g_mean, g_rstd, given, x, along(mean, x, channel),
+                         along(rstd, x, channel), _beside(x, channel))
 
 
 def standardized(x: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:

@@ -18,7 +18,8 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     """The p-norm over dim (all dimensions where None); "fro" is p = 2, "nuc" the sum of singular values."""
     x = input if dtype is None else cast(input, dtype)
     if not is_float(x):
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
+        raise RuntimeError("linalg.vector_norm: "
+                           f"Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
     if p == "nuc":
         from rushlight.tensor.functions import linalg
         return give(out, linalg.matrix_norm(x, "nuc", tuple(dim) if dim is not None else (-2, -1), keepdim))
@@ -46,7 +47,8 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
     """(sum |x| ** ord) ** (1 / ord); inf, -inf and 0 as usual."""
     from rushlight.tensor.functions.pointwise import where
     if not is_float(x) and dtype is None:
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
+        raise RuntimeError("linalg.vector_norm: "
+                           f"Expected a floating point or complex tensor as input. Got {_long_name(x.dtype)}")
     x = x if dtype is None else cast(x, dtype)
     if isinstance(ord, str):
         raise TypeError(f"linalg.vector_norm(): argument 'ord' must be Number, not str ({ord!r})")

@@ -23,7 +23,8 @@ def also_numpy(f: Callable[..., Any]) -> Callable[..., Any]:
         if kwargs:
             for name in CALLED.keys() & kwargs.keys():
                 if CALLED[name] in kwargs:
-                    raise TypeError(f"{f.__name__}() got an unexpected keyword argument '{name}': it is another name of '{CALLED[name]}'")
+                    raise TypeError(f"{f.__name__}() got an unexpected keyword argument '{name}': "
+                                    f"it is another name of '{CALLED[name]}'")
                 kwargs[CALLED[name]] = kwargs.pop(name)
         return f(*args, **kwargs)
     for kept in ("__name__", "__qualname__", "__module__", "__doc__"):

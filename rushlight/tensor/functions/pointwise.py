@@ -23,8 +23,8 @@ load()
 
 
 def unary(name: str, row: str | None = None, floating: bool = False, integer: str = "same", doc: str = "") -> Any:
-    """A public function of one operand for a row. `integer`: integers are computed (same), returned as they are (keep)
-    or promoted."""
+    """A public function of one operand for a row. `integer`: integers are computed (same),
+    returned as they are (keep) or promoted."""
     op = TABLE[row or name]
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -144,8 +144,8 @@ absolute = abs
 def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """-input. RuntimeError for bool tensors."""
     if input._spec.dtype is bool_:
-        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, "
-                           "use the `~` or `logical_not()` operator instead.")
+        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. "
+                           "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
     return _neg(input, out=out)
 
 
@@ -221,8 +221,8 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
     """input - alpha * other. RuntimeError for bool tensors."""
     for o in (input, other):
         if o.__class__ is bool or isinstance(o, Tensor) and o._spec.dtype is bool_:
-            raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
-                               "use the `~` or `logical_not()` operator instead.")
+            raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. "
+                               "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
     return give(out, scaled(TABLE["sub"], input, other, alpha))
 
 
@@ -287,9 +287,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
     if rounding_mode is None:
         return give(out, join(TABLE["div"], input, other, True))
     if rounding_mode not in ("floor", "trunc"):
-        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
-    return give(out, join(TABLE[f"{rounding_mode}_divide" if rounding_mode == "trunc" else "floor_divide"], input,
-                          other))
+        raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', "
+                           f"or 'floor' but found '{rounding_mode}'")
+    return give(out, join(
+        TABLE[f"{rounding_mode}_divide" if rounding_mode == "trunc" else "floor_divide"], input, other))
 
 
 divide = div
@@ -308,7 +309,8 @@ def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Te
     tensor([0.0000, 0.5000, 1.0000])
     """
     if isinstance(input, Tensor) and isinstance(values, Tensor) and input._spec.dtype is not values._spec.dtype:
-        raise RuntimeError(f"heaviside is not yet implemented for tensors with different dtypes. They are {input.dtype} and {values.dtype}.")
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes. "
+                           f"They are {input.dtype} and {values.dtype}.")
     return _heaviside(input, values, out=out)
 
 
@@ -346,17 +348,15 @@ IN_STEPS = {3: lambda x: (x * x) * x, -2: lambda x: reciprocal(x * x), -0.5: lam
 
 
 def small_power(x: Tensor, n: Any) -> Tensor:
-    """x ** n for n = 0, 1, 2, computed without a power; its history is that of the power, whose derivatives never
-    end."""
+    """x ** n for n = 0, 1, 2, computed without a power; its history is that
+    of the power, whose derivatives never end."""
     if not (state.grad and tracked(x)) or x._storage.batched:
         if x._spec.dtype is bool_:
             return x.clone() if n else apply(TABLE["bitwise_or"], (x, True))
         return apply(TABLE["mul"], (x, x)) if n == 2 else join(TABLE["pow"], x, n)
     op, args = TABLE["pow"], (x, n)
-    return history_of(op, args,
-                      lambda: apply(TABLE["mul"], (x, x)) if n == 2 else apply(TABLE["mul"], (x, fit(n, x._spec.dtype)))
-                      if n == 1
-                      else apply(op, args))
+    return history_of(op, args, lambda: apply(TABLE["mul"], (x, x)) if n == 2 else
+                      apply(TABLE["mul"], (x, fit(n, x._spec.dtype))) if n == 1 else apply(op, args))
 
 
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
@@ -428,7 +428,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
         need_tensor("where", 1, "condition", condition)
     if condition._spec.dtype is not bool_:
         if condition._spec.dtype.name != "uint8":
-            raise RuntimeError(f"expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}")
+            raise RuntimeError("expected condition to be a boolean tensor, "
+                               f"but got a tensor with dtype {condition.dtype}")
         condition = cast(condition, bool_)
     dtype = result_type(input, other)
     x, y = (cast(o, dtype) if isinstance(o, Tensor) else checked(o, dtype, rounded=True) for o in (input, other))

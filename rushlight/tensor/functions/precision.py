@@ -1,5 +1,5 @@
-"""Where half precision is rounded: what PyTorch's CPU kernels compute at once is rounded once, the rest after every
-step.
+"""Where half precision is rounded: what PyTorch's CPU kernels compute at
+once is rounded once, the rest after every step.
 
 Also histories for results that are computed otherwise than their gradient says.
 """
@@ -107,8 +107,8 @@ def with_gradient(title: str, inputs: tuple[Tensor, ...], compute: Callable[[], 
 
 
 def by_scalar(op: Op, x: Tensor, y: Tensor) -> Tensor | None:
-    """Half precision times or over a 0-d tensor of a wider type, which PyTorch does not round first; None for other
-    operands.
+    """Half precision times or over a 0-d tensor of a wider type,
+    which PyTorch does not round first; None for other operands.
 
     On the left PyTorch rounds it, but not in the gradient.
     """

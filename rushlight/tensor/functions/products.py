@@ -30,8 +30,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
             # one product over all leading dimensions
             flat = apply(TABLE["matmul"],
                          (reshape(input, (-1, input._spec.shape[-1])) if input._spec.numel else input, other))
-            return give(out, owned(reshape(flat, (*input._spec.shape[:-1], other._spec.shape[-1]))) if input._spec.numel
-                        else flat)
+            return give(out, owned(reshape(flat, (*input._spec.shape[:-1],
+                                                  other._spec.shape[-1]))) if input._spec.numel else flat)
         return give(out, apply(TABLE["matmul"], (input, other)))
     if m == 0 or n == 0:
         raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "f"{m}D and {n}D")
@@ -42,15 +42,15 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
             _inner("mat1 and mat2", (1, *input._spec.shape), other._spec.shape)
         return give(out, owned(squeeze(apply(TABLE["matmul"], (unsqueeze(input, 0), other)), -2)))
     if input._spec.shape[-1] != other._spec.shape[0]:
-        raise RuntimeError(f"size mismatch, got input ({input._spec.shape[-2]}), mat ({input._spec.shape[-2]}x{input._spec.shape[-1]}), "
-                           f"vec ({other._spec.shape[0]})")
+        raise RuntimeError(f"size mismatch, got input ({input._spec.shape[-2]}), "
+                           f"mat ({input._spec.shape[-2]}x{input._spec.shape[-1]}), vec ({other._spec.shape[0]})")
     return give(out, owned(squeeze(apply(TABLE["matmul"], (input, unsqueeze(other, 1))), -1)))
 
 
 def _inner(names: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
     if a[-1] != b[-2]:
-        raise RuntimeError(f"{names} shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]}). The inner sizes {a[1]} and {b[0]} must "
-                           "be equal.")
+        raise RuntimeError(f"{names} shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]}). "
+                           f"The inner sizes {a[1]} and {b[0]} must be equal.")
 
 
 def _rank(name: str, rank: int, **tensors: Tensor) -> None:
@@ -91,15 +91,17 @@ def bmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) 
             raise RuntimeError(f"{name} must be a 3D tensor")
     a, b = input._spec.shape, mat2._spec.shape
     if a[0] != b[0] or a[2] != b[1]:
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, {a[2]}] but got: [{b[0]}, {b[1]}]. "
-                           f"The shapes are {list(a)} and {list(b)}: the first sizes must be equal, and the inner ones, {a[2]} and {b[1]}.")
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, "
+                           f"{a[2]}] but got: [{b[0]}, {b[1]}]. The shapes are {list(a)} and {list(b)}: "
+                           f"the first sizes must be equal, and the inner ones, {a[2]} and {b[1]}.")
     return give(out, apply(TABLE["matmul"], (input, mat2)))
 
 
 def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor:
     """A matrix times a vector."""
     if len(input._spec.shape) != 2 or len(vec._spec.shape) != 1:
-        raise RuntimeError(f"vector + matrix @ vector expected, got {len(vec._spec.shape)}, {len(input._spec.shape)}, {len(vec._spec.shape)}")
+        raise RuntimeError(f"vector + matrix @ vector expected, got {len(vec._spec.shape)}, "
+                           f"{len(input._spec.shape)}, {len(vec._spec.shape)}")
     return give(out, matmul(input, vec))
 
 
@@ -107,13 +109,16 @@ def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
     """The inner product of two vectors."""
     for x in (input, tensor):
         if len(x._spec.shape) != 1:
-            raise RuntimeError(f"1D tensors expected, but got {len(input._spec.shape)}D and {len(tensor._spec.shape)}D tensors")
+            raise RuntimeError("1D tensors expected, "
+                               f"but got {len(input._spec.shape)}D and {len(tensor._spec.shape)}D tensors")
     if input._spec.shape != tensor._spec.shape:
-        raise RuntimeError(f"inconsistent tensor size, expected tensor [{input._spec.shape[0]}] and src [{tensor._spec.shape[0]}] to have the same "
-                           f"number of elements, but got {input._spec.shape[0]} and {tensor._spec.shape[0]} elements respectively")
+        raise RuntimeError(f"inconsistent tensor size, expected tensor [{input._spec.shape[0]}] and "
+                           f"src [{tensor._spec.shape[0]}] to have the same number of elements, "
+                           f"but got {input._spec.shape[0]} and {tensor._spec.shape[0]} elements respectively")
     if input._spec.dtype is not tensor._spec.dtype:
         from rushlight.tensor.functions.common import scalar_name
-        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {scalar_name(input.dtype)} and {scalar_name(tensor.dtype)}")
+        raise RuntimeError("dot : expected both vectors to have same dtype, "
+                           f"but found {scalar_name(input.dtype)} and {scalar_name(tensor.dtype)}")
     return give(out, owned(reshape(apply(TABLE["matmul"], (unsqueeze(input, 0), unsqueeze(tensor, 1))), ())))
 
 
@@ -127,7 +132,8 @@ def inner(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     if not input._spec.shape or not other._spec.shape:
         return give(out, input * other)
     if input._spec.shape[-1] != other._spec.shape[-1]:
-        raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {list(input._spec.shape)} and {list(other._spec.shape)}")
+        raise RuntimeError("inner() the last dimension must match on both input tensors but got shapes "
+                           f"{list(input._spec.shape)} and {list(other._spec.shape)}")
     return give(out, tensordot(input, other, ([-1], [-1])))
 
 
@@ -213,8 +219,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
         raise RuntimeError("both dimension lists should have same length")
     for i, j in zip(left, right):
         if a._spec.shape[i] != b._spec.shape[j] and 1 not in (a._spec.shape[i], b._spec.shape[j]):
-            raise RuntimeError(f"contracted dimensions need to match, but first has size {a._spec.shape[i]} in dim {i} and second has size "
-                               f"{b._spec.shape[j]} in dim {j}")
+            raise RuntimeError(f"contracted dimensions need to match, but first has size {a._spec.shape[i]} "
+                               f"in dim {i} and second has size {b._spec.shape[j]} in dim {j}")
     for i, j in zip(left, right):  # a contracted dimension of size 1 stands for any size: the other is summed
         if a._spec.shape[i] != b._spec.shape[j]:
             if a._spec.shape[i] == 1:
@@ -274,7 +280,8 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Any = No
     from rushlight.tensor.functions.joining import broadcast_tensors
     from rushlight.tensor.functions.turning import roll
     if input._spec.shape[dim] != 3 or other._spec.shape[dim] != 3:
-        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input._spec.shape[dim]} and {other._spec.shape[dim]}")
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. "
+                           f"Got {input._spec.shape[dim]} and {other._spec.shape[dim]}")
     a, b = broadcast_tensors(input, other)
     return give(out, roll(a, -1, dim) * roll(b, -2, dim) - roll(a, -2, dim) * roll(b, -1, dim))
 

@@ -1,7 +1,7 @@
 """Recurrent layers as recorded operations, their parts in smaller operations, and their gradients.
 
-The parts define second derivatives: where a gradient of the gradient is asked for, the layer is differentiated step by
-step.
+The parts define second derivatives: where a gradient of the gradient is asked for,
+the layer is differentiated step by step.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def _linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
 
 
 def lstm_step(given: Tensor, now: State, w: Weights) -> tuple[State, State]:
-    """The next h and c, and what is saved: the gates side by side and c. ``given`` is the input's part of the gates (N,
-    4H)."""
+    """The next h and c, and what is saved: the gates side by side and c.
+    ``given`` is the input's part of the gates (N, 4H)."""
     h, c = now
     i, f, g, o = (given + _linear(h, w.w_hh, w.b_hh)).chunk(4, -1)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()

@@ -14,9 +14,8 @@ from rushlight.tensor.functions.precision import SHORT, half_of, history_of, tra
 from rushlight.tensor.functions.shape import within
 from rushlight.tensor.result_types import result
 
-RETURN_TYPES = {n: result(n)
-                for n in ("max", "min", "sort", "topk", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin",
-                          "aminmax")}
+RETURN_TYPES = {n: result(n) for n in ("max", "min", "sort", "topk", "kthvalue", "median", "nanmedian",
+                                       "mode", "cummax", "cummin", "aminmax")}
 
 
 def reduce(name: str, x: Tensor, dim: Any, keepdim: bool) -> Tensor:
@@ -64,8 +63,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
          out: Any = None) -> Tensor:
     """The mean over dim (all dimensions where None). RuntimeError for integer tensors.
 
-    Floats or complex numbers unless ``dtype`` converts first; ``keepdim`` keeps the reduced dimensions with
-    size 1.
+    Floats or complex numbers unless ``dtype`` converts first; ``keepdim`` keeps the reduced dimensions with size 1.
 
     >>> import rushlight as rl
     >>> rl.mean(rl.tensor([[1.0, 2.0], [3.0, 6.0]]), 1)
@@ -74,10 +72,11 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     if input._storage.batched and input.is_quantized:  # type: ignore[attr-defined]
         return input.mean(dim, keepdim)  # type: ignore[attr-defined, no-any-return]
     if dtype is None and not is_float(input):
-        raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
-                           f"Got: {_long_name(input.dtype)}")
+        raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating "
+                           f"point or complex dtype. Got: {_long_name(input.dtype)}")
     if dtype is not None and dtype.kind not in "fc":
-        raise RuntimeError(f"mean(): could not infer output dtype. Optional dtype must be either a floating point or complex dtype. Got: {_long_name(dtype)}")
+        raise RuntimeError("mean(): could not infer output dtype. "
+                           f"Optional dtype must be either a floating point or complex dtype. Got: {_long_name(dtype)}")
     x = input if dtype is None else cast(input, dtype)
     dims = wrap_dims(dim, len(x._spec.shape))
     n = count(x, dims)
@@ -96,7 +95,8 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DTy
             out: Any = None) -> Tensor:
     """The mean of what is not NaN."""
     if not is_float(input):
-        raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {_long_name(input.dtype)}")
+        raise RuntimeError("nanmean(): expected input to have floating point or complex "
+                           f"dtype but got {_long_name(input.dtype)}")
     return give(out, nansum(input, dim, keepdim, dtype=dtype) / sum(input == input, dim, keepdim))
 
 
@@ -153,7 +153,8 @@ def _as_uint8(x: Tensor, r: Tensor) -> Tensor:
 
 def _nonempty(name: str, x: Tensor, dims: tuple[int, ...], given: Any = 0) -> None:
     if given == () and x._spec.numel == 0:
-        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                           "Specify the reduction dim with the 'dim' argument.")
     for d in dims:
         if x._spec.shape[d] == 0:
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
@@ -185,7 +186,8 @@ def extremum(name: str, input: Tensor, dim: Any, keepdim: Any, out: Any) -> Any:
         return getattr(pointwise, "maximum" if name == "max" else "minimum")(input, dim, out=out)
     if dim is None:
         if input._spec.numel == 0:
-            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                               "Specify the reduction dim with the 'dim' argument.")
         check_domain(name, input._spec.dtype)
         from rushlight.tensor.tape import shared_evenly
         return give(out, shared_evenly(reduce("a" + name, input, None, keepdim)))
@@ -229,7 +231,8 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 def argextreme(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     check_domain(name, input._spec.dtype)
     if input._spec.numel == 0 and dim is None:
-        raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument.")
+        raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                         "Specify the reduction dim with the 'dim' argument.")
     if dim is None:
         flat = input.reshape(-1)
         out = apply(TABLE[name], (flat,), ((0,), False))
@@ -423,8 +426,8 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Any = N
 
 
 def _half_softmax(x: Tensor, d: int) -> Tensor:
-    """The softmax over other dimensions than the last: PyTorch keeps the exponentials, but not their sum, in half
-    precision."""
+    """The softmax over other dimensions than the last: PyTorch keeps the exponentials,
+    but not their sum, in half precision."""
     w = wide(x.contiguous())
     powers = (w - w.amax(d, keepdim=True)).exp()
     return cast(cast(powers, x._spec.dtype) / powers.sum(d, keepdim=True), x._spec.dtype)
@@ -450,7 +453,8 @@ def _half_log_softmax(x: Tensor, d: int) -> Tensor:
 def _floating(name: str, x: Tensor) -> None:
     if not is_float(x):
         kernel = f"{name}_lastdim_kernel_impl"
-        raise NotImplementedError(f'"{kernel}" not implemented for \'{_long_name(x.dtype)}\'. Convert the input, for example with .float().')
+        raise NotImplementedError(f'"{kernel}" not implemented for \'{_long_name(x.dtype)}\'. '
+                                  'Convert the input, for example with .float().')
 
 
 def equal(input: Tensor, other: Tensor) -> bool:

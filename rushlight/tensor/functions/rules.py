@@ -85,7 +85,8 @@ def pow_grad_exponent(g: Tensor, x: Any, y: Tensor, out: Tensor) -> Tensor:
         import math
         if x == 0:
             return where(y == 0, g * conjugate(out) * float("-inf"), 0) if not y._spec.dtype.is_complex else g * 0
-        return g * conjugate(out * (cmath.log(x) if isinstance(x, complex) or y._spec.dtype.is_complex else math.log(x) if x > 0 else float("nan")))
+        return g * conjugate(out * (cmath.log(x) if isinstance(x, complex)
+                                    or y._spec.dtype.is_complex else math.log(x) if x > 0 else float("nan")))
     zero = x == 0
     flat = zero & (y >= 0) if not y._spec.dtype.is_complex else zero
     return where(flat, 0, g * conjugate(out * where(flat, 1, x).log()))
@@ -113,7 +114,8 @@ def expand_reduced(g: Tensor, shape: tuple[int, ...], dims: tuple[int, ...], kee
 def extreme_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     """amax/amin: shared evenly by the elements equal to the result."""
     hit = cast(x == expand_reduced(out, x._spec.shape, dims, keepdim), g._spec.dtype)
-    return hit / hit.sum(dims, keepdim=True) * expand_reduced(g, x._spec.shape, dims, keepdim) if dims else hit / hit * g
+    return hit / hit.sum(dims, keepdim=True) * expand_reduced(g, x._spec.shape, dims,
+                                                              keepdim) if dims else hit / hit * g
 
 
 def prod_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -157,12 +159,14 @@ def _cumprod_grad(g: Tensor, x: Tensor, dim: int) -> Tensor:
         before = x[..., :i].prod(-1, keepdim=True)
         rest = apply(TABLE["cat"], (before * 0 + 1, x[..., i + 1:]), (len(x._spec.shape) - 1,)).cumprod(-1)
         parts.append((g[..., i:] * (before * rest).conj()).sum(-1, keepdim=True))
-    return apply(TABLE["cat"], tuple(parts), (len(x._spec.shape) - 1,)).transpose(dim, -1) if parts else x.transpose(dim, -1) * 0
+    return apply(TABLE["cat"], tuple(parts),
+                 (len(x._spec.shape) - 1,)).transpose(dim, -1) if parts else x.transpose(dim, -1) * 0
 
 
 def logcumsumexp_grad(g: Tensor, x: Tensor, out: Tensor, dim: int) -> Tensor:
     """exp(x_i) * sum over j >= i of g_j exp(-out_j), with a shift against overflow."""
-    low = out.detach().amin(dim, keepdim=True) if not out._spec.dtype.is_complex else out.real.detach().amin(dim, keepdim=True)
+    low = (out.detach().amin(dim, keepdim=True) if not out._spec.dtype.is_complex else
+           out.real.detach().amin(dim, keepdim=True))
     low = where(low.abs() == float("inf"), 0, low)
     back = (g * (low - out).exp().conj()).flip(dim).cumsum(dim).flip(dim)
     return back * (x - low).exp().conj()
@@ -224,7 +228,8 @@ def channel_sums(x: Tensor) -> Tensor:
 
 
 def cropped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The leading part of that shape: a transposed convolution with output padding can be read at more places than its input has."""
+    """The leading part of that shape: a transposed convolution with output padding can
+    be read at more places than its input has."""
     return x if x._spec.shape == shape else x[tuple(slice(0, n) for n in shape)]
 
 

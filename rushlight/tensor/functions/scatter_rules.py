@@ -28,7 +28,8 @@ def scatter_source_grad(g: Tensor, index: Tensor, dim: int, src: Spec) -> Tensor
     return out
 
 
-def scatter_reduce_grad(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Tensor, dim: int, reduce: str, include_self: bool) -> tuple[Any, Any]:
+def scatter_reduce_grad(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Tensor, dim: int,
+                        reduce: str, include_self: bool) -> tuple[Any, Any]:
     """The gradients of scatter_reduce for its input and its source."""
     picked = g.gather(dim, index)
     if reduce == "sum":
@@ -61,7 +62,8 @@ def _grown(part: Tensor, src: Tensor) -> Tensor:
     return out
 
 
-def _scatter_prod_grad(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Tensor, dim: int, include_self: bool) -> tuple[Any, Any]:
+def _scatter_prod_grad(g: Tensor, x: Tensor, index: Tensor, src: Tensor, out: Tensor,
+                       dim: int, include_self: bool) -> tuple[Any, Any]:
     part = src[tuple(slice(0, n) for n in index._spec.shape)]
     zero = part == 0
     count = zeros_of(x._spec, g).scatter_add(dim, index, cast(zero, g._spec.dtype))

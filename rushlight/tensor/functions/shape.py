@@ -46,18 +46,18 @@ def wildcard(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
             raise RuntimeError("only one dimension can be inferred")
         rest = prod(n for n in shape if n != -1)
         if rest == 0 and numel == 0:
-            raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension size -1 can be any "
-                               "value and is ambiguous")
+            raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {list(shape)} because the "
+                               "unspecified dimension size -1 can be any value and is ambiguous")
         if rest <= 0 or numel % rest:
-            raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}. The other dimensions hold {rest} elements, of which "
-                               f"{numel} is no multiple.")
+            raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}. "
+                               f"The other dimensions hold {rest} elements, of which {numel} is no multiple.")
         shape = tuple([numel // rest if n == -1 else n for n in shape])
     if any(n < 0 for n in shape):
         bad = next(n for n in shape if n < 0)
         raise RuntimeError(f"invalid shape dimension {bad}")
     if prod(shape) != numel:
-        raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}. It would hold {prod(shape)} elements; one size may be -1, "
-                           "which is worked out.")
+        raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}. "
+                           f"It would hold {prod(shape)} elements; one size may be -1, which is worked out.")
     return shape
 
 
@@ -104,8 +104,9 @@ def view_method(self: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
         new = wildcard(shape_of(*shape), s.numel)
         to = s.reshape(new)
         if to is None:
-            raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans across two contiguous "
-                               f"subspaces). Use .reshape(...) instead. The sizes are {list(s.shape)}, the strides {list(s.strides)}, wanted is {list(new)}.")
+            raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one "
+                               "dimension spans across two contiguous subspaces). Use .reshape(...) instead. "
+                               f"The sizes are {list(s.shape)}, the strides {list(s.strides)}, wanted is {list(new)}.")
         if len(_seen_views) > 10_000:
             _seen_views.clear()
         if all([type(n) is int for n in shape]):
@@ -127,14 +128,16 @@ def view_dtype(t: Tensor, dtype: Any) -> Tensor:
     elif not s.shape:
         raise RuntimeError(f"self.dim() cannot be 0 to view {s.dtype} as {dtype} (different element sizes)")
     elif s.strides[-1] != 1:
-        raise RuntimeError(f"self.stride(-1) must be 1 to view {s.dtype} as {dtype} (different element sizes), but got {s.strides[-1]}")
+        raise RuntimeError(f"self.stride(-1) must be 1 to view {s.dtype} as {dtype} (different "
+                           f"element sizes), but got {s.strides[-1]}")
     elif old > new:
         k = old // new
         to = spec(dtype, (*s.shape[:-1], s.shape[-1] * k), (*[n * k for n in s.strides[:-1]], 1), s.offset * k)
     else:
         k = new // old
         if s.shape[-1] % k or s.offset % k or any(n % k for n in s.strides[:-1]):
-            raise RuntimeError(f"self.size(-1) must be divisible by {k} to view {s.dtype} as {dtype} (different element sizes), but got {s.shape[-1]}")
+            raise RuntimeError(f"self.size(-1) must be divisible by {k} to view {s.dtype} as {dtype} "
+                               f"(different element sizes), but got {s.shape[-1]}")
         to = spec(dtype, (*s.shape[:-1], s.shape[-1] // k), (*[n // k for n in s.strides[:-1]], 1), s.offset // k)
     return view(t, to, "ViewDtypeBackward0", None, differentiable=False)
 
@@ -152,7 +155,8 @@ def view_as_complex(input: Tensor) -> Tensor:
     """A last dimension of (real, imaginary) as complex numbers, on the same memory."""
     s = input._spec
     if s.dtype.name not in ("float32", "float64"):
-        raise RuntimeError(f"view_as_complex is only supported for floating point tensors, but got a tensor of scalar type: {s.dtype.name}")
+        raise RuntimeError("view_as_complex is only supported for floating point tensors, "
+                           f"but got a tensor of scalar type: {s.dtype.name}")
     if not s.shape:
         raise RuntimeError("Input tensor must have one or more dimensions")
     if s.shape[-1] != 2:
@@ -172,8 +176,9 @@ def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     ndim = len(input._spec.shape)
     order = shape_of(dims) if dims is not None else shape_of(*args)
     if len(order) != ndim:
-        raise RuntimeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
-                           f"dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = {len(order)}")
+        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does "
+                           "not match the length of the desired ordering of dimensions i.e. "
+                           f"input.dim() = {ndim} is not equal to len(dims) = {len(order)}")
     order = tuple([wrap_dim(d, ndim) for d in order])
     if len(set(order)) != ndim:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
@@ -219,7 +224,8 @@ def t(input: Tensor) -> Tensor:
 def adjoint(input: Tensor) -> Tensor:
     """The conjugate transpose of the last two dimensions."""
     if len(input._spec.shape) < 2:
-        raise RuntimeError(f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {len(input._spec.shape)}-D tensor.")
+        raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. "
+                           f"Got {len(input._spec.shape)}-D tensor.")
     return transpose(input, -2, -1).conj()
 
 
@@ -229,8 +235,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     src = [source] if isinstance(source, int) else list(source)
     dst = [destination] if isinstance(destination, int) else list(destination)
     if len(src) != len(dst):
-        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({src} dims) should contain the same number of dims as destination "
-                           f"({dst} dims)")
+        raise RuntimeError("movedim: Invalid source or destination dims: "
+                           f"source ({src} dims) should contain the same number of dims as destination ({dst} dims)")
     src, dst = [wrap_dim(d, ndim) for d in src], [wrap_dim(d, ndim) for d in dst]
     if len(set(src)) != len(src):
         raise RuntimeError(f"movedim: repeated dim in `source` ({src})")
@@ -314,7 +320,8 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     try:
         sizes = wildcard(sizes, n)
     except RuntimeError:
-        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {d} ({n}) in the input tensor") from None
+        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the "
+                           f"size of dim {d} ({n}) in the input tensor") from None
     return reshape(input, (*input._spec.shape[:d], *sizes, *input._spec.shape[d + 1:]))
 
 
@@ -324,17 +331,20 @@ def expand(input: Tensor, *args: Any, size: Any = None, implicit: bool = False) 
     s = input._spec
     lead = len(want) - len(s.shape)
     if lead < 0:
-        raise RuntimeError(f"expand({_type_text(input)}{{{list(s.shape)}}}, size={list(want)}): the number of sizes provided ({len(want)}) must be "
-                           f"greater or equal to the number of dimensions in the tensor ({len(s.shape)})")
+        raise RuntimeError(f"expand({_type_text(input)}{{{list(s.shape)}}}, size={list(want)}): "
+                           f"the number of sizes provided ({len(want)}) must be greater or equal to "
+                           f"the number of dimensions in the tensor ({len(s.shape)})")
     for i, n in enumerate(want):
         if n == -1 and i < lead:
-            raise RuntimeError(f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}")
+            raise RuntimeError("The expanded size of the tensor (-1) isn't allowed in a "
+                               f"leading, non-existing dimension {i}")
     full = tuple([s.shape[i - lead] if n == -1 else n for i, n in enumerate(want)])
     to = s.expand(full)
     if to is None:
         bad = max(i for i in range(lead, len(full)) if s.shape[i - lead] not in (1, full[i]))
-        raise RuntimeError(f"The expanded size of the tensor ({full[bad]}) must match the existing size ({s.shape[bad - lead]}) at non-singleton "
-                           f"dimension {bad}.  Target sizes: {list(want)}.  Tensor sizes: {list(s.shape)}")
+        raise RuntimeError(f"The expanded size of the tensor ({full[bad]}) must match the existing "
+                           f"size ({s.shape[bad - lead]}) at non-singleton dimension {bad}.  "
+                           f"Target sizes: {list(want)}.  Tensor sizes: {list(s.shape)}")
     if lead and s.shape and 1 in full[:lead]:  # a new dimension of one element steps over what lies behind it
         strides = list(to.strides)
         for d in range(lead - 1, -1, -1):
@@ -382,7 +392,8 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     if len(shape) != len(strides):
         raise RuntimeError("mismatch in length of strides and shape")
     if any(n < 0 for n in strides):
-        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(strides)}")
+        raise RuntimeError("as_strided: Negative strides are not supported at the "
+                           f"moment, got strides: {list(strides)}")
     if any(n < 0 for n in shape):
         raise RuntimeError(f"as_strided: negative size in {list(shape)}")
     if offset < 0:
@@ -390,8 +401,9 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     to = spec(s.dtype, shape, strides, offset)
     room = input._storage.size * input._storage.dtype.itemsize
     if to.numel and to.extent() * s.dtype.itemsize > room:
-        raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, and itemsize {s.dtype.itemsize} "
-                           f"requiring a storage size of {to.extent() * s.dtype.itemsize} are out of bounds for storage of size {room}")
+        raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, "
+                           f"and itemsize {s.dtype.itemsize} requiring a storage size of "
+                           f"{to.extent() * s.dtype.itemsize} are out of bounds for storage of size {room}")
     return view(input, to, "AsStridedBackward0", spread_into(to, s))
 
 

@@ -83,8 +83,8 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
         n = max(0, min(w.shape[a], w.shape[b] - offset) if offset >= 0 else min(w.shape[a] + offset, w.shape[b]))
         start = w.offset + ((offset * w.strides[b] if offset >= 0 else -offset * w.strides[a]) if n else 0)
         kept = [d for d in range(len(w.shape)) if d not in (a, b)]
-        return w.at((*[w.shape[d] for d in kept], n), (*[w.strides[d] for d in kept], w.strides[a] + w.strides[b]),
-                    start)
+        return w.at((*[w.shape[d] for d in kept], n),
+                    (*[w.strides[d] for d in kept], w.strides[a] + w.strides[b]), start)
     return view(input, cut(s), "DiagonalBackward0", part_gradient(s.shape, cut))
 
 
@@ -119,10 +119,11 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     if isinstance(split_size_or_sections, (list, tuple)):
         sizes = [int(v) for v in split_size_or_sections]
         if any(v < 0 for v in sizes):
-            raise RuntimeError(f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={sizes}")
+            raise RuntimeError("split_with_sizes expects split_sizes have only non-negative "
+                               f"entries, but got split_sizes={sizes}")
         if sum(sizes) != n:
-            raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {d}), but got "
-                               f"split_sizes={sizes}")
+            raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {n} (input "
+                               f"tensor's size at dimension {d}), but got split_sizes={sizes}")
     else:
         size = int(split_size_or_sections)
         if size < 0:
@@ -159,16 +160,18 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def _cuts(name: str, parts: Any, indices: Any, sections: Any, at: Any = None) -> Any:
-    """Where to split: the one of the arguments that is given, an integer for a number of parts. TypeError for none or
-    several."""
+    """Where to split: the one of the arguments that is given, an integer for a
+    number of parts. TypeError for none or several."""
     given = [v for v in (parts, indices, sections, at) if v is not None]
     right = (indices is None or isinstance(indices, (list, tuple))) and (sections is None
                                                                          or isinstance(sections, int)) \
         and (at is None or isinstance(at, Tensor)) and (parts is None or isinstance(parts, (list, tuple))
                                                         or hasattr(parts, "__index__"))
     if len(given) != 1 or not right:
-        forms = "(Tensor input, int sections), (Tensor input, tuple of ints indices)" + (", (Tensor input, Tensor tensor_indices_or_sections)" * (name == "tensor_split"))
-        raise TypeError(f"{name}() received an invalid combination of arguments - got {tuple(type(v).__name__ for v in given)}, but expected one of: {forms}")
+        forms = "(Tensor input, int sections), (Tensor input, tuple of ints indices)" + (
+            ", (Tensor input, Tensor tensor_indices_or_sections)" * (name == "tensor_split"))
+        raise TypeError(f"{name}() received an invalid combination of arguments - got "
+                        f"{tuple(type(v).__name__ for v in given)}, but expected one of: {forms}")
     return given[0] if isinstance(given[0], (list, tuple, int, Tensor)) else given[0].__index__()  # a number of NumPy
 
 
@@ -182,7 +185,8 @@ def tensor_split(input: Tensor, indices_or_sections: Any = None, dim: int = 0, *
     """
     indices_or_sections = _cuts("tensor_split", indices_or_sections, indices, sections, tensor_indices_or_sections)
     if not input._spec.shape:
-        raise RuntimeError(f"tensor_split expected at least a 1-dimensional tensor, but got a tensor with {len(input._spec.shape)} dims")
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, "
+                           f"but got a tensor with {len(input._spec.shape)} dims")
     d = wrap_dim(dim, len(input._spec.shape))
     n = input._spec.shape[d]
     if isinstance(indices_or_sections, Tensor):
@@ -210,7 +214,8 @@ def hsplit(input: Tensor, sections: Any = None, *, indices: Any = None) -> tuple
     """Split by columns, at indices or into a number of equal parts."""
     parts = _cuts("hsplit", sections, indices, None)
     if len(input._spec.shape) < 1:
-        raise RuntimeError("torch.hsplit requires a tensor with at least 1 dimension, but got a tensor with 0 dimensions!")
+        raise RuntimeError("torch.hsplit requires a tensor with at least 1 dimension, "
+                           "but got a tensor with 0 dimensions!")
     return _exact_split("hsplit", input, parts, 0 if len(input._spec.shape) == 1 else 1)
 
 
@@ -218,7 +223,8 @@ def vsplit(input: Tensor, sections: Any = None, *, indices: Any = None) -> tuple
     """Split by rows, at indices or into a number of equal parts."""
     parts = _cuts("vsplit", sections, indices, None)
     if len(input._spec.shape) < 2:
-        raise RuntimeError(f"torch.vsplit requires a tensor with at least 2 dimension, but got a tensor with {len(input._spec.shape)} dimensions!")
+        raise RuntimeError("torch.vsplit requires a tensor with at least 2 dimension, "
+                           f"but got a tensor with {len(input._spec.shape)} dimensions!")
     return _exact_split("vsplit", input, parts, 0)
 
 
@@ -226,14 +232,15 @@ def dsplit(input: Tensor, sections: Any = None, *, indices: Any = None) -> tuple
     """Split by depth, at indices or into a number of equal parts."""
     parts = _cuts("dsplit", sections, indices, None)
     if len(input._spec.shape) < 3:
-        raise RuntimeError(f"torch.dsplit requires a tensor with at least 3 dimension, but got a tensor with {len(input._spec.shape)} dimensions!")
+        raise RuntimeError("torch.dsplit requires a tensor with at least 3 dimension, "
+                           f"but got a tensor with {len(input._spec.shape)} dimensions!")
     return _exact_split("dsplit", input, parts, 2)
 
 
 def _exact_split(name: str, t: Tensor, parts: Any, dim: int) -> tuple[Tensor, ...]:
     if isinstance(parts, int) and (parts <= 0 or t._spec.shape[dim] % parts):
-        raise RuntimeError(f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {t._spec.shape[dim]} is not "
-                           f"divisible by the split_size {parts}!")
+        raise RuntimeError(f"torch.{name} attempted to split along dimension {dim}, but the size of the "
+                           f"dimension {t._spec.shape[dim]} is not divisible by the split_size {parts}!")
     return tensor_split(t, parts, dim)
 
 

@@ -60,13 +60,14 @@ def normalize(index: Any) -> list[Any]:
         elif isinstance(p, Tensor) and p._spec.dtype.kind not in "biu":
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         elif isinstance(p, float):
-            raise TypeError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got float)")
+            raise TypeError("only integers, slices (`:`), ellipsis (`...`), "
+                            "None and long or byte Variables are valid indices (got float)")
         elif not isinstance(p, (int, slice, Tensor)) and p is not None and p is not Ellipsis:
             if hasattr(p, "__index__"):
                 p = int(p.__index__())
             else:
-                raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
-                                 f"(got {type(p).__name__})")
+                raise IndexError("only integers, slices (`:`), ellipsis (`...`), "
+                                 f"None and long or byte Variables are valid indices (got {type(p).__name__})")
         out.append(p)
     return out
 
@@ -88,8 +89,8 @@ def _indexed_dims(p: Any) -> int:
 
 
 def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple[int, Tensor]]]:
-    """The view that numbers, slices and None give, and the index tensors with the dimension of that view each belongs
-    to.
+    """The view that numbers, slices and None give, and the index tensors
+    with the dimension of that view each belongs to.
 
     Where all of t is meant, the view is t itself or, with `alias`, another tensor on its memory.
     """
@@ -155,8 +156,8 @@ def _mask(out: Tensor, mask: Tensor, dim: int, source: int,
         return out, dim + 1, source
     for i, n in enumerate(shape):
         if out._spec.shape[dim + i] != n:
-            raise IndexError(f"The shape of the mask {list(shape)} at index {i} does not match the shape of the indexed tensor "
-                             f"{list(out._spec.shape)} at index {dim + i}")
+            raise IndexError(f"The shape of the mask {list(shape)} at index {i} does not match the shape "
+                             f"of the indexed tensor {list(out._spec.shape)} at index {dim + i}")
     for where in np.nonzero(unwrap(mask)):
         advanced.append((dim, wrap(np.ascontiguousarray(where))))
         dim += 1
@@ -167,14 +168,14 @@ def gather_at(t: Tensor, advanced: list[tuple[int, Tensor]]) -> Tensor:
     """Advanced indexing of a view."""
     dims, indices = _checked(t, advanced)
     out = apply(TABLE["index"], (t, *indices), (dims,))
-    order = None if t._spec.plain and 1 not in t._spec.shape and all(i._spec.plain
-                                                                     for i in indices) else _index_order(t._spec, dims, indices, out._spec.shape)
+    order = None if t._spec.plain and 1 not in t._spec.shape and all(i._spec.plain for i in indices) else _index_order(
+        t._spec, dims, indices, out._spec.shape)
     return out if order is None else relaid(out, order)
 
 
 def _index_order(s: Spec, dims: tuple[int, ...], indices: tuple[Tensor, ...], shape: tuple[int, ...]) -> Any:
-    """The memory order of an indexed result: the reader walks the memory of what is indexed, then that of the
-    indices."""
+    """The memory order of an indexed result: the reader walks the memory of
+    what is indexed, then that of the indices."""
     common = broadcast_shapes(*[i._spec.shape for i in indices])
     at = dims[0] if dims == tuple(range(dims[0], dims[0] + len(dims))) else 0
     kept = [st for d, st in enumerate(s.strides) if d not in dims]
@@ -227,18 +228,18 @@ def one_mask(index: Any) -> bool:
     """Whether a subscript picks elements by one mask alone: then a single value of any type may be stored."""
     picks = [p for p in (index if isinstance(index, tuple) else (index,))
              if isinstance(p, (Tensor, list, np.ndarray, bool))]
-    return len(picks) == 1 and _sequence_type(picks[0]) in ("bool",
-                                                            "uint8") and bool(np.shape(picks[0]) if not isinstance(picks[0], Tensor) else picks[0]._spec.shape)
+    return len(picks) == 1 and _sequence_type(picks[0]) in ("bool", "uint8") and bool(
+        np.shape(picks[0]) if not isinstance(picks[0], Tensor) else picks[0]._spec.shape)
 
 
 def _sequence_type(p: Any) -> str:
-    return "bool" if isinstance(p,
-                                bool) else str(p.dtype).removeprefix("torch.") if hasattr(p, "dtype") else _sequence(p)._spec.dtype.name
+    return ("bool" if isinstance(p, bool) else
+            str(p.dtype).removeprefix("torch.") if hasattr(p, "dtype") else _sequence(p)._spec.dtype.name)
 
 
 def types_differ(target: Tensor, value: Tensor) -> RuntimeError:
-    return RuntimeError(f"Index put requires the source and destination dtypes match, got {scalar_name(target.dtype)} for the destination and "
-                        f"{scalar_name(value.dtype)} for the source.")
+    return RuntimeError(f"Index put requires the source and destination dtypes match, got {scalar_name(target.dtype)} "
+                        f"for the destination and {scalar_name(value.dtype)} for the source.")
 
 
 def fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -248,7 +249,8 @@ def fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
         value = reshape(value, have[1:])
         have = value._spec.shape
     if value._spec.expand(shape) is None:
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape {list(shape)}")
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(have)} cannot be "
+                           f"broadcast to indexing result of shape {list(shape)}")
     return expand(value, shape)
 
 
@@ -266,13 +268,14 @@ def store(target: Tensor, value: Tensor) -> None:
         value = reshape(value, have[1:])
         have = value._spec.shape
     if value._spec.expand(shape) is None:
-        raise RuntimeError(f"The expanded size of the tensor ({shape[-1] if shape else 1}) must match the existing size ({have[-1]}) at non-singleton "
-                           f"dimension {len(shape) - 1}.  Target sizes: {list(shape)}.  Tensor sizes: {list(have)}")
+        raise RuntimeError(f"The expanded size of the tensor ({shape[-1] if shape else 1}) must match the "
+                           f"existing size ({have[-1]}) at non-singleton dimension {len(shape) - 1}.  "
+                           f"Target sizes: {list(shape)}.  Tensor sizes: {list(have)}")
     check_overlap(target, ())
     assign(target, value, severs=True)
 
 
 def converted(value: Tensor, dtype: DType) -> Tensor:
     """A value that fits, in another type."""
-    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex and dtype.kind != "b" else value,
-                dtype)
+    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex
+                and dtype.kind != "b" else value, dtype)

@@ -30,4 +30,5 @@ def __getattr__(name: str) -> Any:
     if name == "wrap_dataset_for_transforms_v2":  # its module imports this one
         from rushlight.vision.tv_tensors.wrapping import wrap_dataset_for_transforms_v2
         return wrap_dataset_for_transforms_v2
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; rushlight does not provide torchvision.datasets.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; "
+                         f"rushlight does not provide torchvision.datasets.{name}")

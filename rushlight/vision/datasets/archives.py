@@ -27,7 +27,8 @@ def kind_of(path: str | Path) -> tuple[str, str, str]:
     """
     suffixes = Path(path).suffixes
     if not suffixes:
-        raise RuntimeError(f"File '{path}' has no suffixes that could be used to detect the archive type and compression.")
+        raise RuntimeError(f"File '{path}' has no suffixes that could be used to detect "
+                           "the archive type and compression.")
     last = suffixes[-1]
     if last in SHORT:
         return last, ".tar", SHORT[last].removeprefix(".tar")
@@ -36,7 +37,8 @@ def kind_of(path: str | Path) -> tuple[str, str, str]:
     if last in COMPRESSIONS:
         inner = suffixes[-2] if len(suffixes) > 1 and suffixes[-2] == ".tar" else ""
         return inner + last, inner, last
-    raise RuntimeError(f"Unknown compression or archive type: '{last}'.\nKnown suffixes are: '{sorted({*SHORT, '.tar', '.zip', *COMPRESSIONS})}'.")
+    raise RuntimeError(f"Unknown compression or archive type: '{last}'.\nKnown suffixes are: "
+                       f"'{sorted({*SHORT, '.tar', '.zip', *COMPRESSIONS})}'.")
 
 
 def extract_archive(from_path: str | Path, to_path: str | Path | None = None,

@@ -77,8 +77,8 @@ class CIFAR10(InMemoryDataset):
         if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.size != 3072 * len(images) \
                 or not isinstance(labels,
                                   list) or len(labels) != len(images) or not all(isinstance(n, int) for n in labels):
-            raise ValueError(f"{path} is no batch of {type(self).__name__}: it has no 'data' of 3,072 bytes and one label for each image. "
-                             "Delete it and fetch it again.")
+            raise ValueError(f"{path} is no batch of {type(self).__name__}: it has no 'data' of 3,072 "
+                             "bytes and one label for each image. Delete it and fetch it again.")
         return images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 
     def _class_names(self) -> list[str]:

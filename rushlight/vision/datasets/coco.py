@@ -15,8 +15,8 @@ def _index(path: str | Path) -> Any:
     """pycocotools' own class where it is installed, else ours for reading."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{os.path.abspath(path)} is not there; COCO's annotations are published at "
-                                "http://images.cocodataset.org/annotations/annotations_trainval2017.zip, the pictures at "
-                                "http://images.cocodataset.org/zips/train2017.zip and val2017.zip")
+                                "http://images.cocodataset.org/annotations/annotations_trainval2017.zip, "
+                                "the pictures at http://images.cocodataset.org/zips/train2017.zip and val2017.zip")
     try:
         from pycocotools.coco import COCO
     except ImportError:

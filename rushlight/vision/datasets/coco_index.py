@@ -26,7 +26,8 @@ class CocoIndex:
                 self.dataset = json.loads(Path(annotation_file).read_text(encoding="utf8"))
                 self.dataset["images"]
             except (ValueError, KeyError, TypeError) as e:
-                raise ValueError(f"{annotation_file} is no annotation file of COCO (JSON with 'images' and 'annotations'): {e!r}") from e
+                raise ValueError(f"{annotation_file} is no annotation file of COCO (JSON with "
+                                 f"'images' and 'annotations'): {e!r}") from e
         self.createIndex()
 
     def createIndex(self) -> None:  # noqa: N802 - its name there

@@ -44,8 +44,7 @@ def fetch(urls: Sequence[str], folder: str | Path, filename: str, md5: str | Non
     """Download one file from the first of several addresses that gives it whole, and return its path.
 
     What arrived before a connection broke is kept in ``filename.part`` and continued. The file appears under its name
-    only
-    when its MD5 sum is right. DownloadError lists what each address answered.
+    only when its MD5 sum is right. DownloadError lists what each address answered.
     """
     target = Path(folder) / filename
     if check_integrity(target, md5):
@@ -126,5 +125,5 @@ def _reason(e: Exception) -> str:
     if isinstance(e, http.client.IncompleteRead):
         return f"the connection broke {e.expected:,} bytes before the end"
     reason = getattr(e, "reason", None)
-    return str(reason) if isinstance(e,
-                                     urllib.error.URLError) and not isinstance(e, urllib.error.HTTPError) else str(e) or type(e).__name__
+    return (str(reason) if isinstance(e, urllib.error.URLError)
+            and not isinstance(e, urllib.error.HTTPError) else str(e) or type(e).__name__)

@@ -35,8 +35,8 @@ TOGETHER = 64  # files that are in memory at a time
 
 
 class Picture(NamedTuple):
-    """A picture that is still to be made: its size, whether it is mirrored, and the windows and sizes it goes
-    through."""
+    """A picture that is still to be made: its size, whether it is mirrored,
+    and the windows and sizes it goes through."""
 
     height: int
     width: int
@@ -176,8 +176,8 @@ def collated(transform: Any, paths: Sequence[Any], targets: Sequence[int],
              before: Callable[[int], None] | None) -> list[Tensor] | None:
     """[pictures float32 (B, 3, H, W), targets int64 (B,)], None where samples have to be made one by one.
 
-    ``before(i)`` is called ahead of the i-th sample but the first, as the loader calls it to start the sample's random
-    numbers.
+    ``before(i)`` is called ahead of the i-th sample but the first,
+    as the loader calls it to start the sample's random numbers.
     """
     chain = chain_of(transform)
     if chain is None or not paths:
@@ -207,8 +207,8 @@ def collated(transform: Any, paths: Sequence[Any], targets: Sequence[int],
 
 
 def _make(table: np.ndarray, work: list[tuple[Picture, Opened]], out: np.ndarray) -> None:
-    """Decode and finish pictures: in a worker one after the other, else in threads, as decoders and kernels let others
-    run."""
+    """Decode and finish pictures: in a worker one after the other,
+    else in threads, as decoders and kernels let others run."""
     def one(i: int) -> None:
         picture, opened = work[i]
         picture.make(opened, table, out[i])

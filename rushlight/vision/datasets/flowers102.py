@@ -47,8 +47,8 @@ class Flowers102(LabelledFiles):
         if download:
             self.download()
         if not self._check_integrity():
-            raise not_found(CORRUPTED, self._base_folder, self._wanted(), "the pictures in its folder jpg",
-                            self._faults())
+            raise not_found(CORRUPTED, self._base_folder, self._wanted(),
+                            "the pictures in its folder jpg", self._faults())
         ids = read_mat(self._base_folder / self._file_dict["setid"][0],
                        self._splits_map[split])[self._splits_map[split]].reshape(-1).tolist()
         labels = read_mat(self._base_folder / self._file_dict["label"][0], "labels")["labels"].reshape(-1).tolist()

@@ -1,5 +1,5 @@
-"""The IDX format of MNIST: two zero bytes, a type byte, the number of dimensions, big-endian sizes, then the
-numbers."""
+"""The IDX format of MNIST: two zero bytes, a type byte, the number of dimensions,
+big-endian sizes, then the numbers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def read(path: str | Path) -> np.ndarray:
     """The array of an IDX file, plain, gzipped or in xz; ValueError naming the file where it is damaged."""
     raw = Path(path).read_bytes()
     try:
-        return parse(lzma.decompress(raw) if raw[:6] == b"\xfd7zXZ\0" else gunzip(raw) if raw[:2] == b"\x1f\x8b"
-                     else raw)
+        return parse(lzma.decompress(raw) if raw[:6] == b"\xfd7zXZ\0" else
+                     gunzip(raw) if raw[:2] == b"\x1f\x8b" else raw)
     except (ValueError, zlib.error, lzma.LZMAError, EOFError) as e:
         raise ValueError(f"{path} is no whole IDX file: {e}. Delete it and fetch it again.") from e
 

@@ -43,7 +43,8 @@ def damage_named(path: str | Path, file: BinaryIO) -> Iterator[None]:
     except UnidentifiedImageError:
         file.seek(0)
         begins = file.read(12)
-        raise UnidentifiedImageError(f"cannot identify image file {str(path)!r}: it begins with {begins!r}, as no format that Pillow knows does. "
+        raise UnidentifiedImageError(f"cannot identify image file {str(path)!r}: "
+                                     f"it begins with {begins!r}, as no format that Pillow knows does. "
                                      "Remove the file, or leave it out with is_valid_file=.") from None
     except (*DAMAGE, Image.DecompressionBombError) as e:
         raise OSError(f"{path}: {e}. The picture is damaged: fetch the file again or remove it "

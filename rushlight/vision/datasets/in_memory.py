@@ -58,14 +58,14 @@ class InMemoryDataset(VisionDataset):
             return None
         data, targets = self._pictures(), self._labels()
         rows = np.asarray(indices, np.intp)
-        if data.dtype != np.uint8 or rows.size == 0 or rows.min() < -len(data) or rows.max() >= min(len(data), len(targets)):
+        if data.dtype != np.uint8 or rows.size == 0 or rows.min() < -len(data) or rows.max() >= min(
+                len(data), len(targets)):
             return None
         labels = np.array([targets[i] for i in rows]) if isinstance(targets, list) else np.take(targets, rows, axis=0)
         if labels.dtype.kind not in "iu" or labels.ndim != 1:
             return None
-        images = whole_batch.apply_by_chance(self.transform,
-                                             whole_batch.Batch(np.take(data, rows, axis=0), pictures=True), parts_of,
-                                             before)
+        images = whole_batch.apply_by_chance(
+            self.transform, whole_batch.Batch(np.take(data, rows, axis=0), pictures=True), parts_of, before)
         if images is None or images.pictures:
             return None
         return [wrap(images.values), wrap(labels.astype(np.int64))]

@@ -36,8 +36,8 @@ class LabelledFiles(VisionDataset):
         """A whole batch at once; None where each sample has to be made by itself."""
         if type(self).__getitem__ is not LabelledFiles.__getitem__ or self.target_transform is not None or self.loader is not pil_loader:
             return None
-        return collated(self.transform, [self._image_files[i] for i in indices], [self._labels[i] for i in indices],
-                        before)
+        return collated(self.transform, [self._image_files[i] for i in indices],
+                        [self._labels[i] for i in indices], before)
 
     def extra_repr(self) -> str:
         return f"split={self._split}"

@@ -52,7 +52,8 @@ class MNIST(InMemoryDataset):
         images = idx.read(self._file(f"{part}-images-idx3-ubyte.gz"))
         labels = idx.read(self._file(f"{part}-labels-idx1-ubyte.gz"))
         if images.ndim != 3 or labels.shape != images.shape[:1]:
-            raise ValueError(f"{self.raw_folder}: {part} holds images of shape {images.shape} but labels of shape {labels.shape}")
+            raise ValueError(f"{self.raw_folder}: "
+                             f"{part} holds images of shape {images.shape} but labels of shape {labels.shape}")
         return wrap(images), wrap(labels.astype(np.int64))
 
     def _file(self, name: str) -> str:
@@ -65,7 +66,8 @@ class MNIST(InMemoryDataset):
 
     def _what_to_do(self) -> str:
         names = "\n".join(f"    {name}" for name, _ in self.resources)
-        return f"Without a network, put these files into {os.path.abspath(self.raw_folder)} (gzipped, or unpacked without the .gz):\n{names}"
+        return (f"Without a network, put these files into {os.path.abspath(self.raw_folder)} (gzipped, "
+                f"or unpacked without the .gz):\n{names}")
 
     def download(self) -> None:
         """Fetch what is missing or damaged, from the first mirror that has it."""

@@ -20,8 +20,8 @@ from rushlight.vision.datasets.utils import download_and_extract_archive, verify
 
 
 class KMNIST(MNIST):
-    """70,000 characters of cursive Japanese, 28×28, ten classes; arguments as for MNIST, files in
-    ``root/KMNIST/raw``."""
+    """70,000 characters of cursive Japanese, 28×28, ten classes;
+    arguments as for MNIST, files in ``root/KMNIST/raw``."""
 
     mirrors = ["http://codh.rois.ac.jp/kmnist/dataset/kmnist/"]
     resources = [
@@ -42,8 +42,8 @@ class EMNIST(MNIST):
 
     Args:
         root: the files lie in ``root/EMNIST/raw``.
-        split: "byclass" (62 classes), "bymerge" and "balanced" (47), "letters" (26, numbered from 1), "digits",
-            "mnist".
+        split: "byclass" (62 classes), "bymerge" and "balanced" (47),
+            "letters" (26, numbered from 1), "digits", "mnist".
         kwargs: as for MNIST.
     """
 
@@ -101,8 +101,8 @@ class EMNIST(MNIST):
 
 def _checked(folder: str, images: np.ndarray, labels: np.ndarray, dimensions: int) -> tuple[Any, Any]:
     if images.dtype != np.uint8 or images.ndim != 3 or labels.ndim != dimensions or len(labels) != len(images):
-        raise ValueError(f"{folder} holds images of shape {images.shape} and type {images.dtype} but labels of shape {labels.shape}; "
-                         "files of another data set? Delete them and fetch them again.")
+        raise ValueError(f"{folder} holds images of shape {images.shape} and type {images.dtype} but labels of "
+                         f"shape {labels.shape}; files of another data set? Delete them and fetch them again.")
     return wrap(images), wrap(labels.astype(np.int64))
 
 
@@ -114,8 +114,8 @@ class QMNIST(MNIST):
 
     Args:
         root: the files lie in ``root/QMNIST/raw``.
-        what: "train", "test", "test10k" (the digits of MNIST's test), "test50k" (those it dropped) or "nist" (all
-            402,953).
+        what: "train", "test", "test10k" (the digits of MNIST's test),
+            "test50k" (those it dropped) or "nist" (all 402,953).
         compat: a target is the digit; else the row of eight numbers about it.
         train: chooses between "train" and "test" where ``what`` is None.
         kwargs: as for MNIST.
@@ -132,8 +132,8 @@ class QMNIST(MNIST):
     }
     part = {"test10k": slice(10_000), "test50k": slice(10_000, None)}
 
-    def __init__(self, root: str | Path, what: str | None = None, compat: bool = True, train: bool = True,
-                 **kwargs: Any):
+    def __init__(self, root: str | Path, what: str | None = None, compat: bool = True,
+                 train: bool = True, **kwargs: Any):
         self.what = verify_str_arg("train" if train else "test",
                                    "what") if what is None else verify_str_arg(what, "what", tuple(self.subsets))
         self.compat = compat

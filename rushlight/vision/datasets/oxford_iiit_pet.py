@@ -21,9 +21,8 @@ class OxfordIIITPet(VisionDataset):
     Args:
         root: the files lie in ``root/oxford-iiit-pet/images`` and ``…/annotations``.
         split: "trainval" or "test".
-        target_types: "category" (breed), "binary-category" (cat 0, dog 1), "segmentation" (PIL image: 1 pet, 2
-            background,
-            3 border), or several of them, which make the target a tuple.
+        target_types: "category" (breed), "binary-category" (cat 0, dog 1), "segmentation" (PIL image: 1 pet,
+            2 background, 3 border), or several of them, which make the target a tuple.
         transforms: function of (image, target); or ``transform`` and ``target_transform``.
         download: fetch and unpack what is missing (800 MB).
     """
@@ -46,8 +45,8 @@ class OxfordIIITPet(VisionDataset):
             self._download()
         if not self._check_exists():
             raise not_found(NOT_FOUND, self._base_folder, self._wanted())
-        rows = [line.split() for line in (self._anns_folder / f"{split}.txt").read_text(encoding="utf8").splitlines()
-                if line.strip()]
+        rows = [line.split() for line in (self._anns_folder / f"{split}.txt")
+                .read_text(encoding="utf8").splitlines() if line.strip()]
         self._labels = [int(row[1]) - 1 for row in rows]
         self._bin_labels = [int(row[2]) - 1 for row in rows]
         self._images = [self._images_folder / f"{row[0]}.jpg" for row in rows]

@@ -82,7 +82,8 @@ class STL10(InMemoryDataset):
         path = os.path.join(self._folder, name)
         pixels = np.fromfile(path, np.uint8)
         if pixels.size % PIXELS:
-            raise ValueError(f"{path} has {pixels.size} bytes, which is no multiple of {PIXELS}. Delete it and fetch it again.")
+            raise ValueError(f"{path} has {pixels.size} bytes, "
+                             f"which is no multiple of {PIXELS}. Delete it and fetch it again.")
         return pixels.reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)  # columns come first in the file
 
     def _classes(self, name: str) -> np.ndarray:

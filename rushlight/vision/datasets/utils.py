@@ -22,8 +22,8 @@ def check_md5(fpath: str | Path, md5: str) -> bool:
 
 def download_url(url: str, root: str | Path, filename: str | Path | None = None, md5: str | None = None,
                  max_redirect_hops: int = 3) -> None:
-    """Download a file into a folder unless it is there with the right sum; urllib follows up to ten redirects
-    itself."""
+    """Download a file into a folder unless it is there with the right sum;
+    urllib follows up to ten redirects itself."""
     if max_redirect_hops > 10:
         raise NotImplementedError("download_url: max_redirect_hops above 10")
     fetch([url], os.path.expanduser(root), str(filename or os.path.basename(url)), md5)

@@ -94,8 +94,8 @@ class _VOC(VisionDataset):
 
 
 class VOCSegmentation(_VOC):
-    __doc__ = (_VOC.__doc__ or "").replace("What both tasks share.",
-                                           "Photographs whose target is a PIL image of class numbers, 255 along borders.")
+    __doc__ = (_VOC.__doc__ or "").replace("What both tasks share.", "Photographs whose target is a "
+                                           "PIL image of class numbers, 255 along borders.")
 
     _SPLITS_DIR = "Segmentation"
     _TARGET_DIR = "SegmentationClass"
@@ -126,7 +126,8 @@ class VOCDetection(_VOC):
     def _target(self, path: str) -> Any:
         raw = Path(path).read_bytes()
         if b"<!ENTITY" in raw:
-            raise ValueError(f"{path} declares XML entities, which no annotation needs; refused, as they can fill the memory")
+            raise ValueError(f"{path} declares XML entities, which no annotation needs; "
+                             "refused, as they can fill the memory")
         try:
             return self.parse_voc_xml(ElementTree.fromstring(raw))
         except ElementTree.ParseError as e:

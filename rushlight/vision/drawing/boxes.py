@@ -17,22 +17,24 @@ def draw_bounding_boxes(image: Tensor, boxes: Tensor, labels: list[str] | None =
                         fill: bool | None = False, width: int = 1, font: str | None = None,
                         font_size: int | None = None, label_colors: Any = None, label_background_colors: Any = None,
                         fill_labels: bool = False) -> Tensor:
-    """A picture (1 or 3, H, W) with boxes (N, 4) of (x1, y1, x2, y2), or the four corners of turned boxes (N, 8), drawn
-    on it.
+    """A picture (1 or 3, H, W) with boxes (N, 4) of (x1, y1, x2, y2),
+    or the four corners of turned boxes (N, 8), drawn on it.
 
-    ``labels`` are texts; colours are names, "#rrggbb", (r, g, b) or a list with one per box; ``font`` is a TrueType
-    file.
+    ``labels`` are texts; colours are names, "#rrggbb", (r, g,
+    b) or a list with one per box; ``font`` is a TrueType file.
     """
     check_picture(image, (1, 3), "Tensor expected", "Only grayscale and RGB images are supported")
     corners = unwrap(boxes)
     if corners.shape[-1] == 4 and ((corners[:, 0] > corners[:, 2]).any() or (corners[:, 1] > corners[:, 3]).any()):
-        raise ValueError("Boxes need to be in (xmin, ymin, xmax, ymax) format. Use torchvision.ops.box_convert to convert them")
+        raise ValueError("Boxes need to be in (xmin, ymin, xmax, ymax) format. "
+                         "Use torchvision.ops.box_convert to convert them")
     count = len(corners)
     if not count:
         warnings.warn("boxes doesn't contain any box. No box was drawn", stacklevel=2)
         return image
     if labels is not None and len(labels) != count:
-        raise ValueError(f"Number of boxes ({count}) and labels ({len(labels)}) mismatch. Please specify labels for each box.")
+        raise ValueError(f"Number of boxes ({count}) and labels ({len(labels)}) mismatch. "
+                         "Please specify labels for each box.")
     edges = colours_of(colors, count)
     texts = colours_of(label_colors or "black", count) if label_colors or fill_labels else edges
     backs = colours_of(label_background_colors, count) if fill_labels and label_background_colors else edges

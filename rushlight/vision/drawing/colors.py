@@ -18,7 +18,8 @@ def colours_of(colors: Any, count: int) -> list[Any]:
         return [tuple(i * p % 255 for p in PALETTE) for i in range(count)]
     if isinstance(colors, list):
         if len(colors) < count:
-            raise ValueError(f"Number of colors must be equal or larger than the number of objects, but got {len(colors)} < {count}.")
+            raise ValueError("Number of colors must be equal or larger than the number of objects, "
+                             f"but got {len(colors)} < {count}.")
     elif not isinstance(colors, (tuple, str)):
         raise ValueError(f"colors must be a tuple or a string, or a list thereof, but got {colors}.")
     elif isinstance(colors, tuple) and len(colors) != 3:

@@ -27,8 +27,8 @@ def colour_wheel() -> np.ndarray:
 
 
 def flow_to_image(flow: Tensor) -> Tensor:
-    """Flow, float32 (2, H, W) or (N, 2, H, W), as uint8 colours (…, 3, H, W): the hue is the direction, the strength
-    the length."""
+    """Flow, float32 (2, H, W) or (N, 2, H, W), as uint8 colours (…, 3, H, W):
+    the hue is the direction, the strength the length."""
     if flow.dtype is not dtypes.float32:
         raise ValueError(f"Flow should be of dtype torch.float, got {flow.dtype}.")
     vectors = unwrap(flow)

@@ -14,11 +14,11 @@ from rushlight.tensor.core import Tensor, unwrap, wrap
 def make_grid(tensor: Any, nrow: int = 8, padding: int = 2, normalize: bool = False,
               value_range: tuple[float, float] | None = None, scale_each: bool = False,
               pad_value: float = 0.0) -> Tensor:
-    """Pictures (B, C, H, W), or a list of (C, H, W), side by side in rows of ``nrow``, as one picture; gray ones in
-    colour.
+    """Pictures (B, C, H, W), or a list of (C, H, W), side by side in rows of
+    ``nrow``, as one picture; gray ones in colour.
 
-    ``normalize`` scales the values to 0 … 1 from ``value_range`` or from their own range, of each picture where
-    ``scale_each``.
+    ``normalize`` scales the values to 0 … 1 from ``value_range`` or from their own range,
+    of each picture where ``scale_each``.
 
     >>> import rushlight as rl
     >>> make_grid(rl.zeros(5, 3, 4, 4), nrow=2).shape
@@ -34,8 +34,8 @@ def make_grid(tensor: Any, nrow: int = 8, padding: int = 2, normalize: bool = Fa
     count, channels, height, width = pixels.shape
     across = min(nrow, count)
     down = math.ceil(count / across)
-    grid = np.full((channels, (height + padding) * down + padding, (width + padding) * across + padding), pad_value,
-                   pixels.dtype)
+    grid = np.full((channels, (height + padding) * down + padding, (width + padding) * across + padding),
+                   pad_value, pixels.dtype)
     for i, picture in enumerate(pixels):
         top, left = (i // across) * (height + padding) + padding, (i % across) * (width + padding) + padding
         grid[:, top:top + height, left:left + width] = picture
@@ -69,6 +69,6 @@ def save_image(tensor: Any, fp: str | Path | Any, format: str | None = None, **k
     """Pictures with values 0 … 1 as a file, several as a grid; ``kwargs`` as for make_grid, ``format`` as for PIL."""
     from PIL import Image
     grid = unwrap(make_grid(tensor, **kwargs))
-    pixels = np.clip(grid * 255 + 0.5 if grid.dtype.kind != "f" else grid * grid.dtype.type(255) + grid.dtype.type(0.5),
-                     0, 255)
+    pixels = np.clip(grid * 255 + 0.5 if grid.dtype.kind != "f" else
+                     grid * grid.dtype.type(255) + grid.dtype.type(0.5), 0, 255)
     Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels.astype(np.uint8), 0, -1))).save(fp, format=format)

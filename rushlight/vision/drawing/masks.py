@@ -13,8 +13,8 @@ from rushlight.vision.drawing.colors import check_picture, colours_of
 
 
 def draw_segmentation_masks(image: Tensor, masks: Tensor, alpha: float = 0.8, colors: Any = None) -> Tensor:
-    """A picture (3, H, W) with boolean masks (N, H, W) laid over it in colours, ``alpha`` opaque; black where they
-    overlap."""
+    """A picture (3, H, W) with boolean masks (N, H, W) laid over it in colours,
+    ``alpha`` opaque; black where they overlap."""
     check_picture(image, (3,), "The image must be a tensor", "Pass an RGB image. Other Image formats are not supported")
     parts = unwrap(masks)
     parts = parts[None] if parts.ndim == 2 else parts
@@ -33,4 +33,5 @@ def draw_segmentation_masks(image: Tensor, masks: Tensor, alpha: float = 0.8, co
         over[:, mask] = np.array([value / unit for value in colour], pixels.dtype)[:, None]
     over[:, parts.sum(0) > 1] = 0
     work = pixels.dtype if pixels.dtype.kind == "f" else np.dtype(np.float32)
-    return wrap((pixels.astype(work) * work.type(1 - alpha) + over.astype(work) * work.type(alpha)).astype(pixels.dtype))
+    return wrap((pixels.astype(work) * work.type(1 - alpha)
+                 + over.astype(work) * work.type(alpha)).astype(pixels.dtype))

@@ -6,5 +6,5 @@ from rushlight.vision.io.files import read_file, write_file
 from rushlight.vision.io.modes import ImageReadMode
 
 __all__ = ["ImageReadMode", "decode_avif", "decode_gif", "decode_heic", "decode_image", "decode_jpeg", "decode_png",
-           "decode_webp",
-           "encode_jpeg", "encode_png", "read_file", "read_image", "write_file", "write_jpeg", "write_png"]
+           "decode_webp", "encode_jpeg", "encode_png", "read_file", "read_image",
+           "write_file", "write_jpeg", "write_png"]

@@ -26,7 +26,8 @@ def _opened(raw: np.ndarray, formats: Sequence[str], name: str) -> Any:
         raise RuntimeError(f"Unsupported image file. Only {', '.join(f.lower() for f in formats)} can be decoded here; "
                            f"{name or 'the data'} begins with {raw[:12].tobytes()!r}.") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise RuntimeError(f"{name or 'The picture'} cannot be decoded: {e}. It is damaged; fetch the file again.") from e
+        raise RuntimeError(f"{name or 'The picture'} cannot be decoded: {e}. "
+                           "It is damaged; fetch the file again.") from e
     return image
 
 
@@ -39,7 +40,8 @@ def _decoded(input: Any, mode: Any, formats: Sequence[str], upright: bool = Fals
     if image.mode.startswith("I"):  # 16 bits of gray
         pixels = np.asarray(image).astype(np.uint16)
         if wanted not in ("L", "I"):
-            raise RuntimeError(f"a picture with 16 bits per pixel is read as gray; mode {read_mode(mode).name} would need 8 bits")
+            raise RuntimeError("a picture with 16 bits per pixel is read as gray; "
+                               f"mode {read_mode(mode).name} would need 8 bits")
         return wrap(pixels[None].copy() if wanted == "I" else (pixels >> 8).astype(np.uint8)[None])
     pixels = np.asarray(image.convert(wanted) if image.mode != wanted else image)
     return wrap(np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)))
@@ -60,8 +62,8 @@ def decode_png(input: Tensor, mode: Any = AS_READ, apply_exif_orientation: bool 
 
 
 def decode_jpeg(input: Any, mode: Any = AS_READ, device: Any = "cpu", apply_exif_orientation: bool = False) -> Any:  # noqa: A002
-    """A JPEG file's bytes as uint8 (C, H, W), or a list of them as a list; RuntimeError where they are no JPEG or
-    damaged."""
+    """A JPEG file's bytes as uint8 (C, H, W), or a list of them as a list;
+    RuntimeError where they are no JPEG or damaged."""
     from rushlight.tensor.device import check_device
     check_device(device)
     if isinstance(input, list):
@@ -109,6 +111,6 @@ def decode_image(input: Any, mode: Any = AS_READ, apply_exif_orientation: bool =
 
 
 def read_image(path: str | Path, mode: Any = AS_READ, apply_exif_orientation: bool = False) -> Tensor:
-    """The picture in a file as a tensor (C, H, W), with 1 to 4 channels as in the file unless ``mode`` says
-    otherwise."""
+    """The picture in a file as a tensor (C, H, W), with 1 to 4 channels as
+    in the file unless ``mode`` says otherwise."""
     return decode_image(str(path), mode, apply_exif_orientation)

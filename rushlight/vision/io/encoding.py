@@ -18,7 +18,8 @@ def _image(input: Any) -> Any:  # noqa: A002
     if not isinstance(input, Tensor):
         raise TypeError(f"Expected a Tensor (C, H, W), got {type(input)}")
     if input.dtype is not dtypes.uint8:
-        raise RuntimeError(f"Input tensor dtype should be uint8, got {input.dtype}; convert_image_dtype(image, torch.uint8) scales 0…1 to it")
+        raise RuntimeError(f"Input tensor dtype should be uint8, got {input.dtype}; "
+                           "convert_image_dtype(image, torch.uint8) scales 0…1 to it")
     pixels = unwrap(input)
     if pixels.ndim != 3:
         raise RuntimeError(f"Input data should be a 3-dimensional tensor, got shape {tuple(pixels.shape)}")

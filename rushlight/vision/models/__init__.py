@@ -23,10 +23,10 @@ from rushlight.vision.models.efficientnet import (EfficientNet, EfficientNet_B0_
                                                   efficientnet_b2, efficientnet_b3, efficientnet_b4, efficientnet_b5,
                                                   efficientnet_b6, efficientnet_b7, efficientnet_v2_l,
                                                   efficientnet_v2_m, efficientnet_v2_s)
-from rushlight.vision.models.googlenet import (GoogLeNet, GoogLeNetOutputs, GoogLeNet_Weights, _GoogLeNetOutputs,
-                                               googlenet)
-from rushlight.vision.models.inception import (Inception3, InceptionOutputs, Inception_V3_Weights, _InceptionOutputs,
-                                               inception_v3)
+from rushlight.vision.models.googlenet import (GoogLeNet, GoogLeNetOutputs,
+                                               GoogLeNet_Weights, _GoogLeNetOutputs, googlenet)
+from rushlight.vision.models.inception import (Inception3, InceptionOutputs,
+                                               Inception_V3_Weights, _InceptionOutputs, inception_v3)
 from rushlight.vision.models.maxvit import MaxVit, MaxVit_T_Weights, maxvit_t
 from rushlight.vision.models.mnasnet import (MNASNet, MNASNet0_5_Weights, MNASNet0_75_Weights, MNASNet1_0_Weights,
                                              MNASNet1_3_Weights, mnasnet0_5, mnasnet0_75, mnasnet1_0, mnasnet1_3)
@@ -46,14 +46,14 @@ from rushlight.vision.models.resnet import (ResNeXt101_32X8D_Weights, ResNeXt101
                                             ResNet, ResNet101_Weights, ResNet152_Weights, ResNet18_Weights,
                                             ResNet34_Weights, ResNet50_Weights, Wide_ResNet101_2_Weights,
                                             Wide_ResNet50_2_Weights, resnet101, resnet152, resnet18, resnet34, resnet50,
-                                            resnext101_32x8d, resnext101_64x4d, resnext50_32x4d, wide_resnet101_2,
-                                            wide_resnet50_2)
+                                            resnext101_32x8d, resnext101_64x4d, resnext50_32x4d,
+                                            wide_resnet101_2, wide_resnet50_2)
 from rushlight.vision.models.shufflenetv2 import (ShuffleNetV2, ShuffleNet_V2_X0_5_Weights, ShuffleNet_V2_X1_0_Weights,
                                                   ShuffleNet_V2_X1_5_Weights, ShuffleNet_V2_X2_0_Weights,
-                                                  shufflenet_v2_x0_5, shufflenet_v2_x1_0, shufflenet_v2_x1_5,
-                                                  shufflenet_v2_x2_0)
-from rushlight.vision.models.squeezenet import (SqueezeNet, SqueezeNet1_0_Weights, SqueezeNet1_1_Weights, squeezenet1_0,
-                                                squeezenet1_1)
+                                                  shufflenet_v2_x0_5, shufflenet_v2_x1_0,
+                                                  shufflenet_v2_x1_5, shufflenet_v2_x2_0)
+from rushlight.vision.models.squeezenet import (SqueezeNet, SqueezeNet1_0_Weights,
+                                                SqueezeNet1_1_Weights, squeezenet1_0, squeezenet1_1)
 from rushlight.vision.models.swin_transformer import (SwinTransformer, Swin_B_Weights, Swin_S_Weights, Swin_T_Weights,
                                                       Swin_V2_B_Weights, Swin_V2_S_Weights, Swin_V2_T_Weights, swin_b,
                                                       swin_s, swin_t, swin_v2_b, swin_v2_s, swin_v2_t)
@@ -106,4 +106,5 @@ __all__ = ["AlexNet", "AlexNet_Weights", "ConvNeXt", "ConvNeXt_Base_Weights", "C
 def __getattr__(name: str) -> Any:
     if name in ("quantization", "feature_extraction"):  # with what they stand on, which few programs need
         return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; rushlight does not provide torchvision.models.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; "
+                         f"rushlight does not provide torchvision.models.{name}")

@@ -47,8 +47,8 @@ class WeightsEnum(Enum):
 
     @classmethod
     def verify(cls, obj: Any) -> Any:
-        """A member from a member, its name or None; TypeError for a member of another enum, KeyError for an unknown
-        name."""
+        """A member from a member, its name or None; TypeError for a member of
+        another enum, KeyError for an unknown name."""
         if obj is None or isinstance(obj, cls):
             return obj
         if isinstance(obj, str):
@@ -143,8 +143,8 @@ def _every_model() -> dict[str, Callable[..., nn.Module]]:
 
 def list_models(module: ModuleType | None = None, include: Iterable[str] | str | None = None,
                 exclude: Iterable[str] | str | None = None) -> list[str]:
-    """Names of models, sorted: of one module, matching one of ``include``, matching none of ``exclude`` (shell
-    patterns).
+    """Names of models, sorted: of one module, matching one of ``include``,
+    matching none of ``exclude`` (shell patterns).
 
     >>> list_models(include="resnet*", exclude=["*10*", "*152"])
     ['resnet18', 'resnet34', 'resnet50']
@@ -218,4 +218,5 @@ def get_model_weights(name: Callable[..., Any] | str) -> type[WeightsEnum]:
     for kind in (annotation, *get_args(annotation)):
         if isinstance(kind, type) and issubclass(kind, WeightsEnum):
             return kind
-    raise ValueError("The WeightsEnum class for the specific method couldn't be retrieved. Make sure the typing info is correct.")
+    raise ValueError("The WeightsEnum class for the specific method couldn't be retrieved. "
+                     "Make sure the typing info is correct.")

@@ -27,8 +27,8 @@ class BasicConv2d(nn.Module):
 
 
 def transform_input(x: Tensor) -> Tensor:
-    """Images normalized with ImageNet's mean and deviation, as if normalized with 0.5 and 0.5, which the first weights
-    expect."""
+    """Images normalized with ImageNet's mean and deviation, as if normalized with
+    0.5 and 0.5, which the first weights expect."""
     scale = rl.tensor([std / 0.5 for std in IMAGENET_STD], dtype=x.dtype)
     shift = rl.tensor([(mean - 0.5) / 0.5 for mean in IMAGENET_MEAN], dtype=x.dtype)
     return x * scale[:, None, None] + shift[:, None, None]
@@ -47,8 +47,9 @@ def truncated_init(model: nn.Module, default: float) -> None:
 def announce_init(init_weights: bool | None, network: str) -> bool:
     """What ``init_weights`` None means today, with torchvision's warning that it will change."""
     if init_weights is None:
-        warnings.warn(f"The default weight initialization of {network} will be changed in future releases of torchvision. If you "
-                      "wish to keep the old behavior, please set init_weights=True.", FutureWarning, stacklevel=3)
+        warnings.warn(f"The default weight initialization of {network} will be changed in "
+                      "future releases of torchvision. If you wish to keep the old behavior, "
+                      "please set init_weights=True.", FutureWarning, stacklevel=3)
         return True
     return init_weights
 

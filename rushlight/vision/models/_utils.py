@@ -1,5 +1,5 @@
-"""What the families share: channel rounding, deprecated arguments, loading weights, initial values, layers of a
-backbone."""
+"""What the families share: channel rounding, deprecated arguments,
+loading weights, initial values, layers of a backbone."""
 
 from __future__ import annotations
 
@@ -71,12 +71,11 @@ def _ovewrite_value_param(param: str, actual: Any, expected: Any) -> Any:
 
 
 def handle_legacy_interface(**weights: tuple[str, Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that understands the arguments of old programs: ``pretrained=True``, or a bool in the place of
-    weights.
+    """A decorator that understands the arguments of old programs:
+    ``pretrained=True``, or a bool in the place of weights.
 
     ``weights`` maps each argument for weights to its old name and to the weights that True stands for (or a function
-    that finds
-    them from the other arguments). Positional arguments of such builders are deprecated too.
+    that finds them from the other arguments). Positional arguments of such builders are deprecated too.
     """
 
     def decorate(builder: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +85,8 @@ def handle_legacy_interface(**weights: tuple[str, Any]) -> Callable[[Callable[..
         @functools.wraps(builder)
         def call(*args: Any, **kwargs: Any) -> Any:
             if len(args) > len(names):
-                raise TypeError(f"{builder.__name__}() takes {len(names)} positional arguments but {len(args)} were given")
+                raise TypeError(f"{builder.__name__}() takes {len(names)} positional "
+                                f"arguments but {len(args)} were given")
             if args:
                 _positional(names[:len(args)])
                 kwargs.update(zip(names, args))
@@ -102,8 +102,8 @@ def handle_legacy_interface(**weights: tuple[str, Any]) -> Callable[[Callable[..
 def _positional(names: list[str]) -> None:
     listed = " and ".join([", ".join(f"'{n}'" for n in names[:-1]), f"'{names[-1]}'"] if len(names) > 1
                           else [f"'{names[0]}'"])
-    warnings.warn(f"Using {listed} as positional parameter(s) is {SINCE}. Please use keyword parameter(s) instead.",
-                  stacklevel=3)
+    warnings.warn(f"Using {listed} as positional parameter(s) is {SINCE}. "
+                  "Please use keyword parameter(s) instead.", stacklevel=3)
 
 
 def _modernise(model: str, kwargs: dict[str, Any], new: str, old: str, default: Any) -> None:
@@ -129,22 +129,22 @@ def _modernise(model: str, kwargs: dict[str, Any], new: str, old: str, default: 
 
 def load_weights(model: nn.Module, weights: WeightsEnum, progress: bool,
                  renamed: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> None:
-    """Fill a model from a weight file; RuntimeError where the file is of another architecture, naming it and the way
-    out."""
+    """Fill a model from a weight file; RuntimeError where the file is of
+    another architecture, naming it and the way out."""
     state = weights.get_state_dict(progress=progress, check_hash=True)
     path = checkpoint_path(weights.url)
     try:
         model.load_state_dict(state if renamed is None else renamed(state))
     except (RuntimeError, TypeError, AttributeError, KeyError) as e:
-        raise RuntimeError(f"{e}\n{path} does not hold the weights {weights!r} of {type(model).__name__}. Remove the file, and it "
-                           "is downloaded again; or put the right one in its place; or build the model with weights=None and "
-                           "load what you have with load_state_dict.") from e
+        raise RuntimeError(f"{e}\n{path} does not hold the weights {weights!r} of {type(model).__name__}. "
+                           "Remove the file, and it is downloaded again; or put the right one in its place; "
+                           "or build the model with weights=None and load what you have with load_state_dict.") from e
 
 
 def initialise(model: nn.Module, conv: Callable[[Tensor], Any] | None = None,
                linear: Callable[[Tensor], Any] | None = None, conv_bias: bool = True) -> None:
-    """Draw weights in the order of ``model.modules()``: ``conv`` and ``linear`` fill weights, biases become 0, norms 1
-    and 0.
+    """Draw weights in the order of ``model.modules()``: ``conv`` and ``linear``
+    fill weights, biases become 0, norms 1 and 0.
 
     Biases of convolutions stay as they were drawn where not ``conv_bias``. The order and the draws are torchvision's,
     so the same seed gives the same initial weights.

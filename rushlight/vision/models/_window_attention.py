@@ -15,8 +15,8 @@ FAR = -100.0  # added to the scores of pixels that are neighbours only because t
 
 
 def relative_positions(height: int, width: int) -> np.ndarray:
-    """For each pair of pixels of a window the row of the table of relative positions, ``[height * width, height *
-    width]``.
+    """For each pair of pixels of a window the row of the table of relative positions,
+    ``[height * width, height * width]``.
 
     >>> relative_positions(1, 2)
     array([[1, 0],
@@ -34,8 +34,8 @@ def _windows(x: Tensor, window: list[int]) -> Tensor:
 
 
 def _strangers(height: int, width: int, window: list[int], shift: list[int]) -> Tensor:
-    """What to add to the scores ``[windows, 1, pixels, pixels]`` so that parts of different places do not see each
-    other."""
+    """What to add to the scores ``[windows, 1, pixels, pixels]`` so that parts
+    of different places do not see each other."""
     def parts(size: int, side: int, step: int) -> np.ndarray:
         return np.where(np.arange(size) < size - side, 0,
                         np.where(np.arange(size) < size - step, 1, 2)) if step else np.zeros(size)
@@ -53,9 +53,9 @@ def shifted_window_attention(input: Tensor, qkv_weight: Tensor, proj_weight: Ten
                              training: bool = True) -> Tensor:
     """Multi-head attention of ``[N, H, W, C]`` among the pixels of each window, the windows shifted by ``shift_size``.
 
-    ``relative_position_bias`` ``[1, heads, pixels, pixels]`` is added to the scores; with ``logit_scale`` they are
-    cosines, scaled
-    (version 2). The picture is padded to whole windows; along an axis with one window nothing is shifted.
+    ``relative_position_bias`` ``[1, heads, pixels, pixels]`` is added to the scores; with
+    ``logit_scale`` they are cosines, scaled (version 2). The picture is padded to whole windows;
+    along an axis with one window nothing is shifted.
     """
     batch, height, width, channels = input.shape
     x = F.pad(input, (0, 0, 0, -width % window_size[1], 0, -height % window_size[0]))
@@ -130,8 +130,8 @@ class ShiftedWindowAttention(nn.Module):
 
     def get_relative_position_bias(self) -> Tensor:
         """``[1, heads, pixels, pixels]``."""
-        return _get_relative_position_bias(self.relative_position_bias_table, self.relative_position_index,
-                                           self.window_size)
+        return _get_relative_position_bias(self.relative_position_bias_table,
+                                           self.relative_position_index, self.window_size)
 
     def forward(self, x: Tensor) -> Tensor:
         bias = self.get_relative_position_bias()

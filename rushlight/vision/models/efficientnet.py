@@ -62,8 +62,8 @@ class MBConvConfig(_MBConvConfig):
                  num_layers: int, width_mult: float = 1.0, depth_mult: float = 1.0,
                  block: Callable[..., nn.Module] | None = None) -> None:
         super().__init__(expand_ratio, kernel, stride, self.adjust_channels(input_channels, width_mult),
-                         self.adjust_channels(out_channels, width_mult), self.adjust_depth(num_layers, depth_mult),
-                         block or MBConv)
+                         self.adjust_channels(out_channels, width_mult),
+                         self.adjust_depth(num_layers, depth_mult), block or MBConv)
 
     @staticmethod
     def adjust_depth(num_layers: int, depth_mult: float) -> int:

@@ -1,5 +1,5 @@
-"""Outputs of layers within a network: the names of the operations of its graph, and the network that gives some of
-their results."""
+"""Outputs of layers within a network: the names of the operations of its graph,
+and the network that gives some of their results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any
 from rushlight import fx, nn
 from rushlight.vision import ops
 
-SEPARATELY = ("When choosing nodes for feature extraction, you may need to specify output nodes for train and eval mode separately.")
+SEPARATELY = ("When choosing nodes for feature extraction, "
+              "you may need to specify output nodes for train and eval mode separately.")
 WITHIN = "NOTE: The nodes obtained by tracing the model in {} mode are a subsequence of those obtained in {} mode. "
 DIFFERENT = "The nodes obtained by tracing the model in train mode are different to those obtained in eval mode. "
 
@@ -34,9 +35,8 @@ class LeafModuleAwareTracer(fx.Tracer):
 class NodePathTracer(LeafModuleAwareTracer):
     """Keeps in ``node_to_qualname`` where in the hierarchy of modules each node comes from.
 
-    A node is called by the path of its module, and by what it does unless it is the call of that module; what comes
-    again
-    gets ``_1``, ``_2``, … behind its name.
+    A node is called by the path of its module, and by what it does unless it is the call of that module;
+    what comes again gets ``_1``, ``_2``, … behind its name.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -170,9 +170,11 @@ def _wanted(nodes: Any) -> dict[str, str]:
 def _choices(both: Any, train: Any, evaluation: Any) -> dict[str, dict[str, str]]:
     """What to give in each mode, from the arguments of `create_feature_extractor`."""
     if both is None and train is None and evaluation is None:
-        raise ValueError("Either `return_nodes` or `train_return_nodes` and `eval_return_nodes` together, should be specified")
+        raise ValueError("Either `return_nodes` or `train_return_nodes` and "
+                         "`eval_return_nodes` together, should be specified")
     if (train is None) != (evaluation is None):
-        raise ValueError("If any of `train_return_nodes` and `eval_return_nodes` are specified, then both should be specified")
+        raise ValueError("If any of `train_return_nodes` and `eval_return_nodes` are "
+                         "specified, then both should be specified")
     if both is not None and train is not None:
         raise ValueError("If `train_return_nodes` and `eval_return_nodes` are specified, then both should be specified "
                          "and `return_nodes` left out")
@@ -185,8 +187,9 @@ def _check_present(wanted: dict[str, str], names: list[str]) -> None:
         if not any(name == query or name.startswith(query + ".") for name in names):
             import difflib
             near = difflib.get_close_matches(query, names, 3)
-            raise ValueError(f"node: '{query}' is not present in model. Hint: use `get_graph_node_names` to make sure the `return_nodes` you "
-                             "specified are present. It may even be that you need to specify `train_return_nodes` and `eval_return_nodes` "
+            raise ValueError(f"node: '{query}' is not present in model. Hint: "
+                             "use `get_graph_node_names` to make sure the `return_nodes` you specified are present. "
+                             "It may even be that you need to specify `train_return_nodes` and `eval_return_nodes` "
                              f"separately.{' Similar names: ' + ', '.join(near) if near else ''}")
 
 
@@ -209,12 +212,12 @@ def create_feature_extractor(model: nn.Module, return_nodes: Any = None, train_r
                              eval_return_nodes: Any = None, tracer_kwargs: dict[str, Any] | None = None,
                              suppress_diff_warning: bool = False,
                              concrete_args: dict[str, Any] | None = None) -> fx.GraphModule:
-    """A network that shares the model's layers and gives a dictionary of results from within, computing no more than
-    these need.
+    """A network that shares the model's layers and gives a dictionary of results
+    from within, computing no more than these need.
 
     Args:
-        return_nodes: names of nodes or of modules (then their last operation), or a dictionary from them to names of
-            results.
+        return_nodes: names of nodes or of modules (then their last operation),
+            or a dictionary from them to names of results.
         train_return_nodes, eval_return_nodes: in its place, where the modes have different graphs.
         tracer_kwargs: arguments of the tracer: leaf_modules, autowrap_functions, autowrap_modules.
         suppress_diff_warning: do not warn where the graphs of the modes differ.

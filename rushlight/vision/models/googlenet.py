@@ -140,7 +140,8 @@ def googlenet(*, weights: GoogLeNet_Weights | None = None, progress: bool = True
     weights = GoogLeNet_Weights.verify(weights)
     model, wants_aux = build(GoogLeNet, weights, progress, False, kwargs)
     if weights is not None and wants_aux:
-        warnings.warn("auxiliary heads in the pretrained googlenet model are NOT pretrained, so make sure to train them")
+        warnings.warn("auxiliary heads in the pretrained googlenet model are NOT "
+                      "pretrained, so make sure to train them")
     elif weights is not None:
         model.aux_logits = False
         model.aux1 = model.aux2 = None

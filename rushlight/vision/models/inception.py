@@ -21,10 +21,8 @@ class _Branches(nn.Module):
     """Branches side by side.
 
     ``convs`` maps the names of convolutions to (channels in, channels out, their settings), in the order in which they
-    draw
-    their weights; ``branches`` are names in the order in which they are applied, a tuple in the last place being
-    applied side
-    by side; a branch may begin with a pooling.
+    draw their weights; ``branches`` are names in the order in which they are applied, a tuple in the last place being
+    applied side by side; a branch may begin with a pooling.
     """
 
     def __init__(self, convs: dict[str, tuple[Any, ...]], branches: list[tuple[Any, ...]],
@@ -170,8 +168,8 @@ class Inception3(nn.Module):
                  inception_blocks: list[Callable[..., nn.Module]] | None = None, init_weights: bool | None = None,
                  dropout: float = 0.5) -> None:
         super().__init__()
-        blocks = inception_blocks or [BasicConv2d, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE,
-                                      InceptionAux]
+        blocks = inception_blocks or [
+            BasicConv2d, InceptionA, InceptionB, InceptionC, InceptionD, InceptionE, InceptionAux]
         init_weights = announce_init(init_weights, "inception_v3")
         if len(blocks) != 7:
             raise ValueError(f"length of inception_blocks should be 7 instead of {len(blocks)}")

@@ -113,8 +113,8 @@ class WindowDepartition(nn.Module):
 
 
 class PartitionAttentionLayer(nn.Module):
-    """Attention within windows, or across the pixels at the same place of every window ("grid"); then a two-layer
-    network."""
+    """Attention within windows, or across the pixels at the same place of every
+    window ("grid"); then a two-layer network."""
 
     def __init__(self, in_channels: int, head_dim: int, partition_size: int, partition_type: str,
                  grid_size: tuple[int, int], mlp_ratio: int, activation_layer: Layer, norm_layer: Layer,
@@ -130,9 +130,10 @@ class PartitionAttentionLayer(nn.Module):
         self.partition_op, self.departition_op = WindowPartition(), WindowDepartition()
         self.partition_swap = SwapAxes(-2, -3) if across else nn.Identity()
         self.departition_swap = SwapAxes(-2, -3) if across else nn.Identity()
-        self.attn_layer = nn.Sequential(norm_layer(in_channels),
-                                        RelativePositionalMultiHeadAttention(in_channels, head_dim, partition_size ** 2),
-                                        nn.Dropout(attention_dropout))
+        self.attn_layer = nn.Sequential(
+            norm_layer(in_channels),
+            RelativePositionalMultiHeadAttention(in_channels, head_dim, partition_size ** 2),
+            nn.Dropout(attention_dropout))
         self.mlp_layer = nn.Sequential(nn.LayerNorm(in_channels), nn.Linear(in_channels, in_channels * mlp_ratio),
                                        activation_layer(), nn.Linear(in_channels * mlp_ratio, in_channels),
                                        nn.Dropout(mlp_dropout))
@@ -140,8 +141,8 @@ class PartitionAttentionLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.grid_size[0] % self.p or self.grid_size[1] % self.p:
-            raise AssertionError(f"Grid size must be divisible by partition size. Got grid size of {self.grid_size} and partition size "
-                                 f"of {self.p}")
+            raise AssertionError("Grid size must be divisible by partition size. "
+                                 f"Got grid size of {self.grid_size} and partition size of {self.p}")
         x = self.partition_swap(self.partition_op(x, self.p))
         x = x + self.stochastic_dropout(self.attn_layer(x))
         x = x + self.stochastic_dropout(self.mlp_layer(x))
@@ -210,14 +211,13 @@ class MaxVit(nn.Module):
         sizes = [size := _halved(size) for _ in block_channels]
         for i, (height, width) in enumerate(sizes):
             if height % partition_size or width % partition_size:
-                raise ValueError(f"Input size {(height, width)} of block {i} is not divisible by partition size {partition_size}. Consider "
-                                 "changing the partition size or the input size.\nCurrent configuration yields the following block input "
-                                 f"sizes: {sizes}.")
-        self.stem = nn.Sequential(
-            Conv2dNormActivation(3, stem_channels, 3, stride=2, norm_layer=norm_layer,
-                                 activation_layer=activation_layer, bias=False, inplace=None),
-            Conv2dNormActivation(stem_channels, stem_channels, 3, stride=1, norm_layer=None, activation_layer=None,
-                                 bias=True))
+                raise ValueError(f"Input size {(height, width)} of block {i} is not divisible by partition "
+                                 f"size {partition_size}. Consider changing the partition size or the input "
+                                 f"size.\nCurrent configuration yields the following block input sizes: {sizes}.")
+        self.stem = nn.Sequential(Conv2dNormActivation(3, stem_channels, 3, stride=2, norm_layer=norm_layer,
+                                                       activation_layer=activation_layer, bias=False, inplace=None),
+                                  Conv2dNormActivation(stem_channels, stem_channels, 3, stride=1, norm_layer=None,
+                                                       activation_layer=None, bias=True))
         self.partition_size = partition_size
         self.blocks = nn.ModuleList()
         depth = np.linspace(0, stochastic_depth_prob, sum(block_layers)).tolist()

@@ -102,8 +102,9 @@ class MNASNet(nn.Module):
             for i, layer in enumerate(_stem(32, 16, _get_depths(self.alpha)[2])):
                 self.layers[i] = layer
             self._version = 1
-            warnings.warn("A new version of MNASNet model has been implemented. Your checkpoint was saved using the previous version: "
-                          "it loads and works as before, with a wider stem than new models have.", UserWarning)
+            warnings.warn("A new version of MNASNet model has been implemented. "
+                          "Your checkpoint was saved using the previous version: it loads and works as before, "
+                          "with a wider stem than new models have.", UserWarning)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
 

@@ -102,8 +102,8 @@ class MobileNetV3(nn.Module):
         norm = norm_layer or partial(nn.BatchNorm2d, eps=0.001, momentum=0.01)
         how: dict[str, Any] = {"norm_layer": norm, "activation_layer": nn.Hardswish}
         last = setting[-1].out_channels
-        self.features = nn.Sequential(Conv2dNormActivation(3, setting[0].input_channels, kernel_size=3, stride=2,
-                                                           **how),
+        self.features = nn.Sequential(Conv2dNormActivation(3,
+                                                           setting[0].input_channels, kernel_size=3, stride=2, **how),
                                       *((block or InvertedResidual)(row, norm) for row in setting),
                                       Conv2dNormActivation(last, 6 * last, kernel_size=1, **how))
         self.avgpool = nn.AdaptiveAvgPool2d(1)

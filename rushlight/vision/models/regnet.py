@@ -91,8 +91,8 @@ class BlockParams:
     def from_init_params(cls, depth: int, w_0: int, w_a: float, w_m: float, group_width: int,
                          bottleneck_multiplier: float = 1.0, se_ratio: float | None = None,
                          **kwargs: Any) -> BlockParams:
-        """Widths ``w_0 + w_a * j`` of blocks j, moved to ``w_0 * w_m^k`` for whole k, rounded to multiples of 8 (eqs. 2
-        to 4)."""
+        """Widths ``w_0 + w_a * j`` of blocks j, moved to ``w_0 * w_m^k`` for whole k,
+        rounded to multiples of 8 (eqs. 2 to 4)."""
         if w_a < 0 or w_0 <= 0 or w_m <= 1 or w_0 % 8 != 0:
             raise ValueError("Invalid RegNet settings")
         powers = [round(math.log((w_0 + w_a * j) / w_0) / math.log(w_m)) for j in range(depth)]

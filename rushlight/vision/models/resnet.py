@@ -16,8 +16,8 @@ Layer = Callable[..., nn.Module]
 
 def conv3x3(in_planes: int, out_planes: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A 3 × 3 convolution that keeps the size at stride 1."""
-    return nn.Conv2d(in_planes, out_planes, kernel_size=3, stride=stride, padding=dilation, groups=groups, bias=False,
-                     dilation=dilation)
+    return nn.Conv2d(in_planes, out_planes, kernel_size=3, stride=stride, padding=dilation,
+                     groups=groups, bias=False, dilation=dilation)
 
 
 def conv1x1(in_planes: int, out_planes: int, stride: int = 1) -> nn.Conv2d:
@@ -172,11 +172,11 @@ resnet34 = classifier("resnet34", ResNet, ResNet34_Weights, block=BasicBlock, la
 resnet50 = _deep("resnet50", enum=ResNet50_Weights, layers=[3, 4, 6, 3])
 resnet101 = _deep("resnet101", enum=ResNet101_Weights, layers=[3, 4, 23, 3])
 resnet152 = _deep("resnet152", enum=ResNet152_Weights, layers=[3, 8, 36, 3])
-resnext50_32x4d = _deep("resnext50_32x4d", enum=ResNeXt50_32X4D_Weights, layers=[3, 4, 6, 3], groups=32,
-                        width_per_group=4)
-resnext101_32x8d = _deep("resnext101_32x8d", enum=ResNeXt101_32X8D_Weights, layers=[3, 4, 23, 3], groups=32,
-                         width_per_group=8)
-resnext101_64x4d = _deep("resnext101_64x4d", enum=ResNeXt101_64X4D_Weights, layers=[3, 4, 23, 3], groups=64,
-                         width_per_group=4)
+resnext50_32x4d = _deep("resnext50_32x4d", enum=ResNeXt50_32X4D_Weights,
+                        layers=[3, 4, 6, 3], groups=32, width_per_group=4)
+resnext101_32x8d = _deep("resnext101_32x8d", enum=ResNeXt101_32X8D_Weights,
+                         layers=[3, 4, 23, 3], groups=32, width_per_group=8)
+resnext101_64x4d = _deep("resnext101_64x4d", enum=ResNeXt101_64X4D_Weights,
+                         layers=[3, 4, 23, 3], groups=64, width_per_group=4)
 wide_resnet50_2 = _deep("wide_resnet50_2", enum=Wide_ResNet50_2_Weights, layers=[3, 4, 6, 3], width_per_group=128)
 wide_resnet101_2 = _deep("wide_resnet101_2", enum=Wide_ResNet101_2_Weights, layers=[3, 4, 23, 3], width_per_group=128)

@@ -32,8 +32,8 @@ def _pointwise(before: int, after: int) -> list[nn.Module]:
 
 
 class InvertedResidual(nn.Module):
-    """Half of the channels pass through, the other half is convolved; at stride 2 all are, twice. Then they are
-    shuffled."""
+    """Half of the channels pass through, the other half is convolved;
+    at stride 2 all are, twice. Then they are shuffled."""
 
     def __init__(self, inp: int, oup: int, stride: int) -> None:
         super().__init__()
@@ -41,8 +41,8 @@ class InvertedResidual(nn.Module):
             raise ValueError("illegal stride value")
         half = oup // 2
         if stride == 1 and inp != half << 1:
-            raise ValueError(f"Invalid combination of stride {stride}, inp {inp} and oup {oup} values. If stride == 1 then inp should "
-                             "be equal to oup // 2 << 1.")
+            raise ValueError(f"Invalid combination of stride {stride}, inp {inp} and oup {oup} values. "
+                             "If stride == 1 then inp should be equal to oup // 2 << 1.")
         self.stride = stride
         self.branch1 = nn.Sequential(*_depthwise(inp, stride),
                                      *_pointwise(inp, half)) if stride > 1 else nn.Sequential()

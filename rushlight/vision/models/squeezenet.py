@@ -12,10 +12,10 @@ from rushlight.vision.models._builders import classifier
 # Of each version: channels and kernel of the first convolution; then "pool", or squeezed channels and half of the
 # expanded ones
 VERSIONS: dict[str, tuple[tuple[int, int], tuple[str | tuple[int, int], ...]]] = {
-    "1_0": ((96, 7), ("pool", (16, 64), (16, 64), (32, 128), "pool", (32, 128), (48, 192), (48, 192), (64, 256), "pool",
-                      (64, 256))),
-    "1_1": ((64, 3), ("pool", (16, 64), (16, 64), "pool", (32, 128), (32, 128), "pool", (48, 192), (48, 192), (64, 256),
-                      (64, 256))),
+    "1_0": ((96, 7), ("pool", (16, 64), (16, 64), (32, 128), "pool", (32, 128),
+                      (48, 192), (48, 192), (64, 256), "pool", (64, 256))),
+    "1_1": ((64, 3), ("pool", (16, 64), (16, 64), "pool", (32, 128), (32, 128),
+                      "pool", (48, 192), (48, 192), (64, 256), (64, 256))),
 }
 
 

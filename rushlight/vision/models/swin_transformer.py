@@ -64,8 +64,8 @@ class SwinTransformerBlock(nn.Module):
                  norm_layer: Layer = nn.LayerNorm, attn_layer: Layer = ShiftedWindowAttention):
         super().__init__()
         self.norm1 = norm_layer(dim)
-        self.attn = attn_layer(dim, window_size, shift_size, num_heads, attention_dropout=attention_dropout,
-                               dropout=dropout)
+        self.attn = attn_layer(dim, window_size, shift_size, num_heads,
+                               attention_dropout=attention_dropout, dropout=dropout)
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
         self.norm2 = norm_layer(dim)
         self.mlp = MLP(dim, [int(dim * mlp_ratio), dim], activation_layer=nn.GELU, inplace=None, dropout=dropout)
@@ -132,8 +132,8 @@ class SwinTransformer(nn.Module):
         self.num_classes = num_classes
         block, norm = block or SwinTransformerBlock, norm_layer or partial(nn.LayerNorm, eps=1e-5)
         patch = (patch_size[0], patch_size[1])
-        embed = nn.Sequential(nn.Conv2d(3, embed_dim, kernel_size=patch, stride=patch), Permute([0, 2, 3, 1]),
-                              norm(embed_dim))
+        embed = nn.Sequential(nn.Conv2d(3, embed_dim, kernel_size=patch, stride=patch),
+                              Permute([0, 2, 3, 1]), norm(embed_dim))
         self.features = nn.Sequential(embed, *stages(
             embed_dim, depths, num_heads, window_size, stochastic_depth_prob, block, norm, downsample_layer,
             mlp_ratio=mlp_ratio, dropout=dropout, attention_dropout=attention_dropout))

@@ -125,7 +125,8 @@ class VisionTransformer(nn.Module):
                  conv_stem_configs: list[ConvStemConfig] | None = None):
         super().__init__()
         if image_size % patch_size:
-            raise AssertionError(f"Input shape indivisible by patch size! image_size={image_size}, patch_size={patch_size}")
+            raise AssertionError("Input shape indivisible by patch size! "
+                                 f"image_size={image_size}, patch_size={patch_size}")
         self.image_size, self.patch_size, self.hidden_dim, self.mlp_dim = image_size, patch_size, hidden_dim, mlp_dim
         self.attention_dropout, self.dropout, self.num_classes = attention_dropout, dropout, num_classes
         self.representation_size, self.norm_layer = representation_size, norm_layer
@@ -134,8 +135,8 @@ class VisionTransformer(nn.Module):
                           else _stem(conv_stem_configs, hidden_dim))
         self.seq_length = (image_size // patch_size) ** 2 + 1
         self.class_token = nn.Parameter(rl.zeros(1, 1, hidden_dim))
-        self.encoder = Encoder(self.seq_length, num_layers, num_heads, hidden_dim, mlp_dim, dropout, attention_dropout,
-                               norm_layer)
+        self.encoder = Encoder(self.seq_length, num_layers, num_heads, hidden_dim, mlp_dim,
+                               dropout, attention_dropout, norm_layer)
         heads: OrderedDict[str, nn.Module] = OrderedDict()
         if representation_size is not None:
             heads["pre_logits"], heads["act"] = nn.Linear(hidden_dim, representation_size), nn.Tanh()
@@ -212,8 +213,8 @@ def interpolate_embeddings(image_size: int, patch_size: int, model_state: dict[s
     if new_side ** 2 + 1 == length:
         return model_state
     if side ** 2 != length - 1:
-        raise ValueError(f"seq_length is not a perfect square! Instead got seq_length_1d * seq_length_1d = {side * side} and "
-                         f"seq_length = {length - 1}")
+        raise ValueError("seq_length is not a perfect square! Instead got seq_length_1d * "
+                         f"seq_length_1d = {side * side} and seq_length = {length - 1}")
     grid = positions[:, 1:].permute(0, 2, 1).reshape(1, width, side, side)
     grid = F.interpolate(grid, size=new_side, mode=interpolation_mode, align_corners=True)
     grid = grid.reshape(1, width, new_side ** 2).permute(0, 2, 1)

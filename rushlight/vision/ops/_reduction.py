@@ -13,4 +13,5 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
         return loss.sum()
     if reduction == "mean":
         return loss.mean() if loss.numel() > 0 else 0.0 * loss.sum()
-    raise ValueError(f"Invalid Value for arg 'reduction': '{reduction} \n Supported reduction modes: 'none', 'mean', 'sum'")
+    raise ValueError("Invalid Value for arg 'reduction': "
+                     f"'{reduction} \n Supported reduction modes: 'none', 'mean', 'sum'")

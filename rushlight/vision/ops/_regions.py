@@ -1,10 +1,8 @@
 """What the region operators share: regions as rows, sampling weights, and reading and writing regions with gradients.
 
 Average pooling of a region by bilinear samples is separable: with ``rows[p, y]`` and ``columns[q, x]``, the mean weight
-of each
-pixel row and column in output cell (p, q), the output is ``rows @ region @ columns.T``. So a region costs two small
-products
-instead of a gather per sample, and its gradient is the same products transposed.
+of each pixel row and column in output cell (p, q), the output is ``rows @ region @ columns.T``. So a region costs two
+small products instead of a gather per sample, and its gradient is the same products transposed.
 """
 
 from __future__ import annotations
@@ -54,9 +52,9 @@ def sampling_weights(start: np.ndarray, length: np.ndarray, bins: int, ratio: in
                      size: int) -> list[tuple[int, np.ndarray]]:
     """For each region along one axis: its first pixel, and the weights ``[bins, pixels]`` of the pixels from there.
 
-    Each bin holds ``ratio`` samples (where that is not positive: as many as it covers pixels, rounded up), a sample is
-    spread
-    linearly over two pixels, beyond the border it is clamped, and further than a pixel outside it counts as zero.
+    Each bin holds ``ratio`` samples (where that is not positive: as many as it covers pixels,
+    rounded up), a sample is spread linearly over two pixels, beyond the border it is clamped,
+    and further than a pixel outside it counts as zero.
     """
     width = length / bins
     result = []
@@ -80,8 +78,8 @@ def sampling_weights(start: np.ndarray, length: np.ndarray, bins: int, ratio: in
 
 
 class LinearRegions(Function):
-    """Regions read linearly from ``input``: a method object says how one region is read, and how its gradient is
-    spread."""
+    """Regions read linearly from ``input``: a method object says how one
+    region is read, and how its gradient is spread."""
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, reader: Any) -> Tensor:

@@ -18,9 +18,9 @@ OFFSET_TRICK_LIMIT = 4000  # numbers in the boxes; more are suppressed class by 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
     """Indices of the boxes that survive non-maximum suppression, best score first.
 
-    A box goes when it overlaps a better one that stays by an IoU above ``iou_threshold``; of equal scores the first
-    counts as
-    better. ``boxes`` is ``[N, 4]`` as (x1, y1, x2, y2), ``scores`` is ``[N]``; gives int64 ``[kept]``. No gradient.
+    A box goes when it overlaps a better one that stays by an IoU above ``iou_threshold``;
+    of equal scores the first counts as better. ``boxes`` is ``[N, 4]`` as (x1, y1, x2, y2),
+    ``scores`` is ``[N]``; gives int64 ``[kept]``. No gradient.
 
     >>> nms(rl.tensor([[0., 0, 10, 10], [1, 0, 10, 10], [20, 20, 30, 30]]), rl.tensor([0.5, 0.9, 0.1]), 0.5)
     tensor([1, 2])
@@ -102,8 +102,7 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
     """Boxes ``[..., K]`` in another format.
 
     Formats: ``xyxy`` (corners), ``xywh`` (corner and size), ``cxcywh`` (centre and size); the same with an angle in
-    degrees as
-    ``xywhr`` and ``cxcywhr``; four corners as ``xyxyxyxy``. Upright and rotated formats do not mix.
+    degrees as ``xywhr`` and ``cxcywhr``; four corners as ``xyxyxyxy``. Upright and rotated formats do not mix.
 
     >>> box_convert(rl.tensor([[0., 0, 4, 2]]), "xyxy", "cxcywh")
     tensor([[2., 1., 4., 2.]])
@@ -114,7 +113,8 @@ def box_convert(boxes: Tensor, in_fmt: str, out_fmt: str) -> Tensor:
         return boxes.clone()
     steps = CONVERSIONS.get((in_fmt, out_fmt))
     if steps is None:
-        raise NotImplementedError(f"Unsupported Bounding Box Conversions for given in_fmt {in_fmt} and out_fmt {out_fmt}")
+        raise NotImplementedError("Unsupported Bounding Box Conversions for given in_fmt "
+                                  f"{in_fmt} and out_fmt {out_fmt}")
     for step in steps:
         boxes = step(boxes)
     return boxes
@@ -172,10 +172,11 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> Tensor:
     tensor([[0.3333, 0.0000]])
     """
     if fmt in ROTATED:
-        raise NotImplementedError(f"box_iou of rotated boxes ({fmt}) is not provided; use boxes as {', '.join(UPRIGHT)}")
+        raise NotImplementedError(f"box_iou of rotated boxes ({fmt}) is not provided; "
+                                  f"use boxes as {', '.join(UPRIGHT)}")
     if fmt not in UPRIGHT:
-        raise ValueError(f"Unsupported format '{fmt}'. Supported axis-aligned formats: {UPRIGHT}. Supported rotated formats: "
-                         f"{ROTATED}.")
+        raise ValueError(f"Unsupported format '{fmt}'. Supported axis-aligned formats: {UPRIGHT}. "
+                         f"Supported rotated formats: {ROTATED}.")
     inter, union = _overlap(boxes1, boxes2, fmt)
     return inter / union
 

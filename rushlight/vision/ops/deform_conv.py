@@ -18,8 +18,7 @@ def deform_conv2d(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | 
     Args:
         input: ``[N, C, H, W]``.
         offset: ``[N, 2 * groups * kh * kw, H', W']``: for each group of channels and kernel position, by how many
-            pixels down
-            and right the place to read is moved. Values between pixels are interpolated, outside is 0.
+            pixels down and right the place to read is moved. Values between pixels are interpolated, outside is 0.
         weight: ``[C', C / weight_groups, kh, kw]``.
         mask: ``[N, groups * kh * kw, H', W']``, factors of the values read.
 
@@ -40,21 +39,22 @@ def deform_conv2d(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | 
                            f"2 * weight.size[2] * weight.size[3]={2 * places}")
     out_h, out_w = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1, (width + 2 * pw - dw * (kw - 1) - 1) // sw + 1
     if offset.shape[2:] != (out_h, out_w):
-        raise RuntimeError(f"offset output dims: ({offset.shape[2]}, {offset.shape[3]}) - computed output dims: ({out_h}, {out_w})")
+        raise RuntimeError(f"offset output dims: ({offset.shape[2]}, "
+                           f"{offset.shape[3]}) - computed output dims: ({out_h}, {out_w})")
 
     moved = offset.reshape(batch * groups, places, 2, out_h, out_w)
     dtype = input.dtype
-    down = rl.arange(kh, dtype=dtype).mul(dh).repeat_interleave(kw)[:, None,
-                                                                    None] + (rl.arange(out_h, dtype=dtype) * sh - ph)[None, :, None]
-    right = rl.arange(kw, dtype=dtype).mul(dw).repeat(kh)[:, None,
-                                                          None] + (rl.arange(out_w, dtype=dtype) * sw - pw)[None, None, :]
+    down = (rl.arange(kh, dtype=dtype).mul(dh).repeat_interleave(kw)[:, None, None]
+            + (rl.arange(out_h, dtype=dtype) * sh - ph)[None, :, None])
+    right = (rl.arange(kw, dtype=dtype).mul(dw).repeat(kh)[:, None, None]
+             + (rl.arange(out_w, dtype=dtype) * sw - pw)[None, None, :])
     # grid_sample counts from -1 at the outer edge of the first pixel to 1 at the outer edge of the last
-    grid = rl.stack([(2 * (moved[:, :, 1] + right) + 1) / width - 1, (2 * (moved[:, :, 0] + down) + 1) / height - 1],
-                    dim=-1)
+    grid = rl.stack([(2 * (moved[:, :, 1] + right) + 1) / width - 1,
+                     (2 * (moved[:, :, 0] + down) + 1) / height - 1], dim=-1)
     grid = grid.reshape(batch * groups, places * out_h, out_w, 2)
     read = F.grid_sample(input.reshape(batch * groups, channels // groups, height, width), grid, mode="bilinear",
-                         padding_mode="zeros", align_corners=False).reshape(batch, groups, channels // groups, places,
-                                                                            out_h * out_w)
+                         padding_mode="zeros", align_corners=False).reshape(
+                             batch, groups, channels // groups, places, out_h * out_w)
     if mask is not None:
         read = read * mask.reshape(batch, groups, 1, places, out_h * out_w)
 

@@ -33,8 +33,8 @@ def _drop(input: Tensor, p: float, block_size: int, inplace: bool, eps: float, t
 
 def drop_block2d(input: Tensor, p: float, block_size: int, inplace: bool = False, eps: float = 1e-6,
                  training: bool = True) -> Tensor:
-    """Zeroes squares of ``block_size`` in each channel of ``[N, C, H, W]`` so that about ``p`` of all is gone (arXiv
-    1810.12890).
+    """Zeroes squares of ``block_size`` in each channel of ``[N, C, H,
+    W]`` so that about ``p`` of all is gone (arXiv 1810.12890).
 
     >>> drop_block2d(rl.ones(1, 1, 4, 4), 0.5, 3, training=False).sum()
     tensor(16.)

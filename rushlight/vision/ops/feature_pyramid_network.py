@@ -91,8 +91,8 @@ class LastLevelMaxPool(ExtraFPNBlock):
 class LastLevelP6P7(ExtraFPNBlock):
     """Adds two levels by convolutions of stride 2, as RetinaNet has them (arXiv 1708.02002).
 
-    They start from the pyramid's last result where it has as many channels as the backbone's last map, else from that
-    map.
+    They start from the pyramid's last result where it has as many channels
+    as the backbone's last map, else from that map.
     """
 
     def __init__(self, in_channels: int, out_channels: int):

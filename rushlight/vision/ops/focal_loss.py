@@ -13,8 +13,7 @@ def sigmoid_focal_loss(inputs: Tensor, targets: Tensor, alpha: float = 0.25, gam
     """Binary cross entropy in which well classified samples weigh less: ``-α (1 - p)^γ log p`` (arXiv 1708.02002).
 
     ``inputs`` are logits, ``targets`` 0 or 1, both of any equal shape; ``alpha`` in [0, 1] weighs the positive class,
-    -1 no
-    weighting. ValueError for other values.
+    -1 no weighting. ValueError for other values.
 
     >>> sigmoid_focal_loss(rl.tensor([0.0]), rl.tensor([1.0]))
     tensor([0.0433])

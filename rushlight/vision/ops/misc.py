@@ -52,8 +52,8 @@ def _same_padding(kernel_size: int | Sequence[int], dilation: int | Sequence[int
 
 
 class ConvNormActivation(nn.Sequential):
-    """A convolution, a normalisation and an activation; its children are Conv2dNormActivation and
-    Conv3dNormActivation."""
+    """A convolution, a normalisation and an activation; its children are
+    Conv2dNormActivation and Conv3dNormActivation."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, ...] = 3,
                  stride: int | tuple[int, ...] = 1, padding: int | tuple[int, ...] | str | None = None, groups: int = 1,
@@ -71,14 +71,15 @@ class ConvNormActivation(nn.Sequential):
         super().__init__(*layers)
         self.out_channels = out_channels
         if type(self) is ConvNormActivation:
-            warnings.warn("Don't use ConvNormActivation directly, please use Conv2dNormActivation and Conv3dNormActivation instead.")
+            warnings.warn("Don't use ConvNormActivation directly, "
+                          "please use Conv2dNormActivation and Conv3dNormActivation instead.")
 
 
 class Conv2dNormActivation(ConvNormActivation):
     """Conv2d, normalisation and activation in a row; without ``padding`` the size stays at stride 1.
 
-    ``bias`` defaults to whether there is no ``norm_layer``; ``inplace=None`` for activations that have no such
-    argument.
+    ``bias`` defaults to whether there is no ``norm_layer``;
+    ``inplace=None`` for activations that have no such argument.
 
     >>> Conv2dNormActivation(3, 8, stride=2)(rl.zeros(1, 3, 8, 8)).shape
     torch.Size([1, 8, 4, 4])

@@ -13,8 +13,8 @@ from rushlight.vision.ops.roi_align import roi_align
 
 
 class LevelMapper:
-    """The pyramid level of each box: ``⌊k0 + log2(√area / s0)⌋`` between ``k_min`` and ``k_max`` (arXiv 1612.03144, eq.
-    1).
+    """The pyramid level of each box: ``⌊k0 + log2(√area / s0)⌋`` between
+    ``k_min`` and ``k_max`` (arXiv 1612.03144, eq. 1).
 
     >>> LevelMapper(2, 5)([rl.tensor([[0., 0, 10, 10], [0., 0, 224, 224]])])
     tensor([0, 2])

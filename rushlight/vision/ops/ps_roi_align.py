@@ -38,9 +38,9 @@ class _Reader:
 
 def ps_roi_align(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Sequence[int],
                  spatial_scale: float = 1.0, sampling_ratio: int = -1) -> Tensor:
-    """Regions of ``[N, C * height * width, H, W]`` as ``[K, C, height, width]``: cell (i, j) averages samples of the
-    channels
-    ``c * height * width + i * width + j`` (arXiv 1711.07264). Arguments as of ``roi_align``, aligned by half a pixel.
+    """Regions of ``[N, C * height * width, H, W]`` as ``[K, C, height, width]``: cell (i, j)
+    averages samples of the channels ``c * height * width + i * width + j`` (arXiv 1711.07264).
+    Arguments as of ``roi_align``, aligned by half a pixel.
 
     >>> import rushlight as rl
     >>> ps_roi_align(rl.ones(1, 8, 6, 6), rl.tensor([[0., 1, 1, 5, 5]]), 2).shape

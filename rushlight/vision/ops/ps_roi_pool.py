@@ -43,8 +43,7 @@ class _Reader:
 def ps_roi_pool(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Sequence[int],
                 spatial_scale: float = 1.0) -> Tensor:
     """Regions of ``[N, C * height * width, H, W]`` as ``[K, C, height, width]``: cell (i, j) is the mean over its
-    pixels of the
-    channels ``c * height * width + i * width + j`` (arXiv 1605.06409).
+    pixels of the channels ``c * height * width + i * width + j`` (arXiv 1605.06409).
 
     >>> import rushlight as rl
     >>> ps_roi_pool(rl.ones(1, 8, 6, 6), rl.tensor([[0., 1, 1, 5, 5]]), 2).shape

@@ -49,8 +49,8 @@ class _Reader:
 
 def roi_align(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Sequence[int], spatial_scale: float = 1.0,
               sampling_ratio: int = -1, aligned: bool = False) -> Tensor:
-    """Regions of ``[N, C, H, W]`` as ``[K, C, height, width]``, each cell the mean of bilinear samples (arXiv
-    1703.06870).
+    """Regions of ``[N, C, H, W]`` as ``[K, C, height, width]``,
+    each cell the mean of bilinear samples (arXiv 1703.06870).
 
     Args:
         boxes: ``[K, 5]`` (image, x1, y1, x2, y2), or a list with one ``[L, 4]`` per image.

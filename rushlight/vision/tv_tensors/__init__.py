@@ -1,5 +1,5 @@
-"""Tensors that know what they show (torchvision.tv_tensors), so that transforms.v2 treats pictures, boxes and masks
-rightly."""
+"""Tensors that know what they show (torchvision.tv_tensors),
+so that transforms.v2 treats pictures, boxes and masks rightly."""
 
 from rushlight.vision.tv_tensors.base import TVTensor, set_return_type, wrap
 from rushlight.vision.tv_tensors.boxes import BoundingBoxes, BoundingBoxFormat, is_rotated_bounding_format

@@ -26,8 +26,8 @@ class TVTensor(Tensor):
     def _made(cls, data: Any, dtype: Any, device: Any, requires_grad: bool | None) -> Tensor:
         """The plain tensor of any data."""
         tensor: Any = as_tensor(plain(data) if isinstance(data, Tensor) else data, dtype=dtype, device=device)
-        wanted = requires_grad if requires_grad is not None else (data.requires_grad if isinstance(data, Tensor)
-                                                                  else False)
+        wanted = (requires_grad if requires_grad is not None else
+                  (data.requires_grad if isinstance(data, Tensor) else False))
         return tensor if tensor.requires_grad == wanted else tensor.detach().requires_grad_(wanted)  # type: ignore[no-any-return]
 
     @classmethod
@@ -85,15 +85,16 @@ def wrap(wrappee: Tensor, *, like: Any, **kwargs: Any) -> Any:
 
 
 class set_return_type:  # noqa: N801 - its name there
-    """What operations on these tensors give: "Tensor" only. "TVTensor" is not provided: use ``wrap(result,
-    like=input)``."""
+    """What operations on these tensors give: "Tensor" only.
+    "TVTensor" is not provided: use ``wrap(result, like=input)``."""
 
     def __init__(self, return_type: str):
         kind = return_type.lower()
         if kind not in ("tensor", "tvtensor"):
             raise ValueError(f"return_type must be 'TVTensor' or 'Tensor', got {return_type}")
         if kind == "tvtensor":
-            raise NotImplementedError("set_return_type('TVTensor') is not provided: use tv_tensors.wrap(result, like=input)")
+            raise NotImplementedError("set_return_type('TVTensor') is not provided: "
+                                      "use tv_tensors.wrap(result, like=input)")
 
     def __enter__(self) -> None:
         pass

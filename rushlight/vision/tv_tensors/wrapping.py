@@ -11,10 +11,10 @@ from rushlight.vision.datasets.vision import VisionDataset
 from rushlight.vision.tv_tensors.boxes import BoundingBoxes
 from rushlight.vision.tv_tensors.pictures import Mask
 
-VOC_CLASSES = ("__background__ aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant "
-               "sheep sofa train tvmonitor").split()
-CLASSIFICATION = ("MNIST", "CIFAR10", "SVHN", "STL10", "FakeData", "DatasetFolder", "LabelledFiles", "Digits",
-                  "CocoCaptions")
+VOC_CLASSES = ("__background__ aeroplane bicycle bird boat bottle bus car cat chair cow diningtable "
+               "dog horse motorbike person pottedplant sheep sofa train tvmonitor").split()
+CLASSIFICATION = ("MNIST", "CIFAR10", "SVHN", "STL10", "FakeData", "DatasetFolder",
+                  "LabelledFiles", "Digits", "CocoCaptions")
 Sample = tuple[Any, Any]
 
 
@@ -112,20 +112,23 @@ class WrappedDataset(VisionDataset):
 
 
 def wrap_dataset_for_transforms_v2(dataset: Any, target_keys: Any = None) -> WrappedDataset:
-    """The data set with boxes and masks as TVTensors; ``target_keys`` chooses the parts of a detection target, "all" or
-    some.
+    """The data set with boxes and masks as TVTensors; ``target_keys`` chooses
+    the parts of a detection target, "all" or some.
 
     TypeError for data sets that are not known.
     """
     if not (target_keys in (None, "all")
             or (isinstance(target_keys, Collection) and all(isinstance(key, str) for key in target_keys))):
-        raise ValueError(f"`target_keys` can be None, 'all', or a collection of strings denoting the keys to be returned, but got {target_keys}")
+        raise ValueError("`target_keys` can be None, 'all', "
+                         f"or a collection of strings denoting the keys to be returned, but got {target_keys}")
     if not isinstance(dataset, VisionDataset):
         raise TypeError("This wrapper is meant for subclasses of `torchvision.datasets.VisionDataset`, "
                         f"but got a '{type(dataset).__name__}' instead.")
     name = next((cls.__name__ for cls in type(dataset).__mro__ if cls.__name__ in RULES), None)
     if name is None:
-        raise TypeError(f"No wrapper exists for dataset class {type(dataset).__name__}. Please wrap the output yourself.")
+        raise TypeError(f"No wrapper exists for dataset class {type(dataset).__name__}. "
+                        "Please wrap the output yourself.")
     if target_keys is not None and name not in ("CocoDetection", "VOCDetection"):
-        raise ValueError(f"`target_keys` is currently only supported for `CocoDetection` and `VOCDetection`, but got {name}.")
+        raise ValueError("`target_keys` is currently only supported for `CocoDetection` "
+                         f"and `VOCDetection`, but got {name}.")
     return WrappedDataset(dataset, RULES[name](dataset, target_keys))

@@ -19,9 +19,8 @@ class TQDMProgressBar(ProgressBar):
     """A bar for each epoch and each evaluation, with the values that were logged with prog_bar=True.
 
     Args:
-        refresh_rate: after how many batches the bar moves, 0 for no bar; it moves ten times a second at most, as what
-            it
-            shows has to be waited for.
+        refresh_rate: after how many batches the bar moves, 0 for no bar; it moves ten times a second at most,
+            as what it shows has to be waited for.
         process_position: not used, as one bar is shown at a time.
         leave: keep the bars of all epochs on the screen.
     """

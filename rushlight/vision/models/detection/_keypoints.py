@@ -11,8 +11,8 @@ from rushlight.vision.models.detection._resampling import bicubic
 
 
 def keypoints_to_heatmap(keypoints: Tensor, rois: Tensor, heatmap_size: int) -> tuple[Tensor, Tensor]:
-    """For keypoints ``[N, K, 3]`` in boxes ``[N, 4]`` their cells in maps of this side, and which are visible and
-    inside."""
+    """For keypoints ``[N, K, 3]`` in boxes ``[N, 4]`` their cells in maps of
+    this side, and which are visible and inside."""
     points, boxes = keypoints.detach().numpy(), rois.detach().numpy()
     low, size = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2]
     cells = np.floor((points[..., :2] - low) * (heatmap_size / size)).astype(np.int64)
@@ -39,8 +39,8 @@ def keypointrcnn_loss(keypoint_logits: Tensor, proposals: list[Tensor], gt_keypo
 
 
 def heatmaps_to_keypoints(maps: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-    """Of maps ``[N, K, side, side]`` of boxes ``[N, 4]`` the keypoints ``[N, K, 3]`` (x, y, 1) and their scores ``[N,
-    K]``."""
+    """Of maps ``[N, K, side, side]`` of boxes ``[N, 4]`` the keypoints ``[N, K,
+    3]`` (x, y, 1) and their scores ``[N, K]``."""
     values, boxes = maps.detach().numpy(), rois.detach().numpy()
     points = np.ones((len(values), values.shape[1], 3), dtype=np.float32)
     scores = np.zeros(values.shape[:2], dtype=np.float32)

@@ -22,8 +22,8 @@ def bilinear(new: int, old: int) -> np.ndarray:
     >>> bilinear(1, 2)
     array([[0.5, 0.5]], dtype=float32)
     """
-    source = np.maximum((np.arange(new, dtype=np.float32) + np.float32(0.5)) * np.float32(old / new) - np.float32(0.5),
-                        0)
+    source = np.maximum(
+        (np.arange(new, dtype=np.float32) + np.float32(0.5)) * np.float32(old / new) - np.float32(0.5), 0)
     low = np.minimum(source.astype(np.int64), old - 1)
     part = source - low
     return _spread(low, np.array([0, 1]), np.stack([1 - part, part], axis=1), old)

@@ -54,8 +54,8 @@ def filled(model: Any, weights: WeightsEnum | None, progress: bool, without_eps:
 def check_backbone(backbone: Any) -> None:
     """ValueError where a backbone does not say how many channels it gives."""
     if not hasattr(backbone, "out_channels"):
-        raise ValueError("backbone should contain an attribute out_channels specifying the number of output channels (assumed to be the "
-                         "same for all the levels)")
+        raise ValueError("backbone should contain an attribute out_channels specifying the number of "
+                         "output channels (assumed to be the same for all the levels)")
 
 
 def check_kind(name: str, value: Any, kind: type) -> None:

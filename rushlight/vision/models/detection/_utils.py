@@ -21,8 +21,7 @@ class BalancedPositiveNegativeSampler:
     """Draws a fixed number of anchors per image, at most a fraction of them positive.
 
     Called with labels per image (at least 1 positive, 0 negative, else neither) gives masks of the positive and of the
-    negative
-    ones drawn, uint8; the same draws as torchvision's.
+    negative ones drawn, uint8; the same draws as torchvision's.
     """
 
     def __init__(self, batch_size_per_image: int, positive_fraction: float) -> None:
@@ -52,8 +51,8 @@ def _sizes_and_centres(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class BoxCoder:
-    """Boxes relative to others: shifts of the centre in units of the size, and logarithms of ratios of sizes, times
-    weights.
+    """Boxes relative to others: shifts of the centre in units of the size,
+    and logarithms of ratios of sizes, times weights.
 
     >>> coder = BoxCoder((1.0, 1.0, 1.0, 1.0))
     >>> coder.encode_single(rl.tensor([[1., 0, 3, 2]]), rl.tensor([[0., 0, 2, 2]]))
@@ -120,12 +119,11 @@ class BoxLinearCoder:
 
 
 class Matcher:
-    """For each prediction the true box that fits best: its place, -1 where it fits too badly, -2 where it is in
-    between.
+    """For each prediction the true box that fits best: its place,
+    -1 where it fits too badly, -2 where it is in between.
 
     ``match_quality_matrix`` is ``[true boxes, predictions]``; with ``allow_low_quality_matches`` every true box also
-    gets the
-    predictions that fit it best. ValueError where there are no boxes or no predictions.
+    gets the predictions that fit it best. ValueError where there are no boxes or no predictions.
 
     >>> Matcher(0.5, 0.3)(rl.tensor([[0.9, 0.4, 0.1], [0.2, 0.1, 0.2]]))
     tensor([ 0, -2, -1])

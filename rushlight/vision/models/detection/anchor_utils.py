@@ -46,10 +46,10 @@ class AnchorGenerator(nn.Module):
     def grid_anchors(self, grid_sizes: list[Any], strides: list[Any]) -> list[Tensor]:
         """The anchors of every feature map, given its size and how many pixels of the image one of its steps is."""
         if not len(grid_sizes) == len(strides) == len(self.cell_anchors):
-            raise AssertionError(
-                "Anchors should be Tuple[Tuple[int]] because each feature map could potentially have different sizes and aspect ratios. "
-                "There needs to be a match between the number of feature maps passed and the number of sizes / aspect ratios specified. "
-                f"Got {len(grid_sizes)} feature maps and {len(self.cell_anchors)} sizes.")
+            raise AssertionError("Anchors should be Tuple[Tuple[int]] because each feature map could potentially "
+                                 "have different sizes and aspect ratios. There needs to be a match between the "
+                                 "number of feature maps passed and the number of sizes / aspect ratios specified. "
+                                 f"Got {len(grid_sizes)} feature maps and {len(self.cell_anchors)} sizes.")
         result = []
         for (height, width), (down, right), cell in zip(grid_sizes, strides, self.cell_anchors):
             y, x = rl.meshgrid(rl.arange(height) * int(down), rl.arange(width) * int(right), indexing="ij")
@@ -68,8 +68,8 @@ class AnchorGenerator(nn.Module):
 
 
 class DefaultBoxGenerator(nn.Module):
-    """The default boxes of SSD (arXiv 1512.02325): squares of two sizes and boxes of other aspect ratios at every
-    place.
+    """The default boxes of SSD (arXiv 1512.02325): squares of two sizes
+    and boxes of other aspect ratios at every place.
 
     Args:
         aspect_ratios: for each feature map, besides 1.
@@ -87,8 +87,7 @@ class DefaultBoxGenerator(nn.Module):
         count = len(aspect_ratios)
         if scales is None:
             scales = ([min_ratio + (max_ratio - min_ratio) * k / (count - 1.0) for k in range(count)] + [1.0]
-                      if count > 1
-                      else [min_ratio, max_ratio])
+                      if count > 1 else [min_ratio, max_ratio])
         self.scales = scales
         self._wh_pairs = [self._pairs(k) for k in range(count)]
 

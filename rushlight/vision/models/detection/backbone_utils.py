@@ -81,8 +81,9 @@ def _validate_trainable_layers(is_trained: bool, trainable_backbone_layers: int 
     """How many layers are trained: all of them where there are no weights."""
     if not is_trained:
         if trainable_backbone_layers is not None:
-            warnings.warn("Changing trainable_backbone_layers has no effect if neither pretrained nor pretrained_backbone have been set "
-                          f"to True, falling back to trainable_backbone_layers={max_value} so that all layers are trainable")
+            warnings.warn("Changing trainable_backbone_layers has no effect if neither "
+                          "pretrained nor pretrained_backbone have been set to True, "
+                          f"falling back to trainable_backbone_layers={max_value} so that all layers are trainable")
         return max_value
     count = default_value if trainable_backbone_layers is None else trainable_backbone_layers
     if not 0 <= count <= max_value:

@@ -9,8 +9,8 @@ from rushlight import Tensor, nn
 from rushlight.nn import functional as F
 from rushlight.vision.models._api import WeightsEnum, register_model, weights_enum
 from rushlight.vision.models._utils import fan_out_normal, handle_legacy_interface
-from rushlight.vision.models.detection._settings import (check_backbone, check_kind, filled, means, resnet50_pyramid,
-                                                         settle)
+from rushlight.vision.models.detection._settings import (check_backbone, check_kind,
+                                                         filled, means, resnet50_pyramid, settle)
 from rushlight.vision.models.detection.anchor_utils import AnchorGenerator
 from rushlight.vision.models.detection.backbone_utils import _mobilenet_extractor, _validate_trainable_layers
 from rushlight.vision.models.detection.generalized_rcnn import GeneralizedRCNN
@@ -41,8 +41,8 @@ class FasterRCNN(GeneralizedRCNN):
     Args:
         backbone: gives feature maps of ``out_channels`` channels.
         num_classes: with the background; None where ``box_predictor`` is given.
-        min_size, max_size, image_mean, image_std: how images are resized and normalized; further keyword arguments go
-        to
+        min_size, max_size, image_mean, image_std: how images are resized
+        and normalized; further keyword arguments go to
             GeneralizedRCNNTransform.
         rpn_…: of the region proposal network; box_…: of the heads.
     """
@@ -57,8 +57,8 @@ class FasterRCNN(GeneralizedRCNN):
                  box_roi_pool: MultiScaleRoIAlign | None = None, box_head: nn.Module | None = None,
                  box_predictor: nn.Module | None = None, box_score_thresh: float = 0.05, box_nms_thresh: float = 0.5,
                  box_detections_per_img: int = 100, box_fg_iou_thresh: float = 0.5, box_bg_iou_thresh: float = 0.5,
-                 box_batch_size_per_image: int = 512, box_positive_fraction: float = 0.25, bbox_reg_weights: Any = None,
-                 **kwargs: Any):
+                 box_batch_size_per_image: int = 512, box_positive_fraction: float = 0.25,
+                 bbox_reg_weights: Any = None, **kwargs: Any):
         check_backbone(backbone)
         check_kind("rpn_anchor_generator", rpn_anchor_generator, AnchorGenerator)
         check_kind("box_roi_pool", box_roi_pool, MultiScaleRoIAlign)
@@ -135,7 +135,8 @@ class FastRCNNPredictor(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if x.dim() == 4 and list(x.shape[2:]) != [1, 1]:
-            raise AssertionError(f"x has the wrong shape, expecting the last two dimensions to be [1,1] instead of {list(x.shape[2:])}")
+            raise AssertionError("x has the wrong shape, "
+                                 f"expecting the last two dimensions to be [1,1] instead of {list(x.shape[2:])}")
         x = x.flatten(start_dim=1)
         return self.cls_score(x), self.bbox_pred(x)
 
@@ -210,8 +211,8 @@ def fasterrcnn_mobilenet_v3_large_320_fpn(
         num_classes: int | None = None,
         weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
         trainable_backbone_layers: int | None = None, **kwargs: Any) -> FasterRCNN:
-    """Faster R-CNN on a MobileNet v3 for images of 320 pixels; arguments as of fasterrcnn_resnet50_fpn, with six
-    parts."""
+    """Faster R-CNN on a MobileNet v3 for images of 320 pixels;
+    arguments as of fasterrcnn_resnet50_fpn, with six parts."""
     weights = FasterRCNN_MobileNet_V3_Large_320_FPN_Weights.verify(weights)
     usual = {"min_size": 320, "max_size": 640, "rpn_pre_nms_top_n_test": 150, "rpn_post_nms_top_n_test": 150,
              "rpn_score_thresh": 0.05}

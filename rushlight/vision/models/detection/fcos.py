@@ -37,8 +37,8 @@ class _Head(LevelHead):
         norm = norm_layer or partial(nn.GroupNorm, 32)
         layers: list[nn.Module] = []
         for _ in range(num_convs):
-            layers += [nn.Conv2d(in_channels, in_channels, kernel_size=3, stride=1, padding=1), norm(in_channels),
-                       nn.ReLU()]
+            layers += [nn.Conv2d(in_channels, in_channels, kernel_size=3, stride=1, padding=1),
+                       norm(in_channels), nn.ReLU()]
         self.conv = nn.Sequential(*layers)
 
 
@@ -85,8 +85,8 @@ class FCOSHead(nn.Module):
 
     def compute_loss(self, targets: list[dict[str, Tensor]], head_outputs: dict[str, Tensor], anchors: list[Tensor],
                      matched_idxs: list[Tensor]) -> dict[str, Tensor]:
-        """Focal loss of the classes; of the places in boxes the GIoU loss, and cross entropy of the centredness; per
-        place."""
+        """Focal loss of the classes; of the places in boxes the GIoU loss,
+        and cross entropy of the centredness; per place."""
         logits, sides, centred = (head_outputs[key] for key in ("cls_logits", "bbox_regression", "bbox_ctrness"))
         matches = np.stack([array(part) for part in matched_idxs])
         image, place = np.nonzero(matches >= 0)
@@ -100,12 +100,13 @@ class FCOSHead(nn.Module):
         starts, wanted = rl.stack(anchors)[rows], rl.from_numpy(boxes)
         goal = self.box_coder.encode(starts, wanted)
         across, down = goal[:, [0, 2]], goal[:, [1, 3]]
-        nearness = rl.sqrt(across.amin(-1) / across.amax(-1) * (down.amin(-1) / down.amax(-1))) if len(boxes) else goal.sum(-1)
-        losses = {
-            "classification": sigmoid_focal_loss(logits, rl.from_numpy(true), reduction="sum"),
-            "bbox_regression": generalized_box_iou_loss(self.box_coder.decode(sides[rows], starts), wanted,
-                                                        reduction="sum"),
-            "bbox_ctrness": F.binary_cross_entropy_with_logits(centred.squeeze(dim=2)[rows], nearness, reduction="sum")}
+        nearness = rl.sqrt(across.amin(-1) / across.amax(-1)
+                           * (down.amin(-1) / down.amax(-1))) if len(boxes) else goal.sum(-1)
+        losses = {"classification": sigmoid_focal_loss(logits, rl.from_numpy(true), reduction="sum"),
+                  "bbox_regression": generalized_box_iou_loss(self.box_coder.decode(sides[rows], starts),
+                                                              wanted, reduction="sum"),
+                  "bbox_ctrness": F.binary_cross_entropy_with_logits(
+                      centred.squeeze(dim=2)[rows], nearness, reduction="sum")}
         return {key: loss / max(1, len(boxes)) for key, loss in losses.items()}
 
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
@@ -120,8 +121,8 @@ class FCOS(OneStage):
     Args:
         backbone: gives feature maps of ``out_channels`` channels.
         num_classes: with the background.
-        min_size, max_size, image_mean, image_std: how images are resized and normalized; further keyword arguments go
-        to
+        min_size, max_size, image_mean, image_std: how images are resized
+        and normalized; further keyword arguments go to
             GeneralizedRCNNTransform.
         center_sampling_radius: how far from a box's centre places belong to it, in steps of the feature map.
         score_thresh, nms_thresh, detections_per_img, topk_candidates: which detections are left.
@@ -136,8 +137,8 @@ class FCOS(OneStage):
         check_backbone(backbone)
         check_kind("anchor_generator", anchor_generator, AnchorGenerator)
         self.backbone = backbone
-        self.anchor_generator = anchor_generator or AnchorGenerator(tuple((side,) for side in (8, 16, 32, 64, 128)),
-                                                                    ((1.0,),) * 5)
+        self.anchor_generator = anchor_generator or AnchorGenerator(
+            tuple((side,) for side in (8, 16, 32, 64, 128)), ((1.0,),) * 5)
         per_place = self.anchor_generator.num_anchors_per_location()[0]
         if per_place != 1:
             raise ValueError(f"anchor_generator.num_anchors_per_location()[0] should be 1 instead of {per_place}")
@@ -148,8 +149,8 @@ class FCOS(OneStage):
                     (score_thresh, nms_thresh, detections_per_img, topk_candidates), **kwargs)
 
     def _match(self, anchors: np.ndarray, boxes: np.ndarray, levels: list[int]) -> np.ndarray:
-        """For every place the smallest box that it lies in, near the centre, of a size that suits its level; -1 for
-        none."""
+        """For every place the smallest box that it lies in, near the centre,
+        of a size that suits its level; -1 for none."""
         if len(boxes) == 0:
             return np.full(len(anchors), -1, dtype=np.int64)
         middle, step = (anchors[:, :2] + anchors[:, 2:]) / 2, anchors[:, 2] - anchors[:, 0]

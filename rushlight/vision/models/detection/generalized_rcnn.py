@@ -35,9 +35,8 @@ def check_positive_sizes(targets: list[Target]) -> None:
 class Detector(nn.Module):
     """Images in, losses out in training, else detections.
 
-    A child has ``transform`` and ``backbone``, and a method ``detect`` that gives losses and detections for a batch of
-    images,
-    its feature maps and targets.
+    A child has ``transform`` and ``backbone``, and a method ``detect`` that gives losses and detections for a
+    batch of images, its feature maps and targets.
     """
 
     def detect(self, images: Any, features: dict[str, Tensor],
@@ -50,16 +49,16 @@ class Detector(nn.Module):
 
         Args:
             images: ``[3, H, W]`` each, of any sizes, in [0, 1].
-            targets: for each image ``boxes`` ``[N, 4]`` (x1, y1, x2, y2), ``labels`` ``[N]`` int64, and ``masks`` or
-                ``keypoints``
-                where the network learns them.
+            targets: for each image ``boxes`` ``[N, 4]`` (x1, y1, x2, y2), ``labels`` ``[N]`` int64,
+                and ``masks`` or ``keypoints`` where the network learns them.
         """
         if self.training:
             check_targets(targets)
         originals = []
         for image in images:
             if len(image.shape[-2:]) != 2:
-                raise AssertionError(f"expecting the last two dimensions of the Tensor to be H and W instead got {image.shape[-2:]}")
+                raise AssertionError("expecting the last two dimensions of the Tensor to be "
+                                     f"H and W instead got {image.shape[-2:]}")
             originals.append((image.shape[-2], image.shape[-1]))
         batch, targets = self.transform(images, targets)
         if targets is not None:

@@ -43,8 +43,8 @@ class _Head(LevelHead):
 
     def __init__(self, in_channels: int, norm_layer: Layer | None) -> None:
         super().__init__()
-        self.conv = nn.Sequential(*(Conv2dNormActivation(in_channels, in_channels, norm_layer=norm_layer)
-                                    for _ in range(4)))
+        self.conv = nn.Sequential(*(Conv2dNormActivation(in_channels, in_channels,
+                                                         norm_layer=norm_layer) for _ in range(4)))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
                               *rest: Any) -> None:
@@ -137,8 +137,8 @@ class RetinaNet(OneStage):
     Args:
         backbone: gives feature maps of ``out_channels`` channels.
         num_classes: with the background, whose scores are learnt to be low.
-        min_size, max_size, image_mean, image_std: how images are resized and normalized; further keyword arguments go
-        to
+        min_size, max_size, image_mean, image_std: how images are resized
+        and normalized; further keyword arguments go to
             GeneralizedRCNNTransform.
         fg_iou_thresh, bg_iou_thresh: an anchor is positive from the one on and negative below the other.
         score_thresh, nms_thresh, detections_per_img, topk_candidates: which detections are left.
@@ -155,8 +155,8 @@ class RetinaNet(OneStage):
         check_kind("anchor_generator", anchor_generator, AnchorGenerator)
         self.backbone = backbone
         self.anchor_generator = anchor_generator or _default_anchorgen()
-        self.head = head or RetinaNetHead(backbone.out_channels, self.anchor_generator.num_anchors_per_location()[0],
-                                          num_classes)
+        self.head = head or RetinaNetHead(backbone.out_channels,
+                                          self.anchor_generator.num_anchors_per_location()[0], num_classes)
         self.proposal_matcher = proposal_matcher or det_utils.Matcher(fg_iou_thresh, bg_iou_thresh,
                                                                       allow_low_quality_matches=True)
         self.box_coder = det_utils.BoxCoder(weights=(1.0, 1.0, 1.0, 1.0))

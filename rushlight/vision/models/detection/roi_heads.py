@@ -44,11 +44,11 @@ class RoIHeads(nn.Module):
     """Looks at regions of feature maps.
 
     Args:
-        box_roi_pool, box_head, box_predictor: read regions, describe them, and give class scores and codes of boxes;
-        likewise
+        box_roi_pool, box_head, box_predictor: read regions, describe them,
+        and give class scores and codes of boxes; likewise
             ``mask_…`` and ``keypoint_…`` where there are masks or keypoints.
-        fg_iou_thresh, bg_iou_thresh: a region belongs to the true box that it overlaps by this, to none below the
-        other.
+        fg_iou_thresh, bg_iou_thresh: a region belongs to the true box that
+        it overlaps by this, to none below the other.
         batch_size_per_image, positive_fraction: regions that the loss is taken of.
         bbox_reg_weights: of the box coder.
         score_thresh, nms_thresh, detections_per_img: which detections are left.

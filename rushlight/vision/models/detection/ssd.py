@@ -104,8 +104,8 @@ class SSD(Detector):
         self.anchor_generator = anchor_generator
         self.box_coder = det_utils.BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
         if head is None:
-            channels = backbone.out_channels if hasattr(backbone,
-                                                        "out_channels") else det_utils.retrieve_out_channels(backbone, size)
+            channels = (backbone.out_channels if hasattr(backbone, "out_channels") else
+                        det_utils.retrieve_out_channels(backbone, size))
             check_levels(channels, anchor_generator)
             head = SSDHead(channels, anchor_generator.num_anchors_per_location(), num_classes)
         self.head = head
@@ -118,8 +118,8 @@ class SSD(Detector):
 
     def compute_loss(self, targets: list[dict[str, Tensor]], head_outputs: dict[str, Tensor], anchors: list[Tensor],
                      matched_idxs: list[Tensor]) -> dict[str, Tensor]:
-        """Smooth L1 loss of positive boxes; cross entropy of them and of the negative ones that are judged worst; per
-        positive box."""
+        """Smooth L1 loss of positive boxes; cross entropy of them and of the negative
+        ones that are judged worst; per positive box."""
         logits = head_outputs["cls_logits"]
         box_losses, labels = [], np.zeros(logits.shape[:2], dtype=np.int64)
         positives = 0
@@ -174,8 +174,8 @@ class SSD(Detector):
 def check_levels(channels: list[int], anchor_generator: DefaultBoxGenerator) -> None:
     """ValueError where the backbone has not one feature map per entry of the generator."""
     if len(channels) != len(anchor_generator.aspect_ratios):
-        raise ValueError(f"The length of the output channels from the backbone ({len(channels)}) do not match the length of the anchor "
-                         f"generator aspect ratios ({len(anchor_generator.aspect_ratios)})")
+        raise ValueError(f"The length of the output channels from the backbone ({len(channels)}) do not match the "
+                         f"length of the anchor generator aspect ratios ({len(anchor_generator.aspect_ratios)})")
 
 
 def _extra(before: int, between: int, after: int, **how: Any) -> nn.Sequential:
@@ -184,8 +184,8 @@ def _extra(before: int, between: int, after: int, **how: Any) -> nn.Sequential:
 
 
 class SSDFeatureExtractorVGG(nn.Module):
-    """Feature maps of a VGG-16 and of coarser levels after it; the finest is normalised and scaled by learnt
-    weights."""
+    """Feature maps of a VGG-16 and of coarser levels after it;
+    the finest is normalised and scaled by learnt weights."""
 
     def __init__(self, backbone: nn.Sequential, highres: bool):
         super().__init__()
@@ -220,7 +220,8 @@ def _vgg_extractor(backbone: VGG, highres: bool, trainable_layers: int) -> SSDFe
     features = backbone.features
     stages = [0, *[i for i, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)][:-1]]
     if not 0 <= trainable_layers <= len(stages):
-        raise AssertionError(f"trainable_layers should be in the range [0, {len(stages)}]. Instead got {trainable_layers}")
+        raise AssertionError(f"trainable_layers should be in the range [0, {len(stages)}]. "
+                             f"Instead got {trainable_layers}")
     for layer in features[:len(features) if trainable_layers == 0 else stages[len(stages) - trainable_layers]]:
         for parameter in layer.parameters():
             parameter.requires_grad_(False)

@@ -78,8 +78,8 @@ def _extra_block(before: int, after: int, norm_layer: Layer) -> nn.Sequential:
 
 
 class SSDLiteFeatureExtractorMobileNet(nn.Module):
-    """Two feature maps of a MobileNet, the finer one within the block at ``c4_pos``, and four coarser levels after
-    it."""
+    """Two feature maps of a MobileNet, the finer one within the block at ``c4_pos``,
+    and four coarser levels after it."""
 
     def __init__(self, backbone: nn.Sequential, c4_pos: int, norm_layer: Layer, width_mult: float = 1.0,
                  min_depth: int = 16):

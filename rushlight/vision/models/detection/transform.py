@@ -63,7 +63,8 @@ class GeneralizedRCNNTransform(nn.Module):
     def normalize(self, image: Tensor) -> Tensor:
         """``(image - mean) / std``; TypeError for whole numbers."""
         if not image.is_floating_point():
-            raise TypeError(f"Expected input images to be of floating type (in range [0, 1]), but found type {image.dtype} instead")
+            raise TypeError("Expected input images to be of floating type (in range [0, "
+                            f"1]), but found type {image.dtype} instead")
         mean, std = (rl.tensor(values, dtype=image.dtype)[:, None, None]
                      for values in (self.image_mean, self.image_std))
         return (image - mean) / std
@@ -93,8 +94,8 @@ class GeneralizedRCNNTransform(nn.Module):
 
     def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> Tensor:
         """Images padded with zeros to one size."""
-        height, width = (int(math.ceil(max(image.shape[side] for image in images) / size_divisible)) * size_divisible
-                         for side in (1, 2))
+        height, width = (int(math.ceil(max(image.shape[side] for image in images) / size_divisible))
+                         * size_divisible for side in (1, 2))
         return rl.stack([F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images])
 
     def postprocess(self, result: list[Target], image_shapes: list[tuple[int, int]],

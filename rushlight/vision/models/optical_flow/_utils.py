@@ -34,8 +34,7 @@ def upsample_flow(flow: Tensor, up_mask: Tensor | None = None, factor: int = 8) 
     """A flow ``[N, C, H, W]`` on a grid ``factor`` times as fine, its vectors longer by as much.
 
     Without ``up_mask`` interpolated linearly; with it ``[N, 9·factor², H, W]`` each fine vector is a mean of its 9
-    coarse
-    neighbours, weighted by the softmax of the mask (arXiv 2003.12039, appendix B).
+    coarse neighbours, weighted by the softmax of the mask (arXiv 2003.12039, appendix B).
     """
     batch, channels, height, width = flow.shape
     size = height * factor, width * factor

@@ -19,10 +19,10 @@ Layer = Callable[..., nn.Module]
 
 def _unit(inputs: int, outputs: int, kernel_size: int, stride: int = 1, norm_layer: Layer | None = None,
           **more: Any) -> Conv2dNormActivation:
-    """A convolution with a bias, a norm and an activation: norms are frozen in later training, so the bias is of
-    use."""
-    return Conv2dNormActivation(inputs, outputs, norm_layer=norm_layer, kernel_size=kernel_size, stride=stride,
-                                bias=True, **more)
+    """A convolution with a bias, a norm and an activation:
+    norms are frozen in later training, so the bias is of use."""
+    return Conv2dNormActivation(inputs, outputs, norm_layer=norm_layer,
+                                kernel_size=kernel_size, stride=stride, bias=True, **more)
 
 
 class _Block(nn.Module):
@@ -68,8 +68,8 @@ class BottleneckBlock(_Block):
 
 
 class FeatureEncoder(nn.Module):
-    """Pictures ``[N, 3, H, W]`` as features ``[N, C, H/8, W/8]``; for both pictures, and for the context of the
-    first."""
+    """Pictures ``[N, 3, H, W]`` as features ``[N, C, H/8, W/8]``;
+    for both pictures, and for the context of the first."""
 
     def __init__(self, *, block: Layer = ResidualBlock, layers: Sequence[int] = (64, 64, 96, 128, 256),
                  strides: Sequence[int] = (2, 1, 2, 2), norm_layer: Layer | None = nn.BatchNorm2d):
@@ -93,8 +93,8 @@ class FeatureEncoder(nn.Module):
 
 
 class MotionEncoder(nn.Module):
-    """The present flow and the correlations around where it points, as ``out_channels`` features; the last two are the
-    flow."""
+    """The present flow and the correlations around where it points,
+    as ``out_channels`` features; the last two are the flow."""
 
     def __init__(self, *, in_channels_corr: int, corr_layers: Sequence[int] = (256, 192),
                  flow_layers: Sequence[int] = (128, 64), out_channels: int = 128):
@@ -122,8 +122,8 @@ class ConvGRU(nn.Module):
     def __init__(self, *, input_size: int, hidden_size: int, kernel_size: Any, padding: Any):
         super().__init__()
         for gate in ("convz", "convr", "convq"):
-            setattr(self, gate, nn.Conv2d(hidden_size + input_size, hidden_size, kernel_size=kernel_size,
-                                          padding=padding))
+            setattr(self, gate, nn.Conv2d(hidden_size + input_size, hidden_size,
+                                          kernel_size=kernel_size, padding=padding))
 
     def forward(self, h: Tensor, x: Tensor) -> Tensor:
         both = rl.cat([h, x], dim=1)
@@ -187,8 +187,8 @@ class UpdateBlock(nn.Module):
 
 
 class MaskPredictor(nn.Module):
-    """The weights by which `upsample_flow` enlarges eightfold; ``multiplier`` makes the gradients of this branch
-    smaller."""
+    """The weights by which `upsample_flow` enlarges eightfold;
+    ``multiplier`` makes the gradients of this branch smaller."""
 
     def __init__(self, *, in_channels: int, hidden_size: int, multiplier: float = 0.25):
         super().__init__()
@@ -210,16 +210,17 @@ class CorrBlock(nn.Module):
         self.out_channels = num_levels * (2 * radius + 1) ** 2
 
     def build_pyramid(self, fmap1: Tensor, fmap2: Tensor) -> None:
-        """Keep the correlations of the features ``[N, C, H, W]`` of two pictures; ValueError for shapes that do not
-        fit."""
+        """Keep the correlations of the features ``[N, C, H, W]`` of two pictures;
+        ValueError for shapes that do not fit."""
         if fmap1.shape != fmap2.shape:
             raise ValueError("Input feature maps should have the same shape, instead got "
                              f"{fmap1.shape} (fmap1.shape) != {fmap2.shape} (fmap2.shape)")
         least = 2 ** self.num_levels  # two places are left at the last level, the fewest that can be sampled between
         if any(size < least for size in fmap1.shape[-2:]):
-            raise ValueError("Feature maps are too small to be down-sampled by the correlation pyramid. H and W of feature maps should be "
-                             f"at least {least}; got: {fmap1.shape[-2:]}. Remember that input images to the model are downsampled by 8, so "
-                             f"that means their dimensions should be at least 8 * {least} = {8 * least}.")
+            raise ValueError("Feature maps are too small to be down-sampled by the correlation pyramid. "
+                             f"H and W of feature maps should be at least {least}; got: {fmap1.shape[-2:]}. "
+                             "Remember that input images to the model are downsampled by 8, "
+                             f"so that means their dimensions should be at least 8 * {least} = {8 * least}.")
         batch, channels, height, width = fmap1.shape
         products = fmap1.flatten(2).transpose(1, 2) @ fmap2.flatten(2)
         level = (products / channels ** 0.5).reshape(batch * height * width, 1, height, width)
@@ -229,8 +230,8 @@ class CorrBlock(nn.Module):
             self.corr_pyramid.append(level)
 
     def index_pyramid(self, centroids_coords: Tensor) -> Tensor:
-        """``[N, out_channels, H, W]``: of every level the square of side ``2·radius + 1`` around coordinates ``[N, 2,
-        H, W]``."""
+        """``[N, out_channels, H, W]``: of every level the square of side
+        ``2·radius + 1`` around coordinates ``[N, 2, H, W]``."""
         side = 2 * self.radius + 1
         steps = rl.linspace(-self.radius, self.radius, side, device=centroids_coords.device)
         around = rl.stack(rl.meshgrid(steps, steps, indexing="ij"), dim=-1).view(1, side, side, 2)
@@ -244,8 +245,8 @@ class CorrBlock(nn.Module):
 
 
 class RAFT(nn.Module):
-    """Flows from ``image1`` to ``image2``, both ``[N, 3, H, W]`` with H and W multiples of 8: a list, one better than
-    the other.
+    """Flows from ``image1`` to ``image2``, both ``[N, 3, H, W]`` with H and W
+    multiples of 8: a list, one better than the other.
 
     Args:
         feature_encoder, context_encoder: make features of an eighth of the size; of the context's, the first
@@ -266,7 +267,8 @@ class RAFT(nn.Module):
     def forward(self, image1: Tensor, image2: Tensor, num_flow_updates: int = 12) -> list[Tensor]:
         batch, _, height, width = image1.shape
         if (height, width) != tuple(image2.shape[-2:]):
-            raise ValueError(f"input images should have the same shape, instead got ({height}, {width}) != {image2.shape[-2:]}")
+            raise ValueError(f"input images should have the same shape, instead got ({height}, "
+                             f"{width}) != {image2.shape[-2:]}")
         if height % 8 or width % 8:
             raise ValueError(f"input image H and W should be divisible by 8, instead got {height} (h) and {width} (w)")
         small = height // 8, width // 8
@@ -292,8 +294,8 @@ class RAFT(nn.Module):
             raise ValueError("The context encoder should downsample H and W by 8")
         hidden = self.update_block.hidden_state_size
         if out.shape[1] <= hidden:
-            raise ValueError(f"The context encoder outputs {out.shape[1]} channels, but it should have at strictly more than "
-                             f"hidden_state={hidden} channels")
+            raise ValueError(f"The context encoder outputs {out.shape[1]} channels, "
+                             f"but it should have at strictly more than hidden_state={hidden} channels")
         return rl.tanh(out[:, :hidden]), F.relu(out[:, hidden:])
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rushlight.vision.models.quantization.googlenet import (GoogLeNet_QuantizedWeights, QuantizableGoogLeNet,
-                                                            googlenet)
-from rushlight.vision.models.quantization.inception import (Inception_V3_QuantizedWeights, QuantizableInception3,
-                                                            inception_v3)
-from rushlight.vision.models.quantization.mobilenetv2 import (MobileNet_V2_QuantizedWeights, QuantizableMobileNetV2,
-                                                              mobilenet_v2)
+from rushlight.vision.models.quantization.googlenet import (GoogLeNet_QuantizedWeights, QuantizableGoogLeNet, googlenet)
+from rushlight.vision.models.quantization.inception import (Inception_V3_QuantizedWeights,
+                                                            QuantizableInception3, inception_v3)
+from rushlight.vision.models.quantization.mobilenetv2 import (MobileNet_V2_QuantizedWeights,
+                                                              QuantizableMobileNetV2, mobilenet_v2)
 from rushlight.vision.models.quantization.mobilenetv3 import (MobileNet_V3_Large_QuantizedWeights,
                                                               QuantizableMobileNetV3, mobilenet_v3_large)
 from rushlight.vision.models.quantization.resnet import (QuantizableResNet, ResNeXt101_32X8D_QuantizedWeights,

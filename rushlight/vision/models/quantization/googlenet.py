@@ -40,8 +40,8 @@ class QuantizableGoogLeNet(GoogLeNet):
     """GoogLeNet between stubs."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, blocks=[QuantizableBasicConv2d, QuantizableInception, QuantizableInceptionAux],
-                         **kwargs)
+        super().__init__(*args,
+                         blocks=[QuantizableBasicConv2d, QuantizableInception, QuantizableInceptionAux], **kwargs)
         self.quant, self.dequant = ao.QuantStub(), ao.DeQuantStub()
 
     def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
@@ -55,7 +55,8 @@ class QuantizableGoogLeNet(GoogLeNet):
 
 def _finish(model: Any, weights: WeightsEnum | None, wants_aux: bool) -> None:
     if weights is not None and wants_aux:
-        warnings.warn("auxiliary heads in the pretrained googlenet model are NOT pretrained, so make sure to train them")
+        warnings.warn("auxiliary heads in the pretrained googlenet model are NOT "
+                      "pretrained, so make sure to train them")
     elif weights is not None:
         model.aux_logits = False
         model.aux1 = model.aux2 = None

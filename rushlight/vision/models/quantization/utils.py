@@ -17,8 +17,8 @@ WEIGHT_OBSERVERS = {"fbgemm": "default_per_channel_weight_observer", "qnnpack": 
 
 
 class Stubs(nn.Module):
-    """Mixed into a network: what goes in is quantized, what comes out is not; `fuse_model` fuses the parts that
-    ``fuse`` knows."""
+    """Mixed into a network: what goes in is quantized, what comes out is not;
+    `fuse_model` fuses the parts that ``fuse`` knows."""
 
     def _add_stubs(self) -> None:
         self.quant, self.dequant = ao.QuantStub(), ao.DeQuantStub()
@@ -55,7 +55,8 @@ def quantize_model(model: nn.Module, backend: str) -> None:
     """
     picture = rl.rand(1, 3, 299, 299)
     if backend not in backends.supported_engines:
-        raise RuntimeError(f"Quantized backend not supported: {backend!r}; supported are {', '.join(backends.supported_engines)}")
+        raise RuntimeError(f"Quantized backend not supported: {backend!r}; "
+                           f"supported are {', '.join(backends.supported_engines)}")
     backends.engine = backend
     model.eval()
     if backend in WEIGHT_OBSERVERS:
@@ -71,16 +72,16 @@ def quantizable(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnu
                 prepare: Callable[[WeightsEnum | None, dict[str, Any]], Any] | None = None,
                 finish: Callable[[nn.Module, WeightsEnum | None, Any], None] | None = None,
                 quantized: Callable[..., None] | None = None, **fixed: Any) -> Callable[..., Any]:
-    """The function ``name(*, weights=None, progress=True, quantize=False, **kwargs)``, registered as
-    ``quantized_name``.
+    """The function ``name(*, weights=None, progress=True, quantize=False,
+    **kwargs)``, registered as ``quantized_name``.
 
     Args:
         make: builds the network that can be quantized.
-        enum, floats: its weights when it is quantized, and when not; ``legacy`` is the member of ``floats`` for
-        ``pretrained=True``.
+        enum, floats: its weights when it is quantized, and when not;
+        ``legacy`` is the member of ``floats`` for ``pretrained=True``.
         backend: for whose kernels it is quantized where weights do not say so.
-        prepare, finish: change the arguments for weights before, and the network after; ``finish`` sees what
-        ``prepare`` gave.
+        prepare, finish: change the arguments for weights before, and the network after;
+        ``finish`` sees what ``prepare`` gave.
         quantized: loads weights and quantizes in an order of its own, and sees it too.
         fixed: arguments that make the variant.
     """

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from rushlight.vision.models.segmentation.deeplabv3 import (DeepLabV3, DeepLabV3_MobileNet_V3_Large_Weights,
-                                                            DeepLabV3_ResNet101_Weights, DeepLabV3_ResNet50_Weights,
-                                                            deeplabv3_mobilenet_v3_large, deeplabv3_resnet101,
-                                                            deeplabv3_resnet50)
-from rushlight.vision.models.segmentation.fcn import (FCN, FCN_ResNet101_Weights, FCN_ResNet50_Weights, fcn_resnet101,
-                                                      fcn_resnet50)
+from rushlight.vision.models.segmentation.deeplabv3 import (
+    DeepLabV3, DeepLabV3_MobileNet_V3_Large_Weights, DeepLabV3_ResNet101_Weights, DeepLabV3_ResNet50_Weights,
+    deeplabv3_mobilenet_v3_large, deeplabv3_resnet101, deeplabv3_resnet50)
+from rushlight.vision.models.segmentation.fcn import (FCN, FCN_ResNet101_Weights,
+                                                      FCN_ResNet50_Weights, fcn_resnet101, fcn_resnet50)
 from rushlight.vision.models.segmentation.lraspp import (LRASPP, LRASPP_MobileNet_V3_Large_Weights,
                                                          lraspp_mobilenet_v3_large)
 

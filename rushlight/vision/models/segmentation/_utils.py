@@ -21,8 +21,8 @@ def resized(x: Tensor, size: Any) -> Tensor:
 class _SimpleSegmentationModel(nn.Module):
     """Scores of every pixel from the backbone's output ``out``, in training also from ``aux``.
 
-    Takes ``[N, 3, H, W]``; gives an ordered dict of ``[N, classes, H, W]`` by ``out`` and, with an auxiliary head,
-    ``aux``.
+    Takes ``[N, 3, H, W]``; gives an ordered dict of ``[N, classes, H,
+    W]`` by ``out`` and, with an auxiliary head, ``aux``.
     """
 
     def __init__(self, backbone: nn.Module, classifier: nn.Module, aux_classifier: nn.Module | None = None) -> None:

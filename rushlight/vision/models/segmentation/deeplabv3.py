@@ -49,8 +49,8 @@ class ASPP(nn.Module):
 
     def __init__(self, in_channels: int, atrous_rates: Sequence[int], out_channels: int = 256) -> None:
         super().__init__()
-        point = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels),
-                              nn.ReLU())
+        point = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False),
+                              nn.BatchNorm2d(out_channels), nn.ReLU())
         self.convs = nn.ModuleList([point, *(ASPPConv(in_channels, out_channels, rate) for rate in atrous_rates),
                                     ASPPPooling(in_channels, out_channels)])
         self.project = nn.Sequential(nn.Conv2d(len(self.convs) * out_channels, out_channels, 1, bias=False),
@@ -90,8 +90,8 @@ def deeplabv3_resnet50(*, weights: DeepLabV3_ResNet50_Weights | None = None, pro
                        num_classes: int | None = None, aux_loss: bool | None = None,
                        weights_backbone: ResNet50_Weights | None = ResNet50_Weights.IMAGENET1K_V1,
                        **kwargs: Any) -> DeepLabV3:
-    """DeepLab v3 on a dilated ResNet-50; ``weights`` of the whole, or else ``weights_backbone``; 21 classes where not
-    said."""
+    """DeepLab v3 on a dilated ResNet-50; ``weights`` of the whole,
+    or else ``weights_backbone``; 21 classes where not said."""
     weights, body = DeepLabV3_ResNet50_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, num_classes, aux_loss = settle(weights, body, num_classes, aux_loss)
     backbone = resnet50(weights=body, replace_stride_with_dilation=[False, True, True])
@@ -105,8 +105,8 @@ def deeplabv3_resnet101(*, weights: DeepLabV3_ResNet101_Weights | None = None, p
                         num_classes: int | None = None, aux_loss: bool | None = None,
                         weights_backbone: ResNet101_Weights | None = ResNet101_Weights.IMAGENET1K_V1,
                         **kwargs: Any) -> DeepLabV3:
-    """DeepLab v3 on a dilated ResNet-101; ``weights`` of the whole, or else ``weights_backbone``; 21 classes where not
-    said."""
+    """DeepLab v3 on a dilated ResNet-101; ``weights`` of the whole,
+    or else ``weights_backbone``; 21 classes where not said."""
     weights, body = DeepLabV3_ResNet101_Weights.verify(weights), ResNet101_Weights.verify(weights_backbone)
     body, num_classes, aux_loss = settle(weights, body, num_classes, aux_loss)
     backbone = resnet101(weights=body, replace_stride_with_dilation=[False, True, True])
@@ -120,8 +120,8 @@ def deeplabv3_mobilenet_v3_large(*, weights: DeepLabV3_MobileNet_V3_Large_Weight
                                  num_classes: int | None = None, aux_loss: bool | None = None,
                                  weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
                                  **kwargs: Any) -> DeepLabV3:
-    """DeepLab v3 on a dilated MobileNet v3; ``weights`` of the whole, or else ``weights_backbone``; 21 classes where
-    not said."""
+    """DeepLab v3 on a dilated MobileNet v3; ``weights`` of the whole,
+    or else ``weights_backbone``; 21 classes where not said."""
     weights, body = DeepLabV3_MobileNet_V3_Large_Weights.verify(weights), MobileNet_V3_Large_Weights.verify(weights_backbone)
     body, num_classes, aux_loss = settle(weights, body, num_classes, aux_loss)
     backbone = mobilenet_v3_large(weights=body, dilated=True)

@@ -59,8 +59,8 @@ def fcn_resnet50(*, weights: FCN_ResNet50_Weights | None = None, progress: bool 
 def fcn_resnet101(*, weights: FCN_ResNet101_Weights | None = None, progress: bool = True,
                   num_classes: int | None = None, aux_loss: bool | None = None,
                   weights_backbone: ResNet101_Weights | None = ResNet101_Weights.IMAGENET1K_V1, **kwargs: Any) -> FCN:
-    """FCN on a dilated ResNet-101; ``weights`` of the whole, or else ``weights_backbone``; 21 classes where not
-    said."""
+    """FCN on a dilated ResNet-101; ``weights`` of the whole,
+    or else ``weights_backbone``; 21 classes where not said."""
     weights, body = FCN_ResNet101_Weights.verify(weights), ResNet101_Weights.verify(weights_backbone)
     body, num_classes, aux_loss = settle(weights, body, num_classes, aux_loss)
     backbone = resnet101(weights=body, replace_stride_with_dilation=[False, True, True])

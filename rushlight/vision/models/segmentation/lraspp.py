@@ -37,8 +37,8 @@ class LRASPPHead(nn.Module):
         super().__init__()
         self.cbr = nn.Sequential(nn.Conv2d(high_channels, inter_channels, 1, bias=False),
                                  nn.BatchNorm2d(inter_channels), nn.ReLU(inplace=True))
-        self.scale = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(high_channels, inter_channels, 1, bias=False),
-                                   nn.Sigmoid())
+        self.scale = nn.Sequential(nn.AdaptiveAvgPool2d(1),
+                                   nn.Conv2d(high_channels, inter_channels, 1, bias=False), nn.Sigmoid())
         self.low_classifier = nn.Conv2d(low_channels, num_classes, 1)
         self.high_classifier = nn.Conv2d(inter_channels, num_classes, 1)
 
@@ -66,8 +66,8 @@ def lraspp_mobilenet_v3_large(*, weights: LRASPP_MobileNet_V3_Large_Weights | No
                               num_classes: int | None = None,
                               weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
                               **kwargs: Any) -> LRASPP:
-    """Lite R-ASPP on a dilated MobileNet v3; ``weights`` of the whole, or else ``weights_backbone``; 21 classes where
-    not said.
+    """Lite R-ASPP on a dilated MobileNet v3; ``weights`` of the whole,
+    or else ``weights_backbone``; 21 classes where not said.
 
     NotImplementedError for ``aux_loss=True``: there is no auxiliary head.
     """

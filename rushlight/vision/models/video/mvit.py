@@ -24,8 +24,8 @@ Sizes = tuple[int, int, int]  # of time, height and width
 
 @dataclass
 class MSBlockConfig:
-    """One block: heads, channels, and the kernels and strides that pool queries, and keys and values ([] pools
-    nothing)."""
+    """One block: heads, channels, and the kernels and strides that pool queries,
+    and keys and values ([] pools nothing)."""
 
     num_heads: int
     input_channels: int
@@ -50,8 +50,8 @@ def _squeeze(x: Tensor, target_dim: int, expand_dim: int, tensor_dim: int) -> Te
 
 
 class Pool(nn.Module):
-    """Vectors ``[N, heads, 1 + T·H·W, C]`` pooled over time and space, the first of them (the class's) left as it
-    is."""
+    """Vectors ``[N, heads, 1 + T·H·W, C]`` pooled over time and space,
+    the first of them (the class's) left as it is."""
 
     def __init__(self, pool: nn.Module, norm: nn.Module | None, activation: nn.Module | None = None,
                  norm_before_pool: bool = False) -> None:
@@ -93,8 +93,8 @@ def _rows(table: Tensor, queries: int, keys: int) -> Tensor:
 
 def _add_rel_pos(attn: Tensor, q: Tensor, q_thw: Sizes, k_thw: Sizes, rel_pos_h: Tensor, rel_pos_w: Tensor,
                  rel_pos_t: Tensor) -> Tensor:
-    """The scores plus, for each axis, the product of the query and the vector of the relative position; the class token
-    has none."""
+    """The scores plus, for each axis, the product of the query and the vector of the
+    relative position; the class token has none."""
     batch, heads, _, dim = q.shape
     tokens = q[:, :, 1:].reshape(batch, heads, *q_thw, dim)
     time, height, width = (_rows(table, *sizes)
@@ -145,8 +145,8 @@ class MultiscaleAttention(nn.Module):
         if math.prod(kernel) <= 1 and math.prod(stride) <= 1:
             return None
         dim = self.head_dim
-        conv = nn.Conv3d(dim, dim, kernel, stride=stride, padding=[side // 2 for side in kernel], groups=dim,
-                         bias=False)
+        conv = nn.Conv3d(dim, dim, kernel, stride=stride,
+                         padding=[side // 2 for side in kernel], groups=dim, bias=False)
         return Pool(conv, norm_layer(dim))
 
     def forward(self, x: Tensor, thw: Sizes) -> tuple[Tensor, Sizes]:
@@ -177,8 +177,8 @@ class MultiscaleBlock(nn.Module):
         self.pool_skip = None
         if math.prod(cnf.stride_q) > 1:
             kernel = [step + 1 if step > 1 else step for step in cnf.stride_q]
-            self.pool_skip = Pool(nn.MaxPool3d(kernel, stride=cnf.stride_q, padding=[side // 2 for side in kernel]),
-                                  None)
+            self.pool_skip = Pool(nn.MaxPool3d(kernel, stride=cnf.stride_q,
+                                               padding=[side // 2 for side in kernel]), None)
         width = cnf.output_channels if proj_after_attn else cnf.input_channels
         self.norm1, self.norm2 = norm_layer(cnf.input_channels), norm_layer(width)
         self.needs_transposal = isinstance(self.norm1, nn.BatchNorm1d)
@@ -315,10 +315,9 @@ def _sizes(weights: WeightsEnum | None, kwargs: dict[str, Any]) -> None:
 
 def _variant(name: str, enum: Any, second: bool) -> Any:
     return classifier(name, MViT, enum, legacy="KINETICS400_V1", takes="clips ``[N, 3, T, H, W]``", adjust=_sizes,
-                      defaults={
-        "spatial_size": (224, 224), "temporal_size": 16, "stochastic_depth_prob": 0.2, "residual_pool": second,
-        "residual_with_cls_embed": False, "rel_pos_embed": second, "proj_after_attn": second,
-        "block_setting": _blocks(second)})
+                      defaults={"spatial_size": (224, 224), "temporal_size": 16, "stochastic_depth_prob": 0.2,
+                                "residual_pool": second, "residual_with_cls_embed": False, "rel_pos_embed": second,
+                                "proj_after_attn": second, "block_setting": _blocks(second)})
 
 
 mvit_v1_b = _variant("mvit_v1_b", MViT_V1_B_Weights, False)

@@ -43,10 +43,9 @@ def _factored(inputs: int, middle: int, outputs: int, side: int, stride: int, pa
               time_stride: int | None = None) -> list[nn.Module]:
     over_time = stride if time_stride is None else time_stride
     time_padding = padding if time_stride is None else 1
-    return [nn.Conv3d(inputs, middle, (1, side, side), (1, stride, stride), (0, padding, padding), bias=False),
-            nn.BatchNorm3d(middle),
-            nn.ReLU(inplace=True), nn.Conv3d(middle, outputs, (3, 1, 1), (over_time, 1, 1), (time_padding, 0, 0),
-                                             bias=False)]
+    return ([nn.Conv3d(inputs, middle, (1, side, side), (1, stride, stride), (0, padding, padding), bias=False),
+             nn.BatchNorm3d(middle), nn.ReLU(inplace=True),
+             nn.Conv3d(middle, outputs, (3, 1, 1), (over_time, 1, 1), (time_padding, 0, 0), bias=False)])
 
 
 class Conv3DNoTemporal(nn.Conv3d):

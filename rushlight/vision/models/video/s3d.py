@@ -37,8 +37,8 @@ class TemporalSeparableConv(nn.Sequential):
 class SepInceptionBlock3D(nn.Module):
     """Four branches side by side, their channels joined."""
 
-    def __init__(self, in_planes: int, b0_out: int, b1_mid: int, b1_out: int, b2_mid: int, b2_out: int, b3_out: int,
-                 norm_layer: Layer):
+    def __init__(self, in_planes: int, b0_out: int, b1_mid: int, b1_out: int, b2_mid: int,
+                 b2_out: int, b3_out: int, norm_layer: Layer):
         super().__init__()
 
         def point(inputs: int, outputs: int) -> nn.Module:

@@ -60,11 +60,12 @@ def _whole(x: Tensor, window: list[int], padded: list[int]) -> Tensor:
 
 
 def _strangers(padded: list[int], window: list[int], shift: list[int]) -> Tensor:
-    """What to add to the scores ``[windows, 1, members, members]`` so that parts of different places do not see each
-    other."""
+    """What to add to the scores ``[windows, 1, members, members]`` so that parts
+    of different places do not see each other."""
     def parts(size: int, side: int, step: int) -> np.ndarray:
         place = np.arange(size)
-        return (place >= size - side).astype(int) + (place >= size - step) if step else (place >= size - side).astype(int)
+        return ((place >= size - side).astype(int) + (place >= size - step) if step else
+                (place >= size - side).astype(int))
 
     depth, height, width = (parts(*axis) for axis in zip(padded, window, shift))
     places = (depth[:, None, None] * 3 + height[:, None]) * 3 + width
@@ -76,11 +77,11 @@ def shifted_window_attention_3d(input: Tensor, qkv_weight: Tensor, proj_weight: 
                                 window_size: list[int], num_heads: int, shift_size: list[int],
                                 attention_dropout: float = 0.0, dropout: float = 0.0, qkv_bias: Tensor | None = None,
                                 proj_bias: Tensor | None = None, training: bool = True) -> Tensor:
-    """Multi-head attention of ``[N, T, H, W, C]`` among the members of each window, the windows shifted by
-    ``shift_size``.
+    """Multi-head attention of ``[N, T, H, W, C]`` among the members of each window,
+    the windows shifted by ``shift_size``.
 
-    ``relative_position_bias`` ``[1, heads, members, members]`` is added to the scores; the clip is padded to whole
-    windows.
+    ``relative_position_bias`` ``[1, heads, members, members]`` is added to the scores;
+    the clip is padded to whole windows.
     """
     sizes, channels = tuple(input.shape[1:4]), input.shape[4]
     pads = _compute_pad_size_3d(sizes, tuple(window_size))  # type: ignore[arg-type]
