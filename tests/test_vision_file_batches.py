@@ -20,8 +20,10 @@ compiled = pytest.importorskip("rushlight.vision.transforms.compiled.resample", 
 if not compiled.available():
     pytest.skip("kernels cannot be compiled here", allow_module_level=True)
 from rushlight.vision.datasets import rows  # noqa: E402
+from rushlight.vision.datasets.jpeg_frame import frame_of  # noqa: E402
 from rushlight.vision.datasets.rows import Opened  # noqa: E402
 from rushlight.vision.transforms.compiled.pillow_memory import address  # noqa: E402
+from rushlight.vision.transforms.compiled.rooms import SPARE, room  # noqa: E402
 
 RNG = np.random.default_rng(0)
 NORMALIZE = T.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -120,17 +122,22 @@ def test_subclasses_and_other_loaders_are_respected(root):
     assert file_batches.chain_of(T.Compose([hooked, T.ToTensor()])) is None
 
 
+@pytest.mark.parametrize("bytes_each", [3, 4])
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (37, 53), (375, 500), (100, 17)])
-def test_resampling_is_pillows(size):
+def test_resampling_is_pillows(size, bytes_each):
+    """Windows of all sizes, also narrower than what is read at once, also in the last corner."""
     image = Image.fromarray(RNG.integers(0, 256, (375, 500, 3), np.uint8))
-    memory, owner = address(image)
+    pixels = np.pad(np.asarray(image), ((0, 0), (0, 0), (0, bytes_each - 3)))
+    memory = np.concatenate([pixels.reshape(-1), np.full(SPARE, 255, np.uint8)])
+    windows = [(375, int(RNG.integers(1, 6)), 0, 495), (int(RNG.integers(1, 9)), 3, 360, 497), (1, 1, 374, 499)]
     for _ in range(12):
         height, width = int(RNG.integers(1, 376)), int(RNG.integers(1, 501))
-        top, left = int(RNG.integers(0, 376 - height)), int(RNG.integers(0, 501 - width))
-        got = compiled.resample(memory + top * 2000 + 4 * left, 2000, height, width, *size)[..., :3]
+        windows.append((height, width, int(RNG.integers(0, 376 - height)), int(RNG.integers(0, 501 - width))))
+    for height, width, top, left in windows:
+        place = memory.ctypes.data + bytes_each * (500 * top + left)
+        got = compiled.resample(place, 500 * bytes_each, height, width, *size, bytes_each)[..., :3]
         reference = np.asarray(image.crop((left, top, left + width, top + height)).resize(size[::-1], Image.Resampling.BILINEAR))
         assert np.abs(got.astype(int) - reference).max() <= 1
-    del owner
 
 
 JPEGS = {"4:2:0": {"subsampling": 2}, "4:2:2": {"subsampling": 1}, "4:4:4": {"subsampling": 0}, "progressive": {"progressive": True},
@@ -145,10 +152,44 @@ def test_upper_rows_are_pillows(tmp_path, kind, decoder):
     for count in (1, 8, 100, 201, 399, 406, 407):
         opened = Opened(path)
         assert (opened.height, opened.width, opened.jpeg is not None) == (407, 310, decoder == "simplejpeg")
-        place, owner = opened.pixels(count)
-        pixels = np.ctypeslib.as_array((ctypes.c_ubyte * (4 * count * 310)).from_address(place)).reshape(count, 310, 4)
+        place, size, owner = opened.pixels(count)
+        pixels = np.ctypeslib.as_array((ctypes.c_ubyte * (size * count * 310)).from_address(place)).reshape(count, 310, size)
         assert np.array_equal(pixels[..., :3], reference[:count])
         del owner
+
+
+@pytest.mark.parametrize("sampling", ["444", "422", "420", "440", "411"])
+def test_any_number_of_rows_is_that_of_the_whole(tmp_path, sampling):
+    """Also where the colours of the last row are blended with those of the row below, which the decoder has to know."""
+    simplejpeg = pytest.importorskip("simplejpeg")
+    path = tmp_path / "a.jpg"
+    pixels = np.asarray(Image.fromarray(RNG.integers(0, 256, (25, 20, 3), np.uint8)).resize((67, 85)))
+    path.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), 90, colorsubsampling=sampling))
+    whole = simplejpeg.decode_jpeg(path.read_bytes(), "RGB")
+    opened = Opened(path)
+    for count in range(1, 86):
+        room("decoded", 3 * 85 * 67)[:] = 9
+        place, size, owner = opened.pixels(count)
+        got = np.ctypeslib.as_array((ctypes.c_ubyte * (3 * 85 * 67)).from_address(place)).reshape(85, 67, 3)
+        assert size == 3 and np.array_equal(got[:count], whole[:count])
+        assert count > 85 - 8 or (got[count + 8:] == 9).all()  # nobody decoded those
+        assert opened.raw == path.read_bytes()
+        del owner
+
+
+def test_frames_that_cannot_be_left_early(tmp_path):
+    """A progressive one, one that is no JPEG, and any that is cut off within its headers."""
+    path = tmp_path / "a.jpg"
+    image = Image.fromarray(RNG.integers(0, 256, (40, 50, 3), np.uint8))
+    image.save(path, progressive=True)
+    assert frame_of(bytearray(path.read_bytes())) is None
+    assert frame_of(bytearray()) is None and frame_of(bytearray(b"\xff\xd8" + bytes(40))) is None
+    image.save(path, comment=b"\xff\xc0" * 20)  # what looks like a frame within a comment is none
+    raw = bytearray(path.read_bytes())
+    frame = frame_of(raw)
+    assert raw[frame.place:frame.place + 4] == bytes([0, 40, 0, 50]) and frame.below == 4
+    begins = frame.place + 5 + 3 * 3
+    assert [n for n in range(len(raw)) if frame_of(raw[:n]) is not None] == list(range(begins, len(raw)))
 
 
 def test_what_is_not_needed_is_not_decoded(tmp_path, monkeypatch):

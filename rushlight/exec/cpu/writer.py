@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 
 from rushlight.exec.cpu.jit import COMPILED
@@ -72,6 +71,10 @@ class Writer:
         one = self.b.insert_element(ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined), scalar, self.number(0, I32))
         return self.b.shuffle_vector(one, one, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
+    def pick(self, one: Any, other: Any, lanes: list[int]) -> Any:
+        """A vector of these lanes of two vectors: those of the other count on."""
+        return self.b.shuffle_vector(one, other, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
+
     def same(self, value: int, lanes: int, type_: Any = I32) -> Any:
         """A constant vector with one number in all places."""
         return ir.Constant(ir.VectorType(type_, lanes), [value] * lanes)
@@ -83,11 +86,18 @@ class Writer:
 
 
 @cache
-def function(key: str, write: Callable[[str], str]) -> Callable[[Any], None]:
-    """A compiled kernel as a function of an int64 array of its slots; it runs without Python's lock."""
-    kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(COMPILED.address(key, write))
+def function(key: str, write: Callable[[str], str]) -> Callable[[list[int]], None]:
+    """A compiled kernel as a function of its slots; it runs without Python's lock. It is compiled when first called."""
+    kernel: Any = None
 
     def call(slots: list[int]) -> None:
-        words = np.array(slots, np.int64)
-        kernel(words.ctypes.data)
+        nonlocal kernel
+        if kernel is None:
+            kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(COMPILED.address(key, write))
+        kernel(_words(len(slots))(*slots))
     return call
+
+
+@cache
+def _words(count: int) -> Any:
+    return ctypes.c_int64 * count

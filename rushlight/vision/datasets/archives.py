@@ -56,8 +56,8 @@ def extract_archive(from_path: str | Path, to_path: str | Path | None = None,
             if archive:
                 _unpack(from_path, place, archive)
             else:
-                with COMPRESSIONS[compression](from_path,
-                                               "rb") as source, open(Path(place) / Path(from_path).name.removesuffix(suffix), "wb") as target:
+                unpacked = Path(place) / Path(from_path).name.removesuffix(suffix)
+                with COMPRESSIONS[compression](from_path, "rb") as source, open(unpacked, "wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
         except ERRORS as e:
             raise RuntimeError(f"{from_path} is no whole archive: {e}. Delete it and fetch it again.") from e

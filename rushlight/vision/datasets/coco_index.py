@@ -41,11 +41,12 @@ class CocoIndex:
             if "category_id" in annotation:
                 self.catToImgs[annotation["category_id"]].append(annotation["image_id"])
 
-    def getAnnIds(self, imgIds: Any = (), catIds: Any = (), areaRng: Any = (), iscrowd: Any = None) -> list[int]:  # noqa: N802,N803
+    def getAnnIds(self, imgIds: Any = (), catIds: Any = (), areaRng: Any = (), iscrowd: Any = None) -> list[int]:
         """Numbers of the annotations of these images and categories, of an area in a range, crowds or not."""
         images, categories = _list(imgIds), set(_list(catIds))
-        found = [a for i in images
-                 for a in self.imgToAnns.get(i, [])] if images else self.dataset.get("annotations", [])
+        found = self.dataset.get("annotations", [])
+        if images:
+            found = [a for i in images for a in self.imgToAnns.get(i, [])]
         return [a["id"] for a in found if (not categories or a.get("category_id") in categories)
                 and (len(areaRng) == 0 or areaRng[0] < a["area"] < areaRng[1])
                 and (iscrowd is None or a.get("iscrowd") == iscrowd)]

@@ -85,9 +85,8 @@ def _may_pass(e: Exception) -> bool:
 
 
 def _continue(url: str, part: Path, have: int, progress: bool) -> None:
-    request = urllib.request.Request(url,
-                                     headers={"User-Agent": "rushlight",
-                                              **({"Range": f"bytes={have}-"} if have else {})})
+    headers = {"User-Agent": "rushlight", **({"Range": f"bytes={have}-"} if have else {})}
+    request = urllib.request.Request(url, headers=headers)
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as e:

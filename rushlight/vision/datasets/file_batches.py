@@ -1,6 +1,7 @@
 """Batches of pictures from files: decoded as far as their windows reach, resized, written as floats into one array.
 
-The sizes of the pictures are read first, and all random numbers drawn in the order of the samples; then threads decode.
+The size of a picture is read and its random numbers are drawn before it is decoded, in the order of the samples: a
+worker decodes each at once, the main thread a number of them in threads.
 
 Only chains of transforms that are known here take this path: windows and flips of RGB pictures, then what changes each
 byte by itself (ToTensor, Normalize, ConvertImageDtype), which becomes a table of 256 numbers per channel. Everything
@@ -61,20 +62,22 @@ class Picture(NamedTuple):
 
     def make(self, opened: Opened, table: np.ndarray, out: np.ndarray) -> None:
         """Fill out (3, H, W) from the file."""
-        from rushlight.vision.transforms.compiled.finish import finish
+        from rushlight.vision.transforms.compiled.finish import finish  # needs llvmlite
         from rushlight.vision.transforms.compiled.resample import resample
-        memory = opened.pixels(self.rows(opened.height))
-        if memory is None:
+        from rushlight.vision.transforms.compiled.rooms import address_of
+        pixels = opened.pixels(self.rows(opened.height))
+        if pixels is None:
             raise Unfit
-        (place, owner), stride, height, width = memory, 4 * opened.width, opened.height, opened.width
-        for way in self.ways:
+        (place, size, owner), height, width = pixels, opened.height, opened.width
+        stride = size * width
+        for i, way in enumerate(self.ways):
             if len(way) == 4:
-                place += way[0] * stride + 4 * way[1]
+                place += way[0] * stride + size * way[1]
             else:
-                owner = resample(place, stride, height, width, *way)
-                place, stride = owner.ctypes.data, 4 * way[1]
+                resized = resample(place, stride, height, width, *way, size, f"resized {i % 2}")
+                place, stride, size = address_of(resized), 4 * way[1], 4
             height, width = way[-2:]
-        finish(place, stride, height, width, table, self.mirrored, out)
+        finish(place, stride, height, width, table, self.mirrored, out, size)
         del owner  # kept until here
 
 
@@ -184,40 +187,52 @@ def collated(transform: Any, paths: Sequence[Any], targets: Sequence[int],
         return None
     from rushlight import rng
     state = rng.current().get_state()
-    out: np.ndarray | None = None
+    count = threads.count() if get_worker_info() is None else 1
+    out = _Out(len(paths))
     try:
         for first in range(0, len(paths), TOGETHER):
-            part = paths[first:first + TOGETHER]
-            work = []
-            for i, path in enumerate(part, first):
+            work: list[tuple[Picture, Opened, np.ndarray, np.ndarray]] = []
+            for i, path in enumerate(paths[first:first + TOGETHER], first):
                 if i and before is not None:
                     before(i)
                 opened = Opened(path)
-                work.append((chain.plan(opened), opened))
-            if out is None:
-                out = np.empty((len(paths), 3, work[0][0].height, work[0][0].width), np.float32)
-            if any((picture.height, picture.width) != out.shape[2:] for picture, _ in work):
-                raise Unfit
-            _make(chain.table, work, out[first:])
+                picture = chain.plan(opened)
+                task = (picture, opened, chain.table, out.place(i, picture))
+                if count == 1:
+                    Picture.make(*task)
+                else:
+                    work.append(task)
+            _make(work, count)
     except Unfit:
         rng.current().set_state(state)
         return None
-    assert out is not None
-    return [wrap(out), wrap(np.array(targets, np.int64))]
+    assert out.values is not None
+    return [wrap(out.values), wrap(np.array(targets, np.int64))]
 
 
-def _make(table: np.ndarray, work: list[tuple[Picture, Opened]], out: np.ndarray) -> None:
-    """Decode and finish pictures: in a worker one after the other,
-    else in threads, as decoders and kernels let others run."""
-    def one(i: int) -> None:
-        picture, opened = work[i]
-        picture.make(opened, table, out[i])
-    count = threads.count() if get_worker_info() is None else 1
-    if count == 1 or len(work) < 2 * count:
-        for i in range(len(work)):
-            one(i)
+class _Out:
+    """The batch that is being made, of the first picture's size."""
+
+    def __init__(self, count: int):
+        self.count = count
+        self.values: np.ndarray | None = None
+
+    def place(self, i: int, picture: Picture) -> np.ndarray:
+        """Where one of its pictures goes."""
+        if self.values is None:
+            self.values = np.empty((self.count, 3, picture.height, picture.width), np.float32)
+        if (picture.height, picture.width) != self.values.shape[2:]:
+            raise Unfit
+        return self.values[i]
+
+
+def _make(work: list[tuple[Picture, Opened, np.ndarray, np.ndarray]], count: int) -> None:
+    """Fill pictures in so many threads, as decoders and kernels let others run."""
+    if len(work) < 2 * count:
+        for task in work:
+            Picture.make(*task)
     else:
-        for _ in _pool(count, os.getpid()).map(one, range(len(work))):
+        for _ in _pool(count, os.getpid()).map(lambda task: Picture.make(*task), work):
             pass
 
 

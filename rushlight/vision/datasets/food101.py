@@ -44,8 +44,8 @@ class Food101(LabelledFiles):
         listing = json.loads((self._meta_folder / f"{split}.json").read_text(encoding="utf8"))
         self.classes = sorted(listing)
         self.class_to_idx = {name: i for i, name in enumerate(self.classes)}
-        pairs = [(self.class_to_idx[name],
-                  self._images_folder / f"{path}.jpg") for name, paths in listing.items() for path in paths]
+        pairs = [(self.class_to_idx[name], self._images_folder / f"{path}.jpg")
+                 for name, paths in listing.items() for path in paths]
         self._labels = [label for label, _ in pairs]
         self._image_files = [path for _, path in pairs]
         self.loader = loader

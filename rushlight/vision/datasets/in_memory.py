@@ -54,12 +54,15 @@ class InMemoryDataset(VisionDataset):
     def _collated_batch(self, indices: Sequence[int],
                         before: Callable[[int], None] | None = None) -> list[Tensor] | None:
         """What collating the samples one by one would give, at once; None where a transform has to see each sample."""
-        if type(self).__getitem__ is not InMemoryDataset.__getitem__ or self.target_transform is not None or self.transform is None:
+        if type(self).__getitem__ is not InMemoryDataset.__getitem__:
+            return None
+        if self.target_transform is not None or self.transform is None:
             return None
         data, targets = self._pictures(), self._labels()
         rows = np.asarray(indices, np.intp)
-        if data.dtype != np.uint8 or rows.size == 0 or rows.min() < -len(data) or rows.max() >= min(
-                len(data), len(targets)):
+        if data.dtype != np.uint8 or rows.size == 0:
+            return None
+        if rows.min() < -len(data) or rows.max() >= min(len(data), len(targets)):
             return None
         labels = np.array([targets[i] for i in rows]) if isinstance(targets, list) else np.take(targets, rows, axis=0)
         if labels.dtype.kind not in "iu" or labels.ndim != 1:

@@ -34,7 +34,9 @@ class LabelledFiles(VisionDataset):
 
     def _collated_batch(self, indices: Sequence[int], before: Callable[[int], None] | None = None) -> Any:
         """A whole batch at once; None where each sample has to be made by itself."""
-        if type(self).__getitem__ is not LabelledFiles.__getitem__ or self.target_transform is not None or self.loader is not pil_loader:
+        if type(self).__getitem__ is not LabelledFiles.__getitem__:
+            return None
+        if self.target_transform is not None or self.loader is not pil_loader:
             return None
         return collated(self.transform, [self._image_files[i] for i in indices],
                         [self._labels[i] for i in indices], before)

@@ -134,8 +134,10 @@ class QMNIST(MNIST):
 
     def __init__(self, root: str | Path, what: str | None = None, compat: bool = True,
                  train: bool = True, **kwargs: Any):
-        self.what = verify_str_arg("train" if train else "test",
-                                   "what") if what is None else verify_str_arg(what, "what", tuple(self.subsets))
+        if what is None:
+            self.what = verify_str_arg("train" if train else "test", "what")
+        else:
+            self.what = verify_str_arg(what, "what", tuple(self.subsets))
         self.compat = compat
         super().__init__(root, train, **kwargs)
 

@@ -45,8 +45,8 @@ class OxfordIIITPet(VisionDataset):
             self._download()
         if not self._check_exists():
             raise not_found(NOT_FOUND, self._base_folder, self._wanted())
-        rows = [line.split() for line in (self._anns_folder / f"{split}.txt")
-                .read_text(encoding="utf8").splitlines() if line.strip()]
+        listing = (self._anns_folder / f"{split}.txt").read_text(encoding="utf8")
+        rows = [line.split() for line in listing.splitlines() if line.strip()]
         self._labels = [int(row[1]) - 1 for row in rows]
         self._bin_labels = [int(row[2]) - 1 for row in rows]
         self._images = [self._images_folder / f"{row[0]}.jpg" for row in rows]

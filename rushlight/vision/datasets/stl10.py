@@ -109,7 +109,8 @@ class STL10(InMemoryDataset):
         try:
             download_and_extract_archive(self.url, self.root or ".", filename=self.filename, md5=self.tgz_md5)
         except DownloadError as e:
-            raise RuntimeError(f"{e}\n{instructions(self._folder, self._wanted(), f'they are in {self.url}')}") from None
+            advice = instructions(self._folder, self._wanted(), f"they are in {self.url}")
+            raise RuntimeError(f"{e}\n{advice}") from None
 
     def extra_repr(self) -> str:
         return f"Split: {self.split}"

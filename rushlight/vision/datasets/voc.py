@@ -94,8 +94,8 @@ class _VOC(VisionDataset):
 
 
 class VOCSegmentation(_VOC):
-    __doc__ = (_VOC.__doc__ or "").replace("What both tasks share.", "Photographs whose target is a "
-                                           "PIL image of class numbers, 255 along borders.")
+    __doc__ = (_VOC.__doc__ or "").replace(
+        "What both tasks share.", "Photographs whose target is a PIL image of class numbers, 255 along borders.")
 
     _SPLITS_DIR = "Segmentation"
     _TARGET_DIR = "SegmentationClass"
@@ -111,8 +111,8 @@ class VOCSegmentation(_VOC):
 
 
 class VOCDetection(_VOC):
-    __doc__ = (_VOC.__doc__ or "").replace("What both tasks share.",
-                                           "Photographs whose target is the annotation's XML as nested dictionaries.")
+    __doc__ = (_VOC.__doc__ or "").replace(
+        "What both tasks share.", "Photographs whose target is the annotation's XML as nested dictionaries.")
 
     _SPLITS_DIR = "Main"
     _TARGET_DIR = "Annotations"

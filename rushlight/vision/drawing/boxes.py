@@ -20,8 +20,8 @@ def draw_bounding_boxes(image: Tensor, boxes: Tensor, labels: list[str] | None =
     """A picture (1 or 3, H, W) with boxes (N, 4) of (x1, y1, x2, y2),
     or the four corners of turned boxes (N, 8), drawn on it.
 
-    ``labels`` are texts; colours are names, "#rrggbb", (r, g,
-    b) or a list with one per box; ``font`` is a TrueType file.
+    ``labels`` are texts; colours are names, "#rrggbb", (r, g, b) or a list with one per box;
+    ``font`` is a TrueType file.
     """
     check_picture(image, (1, 3), "Tensor expected", "Only grayscale and RGB images are supported")
     corners = unwrap(boxes)

@@ -62,13 +62,15 @@ def _as_batch(tensor: Any) -> np.ndarray:
 
 def _scaled(pixels: np.ndarray, value_range: tuple[float, float] | None) -> np.ndarray:
     low, high = value_range if value_range is not None else (float(pixels.min()), float(pixels.max()))
-    return (np.clip(pixels, low, high) - pixels.dtype.type(low)) / pixels.dtype.type(max(high - low, 1e-5))  # type: ignore[no-any-return]
+    kind = pixels.dtype.type
+    scaled: np.ndarray = (np.clip(pixels, low, high) - kind(low)) / kind(max(high - low, 1e-5))
+    return scaled
 
 
 def save_image(tensor: Any, fp: str | Path | Any, format: str | None = None, **kwargs: Any) -> None:  # noqa: A002
     """Pictures with values 0 … 1 as a file, several as a grid; ``kwargs`` as for make_grid, ``format`` as for PIL."""
     from PIL import Image
     grid = unwrap(make_grid(tensor, **kwargs))
-    pixels = np.clip(grid * 255 + 0.5 if grid.dtype.kind != "f" else
-                     grid * grid.dtype.type(255) + grid.dtype.type(0.5), 0, 255)
+    scale, half = (255, 0.5) if grid.dtype.kind != "f" else (grid.dtype.type(255), grid.dtype.type(0.5))
+    pixels = np.clip(grid * scale + half, 0, 255)
     Image.fromarray(np.ascontiguousarray(np.moveaxis(pixels.astype(np.uint8), 0, -1))).save(fp, format=format)

@@ -31,7 +31,7 @@ def _opened(raw: np.ndarray, formats: Sequence[str], name: str) -> Any:
     return image
 
 
-def _decoded(input: Any, mode: Any, formats: Sequence[str], upright: bool = False, name: str = "") -> Tensor:  # noqa: A002
+def _decoded(input: Any, mode: Any, formats: Sequence[str], upright: bool = False, name: str = "") -> Tensor:
     image = _opened(checked_bytes(input), formats, name)
     if upright:
         from PIL import ImageOps
@@ -61,7 +61,7 @@ def decode_png(input: Tensor, mode: Any = AS_READ, apply_exif_orientation: bool 
     return _decoded(input, mode, ["PNG"], apply_exif_orientation)
 
 
-def decode_jpeg(input: Any, mode: Any = AS_READ, device: Any = "cpu", apply_exif_orientation: bool = False) -> Any:  # noqa: A002
+def decode_jpeg(input: Any, mode: Any = AS_READ, device: Any = "cpu", apply_exif_orientation: bool = False) -> Any:
     """A JPEG file's bytes as uint8 (C, H, W), or a list of them as a list;
     RuntimeError where they are no JPEG or damaged."""
     from rushlight.tensor.device import check_device

@@ -59,8 +59,8 @@ class WeightsEnum(Enum):
         raise TypeError(f"Invalid Weight class provided; expected {cls.__name__} but received {type(obj).__name__}.")
 
     def get_state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The tensors by name, from the hub's folder or downloaded; arguments as of
-        ``hub.load_state_dict_from_url``."""
+        """The tensors by name, from the hub's folder or downloaded;
+        arguments as of ``hub.load_state_dict_from_url``."""
         return load_state_dict_from_url(self.url, *args, **kwargs)
 
     def __repr__(self) -> str:

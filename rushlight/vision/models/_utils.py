@@ -119,8 +119,8 @@ def _modernise(model: str, kwargs: dict[str, Any], new: str, old: str, default: 
     chosen = (default({**kwargs, old: wanted}) if callable(default) else default) if wanted else None
     if wanted and not isinstance(chosen, WeightsEnum):
         raise ValueError(f"No weights available for model {model}")
-    text = f"Arguments other than a weight enum or `None` for '{new}' are {SINCE}. The current behavior is equivalent to " \
-           f"passing `{new}={chosen}`."
+    text = (f"Arguments other than a weight enum or `None` for '{new}' are {SINCE}. "
+            f"The current behavior is equivalent to passing `{new}={chosen}`.")
     if wanted:
         text += f" You can also use `{new}={type(chosen).__name__}.DEFAULT` to get the most up-to-date weights."
     warnings.warn(text, stacklevel=3)

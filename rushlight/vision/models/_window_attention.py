@@ -79,8 +79,8 @@ def shifted_window_attention(input: Tensor, qkv_weight: Tensor, proj_weight: Ten
         scores = (q * (channels // num_heads) ** -0.5) @ k.transpose(-2, -1)
     scores = scores + relative_position_bias
     if any(shift):
-        scores = scores.reshape(batch, count, num_heads, pixels,
-                                pixels) + _strangers(full_h, full_w, window_size, shift)
+        scores = scores.reshape(batch, count, num_heads, pixels, pixels) + _strangers(
+            full_h, full_w, window_size, shift)
         scores = scores.reshape(batch * count, num_heads, pixels, pixels)
     weights = F.dropout(F.softmax(scores, dim=-1), p=attention_dropout, training=training)
 

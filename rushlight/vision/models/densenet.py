@@ -13,7 +13,8 @@ from rushlight.vision.models._api import weights_enum
 from rushlight.vision.models._builders import classifier
 from rushlight.vision.models._utils import initialise
 
-OLD_NAME = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var|num_batches_tracked))$")
+OLD_NAME = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\."
+                      r"((?:[12])\.(?:weight|bias|running_mean|running_var|num_batches_tracked))$")
 
 
 class _DenseLayer(nn.Module):

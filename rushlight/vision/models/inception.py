@@ -121,8 +121,8 @@ class InceptionE(_Branches):
         flat, high = ((1, 3), (0, 1)), ((3, 1), (1, 0))
         super().__init__(
             {"branch1x1": (in_channels, 320), "branch3x3_1": (in_channels, 384), "branch3x3_2a": (384, 384, *flat),
-             "branch3x3_2b": (384, 384, *high), "branch3x3dbl_1": (in_channels, 448),
-             "branch3x3dbl_2": (448, 384, 3, 1),
+             "branch3x3_2b": (384, 384, *high),
+             "branch3x3dbl_1": (in_channels, 448), "branch3x3dbl_2": (448, 384, 3, 1),
              "branch3x3dbl_3a": (384, 384, *flat), "branch3x3dbl_3b": (384, 384, *high),
              "branch_pool": (in_channels, 192)},
             [("branch1x1",), ("branch3x3_1", ("branch3x3_2a", "branch3x3_2b")),

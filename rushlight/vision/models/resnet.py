@@ -127,8 +127,8 @@ class ResNet(nn.Module):
         initialise(self, fan_out_normal)
         if zero_init_residual:
             for module in self.modules():
-                last = module.bn3 if isinstance(module,
-                                                Bottleneck) else module.bn2 if isinstance(module, BasicBlock) else None
+                last = (module.bn3 if isinstance(module, Bottleneck) else
+                        module.bn2 if isinstance(module, BasicBlock) else None)
                 if last is not None and last.weight is not None:
                     nn.init.zeros_(last.weight)
 

@@ -28,7 +28,8 @@ def _hull(a: Tensor, b: Tensor) -> Tensor:
 def generalized_box_iou_loss(boxes1: Tensor, boxes2: Tensor, reduction: str = "none", eps: float = 1e-7) -> Tensor:
     """1 - GIoU of boxes row by row, ``[N, 4]`` each (arXiv 1902.09630).
 
-    >>> generalized_box_iou_loss(rl.tensor([[0., 0, 1, 1]]), rl.tensor([[0., 0, 1, 1]]), reduction="sum").round(decimals=4)
+    >>> boxes = rl.tensor([[0., 0, 1, 1]])
+    >>> generalized_box_iou_loss(boxes, boxes, reduction="sum").round(decimals=4)
     tensor(0.)
     """
     boxes1, boxes2 = _as_float(boxes1), _as_float(boxes2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 
 import numpy as np
 
@@ -71,6 +72,7 @@ def chosen(weights: list[float]) -> int:
     return int(rng.multinomial(rng.current(), np.asarray(weights, np.float32), 1, False).reshape(-1)[0])
 
 
+@lru_cache(64)
 def log_bounds(ratio: tuple[float, float]) -> tuple[float, float]:
     """Logarithms of two aspect ratios, rounded to float32 as PyTorch's are."""
     low, high = (float(np.float32(math.log(np.float32(r)))) for r in ratio)

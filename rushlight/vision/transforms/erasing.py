@@ -38,7 +38,7 @@ def colour_of(value: Any) -> list[float] | None:
 def erased_window(channels: int, height: int, width: int, scale: Any, ratio: Any,
                   value: Sequence[float] | None) -> tuple[int, int, int, int, np.ndarray] | None:
     """(top, left, height, width, cover), None where ten windows did not fit."""
-    logs = draws.log_bounds(ratio)
+    logs = draws.log_bounds(tuple(ratio))
     for _ in range(draws.ATTEMPTS):
         area, aspect = draws.area_and_ratio(height * width, scale, logs)
         h, w = int(round(math.sqrt(area * aspect))), int(round(math.sqrt(area / aspect)))

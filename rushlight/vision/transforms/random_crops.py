@@ -104,7 +104,7 @@ def resized_crop_window(height: int, width: int, scale: Sequence[float], ratio: 
 
     After ten windows that do not fit: the largest window in the middle whose ratio is allowed.
     """
-    logs = draws.log_bounds(ratio)  # type: ignore[arg-type]
+    logs = draws.log_bounds(tuple(ratio))  # type: ignore[arg-type]
     for _ in range(draws.ATTEMPTS):
         area, aspect = draws.area_and_ratio(height * width, scale, logs)  # type: ignore[arg-type]
         w, h = int(round(math.sqrt(area * aspect))), int(round(math.sqrt(area / aspect)))

@@ -28,7 +28,9 @@ class TVTensor(Tensor):
         tensor: Any = as_tensor(plain(data) if isinstance(data, Tensor) else data, dtype=dtype, device=device)
         wanted = (requires_grad if requires_grad is not None else
                   (data.requires_grad if isinstance(data, Tensor) else False))
-        return tensor if tensor.requires_grad == wanted else tensor.detach().requires_grad_(wanted)  # type: ignore[no-any-return]
+        if tensor.requires_grad != wanted:
+            tensor = tensor.detach().requires_grad_(wanted)
+        return tensor  # type: ignore[no-any-return]
 
     @classmethod
     def wrap(cls, tensor: Tensor, like: Any, **facts: Any) -> Any:

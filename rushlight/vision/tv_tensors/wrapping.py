@@ -95,7 +95,8 @@ class WrappedDataset(VisionDataset):
 
     def __init__(self, dataset: VisionDataset, convert: Callable[[int, Sample], Sample]):
         self._dataset, self._convert = dataset, convert
-        self.transform, self.target_transform, self.transforms = dataset.transform, dataset.target_transform, dataset.transforms
+        self.transform, self.target_transform = dataset.transform, dataset.target_transform
+        self.transforms = dataset.transforms
         dataset.transform = dataset.target_transform = dataset.transforms = None
 
     def __getattr__(self, name: str) -> Any:

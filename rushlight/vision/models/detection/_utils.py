@@ -87,8 +87,8 @@ class BoxCoder:
     def decode_single(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
         """Codes ``[N, 4 * classes]`` relative to boxes ``[N, 4]``, as boxes ``[N, 4 * classes]``."""
         size, centre = _sizes_and_centres(boxes.to(rel_codes.dtype))
-        codes = rel_codes.reshape(len(rel_codes), rel_codes.shape[1] // 4,
-                                  4) / rl.tensor(self.weights, dtype=rel_codes.dtype)
+        codes = rel_codes.reshape(len(rel_codes), rel_codes.shape[1] // 4, 4) / rl.tensor(
+            self.weights, dtype=rel_codes.dtype)
         middle = codes[..., :2] * size[:, None] + centre[:, None]
         half = 0.5 * (codes[..., 2:].clamp(max=self.bbox_xform_clip).exp() * size[:, None])
         return rl.cat([middle - half, middle + half], dim=-1).flatten(1)
@@ -185,7 +185,7 @@ def retrieve_out_channels(model: nn.Module, size: tuple[int, int]) -> list[int]:
     return [value.size(1) for value in maps.values()]
 
 
-def _box_loss(type: str, box_coder: BoxCoder, anchors_per_image: Tensor, matched_gt_boxes_per_image: Tensor,  # noqa: A002
+def _box_loss(type: str, box_coder: BoxCoder, anchors_per_image: Tensor, matched_gt_boxes_per_image: Tensor,
               bbox_regression_per_image: Tensor, cnf: dict[str, float] | None = None) -> Tensor:
     """The summed loss of codes against true boxes, by name: l1, smooth_l1, ciou, diou or giou."""
     cnf = cnf or {}

@@ -41,9 +41,8 @@ class FasterRCNN(GeneralizedRCNN):
     Args:
         backbone: gives feature maps of ``out_channels`` channels.
         num_classes: with the background; None where ``box_predictor`` is given.
-        min_size, max_size, image_mean, image_std: how images are resized
-        and normalized; further keyword arguments go to
-            GeneralizedRCNNTransform.
+        min_size, max_size, image_mean, image_std: how images are resized and normalized;
+            further keyword arguments go to GeneralizedRCNNTransform.
         rpn_…: of the region proposal network; box_…: of the heads.
     """
 
@@ -182,8 +181,8 @@ def second_version(backbone: Any) -> dict[str, nn.Module]:
 def fasterrcnn_resnet50_fpn_v2(*, weights: FasterRCNN_ResNet50_FPN_V2_Weights | None = None, progress: bool = True,
                                num_classes: int | None = None, weights_backbone: ResNet50_Weights | None = None,
                                trainable_backbone_layers: int | None = None, **kwargs: Any) -> FasterRCNN:
-    """Faster R-CNN with larger heads and norms in the pyramid (arXiv 2111.11429); arguments as of
-    fasterrcnn_resnet50_fpn."""
+    """Faster R-CNN with larger heads and norms in the pyramid (arXiv 2111.11429);
+    arguments as of fasterrcnn_resnet50_fpn."""
     weights, body = FasterRCNN_ResNet50_FPN_V2_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, classes, trained = settle(weights, body, num_classes)
     backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, newer=True,

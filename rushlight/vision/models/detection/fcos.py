@@ -100,13 +100,14 @@ class FCOSHead(nn.Module):
         starts, wanted = rl.stack(anchors)[rows], rl.from_numpy(boxes)
         goal = self.box_coder.encode(starts, wanted)
         across, down = goal[:, [0, 2]], goal[:, [1, 3]]
-        nearness = rl.sqrt(across.amin(-1) / across.amax(-1)
-                           * (down.amin(-1) / down.amax(-1))) if len(boxes) else goal.sum(-1)
+        if len(boxes):
+            nearness = rl.sqrt(across.amin(-1) / across.amax(-1) * (down.amin(-1) / down.amax(-1)))
+        else:
+            nearness = goal.sum(-1)
+        found, near = self.box_coder.decode(sides[rows], starts), centred.squeeze(dim=2)[rows]
         losses = {"classification": sigmoid_focal_loss(logits, rl.from_numpy(true), reduction="sum"),
-                  "bbox_regression": generalized_box_iou_loss(self.box_coder.decode(sides[rows], starts),
-                                                              wanted, reduction="sum"),
-                  "bbox_ctrness": F.binary_cross_entropy_with_logits(
-                      centred.squeeze(dim=2)[rows], nearness, reduction="sum")}
+                  "bbox_regression": generalized_box_iou_loss(found, wanted, reduction="sum"),
+                  "bbox_ctrness": F.binary_cross_entropy_with_logits(near, nearness, reduction="sum")}
         return {key: loss / max(1, len(boxes)) for key, loss in losses.items()}
 
     def forward(self, x: list[Tensor]) -> dict[str, Tensor]:
@@ -121,9 +122,8 @@ class FCOS(OneStage):
     Args:
         backbone: gives feature maps of ``out_channels`` channels.
         num_classes: with the background.
-        min_size, max_size, image_mean, image_std: how images are resized
-        and normalized; further keyword arguments go to
-            GeneralizedRCNNTransform.
+        min_size, max_size, image_mean, image_std: how images are resized and normalized;
+            further keyword arguments go to GeneralizedRCNNTransform.
         center_sampling_radius: how far from a box's centre places belong to it, in steps of the feature map.
         score_thresh, nms_thresh, detections_per_img, topk_candidates: which detections are left.
     """

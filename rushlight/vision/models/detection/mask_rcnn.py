@@ -106,8 +106,8 @@ def maskrcnn_resnet50_fpn(*, weights: MaskRCNN_ResNet50_FPN_Weights | None = Non
 def maskrcnn_resnet50_fpn_v2(*, weights: MaskRCNN_ResNet50_FPN_V2_Weights | None = None, progress: bool = True,
                              num_classes: int | None = None, weights_backbone: ResNet50_Weights | None = None,
                              trainable_backbone_layers: int | None = None, **kwargs: Any) -> MaskRCNN:
-    """Mask R-CNN with larger heads and norms in the pyramid (arXiv 2111.11429); arguments as of
-    fasterrcnn_resnet50_fpn."""
+    """Mask R-CNN with larger heads and norms in the pyramid (arXiv 2111.11429);
+    arguments as of fasterrcnn_resnet50_fpn."""
     weights, body = MaskRCNN_ResNet50_FPN_V2_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, classes, trained = settle(weights, body, num_classes)
     backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, newer=True,

@@ -43,8 +43,8 @@ class _Head(LevelHead):
 
     def __init__(self, in_channels: int, norm_layer: Layer | None) -> None:
         super().__init__()
-        self.conv = nn.Sequential(*(Conv2dNormActivation(in_channels, in_channels,
-                                                         norm_layer=norm_layer) for _ in range(4)))
+        self.conv = nn.Sequential(*(Conv2dNormActivation(in_channels, in_channels, norm_layer=norm_layer)
+                                    for _ in range(4)))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
                               *rest: Any) -> None:
@@ -137,9 +137,8 @@ class RetinaNet(OneStage):
     Args:
         backbone: gives feature maps of ``out_channels`` channels.
         num_classes: with the background, whose scores are learnt to be low.
-        min_size, max_size, image_mean, image_std: how images are resized
-        and normalized; further keyword arguments go to
-            GeneralizedRCNNTransform.
+        min_size, max_size, image_mean, image_std: how images are resized and normalized;
+            further keyword arguments go to GeneralizedRCNNTransform.
         fg_iou_thresh, bg_iou_thresh: an anchor is positive from the one on and negative below the other.
         score_thresh, nms_thresh, detections_per_img, topk_candidates: which detections are left.
     """
@@ -202,8 +201,8 @@ def retinanet_resnet50_fpn(*, weights: RetinaNet_ResNet50_FPN_Weights | None = N
 def retinanet_resnet50_fpn_v2(*, weights: RetinaNet_ResNet50_FPN_V2_Weights | None = None, progress: bool = True,
                               num_classes: int | None = None, weights_backbone: ResNet50_Weights | None = None,
                               trainable_backbone_layers: int | None = None, **kwargs: Any) -> RetinaNet:
-    """RetinaNet with norms in its heads and the GIoU loss (arXiv 1912.02424); arguments as of
-    fasterrcnn_resnet50_fpn."""
+    """RetinaNet with norms in its heads and the GIoU loss (arXiv 1912.02424);
+    arguments as of fasterrcnn_resnet50_fpn."""
     weights, body = RetinaNet_ResNet50_FPN_V2_Weights.verify(weights), ResNet50_Weights.verify(weights_backbone)
     body, classes, trained = settle(weights, body, num_classes)
     backbone = resnet50_pyramid(body, trained, trainable_backbone_layers, progress, newer=True,

@@ -44,11 +44,10 @@ class RoIHeads(nn.Module):
     """Looks at regions of feature maps.
 
     Args:
-        box_roi_pool, box_head, box_predictor: read regions, describe them,
-        and give class scores and codes of boxes; likewise
-            ``mask_…`` and ``keypoint_…`` where there are masks or keypoints.
-        fg_iou_thresh, bg_iou_thresh: a region belongs to the true box that
-        it overlaps by this, to none below the other.
+        box_roi_pool, box_head, box_predictor: read regions, describe them, and give class scores and codes of boxes;
+            likewise ``mask_…`` and ``keypoint_…`` where there are masks or keypoints.
+        fg_iou_thresh, bg_iou_thresh: a region belongs to the true box that it overlaps by this,
+            to none below the other.
         batch_size_per_image, positive_fraction: regions that the loss is taken of.
         bbox_reg_weights: of the box coder.
         score_thresh, nms_thresh, detections_per_img: which detections are left.
@@ -68,7 +67,8 @@ class RoIHeads(nn.Module):
         self.box_roi_pool, self.box_head, self.box_predictor = box_roi_pool, box_head, box_predictor
         self.score_thresh, self.nms_thresh, self.detections_per_img = score_thresh, nms_thresh, detections_per_img
         self.mask_roi_pool, self.mask_head, self.mask_predictor = mask_roi_pool, mask_head, mask_predictor
-        self.keypoint_roi_pool, self.keypoint_head, self.keypoint_predictor = keypoint_roi_pool, keypoint_head, keypoint_predictor
+        self.keypoint_roi_pool, self.keypoint_head = keypoint_roi_pool, keypoint_head
+        self.keypoint_predictor = keypoint_predictor
 
     def has_mask(self) -> bool:
         """Whether masks are predicted."""

@@ -63,9 +63,8 @@ class RegionProposalNetwork(nn.Module):
     Args:
         fg_iou_thresh, bg_iou_thresh: an anchor is positive from the one on and negative below the other.
         batch_size_per_image, positive_fraction: anchors that the loss is taken of.
-        pre_nms_top_n, post_nms_top_n: how many are left per level before,
-        and in all after suppression, for "training" and
-            "testing".
+        pre_nms_top_n, post_nms_top_n: how many are left per level before, and in all after suppression,
+            for "training" and "testing".
         nms_thresh, score_thresh: of the suppression.
     """
 

@@ -94,8 +94,8 @@ class GeneralizedRCNNTransform(nn.Module):
 
     def batch_images(self, images: list[Tensor], size_divisible: int = 32) -> Tensor:
         """Images padded with zeros to one size."""
-        height, width = (int(math.ceil(max(image.shape[side] for image in images) / size_divisible))
-                         * size_divisible for side in (1, 2))
+        largest = [max(image.shape[side] for image in images) for side in (1, 2)]
+        height, width = (math.ceil(side / size_divisible) * size_divisible for side in largest)
         return rl.stack([F.pad(image, (0, width - image.shape[2], 0, height - image.shape[1])) for image in images])
 
     def postprocess(self, result: list[Target], image_shapes: list[tuple[int, int]],

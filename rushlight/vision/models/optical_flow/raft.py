@@ -343,12 +343,14 @@ def _variant(name: str, enum: type[WeightsEnum], size: dict[str, Any], legacy: s
         return model
 
     build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"""{name}: RAFT with {enum["DEFAULT"].meta["num_params"]:,} parameters, for two pictures of at least 128 × 128 pixels.
+    count = enum["DEFAULT"].meta["num_params"]
+    build.__doc__ = f"""{name}: RAFT with {count:,} parameters, for two pictures of at least 128 × 128 pixels.
 
     Args:
         weights: a member of {enum.__name__} ({", ".join(enum.__members__)}), its name, or None for random weights.
         progress: show how far a download is.
-        kwargs: parts in the place of its own: feature_encoder, context_encoder, corr_block, update_block, mask_predictor.
+        kwargs: parts in the place of its own: feature_encoder, context_encoder, corr_block, update_block,
+            mask_predictor.
     """
     keyword = inspect.Parameter.KEYWORD_ONLY
     build.__signature__ = inspect.Signature([  # type: ignore[attr-defined]

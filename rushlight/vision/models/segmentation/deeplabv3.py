@@ -116,13 +116,15 @@ def deeplabv3_resnet101(*, weights: DeepLabV3_ResNet101_Weights | None = None, p
 @register_model()
 @handle_legacy_interface(weights=("pretrained", DeepLabV3_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1),
                          weights_backbone=("pretrained_backbone", MobileNet_V3_Large_Weights.IMAGENET1K_V1))
-def deeplabv3_mobilenet_v3_large(*, weights: DeepLabV3_MobileNet_V3_Large_Weights | None = None, progress: bool = True,
-                                 num_classes: int | None = None, aux_loss: bool | None = None,
-                                 weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
-                                 **kwargs: Any) -> DeepLabV3:
+def deeplabv3_mobilenet_v3_large(
+        *, weights: DeepLabV3_MobileNet_V3_Large_Weights | None = None, progress: bool = True,
+        num_classes: int | None = None, aux_loss: bool | None = None,
+        weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+        **kwargs: Any) -> DeepLabV3:
     """DeepLab v3 on a dilated MobileNet v3; ``weights`` of the whole,
     or else ``weights_backbone``; 21 classes where not said."""
-    weights, body = DeepLabV3_MobileNet_V3_Large_Weights.verify(weights), MobileNet_V3_Large_Weights.verify(weights_backbone)
+    weights = DeepLabV3_MobileNet_V3_Large_Weights.verify(weights)
+    body = MobileNet_V3_Large_Weights.verify(weights_backbone)
     body, num_classes, aux_loss = settle(weights, body, num_classes, aux_loss)
     backbone = mobilenet_v3_large(weights=body, dilated=True)
     return filled(_deeplab(mobilenet_backbone(backbone, aux_loss), num_classes, aux_loss), weights, progress)

@@ -62,10 +62,11 @@ LRASPP_MobileNet_V3_Large_Weights = weights_enum("LRASPP_MobileNet_V3_Large_Weig
 @register_model()
 @handle_legacy_interface(weights=("pretrained", LRASPP_MobileNet_V3_Large_Weights.COCO_WITH_VOC_LABELS_V1),
                          weights_backbone=("pretrained_backbone", MobileNet_V3_Large_Weights.IMAGENET1K_V1))
-def lraspp_mobilenet_v3_large(*, weights: LRASPP_MobileNet_V3_Large_Weights | None = None, progress: bool = True,
-                              num_classes: int | None = None,
-                              weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
-                              **kwargs: Any) -> LRASPP:
+def lraspp_mobilenet_v3_large(
+        *, weights: LRASPP_MobileNet_V3_Large_Weights | None = None, progress: bool = True,
+        num_classes: int | None = None,
+        weights_backbone: MobileNet_V3_Large_Weights | None = MobileNet_V3_Large_Weights.IMAGENET1K_V1,
+        **kwargs: Any) -> LRASPP:
     """Lite R-ASPP on a dilated MobileNet v3; ``weights`` of the whole,
     or else ``weights_backbone``; 21 classes where not said.
 
@@ -73,7 +74,8 @@ def lraspp_mobilenet_v3_large(*, weights: LRASPP_MobileNet_V3_Large_Weights | No
     """
     if kwargs.pop("aux_loss", False):
         raise NotImplementedError("This model does not use auxiliary loss")
-    weights, body = LRASPP_MobileNet_V3_Large_Weights.verify(weights), MobileNet_V3_Large_Weights.verify(weights_backbone)
+    weights = LRASPP_MobileNet_V3_Large_Weights.verify(weights)
+    body = MobileNet_V3_Large_Weights.verify(weights_backbone)
     body, num_classes, _ = settle(weights, body, num_classes, None)
     backbone = mobilenet_v3_large(weights=body, dilated=True)
     return filled(_lraspp_mobilenetv3(backbone, num_classes), weights, progress)

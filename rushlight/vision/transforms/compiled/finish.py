@@ -6,19 +6,20 @@ import numpy as np
 from llvmlite import ir
 
 from rushlight.exec.cpu.writer import F32, I8, I64, Writer, function
+from rushlight.vision.transforms.compiled.rooms import address_of
 
 SLOTS = ("*source", "stride", "count", "width", "step", "*table", "*red", "*green", "*blue")
 
 
 def finish(address: int, stride: int, height: int, width: int, table: np.ndarray, mirrored: bool,
-           out: np.ndarray) -> None:
-    """Fill out (3, H, W) float32 with table (3, 256) of the four-byte pixels at an address, rows ``stride`` bytes
-    apart."""
-    start = address + (4 * (width - 1) if mirrored else 0)
-    plane = out.ctypes.data
+           out: np.ndarray, pixel: int = 4) -> None:
+    """Fill out (3, H, W) float32 with table (3, 256) of the pixels of so many bytes at an address, rows ``stride``
+    bytes apart."""
+    start = address + (pixel * (width - 1) if mirrored else 0)
+    plane = address_of(out)
     size = 4 * height * width
-    function("finish 2", _write)([start, stride, height, width, -4 if mirrored else 4, table.ctypes.data, plane,
-                                  plane + size, plane + 2 * size])
+    KERNEL([start, stride, height, width, -pixel if mirrored else pixel, address_of(table), plane, plane + size,
+            plane + 2 * size])
 
 
 def _write(name: str) -> str:
@@ -40,3 +41,6 @@ def _write(name: str) -> str:
         return ()
     w.loop(s["count"], row)
     return w.done()
+
+
+KERNEL = function("finish 2", _write)
