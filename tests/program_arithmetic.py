@@ -139,6 +139,18 @@ def binary(b: Builder) -> None:
     )
 
 
+def kept_apart(b: Builder, name: str, other: str) -> str:
+    """An operand of where(), a real one without its history beside a complex one.
+
+    PyTorch fails on an assertion of its own in the gradient of a real operand there, which it leaves complex:
+    ``x = torch.ones(1, requires_grad=True); torch.where(x > 0, x, x + 0j).abs().backward()`` raises RuntimeError
+    "Expected isFloatingType(grad.scalar_type()) || (input_is_complex == grad_is_complex) to be true, but got false".
+    """
+    if name[0] != "v" or other[0] != "v" or b.get(name).dtype.is_complex or not b.get(other).dtype.is_complex:
+        return name
+    return f"{name}.detach()" if b.get(name).requires_grad else name
+
+
 def ternary(b: Builder) -> None:
     v = b.some()
     if v is None:
@@ -148,7 +160,9 @@ def ternary(b: Builder) -> None:
     kind = b.c.integer(0, 4)
     c = b.some(lambda x: str(x.dtype) == "torch.bool" and joins(x.shape, t.shape))
     if kind <= 1 and c:
-        b.add(f"{b.fresh()} = torch.where({c}, {v}, {b.c.pick((u or v, u or v, '0', '1.5'))})")
+        w = b.c.pick((u or v, u or v, "0", "1.5"))
+        left, right = kept_apart(b, v, w), kept_apart(b, w, v)
+        b.add(f"{b.fresh()} = torch.where({c}, {left}, {right})")
     elif kind == 2 and u:
         b.add(f"{b.fresh()} = torch.lerp({v}, {u}, 0.5)", True)
     elif kind == 3 and u and t.is_contiguous():

@@ -71,6 +71,8 @@ def backward(b: Builder) -> None:
     else:
         text = f"{v}.{'abs().' if t.dtype.is_complex else ''}sum().backward({keep})"
     error = b.add(text)
+    if not error:
+        settle(b)
     if error:  # which gradients have been accumulated by then depends on the order of the nodes
         b.stopped = True
         return
@@ -78,6 +80,25 @@ def backward(b: Builder) -> None:
         leaves = [k for k in b.names() if leaf(b.get(k)) and b.get(k).grad is not None]
         if leaves:
             b.add(f"read({b.c.pick(leaves)}.grad)")
+
+
+def settle(b: Builder) -> None:
+    """Give each leaf memory of its own for its gradient, where PyTorch has left it a part of another's.
+
+    PyTorch takes a gradient as it comes if nobody else holds that tensor, even where others hold its memory: the parts
+    of a cat's gradient stay parts of one block, and after ``(a.view(9) + b.view(9)).pow(2).sum().backward()`` both
+    leaves of shape (3, 3) have one memory: a.grad.zero_() clears b.grad too, and without it a second backward() adds to
+    both twice. What it gives then depends on who else held what; rushlight's leaves never share a gradient.
+    """
+    leaves = {k: t.grad for k, t in b.session.tensors().items() if leaf(t) and t.grad is not None}
+    apart: dict[int, int] = {}  # by memory, the gradient there
+    for grad in leaves.values():
+        where = grad.untyped_storage()._cdata
+        apart[where] = id(grad) if apart.get(where, id(grad)) == id(grad) else 0
+    for name, grad in leaves.items():
+        storage = grad.untyped_storage()
+        if storage.nbytes() != grad.nbytes or not apart[storage._cdata]:
+            b.add(f"{name}.grad = {name}.grad.clone()")
 
 
 def gradient(b: Builder) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 import sys
 from pathlib import Path
 
@@ -96,6 +98,17 @@ FOUND = {
         with torch.no_grad(): v6 = v4.view([-1, 3])
         v4.add_(1)
         v7 = torch.lerp(v5, v6, 0.5)""",
+    "a roll joins two parts": """
+        v2 = torch.tensor([[[0.0, -2.5]], [[-1.0, 1.0]]], requires_grad=True)
+        v13 = torch.stack([v2, v2], 0).transpose(-1, -3)
+        v14 = v13.roll(1, 3)
+        v15 = v13.roll((1, 0, 3), (3, 2, 0))
+        (v14 * v14 + v15).sum().backward()""",
+    "where() of a real and a complex operand": """
+        v0 = torch.tensor([[-2.5], [2.5]], requires_grad=True)
+        v1 = torch.tensor(complex(2.0, 1.5), requires_grad=True)
+        v2 = torch.where(torch.tensor([False, True]), v0.detach(), v1)
+        v2.abs().sum().backward()""",
     "half precision seen as float64": """
         v1 = torch.tensor([[2.5, -1.5, -2.0], [-2.0, 2.0, 2.5]], dtype=torch.bfloat16)
         v5 = v1.softmax(-1)
@@ -122,3 +135,20 @@ def test_strides_of_single_elements(text: str) -> None:
             except (RuntimeError, IndexError):
                 found.append("error")
         assert found[0] == found[1], (sizes, strides)
+
+
+def test_strides_of_rolled_images() -> None:
+    """Each dimension is rolled by joining its two parts, and those decide the layout."""
+    chosen = random.Random(7)
+    for _ in range(300):
+        shape = [chosen.choice((1, 1, 2, 3)) for _ in range(chosen.choice((3, 4, 4, 5)))]
+        order = chosen.sample(range(len(shape)), len(shape))
+        dims = tuple([chosen.randrange(len(shape)) for _ in range(chosen.choice((1, 1, 2, 3)))])
+        shifts = tuple([chosen.randint(-4, 4) for _ in dims])
+        found = []
+        for lib in (torch, rushlight):
+            x = lib.arange(float(math.prod(shape))).reshape(shape).permute(order).requires_grad_()
+            y = x.roll(shifts, dims)
+            slope, = lib.autograd.grad((y * y).sum(), x)
+            found.append((y.tolist(), y.stride(), slope.tolist(), slope.stride(), y.grad_fn.name()))
+        assert found[0] == found[1], (shape, order, shifts, dims)

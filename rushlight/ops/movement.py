@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ir.dtype import int64
-from rushlight.ir.spec import channels_last_order, iteration_order
+from rushlight.ir.spec import channels_last_order, dense_strides, iteration_order
 from rushlight.ops.table import Types, row
 
 
@@ -20,6 +20,23 @@ def common_channels_last(xs: Any, attrs: Any = ()) -> Any:
     """Channels-last order where all operands lie so."""
     orders = {channels_last_order(x) for x in xs if x.dtype is not None}
     return orders.pop() if len(orders) == 1 else None
+
+
+def as_rolled(xs: Any, attrs: Any) -> Any:
+    """The order of the last roll: each one joins the two parts of a dimension, which may suggest an order apart.
+
+    >>> from rushlight.ir.dtype import float32
+    >>> from rushlight.ir.spec import spec
+    >>> as_rolled([spec(float32, (2, 2, 1, 2), (4, 1, 2, 2))], ((1,), (3,)))
+    (0, 2, 3, 1)
+    """
+    x, order = xs[0], None
+    for shift, dim in zip(*attrs):
+        size = x.shape[dim]
+        start = -shift % size
+        order = common_channels_last((x.narrow(dim, start, size - start), x.narrow(dim, 0, start)))
+        x = x.at(x.shape, dense_strides(x.shape, order or range(len(x.shape))))
+    return order
 
 
 def as_it_lies(xs: Any, attrs: Any = ()) -> Any:
@@ -73,7 +90,7 @@ FLIP = row("flip", "move", "x", lambda x, dims: ((x.dtype, x.shape),), attrs="di
            lies=as_it_lies, turn=turn_dims)
 ROLL = row("roll", "move", "x", lambda x, shifts, dims: ((x.dtype, x.shape),), attrs="shifts dims",
            numpy=lambda np, x, shifts, dims: np.roll(x, shifts, dims),
-           vjp={"x": lambda F, g, shifts, dims: F.roll(g, tuple(-s for s in shifts), dims)}, lies=common_channels_last,
+           vjp={"x": lambda F, g, shifts, dims: F.roll(g, tuple([-s for s in shifts[::-1]]), dims[::-1])}, lies=as_rolled,
            turn=turn_dims)
 ARANGE = row("arange", "index", "start step", lambda start, step, size, dtype: ((dtype, (size,)),), attrs="size dtype",
              differentiable=False)

@@ -36,8 +36,8 @@ def with_position(x: Any, dim: int, keepdim: bool) -> Types:
     return (x.dtype, shape), (int64, shape)
 
 
-def reduction(name: str, numpy: Rule | None, vjp: Rule | None = None, shape: Rule = same) -> Op:
-    return row(name, "reduce", "x", shape, attrs="dims keepdim", numpy=numpy, vjp={"x": vjp} if vjp else None)
+def reduction(name: str, numpy: Rule | None, vjp: Rule | None = None, shape: Rule = same, **more: Any) -> Op:
+    return row(name, "reduce", "x", shape, attrs="dims keepdim", numpy=numpy, vjp={"x": vjp} if vjp else None, **more)
 
 
 def scan(name: str, vjp: Rule | None, outs: Rule | None = None) -> Op:
@@ -54,8 +54,8 @@ AMIN = reduction("amin", lambda np, x, dims, keepdim: x.min(axis=dims, keepdims=
                  lambda F, g, x, out, dims, keepdim: F.extreme_grad(g, x, out, dims, keepdim))
 ANY = reduction("any", lambda np, x, dims, keepdim: x.any(axis=dims, keepdims=keepdim), shape=boolean)
 ALL = reduction("all", lambda np, x, dims, keepdim: x.all(axis=dims, keepdims=keepdim), shape=boolean)
-ARGMAX = reduction("argmax", None, shape=position)
-ARGMIN = reduction("argmin", None, shape=position)
+ARGMAX = reduction("argmax", None, shape=position, differentiable=False)
+ARGMIN = reduction("argmin", None, shape=position, differentiable=False)
 CUMSUM = scan("cumsum", lambda F, g, x_spec, dim: g if x_spec.shape[dim] == 1
               else F.flip(F.cumsum(F.flip(g, (dim,)), dim), (dim,)))
 CUMPROD = scan("cumprod", lambda F, g, x, out, dim: F.cumprod_grad(g, x, out, dim))

@@ -197,14 +197,17 @@ class Scalars:
         return self.intrinsic(("s" if kind == "i" else "u") + ("max" if name == "amax" else "min"), x, y)
 
     def fold(self, name: str, vector: Any, dtype: str) -> Any:
-        """All lanes into one scalar, pairwise."""
+        """All lanes into one scalar, pairwise: halves as vectors of their own.
+
+        Shuffles within a vector of one length are read wrongly by LLVM 22's x86 backend: beside a second reduction of
+        the same loop the last step took lane 0 where lane 1 was meant.
+        """
         width = self.lanes
         while width > 1:
             width //= 2
-            order = [*range(width, 2 * width), *range(width, self.lanes)][:self.lanes]
-            order += [0] * (self.lanes - len(order))
-            upper = self.b.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(I32, self.lanes), order))
-            vector = self.combine(name, vector, upper, dtype)
+            low, high = [self.b.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(I32, width), [*range(at, at + width)]))
+                         for at in (0, width)]
+            vector = self.combine(name, low, high, dtype)
         return self.b.extract_element(vector, ir.Constant(I32, 0))
 
 

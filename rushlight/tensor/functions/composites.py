@@ -13,12 +13,14 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, edges_of
 from rushlight.tensor.functions.common import (cast, give, is_float, lying, lying_as, need_tensor, operand,
                                                result_type, stand_in, tensor_of, to_float)
+from rushlight.tensor.functions.histories import history_first
 from rushlight.tensor.functions.pointwise import (abs, clamp, digamma, exp2, isfinite, isinf, log, log2, maximum, mul,
                                                   pow, sin, trunc, where)
 from rushlight.tensor.functions.precision import once, tracked
 from rushlight.tensor.state import state
 
 
+@history_first
 def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The part behind the point."""
     check_domain("frac", input._spec.dtype)

@@ -11,6 +11,7 @@ from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, lasting, owned, relaid, wrap
 from rushlight.tensor.functions.common import give, wrap_dim
+from rushlight.tensor.functions.histories import history_first
 from rushlight.tensor.functions.shape import lying_as, permute, reshape
 
 
@@ -28,6 +29,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Any = None) -> Tensor:
     return give(out, input.diagonal(diagonal).clone())
 
 
+@history_first
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """The last dimension spread on a diagonal of two new dimensions, zeros elsewhere."""
     ndim = len(input._spec.shape) + 1
@@ -67,7 +69,7 @@ def _triangle(name: str, lower: bool) -> Any:
         return give(out, in_rows(lasting(where(mask, input, False if input._spec.dtype is bool_ else 0))))
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"The {'lower' if lower else 'upper'} triangle of matrices, zeros elsewhere."
-    return function
+    return history_first(function)
 
 
 tril, triu = _triangle("tril", True), _triangle("triu", False)

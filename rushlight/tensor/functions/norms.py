@@ -8,11 +8,13 @@ from rushlight.ir.dtype import DType
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, keeps
 from rushlight.tensor.functions.common import cast, give, is_float, wrap_dims
+from rushlight.tensor.functions.histories import history_first
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.precision import half_of, wide, with_gradient
 from rushlight.tensor.functions.reduction import _long_name, reduce, sum
 
 
+@history_first
 def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None,
          dtype: DType | None = None) -> Tensor:
     """The p-norm over dim (all dimensions where None); "fro" is p = 2, "nuc" the sum of singular values."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from inspect import Parameter, signature
 from typing import Any
 
+from rushlight.tensor.functions.histories import COMPOSED, say_first
+
 RENAMED = {"dim": "axis", "keepdim": "keepdims"}
 CALLED = {numpy: name for name, numpy in RENAMED.items()}
 # PyTorch writes these in Python, which takes no other names
@@ -19,6 +21,8 @@ def also_numpy(f: Callable[..., Any]) -> Callable[..., Any]:
     >>> rl.zeros(2, 3).argmax(axis=1, keepdims=True).shape
     torch.Size([2, 1])
     """
+    late = f.__name__ in COMPOSED
+
     def named(*args: Any, **kwargs: Any) -> Any:
         if kwargs:
             for name in CALLED.keys() & kwargs.keys():
@@ -26,7 +30,12 @@ def also_numpy(f: Callable[..., Any]) -> Callable[..., Any]:
                     raise TypeError(f"{f.__name__}() got an unexpected keyword argument '{name}': "
                                     f"it is another name of '{CALLED[name]}'")
                 kwargs[CALLED[name]] = kwargs.pop(name)
-        return f(*args, **kwargs)
+        try:
+            return f(*args, **kwargs)
+        except (IndexError, RuntimeError):
+            if not late:
+                say_first(args)
+            raise
     for kept in ("__name__", "__qualname__", "__module__", "__doc__"):
         setattr(named, kept, getattr(f, kept))
     named.__wrapped__ = f  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from rushlight.tensor.core import Tensor, apply, keeps, lasting
 from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, lying, lying_as, lying_at,
                                                need_tensor, operand, result_type, rewrite, settings, tensor_of, unify)
+from rushlight.tensor.functions.histories import history_first, say_first
 from rushlight.tensor.functions.precision import (EXACT_NUMBERS, SHORT, by_scalar, half_of, history_of, once,
                                                   rounded_number, tracked, with_gradient)
 from rushlight.tensor.functions.unary_docs import unary_doc
@@ -161,8 +162,8 @@ def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """input * log(other), 0 where input is 0."""
-    if half_of(input, other) and isinstance(input, Tensor) and isinstance(other,
-                                                                          Tensor) and input._spec.dtype is other._spec.dtype:
+    both = isinstance(input, Tensor) and isinstance(other, Tensor) and input._spec.dtype is other._spec.dtype
+    if both and half_of(input, other):
         return give(out, history_of(TABLE["xlogy"], (input, other),
                                     lambda: where(other != other, other, where(input == 0, 0, input * log(other)))))
     return _xlogy(input, other, out=out)
@@ -176,6 +177,7 @@ def isinf(input: Tensor) -> Tensor:
 
 def isfinite(input: Tensor) -> Tensor:
     """Where the value is neither infinite nor NaN."""
+    say_first((input,))  # its absolute value has one
     out = _isfinite(input)
     if not is_float(input):
         return lying_as(out, input._spec)
@@ -289,8 +291,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
     if rounding_mode not in ("floor", "trunc"):
         raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', "
                            f"or 'floor' but found '{rounding_mode}'")
-    return give(out, join(
-        TABLE[f"{rounding_mode}_divide" if rounding_mode == "trunc" else "floor_divide"], input, other))
+    return give(out, join(TABLE["trunc_divide" if rounding_mode == "trunc" else "floor_divide"], input, other))
 
 
 divide = div
@@ -355,8 +356,13 @@ def small_power(x: Tensor, n: Any) -> Tensor:
             return x.clone() if n else apply(TABLE["bitwise_or"], (x, True))
         return apply(TABLE["mul"], (x, x)) if n == 2 else join(TABLE["pow"], x, n)
     op, args = TABLE["pow"], (x, n)
-    return history_of(op, args, lambda: apply(TABLE["mul"], (x, x)) if n == 2 else
-                      apply(TABLE["mul"], (x, fit(n, x._spec.dtype))) if n == 1 else apply(op, args))
+
+    def value() -> Tensor:
+        if n == 0:
+            return apply(op, args)
+        return apply(TABLE["mul"], (x, x if n == 2 else fit(n, x._spec.dtype)))
+
+    return history_of(op, args, value)
 
 
 def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
@@ -375,6 +381,7 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return pow(input, 2, out=out)
 
 
+@history_first
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
     """input limited to [min, max]; limits are numbers or tensors, one may be None.
 

@@ -198,7 +198,7 @@ def extremum(name: str, input: Tensor, dim: Any, keepdim: Any, out: Any) -> Any:
     return give(out, RETURN_TYPES[name](*apply(TABLE[name + "_dim"], (input,), (d, bool(keepdim)))))
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:  # noqa: A001
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
     """The largest element; with dim also where it stands; of two tensors elementwise.
 
     With ``dim`` a named tuple of values and int64 indices, without that dimension unless keepdim. RuntimeError
@@ -213,7 +213,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     return extremum("max", input, other if other is not None else dim, keepdim, out)
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:  # noqa: A001
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
     """The smallest element; with dim also where it stands; of two tensors elementwise.
 
     With ``dim`` a named tuple of values and int64 indices, without that dimension unless keepdim. RuntimeError
@@ -230,11 +230,12 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 
 def argextreme(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     check_domain(name, input._spec.dtype)
+    input = input.detach()  # nobody asks for the history
     if input._spec.numel == 0 and dim is None:
         raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
                          "Specify the reduction dim with the 'dim' argument.")
     if dim is None:
-        flat = input.reshape(-1)
+        flat = input if len(input._spec.shape) == 1 else input.reshape(-1)
         out = apply(TABLE[name], (flat,), ((0,), False))
         return out.reshape((1,) * len(input._spec.shape)) if keepdim else out
     d = wrap_dim(dim, len(input._spec.shape))
@@ -270,7 +271,8 @@ def _centred(input: Tensor, dim: Any, keepdim: bool, correction: Any) -> tuple[T
     dims = wrap_dims(dim, len(input._spec.shape))
     dtype = input._spec.dtype
     if dtype in HALF:
-        return tuple(cast(t, dtype) for t in _centred(wide(input), dim, keepdim, correction))  # type: ignore[return-value]
+        var, mid = _centred(wide(input), dim, keepdim, correction)
+        return cast(var, dtype), cast(mid, dtype)
     n = count(input, dims)
     m = mean(input, dims if dims else None, True)
     d = input - m

@@ -10,6 +10,7 @@ from rushlight.ir.spec import Spec, iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned, spread_into, view
 from rushlight.tensor.functions.common import lying_as, shape_of, wrap_dim, wrap_dims
+from rushlight.tensor.functions.histories import say_first
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 
 
@@ -179,7 +180,11 @@ def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
         raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does "
                            "not match the length of the desired ordering of dimensions i.e. "
                            f"input.dim() = {ndim} is not equal to len(dims) = {len(order)}")
-    order = tuple([wrap_dim(d, ndim) for d in order])
+    try:
+        order = tuple([wrap_dim(d, ndim) for d in order])
+    except IndexError:
+        say_first((input,))
+        raise
     if len(set(order)) != ndim:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     inverse = [0] * ndim
@@ -191,7 +196,11 @@ def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged."""
     ndim = len(input._spec.shape)
-    a, b = wrap_dim(dim0, ndim), wrap_dim(dim1, ndim)
+    try:
+        a, b = wrap_dim(dim0, ndim), wrap_dim(dim1, ndim)
+    except IndexError:
+        say_first((input,))
+        raise
     if not ndim:
         return view_as_is(input)
     order = list(range(ndim))
@@ -305,7 +314,9 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
-    return reshape(input.contiguous(), (-1,)) if input._spec.numel else reshape(input, (0,))  # type: ignore[attr-defined]
+    if not input._spec.numel:
+        return reshape(input, (0,))
+    return reshape(input.contiguous(), (-1,))  # type: ignore[attr-defined]
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:

@@ -8,6 +8,7 @@ from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned, sync_view, view
 from rushlight.tensor.functions.common import wrap_dim
+from rushlight.tensor.functions.histories import history_first
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.shape import reshape
 from rushlight.tensor.state import state
@@ -72,6 +73,7 @@ def strided_part(t: Tensor, d: int, start: int, length: int, step: int, title: s
                 part_gradient(s.shape, lambda whole: whole.narrow(d, start, length, step)), origin=origin)
 
 
+@history_first
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two dimensions as a last dimension."""
     s = input._spec
@@ -88,6 +90,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     return view(input, cut(s), "DiagonalBackward0", part_gradient(s.shape, cut))
 
 
+@history_first
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Windows of `size` elements along a dimension, as a new last dimension."""
     s = self._spec
@@ -109,6 +112,7 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     return view(self, cut(s), "UnfoldBackward0", part_gradient(s.shape, cut))
 
 
+@history_first
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts of one dimension: of one size, or of the given sizes."""
     s = tensor._spec
@@ -168,8 +172,9 @@ def _cuts(name: str, parts: Any, indices: Any, sections: Any, at: Any = None) ->
         and (at is None or isinstance(at, Tensor)) and (parts is None or isinstance(parts, (list, tuple))
                                                         or hasattr(parts, "__index__"))
     if len(given) != 1 or not right:
-        forms = "(Tensor input, int sections), (Tensor input, tuple of ints indices)" + (
-            ", (Tensor input, Tensor tensor_indices_or_sections)" * (name == "tensor_split"))
+        forms = "(Tensor input, int sections), (Tensor input, tuple of ints indices)"
+        if name == "tensor_split":
+            forms += ", (Tensor input, Tensor tensor_indices_or_sections)"
         raise TypeError(f"{name}() received an invalid combination of arguments - got "
                         f"{tuple(type(v).__name__ for v in given)}, but expected one of: {forms}")
     return given[0] if isinstance(given[0], (list, tuple, int, Tensor)) else given[0].__index__()  # a number of NumPy

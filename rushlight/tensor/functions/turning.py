@@ -7,10 +7,12 @@ from typing import Any
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned
 from rushlight.tensor.functions.common import lying_as, shape_of, wrap_dim, wrap_dims
+from rushlight.tensor.functions.histories import history_first
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.shape import clone, transpose, within
 
 
+@history_first
 def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The order of elements reversed along dimensions."""
     given = shape_of(dims) if dims is not None else shape_of(*args)
@@ -32,6 +34,7 @@ def flipud(input: Tensor) -> Tensor:
     return flip(input, 0)
 
 
+@history_first
 def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     """Elements shifted along dimensions, those pushed out coming back at the other end."""
     sh = (shifts,) if isinstance(shifts, int) else tuple(shifts)
@@ -47,11 +50,10 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     if not input._spec.shape:
         raise IndexError(f"Dimension specified as {ds[0]} but tensor has no dimensions")
     dims = tuple(wrap_dim(d, len(input._spec.shape)) for d in ds)
-    if len(dims) == 1 and sh[0] % input._spec.shape[dims[0]] == 0:
-        return apply(TABLE["copy"], (input,))
     return apply(TABLE["roll"], (input,), (sh, dims))
 
 
+@history_first
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     """Turned by k quarter turns in the plane of two dimensions."""
     if len(dims) != 2:

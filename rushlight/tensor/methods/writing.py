@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.autograd.grad_mode import no_grad
 from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import creation, functions
@@ -29,6 +30,9 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     if src is not self:
         check_overlap(self, (src,))
     if src.requires_grad and src._base is not None and state.grad:
+        if self._spec.dtype.kind not in "fc":  # which has no history, so that nobody asks for that of src
+            with no_grad():
+                return assign(self, src, severs=True)
         sync_view(src)
     return assign(self, src, severs=True)
 
