@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rushlight.ir.dtype import HALF, float32
@@ -13,6 +16,7 @@ from rushlight.ops.table import TABLE
 Claims = Callable[[Instr], bool]  # whether an executor runs an instruction as it is
 # Writes a coarse instruction with public operations: (op, operand types, attrs) -> a program. The tensor layer sets it.
 trace: Callable[[Any, tuple[Any, ...], tuple[Any, ...]], Program] | None = None
+MOST_KEPT = 20_000  # instructions of decompositions that are kept
 
 
 def lower(program: Program, claims: Claims) -> Program:
@@ -30,7 +34,7 @@ def drop_dead(program: Program) -> Program:
     kept = []
     for instr in reversed(program.instrs):
         if not needed.isdisjoint(instr.results):
-            needed.update(o.value for o in instr.operands)
+            needed.update([o.value for o in instr.operands])
             kept.append(instr)
     return Program(program.inputs, kept[::-1], program.outputs, program.donated, program.values)
 
@@ -46,16 +50,77 @@ def decompose(program: Program, claims: Claims) -> Program:
     return out
 
 
+@dataclass(slots=True)
+class _Body:
+    """A decomposition: a program whose inputs are the operands, and the type of each of its values."""
+
+    program: Program
+    types: dict[int, Any]
+
+
+class _Bodies:
+    """Decompositions by what they follow from, those that were used last: an optimizer's update and the layers of a network
+    are the same ones again in plans for other sizes of a batch."""
+
+    def __init__(self) -> None:
+        self.found: OrderedDict[tuple[Any, ...], _Body] = OrderedDict()
+        self.size = 0
+        self.lock = threading.Lock()
+
+    def of(self, instr: Instr, claims: Claims) -> _Body:
+        """What an instruction stands for."""
+        kinds = tuple([_wide(o.spec) for o in instr.operands])
+        attrs = hashable(instr.attrs)
+        if attrs is None:
+            return _written_out(instr, kinds, claims)
+        key = (instr.op, claims, kinds, attrs)
+        with self.lock:
+            body = self.found.get(key)
+            if body is not None:
+                self.found.move_to_end(key)
+                return body
+        body = _written_out(instr, kinds, claims)
+        with self.lock:
+            if key not in self.found:
+                self.found[key] = body
+                self.size += len(body.program.instrs)
+            while self.size > MOST_KEPT:
+                self.size -= len(self.found.popitem(last=False)[1].program.instrs)
+        return body
+
+
+_bodies = _Bodies()
+
+
+def _written_out(instr: Instr, kinds: tuple[Any, ...], claims: Claims) -> _Body:
+    assert instr.op.decompose is not None, f"the executor has no {instr.op.name} and the table no decomposition of it"
+    assert trace is not None
+    program = decompose(drop_dead(trace(instr.op, kinds, instr.attrs)), claims)
+    types = dict(enumerate(program.inputs))
+    for inner in program.instrs:
+        types.update(zip(inner.results, inner.outs))
+    return _Body(program, types)
+
+
+def hashable(attrs: tuple[Any, ...]) -> Any:
+    """Attributes as a key: 0.0, 0 and False are different numbers. None where one of them has no hash."""
+    try:
+        hash(attrs)
+    except TypeError:
+        return None
+    return _told_apart(attrs)
+
+
+def _told_apart(attrs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple([_told_apart(a) if a.__class__ is tuple else (a.__class__, repr(a) if a.__class__ is float else a) for a in attrs])
+
+
 def _splice(out: Program, instr: Instr, claims: Claims) -> None:
     """Put the decomposition of one instruction in its place. Half precision is computed in float32 and rounded once, at
     the end."""
-    assert instr.op.decompose is not None, f"the executor has no {instr.op.name} and the table no decomposition of it"
-    assert trace is not None
-    body = decompose(drop_dead(trace(instr.op, tuple(_wide(o.spec) for o in instr.operands), instr.attrs)), claims)
-    names = {i: _read(out, o, body.inputs[i], instr.line) for i, o in enumerate(instr.operands)}
-    types = dict(enumerate(body.inputs))
-    for inner in body.instrs:
-        types.update(zip(inner.results, inner.outs))
+    found = _bodies.of(instr, claims)
+    body, types, line = found.program, found.types, instr.line
+    names = {i: _read(out, o, body.inputs[i], line) for i, o in enumerate(instr.operands)}
     ends = {}
     narrow = []  # what ends the instruction: results rounded to the type that was promised
     for v, r, s in zip(body.outputs, instr.results, instr.outs):
@@ -63,13 +128,12 @@ def _splice(out: Program, instr: Instr, claims: Claims) -> None:
             ends[v] = r
         else:
             ends[v] = out.new()
-            narrow.append(Instr(TABLE["cast"], (Operand(ends[v], types[v]),), (s.dtype,), (r,), (s,), instr.line))
+            narrow.append(Instr(TABLE["cast"], (Operand(ends[v], types[v]),), (s.dtype,), (r,), (s,), line))
     for inner in body.instrs:
-        for r in inner.results:
-            names[r] = ends[r] if r in ends else out.new()
-        operands = tuple(Operand(names[o.value], o.spec) for o in inner.operands)
-        out.instrs.append(Instr(inner.op, operands, inner.attrs, tuple(names[r] for r in inner.results), inner.outs,
-                                instr.line))
+        results = tuple([ends[r] if r in ends else out.new() for r in inner.results])
+        names.update(zip(inner.results, results))
+        operands = tuple([Operand(names[o.value], o.spec) for o in inner.operands])
+        out.instrs.append(Instr(inner.op, operands, inner.attrs, results, inner.outs, line))
     out.instrs += narrow
 
 

@@ -35,6 +35,7 @@ class Group:
     cut: tuple[str, int, int] = ("none", 0, 1)
     instrs: list[Instr] = field(default_factory=list)
     levels: dict[int, str] = field(default_factory=dict)
+    streams: set[int] = field(default_factory=set)  # what it reads from outside
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -49,11 +50,11 @@ class Group:
             return "reduce" if self._accepts_reduction(instr) else None
         if instr.op.name == "pick":
             return "row" if self.mode == "row" and self._whole(instr.operands[0]) and self._row_operand(instr.operands[1]) else None
-        out = instr.outs[0]
-        if out.shape == self.shape and all(self._full_operand(o) for o in instr.operands):
+        out, full = instr.outs[0], self._full_operand
+        if out.shape == self.shape and all([full(o) for o in instr.operands]):
             return "full"
-        if self.mode == "row" and self._is_row(out.shape) and any(self.levels.get(o.value) == "row" for o in instr.operands) \
-                and all(self._row_operand(o) for o in instr.operands):
+        if self.mode == "row" and self._is_row(out.shape) and any([self.levels.get(o.value) == "row" for o in instr.operands]) \
+                and all([self._row_operand(o) for o in instr.operands]):
             return "row"
         return None
 
@@ -63,7 +64,11 @@ class Group:
             dims = tuple(instr.attrs[0])
             if self.reduced is None:
                 self._reduce(dims, instr.operands[0])
-        self.levels.update((r, "full" if level == "full" else "row") for r in instr.results)
+        for o in instr.operands:
+            if o.value not in self.levels:
+                self.streams.add(o.value)
+        for r in instr.results:
+            self.levels[r] = "full" if level == "full" else "row"
         self.instrs.append(instr)
 
     def _reduce(self, dims: tuple[int, ...], operand: Operand) -> None:
@@ -98,7 +103,8 @@ class Group:
         """Whether the operand is outside, or a value of this group read element by element."""
         level = self.levels.get(o.value)
         if level is None:
-            return not isinstance(o.spec, Spec) or all(_even(o.spec, a, b) for a, b in self._pairs(self.reduced or ()) if a in self.merged)
+            return not self.merged or not isinstance(o.spec, Spec) \
+                or all(_even(o.spec, a, b) for a, b in self._pairs(self.reduced or ()) if a in self.merged)
         if level == "full":
             return bool(o.spec.plain and o.spec.shape == self.shape)
         return self.mode == "row" and self.cut[2] == 1 and self._broadcast_row(o.spec)
@@ -169,18 +175,22 @@ def is_reduction(instr: Instr) -> bool:
 
 def generated(instr: Instr) -> bool:
     """Whether the code generator can write an instruction."""
-    specs = [o.spec for o in instr.operands if isinstance(o.spec, Spec)]
-    if len(instr.outs) != 1 or not isinstance(instr.outs[0], Spec) or not instr.outs[0].numel or any(not s.numel for s in specs):
+    out = instr.outs[0]
+    if len(instr.outs) != 1 or not isinstance(out, Spec) or not out.numel or out.dtype.name not in FORMS:
         return False
-    if any(s.dtype.name not in FORMS for s in (*specs, instr.outs[0])):
-        return False
-    if any(not isinstance(o.spec, Spec) and getattr(o.spec, "kind", "float") == "complex" for o in instr.operands):
-        return False
+    for o in instr.operands:
+        s = o.spec
+        if isinstance(s, Spec):
+            if not s.numel or s.dtype.name not in FORMS:
+                return False
+        elif getattr(s, "kind", "float") == "complex":
+            return False
     name = instr.op.name
     if name in SPECIAL:
         return True
-    kinds = REDUCTIONS[name] if is_reduction(instr) else CELLS[name][0] if name in CELLS else ""
-    return FORMS[operand_dtype(instr)][2] in kinds and not (is_reduction(instr) and not instr.operands[0].spec.shape)
+    reduces = is_reduction(instr)
+    kinds = REDUCTIONS[name] if reduces else CELLS[name][0] if name in CELLS else ""
+    return FORMS[operand_dtype(instr)][2] in kinds and not (reduces and not instr.operands[0].spec.shape)
 
 
 def operand_dtype(instr: Instr) -> str:
@@ -196,72 +206,87 @@ class Fusion:
     """Distributes the instructions of a program over groups, in an order that runs."""
 
     def __init__(self, program: Program) -> None:
-        self.summed = _summed(program)
+        self.written = [generated(i) for i in program.instrs]
+        self.summed = _summed(program, self.written)
         self.steps: list[Group | Instr] = []
         self.made: dict[int, int] = {}  # value -> position of the step that computes it
-        self.readers: dict[int, list[int]] = {}  # value -> positions of the groups that read it
+        self.readers: dict[int, list[int]] = {}  # value -> positions of the groups that read it, in the order of reading
         self.latest: dict[tuple[int, ...], int] = {}  # shape -> position of the last group that began with it
+        self.closed: set[int] = set()  # positions of groups that have something to do with reductions
 
-    def add(self, instr: Instr) -> None:
-        at = max((self.made.get(o.value, -1) for o in instr.operands), default=-1)
-        if generated(instr):
+    def add(self, instr: Instr, written: bool) -> None:
+        """The next instruction, and whether the code generator can write it."""
+        at, made = -1, self.made
+        for o in instr.operands:
+            at = max(at, made.get(o.value, -1))
+        if written:
             at = self._host(instr, at)
             for o in instr.operands:
-                self.readers.setdefault(o.value, []).append(at)
+                readers = self.readers.setdefault(o.value, [])
+                if not readers or readers[-1] != at:
+                    readers.append(at)
         else:
             self.steps.append(instr)
             at = len(self.steps) - 1
-        self.made.update((r, at) for r in instr.results)
+        for r in instr.results:
+            made[r] = at
 
     def _host(self, instr: Instr, at: int) -> int:
         """The position of the group that takes an instruction in: the one that makes its last operand, else a later one that
         reads the same memory anyway, else a new one."""
-        for position in (at, *self._beside(instr, at)):
-            host = self.steps[position] if position >= 0 else None
-            level = host.accepts(instr) if isinstance(host, Group) else None
-            if isinstance(host, Group) and level is not None and (position == at or level == "full"):
-                host.add(instr, level)
-                return position
-        self.steps.append(_new_group(instr))
-        self.latest[instr.outs[0].shape] = len(self.steps) - 1
-        return len(self.steps) - 1
+        summed = instr.results[0] in self.summed
+        host = self.steps[at] if at >= 0 else None
+        level = host.accepts(instr) if isinstance(host, Group) else None
+        position = at
+        if level is None and not summed:  # what reductions read stays away: its group must be free to take their order
+            for position in self._beside(instr, at):
+                host = self.steps[position]
+                level = host.accepts(instr) if isinstance(host, Group) else None
+                if level == "full":
+                    break
+                level = None
+        if isinstance(host, Group) and level is not None:
+            host.add(instr, level)
+        else:
+            position = len(self.steps)
+            self.steps.append(_new_group(instr))
+            self.latest[instr.outs[0].shape] = position
+        if summed:
+            self.closed.add(position)
+        return position
 
     def _beside(self, instr: Instr, at: int) -> list[int]:
-        """Positions after `at` of groups that read an operand of the instruction or have its shape, the latest first.
+        """Positions after `at` of groups that read an operand of the instruction or have its shape, the latest first, as far
+        as they take in what does not depend on them: without reductions, and with not too many streams of memory."""
+        found = {self.latest.get(instr.outs[0].shape, -1)}
+        for o in instr.operands:
+            if isinstance(o.spec, Spec) and o.spec.numel > 1:
+                found.update(self.readers.get(o.value, ()))
+        return [p for p in sorted(found, reverse=True) if p > at and p not in self.closed and len(self._group(p).streams) < STREAMS]
 
-        What reductions read stays away: its group must be free to take the order of the reduction.
-        """
-        if instr.results[0] in self.summed:
-            return []
-        found = {p for o in instr.operands if isinstance(o.spec, Spec) and o.spec.numel > 1 for p in self.readers.get(o.value, ())}
-        found.add(self.latest.get(instr.outs[0].shape, -1))
-        return [p for p in sorted(found, reverse=True) if p > at and self._open(p)]
-
-    def _open(self, position: int) -> bool:
-        """Whether a group takes in what does not depend on it: it has no reductions, and not too many streams of memory."""
+    def _group(self, position: int) -> Group:
         group = self.steps[position]
         assert isinstance(group, Group)
-        return not any(i.results[0] in self.summed for i in group.instrs) \
-            and len({o.value for i in group.instrs for o in i.operands if o.value not in group.levels}) < STREAMS
+        return group
 
 
 def fuse(program: Program) -> list[Group | Instr]:
     """The program as groups and single instructions, in an order that runs."""
     fusion = Fusion(program)
-    for instr in program.instrs:
-        fusion.add(instr)
+    for instr, written in zip(program.instrs, fusion.written):
+        fusion.add(instr, written)
     return fusion.steps
 
 
-def _summed(program: Program) -> set[int]:
+def _summed(program: Program, written: list[bool]) -> set[int]:
     """Values that reductions read, through elementwise operations as well, and what reductions make."""
     found: set[int] = set()
-    for instr in reversed(program.instrs):
+    for instr, may in zip(reversed(program.instrs), reversed(written)):
         if is_reduction(instr) or instr.op.name == "pick":
             found.update(instr.results)
-            found.update(o.value for o in instr.operands)
-        elif generated(instr) and instr.results[0] in found:
-            found.update(o.value for o in instr.operands)
+            found.update([o.value for o in instr.operands])
+        elif may and instr.results[0] in found:
+            found.update([o.value for o in instr.operands])
     return found
 
 

@@ -16,13 +16,12 @@ and vector stride (in elements), as far as its level has them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Ref = tuple[str, int]  # ("a", access), ("n", number), ("t", statement)
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """Memory that the kernel reads or writes. ``step`` along the vector dimension: 0, 1, or 2 for a stride in a slot."""
 
     dtype: str
@@ -31,8 +30,7 @@ class Access:
     step: int
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """One operation. ``kind`` is the dtype of its operands; ``store`` lists the accesses that receive the result."""
 
     name: str
@@ -46,8 +44,7 @@ class Statement:
     reload: int = -1  # the access from which later phases read the value again; -1: they compute it again
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
+class Kernel(NamedTuple):
     """The static part of a kernel. ``chunk`` says which dimension is cut into units: none, vector or mid."""
 
     mode: str

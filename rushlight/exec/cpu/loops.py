@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 from rushlight.exec import order
@@ -60,6 +61,7 @@ class Draft:
         self.accesses: list[tuple[str, str, str]] = []  # dtype, use, level
         self.places: list[Place | None] = []
         self.found: dict[tuple[object, ...], int] = {}
+        self.real = [d for d in group.kept if group.shape[d] != 1]
         self.numbers: dict[int, int] = {}
         self.kinds: list[str] = []
         self.body: list[Statement] = []
@@ -75,15 +77,15 @@ class Draft:
             return "n", self.numbers[o.value]
         if o.value in self.statement:
             return "t", self.statement[o.value]
-        strides = self._full(o.spec) if level == "full" else self._row(o.spec)
-        key = (o.value, o.spec.offset, o.spec.dtype, level, tuple(sorted(strides.items())))
+        strides = full_strides(o.spec) if level == "full" else self._row(o.spec)
+        key = (o.value, o.spec.offset, o.spec.dtype, level, *strides.items())
         if key not in self.found:
             self.found[key] = self._access(o.spec.dtype.name, "in", level, Place(o.value, o.spec.offset, strides, o.spec.dtype.itemsize))
         return "a", self.found[key]
 
     def write(self, value: int, s: Spec, level: str) -> int:
         """The access that receives a result."""
-        strides = self._full(s) if level == "full" else self._row(s)
+        strides = full_strides(s) if level == "full" else self._row(s)
         return self._access(s.dtype.name, "out", level, Place(value, 0, strides, s.dtype.itemsize))
 
     def _access(self, dtype: str, use: str, level: str, place: Place | None) -> int:
@@ -91,15 +93,10 @@ class Draft:
         self.places.append(place)
         return len(self.places) - 1
 
-    @staticmethod
-    def _full(s: Spec) -> dict[int, int]:
-        return {d: stride for d, (n, stride) in enumerate(zip(s.shape, s.strides)) if n != 1 and stride}
-
     def _row(self, s: Spec) -> dict[int, int]:
         """Strides of a row value over the kept dimensions; its own shape may have lost dimensions of size 1."""
         own = [stride for n, stride in zip(s.shape, s.strides) if n != 1]
-        kept = [d for d in self.g.kept if self.g.shape[d] != 1]
-        return {d: stride for d, stride in zip(kept, own) if stride}
+        return {d: stride for d, stride in zip(self.real, own) if stride}
 
     def statements(self) -> None:
         """The body."""
@@ -116,8 +113,10 @@ class Draft:
         if instr.op.name == "pick":
             refs = (self.read(instr.operands[0], "full"), self.read(instr.operands[1], "row"))
         else:
-            refs = tuple(self.read(o, inner) for o in instr.operands)
-        phase = max((self.ready.get(o.value, 0) for o in instr.operands), default=0)
+            refs = tuple([self.read(o, inner) for o in instr.operands])
+        phase = 0
+        for o in instr.operands:
+            phase = max(phase, self.ready.get(o.value, 0))
         store = (self.write(result, out, "vec" if self.g.mode == "col" and reduces else level),) if result in self.outputs else ()
         self.statement[result] = len(self.body)
         self.ready[result] = phase + 1 if reduces else phase
@@ -126,15 +125,23 @@ class Draft:
 
     def _reloads(self) -> None:
         """Values of earlier phases that are dear to compute are read again from where they were stored, or kept in scratch."""
+        if not any([s.phase for s in self.body]):
+            return
         for j, s in enumerate(self.body):
             if s.level != "full" or not any(("t", j) in t.refs and t.phase > s.phase and t.level == "full" or
                                             ("t", j) in t.refs and t.reduces and t.phase > s.phase for t in self.body):
                 continue
             if s.store:
-                self.body[j] = replace(s, reload=s.store[0])
+                self.body[j] = s._replace(reload=s.store[0])
             elif s.name in EXPENSIVE:
                 access = self._access(s.dtype, "scratch", "full", None)
-                self.body[j] = replace(s, store=(access,), reload=access)
+                self.body[j] = s._replace(store=(access,), reload=access)
+
+
+@lru_cache(4096)
+def full_strides(s: Spec) -> dict[int, int]:
+    """The strides of an operand over the whole domain, by dimension, where they matter. To be read only."""
+    return {d: stride for d, (n, stride) in enumerate(zip(s.shape, s.strides)) if n != 1 and stride}
 
 
 def loops_of(group: Group, outputs: set[int], new_value: object) -> list[Loop]:
@@ -266,8 +273,8 @@ def _partials(draft: Draft, accesses: list[Access], new_value: object, count: in
         accesses[access] = Access(dtype, "out", accesses[access].level, accesses[access].step)
         draft.places[access] = Place(part, 0, {}, size, partial=True)
         if accesses[access].level == "vec":
-            accesses[access] = replace(accesses[access], step=1)
-        body[j] = replace(s, dtype=dtype)
+            accesses[access] = accesses[access]._replace(step=1)
+        body[j] = s._replace(dtype=dtype)
     return body, second
 
 

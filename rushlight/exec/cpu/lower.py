@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from rushlight.exec.cpu import pooled
@@ -173,48 +172,53 @@ def _once(program: Program) -> Program:
     names: dict[int, int] = {}
     kept = set(program.outputs)
     for instr in program.instrs:
-        operands = tuple(Operand(names.get(o.value, o.value), o.spec) for o in instr.operands)
-        key = (id(instr.op), tuple((o.value, o.spec) for o in operands), _hashable(instr.attrs))
-        same = seen.get(key) if instr.op.kind != "random" and kept.isdisjoint(instr.results) else None
-        if same is not None:
-            names.update(zip(instr.results, same))
-            continue
-        seen.setdefault(key, instr.results)
-        out.instrs.append(replace(instr, operands=operands))
+        operands = renamed(instr.operands, names)
+        attrs = instr.attrs and pipeline.hashable(instr.attrs)
+        key = (instr.op, attrs, *[o.value for o in operands], *[o.spec for o in operands])
+        if attrs is not None:
+            same = seen.get(key)
+            if same is None:
+                seen[key] = instr.results
+            elif instr.op.kind != "random" and kept.isdisjoint(instr.results):
+                names.update(zip(instr.results, same))
+                continue
+        out.instrs.append(with_operands(instr, operands))
     return out
 
 
-def _hashable(attrs: tuple[Any, ...]) -> Any:
-    """Attributes as a key: 0.0, 0 and False are different numbers."""
-    try:
-        hash(attrs)
-    except TypeError:
-        return id(attrs)
-    return tuple((type(a), repr(a) if isinstance(a, float) else a) for a in attrs)
+def renamed(operands: tuple[Operand, ...], names: dict[int, int]) -> tuple[Operand, ...]:
+    """Operands by the new names of their values; the same tuple where none has one."""
+    for o in operands:
+        if o.value in names:
+            return tuple([Operand(names.get(o.value, o.value), o.spec) for o in operands])
+    return operands
+
+
+def with_operands(instr: Instr, operands: tuple[Operand, ...]) -> Instr:
+    """The instruction on other operands."""
+    return instr if operands is instr.operands else Instr(instr.op, operands, instr.attrs, instr.results, instr.outs, instr.line)
 
 
 def _without_copies(program: Program) -> Program:
     """Without plain copies of intermediate values that nothing else keeps."""
     out = Program(program.inputs, [], program.outputs, program.donated, program.values)
-    made: dict[int, Spec] = {}
+    made: dict[int, Any] = {}
     names: dict[int, int] = {}
     outputs = set(program.outputs)
     for instr in program.instrs:
-        operands = tuple(Operand(names.get(o.value, o.value), o.spec) for o in instr.operands)
+        operands = renamed(instr.operands, names)
         if instr.op.name == "copy" and _whole(operands[0], made) and operands[0].value not in outputs:
             names[instr.results[0]] = operands[0].value
             if instr.results[0] in outputs:
                 outputs.add(operands[0].value)
             made[instr.results[0]] = made[operands[0].value]
             continue
-        out.instrs.append(replace(instr, operands=operands))
-        made.update((r, s) for r, s in zip(instr.results, instr.outs) if isinstance(s, Spec))
-    out.outputs = tuple(names.get(v, v) for v in program.outputs)
+        out.instrs.append(with_operands(instr, operands))
+        made.update(zip(instr.results, instr.outs))
+    out.outputs = tuple([names.get(v, v) for v in program.outputs])
     return out
 
 
-def _whole(o: Operand, made: dict[int, Spec]) -> bool:
+def _whole(o: Operand, made: dict[int, Any]) -> bool:
     have = made.get(o.value)
-    return have is not None and o.spec.plain and o.spec.numel == have.numel and o.spec.dtype is have.dtype
-
-
+    return isinstance(have, Spec) and o.spec.plain and o.spec.numel == have.numel and o.spec.dtype is have.dtype
