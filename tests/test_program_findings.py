@@ -109,6 +109,22 @@ FOUND = {
         v1 = torch.tensor(complex(2.0, 1.5), requires_grad=True)
         v2 = torch.where(torch.tensor([False, True]), v0.detach(), v1)
         v2.abs().sum().backward()""",
+    "a result is kept though no operand takes a gradient": """
+        v1 = torch.tensor([[-2.0, 0.5, 0.0], [2.5, 0.5, 1.5]], requires_grad=True)
+        with torch.no_grad(): v4 = v1[:1]
+        v5 = torch.hypot(torch.tensor([[-5, 3, 1]]), v4)
+        v5.mul_(2)
+        v5.sum().backward()""",
+    "what gradients of one operand name is not kept for nobody": """
+        v1 = torch.tensor([[-2.0, 0.5, 0.0], [2.5, 0.5, 1.5]], requires_grad=True)
+        with torch.no_grad(): v4 = v1[:1]
+        v5 = v4.clone().detach()
+        v6 = v4 * v5
+        v5.mul_(2)
+        v6.sum().backward()
+        v7 = v4.sin()
+        v4.data.mul_(2)
+        v7.sum().backward()""",
     "half precision seen as float64": """
         v1 = torch.tensor([[2.5, -1.5, -2.0], [-2.0, 2.0, 2.5]], dtype=torch.bfloat16)
         v5 = v1.softmax(-1)

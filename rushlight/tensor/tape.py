@@ -110,7 +110,12 @@ class OpFn(GradFn):
         self.line = line
         self.op = op
         self.sig = sig
-        key = (op, *[e is not None for e in edges]) if None in edges else op
+        if None not in edges:
+            key: Any = op
+        elif edges.count(None) < len(edges):
+            key = (op, *[e is not None for e in edges])
+        else:
+            key = (op, None, *[isinstance(a, Tensor) for a in args])
         needed = _needed_cache.get(key)
         saved: Any = {}
         for kind, i, name in needed_names(op, edges, key) if needed is None else needed:
@@ -254,6 +259,14 @@ def edge_key(t: Tensor) -> tuple[int, int]:
 _needed_cache: dict[Any, list[tuple[str, int, str]]] = {}
 
 
+def _kept_for_nobody(op: Op) -> set[str]:
+    """What PyTorch keeps though no operand takes a gradient, being views that were made without recording: results,
+    and inputs that more than one gradient names, or the only one."""
+    named = [set(rule[1]) for rule in op.rules.values()]
+    return {n for names in named for n in names
+            if n.startswith("out") or len(named) == 1 or sum(n in others for others in named) > 1}
+
+
 def needed_names(op: Op, edges: tuple[Any, ...], key: Any) -> list[tuple[str, int, str]]:
     """Which inputs and outputs the rules of the inputs that need gradients name, kept under a key."""
     found = _needed_cache.get(key)
@@ -263,10 +276,13 @@ def needed_names(op: Op, edges: tuple[Any, ...], key: Any) -> list[tuple[str, in
             found.append(("rest", 0, "inputs"))
         seen = set()
         last = len(op.inputs) - 1
-        for i, e in enumerate(edges):
-            rule = (op.rules.get("*") or op.rules.get(op.inputs[min(i, last)])) if e is not None else None
+        reached, kept = [e is not None for e in edges], None
+        if True not in reached:
+            reached, kept = key[2:], _kept_for_nobody(op)
+        for i, wanted in enumerate(reached):
+            rule = (op.rules.get("*") or op.rules.get(op.inputs[min(i, last)])) if wanted else None
             for n in rule[1] if rule else ():
-                if n in seen:
+                if n in seen or kept is not None and n not in kept:
                     continue
                 seen.add(n)
                 if n in op.inputs:
