@@ -32,7 +32,9 @@ def compile_program(program: Program) -> Run:
     """The program as a function from inputs to flat results."""
     @cache
     def original() -> Run:
-        return numpy_executor.compile_program(pipeline.lower(program, numpy_executor.claims))
+        lowered = pipeline.lower(program, numpy_executor.claims)
+        lowered.verify()
+        return numpy_executor.compile_program(lowered)
     if native() and worth(program):
         from rushlight.exec.cpu import executor
         if executor.available():

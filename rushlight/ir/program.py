@@ -51,9 +51,10 @@ class Program:
         for instr in self.instrs:
             for o in instr.operands:
                 assert o.value in size, f"{instr.op.name} reads value {o.value} before it is defined"
-                if isinstance(o.spec, Spec):
-                    assert o.spec.extent() * o.spec.dtype.itemsize <= size[o.value], \
-                        f"{instr.op.name} reads {o.spec} beyond its memory of {size[o.value]} bytes"
+                s = o.spec
+                if isinstance(s, Spec):
+                    assert (s.numel if s.plain else s.extent()) * s.dtype.itemsize <= size[o.value], \
+                        f"{instr.op.name} reads {s} beyond its memory of {size[o.value]} bytes"
             for r, s in zip(instr.results, instr.outs):
                 assert r not in size, f"value {r} is defined twice"
                 size[r] = s.numel * s.dtype.itemsize if isinstance(s, Spec) else 8

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +10,7 @@ from rushlight.ir.dtype import HALF, float32
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import TABLE
+from rushlight.passes.recent import Recent
 
 Claims = Callable[[Instr], bool]  # whether an executor runs an instruction as it is
 # Writes a coarse instruction with public operations: (op, operand types, attrs) -> a program. The tensor layer sets it.
@@ -21,11 +20,7 @@ MOST_KEPT = 20_000  # instructions of decompositions that are kept
 
 def lower(program: Program, claims: Claims) -> Program:
     """Drop what nobody reads, then write coarse operations that the executor does not claim with primitives."""
-    program = drop_dead(program)
-    program = decompose(program, claims)
-    program = drop_dead(program)
-    program.verify()
-    return program
+    return drop_dead(decompose(drop_dead(program), claims))
 
 
 def drop_dead(program: Program) -> Program:
@@ -58,38 +53,23 @@ class _Body:
     types: dict[int, Any]
 
 
-class _Bodies:
-    """Decompositions by what they follow from, those that were used last: an optimizer's update and the layers of a network
-    are the same ones again in plans for other sizes of a batch."""
+# Decompositions by what they follow from: an optimizer's update and the layers of a network are the same ones again in plans
+# for other sizes of a batch.
+_bodies: Recent[_Body] = Recent(MOST_KEPT)
 
-    def __init__(self) -> None:
-        self.found: OrderedDict[tuple[Any, ...], _Body] = OrderedDict()
-        self.size = 0
-        self.lock = threading.Lock()
 
-    def of(self, instr: Instr, claims: Claims) -> _Body:
-        """What an instruction stands for."""
-        kinds = tuple([_wide(o.spec) for o in instr.operands])
-        attrs = hashable(instr.attrs)
-        if attrs is None:
-            return _written_out(instr, kinds, claims)
-        key = (instr.op, claims, kinds, attrs)
-        with self.lock:
-            body = self.found.get(key)
-            if body is not None:
-                self.found.move_to_end(key)
-                return body
+def _body(instr: Instr, claims: Claims) -> _Body:
+    """What an instruction stands for."""
+    kinds = tuple([_wide(o.spec) for o in instr.operands])
+    attrs = hashable(instr.attrs)
+    if attrs is None:
+        return _written_out(instr, kinds, claims)
+    key = (instr.op, claims, kinds, attrs)
+    body = _bodies.get(key)
+    if body is None:
         body = _written_out(instr, kinds, claims)
-        with self.lock:
-            if key not in self.found:
-                self.found[key] = body
-                self.size += len(body.program.instrs)
-            while self.size > MOST_KEPT:
-                self.size -= len(self.found.popitem(last=False)[1].program.instrs)
-        return body
-
-
-_bodies = _Bodies()
+        _bodies.put(key, body, len(body.program.instrs))
+    return body
 
 
 def _written_out(instr: Instr, kinds: tuple[Any, ...], claims: Claims) -> _Body:
@@ -118,7 +98,7 @@ def _told_apart(attrs: tuple[Any, ...]) -> tuple[Any, ...]:
 def _splice(out: Program, instr: Instr, claims: Claims) -> None:
     """Put the decomposition of one instruction in its place. Half precision is computed in float32 and rounded once, at
     the end."""
-    found = _bodies.of(instr, claims)
+    found = _body(instr, claims)
     body, types, line = found.program, found.types, instr.line
     names = {i: _read(out, o, body.inputs[i], line) for i, o in enumerate(instr.operands)}
     ends = {}

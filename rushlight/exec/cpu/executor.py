@@ -59,18 +59,17 @@ def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[An
         sizes[value] = size
         return value
 
-    needed = _readers(program)
+    kept = set(program.outputs)
+    readers = _readers(program)
     lasting = set(range(len(program.inputs))) - numbers - program.donated
     real = Program(program.inputs, [i for i in program.instrs if isinstance(i.outs[0], Spec)], program.outputs, program.donated, program.values)
     steps: list[Step] = []
     for item in groups.fuse(real):
         if isinstance(item, groups.Group):
-            inside = {id(i) for i in item.instrs}
-            outputs = {r for i in item.instrs for r in i.results
-                       if r in program.outputs or any(id(reader) not in inside for reader in needed.get(r, ()))}
-            for loop in loops_of(item, outputs, new_value):
-                scratch = [new_value(threads.count() * s[0]) for p, s in zip(loop.places, loop.slots) if p is None]
-                steps.append(LoopStep(loop, scratch))
+            inside = {i.results[0] for i in item.instrs}
+            outputs = {r for r in inside if r in kept or not inside.issuperset(readers.get(r, ()))}
+            loops, values = loops_of(item, outputs, new_value)
+            steps += [LoopStep(loop, values, [new_value(threads.count() * size) for size in loop.scratch]) for loop in loops]
         else:
             steps += _steps(item, new_value, lasting)
     return Plan(program, steps, sizes, numbers, original)
@@ -88,11 +87,10 @@ def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[i
     return contract.steps(instr, new_value, lasting) or [windows.step(instr) or PythonStep(instr)]
 
 
-def _readers(program: Program) -> dict[int, list[Any]]:
-    found: dict[int, list[Any]] = {}
+def _readers(program: Program) -> dict[int, list[int]]:
+    """The first result of each instruction that reads a value."""
+    found: dict[int, list[int]] = {}
     for instr in program.instrs:
         for o in instr.operands:
-            found.setdefault(o.value, []).append(instr)
+            found.setdefault(o.value, []).append(instr.results[0])
     return found
-
-

@@ -50,8 +50,8 @@ class Group:
             return "reduce" if self._accepts_reduction(instr) else None
         if instr.op.name == "pick":
             return "row" if self.mode == "row" and self._whole(instr.operands[0]) and self._row_operand(instr.operands[1]) else None
-        out, full = instr.outs[0], self._full_operand
-        if out.shape == self.shape and all([full(o) for o in instr.operands]):
+        out = instr.outs[0]
+        if out.shape == self.shape and self._full_operands(instr.operands):
             return "full"
         if self.mode == "row" and self._is_row(out.shape) and any([self.levels.get(o.value) == "row" for o in instr.operands]) \
                 and all([self._row_operand(o) for o in instr.operands]):
@@ -86,7 +86,7 @@ class Group:
 
     def _accepts_reduction(self, instr: Instr) -> bool:
         operand, dims = instr.operands[0], tuple(instr.attrs[0])
-        if operand.spec.shape != self.shape or self.levels.get(operand.value) == "row" or not self._full_operand(operand):
+        if operand.spec.shape != self.shape or self.levels.get(operand.value) == "row" or not self._full_operands((operand,)):
             return False  # a row's value itself has no place among the elements that a phase goes through
         if self.reduced is None:
             return not self.instrs or operand.value in self.levels and self._runs_evenly(dims)
@@ -99,15 +99,20 @@ class Group:
         return all(_even(o.spec, a, b) for i in self.instrs for o in i.operands
                    if o.value not in self.levels and isinstance(o.spec, Spec) for a, b in pairs)
 
-    def _full_operand(self, o: Operand) -> bool:
-        """Whether the operand is outside, or a value of this group read element by element."""
-        level = self.levels.get(o.value)
-        if level is None:
-            return not self.merged or not isinstance(o.spec, Spec) \
-                or all(_even(o.spec, a, b) for a, b in self._pairs(self.reduced or ()) if a in self.merged)
-        if level == "full":
-            return bool(o.spec.plain and o.spec.shape == self.shape)
-        return self.mode == "row" and self.cut[2] == 1 and self._broadcast_row(o.spec)
+    def _full_operands(self, operands: tuple[Operand, ...]) -> bool:
+        """Whether the operands are outside, or values of this group read element by element."""
+        for o in operands:
+            level = self.levels.get(o.value)
+            if level is None:
+                if self.merged and isinstance(o.spec, Spec) \
+                        and not all(_even(o.spec, a, b) for a, b in self._pairs(self.reduced or ()) if a in self.merged):
+                    return False
+            elif level == "full":
+                if not o.spec.plain or o.spec.shape != self.shape:
+                    return False
+            elif self.mode != "row" or self.cut[2] != 1 or not self._broadcast_row(o.spec):
+                return False
+        return True
 
     def _whole(self, o: Operand) -> bool:
         """Whether an operand outside the group has the group's domain."""
@@ -170,7 +175,7 @@ def mode_of(shape: tuple[int, ...], dims: tuple[int, ...]) -> str:
 
 
 def is_reduction(instr: Instr) -> bool:
-    return instr.op.name in REDUCTIONS and instr.op.kind == "reduce"
+    return instr.op.kind == "reduce" and instr.op.name in REDUCTIONS
 
 
 def generated(instr: Instr) -> bool:

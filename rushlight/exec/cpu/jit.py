@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,20 +73,21 @@ class Compiled:
     """Compiled functions by key. ``built`` counts compilations, ``loaded`` what came from disk."""
 
     def __init__(self) -> None:
-        self.addresses: dict[str, int] = {}
+        self.addresses: dict[Hashable, int] = {}
         self.engines: list[Any] = []  # keep the code alive
         self.lock = threading.Lock()
         self.built = 0
         self.loaded = 0
 
-    def address(self, key: str, write: Callable[[str], str], light: bool = False) -> int:
-        """The address of the function with this key; ``write(name)`` gives its module as LLVM IR when it is new."""
+    def address(self, key: Hashable, write: Callable[[str], str], light: bool = False) -> int:
+        """The address of the function with this key, a text or something that its ``repr`` says all about; ``write(name)`` gives
+        its module as LLVM IR when it is new."""
         found = self.addresses.get(key)
         if found is None:
             with self.lock:
                 found = self.addresses.get(key)
                 if found is None:
-                    found = self.addresses[key] = self._make(key, write, light)
+                    found = self.addresses[key] = self._make(key if isinstance(key, str) else repr(key), write, light)
         return found
 
     def _make(self, key: str, write: Callable[[str], str], light: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -14,16 +15,16 @@ from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.scalars import FORMS, HALF
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
-
-
+from rushlight.passes.recent import Recent
 
 SHORT = 8  # vectors along fewer elements than this are mostly empty
+MOST_PATTERNS = 2048  # of groups whose loops are kept
 
 
 @dataclass(slots=True)
 class Place:
-    """Where an access finds its memory. ``strides`` in elements over the domain's dimensions; ``partial`` marks the
-    partial results of a cut reduction."""
+    """Where an access finds its memory. ``value`` is a position among the values of a step, ``strides`` are in elements
+    over the domain's dimensions; ``partial`` marks the partial results of a cut reduction."""
 
     value: int
     offset: int
@@ -34,30 +35,56 @@ class Place:
 
 @dataclass(slots=True)
 class Loop:
-    """A kernel with the sizes and places of one use. ``thread_bytes`` is the scratch memory of each thread."""
+    """A kernel with sizes and places. It names values by their position among the values of a step, so that one serves
+    all groups of the same form, in this plan and others."""
 
     kernel: Kernel
-    outer: list[int]
-    mid: list[int]
+    outer: tuple[int, ...]
+    mid: tuple[int, ...]
     size: int
     chunk: int
     chunks: int
-    places: list[Place | None]  # None for scratch
-    slots: list[list[int]]  # strides of each access, in the order of the argument block
-    numbers: list[int]  # values
+    places: tuple[Place | None, ...]  # None for scratch
+    slots: tuple[tuple[int, ...], ...]  # strides of each access, in the order of the argument block
+    numbers: tuple[int, ...]
     work: int
+    words: tuple[int, ...] = ()  # the argument block, where 0 stands for addresses
+    spots: tuple[int, ...] = ()  # where addresses of the accesses go
+    sources: frozenset[int] = frozenset()
+    results: frozenset[int] = frozenset()
+    scratch: tuple[int, ...] = ()  # bytes for each thread
+
+    def __post_init__(self) -> None:
+        words, spots = [0, *self.outer, *self.mid, self.size, self.chunk, self.chunks], []
+        for strides in self.slots:
+            spots.append(len(words))
+            words += [0, *strides]
+        self.words, self.spots = tuple(words), tuple(spots)
+        used = [(a.use, p.value) for a, p in zip(self.kernel.accesses, self.places) if p is not None]
+        self.sources = frozenset([v for use, v in used if use == "in"])
+        self.results = frozenset([v for use, v in used if use == "out"])
+        self.scratch = tuple([s[0] for p, s in zip(self.places, self.slots) if p is None])
 
     @property
     def units(self) -> int:
         return prod(self.outer) * self.chunks
 
 
+@dataclass(slots=True)
+class Pattern:
+    """The loops of all groups of one form, and the bytes of each memory that lies between them."""
+
+    loops: list[Loop]
+    between: list[int]
+
+
 class Draft:
     """Collects the accesses and statements of a group."""
 
-    def __init__(self, group: Group, outputs: set[int]):
+    def __init__(self, group: Group, outputs: set[int], position: dict[int, int]):
         self.g = group
         self.outputs = outputs
+        self.position = position  # of values among those of a step
         self.accesses: list[tuple[str, str, str]] = []  # dtype, use, level
         self.places: list[Place | None] = []
         self.found: dict[tuple[object, ...], int] = {}
@@ -80,13 +107,13 @@ class Draft:
         strides = full_strides(o.spec) if level == "full" else self._row(o.spec)
         key = (o.value, o.spec.offset, o.spec.dtype, level, *strides.items())
         if key not in self.found:
-            self.found[key] = self._access(o.spec.dtype.name, "in", level, Place(o.value, o.spec.offset, strides, o.spec.dtype.itemsize))
+            self.found[key] = self._access(o.spec.dtype.name, "in", level, Place(self.position[o.value], o.spec.offset, strides, o.spec.dtype.itemsize))
         return "a", self.found[key]
 
     def write(self, value: int, s: Spec, level: str) -> int:
         """The access that receives a result."""
         strides = full_strides(s) if level == "full" else self._row(s)
-        return self._access(s.dtype.name, "out", level, Place(value, 0, strides, s.dtype.itemsize))
+        return self._access(s.dtype.name, "out", level, Place(self.position[value], 0, strides, s.dtype.itemsize))
 
     def _access(self, dtype: str, use: str, level: str, place: Place | None) -> int:
         self.accesses.append((dtype, use, level))
@@ -144,16 +171,46 @@ def full_strides(s: Spec) -> dict[int, int]:
     return {d: stride for d, (n, stride) in enumerate(zip(s.shape, s.strides)) if n != 1 and stride}
 
 
-def loops_of(group: Group, outputs: set[int], new_value: object) -> list[Loop]:
-    """The kernels of a group: one, or two where its reductions are cut into chunks that a second one adds up."""
-    draft = Draft(group, outputs)
+_patterns: Recent[Pattern] = Recent(MOST_PATTERNS)
+
+
+def loops_of(group: Group, outputs: set[int], new_value: Callable[[int], int]) -> tuple[list[Loop], list[int]]:
+    """The kernels of a group, and the values that they use: one kernel, or more where its reductions are cut into chunks that
+    others add up."""
+    key, position = _form(group, outputs)
+    form = _patterns.get(key)
+    if form is None:
+        form = _patterns.put(key, _made(group, outputs, position.copy()))
+    return form.loops, [*position, *[new_value(size) for size in form.between]]
+
+
+def _form(group: Group, outputs: set[int]) -> tuple[tuple[object, ...], dict[int, int]]:
+    """What the loops of a group follow from, with the positions of its values in the order in which it meets them."""
+    position: dict[int, int] = {}
+    place = position.setdefault
+    key: list[object] = [group.shape, group.mode, group.reduced, group.merged, group.cut]
+    for i in group.instrs:
+        result = i.results[0]
+        for o in i.operands:
+            key += (place(o.value, len(position)), o.spec)
+        key += (i.op, i.outs[0], place(result, len(position)), group.levels[result], result in outputs)
+    return tuple(key), position
+
+
+def _made(group: Group, outputs: set[int], position: dict[int, int]) -> Pattern:
+    draft = Draft(group, outputs, position)
     draft.statements()
     outer, mid, vector = _dimensions(group, draft)
     fixed = any(s.name in ("pick", "position") for s in draft.body)
     shape = dict(enumerate(group.shape))
     dims = _Dims(shape, [d for d in outer if shape[d] != 1], [d for d in mid if shape[d] != 1], vector, draft.places, group)
     dims.collapse(group.mode, fixed)
-    return _finish(group, draft, dims, new_value)
+    between: list[int] = []
+
+    def room(size: int) -> int:
+        between.append(size)
+        return len(position) + len(between) - 1
+    return Pattern(_finish(group, draft, dims, room), between)
 
 
 def _dimensions(group: Group, draft: Draft) -> tuple[list[int], list[int], int]:
@@ -221,9 +278,9 @@ class _Dims:
         del dims[at]
 
 
-def _finish(group: Group, draft: Draft, dims: _Dims, new_value: object) -> list[Loop]:
+def _finish(group: Group, draft: Draft, dims: _Dims, room: Callable[[int], int]) -> list[Loop]:
     """Lanes, chunks, and the argument layout."""
-    outer, mid = [dims.shape[d] for d in dims.outer], [dims.shape[d] for d in dims.mid]
+    outer, mid = tuple([dims.shape[d] for d in dims.outer]), tuple([dims.shape[d] for d in dims.mid])
     size = dims.shape[dims.vector] if dims.vector >= 0 else 1
     chunk_of, chunk, count = group.cut
     if group.mode == "map" and prod(outer) < LEAST_UNITS:
@@ -236,29 +293,31 @@ def _finish(group: Group, draft: Draft, dims: _Dims, new_value: object) -> list[
     body = draft.body
     second: list[Loop] = []
     if count > 1 and group.mode != "map":
-        body, second = _partials(draft, accesses, new_value, prod(outer) * (size if group.mode == "col" else 1), count)
+        body, second = _partials(draft, accesses, room, prod(outer) * (size if group.mode == "col" else 1), count)
     kernel = Kernel(group.mode, len(outer), len(mid), chunk_of, vector_bytes() // 4, tuple(accesses), tuple(draft.kinds), tuple(body))
-    slots = [_slots(a, p, dims, outer, size, group.mode) for a, p in zip(accesses, draft.places)]
+    slots = tuple([_slots(a, p, dims, outer, size, group.mode) for a, p in zip(accesses, draft.places)])
     work = prod(outer) * prod(mid) * size * max(1, len(body))
-    return [Loop(kernel, outer, mid, size, chunk, count, draft.places, slots, list(draft.numbers), work), *second]
+    numbers = tuple([draft.position[v] for v in draft.numbers])
+    return [Loop(kernel, outer, mid, size, chunk, count, tuple(draft.places), slots, numbers, work), *second]
 
 
-def _slots(a: Access, place: Place | None, dims: _Dims, outer: list[int], size: int, mode: str) -> list[int]:
+def _slots(a: Access, place: Place | None, dims: _Dims, outer: tuple[int, ...], size: int, mode: str) -> tuple[int, ...]:
     """The slots after the address."""
     if place is None:
-        return [size * FORMS[a.dtype][3]]
+        return (size * FORMS[a.dtype][3],)
     if place.partial:
         strides = [prod(outer[i + 1:]) * (size if mode == "col" else 1) for i in range(len(outer))]
-        return [*strides, prod(outer) * (size if mode == "col" else 1)]
-    out = [*(place.strides.get(d, 0) for d in dims.outer), 0]
+        return (*strides, prod(outer) * (size if mode == "col" else 1))
+    out = [*[place.strides.get(d, 0) for d in dims.outer], 0]
     if a.level == "full":
         out += [place.strides.get(d, 0) for d in dims.mid]
     if a.step == 2:
         out.append(place.strides[dims.vector])
-    return out
+    return tuple(out)
 
 
-def _partials(draft: Draft, accesses: list[Access], new_value: object, count: int, chunks: int) -> tuple[list[Statement], list[Loop]]:
+def _partials(draft: Draft, accesses: list[Access], room: Callable[[int], int], count: int,
+              chunks: int) -> tuple[list[Statement], list[Loop]]:
     """Reductions write one partial result per chunk, and a loop per reduction combines them in order."""
     body, second = list(draft.body), []
     for j, s in enumerate(body):
@@ -266,7 +325,7 @@ def _partials(draft: Draft, accesses: list[Access], new_value: object, count: in
             continue
         dtype = "float32" if s.dtype in HALF else s.dtype
         size = FORMS[dtype][3]
-        part = new_value(count * chunks * size)  # type: ignore[operator]
+        part = room(count * chunks * size)
         access, place = s.store[0], draft.places[s.store[0]]
         assert place is not None
         second.append(_combine(s.name, part, place.value, dtype, s.dtype, count, chunks))
@@ -283,5 +342,5 @@ def _combine(name: str, part: int, value: int, dtype: str, final: str, count: in
     body = (Statement(name, (("a", 0),), dtype, dtype, "row", 0, (1,), True),)
     accesses = (Access(dtype, "in", "full", 1), Access(final, "out", "vec", 1))
     kernel = Kernel("col", 0, 1, "none", vector_bytes() // 4, accesses, (), body)
-    places: list[Place | None] = [Place(part, 0, {0: count, 1: 1}, FORMS[dtype][3]), Place(value, 0, {1: 1}, FORMS[final][3])]
-    return Loop(kernel, [], [chunks], count, 0, 1, places, [[0, count], [0]], [], count * chunks)
+    places = Place(part, 0, {0: count, 1: 1}, FORMS[dtype][3]), Place(value, 0, {1: 1}, FORMS[final][3])
+    return Loop(kernel, (), (chunks,), count, 0, 1, places, ((0, count), (0,)), (), count * chunks)

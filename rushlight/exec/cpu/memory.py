@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass
 
 ALIGN = 64
@@ -38,7 +39,6 @@ def arrange(spans: list[Span]) -> tuple[dict[int, int], int]:
                 break
             at = max(at, end)
         offsets[s.value] = at
-        placed.append((at, at + size, s.first, s.last))
-        placed.sort()
+        insort(placed, (at, at + size, s.first, s.last))
         total = max(total, at + size)
     return dict(sorted(offsets.items())), total

@@ -6,6 +6,7 @@ import ctypes
 import struct
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -113,13 +114,12 @@ class Plan:
         if not isinstance(step, LoopStep) or step.loop.kernel.phases > 1 or step.loop.kernel.mode != "map" or at < self.checked:
             return 0
         loop = step.loop
-        index = next(i for i, p in enumerate(loop.places) if p is not None and p.value == value)
-        own, access = loop.places[index], loop.kernel.accesses[index]
+        own, access = next((p, a) for p, a in zip(loop.places, loop.kernel.accesses) if p is not None and step.values[p.value] == value)
         assert own is not None
-        for i in self.program.donated:
+        for i in sorted(step.reads() & self.program.donated):
             if i in taken or self.last.get(i) != at or i in outputs or self._read_beside(i, at):
                 continue
-            reads = [(p, a) for p, a in zip(loop.places, loop.kernel.accesses) if p is not None and p.value == i]
+            reads = [(p, a) for p, a in zip(loop.places, loop.kernel.accesses) if p is not None and step.values[p.value] == i]
             if len(reads) == 1 and reads[0][1].dtype == access.dtype and reads[0][0].strides == own.strides and not reads[0][0].offset \
                     and self.types[i].numel == self.types[value].numel:
                 return i + 1
@@ -140,17 +140,21 @@ class Plan:
         instrs = [i for i in self.program.instrs if i.results[0] in numbers and i.results[0] >= len(self.program.inputs)]
         needed = sorted(numbers & {o.value for s in self.steps if isinstance(s, PythonStep) for o in s.instr.operands})
         given = [i for i, s in enumerate(self.program.inputs) if not isinstance(s, Spec)]
-        lines = [f"def prelude({', '.join(f'v{i}' for i in given)}):"]
-        names: dict[str, Any] = {}
-        for at, i in enumerate(instrs):
+        names = {i: f"n{at}" for at, i in enumerate(given)}  # the text is the same for plans of one form
+        values: dict[str, Any] = {}
+        lines = [f"def prelude({', '.join(names.values())}):"]
+        for i in instrs:
+            name = names[i.results[0]] = f"n{len(names)}"
             if i.op.name == "constant":
-                names[f"v{i.results[0]}"] = i.attrs[0]  # a global of the function
+                values[name] = i.attrs[0]  # a global of the function
             else:
-                names[f"k{at}"] = numpy_executor.kernel_of(i)
-                lines.append(f"    v{i.results[0]} = k{at}({', '.join(f'v{o.value}' for o in i.operands)})")
-        lines.append(f"    return ({''.join(f'v{v}, ' for v in self.order)}), {{{', '.join(f'{v}: v{v}' for v in needed)}}}")
-        exec(compile("\n".join(lines), "<rushlight numbers>", "exec"), names)
-        self.prelude: Callable[..., tuple[tuple[Any, ...], dict[int, Any]]] = names["prelude"]
+                values[f"k{name}"] = numpy_executor.kernel_of(i)
+                lines.append(f"    {name} = k{name}({', '.join([names[o.value] for o in i.operands])})")
+        values |= {f"v{names[v]}": v for v in needed}
+        read = ", ".join([f"v{names[v]}: {names[v]}" for v in needed])
+        lines.append(f"    return ({''.join([f'{names[v]}, ' for v in self.order])}), {{{read}}}")
+        exec(_code("\n".join(lines)), values)
+        self.prelude: Callable[..., tuple[tuple[Any, ...], dict[int, Any]]] = values["prelude"]
 
     # --- native blocks --------------------------------------------------------------------------------------------
     def _build(self) -> None:
@@ -185,22 +189,21 @@ class Plan:
                 s.finish(self)
 
     def _loop(self, segment: Segment, step: LoopStep, layout: list[tuple[str, int]], blocks: dict[tuple[int, ...], int]) -> None:
-        loop, k = step.loop, step.loop.kernel
-        key = (*loop.numbers, -1, *[kind == "float" for kind in k.numbers])
+        loop, k, values = step.loop, step.loop.kernel, step.values
+        numbers = [values[i] for i in loop.numbers]
+        key = (*numbers, -1, *[kind == "float" for kind in k.numbers])
         if key not in blocks:
             blocks[key] = len(layout)
-            layout += [("d" if kind == "float" else "q", v) for kind, v in zip(k.numbers, loop.numbers)]
-        words = [0, *loop.outer, *loop.mid, loop.size, loop.chunk, loop.chunks]
+            layout += [("d" if kind == "float" else "q", v) for kind, v in zip(k.numbers, numbers)]
         fills: list[tuple[int, int, int]] = []  # (slot, object, offset)
         scratch = iter(step.scratch)
-        for place, strides in zip(loop.places, loop.slots):
-            value = next(scratch) if place is None else place.value
+        for spot, place in zip(loop.spots, loop.places):
+            value = next(scratch) if place is None else values[place.value]
             offset = self.offset.get(value, 0) + (0 if place is None else place.offset * place.itemsize)
-            fills.append((len(words), self.object[value], offset))
-            words += [0, *strides]
+            fills.append((spot, self.object[value], offset))
         from rushlight.exec.cpu import emit
-        address = COMPILED.address(repr(k), lambda name: emit.write(k, name))
-        segment.kernels.append((address, loop.units, loop.work, words, fills, [0], blocks[key]))
+        address = COMPILED.address(k, lambda name: emit.write(k, name))
+        segment.kernels.append((address, loop.units, loop.work, list(loop.words), fills, [0], blocks[key]))
 
     def _kernel(self, segment: Segment, step: KernelStep) -> None:
         fills = [(at, self.object[s.value], self.offset.get(s.value, 0) + s.offset) for at, s in enumerate(step.slots) if isinstance(s, Address)]
@@ -396,6 +399,11 @@ def together(steps: list[Step]) -> list[int]:
         read |= reads
         written |= writes
     return times
+
+
+@lru_cache(256)
+def _code(text: str) -> Any:
+    return compile(text, "<rushlight numbers>", "exec")
 
 
 def _words(values: list[int]) -> Any:

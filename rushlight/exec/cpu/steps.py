@@ -18,18 +18,17 @@ LARGE = 1 << 40
 
 @dataclass(eq=False, slots=True)
 class LoopStep:
-    """A generated kernel."""
+    """A generated kernel on values."""
 
     loop: Loop
+    values: list[int]  # to which the loop refers by their positions
     scratch: list[int] = field(default_factory=list)  # values that stand for scratch memory, in the order of such accesses
 
     def reads(self) -> set[int]:
-        k = self.loop.kernel
-        return {p.value for a, p in zip(k.accesses, self.loop.places) if p is not None and a.use == "in"}
+        return {self.values[i] for i in self.loop.sources}
 
     def writes(self) -> set[int]:
-        k = self.loop.kernel
-        return {p.value for a, p in zip(k.accesses, self.loop.places) if p is not None and a.use == "out"} | set(self.scratch)
+        return {self.values[i] for i in self.loop.results}.union(self.scratch)
 
     @property
     def units(self) -> int:
