@@ -29,8 +29,8 @@ class Weights:
     """
 
     def __init__(self, weight: Any, bias: Tensor | None, window: tuple[Any, ...] | None = None):
-        if not isinstance(weight,
-                          QuantizedTensor) or weight.dtype.name != "qint8" or weight._meaning.axis not in (None, 0):
+        known = isinstance(weight, QuantizedTensor) and weight.dtype.name == "qint8"
+        if not known or weight._meaning.axis not in (None, 0):
             raise RuntimeError(WEIGHTS.format(f"{weight.dtype} {getattr(weight, '_meaning', '')}"))
         m = weight._meaning
         if np.any(unwrap(m.zero) if m.axis is not None else m.zero):

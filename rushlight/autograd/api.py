@@ -23,10 +23,9 @@ _full: Any = None
 
 
 def _roots(outputs: Any, grads: Any) -> list[Any]:
-    if grads is None and getattr(outputs, "_grad_fn",
-                                 None) is not None and outputs._base is None and outputs._spec.numel == 1 \
-            and outputs._spec.dtype.kind == "f":
-        return [(outputs._grad_fn, outputs._out, _start(outputs))]
+    if grads is None and getattr(outputs, "_grad_fn", None) is not None and outputs._base is None:
+        if outputs._spec.numel == 1 and outputs._spec.dtype.kind == "f":
+            return [(outputs._grad_fn, outputs._out, _start(outputs))]
     from rushlight.tensor import creation
     from rushlight.tensor.core import Tensor, gradient_edge
     outs = [outputs] if isinstance(outputs, (Tensor, *edge_types())) else list(outputs)

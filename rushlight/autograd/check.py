@@ -175,9 +175,10 @@ def _same_outputs(c: _Check, outs: list[Any]) -> None:
 def mismatch(j: int, i: int, numeric: Array, analytic: Array, what: str = "Jacobian") -> str:
     """The message for two Jacobians that differ, with the largest difference."""
     difference = np.abs(numeric - analytic)
-    worst = np.unravel_index(int(np.nanargmax(difference)),
-                             difference.shape) if difference.size and not np.isnan(difference).all() else ()
-    where = f"\nlargest difference: {difference[worst]:.3e} at {tuple(int(w) for w in worst)}" if worst else ""
+    where = ""
+    if difference.size and difference.ndim and not np.isnan(difference).all():
+        worst = np.unravel_index(int(np.nanargmax(difference)), difference.shape)
+        where = f"\nlargest difference: {difference[worst]:.3e} at {tuple(int(w) for w in worst)}"
     return f"{what} mismatch for output {j} with respect to input {i},\nnumerical:{numeric.T}\nanalytical:{analytic.T}\n{where}"
 
 

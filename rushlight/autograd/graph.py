@@ -91,8 +91,8 @@ class RemovableHandle:
     next_id = 0
 
     def __init__(self, hooks_dict: Any, *, extra_dict: Any = None):
-        self.hooks_dict_ref = weakref.ref(hooks_dict) if not isinstance(hooks_dict,
-                                                                        dict) or type(hooks_dict) is not dict else (lambda: hooks_dict)
+        # nothing refers weakly to a plain dict
+        self.hooks_dict_ref = (lambda: hooks_dict) if type(hooks_dict) is dict else weakref.ref(hooks_dict)
         self.id = RemovableHandle.next_id
         RemovableHandle.next_id += 1
         self.extra = extra_dict if isinstance(extra_dict, list) else ([extra_dict] if extra_dict is not None else [])

@@ -30,9 +30,8 @@ def distillation_loss(student_logits: Any, teacher_logits: Any, target: Any = No
         raise ValueError(f"alpha is a weight in [0, 1], got {alpha}")
     if tuple(student_logits.shape) != tuple(teacher_logits.shape):
         raise ValueError(f"the logits of student and teacher must have one shape, got {list(student_logits.shape)} and {list(teacher_logits.shape)}")
-    soft = F.kl_div(F.log_softmax(student_logits / temperature, -1),
-                    F.log_softmax(teacher_logits.detach() / temperature, -1), reduction="batchmean",
-                    log_target=True) * temperature ** 2
+    student, teacher = (F.log_softmax(t / temperature, -1) for t in (student_logits, teacher_logits.detach()))
+    soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature ** 2
     if target is None:
         return soft
     return alpha * soft + (1 - alpha) * F.cross_entropy(student_logits, target)

@@ -71,9 +71,9 @@ class Source:
             named = [f"entry {i} is dataset[{keys[i]!r}]" for i in entries if i < len(keys)] if len(entries) > 1 else []
             more = ", …" if len(keys) > LISTED else ""
             indices = ", ".join(map(repr, list(keys)[:LISTED]))
-            e.args = ("\n".join([str(e), *named,
-                                 f"The batch holds the data set indices [{indices}{more}]. The data set's "
-                                 "transform may make samples of one size, or a collate_fn given to the DataLoader pad them."]),)
+            advice = (f"The batch holds the data set indices [{indices}{more}]. The data set's transform may make "
+                      "samples of one size, or a collate_fn given to the DataLoader pad them.")
+            e.args = ("\n".join([str(e), *named, advice]),)
             raise
 
 

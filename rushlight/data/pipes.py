@@ -36,7 +36,7 @@ class _Chained:
                                       enable_df_api_tracing: bool = False) -> None:
         """Make a class a method of all pipes. Exception where the name is taken."""
         if function_name in cls.functions:
-            raise Exception(f"Unable to add DataPipe function name {function_name} as it is already taken")  # noqa: TRY002
+            raise Exception(f"Unable to add DataPipe function name {function_name} as it is already taken")
         cls.functions[function_name] = cls_to_register
 
     register_function = register_datapipe_as_function
@@ -165,7 +165,8 @@ class Batcher(IterDataPipe):
     def __init__(self, datapipe: Any, batch_size: int, drop_last: bool = False, wrapper_class: Any = list):
         if batch_size <= 0:
             raise AssertionError("Batch size is required to be larger than 0!")
-        self.datapipe, self.batch_size, self.drop_last, self.wrapper_class = datapipe, batch_size, drop_last, wrapper_class
+        self.datapipe, self.batch_size = datapipe, batch_size
+        self.drop_last, self.wrapper_class = drop_last, wrapper_class
 
     def __iter__(self) -> Iterator[Any]:
         rows = iter(self.datapipe)
@@ -361,8 +362,9 @@ class Grouper(IterDataPipe):
     def __init__(self, datapipe: Any, group_key_fn: Callable[[Any], Any], *, keep_key: bool = False,
                  buffer_size: int = 10000, group_size: int | None = None, guaranteed_group_size: int | None = None,
                  drop_remaining: bool = False):
-        self.datapipe, self.group_key_fn, self.keep_key, self.buffer_size = datapipe, group_key_fn, keep_key, buffer_size
-        self.group_size, self.guaranteed_group_size, self.drop_remaining = group_size, guaranteed_group_size, drop_remaining
+        self.datapipe, self.group_key_fn, self.keep_key = datapipe, group_key_fn, keep_key
+        self.buffer_size, self.drop_remaining = buffer_size, drop_remaining
+        self.group_size, self.guaranteed_group_size = group_size, guaranteed_group_size
 
     def __iter__(self) -> Iterator[Any]:
         groups: dict[Any, deque[Any]] = {}
@@ -381,11 +383,12 @@ class Grouper(IterDataPipe):
             elif size == self.buffer_size:
                 largest = max(groups, key=lambda k: len(groups[k]))
                 count = len(groups[largest])
-                if self.guaranteed_group_size is not None and count < self.guaranteed_group_size and not self.drop_remaining:
+                enough = self.guaranteed_group_size is None or count >= self.guaranteed_group_size
+                if not enough and not self.drop_remaining:
                     raise RuntimeError("Failed to group items", str(list(groups[largest])))
                 size -= count
                 rows = given(largest)
-                if self.guaranteed_group_size is None or count >= self.guaranteed_group_size:
+                if enough:
                     yield rows
         for key in list(groups):
             if not (self.drop_remaining and len(groups[key]) < (self.guaranteed_group_size or self.group_size or 0)):

@@ -51,8 +51,9 @@ class ThreadPool:
         self.inboxes = [Inbox() for _ in workers]
         for worker, inbox in zip(workers, self.inboxes, strict=True):
             worker.source = copy(worker.source)  # each gets a data set of its own
-            threading.Thread(target=worker.serve, args=(inbox.get, self.answers.put), daemon=True,
-                             name=f"rushlight-loader-{worker.number}").start()
+            name = f"rushlight-loader-{worker.number}"
+            serving = (inbox.get, self.answers.put)
+            threading.Thread(target=worker.serve, args=serving, daemon=True, name=name).start()
         self._end = weakref.finalize(self, _end_threads, self.inboxes)
 
     def send(self, worker: int, message: Any) -> None:

@@ -162,14 +162,15 @@ class DistributedSampler(Sampler[int]):
         self.dataset, self.num_replicas, self.rank, self.epoch = dataset, num_replicas, rank, 0
         self.drop_last, self.shuffle, self.seed = drop_last, shuffle, seed
         n = len(dataset)
-        self.num_samples = (math.ceil((n - num_replicas) / num_replicas) if drop_last
-                            and n % num_replicas else math.ceil(n / num_replicas))
+        uneven = drop_last and n % num_replicas
+        self.num_samples = math.ceil((n - num_replicas if uneven else n) / num_replicas)
         self.total_size = self.num_samples * num_replicas
 
     def __iter__(self) -> Iterator[int]:
         n = len(self.dataset)
-        order = rng.randperm(rng.Engine(self.seed + self.epoch), n,
-                             np.int64).tolist() if self.shuffle else list(range(n))
+        order = list(range(n))
+        if self.shuffle:
+            order = rng.randperm(rng.Engine(self.seed + self.epoch), n, np.int64).tolist()
         if not self.drop_last:
             short = self.total_size - n
             order += order[:short] if short <= n else (order * math.ceil(short / n))[:short]

@@ -223,7 +223,8 @@ class Distribution:
 
     def __repr__(self) -> str:
         shown = {k: self.__dict__[k] for k in self.arg_constraints if k in self.__dict__}
-        return f"{type(self).__name__}({', '.join(f'{k}: {v if v.numel() == 1 else v.size()}' for k, v in shown.items())})"
+        parts = (f"{k}: {v if v.numel() == 1 else v.size()}" for k, v in shown.items())
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 class ProbsOrLogits(Distribution):

@@ -22,7 +22,8 @@ from rushlight.distributions.kl import kl_divergence, register_kl
 from rushlight.distributions.laplace import Laplace
 from rushlight.distributions.lowrank_multivariate_normal import (LowRankMultivariateNormal, _batch_lowrank_logdet,
                                                                  _batch_lowrank_mahalanobis)
-from rushlight.distributions.multivariate_normal import MultivariateNormal, _batch_mahalanobis, _half_log_det, _solve_lower
+from rushlight.distributions.multivariate_normal import (MultivariateNormal, _batch_mahalanobis, _half_log_det,
+                                                         _solve_lower)
 from rushlight.distributions.normal import Normal
 from rushlight.distributions.one_hot_categorical import OneHotCategorical
 from rushlight.distributions.pareto import Pareto
@@ -203,9 +204,8 @@ def _trace(p: Any, q: Any) -> Any:
         if isinstance(q, LowRankMultivariateNormal):
             d = q._unbroadcasted_cov_diag.unsqueeze(-1)
             inner = F.matmul((q._unbroadcasted_cov_factor / d).mT, root)
-            total = total + (root.square() / d).sum((-2,
-                                                     -1)) - _solve_lower(q._capacitance_tril,
-                                                                         inner).square().sum((-2, -1))
+            total = (total + (root.square() / d).sum((-2, -1))
+                     - _solve_lower(q._capacitance_tril, inner).square().sum((-2, -1)))
         else:
             total = total + _solve_lower(q._unbroadcasted_scale_tril, root).square().sum((-2, -1))
     return total

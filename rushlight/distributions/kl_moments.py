@@ -67,10 +67,13 @@ LOG_DENSITY: dict[Any, Callable[[Any, Any], Any]] = {
     Beta: _log_beta_density,
     ContinuousBernoulli: lambda p, q: p.mean * q.logits + (-q.probs).log1p() + q._log_constant(),
     Exponential: lambda p, q: q.rate.log() - q.rate * p.mean,
-    Gamma: lambda p, q: q.concentration * q.rate.log() - F.lgamma(q.concentration) + (q.concentration - 1) * _moment("log", p) - q.rate * p.mean,
-    Gumbel: lambda p, q: -q.scale.log() - (p.mean - q.loc) / q.scale - (q.loc / q.scale).exp() * _moment("exp", p, q.scale),
+    Gamma: lambda p, q: (q.concentration * q.rate.log() - F.lgamma(q.concentration)
+                         + (q.concentration - 1) * _moment("log", p) - q.rate * p.mean),
+    Gumbel: lambda p, q: (-q.scale.log() - (p.mean - q.loc) / q.scale
+                          - (q.loc / q.scale).exp() * _moment("exp", p, q.scale)),
     Laplace: lambda p, q: -(2 * q.scale).log() - _moment("distance", p, q.loc) / q.scale,
-    Normal: lambda p, q: -0.5 * (2 * math.pi * q.scale.square()).log() - 0.5 * (p.variance + (p.mean - q.loc).square()) / q.scale.square(),
+    Normal: lambda p, q: (-0.5 * (2 * math.pi * q.scale.square()).log()
+                          - 0.5 * (p.variance + (p.mean - q.loc).square()) / q.scale.square()),
     Pareto: lambda p, q: q.alpha.log() + q.alpha * q.scale.log() - (q.alpha + 1) * _moment("log", p),
     Poisson: lambda p, q: p.mean * q.rate.log() - q.rate,  # of 0 and 1, whose factorials are 1
     Uniform: lambda p, q: -(q.high - q.low).log(),

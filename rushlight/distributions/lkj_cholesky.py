@@ -66,8 +66,8 @@ class LKJCholesky(Distribution):
             self._validate_sample(value)
         n = self.dim - 1
         diagonal = value.diagonal(dim1=-1, dim2=-2)[..., 1:]
-        order = 2 * (self.concentration - 1).unsqueeze(-1) + self.dim - arange(
-            2, self.dim + 1, dtype=self.concentration.dtype)
+        rows = arange(2, self.dim + 1, dtype=self.concentration.dtype)
+        order = 2 * (self.concentration - 1).unsqueeze(-1) + self.dim - rows
         alpha = self.concentration + 0.5 * n
         log_constant = F.lgamma(alpha) * n - F.mvlgamma(alpha - 0.5, n)
         return (order * diagonal.log()).sum(-1) - (0.5 * n * math.log(math.pi) - log_constant)

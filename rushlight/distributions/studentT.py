@@ -63,5 +63,5 @@ class StudentT(Distribution):
     def entropy(self) -> Any:
         half = 0.5 * self.df
         log_beta = F.lgamma(half) + math.lgamma(0.5) - F.lgamma(half + 0.5)
-        return self.scale.log() + (half + 0.5) * (F.digamma(half + 0.5)
-                                                  - F.digamma(half)) + 0.5 * self.df.log() + log_beta
+        slope = F.digamma(half + 0.5) - F.digamma(half)
+        return self.scale.log() + (half + 0.5) * slope + 0.5 * self.df.log() + log_beta

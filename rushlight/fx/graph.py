@@ -234,8 +234,9 @@ class Graph:
         """A node at the insertion point; its name is made from the target, and unique."""
         if name is None:
             name = target if isinstance(target, str) else getattr(target, "__name__", "fn")
-            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_",
-                          name.lstrip("*").replace(".", "_")).lower() if op != "placeholder" else name.lstrip("*")
+            name = name.lstrip("*")
+            if op != "placeholder":
+                name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.replace(".", "_")).lower()
         n = Node(self, self._name(name), op, target, args or (), kwargs or {}, type_expr)
         if self._point is None:
             self._list.append(n)

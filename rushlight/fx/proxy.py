@@ -142,9 +142,8 @@ class TracerBase:
         from rushlight.tensor.core import Tensor
         from rushlight.tensor.device import device
         from rushlight.tensor.formats import layout, memory_format
-        if x is None or x is ... or isinstance(x,
-                                               (str, int, float, bool, complex, bytes, DType, device, layout,
-                                                memory_format, Node, Tensor, range)) or callable(x):
+        plain = (str, int, float, bool, complex, bytes, DType, device, layout, memory_format, Node, Tensor, range)
+        if x is None or x is ... or isinstance(x, plain) or callable(x):
             return x
         raise NotImplementedError(f"argument of type: {type(x)}")
 

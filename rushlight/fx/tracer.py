@@ -76,8 +76,9 @@ class Tracer(TracerBase):
     def call_module(self, m: Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What a call of a submodule becomes: a node for a leaf, else its own forward is traced."""
         name = self.path_of_module(m)
-        return self.create_proxy("call_module", name, args,
-                                 kwargs) if self.is_leaf_module(m, name) else forward(*args, **kwargs)
+        if self.is_leaf_module(m, name):
+            return self.create_proxy("call_module", name, args, kwargs)
+        return forward(*args, **kwargs)
 
     def create_args_for_root(self, root_fn: Any, is_module: bool,
                              concrete_args: dict[str, Any] | None = None) -> tuple[Any, list[Any], dict[str, Any]]:

@@ -84,8 +84,8 @@ class ActivationMaps(Picture):
 
     def _draw(self, figure: Any) -> None:
         grids = [grid(len(self.order[n])) for n in self.maps]
-        parts = figure.subfigures(len(self.maps), 1, height_ratios=[0.45 + r * (cell(c) + 0.16) for r, c in grids],
-                                  squeeze=False)[:, 0]
+        parts = figure.subfigures(len(self.maps), 1,
+                                  height_ratios=[0.45 + r * (cell(c) + 0.16) for r, c in grids], squeeze=False)[:, 0]
         for part, (name, m) in zip(parts, self.maps.items()):
             rows, columns = grid(len(self.order[name]))
             axes = np.atleast_2d(part.subplots(rows, columns, squeeze=False))

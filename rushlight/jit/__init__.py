@@ -104,9 +104,10 @@ def _captured(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
         if str(e).startswith("Only tensors, lists"):
             raise RuntimeError(str(e)) from None
         return None, e
-    if not any(isinstance(x, Tensor)
-               for x in tree_flatten((args, kwargs))[0]) or not any(hasattr(x, "op") for x in taken.outputs):
-        raise RuntimeError("Only tensors, lists, tuples of tensors, or dictionary of tensors can be output from traced functions")
+    given = any(isinstance(x, Tensor) for x in tree_flatten((args, kwargs))[0])
+    if not given or not any(hasattr(x, "op") for x in taken.outputs):
+        raise RuntimeError("Only tensors, lists, tuples of tensors, or dictionary of tensors can be output "
+                           "from traced functions")
     drop(taken.graph, GRADIENTS)  # as in PyTorch: a trace can be trained wherever the program has parameters
     return taken, None
 

@@ -28,16 +28,23 @@ LINEAR = row("linear", "coarse", "x w b", linear_shape, grad_name="AddmmBackward
 LINEAR_NO_BIAS = row("linear_no_bias", "coarse", "x w", linear_shape, grad_name="MmBackward0",
                      vjp={k: LINEAR_VJP[k] for k in "xw"}, decompose=lambda F, x, w: x @ w.t())
 
-SOFTMAX = row("softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim",
-              decompose=lambda F, x, dim: (lambda e: e / e.sum(dim,
-                                                               keepdim=True))((x - x.amax(dim, keepdim=True)).exp()),
+
+def _softmax(F: Any, x: Any, dim: int) -> Any:
+    e = (x - x.amax(dim, keepdim=True)).exp()
+    return e / e.sum(dim, keepdim=True)
+
+
+def _log_softmax(F: Any, x: Any, dim: int) -> Any:
+    shifted = x - x.amax(dim, keepdim=True)
+    return shifted - shifted.exp().sum(dim, keepdim=True).log()
+
+
+SOFTMAX = row("softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim", decompose=_softmax,
               vjp={"x": lambda F, g, out, dim: F.softmax_grad(g, out, dim)})
 SOFTMAX_GRAD = row("softmax_grad", "coarse", "y p", lambda y, p, dim: first(y), attrs="dim",
                    grad_name="SoftmaxBackwardBackward0",
                    decompose=lambda F, y, p, dim: (y - (y * p).sum(dim, keepdim=True)) * p)
-LOG_SOFTMAX = row("log_softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim",
-                  decompose=lambda F, x, dim: (lambda s: s - s.exp().sum(dim,
-                                                                         keepdim=True).log())(x - x.amax(dim, keepdim=True)),
+LOG_SOFTMAX = row("log_softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim", decompose=_log_softmax,
                   vjp={"x": lambda F, g, out, dim: F.log_softmax_grad(g, out, dim)})
 LOG_SOFTMAX_GRAD = row("log_softmax_grad", "coarse", "y out", lambda y, out, dim: first(y), attrs="dim",
                        grad_name="LogSoftmaxBackwardBackward0",

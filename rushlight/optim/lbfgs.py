@@ -100,8 +100,10 @@ class LBFGS(Optimizer):
                     loss, used = float(value), 1
             evals += used
             state["func_evals"] += used
-            if count == group["max_iter"] or evals >= group["max_eval"] or np.abs(g).max() <= group["tolerance_grad"] \
-                    or np.abs(d * d.dtype.type(t)).max() <= group["tolerance_change"] or abs(loss - loss_before) < group["tolerance_change"]:
+            if count == group["max_iter"] or evals >= group["max_eval"] or np.abs(g).max() <= group["tolerance_grad"]:
+                break
+            least = group["tolerance_change"]
+            if np.abs(d * d.dtype.type(t)).max() <= least or abs(loss - loss_before) < least:
                 break
         state.update(d=d, t=t, H_diag=scale, prev_flat_grad=before, prev_loss=loss_before)
         return first
@@ -166,7 +168,8 @@ class _Search:
 
     def __init__(self, evaluate: Any, d: np.ndarray, loss: float, slope: Any, most: int,
                  c1: float = 1e-4, c2: float = 0.9, tiny: float = 1e-9):
-        self.evaluate, self.d, self.loss, self.slope, self.most, self.c1, self.c2, self.tiny = evaluate, d, loss, slope, most, c1, c2, tiny
+        self.evaluate, self.d, self.loss, self.slope = evaluate, d, loss, slope
+        self.most, self.c1, self.c2, self.tiny = most, c1, c2, tiny
         self.used = self.steps = 0
         self.done = False
 

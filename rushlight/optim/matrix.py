@@ -133,7 +133,7 @@ class Muon(Optimizer):
             step = _between(p.grad, buf, momentum) if group["nesterov"] else buf
             step = orthogonal(step, group["ns_coefficients"], group["ns_steps"], group["eps"])
             a, b = p.shape
-            ratio = 0.2 * math.sqrt(max(a,
-                                        b)) if group["adjust_lr_fn"] == "match_rms_adamw" else math.sqrt(max(1, a / b))
+            ratio = (0.2 * math.sqrt(max(a, b))
+                     if group["adjust_lr_fn"] == "match_rms_adamw" else math.sqrt(max(1, a / b)))
             p.mul_(1 - lr * group["weight_decay"])
             p.sub_(step.to(p.dtype) * (lr * ratio))

@@ -32,7 +32,10 @@ def sgd(states: Any, group: dict[str, Any], params: list[Tensor], number: Any) -
         g = -p.grad if group["maximize"] else p.grad  # type: ignore[operator]
         if momentum:
             buffer = states[p].get("momentum_buffer")
-            buffer = g.detach().clone() if buffer is None else buffer * momentum + g * (1 - group["dampening"])  # type: ignore[attr-defined]
+            if buffer is None:
+                buffer = g.detach().clone()  # type: ignore[attr-defined]
+            else:
+                buffer = buffer * momentum + g * (1 - group["dampening"])
             states[p]["momentum_buffer"] = buffer = buffer.coalesce()
             g = g + buffer * momentum if group["nesterov"] else buffer
         add_values(p, g, g._vals * -lr)  # type: ignore[attr-defined]

@@ -46,8 +46,8 @@ class ZipWriter:
         start = header + 30 + len(full) + len(wide) + 4
         padding = -start % ALIGNMENT
         extra = wide + b"FB" + struct.pack("<H", padding) + b"Z" * padding
-        self.write(struct.pack("<4s5H3I2H", b"PK\x03\x04", 45 if wide else 20, UTF8, 0, 0, FIRST_DAY, crc, short, short,
-                               len(full), len(extra)) + full + extra)
+        fields = (45 if wide else 20, UTF8, 0, 0, FIRST_DAY, crc, short, short, len(full), len(extra))
+        self.write(struct.pack("<4s5H3I2H", b"PK\x03\x04", *fields) + full + extra)
         self.write(view)
         self.directory.append(self._central(full, crc, size, header))
 
@@ -55,8 +55,9 @@ class ZipWriter:
         values = [size] * 2 * (size >= WIDE) + [header] * (header >= WIDE)
         extra = struct.pack(f"<2H{len(values)}Q", 1, 8 * len(values), *values) if values else b""
         version = 45 if values else 20
-        return struct.pack("<4s6H3I5H2I", b"PK\x01\x02", version, version, UTF8, 0, 0, FIRST_DAY, crc, clipped(size),
-                           clipped(size), len(name), len(extra), 0, 0, 0, 0, clipped(header)) + name + extra
+        fields = (version, version, UTF8, 0, 0, FIRST_DAY, crc, clipped(size), clipped(size),
+                  len(name), len(extra), 0, 0, 0, 0, clipped(header))
+        return struct.pack("<4s6H3I5H2I", b"PK\x01\x02", *fields) + name + extra
 
     def finish(self) -> None:
         """The records that close a checkpoint, and the directory."""

@@ -118,9 +118,10 @@ def index_select(s: CooTensor, dim: int, index: Any) -> CooTensor:
     order = np.argsort(line, kind="stable")
     begin, end = (np.searchsorted(line[order], wanted, side=side) for side in ("left", "right"))
     counts = end - begin
-    source = order[np.repeat(begin - np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64),
-                             counts) + np.arange(counts.sum())] \
-        if counts.sum() else np.zeros(0, np.int64)
+    source = np.zeros(0, np.int64)
+    if counts.sum():
+        shift = begin - np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+        source = order[np.repeat(shift, counts) + np.arange(counts.sum())]
     places = own.places()[:, source]
     places[at] = np.repeat(np.arange(wanted.size), counts)
     return CooTensor.build(index_tensor(places), own._vals[index_tensor(source)], shape, at == 0)  # type: ignore[index]

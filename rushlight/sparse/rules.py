@@ -144,8 +144,7 @@ def total(s: CooTensor, dims: tuple[int, ...], keepdim: bool) -> Any:
     if inner:
         values = values.sum(inner, keepdim)  # type: ignore[attr-defined]
     outer = [d for d in dims if d < k]
-    shape = tuple(1 if d in dims else n
-                  for d, n in enumerate(shape)) if keepdim else tuple(n for d, n in enumerate(shape) if d not in dims)
+    shape = tuple(1 if d in dims else n for d, n in enumerate(shape) if keepdim or d not in dims)
     if not outer:
         return CooTensor.build(s._at, values, shape, s._coalesced)
     if len(outer) == k and not keepdim:

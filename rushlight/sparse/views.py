@@ -34,8 +34,9 @@ def view(t: Any, s: Spec) -> Any:
                 ordered = t._coalesced and kept == sorted(kept)
                 return CooTensor.build(index_tensor(np.stack(rows) if rows else at[:0]), t._vals, s.shape, ordered)
             if s.plain and s.numel == t._spec.numel:  # other dimensions over the same elements: what `stack` asks for
-                at = np.stack(np.unravel_index(t.flat(),
-                                               s.shape)) if s.shape and s.numel else np.zeros((len(s.shape), t._nnz()), np.int64)
+                at = np.zeros((len(s.shape), t._nnz()), np.int64)
+                if s.shape and s.numel:
+                    at = np.stack(np.unravel_index(t.flat(), s.shape))
                 return CooTensor.build(index_tensor(at), t._vals, s.shape, t._coalesced)
     raise NotImplementedError(FOR_DENSE.format("as_strided", backend(getattr(t, "layout", "torch.sparse_coo"))))
 

@@ -51,8 +51,9 @@ def array_of(data: Any, dtype: DType | None = None) -> np.ndarray:
     """Data as a fresh NumPy array in the dtype that PyTorch infers."""
     if isinstance(data, np.ndarray):
         target = (dtype or of_numpy(data.dtype.newbyteorder("="))).numpy
-        return np.array(data, dtype=target,
-                        order="C") if data.dtype.kind != "c" or target.kind == "c" else data.real.astype(target)
+        if data.dtype.kind == "c" and target.kind != "c":
+            return data.real.astype(target)
+        return np.array(data, dtype=target, order="C")
     if isinstance(data, np.generic):
         return np.array(data, dtype=(dtype or of_numpy(data.dtype)).numpy)
     if isinstance(data, (bool, int, float, complex)):

@@ -72,8 +72,8 @@ def result_type(*operands: Any) -> DType:
         elif CATEGORY[dtype.kind] > CATEGORY[out.kind]:
             if dtype.is_complex and dtype is ranks[2] and out.is_floating_point:
                 dtype = out.to_complex()
-            out = promote_types(out,
-                                dtype) if out.is_floating_point and dtype.is_complex and dtype is not ranks[2] else dtype
+            joins = out.is_floating_point and dtype.is_complex and dtype is not ranks[2]
+            out = promote_types(out, dtype) if joins else dtype
     assert out is not None
     return out
 

@@ -162,9 +162,8 @@ def register_pytree_node(cls: type, flatten_fn: Callable[[Any], tuple[list[Any],
 _register_pytree_node = register_pytree_node
 
 
-def tree_flatten_with_path(tree: Any,
-                           is_leaf: Callable[[Any],
-                                             bool] | None = None) -> tuple[list[tuple[tuple[Any, ...], Any]], TreeSpec]:
+def tree_flatten_with_path(
+        tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[tuple[tuple[Any, ...], Any]], TreeSpec]:
     """Pairs of (path of keys, leaf), and the structure."""
     pairs: list[tuple[tuple[Any, ...], Any]] = []
 

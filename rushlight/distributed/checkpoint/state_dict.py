@@ -93,8 +93,8 @@ def set_model_state_dict(model: Any, model_state_dict: dict[str, Any], *,
                          options: StateDictOptions | None = None) -> Any:
     """Load such a state_dict, sharded or whole; the missing and unexpected keys."""
     o = options or StateDictOptions()
-    inner = getattr(model, "module", model) if not _wrapped(model) and any(k.startswith("module.")
-                                                                           for k in model.state_dict()) else model
+    holds = not _wrapped(model) and any(k.startswith("module.") for k in model.state_dict())
+    inner = getattr(model, "module", model) if holds else model
     with _typed(inner, o.full_state_dict or o.broadcast_from_rank0):
         own = {_clean(k, inner): (k, v) for k, v in inner.state_dict().items()}
         if o.broadcast_from_rank0:
@@ -197,9 +197,8 @@ def set_optimizer_state_dict(model: Any, optimizers: Any, optim_state_dict: dict
 
 def _placed(value: Any, p: Any) -> Any:
     """A whole tensor of state cut as the parameter is."""
-    if hasattr(p, "_local_tensor") and hasattr(value,
-                                               "ndim") and not hasattr(value,
-                                                                       "_local_tensor") and tuple(value.shape) == tuple(p.shape):
+    whole = hasattr(value, "ndim") and not hasattr(value, "_local_tensor")
+    if hasattr(p, "_local_tensor") and whole and tuple(value.shape) == tuple(p.shape):
         from rushlight.distributed.tensor import distribute_tensor
         return distribute_tensor(value, p.device_mesh, p.placements, src_data_rank=None)
     return value

@@ -18,8 +18,8 @@ def requantized(y: Array, out_scale: Array, zero_out: int, dtype: Any) -> Array:
     if dtype.is_floating_point:
         return y.astype(dtype.numpy)
     limits = np.iinfo(dtype.numpy)
-    return np.clip(np.rint(y * (np.float32(1) / out_scale) + np.float32(zero_out)), limits.min,
-                   limits.max).astype(dtype.numpy)
+    return np.clip(np.rint(y * (np.float32(1) / out_scale) + np.float32(zero_out)),
+                   limits.min, limits.max).astype(dtype.numpy)
 
 
 def _finish(total: Array, scale: Array, bias: Array, out_scale: Array, zero_out: int, relu: bool, dtype: Any) -> Array:

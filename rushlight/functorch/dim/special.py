@@ -66,8 +66,8 @@ def _along(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     data, own = parts(x)
     several = isinstance(given, (tuple, list)) and not isinstance(given, Plain)
     places = [_place(x, d, own, bool(keepdim)) for d in (given if several else (given,))]
-    if name == "sum" and isinstance(x,
-                                    Tensor) and x.factors and len(rest) < 2 and not kwargs.keys() - {"dim"} and not keepdim:
+    plain = len(rest) < 2 and not kwargs.keys() - {"dim"} and not keepdim
+    if name == "sum" and plain and isinstance(x, Tensor) and x.factors:
         return _contraction(x, [own[p] for p in places])
     where = tuple(places) if several else places[0]
     if "dim" in kwargs:

@@ -9,8 +9,8 @@ from rushlight.lightning.utilities.exceptions import ExitTuning
 
 
 class BatchSizeFinder(Callback):
-    """Before fitting (or evaluating), double the module's ``batch_size`` until memory runs out, or the data; see
-    Tuner.scale_batch_size."""
+    """Before fitting (or evaluating), double the module's ``batch_size`` until memory runs out, or the data;
+    see Tuner.scale_batch_size."""
 
     def __init__(self, mode: str = "power", steps_per_trial: int = 3, init_val: int = 2, max_trials: int = 25,
                  batch_arg_name: str = "batch_size") -> None:

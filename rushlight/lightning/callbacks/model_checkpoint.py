@@ -84,11 +84,10 @@ class ModelCheckpoint(Checkpoint):
                 raise MisconfigurationException(f"Invalid value for {name}={value}. Must be >= {least}")
         chosen = (self._every_n_train_steps >= 1, self._every_n_epochs >= 1, self._train_time_interval is not None)
         if sum(chosen) > 1:
-            raise MisconfigurationException("Combination of parameters"
-                                            f" every_n_train_steps={self._every_n_train_steps},"
-                                            f" every_n_epochs={self._every_n_epochs} and"
-                                            f" train_time_interval={self._train_time_interval} should be mutually"
-                                            " exclusive.")
+            raise MisconfigurationException(
+                f"Combination of parameters every_n_train_steps={self._every_n_train_steps}, "
+                f"every_n_epochs={self._every_n_epochs} and train_time_interval={self._train_time_interval} "
+                "should be mutually exclusive.")
         if self.monitor is None and self.save_top_k not in (-1, 0, 1):
             raise MisconfigurationException(f"ModelCheckpoint(save_top_k={self.save_top_k}, monitor=None) is not a"
                                             " valid configuration. No quantity for top_k to track.")

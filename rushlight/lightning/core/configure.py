@@ -123,7 +123,7 @@ def _automatic(scheduler: Any, monitor: str | None) -> LRSchedulerConfig:
         plateau = isinstance(scheduler, ReduceLROnPlateau)
         if plateau and monitor is None:
             raise MisconfigurationException("`configure_optimizers` must include a monitor when a `ReduceLROnPlateau` "
-                                            "scheduler is used. For example:" ' {"optimizer": optimizer, '
+                                            'scheduler is used. For example: {"optimizer": optimizer, '
                                             '"lr_scheduler": scheduler, "monitor": "metric_to_track"}')
         return LRSchedulerConfig(scheduler, reduce_on_plateau=plateau, monitor=monitor if plateau else None)
     extra = scheduler.keys() - SCHEDULER_KEYS

@@ -36,8 +36,8 @@ class Fabric:
         if given and precision is not None:
             raise ValueError(f"Received both `precision={precision}` and `plugins={plugins}`. Choose one.")
         self._precision = given[0] if given else precision_of(precision)
-        self._callbacks = [] if callbacks is None else list(callbacks) if isinstance(callbacks,
-                                                                                     (list, tuple)) else [callbacks]
+        self._callbacks = ([] if callbacks is None else
+                           list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks])
         self.loggers = [] if loggers is None else list(loggers) if isinstance(loggers, (list, tuple)) else [loggers]
 
     global_rank = local_rank = node_rank = 0

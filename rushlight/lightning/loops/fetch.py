@@ -29,10 +29,8 @@ class Fetcher:
         self.before_ahead: Any = None  # the random numbers with which the batch ahead was made
 
     def __iter__(self) -> Iterator[Any]:
-        single = (
-            self.loader.flattened if self.loader._mode != "sequential"
-            and not isinstance(self.loader.iterables, (list, tuple, dict)) else None
-        )
+        several = isinstance(self.loader.iterables, (list, tuple, dict))
+        single = None if several or self.loader._mode == "sequential" else self.loader.flattened
         if single is not None and len(single) == 1:
             limit = (self.loader.limits or [INFINITE])[0]
             self._iterator = _numbered(single[0], limit)

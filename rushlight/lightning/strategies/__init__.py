@@ -147,8 +147,8 @@ def strategy_of(value: Any) -> Strategy:
     name = str(value)
     if name in ONE_PROCESS or name.startswith("ddp_find_unused_parameters"):
         return SingleDeviceStrategy()
-    kind = next((meaning for start, meaning in NEED_MORE.items() if name == start or name.startswith(start + "_")),
-                None)
+    kinds = (kind for start, kind in NEED_MORE.items() if name == start or name.startswith(start + "_"))
+    kind = next(kinds, None)
     if kind is not None:
         raise MisconfigurationException(f"strategy={name!r} needs several accelerators ({kind}); this machine trains"
                                         " on its CPU in one process: leave `strategy` out, or choose 'auto' or 'ddp'")

@@ -12,10 +12,8 @@ from rushlight.lightning.callbacks.callback import Callback
 from rushlight.lightning.core.hooks import ModelHooks
 from rushlight.lightning.utilities.overrides import is_overridden
 
-BOTH = tuple(name for name in vars(Callback)
-             if name.startswith("on_") and name not in ("on_save_checkpoint",
-                                                        "on_load_checkpoint",
-                                                        "on_exception"))
+CALLBACKS_ALONE = ("on_save_checkpoint", "on_load_checkpoint", "on_exception")
+BOTH = tuple(name for name in vars(Callback) if name.startswith("on_") and name not in CALLBACKS_ALONE)
 
 
 class Hooks:

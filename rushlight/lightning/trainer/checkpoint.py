@@ -162,7 +162,7 @@ def _best(trainer: Any, fn: str) -> str:
         raise ValueError(f'`.{fn}(ckpt_path="best")` is set but `ModelCheckpoint` is not configured.')
     if len(trainer.checkpoint_callbacks) > 1:
         rank_zero_warn(f'`.{fn}(ckpt_path="best")` is called with Trainer configured with multiple `ModelCheckpoint` '
-                       'callbacks.' " It will use the best checkpoint path from first checkpoint callback.")
+                       'callbacks. It will use the best checkpoint path from first checkpoint callback.')
     path = getattr(callback, "best_model_path", "")
     if path:
         return str(path)

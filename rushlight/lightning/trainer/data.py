@@ -146,6 +146,5 @@ def _without_shuffling(combined: CombinedLoader, stage: str) -> None:
                    f" {stage} dataloader shuffling for you.")
     copied = ("num_workers", "collate_fn", "pin_memory", "drop_last", "timeout", "worker_init_fn",
               "multiprocessing_context", "generator", "prefetch_factor", "persistent_workers")
-    combined.flattened = [
-        DataLoader(x.dataset, batch_size=x.batch_size,
-                   **{k: getattr(x, k) for k in copied}) if _shuffles(x) else x for x in combined.flattened]
+    combined.flattened = [DataLoader(x.dataset, batch_size=x.batch_size, **{k: getattr(x, k) for k in copied})
+                          if _shuffles(x) else x for x in combined.flattened]

@@ -7,6 +7,7 @@ those kept are summed by one small piece of work; `on_step` values are only reme
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -146,8 +147,8 @@ def _smaller(a: Any, b: Any) -> Any:
 
 _FOLDS: dict[str, Callable[[list[tuple[Any, float]]], Any]] = {
     "mean": _weighted_sum, **{kind: _plain(kind) for kind in ("sum", "max", "min")}}
-_JOIN: dict[str, Callable[[Any, Any], Any]] = {"mean": lambda a, b: a + b,
-                                               "sum": lambda a, b: a + b, "max": _larger, "min": _smaller}
+_JOIN: dict[str, Callable[[Any, Any], Any]] = {"mean": operator.add, "sum": operator.add,
+                                               "max": _larger, "min": _smaller}
 
 
 class Results:

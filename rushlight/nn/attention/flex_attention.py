@@ -66,10 +66,13 @@ def and_masks(*mask_mods: Mod) -> Mod:
 
 def _positions(shape: tuple[int, ...]) -> list[Tensor]:
     """For each of four dimensions its numbers, broadcastable to the shape."""
-    return [arange(n).reshape([-1 if d == e else 1 for e in range(4)]) for d, n in enumerate(shape)]  # type: ignore[attr-defined]
+    def along(d: int, n: int) -> Tensor:
+        return arange(n).reshape([-1 if d == e else 1 for e in range(4)])  # type: ignore[attr-defined]
+
+    return [along(d, n) for d, n in enumerate(shape)]
 
 
-def create_mask(mod_fn: Mod, B: int | None, H: int | None, Q_LEN: int, KV_LEN: int, device: Any = None) -> Tensor:  # noqa: N803
+def create_mask(mod_fn: Mod, B: int | None, H: int | None, Q_LEN: int, KV_LEN: int, device: Any = None) -> Tensor:
     """What a mask function shows, bool, or what a score function makes of zeros, of shape (B, H, Q_LEN, KV_LEN).
 
     >>> create_mask(lambda b, h, q, k: q >= k, 1, 1, 2, 2)
@@ -81,9 +84,9 @@ def create_mask(mod_fn: Mod, B: int | None, H: int | None, Q_LEN: int, KV_LEN: i
         check_device(device)
     shape = B or 1, H or 1, Q_LEN, KV_LEN
     at = _positions(shape)
-    scores = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
-                 for p in inspect.signature(mod_fn).parameters.values()) == 5
-    out = mod_fn(full(shape, 0.0), *at) if scores else mod_fn(*at)
+    wanted = [p for p in inspect.signature(mod_fn).parameters.values()
+              if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    out = mod_fn(full(shape, 0.0), *at) if len(wanted) == 5 else mod_fn(*at)  # five: it changes scores
     return out.expand(shape)  # type: ignore[no-any-return]
 
 
@@ -213,7 +216,8 @@ def flex_attention(query: Tensor, key: Tensor, value: Tensor, score_mod: Mod | N
     _check(query, key, value, enable_gqa)
     heads = query._spec.shape[1]
     if enable_gqa and heads != key._spec.shape[1]:
-        key, value = (t.repeat_interleave(heads // key._spec.shape[1], 1) for t in (key, value))  # type: ignore[attr-defined]
+        times = heads // key._spec.shape[1]
+        key, value = (t.repeat_interleave(times, 1) for t in (key, value))  # type: ignore[attr-defined]
     factor = 1 / math.sqrt(query._spec.shape[-1]) if scale is None else scale
     scores = F.matmul(query * factor, key.transpose(-2, -1))  # type: ignore[operator, attr-defined]
     at = _positions(scores._spec.shape)

@@ -1,7 +1,8 @@
 """torch.nn.functional: layers as functions."""
 
 from rushlight.nn.functional.activation import *  # noqa: F403
-from rushlight.nn.functional.activation import celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_  # noqa: F401
+from rushlight.nn.functional.activation import (  # noqa: F401
+    celu_, elu_, hardtanh_, leaky_relu_, relu_, rrelu_, selu_, threshold_)
 from rushlight.nn.functional.attention import multi_head_attention_forward, scaled_dot_product_attention  # noqa: F401
 from rushlight.nn.functional.conv import (  # noqa: F401
     bilinear, conv1d, conv2d, conv3d, conv_tbc, conv_transpose1d, conv_transpose2d, conv_transpose3d, linear)

@@ -32,9 +32,11 @@ def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any,
         raise RuntimeError(f"Expected {weight.ndim}D input to convolution, "
                            f"but got input of size {list(input.shape)} for a weight of size {list(weight.shape)}")
     if transposed:
-        return getattr(conv, f"conv_transpose{n}d")(input, weight, bias, stride, padding, output_padding, groups,
-                                                    dilation)  # type: ignore[no-any-return]
-    return getattr(conv, f"conv{n}d")(input, weight, bias, stride, padding, dilation, groups)  # type: ignore[no-any-return]
+        turned = getattr(conv, f"conv_transpose{n}d")
+        out: Tensor = turned(input, weight, bias, stride, padding, output_padding, groups, dilation)
+    else:
+        out = getattr(conv, f"conv{n}d")(input, weight, bias, stride, padding, dilation, groups)
+    return out
 
 
 def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:

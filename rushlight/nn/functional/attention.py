@@ -59,15 +59,16 @@ def _one_operation(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, gqa: bo
     """Whether attention can be recorded as one operation: plain shapes of at most four dimensions,
     numbers of one floating-point type."""
     a, b, c = q._spec.shape, k._spec.shape, v._spec.shape
-    if not (2 <= len(a) == len(b) == len(c) <= 4) or 0 in (*a, *b,
-                                                           *c) or not is_float(q) or a[-1] != b[-1] or b[-2] != c[-2] or b[:-2] != c[:-2]:
+    if not (2 <= len(a) == len(b) == len(c) <= 4) or 0 in (*a, *b, *c) or not is_float(q):
+        return False
+    if a[-1] != b[-1] or b[:-1] != c[:-1]:
         return False
     if a[:-2] != b[:-2] and not (gqa and len(a) > 2 and a[:-3] == b[:-3]):
         return False
     if mask is None:
         return True
-    return (mask.dtype is q.dtype or not is_float(mask)) and broadcast(mask._spec.shape,
-                                                                       (*a[:-1], b[-2])) == (*a[:-1], b[-2])
+    scores = (*a[:-1], b[-2])
+    return (mask.dtype is q.dtype or not is_float(mask)) and broadcast(mask._spec.shape, scores) == scores
 
 
 def _recorded(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, causal: bool) -> Tensor:

@@ -93,8 +93,8 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
         if offsets is not None:
             raise ValueError("if input is 2D, then offsets has to be None, "
                              "as input is treated is a mini-batch of fixed length sequences.")
-        starts = np.arange(0, input.numel() + 1,
-                           input.shape[1]) if input.shape[1] else np.zeros(input.shape[0] + 1, np.int64)
+        starts = (np.arange(0, input.numel() + 1, input.shape[1]) if input.shape[1] else
+                  np.zeros(input.shape[0] + 1, np.int64))
     elif input.ndim == 1:
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")

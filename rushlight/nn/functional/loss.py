@@ -308,6 +308,13 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
     return reduced(loss, reduction, size_average, reduce)
 
 
+def _one_for_several(var: Any, shape: Any) -> bool:
+    """Whether variances of this shape spread over predictions along one dimension, where there is one of them."""
+    if len(var) != len(shape) or not all(a in (1, b) for a, b in zip(var, shape)):
+        return False
+    return sum(a != b for a, b in zip(var, shape)) == 1
+
+
 def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6,
                       reduction: str = "mean") -> Tensor:
     """0.5 (log var + (input - target)² / var), var at least eps."""
@@ -319,10 +326,7 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
     if var.shape != input.shape:
         if tuple(input.shape[:-1]) == tuple(var.shape):
             var = var.unsqueeze(-1)
-        elif len(var.shape) == len(input.shape) and all(a in (1, b) for a, b in zip(var.shape, input.shape)) and sum(
-                a != b for a, b in zip(var.shape, input.shape)) == 1:
-            pass  # one variance for several predictions
-        else:
+        elif not _one_for_several(var.shape, input.shape):
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(reduction + " is not valid")

@@ -125,8 +125,8 @@ def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Te
         statistics = [none.new_empty(c) if training else none for _ in range(2)]
         return affine(input.clone(), *scale), statistics[0], statistics[1]
     if not training:
-        x = (input - running_mean.reshape(shape)) * (running_var.reshape(shape) + eps).rsqrt()  # type: ignore[union-attr]
-        return affine(x, *scale), none, none
+        centre, spread = running_mean.reshape(shape), running_var.reshape(shape)  # type: ignore[union-attr]
+        return affine((input - centre) * (spread + eps).rsqrt(), *scale), none, none
     x, mean, rstd = coarse.normalize(input, (0, *range(2, input.ndim)), eps)
     mean, rstd = mean.reshape(c), rstd.reshape(c)
     if running_mean is not None:
@@ -168,8 +168,9 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
             from rushlight.autograd.grad_mode import no_grad
             with no_grad():
                 var = (1 / (rstd.detach() * rstd.detach()) - eps) * (spatial / max(1, spatial - 1))
-                in_place(running_mean, running_mean * (1 - momentum) + mean.detach().reshape(-1, c).mean(0) * momentum)
-                in_place(running_var, running_var * (1 - momentum) + var.reshape(-1, c).mean(0) * momentum)  # type: ignore[arg-type,operator]
+                for running, now in ((running_mean, mean.detach()), (running_var, var)):
+                    moved = running * (1 - momentum) + now.reshape(-1, c).mean(0) * momentum  # type: ignore[operator]
+                    in_place(running, moved)  # type: ignore[arg-type]
     else:
         if running_mean is None or running_var is None:
             raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats=False")

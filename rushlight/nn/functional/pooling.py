@@ -339,8 +339,8 @@ def _fractional(n: int, x: Tensor, kernel: Any, output_size: Any, output_ratio: 
         start = ((np.arange(o) + r[..., None]) * alpha).astype(np.int64) - (r[..., None] * alpha).astype(np.int64)
         start[..., -1] = s - w
         place = start[..., :, None] + np.arange(w)
-        index += place.reshape(*place.shape[:2], *[o if j == i else 1 for j in range(n)],
-                               *[w if j == i else 1 for j in range(n)]) * math.prod(shape[i + 1:])
+        outs, widths = ([m if j == i else 1 for j in range(n)] for m in (o, w))
+        index += place.reshape(*place.shape[:2], *outs, *widths) * math.prod(shape[i + 1:])
     flat = x.reshape([*x.shape[:2], -1])
     places = wrap(index.reshape(*x.shape[:2], math.prod(want), math.prod(k)))
     windows = flat.gather(2, places.reshape([*x.shape[:2], -1])).reshape(places.shape)
@@ -361,5 +361,5 @@ def _fractional_pool(n: int, always: bool) -> Any:
 
 
 fractional_max_pool2d, fractional_max_pool3d = _fractional_pool(2, False), _fractional_pool(3, False)
-fractional_max_pool2d_with_indices, fractional_max_pool3d_with_indices = _fractional_pool(
-    2, True), _fractional_pool(3, True)
+fractional_max_pool2d_with_indices = _fractional_pool(2, True)
+fractional_max_pool3d_with_indices = _fractional_pool(3, True)

@@ -198,9 +198,8 @@ def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bo
         if mode.startswith("nearest"):
             step = 1 / scale if scale else s / o
             half = 0.5 if mode == "nearest-exact" else 0.0
-            index = np.minimum(np.floor((np.arange(o,
-                                                   dtype=np.float32) + np.float32(half)) * np.float32(step)).astype(np.int64), s - 1)
-            x = x.index_select(d, wrap(index))
+            at = np.floor((np.arange(o, dtype=np.float32) + np.float32(half)) * np.float32(step)).astype(np.int64)
+            x = x.index_select(d, wrap(np.minimum(at, s - 1)))
         else:
             weights = _weights(s, o, scale, mode == "bicubic", corners, antialias)
             if weights is not None:

@@ -38,8 +38,8 @@ class BasePruningMethod(ABC):
         """The parameter times its mask."""
         if self._tensor_name is None:
             raise AssertionError(f"Module {module} has to be pruned")
-        return getattr(module, self._tensor_name + "_mask").to(dtype=getattr(module, self._tensor_name + "_orig").dtype) \
-            * getattr(module, self._tensor_name + "_orig")
+        mask, original = (getattr(module, self._tensor_name + end) for end in ("_mask", "_orig"))
+        return mask.to(dtype=original.dtype) * original
 
     @classmethod
     def apply(cls, module: Any, name: str, *args: Any, importance_scores: Any = None,

@@ -49,19 +49,27 @@ def checked(value: Any, dtype: DType, rounded: bool = False) -> Any:
     held = float64 if rounded and dtype.kind == "f" and dtype.itemsize == 2 else dtype
     if value.__class__.__name__ != "Symbol" and overflows(value, held):
         raise RuntimeError(f"value cannot be converted to type {NAMES.get(held.name, held.name)} without overflow")
-    return fit(value.real if value.__class__ is complex and not dtype.is_complex
-               and dtype.kind != "b" else value, dtype)
+    if value.__class__ is complex and not dtype.is_complex and dtype.kind != "b":
+        value = value.real
+    return fit(value, dtype)
 
 
 def check_value(value: Tensor, dtype: DType) -> None:
     """RuntimeError where the number in a tensor overflows; it is looked at only where its type allows that."""
     have = value._spec.dtype
-    if have is dtype or "b" in (have.kind,
-                                dtype.kind) or have.kind in "iu" and dtype.kind in "fc" and dtype.name != "float16":
-        return
-    if have.kind in "iu" and dtype.kind in "iu" and (have.kind == dtype.kind and have.itemsize <= dtype.itemsize
-                                                     or have.kind == "u" and have.itemsize < dtype.itemsize):
-        return
-    if have.kind in "fc" and dtype.kind in "fc" and have.is_complex <= dtype.is_complex and _greatest(have) <= _greatest(dtype):
+    if have is dtype or "b" in (have.kind, dtype.kind) or _holds(dtype, have):
         return
     checked(value.reshape(()).item(), dtype)
+
+
+def _holds(dtype: DType, have: DType) -> bool:
+    """Whether no number of type ``have`` overflows ``dtype``."""
+    if have.kind in "iu" and dtype.kind in "iu":
+        if have.kind == dtype.kind:
+            return have.itemsize <= dtype.itemsize
+        return have.kind == "u" and have.itemsize < dtype.itemsize
+    if have.kind in "iu":
+        return dtype.kind in "fc" and dtype.name != "float16"
+    if dtype.kind not in "fc" or have.kind not in "fc":
+        return False
+    return have.is_complex <= dtype.is_complex and _greatest(have) <= _greatest(dtype)

@@ -388,7 +388,7 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
     pads = list(pad)
     ndim = len(input._spec.shape)
     if len(pads) % 2 or len(pads) > 2 * ndim:
-        raise RuntimeError("Length of pad must be even and at most twice the number of dimensions" + "; "
+        raise RuntimeError("Length of pad must be even and at most twice the number of dimensions; "
                            f"got {len(pads)} for {ndim} dimensions")
     widths = [(0, 0)] * (ndim - len(pads) // 2) + [(pads[2 * i], pads[2 * i + 1])
                                                    for i in range(len(pads) // 2 - 1, -1, -1)]

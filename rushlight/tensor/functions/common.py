@@ -78,8 +78,9 @@ def stand_in(x: Tensor, dtype: DType) -> Tensor:
 def number_promotion(t: Tensor, value: Any) -> DType:
     kind = t._spec.dtype.kind
     c = value.__class__
-    if (kind in "f" and c is not complex) or kind == "c" or (kind in "iu" and (c is int or c is bool)) or (
-            kind == "b" and c is bool):
+    if kind == "c" or kind == "f" and c is not complex or kind in "iu" and (c is int or c is bool):
+        return t._spec.dtype
+    if kind == "b" and c is bool:
         return t._spec.dtype
     if c.__name__ == "Symbol":
         return t._spec.dtype
@@ -157,8 +158,8 @@ def give(out: Any, result: Any) -> Any:
         raise RuntimeError(f"result type {scalar_name(result._spec.dtype)} can't be cast to the "
                            f"desired output type {scalar_name(out._spec.dtype)}")
     if result._rg or out._rg:
-        raise RuntimeError("functions with out=... "
-                           "arguments don't support automatic differentiation, but one of the arguments requires grad.")
+        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, "
+                           "but one of the arguments requires grad.")
     if out._spec.shape != result._spec.shape:
         out.resize_(result._spec.shape)
     assign(out, cast(result, out._spec.dtype))
@@ -229,8 +230,8 @@ def lying(out: Tensor, *operands: Any) -> Tensor:
 
 def lying_as(out: Tensor, s: Spec) -> Tensor:
     """out, fresh, lying in memory as a dense spec of its shape does; as it is where the spec is not dense."""
-    return out if out._spec.strides == s.strides or dense_order(s.shape,
-                                                                s.strides) is None else lying_at(out, s.strides)
+    return (out if out._spec.strides == s.strides or dense_order(s.shape, s.strides) is None else
+            lying_at(out, s.strides))
 
 
 def lying_at(out: Tensor, strides: tuple[int, ...]) -> Tensor:

@@ -52,8 +52,8 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
         raise RuntimeError(f"Expected object of scalar type {real.dtype} but got scalar "
                            f"type {imag.dtype} for second argument")
     if not real._spec.dtype.is_floating_point:
-        raise RuntimeError("Expected both inputs to be Half, "
-                           "Float or Double tensors but got " + f"{real.dtype} and {imag.dtype}")
+        raise RuntimeError("Expected both inputs to be Half, Float or Double tensors but got "
+                           f"{real.dtype} and {imag.dtype}")
     return give(out, apply(TABLE["complex"], (real, imag)))
 
 

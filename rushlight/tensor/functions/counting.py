@@ -177,8 +177,8 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
         place = np.searchsorted(s, v, where)
     else:
         rows, cols = s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1])
-        place = np.stack([np.searchsorted(a, b, where)
-                          for a, b in zip(rows, cols)]).reshape(v.shape) if v.size else np.zeros(v.shape, np.int64)
+        place = (np.stack([np.searchsorted(a, b, where) for a, b in zip(rows, cols)]).reshape(v.shape)
+                 if v.size else np.zeros(v.shape, np.int64))
     return give(out, wrap(np.asarray(place).astype((int32 if out_int32 else int64).numpy)))
 
 

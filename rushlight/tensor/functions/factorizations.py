@@ -73,7 +73,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:  #
     return give(out, result("linalg_inv_ex", "inverse info")(inverse, info))
 
 
-def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
     """The x with A x = B (x A = B if not left) and info as in `inv_ex`. With check_errors=True LinAlgError instead.
 
     >>> import rushlight as rl
@@ -209,7 +209,7 @@ def old_lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Any = No
 
 
 # --- LDL ----------------------------------------------------------------------------------------------------------
-def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
+def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """L D Lᵀ (L D Lᴴ if hermitian) of symmetric matrices, packed as LAPACK's
     sytrf leaves it, its row exchanges, and info.
 
@@ -239,7 +239,7 @@ def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> Any:  
     return give(out, result("linalg_ldl_factor", "LD pivots")(packed, pivots))
 
 
-def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Any = None) -> Tensor:  # noqa: N803
+def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False, out: Any = None) -> Tensor:
     """The X with A X = B from ldl_factor(A). It has no gradient.
     ImportError without SciPy: pip install 'rushlight[scipy]'.
 

@@ -48,8 +48,8 @@ def _index_fits(name: str, x: Tensor, d: int, index: Tensor, src: Any = None) ->
     if index._spec.numel == 0:  # nothing is read or written, whatever the shapes
         return
     if len(a) != len(b):
-        raise RuntimeError("Index tensor must have the same number of dimensions "
-                           "as " + ("self" if name != "gather" else "input") + " tensor")
+        operand = "input" if name == "gather" else "self"
+        raise RuntimeError(f"Index tensor must have the same number of dimensions as {operand} tensor")
     for i, (m, n) in enumerate(zip(a, b)):
         if i != d and n > m:
             raise RuntimeError(f"Size does not match at dimension {i} expected index {list(b)} to be "

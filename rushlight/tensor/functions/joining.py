@@ -29,8 +29,9 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Tensor:
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(p).__name__}")
     dtype = result_type(*parts)
     # an empty vector joins with anything, as it always did
-    whole = parts if all(len(p._spec.shape) == 1
-                         for p in parts) else [p for p in parts if p._spec.shape != (0,)] or parts[:1]
+    whole = parts
+    if any(len(p._spec.shape) != 1 for p in parts):
+        whole = [p for p in parts if p._spec.shape != (0,)] or parts[:1]
     first = whole[0]._spec.shape
     if any(not p._spec.shape for p in parts):
         at = next(i for i, p in enumerate(parts) if not p._spec.shape)
@@ -92,8 +93,8 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     shape = (1,) * (len(times) - len(shape)) + shape
     spread = [v for pair in zip((1,) * len(shape), shape) for v in pair]
     full = [v for pair in zip(times, shape) for v in pair]
-    return owned(apply(TABLE["copy"],
-                       (expand(within(self, *spread), full),)).reshape([a * b for a, b in zip(times, shape)]))
+    tiles = apply(TABLE["copy"], (expand(within(self, *spread), full),))
+    return owned(tiles.reshape([a * b for a, b in zip(times, shape)]))
 
 
 def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:

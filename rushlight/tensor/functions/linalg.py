@@ -178,7 +178,7 @@ def matrix_exp(A: Tensor) -> Tensor:  # noqa: N803
     return apply(TABLE["matrix_exp"], (A,))
 
 
-def pinv(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, out: Any = None) -> Tensor:  # noqa: N803
+def pinv(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, out: Any = None) -> Tensor:
     """The pseudo-inverse: singular values below max(atol, rtol σ₁) count as 0."""
     checked_matrix("pinv", A)
     if hermitian:

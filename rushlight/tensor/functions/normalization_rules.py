@@ -65,8 +65,8 @@ def normalize_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: 
 def batch_norm_parts(x: Tensor, weight: Tensor, bias: Tensor, eps: Any, channel: int) -> tuple[Tensor, Tensor, Tensor]:
     """The normalised batch times weight plus bias, and each channel's mean and 1/sqrt(var + eps)."""
     y, mean, rstd = apply(TABLE["normalize"], (x, eps), (_beside(x, channel),))
-    return y * along(weight, x, channel) + along(bias, x, channel), reshape(mean, weight._spec.shape), reshape(
-        rstd, weight._spec.shape)
+    y = y * along(weight, x, channel) + along(bias, x, channel)
+    return y, reshape(mean, weight._spec.shape), reshape(rstd, weight._spec.shape)
 
 
 def batch_norm_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor,
@@ -87,8 +87,8 @@ def _beside(x: Tensor, dim: int) -> tuple[int, ...]:
     return tuple([d for d in range(len(x._spec.shape)) if d != dim])
 
 
-def batch_norm_update(F: Any, momentum: Any, eps: Any, unbiased: Any, running_mean: Tensor, running_var: Tensor, mean: Tensor,  # noqa: N803
-                      rstd: Tensor) -> list[Tensor]:
+def batch_norm_update(F: Any, momentum: Any, eps: Any, unbiased: Any, running_mean: Tensor, running_var: Tensor,
+                      mean: Tensor, rstd: Tensor) -> list[Tensor]:
     """Running statistics moved towards a batch's; ``unbiased`` is n / (n - 1) for n values per channel."""
     var = (1 / (rstd * rstd) - eps) * unbiased
     return [running_mean * (1 - momentum) + mean * momentum, running_var * (1 - momentum) + var * momentum]

@@ -40,7 +40,7 @@ def msort(input: Tensor, *, out: Any = None) -> Tensor:
     return give(out, sort(input, 0).values if input._spec.shape else input.clone())
 
 
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:  # noqa: A002
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, out: Any = None) -> Any:
     """The k largest (or smallest) elements along dim, and where they stand.
 
     A named tuple of values and int64 indices with k at ``dim``. RuntimeError for k beyond the dimension's size.

@@ -46,8 +46,9 @@ def wide(x: Any) -> Any:
 def once(f: Callable[..., Tensor], *operands: Any) -> Tensor:
     """f of operands, computed in float32 and rounded once where all are of one half precision."""
     dtype = half_of(*operands)
-    return f(*operands) if dtype is None or any([isinstance(o, Tensor) and o._spec.dtype is not dtype
-                                                 for o in operands]) else cast(f(*[wide(o) for o in operands]), dtype)
+    if dtype is None or any([isinstance(o, Tensor) and o._spec.dtype is not dtype for o in operands]):
+        return f(*operands)
+    return cast(f(*[wide(o) for o in operands]), dtype)
 
 
 def tracked(x: Any) -> bool:
@@ -113,8 +114,9 @@ def by_scalar(op: Op, x: Tensor, y: Tensor) -> Tensor | None:
     On the left PyTorch rounds it, but not in the gradient.
     """
     half, scalar = (x, y) if x._spec.shape else (y, x)
-    if scalar._spec.shape or not half._spec.shape or op.name not in EXACT_NUMBERS or half_of(half) is None or scalar._spec.dtype.kind != "f" \
-            or scalar._spec.dtype in HALF or scalar._storage.batched:
+    if scalar._spec.shape or not half._spec.shape or op.name not in EXACT_NUMBERS or half_of(half) is None:
+        return None
+    if scalar._spec.dtype.kind != "f" or scalar._spec.dtype in HALF or scalar._storage.batched:
         return None
     dtype = half._spec.dtype
     if half is x:

@@ -28,13 +28,13 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     if m >= 2 and n >= 2:
         if m > 2 and n == 2 and input._spec.contiguous and input._spec.shape[-1] == other._spec.shape[0]:
             # one product over all leading dimensions
-            flat = apply(TABLE["matmul"],
-                         (reshape(input, (-1, input._spec.shape[-1])) if input._spec.numel else input, other))
-            return give(out, owned(reshape(flat, (*input._spec.shape[:-1],
-                                                  other._spec.shape[-1]))) if input._spec.numel else flat)
+            if not input._spec.numel:
+                return give(out, apply(TABLE["matmul"], (input, other)))
+            flat = apply(TABLE["matmul"], (reshape(input, (-1, input._spec.shape[-1])), other))
+            return give(out, owned(reshape(flat, (*input._spec.shape[:-1], other._spec.shape[-1]))))
         return give(out, apply(TABLE["matmul"], (input, other)))
     if m == 0 or n == 0:
-        raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "f"{m}D and {n}D")
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {m}D and {n}D")
     if m == 1 and n == 1:
         return give(out, dot(input, other))
     if m == 1:

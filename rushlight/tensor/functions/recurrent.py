@@ -84,7 +84,8 @@ def gru_layer(x: Tensor, h: Tensor, w: Weights, sizes: Sizes, reverse: bool) -> 
 def rnn_layer(x: Tensor, h: Tensor, w: Weights, nonlinearity: str, sizes: Sizes,
               reverse: bool) -> tuple[Tensor, Tensor]:
     """One direction of one plain recurrent layer over all steps: the outputs and the last h."""
-    return tuple(apply(TABLE["rnn_layer"], (_rows(x), h, *w.operands()), (nonlinearity, sizes, reverse)))  # type: ignore[return-value]
+    y, last = apply(TABLE["rnn_layer"], (_rows(x), h, *w.operands()), (nonlinearity, sizes, reverse))
+    return y, last
 
 
 def _parts(step: Any, x: Tensor, initial: State, w: Weights, sizes: Sizes,
@@ -248,10 +249,9 @@ def lstm_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: T
     if state.grad:
         return _second(lstm_parts, (x, h, c, *weights), (sizes, reverse, False), needs, grads)  # type: ignore[no-any-return]
     w = Weights.of(weights)
-    dgates, dh, dc, *total = apply(TABLE["lstm_layer_grad"],
-                                   (*map(_rows, grads), c, gates, cells, w.w_hh,
-                                    *((w.w_hr,) if w.w_hr is not None else ())),
-                                   (sizes, reverse))
+    projection = (w.w_hr,) if w.w_hr is not None else ()
+    operands = (*map(_rows, grads), c, gates, cells, w.w_hh, *projection)
+    dgates, dh, dc, *total = apply(TABLE["lstm_layer_grad"], operands, (sizes, reverse))
     p = _Products(x, h, y, sizes, reverse)
 
     def w_hr() -> Tensor:

@@ -85,8 +85,9 @@ def pow_grad_exponent(g: Tensor, x: Any, y: Tensor, out: Tensor) -> Tensor:
         import math
         if x == 0:
             return where(y == 0, g * conjugate(out) * float("-inf"), 0) if not y._spec.dtype.is_complex else g * 0
-        return g * conjugate(out * (cmath.log(x) if isinstance(x, complex)
-                                    or y._spec.dtype.is_complex else math.log(x) if x > 0 else float("nan")))
+        if isinstance(x, complex) or y._spec.dtype.is_complex:
+            return g * conjugate(out * cmath.log(x))
+        return g * conjugate(out * (math.log(x) if x > 0 else float("nan")))
     zero = x == 0
     flat = zero & (y >= 0) if not y._spec.dtype.is_complex else zero
     return where(flat, 0, g * conjugate(out * where(flat, 1, x).log()))
@@ -114,8 +115,9 @@ def expand_reduced(g: Tensor, shape: tuple[int, ...], dims: tuple[int, ...], kee
 def extreme_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     """amax/amin: shared evenly by the elements equal to the result."""
     hit = cast(x == expand_reduced(out, x._spec.shape, dims, keepdim), g._spec.dtype)
-    return hit / hit.sum(dims, keepdim=True) * expand_reduced(g, x._spec.shape, dims,
-                                                              keepdim) if dims else hit / hit * g
+    if not dims:
+        return hit / hit * g
+    return hit / hit.sum(dims, keepdim=True) * expand_reduced(g, x._spec.shape, dims, keepdim)
 
 
 def prod_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -159,8 +161,9 @@ def _cumprod_grad(g: Tensor, x: Tensor, dim: int) -> Tensor:
         before = x[..., :i].prod(-1, keepdim=True)
         rest = apply(TABLE["cat"], (before * 0 + 1, x[..., i + 1:]), (len(x._spec.shape) - 1,)).cumprod(-1)
         parts.append((g[..., i:] * (before * rest).conj()).sum(-1, keepdim=True))
-    return apply(TABLE["cat"], tuple(parts),
-                 (len(x._spec.shape) - 1,)).transpose(dim, -1) if parts else x.transpose(dim, -1) * 0
+    if not parts:
+        return x.transpose(dim, -1) * 0
+    return apply(TABLE["cat"], tuple(parts), (len(x._spec.shape) - 1,)).transpose(dim, -1)
 
 
 def logcumsumexp_grad(g: Tensor, x: Tensor, out: Tensor, dim: int) -> Tensor:
@@ -219,7 +222,8 @@ def conv(x: Tensor, w: Tensor, *attrs: Any) -> Tensor:
 
 def add_channels(x: Tensor, b: Tensor) -> Tensor:
     """x (n, c, …) + b (c,)."""
-    return apply(TABLE["add"], (x, reshape(b, (1, -1, *(1,) * (len(x._spec.shape) - 2)))))  # type: ignore[no-any-return]
+    ones = (1,) * (len(x._spec.shape) - 2)
+    return apply(TABLE["add"], (x, reshape(b, (1, -1, *ones))))  # type: ignore[no-any-return]
 
 
 def channel_sums(x: Tensor) -> Tensor:

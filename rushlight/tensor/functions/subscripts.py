@@ -55,7 +55,7 @@ def normalize(index: Any) -> list[Any]:
             p = wrap(np.array(bool(p)))
         elif isinstance(p, np.integer):
             p = int(p)
-        elif isinstance(p, Tensor) and not p._spec.shape and p._spec.dtype.kind in "iu" and p._spec.dtype.name != "uint8" and state.level is None:
+        elif isinstance(p, Tensor) and _is_number(p):
             p = int(p.item())  # a 0-d tensor counts as the number that it holds
         elif isinstance(p, Tensor) and p._spec.dtype.kind not in "biu":
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
@@ -70,6 +70,12 @@ def normalize(index: Any) -> list[Any]:
                                  f"None and long or byte Variables are valid indices (got {type(p).__name__})")
         out.append(p)
     return out
+
+
+def _is_number(t: Tensor) -> bool:
+    """Whether a tensor counts as the integer in it: of no dimensions, not in vmap; uint8 is a mask of old programs."""
+    spec = t._spec
+    return not spec.shape and spec.dtype.kind in "iu" and spec.dtype.name != "uint8" and state.level is None
 
 
 def _sequence(p: Any) -> Tensor:
@@ -128,8 +134,10 @@ def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple
             dim += 1
             source += 1
     if out is t and alias:
-        out = strided_part(t, 0, 0, t._spec.shape[0],
-                           1) if index.__class__ is slice else view(t, t._spec, "AliasBackward0", lambda g: g)
+        if index.__class__ is slice:
+            out = strided_part(t, 0, 0, t._spec.shape[0], 1)
+        else:
+            out = view(t, t._spec, "AliasBackward0", lambda g: g)
     return out, advanced
 
 
@@ -168,8 +176,9 @@ def gather_at(t: Tensor, advanced: list[tuple[int, Tensor]]) -> Tensor:
     """Advanced indexing of a view."""
     dims, indices = _checked(t, advanced)
     out = apply(TABLE["index"], (t, *indices), (dims,))
-    order = None if t._spec.plain and 1 not in t._spec.shape and all(i._spec.plain for i in indices) else _index_order(
-        t._spec, dims, indices, out._spec.shape)
+    if t._spec.plain and 1 not in t._spec.shape and all(i._spec.plain for i in indices):
+        return out
+    order = _index_order(t._spec, dims, indices, out._spec.shape)
     return out if order is None else relaid(out, order)
 
 
@@ -228,8 +237,10 @@ def one_mask(index: Any) -> bool:
     """Whether a subscript picks elements by one mask alone: then a single value of any type may be stored."""
     picks = [p for p in (index if isinstance(index, tuple) else (index,))
              if isinstance(p, (Tensor, list, np.ndarray, bool))]
-    return len(picks) == 1 and _sequence_type(picks[0]) in ("bool", "uint8") and bool(
-        np.shape(picks[0]) if not isinstance(picks[0], Tensor) else picks[0]._spec.shape)
+    if len(picks) != 1 or _sequence_type(picks[0]) not in ("bool", "uint8"):
+        return False
+    mask = picks[0]
+    return bool(mask._spec.shape if isinstance(mask, Tensor) else np.shape(mask))
 
 
 def _sequence_type(p: Any) -> str:
@@ -277,5 +288,6 @@ def store(target: Tensor, value: Tensor) -> None:
 
 def converted(value: Tensor, dtype: DType) -> Tensor:
     """A value that fits, in another type."""
-    return cast(value.real if value._spec.dtype.is_complex and not dtype.is_complex
-                and dtype.kind != "b" else value, dtype)
+    if value._spec.dtype.is_complex and not dtype.is_complex and dtype.kind != "b":
+        value = value.real
+    return cast(value, dtype)

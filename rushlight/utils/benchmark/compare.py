@@ -75,10 +75,10 @@ class Compare:
         if self._colorize:
             lines = [lines[0], *self._coloured(cells, widths, rows, columns, found)]
         width = max(len(line) for line in lines[:1])
-        title = f"[{'-' * max(1, (width - len(label or '') - 4) // 2)} {label or ''} {'-' * max(1, (width - len(label or '') - 4) // 2)}]"
-        rule = "-" * len(title)
-        return "\n".join([title, lines[0], rule, *lines[1:], "",
-                          f"Times are in {unit_to_english(unit)}s ({unit})."]) + "\n"
+        side = "-" * max(1, (width - len(label or "") - 4) // 2)
+        title = f"[{side} {label or ''} {side}]"
+        units = f"Times are in {unit_to_english(unit)}s ({unit})."
+        return "\n".join([title, lines[0], "-" * len(title), *lines[1:], "", units]) + "\n"
 
     def _cell(self, m: Measurement | None, scale: float) -> str:
         if m is None:

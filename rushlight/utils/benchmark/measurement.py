@@ -73,9 +73,8 @@ class Measurement:
     metadata: dict[Any, Any] | None = None
 
     def __getattr__(self, name: str) -> Any:
-        if name != "task_spec" and hasattr(TaskSpec,
-                                           "__dataclass_fields__") and (name in TaskSpec.__dataclass_fields__
-                                                                        or name == "title"):
+        fields = getattr(TaskSpec, "__dataclass_fields__", None)
+        if name != "task_spec" and fields is not None and (name in fields or name == "title"):
             return getattr(self.task_spec, name)
         raise AttributeError(name)
 

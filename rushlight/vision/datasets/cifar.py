@@ -74,9 +74,9 @@ class CIFAR10(InMemoryDataset):
         entry = load_plain(path)
         images = entry.get("data") if isinstance(entry, dict) else None
         labels = entry.get("labels", entry.get("fine_labels")) if isinstance(entry, dict) else None
-        if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.size != 3072 * len(images) \
-                or not isinstance(labels,
-                                  list) or len(labels) != len(images) or not all(isinstance(n, int) for n in labels):
+        bytewise = isinstance(images, np.ndarray) and images.dtype == np.uint8
+        numbered = isinstance(labels, list) and all(isinstance(n, int) for n in labels)
+        if not bytewise or not numbered or not images.size == 3072 * len(images) == 3072 * len(labels):
             raise ValueError(f"{path} is no batch of {type(self).__name__}: it has no 'data' of 3,072 "
                              "bytes and one label for each image. Delete it and fetch it again.")
         return images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels

@@ -128,8 +128,9 @@ BYTEWISE = (ToTensor, PILToTensor, ConvertImageDtype, Normalize)
 
 def _known(t: Any) -> bool:
     """Whether a step does what its class does, with options that are provided here."""
-    if type(t) not in STEPS or any(getattr(t, name, None)
-                                   for name in whole_batch.HOOKS) or {"forward", "get_params"} & set(vars(t)):
+    if type(t) not in STEPS or any(getattr(t, name, None) for name in whole_batch.HOOKS):
+        return False
+    if {"forward", "get_params"} & set(vars(t)):
         return False
     if getattr(t, "interpolation", InterpolationMode.BILINEAR) is not InterpolationMode.BILINEAR:
         return False

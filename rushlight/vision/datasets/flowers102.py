@@ -49,9 +49,10 @@ class Flowers102(LabelledFiles):
         if not self._check_integrity():
             raise not_found(CORRUPTED, self._base_folder, self._wanted(),
                             "the pictures in its folder jpg", self._faults())
-        ids = read_mat(self._base_folder / self._file_dict["setid"][0],
-                       self._splits_map[split])[self._splits_map[split]].reshape(-1).tolist()
-        labels = read_mat(self._base_folder / self._file_dict["label"][0], "labels")["labels"].reshape(-1).tolist()
+        def numbers(file: str, name: str) -> list[int]:
+            return read_mat(self._base_folder / self._file_dict[file][0], name)[name].reshape(-1).tolist()
+
+        ids, labels = numbers("setid", self._splits_map[split]), numbers("label", "labels")
         self._labels = [labels[number - 1] - 1 for number in ids]
         self._image_files = [self._images_folder / f"image_{number:05d}.jpg" for number in ids]
         self.loader = loader

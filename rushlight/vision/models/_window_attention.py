@@ -37,8 +37,10 @@ def _strangers(height: int, width: int, window: list[int], shift: list[int]) -> 
     """What to add to the scores ``[windows, 1, pixels, pixels]`` so that parts
     of different places do not see each other."""
     def parts(size: int, side: int, step: int) -> np.ndarray:
-        return np.where(np.arange(size) < size - side, 0,
-                        np.where(np.arange(size) < size - step, 1, 2)) if step else np.zeros(size)
+        if not step:
+            return np.zeros(size)
+        at = np.arange(size)
+        return np.where(at < size - side, 0, np.where(at < size - step, 1, 2))
 
     places = parts(height, window[0], shift[0])[:, None] * 3 + parts(width, window[1], shift[1])[None]
     rows = _windows(rl.from_numpy(places.astype(np.float32))[None], window)[0]
@@ -79,8 +81,8 @@ def shifted_window_attention(input: Tensor, qkv_weight: Tensor, proj_weight: Ten
         scores = (q * (channels // num_heads) ** -0.5) @ k.transpose(-2, -1)
     scores = scores + relative_position_bias
     if any(shift):
-        scores = scores.reshape(batch, count, num_heads, pixels, pixels) + _strangers(
-            full_h, full_w, window_size, shift)
+        apart = _strangers(full_h, full_w, window_size, shift)
+        scores = scores.reshape(batch, count, num_heads, pixels, pixels) + apart
         scores = scores.reshape(batch * count, num_heads, pixels, pixels)
     weights = F.dropout(F.softmax(scores, dim=-1), p=attention_dropout, training=training)
 

@@ -39,8 +39,8 @@ class MBConv(nn.Module):
             pooled = [nn.AvgPool2d(kernel_size=3, stride=stride, padding=1)] if stride == 2 else []
             self.proj = nn.Sequential(*pooled, nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=1, bias=True))
         wide, squeezed = int(out_channels * expansion_ratio), int(out_channels * squeeze_ratio)
-        self.stochastic_depth = StochasticDepth(p_stochastic_dropout,
-                                                mode="row") if p_stochastic_dropout else nn.Identity()
+        drops = p_stochastic_dropout
+        self.stochastic_depth = StochasticDepth(drops, mode="row") if drops else nn.Identity()
         conv = partial(Conv2dNormActivation, activation_layer=activation_layer, norm_layer=norm_layer, inplace=None)
         self.layers = nn.Sequential(OrderedDict(
             pre_norm=norm_layer(in_channels),

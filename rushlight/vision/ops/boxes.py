@@ -151,8 +151,9 @@ def _corners(boxes: Tensor, fmt: str) -> tuple[Tensor, Tensor]:
 def _overlap(boxes1: Tensor, boxes2: Tensor, fmt: str = "xyxy") -> tuple[Tensor, Tensor]:
     """Intersection and union of every pair, ``[..., N, M]``."""
     (low1, high1), (low2, high2) = _corners(boxes1, fmt), _corners(boxes2, fmt)
-    size = widened(rl.minimum(high1[..., None, :], high2[..., None, :, :])
-                   - rl.maximum(low1[..., None, :], low2[..., None, :, :])).clamp(min=0)
+    low = rl.maximum(low1[..., None, :], low2[..., None, :, :])
+    high = rl.minimum(high1[..., None, :], high2[..., None, :, :])
+    size = widened(high - low).clamp(min=0)
     inter = size[..., 0] * size[..., 1]
     return inter, box_area(boxes1, fmt)[..., None] + box_area(boxes2, fmt)[..., None, :] - inter
 

@@ -52,9 +52,9 @@ def deform_conv2d(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | 
     grid = rl.stack([(2 * (moved[:, :, 1] + right) + 1) / width - 1,
                      (2 * (moved[:, :, 0] + down) + 1) / height - 1], dim=-1)
     grid = grid.reshape(batch * groups, places * out_h, out_w, 2)
-    read = F.grid_sample(input.reshape(batch * groups, channels // groups, height, width), grid, mode="bilinear",
-                         padding_mode="zeros", align_corners=False).reshape(
-                             batch, groups, channels // groups, places, out_h * out_w)
+    parts = input.reshape(batch * groups, channels // groups, height, width)
+    read = F.grid_sample(parts, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    read = read.reshape(batch, groups, channels // groups, places, out_h * out_w)
     if mask is not None:
         read = read * mask.reshape(batch, groups, 1, places, out_h * out_w)
 

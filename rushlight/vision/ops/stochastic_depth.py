@@ -22,8 +22,8 @@ def stochastic_depth(input: Tensor, p: float, mode: str, training: bool = True) 
     if not training or p == 0.0:
         return input
     keep = 1.0 - p
-    noise = rl.empty([input.shape[0] if mode == "row" else 1] + [1] * (input.ndim - 1),
-                     dtype=input.dtype).bernoulli_(keep)
+    shape = [input.shape[0] if mode == "row" else 1] + [1] * (input.ndim - 1)
+    noise = rl.empty(shape, dtype=input.dtype).bernoulli_(keep)
     return input * (noise / keep if keep > 0.0 else noise)
 
 

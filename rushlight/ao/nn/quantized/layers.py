@@ -193,8 +193,10 @@ class _Conv(_Layer):
             raise ValueError(f"in_channels ({in_channels}) and out_channels ({out_channels}) must be divisible by groups ({groups})")
         self.in_channels, self.out_channels, self.groups, self.padding_mode = in_channels, out_channels, groups, padding_mode
         self.kernel_size, self.stride, self.dilation = _tuple(kernel_size, n), _tuple(stride, n), _tuple(dilation, n)
-        self.padding = _same(self.kernel_size,
-                             self.dilation) if padding == "same" else _tuple(0 if padding == "valid" else padding, n)
+        if padding == "same":
+            self.padding = _same(self.kernel_size, self.dilation)
+        else:
+            self.padding = _tuple(0 if padding == "valid" else padding, n)
         self.scale, self.zero_point = 1.0, 0
         weight = rl.zeros(out_channels, in_channels // groups, *self.kernel_size)
         self._set(quantize_per_tensor(weight, 1.0, 0, rl.qint8), rl.zeros(out_channels) if bias else None)

@@ -35,7 +35,6 @@ class RichProgressBar(TQDMProgressBar):
 
     def _note(self) -> str:
         items = self.get_metrics(self.trainer, self.trainer.lightning_module)
-        shown = (f"{name}: {value:{self.theme.metrics_format}}" if isinstance(value,
-                                                                              float) else f"{name}: {value}" for name,
-                 value in items.items())
+        shown = (f"{name}: {value:{self.theme.metrics_format}}" if isinstance(value, float) else
+                 f"{name}: {value}" for name, value in items.items())
         return self.theme.metrics_text_delimiter.join(shown)

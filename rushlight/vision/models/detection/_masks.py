@@ -45,8 +45,8 @@ def expand_boxes(boxes: np.ndarray, scale: float) -> np.ndarray:
 
 def _paste(mask: np.ndarray, box: np.ndarray, out: np.ndarray) -> None:
     left, top, right, bottom = box.tolist()
-    grown = bilinear(max(bottom - top + 1,
-                         1), mask.shape[0]) @ mask @ bilinear(max(right - left + 1, 1), mask.shape[1]).T
+    height, width = max(bottom - top + 1, 1), max(right - left + 1, 1)
+    grown = bilinear(height, mask.shape[0]) @ mask @ bilinear(width, mask.shape[1]).T
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right + 1, out.shape[1]), min(bottom + 1, out.shape[0])
     if x1 > x0 and y1 > y0:
         out[y0:y1, x0:x1] = grown[y0 - top:y1 - top, x0 - left:x1 - left]

@@ -87,8 +87,8 @@ class BoxCoder:
     def decode_single(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
         """Codes ``[N, 4 * classes]`` relative to boxes ``[N, 4]``, as boxes ``[N, 4 * classes]``."""
         size, centre = _sizes_and_centres(boxes.to(rel_codes.dtype))
-        codes = rel_codes.reshape(len(rel_codes), rel_codes.shape[1] // 4, 4) / rl.tensor(
-            self.weights, dtype=rel_codes.dtype)
+        weights = rl.tensor(self.weights, dtype=rel_codes.dtype)
+        codes = rel_codes.reshape(len(rel_codes), rel_codes.shape[1] // 4, 4) / weights
         middle = codes[..., :2] * size[:, None] + centre[:, None]
         half = 0.5 * (codes[..., 2:].clamp(max=self.bbox_xform_clip).exp() * size[:, None])
         return rl.cat([middle - half, middle + half], dim=-1).flatten(1)
@@ -146,9 +146,8 @@ class Matcher:
             what = "ground-truth" if quality.shape[0] == 0 else "proposal"
             raise ValueError(f"No {what} boxes available for one of the images during training")
         closest, values = quality.argmax(0), quality.max(0)
-        matches = np.where(values < np.float64(self.low_threshold), self.BELOW_LOW_THRESHOLD,
-                           np.where(values < np.float64(self.high_threshold), self.BETWEEN_THRESHOLDS,
-                                    closest)).astype(np.int64)
+        between = np.where(values < np.float64(self.high_threshold), self.BETWEEN_THRESHOLDS, closest)
+        matches = np.where(values < np.float64(self.low_threshold), self.BELOW_LOW_THRESHOLD, between).astype(np.int64)
         if self.allow_low_quality_matches:
             forced = np.nonzero(quality == quality.max(1, keepdims=True))[1]
             matches[forced] = closest[forced]

@@ -96,8 +96,8 @@ class RegionProposalNetwork(nn.Module):
         labels, boxes = [], []
         for part, target in zip(anchors, targets):
             matches = det_utils.matched_or_none(self.proposal_matcher, self.box_similarity, target, part).numpy()
-            labels.append(rl.from_numpy(np.where(matches >= 0, 1.0,
-                                                 np.where(matches == -1, 0.0, -1.0)).astype(np.float32)))
+            label = np.where(matches >= 0, 1.0, np.where(matches == -1, 0.0, -1.0))
+            labels.append(rl.from_numpy(label.astype(np.float32)))
             true = target["boxes"]
             boxes.append(true[rl.from_numpy(matches.clip(min=0))] if true.numel() else rl.zeros(part.shape))
         return labels, boxes
@@ -125,8 +125,8 @@ class RegionProposalNetwork(nn.Module):
         """Of the anchors drawn: cross entropy of the scores, and smooth L1 loss of the codes of the positive ones."""
         positive, negative = (rl.where(rl.cat(masks))[0] for masks in self.fg_bg_sampler(labels))
         sampled = rl.cat([positive, negative])
-        box_loss = F.smooth_l1_loss(pred_bbox_deltas[positive], rl.cat(list(regression_targets))[positive], beta=1 / 9,
-                                    reduction="sum") / sampled.numel()
+        found, wanted = pred_bbox_deltas[positive], rl.cat(list(regression_targets))[positive]
+        box_loss = F.smooth_l1_loss(found, wanted, beta=1 / 9, reduction="sum") / sampled.numel()
         return F.binary_cross_entropy_with_logits(objectness.flatten()[sampled], rl.cat(labels)[sampled]), box_loss
 
     def forward(self, images: ImageList, features: dict[str, Tensor],

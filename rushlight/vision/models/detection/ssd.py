@@ -131,8 +131,8 @@ class SSD(Detector):
             box_losses.append(F.smooth_l1_loss(codes[positive], goal, reduction="sum"))
             labels[i, array(positive)] = array(target["labels"][places])
             positives += len(places)
-        loss = F.cross_entropy(logits.view(-1, logits.size(-1)), rl.from_numpy(labels.reshape(-1)),
-                               reduction="none").view(labels.shape)
+        classes = rl.from_numpy(labels.reshape(-1))
+        loss = F.cross_entropy(logits.view(-1, logits.size(-1)), classes, reduction="none").view(labels.shape)
         weight = rl.from_numpy(self._counted(array(loss), labels > 0).astype(np.float32))
         count = max(1, positives)
         return {"bbox_regression": rl.stack(box_losses).sum() / count, "classification": (loss * weight).sum() / count}

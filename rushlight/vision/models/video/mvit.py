@@ -187,8 +187,8 @@ class MultiscaleBlock(nn.Module):
             cnf.stride_kv, residual_pool, residual_with_cls_embed, rel_pos_embed, dropout, norm_layer)
         self.mlp = MLP(width, [4 * width, cnf.output_channels], activation_layer=nn.GELU, dropout=dropout, inplace=None)
         self.stochastic_depth = StochasticDepth(stochastic_depth_prob, "row")
-        self.project = nn.Linear(cnf.input_channels,
-                                 cnf.output_channels) if cnf.input_channels != cnf.output_channels else None
+        widens = cnf.input_channels != cnf.output_channels
+        self.project = nn.Linear(cnf.input_channels, cnf.output_channels) if widens else None
 
     def _normalised(self, norm: nn.Module, x: Tensor) -> Tensor:
         return norm(x.transpose(1, 2)).transpose(1, 2) if self.needs_transposal else norm(x)
