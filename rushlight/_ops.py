@@ -1,5 +1,5 @@
-"""torch.ops: operators by their qualified names, ``torch.ops.aten.add.Tensor``, as graph passes and pattern tables name
-them.
+"""torch.ops: operators by their qualified names, ``torch.ops.aten.add.Tensor``,
+as graph passes and pattern tables name them.
 
 A packet (``aten.add``) holds the overloads of one name; both are made once, so that they can be compared and be keys of
 dictionaries. Calling either calls rushlight's function of that name: its own checks tell the overloads apart.

@@ -1,5 +1,5 @@
-"""Operators of aten whose arguments are not those of the public function of that name, or that have no public
-function."""
+"""Operators of aten whose arguments are not those of the public function of
+that name, or that have no public function."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def _nll_loss(name: str) -> Callable[..., Any]:
     def loss(x: Tensor, target: Tensor, weight: Any = None, reduction: int = 1, ignore_index: int = -100,
              label_smoothing: float | None = None) -> Any:
         more = {} if label_smoothing is None else {"label_smoothing": label_smoothing}
-        return getattr(F, name)(x, target, weight=weight, reduction=REDUCTIONS[reduction], ignore_index=ignore_index,
-                                **more)
+        return getattr(F, name)(x, target, weight=weight, reduction=REDUCTIONS[reduction],
+                                ignore_index=ignore_index, **more)
     return loss
 
 
@@ -90,8 +90,8 @@ def _upsample(mode: str, corners: bool) -> Callable[..., Any]:
         scales = [s for s in rest[corners:] if s is not None]
         if size is not None:
             return F.interpolate(x, tuple(size), mode=mode, **align)
-        return F.interpolate(x, scale_factor=tuple(scales[0] if isinstance(scales[0], (list, tuple)) else scales),
-                             mode=mode, **align)
+        return (F.interpolate(x, scale_factor=tuple(scales[0] if isinstance(scales[0], (list, tuple)) else scales),
+                              mode=mode, **align))
     return form
 
 

@@ -20,10 +20,9 @@ def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None 
     """The model or function itself: its graphs are compiled by the plan cache anyway, with every ``mode`` and in full.
 
     Without a model, a decorator. RuntimeError for unknown modes and backends, and where mode and options are both
-    given; ``options`` tune PyTorch's own
-    code generator and are an error here. ``dynamic``, ``recompile_limit``, ``isolate_recompiles`` and ``shapes_spec``
-    say when PyTorch compiles again, ``name`` what its logs call the result: here a plan is found by the graph that it
-    runs, and none of them makes a difference.
+    given; ``options`` tune PyTorch's own code generator and are an error here. ``dynamic``, ``recompile_limit``,
+    ``isolate_recompiles`` and ``shapes_spec`` say when PyTorch compiles again, ``name`` what its logs call the result:
+    here a plan is found by the graph that it runs, and none of them makes a difference.
 
     >>> compile(abs)(-2)
     2
@@ -35,7 +34,8 @@ def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None 
     if isinstance(backend, str) and backend not in BACKENDS:
         raise RuntimeError(f"Invalid backend: '{backend}', expected one of {sorted(BACKENDS)}")
     if options:
-        raise RuntimeError(f"torch.compile(options={options}): rushlight's compiler has none of these options; leave them out")
+        raise RuntimeError(f"torch.compile(options={options}): "
+                           "rushlight's compiler has none of these options; leave them out")
     if model is None:
         return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode,
                                  options=options, name=name,

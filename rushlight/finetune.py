@@ -1,5 +1,5 @@
-"""Transfer learning: freeze a trained network, give it a new head, and unfreeze it in groups with learning rates of
-their own.
+"""Transfer learning: freeze a trained network, give it a new head,
+and unfreeze it in groups with learning rates of their own.
 
 The order of work (Howard and Ruder, arXiv 1801.06146)::
 
@@ -10,8 +10,8 @@ The order of work (Howard and Ruder, arXiv 1801.06146)::
         optimizer = torch.optim.AdamW(parameters)               # first the head alone, at last everything
         ...                                                     # an epoch or more of ordinary training
 
-A fresh head has further to go than trained layers: with one rate for all of them, the head does not arrive in its stage, or
-the layers lose what they know in theirs. In each stage let the rate fall to 0 (`torch.optim.lr_scheduler`).
+A fresh head has further to go than trained layers: with one rate for all of them, the head does not arrive in its
+stage, or the layers lose what they know in theirs. In each stage let the rate fall to 0 (`torch.optim.lr_scheduler`).
 """
 
 from __future__ import annotations
@@ -171,8 +171,8 @@ def parameter_groups(groups: Sequence[LayerGroup], lr: float, decay: float = 1.0
 
 def gradual_unfreezing(groups: Sequence[LayerGroup], lr: float, decay: float = 1.0,
                        head_lr: float | None = None) -> Iterator[list[dict[str, Any]]]:
-    """Freeze all but the last group; then unfreeze one group more each time the loop comes round, from the head to
-    the input.
+    """Freeze all but the last group; then unfreeze one group more each time the
+    loop comes round, from the head to the input.
 
     Yields `parameter_groups` of what is trained, for a new optimizer; for one that goes on,
     ``optimizer.add_param_group`` takes the first of them, which is the group just unfrozen. ``head_lr`` is the rate of
@@ -203,7 +203,7 @@ def _as_group(part: nn.Module | LayerGroup) -> LayerGroup:
 
 
 def _stay_in_evaluation(module: nn.Module, args: Any) -> None:
-    """A hook before a frozen normalisation's forward: whoever called train() on the whole model did not mean this
-    layer."""
+    """A hook before a frozen normalisation's forward: whoever called train()
+    on the whole model did not mean this layer."""
     if module.training:
         module.eval()

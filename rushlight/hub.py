@@ -47,8 +47,8 @@ def download_url_to_file(url: str, dst: str | os.PathLike[str], hash_prefix: str
                          progress: bool = True) -> None:
     """Download one file; it appears under its name only when its SHA-256 sum begins with ``hash_prefix``.
 
-    RuntimeError where the sum is another or nothing could be downloaded; the text says where the file can be put by
-    hand.
+    RuntimeError where the sum is another or nothing could be downloaded;
+    the text says where the file can be put by hand.
     """
     # not before it is needed: it brings all data sets
     from rushlight.vision.datasets.download import DownloadError, fetch
@@ -69,8 +69,8 @@ def _check_hash(path: Path, prefix: str) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(prefix):
         path.unlink()
-        raise RuntimeError(f'invalid hash value (expected "{prefix}", got "{found}"): what arrived is damaged or another file; '
-                           "it was removed, so the next attempt downloads it again")
+        raise RuntimeError(f'invalid hash value (expected "{prefix}", got "{found}"): what arrived is damaged '
+                           'or another file; ' "it was removed, so the next attempt downloads it again")
 
 
 def load_state_dict_from_url(url: str, model_dir: str | None = None, map_location: Any = None, progress: bool = True,
@@ -79,8 +79,7 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
     """The object saved in the file at an address, downloaded unless it is in ``<hub folder>/checkpoints`` already.
 
     ``check_hash``: the name ends in the first digits of the file's SHA-256 sum (``net-0a1b2c3d.pth``), which what is
-    downloaded
-    must have. ``weights_only``: rushlight reads weight files without running code in any case.
+    downloaded must have. ``weights_only``: rushlight reads weight files without running code in any case.
     """
     path = checkpoint_path(url, model_dir, file_name)
     if not path.exists():

@@ -1,5 +1,5 @@
-"""Learning from classes of very different size: weights, balanced sampling, focal loss, synthetic samples, and a fair
-measure."""
+"""Learning from classes of very different size: weights, balanced sampling,
+focal loss, synthetic samples, and a fair measure."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ def class_counts(labels: Any, classes: int | None = None) -> Any:
 
 
 def class_weights(labels: Any, classes: int | None = None, beta: float | None = None) -> Any:
-    """Weights for ``CrossEntropyLoss(weight=…)``: float32 (classes,), large for rare classes, 1 on average over the
-    samples.
+    """Weights for ``CrossEntropyLoss(weight=…)``: float32 (classes,),
+    large for rare classes, 1 on average over the samples.
 
     Inverse frequency ``N / (K n_k)``; with ``beta`` (0.99 to 0.9999) proportional to ``(1 - beta) / (1 - beta^n_k)``,
-    the inverse of the effective number of samples (arXiv 1901.05555), which is gentler. Classes without samples get
-    0.
+    the inverse of the effective number of samples (arXiv 1901.05555), which is gentler. Classes without samples get 0.
 
     >>> class_weights([0, 0, 0, 1])
     tensor([0.6667, 2.0000])
@@ -46,8 +45,8 @@ def class_weights(labels: Any, classes: int | None = None, beta: float | None = 
 
 
 def balanced_sampler(labels: Any, num_samples: int | None = None, generator: Any = None) -> WeightedRandomSampler:
-    """A sampler for ``DataLoader(sampler=…)`` that draws each class equally often, with replacement; an epoch is N
-    draws.
+    """A sampler for ``DataLoader(sampler=…)`` that draws each class equally often,
+    with replacement; an epoch is N draws.
 
     >>> drawn = list(balanced_sampler([0] * 90 + [1] * 10, num_samples=1000, generator=rl.Generator().manual_seed(0)))
     >>> 450 < sum(i >= 90 for i in drawn) < 550
@@ -59,8 +58,8 @@ def balanced_sampler(labels: Any, num_samples: int | None = None, generator: Any
 
 
 def focal_loss(input: Any, target: Any, gamma: float = 2.0, weight: Any = None, reduction: str = "mean") -> Any:
-    """``-w_t (1 - p_t)^gamma log p_t`` (arXiv 1708.02002) for scores (N, K, …) and labels (N, …): easy samples count
-    little.
+    """``-w_t (1 - p_t)^gamma log p_t`` (arXiv 1708.02002) for scores (N, K,
+    …) and labels (N, …): easy samples count little.
 
     ``gamma=0`` is the cross entropy. ``weight`` (K,) weighs classes; the mean is over samples, not over weights, as
     in the paper.
@@ -112,8 +111,8 @@ def recalls(predicted: Any, target: Any, classes: int | None = None) -> Any:
 
 
 def balanced_accuracy(predicted: Any, target: Any) -> float:
-    """The mean over classes of the share of each that was recognised: a guess at the largest class scores 1/K, not
-    its share.
+    """The mean over classes of the share of each that was recognised:
+    a guess at the largest class scores 1/K, not its share.
 
     >>> balanced_accuracy([0, 0, 0, 0], [0, 0, 0, 1])
     0.5
@@ -122,8 +121,7 @@ def balanced_accuracy(predicted: Any, target: Any) -> float:
 
 
 def resample(x: Any, y: Any, method: Any = "SMOTE", **options: Any) -> tuple[Any, Any]:
-    """Samples (N, …) and labels (N,) made balanced by one of imbalanced-learn's methods; tensors of x's and y's
-    dtypes.
+    """Samples (N, …) and labels (N,) made balanced by one of imbalanced-learn's methods; tensors of x's and y's dtypes.
 
     ``method`` is a name in ``imblearn.over_sampling``, ``under_sampling`` or ``combine`` ("SMOTE", "BorderlineSMOTE",
     "ADASYN", "RandomOverSampler", "RandomUnderSampler", "SMOTETomek", …), to which ``options`` go, or such an object.

@@ -1,5 +1,5 @@
-"""Functions that stay calls when a program is traced: known here so that modules can name theirs without importing the
-tracer."""
+"""Functions that stay calls when a program is traced: known here so that modules
+can name theirs without importing the tracer."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ def custom_op(name: str, fn: Callable[..., Any] | None = None, /, *, mutates_arg
     (tensor([2.]),)
     """
     if fn is None:
-        return lambda f: custom_op(name, f, mutates_args=mutates_args, device_types=device_types, schema=schema,
-                                   tags=tags)
+        return lambda f: custom_op(name, f, mutates_args=mutates_args,
+                                   device_types=device_types, schema=schema, tags=tags)
     if name.count("::") != 1:
         raise ValueError(f"Expected `name` to be of the form `namespace::name`, got {name}")
     made = _operators[name] = CustomOpDef(name, fn, mutates_args)

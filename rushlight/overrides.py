@@ -11,9 +11,8 @@ from rushlight.tensor.core import Tensor
 
 protocol.switch_on()
 __all__ = ["TorchFunctionMode", "get_default_nowrap_functions", "get_ignored_functions", "get_overridable_functions",
-           "get_testing_overrides",
-           "handle_torch_function", "has_torch_function", "has_torch_function_unary", "has_torch_function_variadic",
-           "is_tensor_like",
+           "get_testing_overrides", "handle_torch_function", "has_torch_function",
+           "has_torch_function_unary", "has_torch_function_variadic", "is_tensor_like",
            "is_tensor_method_or_property", "resolve_name", "wrap_torch_function"]
 
 
@@ -131,11 +130,9 @@ def get_ignored_functions() -> set[Callable[..., Any]]:
     True
     """
     root = importlib.import_module("rushlight")
-    return {getattr(root, n)
-            for n in ("is_tensor", "is_storage", "set_default_dtype", "get_default_dtype", "manual_seed", "save",
-                      "load", "typename",
-                                       "set_num_threads", "get_num_threads", "promote_types", "can_cast", "compile",
-                      "set_printoptions")}
+    return {getattr(root, n) for n in ("is_tensor", "is_storage", "set_default_dtype", "get_default_dtype",
+                                       "manual_seed", "save", "load", "typename", "set_num_threads", "get_num_threads",
+                                       "promote_types", "can_cast", "compile", "set_printoptions")}
 
 
 def get_testing_overrides() -> dict[Callable[..., Any], Callable[..., Any]]:

@@ -30,8 +30,8 @@ FIRST = """3:1 7:1,3 11:1,3,1 13:1,1,1 19:1,1,3,3 25:1,3,5,13 37:1,1,5,5,17 41:1
 
 
 def _polynomials(dimension: int) -> list[tuple[int, list[int]]]:
-    """Polynomial and first numbers of dimensions 2 to ``dimension``; beyond 64 from SciPy's table of the same
-    numbers."""
+    """Polynomial and first numbers of dimensions 2 to ``dimension``;
+    beyond 64 from SciPy's table of the same numbers."""
     known = [(int(p), [int(n) for n in numbers.split(",")])
              for p, numbers in (entry.split(":") for entry in FIRST.split())]
     if dimension <= len(known) + 1:
@@ -39,7 +39,8 @@ def _polynomials(dimension: int) -> list[tuple[int, list[int]]]:
     try:
         import scipy.stats
     except ImportError:
-        raise ImportError(f"SobolEngine of more than {len(known) + 1} dimensions reads its table from SciPy: pip install 'rushlight[scipy]'") from None
+        raise ImportError(f"SobolEngine of more than {len(known) + 1} dimensions reads its table from SciPy: "
+                          "pip install 'rushlight[scipy]'") from None
     from pathlib import Path
     table = np.load(Path(scipy.stats.__file__).parent / "_sobol_direction_numbers.npz")
     polynomials, numbers = table["poly"][1:dimension].tolist(), table["vinit"][1:dimension].tolist()
@@ -132,8 +133,8 @@ class SobolEngine:
         return out  # type: ignore[no-any-return]
 
     def _points(self, n: int) -> np.ndarray:
-        """The next n points as integers: from one to the next the direction of the lowest zero bit of the number is
-        exchanged."""
+        """The next n points as integers: from one to the next the direction of the
+        lowest zero bit of the number is exchanged."""
         first = self.num_generated == 0 and n > 0
         count = n - 1 if first else n
         number = np.arange(count) + (0 if first else self.num_generated - 1)
@@ -149,9 +150,10 @@ class SobolEngine:
         n = 2 ** m
         total = self.num_generated + n
         if total & (total - 1):
-            raise ValueError(f"The balance properties of Sobol' points require n to be a power of 2. {self.num_generated} points have been "
-                             f"previously generated, then: n={self.num_generated}+2**{m}={total}. If you still want to do this, please use "
-                             "'SobolEngine.draw()' instead.")
+            raise ValueError("The balance properties of Sobol' points require n to be a power of 2. "
+                             f"{self.num_generated} points have been previously generated, "
+                             f"then: n={self.num_generated}+2**{m}={total}. "
+                             "If you still want to do this, please use 'SobolEngine.draw()' instead.")
         return self.draw(n, out, dtype)
 
     def reset(self) -> SobolEngine:

@@ -163,8 +163,8 @@ def fork_rng(devices: Any = None, enabled: bool = True, _caller: str = "fork_rng
 
 
 def thread_safe_generator() -> Generator | None:
-    """The generator of the calling thread where it draws from a stream of its own, as a loader's worker does; else
-    None."""
+    """The generator of the calling thread where it draws from a stream of its own,
+    as a loader's worker does; else None."""
     engine = rng.current()
     if engine is rng.default:
         return None

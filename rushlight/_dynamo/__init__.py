@@ -35,4 +35,5 @@ def __getattr__(name: str) -> Any:
     if name == "OptimizedModule":
         from rushlight._dynamo.eval_frame import OptimizedModule
         return OptimizedModule
-    raise AttributeError(f"module 'rushlight._dynamo' has no attribute {name!r}; rushlight does not provide torch._dynamo.{name}")
+    raise AttributeError(f"module 'rushlight._dynamo' has no attribute {name!r}; "
+                         f"rushlight does not provide torch._dynamo.{name}")

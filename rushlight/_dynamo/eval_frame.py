@@ -1,5 +1,5 @@
-"""The class of compiled modules in PyTorch: `torch.compile` returns the module itself here, so nothing is an
-instance."""
+"""The class of compiled modules in PyTorch: `torch.compile` returns the
+module itself here, so nothing is an instance."""
 
 from __future__ import annotations
 

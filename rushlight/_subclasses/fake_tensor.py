@@ -1,8 +1,7 @@
 """FakeTensorMode: programs run on shapes and dtypes only.
 
-Recording an operation computes no number here anyway: under the mode the pending graph forgets every node at once, and
-a
-storage that was made has no memory. What is left of a program are its shapes, dtypes, histories and errors.
+Recording an operation computes no number here anyway: under the mode the pending graph forgets every node at once,
+and a storage that was made has no memory. What is left of a program are its shapes, dtypes, histories and errors.
 """
 
 from __future__ import annotations
@@ -225,8 +224,8 @@ INSTEAD: dict[str, Any] = {
     "multinomial": _drawn,
 }
 MAKES = frozenset(
-    """empty rand randn zeros ones full arange eye linspace tensor as_tensor randint randperm empty_strided from_numpy
-    scalar_tensor""".split()
+    """empty rand randn zeros ones full arange eye linspace tensor as_tensor randint randperm
+    empty_strided from_numpy scalar_tensor""".split()
 )
 
 
@@ -234,8 +233,7 @@ class FakeTensorMode(TorchFunctionMode):
     """In the block, tensors and modules are made without memory, and operations give shapes and dtypes.
 
     Real tensors are refused (AssertionError) unless ``allow_non_fake_inputs``; `from_tensor` gives the fake form of
-    one. Reading values raises
-    DataDependentOutputException, shapes that depend on values DynamicOutputShapeException.
+    one. Reading values raises DataDependentOutputException, shapes that depend on values DynamicOutputShapeException.
 
     >>> import rushlight as rl
     >>> with FakeTensorMode():
@@ -256,8 +254,8 @@ class FakeTensorMode(TorchFunctionMode):
     ):
         if shape_env is not None:
             raise NotImplementedError(
-                "FakeTensorMode(shape_env=...): sizes are numbers here; torch.export.export finds dynamic sizes by "
-                "itself"
+                "FakeTensorMode(shape_env=...): sizes are numbers here; "
+                "torch.export.export finds dynamic sizes by itself"
             )
         self.allow_fallback_kernels, self.allow_non_fake_inputs, self.shape_env, self.static_shapes = (
             allow_fallback_kernels,

@@ -94,12 +94,12 @@ def clear_autocast_cache() -> None:
 
 
 class autocast:  # noqa: N801
-    """In the block (or the decorated function) products, convolutions and attention compute in ``dtype``, losses in
-    float32.
+    """In the block (or the decorated function) products, convolutions and
+    attention compute in ``dtype``, losses in float32.
 
-    On the CPU ``dtype`` is bfloat16 (default) or float16; with any other dtype, and for "cuda" without a GPU, there is
-    a warning
-    and nothing changes. ``enabled=False`` switches it off within another block. ``cache_enabled`` is remembered.
+    On the CPU ``dtype`` is bfloat16 (default) or float16; with any other dtype, and for "cuda"
+    without a GPU, there is a warning and nothing changes. ``enabled=False`` switches it off within
+    another block. ``cache_enabled`` is remembered.
 
     >>> import rushlight as rl
     >>> with autocast("cpu"):

@@ -14,10 +14,8 @@ class GradScaler:
     """``scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update()``.
 
     step() divides the gradients by the scale and skips the optimizer where one is infinite or NaN; update() multiplies
-    the
-    scale by ``backoff_factor`` after such a step, and by ``growth_factor`` after ``growth_interval`` good ones. Without
-    a GPU a
-    scaler for "cuda" is switched off with a warning; one for "cpu" works.
+    the scale by ``backoff_factor`` after such a step, and by ``growth_factor`` after ``growth_interval`` good ones.
+    Without a GPU a scaler for "cuda" is switched off with a warning; one for "cpu" works.
 
     >>> import rushlight as rl
     >>> scaler = GradScaler("cpu", init_scale=8.0)
@@ -53,8 +51,8 @@ class GradScaler:
         raise ValueError("outputs must be a Tensor or an iterable of Tensors")
 
     def unscale_(self, optimizer: Any) -> None:
-        """Divide the gradients of the optimizer's parameters by the scale, before clipping them. RuntimeError for the
-        second time."""
+        """Divide the gradients of the optimizer's parameters by the scale,
+        before clipping them. RuntimeError for the second time."""
         if not self._enabled:
             return
         stage = self._stages.get(id(optimizer), READY)
@@ -76,8 +74,8 @@ class GradScaler:
         self._stages[id(optimizer)] = UNSCALED
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        """``optimizer.step(*args)``, unless a gradient is infinite or NaN (then None). RuntimeError for the second time
-        without update()."""
+        """``optimizer.step(*args)``, unless a gradient is infinite or NaN (then None).
+        RuntimeError for the second time without update()."""
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs:
@@ -154,7 +152,8 @@ class GradScaler:
         if not self._enabled:
             return
         if not state_dict:
-            raise RuntimeError("The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler.")
+            raise RuntimeError("The source state dict is empty, "
+                               "possibly because it was saved from a disabled instance of GradScaler.")
         self._scale = float(state_dict["scale"])
         self._growth_factor, self._backoff_factor = state_dict["growth_factor"], state_dict["backoff_factor"]
         self._growth_interval, self._growth_tracker = state_dict["growth_interval"], state_dict["_growth_tracker"]

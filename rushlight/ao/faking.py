@@ -15,8 +15,8 @@ def _check(low: int, high: int) -> None:
 
 def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, quant_min: int,
                                     quant_max: int) -> Tensor:  # noqa: A002
-    """(clamp(round(x / scale + zero_point), quant_min, quant_max) - zero_point) · scale; the gradient is 1 within the
-    range.
+    """(clamp(round(x / scale + zero_point), quant_min, quant_max) - zero_point) · scale;
+    the gradient is 1 within the range.
 
     Scale and zero point are numbers or tensors of one element.
 
@@ -39,7 +39,8 @@ def fake_quantize_per_channel_affine(input: Tensor, scale: Tensor, zero_point: T
     _check(quant_min, quant_max)
     rank = len(input._spec.shape)
     if not -rank <= axis < rank:
-        raise RuntimeError(f"`axis` must be between 0 and number of dimensions of input, got {axis} for {list(input._spec.shape)}")
+        raise RuntimeError("`axis` must be between 0 and number of dimensions of input, "
+                           f"got {axis} for {list(input._spec.shape)}")
     if scale.numel() != input._spec.shape[axis]:  # type: ignore[attr-defined]
         raise RuntimeError("dimensions of scale and zero-point are not consistent with input tensor: "
                            f"{scale.numel()} scales for {list(input._spec.shape)}, axis {axis}")  # type: ignore[attr-defined]

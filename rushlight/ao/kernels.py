@@ -18,7 +18,8 @@ from rushlight.tensor.functions.quantized import to_integers, to_reals
 
 NOTHING = wrap(np.empty(0, np.uint8))  # packed weights where there are none
 KEPT = 8  # input types for which packed weights are kept: batch sizes, mostly
-WEIGHTS = "quantized weights must be qint8 with zero point 0 (torch.per_tensor_symmetric or torch.per_channel_symmetric), got {}"
+WEIGHTS = ("quantized weights must be qint8 with zero point 0 (torch.per_tensor_symmetric "
+           "or torch.per_channel_symmetric), got {}")
 
 
 class Weights:
@@ -99,8 +100,8 @@ def _rows(t: Tensor) -> Tensor:
 
 
 def dynamic_linear(x: Tensor, w: Weights, relu: bool = False) -> Tensor:
-    """A linear layer on float32: the input is quantized to 7 bits by its own range at each call, the result is float32
-    again."""
+    """A linear layer on float32: the input is quantized to 7 bits by its own range
+    at each call, the result is float32 again."""
     rows = x.detach().reshape((-1, x._spec.shape[-1]))  # type: ignore[attr-defined]
     low, high = rows.amin().clamp(max=0), rows.amax().clamp(min=0)
     scale = (high - low) / 127.0
@@ -139,8 +140,8 @@ def mul(x: Any, y: Any, scale: float, zero: int) -> Any:
 
 def quantized_as(x: Tensor, scale: float, zero: int, dtype: DType) -> Any:
     """Real numbers with a scale that is known to fit the dtype."""
-    return per_tensor(to_integers(x, float(np.float32(1) / np.float32(scale)), zero, MEMORY[dtype.name]), scale, zero,
-                      dtype)
+    return per_tensor(to_integers(x, float(np.float32(1) / np.float32(scale)), zero,
+                                  MEMORY[dtype.name]), scale, zero, dtype)
 
 
 __all__ = ["Weights", "add", "dynamic_linear", "mul", "output", "quantized_as", "to_reals"]

@@ -21,8 +21,8 @@ Q = QuantizedTensor
 def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     """Record an operation with a quantized operand."""
     rule = RULES.get(op.name)
-    if rule is None or not all(isinstance(a, QuantizedTensor) or not (isinstance(a, Tensor) and a._storage.batched)
-                               for a in args):
+    if rule is None or not all(isinstance(a, QuantizedTensor)
+                               or not (isinstance(a, Tensor) and a._storage.batched) for a in args):
         raise NotImplementedError(NO_KERNEL.format(op.name))
     return rule(*args, *attrs)
 
@@ -40,14 +40,15 @@ def view(t: Any, s: Spec) -> Any:
 
 
 def _turned(t: Q, s: Spec) -> Meaning:
-    """The meaning of a permuted tensor with a scale per channel. RuntimeError where the channels are no dimension any
-    more."""
+    """The meaning of a permuted tensor with a scale per channel.
+    RuntimeError where the channels are no dimension any more."""
     m, old = t._meaning, t._spec
     assert m.axis is not None
     channels = (old.shape[m.axis], old.strides[m.axis])
     if sorted(zip(s.shape, s.strides)) == sorted(zip(old.shape, old.strides)) and s.offset == old.offset:
         return Meaning(m.dtype, m.scale, m.zero, list(zip(s.shape, s.strides)).index(channels), m.scheme)
-    raise RuntimeError("this view of a tensor that is quantized per channel would lose its scales. Use .dequantize() or .int_repr() first.")
+    raise RuntimeError("this view of a tensor that is quantized per channel would lose its scales. "
+                       "Use .dequantize() or .int_repr() first.")
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
@@ -173,9 +174,10 @@ def cat(*args: Any) -> Any:
     first = next(p for p in parts if isinstance(p, QuantizedTensor))
     scale, zero = _one_scale(first, "cat")
     if not all(isinstance(p, QuantizedTensor) for p in parts):
-        raise RuntimeError("cat(): all tensors must be quantized, or none. Use .dequantize() or torch.quantize_per_tensor().")
-    own = [p._ints if p._same(first) else quantize_per_tensor(p.dequantize(), scale, zero, first.dtype)._ints
-           for p in parts]
+        raise RuntimeError("cat(): all tensors must be quantized, or none. "
+                           "Use .dequantize() or torch.quantize_per_tensor().")
+    own = [p._ints if p._same(first) else
+           quantize_per_tensor(p.dequantize(), scale, zero, first.dtype)._ints for p in parts]
     return make(core.apply(TABLE["cat"], tuple(own), (dim,)), first._meaning)
 
 

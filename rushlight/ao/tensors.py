@@ -1,9 +1,8 @@
-"""Quantized tensors: integers of 8 or 32 bits over the lazy graph, with the scale and zero point that give them
-meaning.
+"""Quantized tensors: integers of 8 or 32 bits over the lazy graph,
+with the scale and zero point that give them meaning.
 
 The integers are an ordinary tensor. A quantized tensor has no memory of its own: recording an operation on one leads,
-as
-with sparse tensors, to rules (`rushlight.ao.rules`) that say what happens to the integers and to the scale.
+as with sparse tensors, to rules (`rushlight.ao.rules`) that say what happens to the integers and to the scale.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.functions.quantized import LIMITS, to_integers, to_reals
 
 MEMORY = {"quint8": by_name("uint8"), "qint8": by_name("int8"), "qint32": int32}
-NO_KERNEL = ("Could not run 'aten::{}' with arguments from the 'QuantizedCPU' backend. rushlight has no quantized form of this operation: "
-             "use .dequantize() first, or torch.ao.nn.quantized.FloatFunctional for sums and products.")
+NO_KERNEL = ("Could not run 'aten::{}' with arguments from the 'QuantizedCPU' backend. "
+             "rushlight has no quantized form of this operation: use .dequantize() first, "
+             "or torch.ao.nn.quantized.FloatFunctional for sums and products.")
 
 
 class NoCell:
@@ -48,15 +48,16 @@ class QuantizedStorage:
         self.size, self.dtype, self.version = size, dtype, 0
 
     def _nothing(self, *_: Any) -> NoReturn:
-        raise RuntimeError("the memory of a quantized tensor is that of its integers: use .int_repr(), or .dequantize() for real numbers")
+        raise RuntimeError("the memory of a quantized tensor is that of its integers: "
+                           "use .int_repr(), or .dequantize() for real numbers")
 
     memory = share = read = replace = exposed = _nothing
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What integers stand for: (q - zero) · scale, with one pair of numbers, or tensors of one pair per index of
-    ``axis``."""
+    """What integers stand for: (q - zero) · scale, with one pair of numbers,
+    or tensors of one pair per index of ``axis``."""
 
     dtype: DType
     scale: Any
@@ -108,13 +109,15 @@ class QuantizedTensor(Tensor):
 
     def _one(self, name: str) -> None:
         if self._meaning.axis is not None:
-            raise RuntimeError(f"Expected quantizer->qscheme() == kPerTensorAffine to be true, but got false. {name}() is for tensors with one scale; "
-                               "this one has a scale per channel: use q_per_channel_scales() and q_per_channel_zero_points().")
+            raise RuntimeError("Expected quantizer->qscheme() == kPerTensorAffine to be true, but got false. "
+                               f"{name}() is for tensors with one scale; this one has a scale per channel: "
+                               "use q_per_channel_scales() and q_per_channel_zero_points().")
 
     def _several(self, name: str) -> None:
         if self._meaning.axis is None:
-            raise RuntimeError(f"Expected quantizer->qscheme() == kPerChannelAffine to be true, but got false. {name}() is for tensors with a scale per "
-                               "channel; this one has a single scale: use q_scale() and q_zero_point().")
+            raise RuntimeError("Expected quantizer->qscheme() == kPerChannelAffine to be true, but got false. "
+                               f"{name}() is for tensors with a scale per channel; "
+                               "this one has a single scale: use q_scale() and q_zero_point().")
 
     def q_per_channel_scales(self) -> Tensor:
         """The scale of each channel, float64."""
@@ -147,7 +150,8 @@ class QuantizedTensor(Tensor):
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """RuntimeError unless False: integers have no gradient."""
         if requires_grad:
-            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients; a quantized tensor holds integers")
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients; "
+                               "a quantized tensor holds integers")
         return self
 
     @property
@@ -186,7 +190,8 @@ class QuantizedTensor(Tensor):
 
     def numpy(self, *, force: bool = False) -> NoReturn:
         """There is no NumPy type for it: TypeError."""
-        raise TypeError(f"can't convert a tensor of {self.dtype} to numpy. Use .dequantize().numpy() or .int_repr().numpy().")
+        raise TypeError(f"can't convert a tensor of {self.dtype} to numpy. "
+                        "Use .dequantize().numpy() or .int_repr().numpy().")
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         self.numpy()
@@ -255,7 +260,8 @@ class QuantizedTensor(Tensor):
         """Take over the numbers of a tensor, quantized with this tensor's own scale where they are real."""
         if isinstance(src, QuantizedTensor):
             if src._meaning.dtype is not self._meaning.dtype:
-                raise RuntimeError(f"Quantized copy only works with Quantized Tensors of one dtype, got {src.dtype} for {self.dtype}")
+                raise RuntimeError("Quantized copy only works with Quantized Tensors of one dtype, "
+                                   f"got {src.dtype} for {self.dtype}")
             self._ints, self._meaning = src._ints.expand(self._spec.shape).clone(), src._meaning  # type: ignore[attr-defined]
         else:
             scale, zero = self._meaning.along(len(self._spec.shape))
@@ -280,7 +286,8 @@ class QuantizedTensor(Tensor):
         tail = f"size={tuple(self._spec.shape)}, dtype={m.dtype},\n       quantization_scheme={m.scheme}, "
         if m.axis is None:
             return f"{text}, {tail}scale={m.scale}, zero_point={m.zero})"
-        return f"{text}, {tail}\n       scale={m.scale},\n       zero_point={m.zero}, axis={m.axis})".replace(", \n", ",\n")
+        return f"{text}, {tail}\n       scale={m.scale},\n       zero_point={m.zero}, axis={m.axis})".replace(
+            ", \n", ",\n")
 
     __str__ = __repr__
 
@@ -318,7 +325,8 @@ def _memory_of(dtype: Any, what: str) -> DType:
 
 def _real(x: Any, what: str) -> Tensor:
     if isinstance(x, QuantizedTensor) or x._spec.dtype is not float32:
-        raise RuntimeError(f"Quantize only works on Float Tensor, got {x.dtype}. {what} takes float32: convert with .float() (or .dequantize()).")
+        raise RuntimeError(f"Quantize only works on Float Tensor, got {x.dtype}. "
+                           f"{what} takes float32: convert with .float() (or .dequantize()).")
     return x.detach()  # type: ignore[no-any-return]
 
 
@@ -335,7 +343,8 @@ def quantize_per_tensor(input: Any, scale: Any, zero_point: Any, dtype: Any) -> 
     scale, zero = float(scale), int(zero_point)
     low, high = LIMITS[memory.name]
     if not low <= zero <= high:
-        raise RuntimeError(f"quantize_tensor_per_tensor_affine zero_point {zero} is {'below lower' if zero < low else 'above upper'} bound.")
+        raise RuntimeError(f"quantize_tensor_per_tensor_affine zero_point {zero} is "
+                           f"{'below lower' if zero < low else 'above upper'} bound.")
     inverse = float(np.float32(1) / np.float32(scale))
     return per_tensor(to_integers(_real(input, "quantize_per_tensor"), inverse, zero, memory), scale, zero, dtype)
 
@@ -364,9 +373,10 @@ def quantize_per_channel(input: Any, scales: Any, zero_points: Any, axis: int, d
     x = _real(input, "quantize_per_channel")
     n = x._spec.shape[axis] if -len(x._spec.shape) <= axis < len(x._spec.shape) else None
     if n is None or scales.numel() != n or zero_points.numel() != n:
-        raise RuntimeError(f"length of scales must equal to the size of the channel dimension: {scales.numel()} scales and {zero_points.numel()} zero "
-                           f"points for dimension {axis} of {list(x._spec.shape)}")
-    scheme = schemes.per_channel_affine_float_qparams if zero_points._spec.dtype.is_floating_point else schemes.per_channel_affine
+        raise RuntimeError(f"length of scales must equal to the size of the channel dimension: {scales.numel()} scales "
+                           f"and {zero_points.numel()} zero points for dimension {axis} of {list(x._spec.shape)}")
+    scheme = (schemes.per_channel_affine_float_qparams
+              if zero_points._spec.dtype.is_floating_point else schemes.per_channel_affine)
     kind = float32 if scheme is schemes.per_channel_affine_float_qparams else int64
     meaning = Meaning(dtype, scales.to(float64 if kind is int64 else float32), zero_points.to(kind),
                       axis % len(x._spec.shape), scheme)

@@ -36,23 +36,26 @@ def _roots(outputs: Any, grads: Any) -> list[Any]:
             s = o.node.specs[o.output_nr]
             if g is None:
                 if s.numel != 1:
-                    raise RuntimeError(f"grad can be implicitly created only for scalar outputs. The output has shape {list(s.shape)}; pass a gradient.")
+                    raise RuntimeError("grad can be implicitly created only for scalar outputs. "
+                                       f"The output has shape {list(s.shape)}; pass a gradient.")
                 g = creation.ones(s.shape, dtype=s.dtype)
             roots.append((o.node, o.output_nr, g))
             continue
         edge = gradient_edge(o) if o.grad_fn is not None or o.requires_grad else None
         if edge is None:
-            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn. It was computed from nothing that requires "
-                               "grad, after a .detach(), or under torch.no_grad().")
+            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn. It was "
+                               "computed from nothing that requires grad, after a .detach(), or under torch.no_grad().")
         if g is None:
             if o._spec.numel != 1:
-                raise RuntimeError("grad can be implicitly created only for scalar outputs. "
-                                   f"The output has shape {list(o._spec.shape)}; reduce it, for example with .sum(), or pass a gradient.")
+                raise RuntimeError("grad can be implicitly created only for scalar outputs. The output has shape "
+                                   f"{list(o._spec.shape)}; reduce it, for example with .sum(), or pass a gradient.")
             if o._spec.dtype.is_complex:
-                raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {o.dtype}; pass a gradient.")
+                raise RuntimeError("grad can be implicitly created only for real scalar outputs "
+                                   f"but got {o.dtype}; pass a gradient.")
             g = _start(o)
         elif g._spec.shape != o._spec.shape:
-            raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape} and output[0] has a shape of {o.shape}.")
+            raise RuntimeError("Mismatch in shape: "
+                               f"grad_output[0] has a shape of {g.shape} and output[0] has a shape of {o.shape}.")
         roots.append((*edge, g))
     return roots
 
@@ -126,7 +129,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     if allow_unused is None:
         allow_unused = materialize_grads
     elif not allow_unused and materialize_grads:
-        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.")
+        raise ValueError("Expected allow_unused to be True or not passed when "
+                         "materialize_grads=True, but got: allow_unused=False.")
     wanted = [inputs] if isinstance(inputs, (Tensor, *edge_types())) else list(inputs)
     keep = create_graph if retain_graph is None else retain_graph
     for x in wanted:
@@ -139,8 +143,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         g = found.get((id(f), n))
         if g is None:
             if not allow_unused:
-                raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is "
-                                   "the desired behavior.")
+                raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. "
+                                   "Set allow_unused=True if this is the desired behavior.")
             g = (creation.zeros_like(x) if isinstance(x, Tensor)
                  else zeros(x.node.specs[x.output_nr])) if materialize_grads else None
         results.append(x.with_values(g) if g is not None and isinstance(x, Tensor) and x.layout is not strided

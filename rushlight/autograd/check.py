@@ -1,8 +1,7 @@
 """Gradients against finite differences: `gradcheck` and `gradgradcheck`.
 
 Complex numbers are two real coordinates here. PyTorch's gradient of a real loss L is dL/dRe + i dL/dIm, so every check
-is
-one of real Jacobians: rows are real coordinates of outputs, columns real coordinates of inputs.
+is one of real Jacobians: rows are real coordinates of outputs, columns real coordinates of inputs.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-NO_INPUT = "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
-FAST_NOTE = ("Fast gradcheck failed but element-wise differences are small. This means that the test might've passed in slow_mode!\n"
-             "If you want to keep the check, pass fast_mode=False.\n")
+NO_INPUT = ("gradcheck expects at least one input tensor to require gradient, "
+            "but none of the them have requires_grad=True.")
+FAST_NOTE = ("Fast gradcheck failed but element-wise differences are small. This means that the test "
+             "might've passed in slow_mode!\nIf you want to keep the check, pass fast_mode=False.\n")
 
 
 class GradcheckError(RuntimeError):
@@ -152,13 +152,13 @@ def _validate(c: _Check, check_grad_dtypes: bool) -> None:
         raise ValueError(NO_INPUT)
     for i, x in zip(c.places, c.xs):
         if x._spec.dtype.to_real().name != "float64":
-            warnings.warn(f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will likely "
-                          "fail if all the inputs are not of double precision floating point or complex. ",
-                          stacklevel=4)
+            warnings.warn(f"Input #{i} requires gradient and is not a double precision floating point or complex. "
+                          "This check will likely fail if all the inputs are not of double "
+                          "precision floating point or complex. ", stacklevel=4)
         if any(s == 0 and n > 1 for n, s in zip(x._spec.shape, x._spec.strides)):
-            raise RuntimeError(f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping to be "
-                               "able to compute the numerical gradients correctly. You should call .contiguous on the input before passing it "
-                               "to gradcheck.")
+            raise RuntimeError(f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs "
+                               "that are non-overlapping to be able to compute the numerical gradients correctly. "
+                               "You should call .contiguous on the input before passing it to gradcheck.")
         if check_grad_dtypes and x._spec.dtype.kind not in "fc":
             raise GradcheckError(f"Input #{i} has dtype {x._spec.dtype}, which has no gradient")
 
@@ -168,8 +168,8 @@ def _same_outputs(c: _Check, outs: list[Any]) -> None:
     for i, x in zip(c.places, c.xs):
         for j, column in enumerate(numerical(c.numbers, x, c.eps, outs)):
             if not c.close(column, np.zeros_like(column)):
-                raise GradcheckError(f"Numerical gradient for function expected to be zero: output {j} changes with input {i} and does not "
-                                     "require grad")
+                raise GradcheckError("Numerical gradient for function expected to be zero: "
+                                     f"output {j} changes with input {i} and does not require grad")
 
 
 def mismatch(j: int, i: int, numeric: Array, analytic: Array, what: str = "Jacobian") -> str:
@@ -179,7 +179,8 @@ def mismatch(j: int, i: int, numeric: Array, analytic: Array, what: str = "Jacob
     if difference.size and difference.ndim and not np.isnan(difference).all():
         worst = np.unravel_index(int(np.nanargmax(difference)), difference.shape)
         where = f"\nlargest difference: {difference[worst]:.3e} at {tuple(int(w) for w in worst)}"
-    return f"{what} mismatch for output {j} with respect to input {i},\nnumerical:{numeric.T}\nanalytical:{analytic.T}\n{where}"
+    return (f"{what} mismatch for output {j} with respect to input "
+            f"{i},\nnumerical:{numeric.T}\nanalytical:{analytic.T}\n{where}")
 
 
 def _slow(c: _Check, outs: list[Any], forward: bool, backward: bool) -> None:
@@ -193,9 +194,9 @@ def _slow(c: _Check, outs: list[Any], forward: bool, backward: bool) -> None:
             if not c.close(rows[n], columns[n][j]):
                 raise GradcheckError(mismatch(j, i, columns[n][j], rows[n]))
             if np.abs(rows[n] - again[n]).max(initial=0.0) > c.nondet_tol:
-                raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives "
-                                     "different values, although analytical gradient matches numerical gradient.The tolerance for "
-                                     f"nondeterminism was {c.nondet_tol}.")
+                raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and "
+                                     "grad_output multiple times gives different values, although analytical gradient "
+                                     f"matches numerical gradient.The tolerance for nondeterminism was {c.nondet_tol}.")
     if forward:
         _check_forward(c, columns)
 
@@ -238,8 +239,8 @@ def _fast(c: _Check, outs: list[Any], forward: bool, backward: bool) -> None:
             if backward and not c.close(np.array(found), np.array(u @ s)):
                 raise GradcheckError(_fast_message(c, j, i, n, out, float(u @ s), found))
             if forward and not c.close(tangents[j], s):
-                raise GradcheckError(f"Jacobian computed with forward mode mismatch for output {j} with respect to input {i},\n"
-                                     f"numerical:{s}\nanalytical:{tangents[j]}\n")
+                raise GradcheckError(f"Jacobian computed with forward mode mismatch for output {j} with "
+                                     f"respect to input {i},\nnumerical:{s}\nanalytical:{tangents[j]}\n")
 
 
 def _fast_message(c: _Check, j: int, i: int, n: int, out: Any, numeric: float, analytic: float) -> str:
@@ -256,8 +257,8 @@ def _check_undefined(c: _Check) -> None:
         try:
             backward_rows(o, c.xs, unit(o._spec, 0) if o._spec.numel else None)
         except Exception as e:
-            raise GradcheckError("Expected backward function to handle undefined output grads. Please look at 'Notes about undefined output "
-                                 f"gradients': {type(e).__name__}: {e}") from e
+            raise GradcheckError("Expected backward function to handle undefined output grads. Please look at "
+                                 f"'Notes about undefined output gradients': {type(e).__name__}: {e}") from e
 
 
 def _check_batched(c: _Check) -> None:
@@ -278,8 +279,9 @@ def _check_batched(c: _Check) -> None:
                 want = single[k][n]
                 got = None if whole[n] is None else whole[n][k]
                 if (want is None) != (got is None) or (want is not None and not c.close(values(got), values(want))):
-                    raise GradcheckError(f"For output {j} and input {i}:\n\ngradcheck or gradgradcheck failed while testing batched gradient "
-                                         "computation. The vmapped backward pass and a loop over samples differ.")
+                    raise GradcheckError(f"For output {j} and input {i}:\n\ngradcheck or gradgradcheck "
+                                         "failed while testing batched gradient computation. "
+                                         "The vmapped backward pass and a loop over samples differ.")
 
 
 def gradcheck(func: Any, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
@@ -341,7 +343,8 @@ def _check_batched_forward(c: _Check) -> None:
         for k, v in enumerate(vs):
             for j, (got, want) in enumerate(zip(whole, tangents(v))):
                 if not c.close(values(got[k]), values(want)):
-                    raise GradcheckError(f"For output {j} and input {i}: forward mode under vmap and a loop over samples differ.")
+                    raise GradcheckError(f"For output {j} and input {i}: "
+                                         "forward mode under vmap and a loop over samples differ.")
 
 
 def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5,
@@ -349,8 +352,8 @@ def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, *, eps: floa
                   nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False,
                   check_batched_grad: bool = False, check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True,
                   fast_mode: bool = False, masked: bool = False) -> bool:
-    """Whether the gradient of func's backward pass agrees with finite differences; the arguments are those of
-    `gradcheck`.
+    """Whether the gradient of func's backward pass agrees with finite differences;
+    the arguments are those of `gradcheck`.
 
     ``grad_outputs`` weight the outputs (random ones by default) and are differentiated too.
 
@@ -382,8 +385,8 @@ def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, *, eps: floa
     return gradcheck(gradients, inputs + weights, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
                      nondet_tol=nondet_tol, check_undefined_grad=check_undefined_grad,
                      check_grad_dtypes=check_grad_dtypes, check_batched_grad=check_batched_grad,
-                     check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev, fast_mode=fast_mode,
-                     masked=masked)
+                     check_forward_ad=check_fwd_over_rev, check_backward_ad=check_rev_over_rev,
+                     fast_mode=fast_mode, masked=masked)
 
 
 def _random_weights(func: Any, inputs: Any, strided: bool) -> tuple[Any, ...]:

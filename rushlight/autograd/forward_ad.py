@@ -1,8 +1,7 @@
 """Forward mode (torch.autograd.forward_ad): tensors that carry a tangent.
 
 A dual tensor is recorded like one that requires gradients; the tangent of a result is J t, found from two backward
-passes as
-in `rushlight.func.forward`. One level at a time, as in PyTorch.
+passes as in `rushlight.func.forward`. One level at a time, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -42,7 +41,8 @@ def enter_dual_level() -> int:
 def exit_dual_level(*, level: int | None = None) -> None:
     """End the level: its dual tensors lose their tangents."""
     if not _levels or (level is not None and level != 0):
-        raise RuntimeError("Trying to exit a forward AD level that was not the last one that was created. This is not supported.")
+        raise RuntimeError("Trying to exit a forward AD level that was not the last one "
+                           "that was created. This is not supported.")
     _levels.pop().scope.__exit__()
 
 
@@ -65,7 +65,8 @@ class dual_level:  # noqa: N801
 
 def _current(level: int | None, name: str) -> _Level:
     if not _levels or (level is not None and level != 0):
-        raise RuntimeError(f"Trying to {name} a dual Tensor but no level is currently active. You should use dual_level() to create a level.")
+        raise RuntimeError(f"Trying to {name} a dual Tensor but no level is currently active. "
+                           "You should use dual_level() to create a level.")
     return _levels[-1]
 
 
@@ -76,8 +77,9 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
         bad, what = (tensor, "tensor") if tensor._spec.dtype.kind not in "fc" else (tangent, "tangent")
         raise ValueError(f"Expected {what} to be floating point or complex, but got: {bad._spec.dtype}")
     if tensor._spec.shape != tangent._spec.shape:
-        raise RuntimeError(f"Trying to set a forward gradient that has a different size than that of the original Tensor, this is not supported. Tensor is "
-                           f"of size {list(tensor._spec.shape)} while the given forward gradient is of size {list(tangent._spec.shape)}.")
+        raise RuntimeError("Trying to set a forward gradient that has a different size than that of the original "
+                           f"Tensor, this is not supported. Tensor is of size {list(tensor._spec.shape)} "
+                           f"while the given forward gradient is of size {list(tangent._spec.shape)}.")
     dual = current.scope.own_input(tensor)
     current.inputs.append(dual)
     current.tangents.append(tangent)
@@ -85,8 +87,8 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
 
 
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
-    """The tensor without its tangent, and the tangent: None where it depends on no dual tensor, or where no level is
-    running."""
+    """The tensor without its tangent, and the tangent: None where it depends on no
+    dual tensor, or where no level is running."""
     if not _levels:
         return UnpackedDualTensor(tensor, None)
     current = _current(level, "unpack")

@@ -76,7 +76,8 @@ class CustomFn(GradFn):
         results = results if isinstance(results, (tuple, list)) else (results,)
         count = len(self.ctx.needs_input_grad)
         if len(results) < count or any(r is not None for r in results[count:]):
-            raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients (expected {count}, got {len(results)})")
+            raise RuntimeError(f"function {self.name()} returned an incorrect number of gradients "
+                               f"(expected {count}, got {len(results)})")
         out = []
         for g, e, i in zip(results, self.edges, range(count)):
             want = self.tensor_inputs[i]
@@ -88,15 +89,16 @@ class CustomFn(GradFn):
                 try:
                     g = sum_to(g, shape)
                 except RuntimeError:
-                    raise RuntimeError(f"Function {self.name()} returned an invalid gradient at index {i} - got {list(g._spec.shape)} but expected "
-                                       f"shape compatible with {list(shape)}") from None
+                    raise RuntimeError(f"Function {self.name()} returned an invalid gradient at "
+                                       f"index {i} - got {list(g._spec.shape)} but expected shape "
+                                       f"compatible with {list(shape)}") from None
             out.append(g if e is not None else None)
         return out
 
 
 class Function:
-    """Base class of user-defined operations: static methods forward(ctx, …) and backward(ctx, …), called through
-    ``apply``.
+    """Base class of user-defined operations: static methods forward(ctx,
+    …) and backward(ctx, …), called through ``apply``.
 
     >>> import rushlight as rl
     >>> class Double(rl.autograd.Function):
@@ -111,8 +113,9 @@ class Function:
     generate_vmap_rule = False
 
     def __init__(self, *args: Any, **kwargs: Any):
-        raise RuntimeError(f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on the class "
-                           "itself. Instantiating an autograd function will raise an error in a future version of PyTorch.")
+        raise RuntimeError(f"{type(self)} should not be instantiated. Methods on autograd functions are all static, "
+                           "so you should invoke them on the class itself. "
+                           "Instantiating an autograd function will raise an error in a future version of PyTorch.")
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -122,7 +125,8 @@ class Function:
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Compute the gradients of the inputs."""
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function to use it with backward mode AD.")
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom "
+                                  "autograd.Function to use it with backward mode AD.")
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,8 @@ from rushlight.autograd.api import grad
 from rushlight.autograd.grad_mode import enable_grad
 
 Tensors = Any  # a tensor or a tuple of tensors
-NOT_CONNECTED = "Output {} of the user-provided function is independent of input {}. This is not allowed in strict mode."
+NOT_CONNECTED = ("Output {} of the user-provided function is independent of input {}. "
+                 "This is not allowed in strict mode.")
 
 
 # --- what the functions share -------------------------------------------------------------------------------------
@@ -20,14 +21,15 @@ def _as_tuple(given: Any, argument: str, function: str) -> tuple[bool, tuple[Any
     values = given if many else (given,)
     for i, x in enumerate(values):
         if not isinstance(x, Tensor):
-            raise TypeError(f"The {argument} given to {function} must be either a Tensor or a tuple of Tensors but the " + (
-                f"value at index {i} has type {type(x)}." if many else f"given {argument} has type {type(x)}."))
+            raise TypeError(f"The {argument} given to {function} must be either a Tensor or a tuple "
+                            "of Tensors but the " + (f"value at index {i} has type {type(x)}." if many else
+                                                      f"given {argument} has type {type(x)}."))
     return many, values
 
 
 def _own(inputs: tuple[Any, ...], create_graph: bool) -> tuple[Any, ...]:
-    """Inputs to differentiate by: linked to the caller's where the result must be differentiable, else leaves of their
-    own."""
+    """Inputs to differentiate by: linked to the caller's where the result must
+    be differentiable, else leaves of their own."""
     if not create_graph:
         return tuple(x.detach().requires_grad_() for x in inputs)
     return tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs)
@@ -63,14 +65,15 @@ def _vectors(v: Any, like: tuple[Any, ...], many: bool, argument: str, function:
     from rushlight.tensor.creation import ones_like
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
-            raise RuntimeError(f"The vector v can only be None if the {'user-provided function returns' if argument == 'outputs' else 'input to the'} "
-                               f"{'' if argument == 'outputs' else 'user-provided function is '}a single Tensor with a single element.")
+            raise RuntimeError("The vector v can only be None if the "
+                               f"{'user-provided function returns' if argument == 'outputs' else 'input to the'} "
+                               f"{'' if argument == 'outputs' else 'user-provided function is '}a "
+                               "single Tensor with a single element.")
         return (ones_like(like[0].detach()),)
     v_many, vs = _as_tuple(v, "v", function)
     if len(vs) != len(like):
         raise RuntimeError(f"v is a tuple of invalid length: should be {len(like)} but got {len(vs)}." if many or v_many
-                           else
-                           f"v should be one Tensor, got {len(vs)}.")
+                           else f"v should be one Tensor, got {len(vs)}.")
     for i, (a, x) in enumerate(zip(vs, like)):
         if a.shape != x.shape:
             raise RuntimeError(f"v has invalid size: should be {x.shape} but got {a.shape}." if not many else
@@ -85,8 +88,8 @@ def _pull(outs: tuple[Any, ...], inputs: tuple[Any, ...], weights: tuple[Any, ..
     pairs = [(o, None if weights is None else weights[i]) for i, o in enumerate(outs) if o.requires_grad]
     if strict and len(pairs) < len(outs):
         first = next(i for i, o in enumerate(outs) if not o.requires_grad)
-        raise RuntimeError(f"Output {first} of the user-provided function does not require gradients. The outputs must be computed in a "
-                           "differentiable manner from the input when running in strict mode.")
+        raise RuntimeError(f"Output {first} of the user-provided function does not require gradients. The outputs "
+                           "must be computed in a differentiable manner from the input when running in strict mode.")
     if not pairs:
         return tuple(zeros_like(x) for x in inputs)
     given = None if weights is None else [w for _, w in pairs]
@@ -104,7 +107,8 @@ def _checked_strict(results: tuple[Any, ...], create_graph: bool, strict: bool, 
     if strict and create_graph:
         for i, r in enumerate(results):
             if not r.requires_grad:
-                raise RuntimeError(f"{what} is independent of the inputs at {i}. This is not allowed in strict mode when create_graph=True.")
+                raise RuntimeError(f"{what} is independent of the inputs at {i}. "
+                                   "This is not allowed in strict mode when create_graph=True.")
 
 
 # --- products with vectors ----------------------------------------------------------------------------------------
@@ -113,8 +117,7 @@ def vjp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_gra
     """(func(*inputs), v^T J): v has the shape of the output, the product that of the inputs.
 
     v may be None for an output of one element. ``create_graph`` makes both differentiable; ``strict`` raises
-    RuntimeError where
-    an output does not depend on an input (otherwise its part is zero).
+    RuntimeError where an output does not depend on an input (otherwise its part is zero).
 
     >>> import rushlight as rl
     >>> vjp(lambda x: x * x, rl.tensor([1., 2.]), rl.ones(2))
@@ -194,8 +197,8 @@ def hvp(func: Callable[..., Any], inputs: Tensors, v: Tensors = None, create_gra
         out = _scalar(func, mine, "hvp")
         slope = _pull((out,), mine, None, True, strict)
         if strict and not all(s.requires_grad for s in slope):
-            raise RuntimeError("The gradient of the user-provided function does not depend on the inputs (the Hessian is zero). This is not allowed "
-                               "in strict mode.")
+            raise RuntimeError("The gradient of the user-provided function does not depend on the inputs "
+                               "(the Hessian is zero). This is not allowed in strict mode.")
         found = _push(slope, mine, vectors, create_graph, False)
         _checked_strict(found, create_graph, strict, "The Hessian-vector product")
     return _released(out, create_graph), _released(_one(found, many), create_graph)
@@ -215,19 +218,23 @@ def jacobian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = Fal
             [0., 4.]])
     """
     if strategy not in ("forward-mode", "reverse-mode"):
-        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more outputs than inputs, '
+        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode". '
+                             'Hint: If your function has more outputs than inputs, '
                              '"forward-mode" tends to be more performant. Otherwise, prefer to use "reverse-mode".')
     if strategy == "forward-mode":
         if create_graph:
-            raise NotImplementedError('torch.autograd.functional.jacobian: `create_graph=True` and `strategy="forward-mode"` are not supported together (yet). '
+            raise NotImplementedError('torch.autograd.functional.jacobian: `create_graph=True` and '
+                                      '`strategy="forward-mode"` are not supported together (yet). '
                                       'Please either set `create_graph=False` or `strategy="reverse-mode"`.')
         if strict:
-            raise RuntimeError('torch.autograd.functional.jacobian: `strict=True` and `strategy="forward-mode"` are not supported together (yet).')
+            raise RuntimeError('torch.autograd.functional.jacobian: '
+                               '`strict=True` and `strategy="forward-mode"` are not supported together (yet).')
         if not vectorize:
-            raise NotImplementedError('Computing Jacobian using forward-AD or forward-over-reverse Hessian is only implemented for `vectorize=True`.')
+            raise NotImplementedError('Computing Jacobian using forward-AD or forward-over-reverse '
+                                      'Hessian is only implemented for `vectorize=True`.')
     if strict and vectorize:
-        raise RuntimeError("torch.autograd.functional.jacobian: `strict=True` and `vectorize=True` are not supported together. Please either set "
-                           "`strict=False` or `vectorize=False`.")
+        raise RuntimeError("torch.autograd.functional.jacobian: `strict=True` and `vectorize=True` are not "
+                           "supported together. Please either set `strict=False` or `vectorize=False`.")
     with enable_grad():
         many, given = _as_tuple(inputs, "inputs", "jacobian")
         if strategy == "forward-mode":
@@ -244,8 +251,8 @@ def _row_by_row(out: Any, number: int, inputs: tuple[Any, ...], create_graph: bo
     from rushlight.tensor.creation import zeros
     from rushlight.tensor.functions.joining import stack
     if strict and not out.requires_grad:
-        raise RuntimeError(f"Output {number} of the user-provided function does not require gradients. The outputs must be computed in a "
-                           "differentiable manner from the input when running in strict mode.")
+        raise RuntimeError(f"Output {number} of the user-provided function does not require gradients. The outputs "
+                           "must be computed in a differentiable manner from the input when running in strict mode.")
     rows = []
     for element in out.reshape(-1).unbind():
         if strict:
@@ -254,8 +261,8 @@ def _row_by_row(out: Any, number: int, inputs: tuple[Any, ...], create_graph: bo
                 if g is None:
                     raise RuntimeError(NOT_CONNECTED.format(number, i))
                 if create_graph and not g.requires_grad:
-                    raise RuntimeError(f"The jacobian of the user-provided function is independent of input {i}. This is not allowed in strict mode when "
-                                       "create_graph=True.")
+                    raise RuntimeError(f"The jacobian of the user-provided function is independent of input {i}. "
+                                       "This is not allowed in strict mode when create_graph=True.")
         else:
             found = _pull((element,), inputs, (element.detach() * 0 + 1,), create_graph, False)
         rows.append(found)
@@ -289,8 +296,8 @@ def _by_columns(func: Callable[..., Any], inputs: tuple[Any, ...], many: bool) -
 
 def hessian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = False, strict: bool = False,
             vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode") -> Any:
-    """The second derivatives of a function that returns one element: shape (input, input), nested over tuples of inputs
-    twice.
+    """The second derivatives of a function that returns one element:
+    shape (input, input), nested over tuples of inputs twice.
 
     >>> import rushlight as rl
     >>> hessian(lambda x: (x ** 3).sum(), rl.tensor([1., 2.]))
@@ -311,8 +318,8 @@ def hessian(func: Callable[..., Any], inputs: Tensors, create_graph: bool = Fals
         found = _pull((out,), mine, None, True, strict)
         if strict and not all(g.requires_grad for g in found):
             i = next(i for i, g in enumerate(found) if not g.requires_grad)
-            raise RuntimeError(f"The jacobian of the user-provided function with respect to input {i} is independent of the input. This is not allowed in "
-                               "strict mode.")
+            raise RuntimeError(f"The jacobian of the user-provided function with respect to input {i} is "
+                               "independent of the input. This is not allowed in strict mode.")
         return found
     found = jacobian(slope, given, create_graph=create_graph, strict=strict, vectorize=vectorize,
                      strategy=outer_jacobian_strategy)

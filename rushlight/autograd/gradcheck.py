@@ -11,8 +11,8 @@ from rushlight.autograd.check import GradcheckError, gradcheck, gradgradcheck
 
 
 class _CallableModule(types.ModuleType):
-    """A module that is also its main function, as ``from torch.autograd import gradcheck`` must give what can be
-    called."""
+    """A module that is also its main function, as ``from torch.autograd import
+    gradcheck`` must give what can be called."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> bool:
         return gradcheck(*args, **kwargs)

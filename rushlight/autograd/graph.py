@@ -9,15 +9,15 @@ from typing import Any
 
 sequence = itertools.count()
 FREED = ("freed",)
-TWICE = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
-         "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
-         "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
-         "after calling backward.")
+TWICE = ("Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+         "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+         "Specify retain_graph=True if you need to backward through the graph a second time "
+         "or if you need to access saved tensors after calling backward.")
 
 
 class GradFn:
-    """A node of the backward graph. ``edges`` holds (node, output number) per input, or None where no gradient
-    flows."""
+    """A node of the backward graph. ``edges`` holds (node, output number)
+    per input, or None where no gradient flows."""
 
     __slots__ = ("edges", "seq", "specs", "hooks", "pre_hooks", "retain", "line", "metadata_", "__weakref__")
 
@@ -144,12 +144,12 @@ class Saved:
         if self.hooks is not None:
             return self._unpack_packed(node)
         if self.counter.version != self.version:
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[{type_name(self.spec.dtype)} {list(self.spec.shape)}]{self._origin(node)} "
-                f"is at version {self.counter.version}; expected version {self.version} instead. Hint: "
-                "enable anomaly detection to find the operation that failed to compute its gradient, with "
-                "torch.autograd.set_detect_anomaly(True, check_nan=False)." + (f" The operation that saved it was recorded at {node.line}." if node.line else ""))
+            raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace "
+                               f"operation: [{type_name(self.spec.dtype)} {list(self.spec.shape)}]{self._origin(node)} "
+                               f"is at version {self.counter.version}; expected version {self.version} instead. "
+                               "Hint: enable anomaly detection to find the operation that failed to compute "
+                               "its gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False)."
+                               + (f" The operation that saved it was recorded at {node.line}." if node.line else ""))
         if self.output < 0:
             return self.tensor
         return node.make_output(self)
@@ -157,7 +157,8 @@ class Saved:
     def register_hooks(self, pack_hook: Any, unpack_hook: Any) -> None:
         """Pack a tensor that is saved already: RuntimeError where it has hooks."""
         if self.hooks is not None:
-            raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks is allowed at a time.")
+            raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set. "
+                               "Hint: only one pair of hooks is allowed at a time.")
         from rushlight.tensor.core import new_tensor
         tensor = self.tensor if self.output < 0 else new_tensor(self.storage, self.spec)
         self.hooks = (pack_hook, unpack_hook)
@@ -176,16 +177,18 @@ class Saved:
             saved_hooks[:] = outer
         self.counter = None  # what is packed is not watched, and its memory may go
         if tensor._vc.version != before:
-            raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can not be modified by "
-                               "in-place operations as this can lead to unexpected side-effects. Please open an issue if you need to perform in-place "
-                               "operations on the input to a pack hook.")
+            raise RuntimeError("A saved tensor pack hook is modifying its input in place. "
+                               "Tensors provided as input to pack hook can not be modified by in-place "
+                               "operations as this can lead to unexpected side-effects. Please open an issue "
+                               "if you need to perform in-place operations on the input to a pack hook.")
 
     def _unpack_packed(self, node: Any) -> Any:
         """What the unpack hook returns, at the saved tensor's place in the graph."""
         from rushlight.tensor.core import Tensor, new_tensor
         got = self.hooks[1](self.packed)
         if not isinstance(got, Tensor):
-            raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(got).__name__}")
+            raise TypeError("Output of saved tensor unpack_hook expected to be a Tensor "
+                            f"but got result of type {type(got).__name__}")
         t = new_tensor(got._storage, got._spec)
         t._vc = got._vc
         if self.output >= 0:
@@ -229,4 +232,5 @@ def __getattr__(name: str) -> Any:
     from rushlight.autograd import graph_tools
     if name in graph_tools.__all__:
         return getattr(graph_tools, name)
-    raise AttributeError(f"module 'rushlight.autograd.graph' has no attribute {name!r}; rushlight does not provide torch.autograd.graph.{name}")
+    raise AttributeError(f"module 'rushlight.autograd.graph' has no attribute {name!r}; "
+                         f"rushlight does not provide torch.autograd.graph.{name}")

@@ -40,8 +40,8 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
 
 
 class saved_tensors_hooks:  # noqa: N801
-    """In the block, ``pack_hook(tensor)`` is called for each tensor saved for backward, ``unpack_hook(packed)`` when it
-    is needed.
+    """In the block, ``pack_hook(tensor)`` is called for each tensor saved for backward,
+    ``unpack_hook(packed)`` when it is needed.
 
     unpack_hook must return a tensor of the same values. Blocks nest: the innermost pair is used.
 
@@ -67,8 +67,8 @@ class saved_tensors_hooks:  # noqa: N801
 
 
 class save_on_cpu(saved_tensors_hooks):  # noqa: N801
-    """In the block, tensors saved for backward are kept as copies in host memory, and go back to their device when
-    needed.
+    """In the block, tensors saved for backward are kept as copies in host memory,
+    and go back to their device when needed.
 
     ``pin_memory`` asks for page-locked memory, which matters only where there is an accelerator.
     """
@@ -108,8 +108,8 @@ class _Kept:
 
 @contextlib.contextmanager
 def allow_mutation_on_saved_tensors() -> Iterator[_Kept]:
-    """In the block, tensors saved for backward may be written in place afterwards: backward sees the values as they
-    were saved.
+    """In the block, tensors saved for backward may be written in place afterwards:
+    backward sees the values as they were saved.
 
     >>> import rushlight as rl
     >>> with allow_mutation_on_saved_tensors():
@@ -131,7 +131,8 @@ def allow_mutation_on_saved_tensors() -> Iterator[_Kept]:
 
     def unpack(number: int) -> Any:
         if number not in kept.copies:
-            raise AssertionError("Trying to backward outside of the 'allow_mutation_on_saved_tensors' context in which the graph was originally recorded.")
+            raise AssertionError("Trying to backward outside of the 'allow_mutation_on_saved_tensors' "
+                                 "context in which the graph was originally recorded.")
         return kept.copies[number]
     with saved_tensors_hooks(pack, unpack):
         yield kept
@@ -151,8 +152,7 @@ class _ManyHandles(graph.RemovableHandle):
 def register_multi_grad_hook(tensors: Sequence[Any], fn: Callable[[Any], None], *,
                              mode: str = "all") -> graph.RemovableHandle:
     """Call fn once per backward pass for several tensors: with ``mode="all"`` fn(list of gradients, None where there is
-    none)
-    when all gradients that this pass computes are there, with "any" fn(gradient) for the first.
+    none) when all gradients that this pass computes are there, with "any" fn(gradient) for the first.
 
     >>> import rushlight as rl
     >>> x, y = rl.ones(1, requires_grad=True), rl.ones(1, requires_grad=True)

@@ -11,4 +11,5 @@ _PARTS = ("cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"
 def __getattr__(name: str) -> Any:
     if name in _PARTS:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; rushlight does not provide torch.backends.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; "
+                         f"rushlight does not provide torch.backends.{name}")

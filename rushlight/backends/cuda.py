@@ -42,8 +42,8 @@ def preferred_linalg_library(backend: Any = None) -> None:
 class SDPAParams:
     """What decides which attention kernel PyTorch takes."""
 
-    def __init__(self, query: Any, key: Any, value: Any, attn_mask: Any, dropout: float, is_causal: bool,
-                 enable_gqa: bool):
+    def __init__(self, query: Any, key: Any, value: Any, attn_mask: Any, dropout: float,
+                 is_causal: bool, enable_gqa: bool):
         self.query, self.key, self.value, self.attn_mask = query, key, value, attn_mask
         self.dropout, self.is_causal, self.enable_gqa = dropout, is_causal, enable_gqa
 
@@ -60,9 +60,9 @@ can_use_efficient_attention = can_use_cudnn_attention = can_use_flash_attention
 def sdp_kernel(enable_flash: bool = True, enable_math: bool = True, enable_mem_efficient: bool = True,
                enable_cudnn: bool = True) -> Iterator[None]:
     """In the block the attention switches are these; attention has one implementation here."""
-    warnings.warn("`torch.backends.cuda.sdp_kernel()` is deprecated. In the future, this context manager will be removed. Please see "
-                  "`torch.nn.attention.sdpa_kernel()` for the new context manager, with updated signature.",
-                  FutureWarning, stacklevel=3)
+    warnings.warn("`torch.backends.cuda.sdp_kernel()` is deprecated. "
+                  "In the future, this context manager will be removed. Please see `torch.nn.attention.sdpa_kernel()` "
+                  "for the new context manager, with updated signature.", FutureWarning, stacklevel=3)
     before = dict(_attention)
     _attention.update(flash=enable_flash, math=enable_math, mem_efficient=enable_mem_efficient, cudnn=enable_cudnn)
     try:

@@ -66,8 +66,8 @@ class AliasFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """The module has run already under its own name; only its spec, which the import system has replaced, is put
-        back."""
+        """The module has run already under its own name; only its spec,
+        which the import system has replaced, is put back."""
         assert module.__spec__ is not None
         module.__spec__ = module.__spec__.loader_state[1]
 
@@ -82,16 +82,16 @@ def _load(name: str, ours: str) -> types.ModuleType:
     attribute = getattr(sys.modules.get(parent), last, None)
     if isinstance(attribute, types.ModuleType):
         return attribute
-    raise ModuleNotFoundError(f"No module named {name!r}: rushlight does not provide it (there is no {ours})",
-                              name=name)
+    raise ModuleNotFoundError(f"No module named {name!r}: "
+                              f"rushlight does not provide it (there is no {ours})", name=name)
 
 
 FINDER = AliasFinder()
 
 
 def as_torch() -> Any:
-    """From now on ``import torch`` (and torchvision, pytorch_lightning, lightning) gives rushlight's modules; returns
-    ``torch``.
+    """From now on ``import torch`` (and torchvision, pytorch_lightning,
+    lightning) gives rushlight's modules; returns ``torch``.
 
     RuntimeError where one of them was imported before.
 

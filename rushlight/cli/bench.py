@@ -50,8 +50,8 @@ def training_step() -> Callable[[], Any]:
     """One step of an MLP 784-256-128-10 on 64 pictures: forward, backward, SGD with momentum; it reads the loss."""
     import rushlight as rl
     from rushlight import nn
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(),
-                          nn.Linear(128, 10))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(),
+                          nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = rl.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     data, target, criterion = rl.rand(64, 1, 28, 28), rl.randint(0, 10, (64,)), nn.CrossEntropyLoss()
 

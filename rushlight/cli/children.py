@@ -1,8 +1,7 @@
 """Processes that a program starts through multiprocessing see PyTorch's names as the program itself does.
 
 A forked child inherits them. A spawned child, and the fork server, are new interpreters that run one line of code:
-as_torch()
-is put in front of it. The hooks wait until multiprocessing is used.
+as_torch() is put in front of it. The hooks wait until multiprocessing is used.
 """
 
 from __future__ import annotations

@@ -65,7 +65,8 @@ def native() -> str:
         return "needs llvmlite"
     vectors = f"native code with vectors of {8 * jit.vector_bytes()} bits"
     found = library.library() if library.available() else None
-    kernels = f"oneDNN {'.'.join(map(str, found.version))} from {found.path}" if found else "oneDNN not found: convolutions are slower"
+    kernels = (f"oneDNN {'.'.join(map(str, found.version))} from {found.path}" if found else
+               "oneDNN not found: convolutions are slower")
     return f"{'ready' if choose.native() else 'switched off by RUSHLIGHT_EXEC'} ({vectors}; {kernels})"
 
 

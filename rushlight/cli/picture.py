@@ -27,8 +27,8 @@ def draw(result: Result) -> Any:
     if result.losses:
         _curve(sheet, np.array(result.losses))
     sheet.text(GRID_LEFT, 24, f"Handwritten digits, {result.accuracy:.1%} read rightly", size=22)
-    sheet.text(GRID_LEFT, 54, f"{len(result.truth)} test scans which the network has not seen; its answer below each",
-               FAINT)
+    sheet.text(GRID_LEFT, 54, f"{len(result.truth)} test scans which the network "
+               "has not seen; its answer below each", FAINT)
     _right_answers(sheet, result)
     _wrong_answers(sheet, result)
     return sheet.picture.resize(SIZE, Image.Resampling.LANCZOS)

@@ -18,8 +18,8 @@ CANNOT_OPEN = 2  # Python's exit code for a script that is not there
 
 
 def run(kind: str, program: str, args: list[str]) -> int:
-    """Run a "script", "module" or "code" as ``__main__``, as ``python``, ``python -m`` and ``python -c`` do; the exit
-    code.
+    """Run a "script", "module" or "code" as ``__main__``, as ``python``,
+    ``python -m`` and ``python -c`` do; the exit code.
 
     What the program raises passes through, so that the interpreter ends as it would have without rushlight.
     """
@@ -99,7 +99,8 @@ def _module(program: str, args: list[str]) -> tuple[Any, types.ModuleType]:
     if spec is not None and spec.submodule_search_locations is not None:
         spec = _find(name + ".__main__")
         if spec is None:
-            raise CannotStart(f"No module named {program}.__main__; {program!r} is a package and cannot be directly executed")
+            raise CannotStart(f"No module named {program}.__main__; "
+                              f"{program!r} is a package and cannot be directly executed")
     if spec is None:
         raise CannotStart(f"No module named {program}")
     code, main = _of_spec(spec)

@@ -1,8 +1,7 @@
 """Any picture of a digit brought into the form of the demo's training scans.
 
 The scans of `Digits` fill the full height of 8 rows, stand in the middle of the columns, and were written with strokes
-so
-thick that the ink covers three tenths of the square, whatever the digit.
+so thick that the ink covers three tenths of the square, whatever the digit.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ def format_exception(error: BaseException, start: types.FrameType | None = None)
 def _count(hidden: int) -> str:
     if not hidden:
         return ""
-    return f"({hidden} frame{'s' * (hidden > 1)} inside rushlight {'are' if hidden > 1 else 'is'} hidden; set {FULL}=1 to see all)"
+    return (f"({hidden} frame{'s' * (hidden > 1)} inside rushlight {'are' if hidden > 1 else 'is'} "
+            f"hidden; set {FULL}=1 to see all)")
 
 
 def _drop_above(report: traceback.TracebackException, error: BaseException, start: types.FrameType | None) -> None:
@@ -43,8 +44,8 @@ def _drop_above(report: traceback.TracebackException, error: BaseException, star
 
 
 def _hide(part: traceback.TracebackException) -> int:
-    """Leave out what is not the user's; how many frames that were, not counting the machinery that starts the
-    program."""
+    """Leave out what is not the user's; how many frames that were,
+    not counting the machinery that starts the program."""
     inside = [frame for frame in part.stack if frame.filename.startswith(PACKAGE)]
     part.stack = _stack([frame for frame in part.stack if not frame.filename.startswith((PACKAGE, IMPORTING))])
     return sum(not frame.filename.startswith(COMMAND) for frame in inside)

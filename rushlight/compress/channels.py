@@ -1,12 +1,9 @@
 """Which channels of a network belong together: removing one of them removes it everywhere.
 
 The network is traced, and every result is described by the channels along one of its dimensions: runs of channels that
-some
-layer made. A layer that consumes a run must shrink with the layer that made it; a sum of two results joins their runs,
-a
-concatenation puts them side by side, flattening makes each channel several features. What the network takes and gives,
-and
-what passes through an operation that is not known here, keeps its size.
+some layer made. A layer that consumes a run must shrink with the layer that made it; a sum of two results joins their
+runs, a concatenation puts them side by side, flattening makes each channel several features. What the network takes and
+gives, and what passes through an operation that is not known here, keeps its size.
 """
 
 from __future__ import annotations
@@ -33,8 +30,8 @@ ALIKE = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh, nn.ELU, nn.CE
 ALIKE_FUNCTIONS = frozenset((F.relu, F.relu6, F.gelu, F.silu, F.elu, F.leaky_relu, F.hardswish, F.hardsigmoid,
                              F.softplus, F.mish, F.dropout, F.dropout2d, rl.relu, rl.sigmoid, rl.tanh, rl.clamp,
                              F.max_pool1d, F.max_pool2d, F.avg_pool1d, F.avg_pool2d, F.adaptive_avg_pool1d,
-                             F.adaptive_avg_pool2d, F.adaptive_max_pool2d, F.interpolate, operator.neg, rl.abs,
-                             rl.square))
+                             F.adaptive_avg_pool2d, F.adaptive_max_pool2d,
+                             F.interpolate, operator.neg, rl.abs, rl.square))
 ALIKE_METHODS = frozenset(("relu", "relu_", "sigmoid", "tanh", "clamp", "contiguous", "clone", "detach", "abs",
                            "square", "float", "to"))
 PAIRS = frozenset((operator.add, operator.iadd, operator.sub, operator.mul, operator.imul, operator.truediv, rl.add,
@@ -47,8 +44,7 @@ MEANS = frozenset((rl.mean, "mean", rl.amax, "amax", "sum"))
 @dataclass(frozen=True)
 class Use:
     """A module that has the channels of a group. ``role``: makes them (out), consumes them (in), or has one number or
-    filter for
-    each (each). Channel i is at start + i · width … of the module's inputs or outputs, width in all."""
+    filter for each (each). Channel i is at start + i · width … of the module's inputs or outputs, width in all."""
 
     module: str
     role: str
@@ -298,8 +294,8 @@ class _Tracer:
 
 
 def channel_groups(model: Any, example_inputs: Any) -> list[ChannelGroup]:
-    """The groups of channels of a network that `rushlight.fx` can trace; ``example_inputs`` is a tensor or a tuple of
-    them.
+    """The groups of channels of a network that `rushlight.fx` can trace;
+    ``example_inputs`` is a tensor or a tuple of them.
 
     TraceError where the network's way depends on values.
 

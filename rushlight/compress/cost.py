@@ -14,15 +14,16 @@ from rushlight.compress.shapes import traced
 
 @dataclass(frozen=True)
 class Cost:
-    """``parameters``, ``bytes`` of the saved state_dict, and ``multiply_adds`` of convolutions and linear layers for
-    the inputs."""
+    """``parameters``, ``bytes`` of the saved state_dict, and ``multiply_adds`` of
+    convolutions and linear layers for the inputs."""
 
     parameters: int
     bytes: int
     multiply_adds: int
 
     def __str__(self) -> str:
-        return f"{self.parameters:,} parameters, {self.bytes / 1e6:.2f} MB, {self.multiply_adds / 1e6:.1f} M multiply-adds"
+        return (f"{self.parameters:,} parameters, {self.bytes / 1e6:.2f} MB, "
+                f"{self.multiply_adds / 1e6:.1f} M multiply-adds")
 
 
 def saved_bytes(model: Any) -> int:

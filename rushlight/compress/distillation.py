@@ -15,10 +15,8 @@ def distillation_loss(student_logits: Any, teacher_logits: Any, target: Any = No
     """alpha · T² · KL(softmax(teacher / T) ‖ softmax(student / T)) + (1 - alpha) · cross entropy with the target.
 
     Logits (N, classes), target (N) or None for the first part alone; the mean over samples. T² keeps gradients of one
-    size at any
-    temperature (Hinton, Vinyals, Dean, arXiv 1503.02531). ValueError for a temperature that is not positive, an alpha
-    outside
-    [0, 1] and logits of different shapes.
+    size at any temperature (Hinton, Vinyals, Dean, arXiv 1503.02531). ValueError for a temperature that is not
+    positive, an alpha outside [0, 1] and logits of different shapes.
 
     >>> x = rl.tensor([[2.0, 0.0]])
     >>> distillation_loss(x, x).item()
@@ -29,7 +27,8 @@ def distillation_loss(student_logits: Any, teacher_logits: Any, target: Any = No
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is a weight in [0, 1], got {alpha}")
     if tuple(student_logits.shape) != tuple(teacher_logits.shape):
-        raise ValueError(f"the logits of student and teacher must have one shape, got {list(student_logits.shape)} and {list(teacher_logits.shape)}")
+        raise ValueError("the logits of student and teacher must have one shape, "
+                         f"got {list(student_logits.shape)} and {list(teacher_logits.shape)}")
     student, teacher = (F.log_softmax(t / temperature, -1) for t in (student_logits, teacher_logits.detach()))
     soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True) * temperature ** 2
     if target is None:
@@ -41,13 +40,10 @@ class FeatureMatching(nn.Module):
     """The distance of what two networks hold between their layers (FitNets, Romero et al., arXiv 1412.6550).
 
     ``pairs`` maps names of the student's modules to names of the teacher's. After both have run on the same input,
-    calling this gives
-    the mean over pairs of the mean square difference of their outputs; where the numbers of channels differ, a 1 × 1
-    convolution
-    (a linear layer for 2-d features) translates the student's, and images of another size are resized. Its parameters,
-    made at the
-    first call, train with the student's: `list(student.parameters()) + list(matching.parameters())` after one forward
-    pass.
+    calling this gives the mean over pairs of the mean square difference of their outputs; where the numbers of channels
+    differ, a 1 × 1 convolution (a linear layer for 2-d features) translates the student's, and images of another size
+    are resized. Its parameters, made at the first call, train with the student's: `list(student.parameters()) +
+    list(matching.parameters())` after one forward pass.
 
     >>> a, b = nn.Sequential(nn.Linear(2, 3), nn.ReLU()), nn.Sequential(nn.Linear(2, 5), nn.ReLU())
     >>> matching = FeatureMatching(a, b, {"1": "1"})
@@ -83,7 +79,8 @@ class FeatureMatching(nn.Module):
         total: Any = 0.0
         for mine, theirs in self.pairs.items():
             if ("student", mine) not in self._seen or ("teacher", theirs) not in self._seen:
-                raise RuntimeError("run the student and the teacher on an input first: features are kept by their forward passes")
+                raise RuntimeError("run the student and the teacher on an input first: "
+                                   "features are kept by their forward passes")
             a, b = self._seen["student", mine], self._seen["teacher", theirs]
             a = self._translated(mine, a, b)
             if a.dim() == 4 and a.shape[2:] != b.shape[2:]:
@@ -113,8 +110,7 @@ def distill(student: Any, teacher: Any, loader: Any, optimizer: Any, *, epochs: 
     """Train a student by `distillation_loss` on batches (inputs, targets); the mean loss of each epoch.
 
     The teacher runs in eval mode without gradients. ``matching`` adds ``weight`` times the distance of features.
-    ``report(epoch, loss)``
-    is called after each epoch.
+    ``report(epoch, loss)`` is called after each epoch.
     """
     teacher.eval()
     losses = []

@@ -1,5 +1,5 @@
-"""Weights in half precision, for shipping: half the bytes, and computing in float32 after loading where that is
-faster."""
+"""Weights in half precision, for shipping: half the bytes,
+and computing in float32 after loading where that is faster."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ KEPT = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def half_copy(model: Any, dtype: DType = bfloat16, *, keep_norms: bool = True) -> Any:
-    """A copy with floating-point parameters and buffers in bfloat16 or float16; batch norms stay in float32 unless told
-    otherwise.
+    """A copy with floating-point parameters and buffers in bfloat16 or float16;
+    batch norms stay in float32 unless told otherwise.
 
     bfloat16 has the range of float32 and 8 bits of precision, float16 11 bits up to 65504. To ship weights, save the
-    copy's state_dict
-    and load it into the float32 model: `load_state_dict` converts. ValueError for other dtypes.
+    copy's state_dict and load it into the float32 model: `load_state_dict` converts. ValueError for other dtypes.
 
     >>> import rushlight as rl
     >>> small = half_copy(rl.nn.Linear(2, 2))

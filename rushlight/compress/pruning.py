@@ -20,8 +20,8 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class PruneReport:
-    """What was removed: a row (first layer, channels before, channels after) per group, and the numbers of
-    parameters."""
+    """What was removed: a row (first layer, channels before,
+    channels after) per group, and the numbers of parameters."""
 
     rows: tuple[tuple[str, int, int], ...]
     parameters_before: int
@@ -53,7 +53,8 @@ def _norms(modules: dict[str, Any], group: ChannelGroup, order: int) -> Array:
 
 
 def _scales(modules: dict[str, Any], group: ChannelGroup) -> Array:
-    """The scale |γ| of the normalisation of each channel (Liu et al., arXiv 1708.06519); the norms where there is none."""
+    """The scale |γ| of the normalisation of each channel (Liu et al.,
+    arXiv 1708.06519); the norms where there is none."""
     total = np.zeros(group.size)
     for use in group.uses:
         module = modules[use.module]
@@ -64,13 +65,15 @@ def _scales(modules: dict[str, Any], group: ChannelGroup) -> Array:
 
 
 def _taylor(modules: dict[str, Any], group: ChannelGroup) -> Array:
-    """|Σ weight · gradient| of each filter (Molchanov et al., arXiv 1906.10771). RuntimeError before a backward pass."""
+    """|Σ weight · gradient| of each filter (Molchanov et al., arXiv 1906.10771).
+    RuntimeError before a backward pass."""
     total = np.zeros(group.size)
     for use in group.uses:
         if use.role == "out":
             module = modules[use.module]
             if module.weight.grad is None:
-                raise RuntimeError(f"importance='taylor' needs gradients, and {use.module} has none: call loss.backward() on some data first")
+                raise RuntimeError(f"importance='taylor' needs gradients, and {use.module} has none: "
+                                   "call loss.backward() on some data first")
             g = unwrap(module.weight.grad).astype(np.float64)
             g = np.moveaxis(g, 1, 0) if isinstance(module, TRANSPOSED) else g
             total += np.abs((_weight(module) * g).reshape(group.size, -1).sum(1))
@@ -81,28 +84,23 @@ def _random(modules: dict[str, Any], group: ChannelGroup) -> Array:
     return unwrap(rl.rand(group.size)).astype(np.float64)
 
 
-IMPORTANCE: dict[str, Callable[..., Array]] = {
-    "l1": lambda m, g: _norms(m, g, 1), "l2": lambda m, g: _norms(m, g, 2), "scale": _scales, "taylor": _taylor,
-    "random": _random}
+IMPORTANCE: dict[str, Callable[..., Array]] = {"l1": lambda m, g: _norms(m, g, 1), "l2": lambda m, g: _norms(m, g, 2),
+                                               "scale": _scales, "taylor": _taylor, "random": _random}
 
 
 def prune_channels(model: Any, example_inputs: Any, amount: float | dict[str, float] = 0.5, *, importance: Any = "l2",
                    scope: str = "layer", multiple: int = 1, keep: Iterable[str] = (), least: int = 1,
                    inplace: bool = False) -> tuple[Any, PruneReport]:
     """A smaller copy of a network and a report: the least important channels are taken out of the weights that make
-    them,
-    of normalisations, and of the layers that read them, through residual sums, concatenations and flattening.
+    them, of normalisations, and of the layers that read them, through residual sums, concatenations and flattening.
 
-    ``amount`` is the fraction of channels to remove, or a dictionary of fractions by the name of a layer that makes the
-    channels.
+    ``amount`` is the fraction of channels to remove, or a dictionary of fractions
+    by the name of a layer that makes the channels.
     ``importance`` is "l2", "l1" (norms of filters), "scale" (of batch norms), "taylor" (weight times gradient),
-    "random", or a
-    function of (modules by name, `ChannelGroup`) that gives a number per channel. ``scope`` "layer" removes the same
-    fraction
-    everywhere, "model" compares channels of all layers. ``multiple`` keeps numbers of channels divisible, ``keep``
-    names layers to
-    leave alone, ``least`` channels stay everywhere. The network must be traceable by `rushlight.fx`. ValueError for
-    other settings.
+    "random", or a function of (modules by name, `ChannelGroup`) that gives a number per channel. ``scope`` "layer"
+    removes the same fraction everywhere, "model" compares channels of all layers. ``multiple`` keeps numbers of
+    channels divisible, ``keep`` names layers to leave alone, ``least`` channels stay everywhere. The network must be
+    traceable by `rushlight.fx`. ValueError for other settings.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 4, 3))
     >>> small, report = prune_channels(net, rl.zeros(1, 1, 4, 4), 0.75)

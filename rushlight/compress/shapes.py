@@ -23,8 +23,8 @@ class _Shapes(fx.Interpreter):
 
 
 def traced(model: Any, example_inputs: Any) -> tuple[Any, dict[Any, tuple[int, ...]]]:
-    """The graph of a model and the shape of each node's result. fx's TraceError where the model's way depends on
-    values."""
+    """The graph of a model and the shape of each node's result.
+    fx's TraceError where the model's way depends on values."""
     inputs = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
     before = [(m, m.training) for m in model.modules()]
     model.eval()  # so that running it leaves no trace in statistics

@@ -13,17 +13,15 @@ from rushlight.tensor.device import device as _device
 
 # What each function does where there is no CUDA: raise PyTorch's error, or return this value
 _RAISE = ("current_device", "synchronize", "get_device_name", "get_device_capability", "get_device_properties", "init",
-          "current_stream",
-          "default_stream", "get_rng_state", "initial_seed", "ipc_collect", "mem_get_info", "can_device_access_peer",
-          "set_per_process_memory_fraction", "reset_peak_memory_stats", "reset_max_memory_allocated",
-          "reset_max_memory_cached",
+          "current_stream", "default_stream", "get_rng_state", "initial_seed", "ipc_collect",
+          "mem_get_info", "can_device_access_peer", "set_per_process_memory_fraction",
+          "reset_peak_memory_stats", "reset_max_memory_allocated", "reset_max_memory_cached",
           "get_device_index", "current_blas_handle", "utilization", "temperature", "power_draw")
 _RETURN: dict[str, Callable[[], Any]] = {
-    **dict.fromkeys(("is_available", "is_initialized", "is_bf16_supported", "is_current_stream_capturing"),
-                    lambda: False),
+    **dict.fromkeys(("is_available", "is_initialized", "is_bf16_supported",
+                     "is_current_stream_capturing"), lambda: False),
     **dict.fromkeys(("device_count", "memory_allocated", "max_memory_allocated", "memory_reserved",
-                     "max_memory_reserved", "memory_cached",
-                     "max_memory_cached"), lambda: 0),
+                     "max_memory_reserved", "memory_cached", "max_memory_cached"), lambda: 0),
     **dict.fromkeys(("empty_cache", "manual_seed", "manual_seed_all", "seed", "seed_all", "set_rng_state",
                      "set_rng_state_all"), lambda: None),
     **dict.fromkeys(("get_arch_list", "get_rng_state_all"), list),
@@ -31,13 +29,18 @@ _RETURN: dict[str, Callable[[], Any]] = {
 }
 # The parameters of each, where it has any
 _PARAMETERS = {
-    **dict.fromkeys(("synchronize", "get_device_name", "get_device_capability", "get_device_properties", "current_stream", "default_stream", "mem_get_info",
-                     "reset_peak_memory_stats", "reset_max_memory_allocated", "reset_max_memory_cached", "utilization", "temperature", "power_draw",
-                     "memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved", "memory_cached", "max_memory_cached",
+    **dict.fromkeys(("synchronize", "get_device_name", "get_device_capability",
+                     "get_device_properties", "current_stream", "default_stream", "mem_get_info",
+                     "reset_peak_memory_stats", "reset_max_memory_allocated", "reset_max_memory_cached",
+                     "utilization", "temperature", "power_draw", "memory_allocated", "max_memory_allocated",
+                     "memory_reserved", "max_memory_reserved", "memory_cached", "max_memory_cached",
                      "memory_stats", "reset_accumulated_memory_stats"), {"device": None}),
-    "get_rng_state": {"device": "cuda"}, "can_device_access_peer": {"device": ..., "peer_device": ...}, "get_device_index": {"device": ..., "optional": False},
-    "set_per_process_memory_fraction": {"fraction": ..., "device": None}, "is_bf16_supported": {"including_emulation": True},
-    "manual_seed": {"seed": ...}, "manual_seed_all": {"seed": ...}, "set_rng_state": {"new_state": ..., "device": "cuda"},
+    "get_rng_state": {"device": "cuda"}, "can_device_access_peer": {"device": ..., "peer_device": ...},
+    "get_device_index": {"device": ..., "optional": False},
+    "set_per_process_memory_fraction": {"fraction": ..., "device": None},
+    "is_bf16_supported": {"including_emulation": True},
+    "manual_seed": {"seed": ...}, "manual_seed_all": {"seed": ...},
+    "set_rng_state": {"new_state": ..., "device": "cuda"},
     "set_rng_state_all": {"new_states": ...}, "set_sync_debug_mode": {"debug_mode": ...}, "_sleep": {"cycles": ...},
     "memory_snapshot": {"mempool_id": None, "include_traces": True},
 }
@@ -61,8 +64,8 @@ def _returning(name: str, make: Callable[[], Any]) -> Callable[..., Any]:
     def function(*args: Any, **kwargs: Any) -> Any:
         given.bind(*args, **kwargs)
         if name in _RENAMED:
-            warnings.warn(f"`torch.cuda.{name}` has been renamed to `torch.cuda.{_RENAMED[name]}`", FutureWarning,
-                          stacklevel=2)
+            warnings.warn(f"`torch.cuda.{name}` has been renamed to "
+                          f"`torch.cuda.{_RENAMED[name]}`", FutureWarning, stacklevel=2)
         return make()
     function.__doc__ = f"{make()!r}: there is no CUDA."
     return _named(function, name)
@@ -76,8 +79,9 @@ def _named(function: Any, name: str) -> Any:
 
 def _signature(name: str) -> inspect.Signature:
     empty = inspect.Parameter.empty
-    return inspect.Signature([inspect.Parameter(k, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=empty if v is ... else v)
-                              for k, v in _PARAMETERS.get(name, {}).items()])
+    return inspect.Signature([
+        inspect.Parameter(k, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=empty if v is ... else v)
+        for k, v in _PARAMETERS.get(name, {}).items()])
 
 
 globals().update({name: _raising(name) for name in _RAISE})
@@ -98,7 +102,8 @@ class device:  # noqa: N801
 
     def __enter__(self) -> None:
         if self.idx != -1:
-            raise RuntimeError("PyTorch was compiled without CUDA support. There is no GPU here that could be the current device.")
+            raise RuntimeError("PyTorch was compiled without CUDA support. "
+                               "There is no GPU here that could be the current device.")
 
     def __exit__(self, *_: Any) -> bool:
         return False
@@ -132,7 +137,8 @@ def stream(stream: Any) -> StreamContext:
 
 def _needs_cuda(name: str) -> type:
     def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError(f"torch.cuda.{name} requires CUDA support, which is not here; guard with torch.cuda.is_available()")
+        raise RuntimeError(f"torch.cuda.{name} requires CUDA support, which is not here; "
+                           "guard with torch.cuda.is_available()")
     return type(name, (), {"__new__": __new__, "__doc__": "Cannot be made without CUDA.", "__module__": __name__})
 
 
@@ -161,7 +167,8 @@ class graph:  # noqa: N801
     """Capturing a CUDA graph: cannot be made without CUDA."""
 
     def __init__(self, *args: Any, **kwargs: Any):
-        raise RuntimeError("torch.cuda.Stream requires CUDA support, which is not here; guard with torch.cuda.is_available()")
+        raise RuntimeError("torch.cuda.Stream requires CUDA support, which is not here; "
+                           "guard with torch.cuda.is_available()")
 
 
 def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
@@ -180,4 +187,5 @@ def __getattr__(name: str) -> Any:
     if name in ("amp", "memory", "nvtx", "profiler", "nccl", "random"):
         import importlib
         return importlib.import_module(f"rushlight.cuda.{name}")
-    raise AttributeError(f"module 'rushlight.cuda' has no attribute {name!r}; rushlight does not provide torch.cuda.{name}")
+    raise AttributeError(f"module 'rushlight.cuda' has no attribute {name!r}; "
+                         f"rushlight does not provide torch.cuda.{name}")

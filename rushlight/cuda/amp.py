@@ -11,7 +11,8 @@ from rushlight import amp
 
 
 def _deprecated(name: str) -> None:
-    warnings.warn(f"`torch.cuda.amp.{name}(args...)` is deprecated. Please use `torch.amp.{name}('cuda', args...)` instead.", FutureWarning, stacklevel=3)
+    warnings.warn(f"`torch.cuda.amp.{name}(args...)` is deprecated. "
+                  f"Please use `torch.amp.{name}('cuda', args...)` instead.", FutureWarning, stacklevel=3)
 
 
 class autocast(amp.autocast):  # noqa: N801

@@ -38,18 +38,16 @@ def __getattr__(name: str) -> Any:
                 "device_mesh", "tensor", "_tensor", "fsdp",
                 "_composable", "rpc", "run", "nn", "optim", "autograd", "launch"):
         return importlib.import_module(f"rushlight.distributed.{name}")
-    raise AttributeError(f"module 'rushlight.distributed' has no attribute {name!r}; rushlight does not provide torch.distributed.{name}")
+    raise AttributeError(f"module 'rushlight.distributed' has no attribute {name!r}; "
+                         f"rushlight does not provide torch.distributed.{name}")
 
 
 __all__ = ["Backend", "FileStore", "GroupMember", "HashStore", "PrefixStore", "ProcessGroup", "ReduceOp", "Store",
-           "TCPStore", "Work", "all_gather",
-           "all_gather_into_tensor", "all_gather_object", "all_reduce", "all_to_all", "all_to_all_single", "barrier",
-           "broadcast", "broadcast_object_list",
+           "TCPStore", "Work", "all_gather", "all_gather_into_tensor", "all_gather_object", "all_reduce",
+           "all_to_all", "all_to_all_single", "barrier", "broadcast", "broadcast_object_list",
            "default_pg_timeout", "destroy_process_group", "gather", "gather_object", "get_backend", "get_global_rank",
-           "get_group_rank",
-           "get_process_group_ranks", "get_rank", "get_world_size", "group", "init_process_group", "irecv",
-           "is_available", "is_gloo_available",
+           "get_group_rank", "get_process_group_ranks", "get_rank", "get_world_size",
+           "group", "init_process_group", "irecv", "is_available", "is_gloo_available",
            "is_initialized", "is_mpi_available", "is_nccl_available", "is_torchelastic_launched", "is_ucc_available",
-           "is_xccl_available", "isend",
-           "monitored_barrier", "new_group", "recv", "reduce", "reduce_scatter", "reduce_scatter_tensor", "scatter",
-           "scatter_object_list", "send"]
+           "is_xccl_available", "isend", "monitored_barrier", "new_group", "recv", "reduce",
+           "reduce_scatter", "reduce_scatter_tensor", "scatter", "scatter_object_list", "send"]

@@ -96,14 +96,16 @@ def _store(t: Any, array: Any) -> None:
 
 def _check(header: Any, t: Any, source: int) -> None:
     if header[0] != t.dtype.name or int(np.prod(header[1])) != t.numel():
-        raise RuntimeError(f"rank {source} sent a tensor of dtype {header[0]} and shape {header[1]}, but here one of {t.dtype.name} {list(t.shape)} was expected: "
+        raise RuntimeError(f"rank {source} sent a tensor of dtype {header[0]} and shape {header[1]}, "
+                           f"but here one of {t.dtype.name} {list(t.shape)} was expected: "
                            "all ranks must take part in the same collective with the same shapes")
 
 
 def _tensor(t: Any, name: str) -> None:
     from rushlight.tensor.core import Tensor
     if not isinstance(t, Tensor):
-        raise TypeError(f"Invalid function argument. Expected parameter `{name}` of type torch.Tensor, but got {type(t)} instead.")
+        raise TypeError("Invalid function argument. "
+                        f"Expected parameter `{name}` of type torch.Tensor, but got {type(t)} instead.")
 
 
 def _done(async_op: bool) -> Work | None:
@@ -244,7 +246,8 @@ def all_gather_into_tensor(output_tensor: Any, input_tensor: Any, group: Any = N
         return None
     g = member(group)
     if output_tensor.numel() != g.size() * input_tensor.numel():
-        raise RuntimeError(f"output tensor size must be equal to world_size times input tensor size: {output_tensor.numel()} != {g.size()} * {input_tensor.numel()}")
+        raise RuntimeError("output tensor size must be equal to world_size times input tensor size: "
+                           f"{output_tensor.numel()} != {g.size()} * {input_tensor.numel()}")
     arrays = _gathered(g, input_tensor, 0)
     _spread(g, output_tensor, 0, np.concatenate([a.reshape(-1) for a in arrays]) if arrays is not None else None)
     return _done(async_op)
@@ -323,8 +326,8 @@ def all_to_all_single(output: Any, input: Any, output_split_sizes: list[int] | N
 
 def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None,
             timeout: timedelta | None = None) -> Work | None:
-    """Returns when all ranks have called it; RuntimeError where that takes longer than ``timeout`` (the group's own for
-    None)."""
+    """Returns when all ranks have called it; RuntimeError where that takes longer
+    than ``timeout`` (the group's own for None)."""
     if _outside(group):
         return None
     g = member(group)
@@ -372,7 +375,8 @@ def send(tensor: Any, dst: int | None = None, group: Any = None, tag: int = 0, g
     g = member(group)
     to = _place(g, dst, group_dst)
     if to == g.rank():
-        raise ValueError("Invalid destination rank: destination rank should not be the same as the rank of the current process.")
+        raise ValueError("Invalid destination rank: "
+                         "destination rank should not be the same as the rank of the current process.")
     g.send(to, f"{g.group_name}p{tag}", _header(tensor), _bytes(_array(tensor)))
 
 
@@ -421,8 +425,8 @@ def _tell(g: ProcessGroup, root: int, obj: Any) -> Any:
 
 
 def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> None:
-    """The objects of all ranks into the list of every rank. They are pickled: only among processes that trust each
-    other."""
+    """The objects of all ranks into the list of every rank. They are pickled:
+    only among processes that trust each other."""
     if not _outside(group):
         g = member(group)
         object_list[:] = _tell(g, 0, _exchange(g, 0, obj))

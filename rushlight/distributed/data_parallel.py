@@ -12,10 +12,11 @@ from rushlight.distributed.collectives import ReduceOp, all_reduce, broadcast
 from rushlight.distributed.groups import get_global_rank, member
 from rushlight.nn.modules.module import Module
 
-UNUSED = ("Expected to have finished reduction in the prior iteration before starting a new one. This error indicates that your module has parameters that "
-          "were not used in producing loss. You can enable unused parameter detection by passing the keyword argument `find_unused_parameters=True` to "
-          "`torch.nn.parallel.DistributedDataParallel`, and by making sure all `forward` function outputs participate in calculating loss. "
-          "Parameters without a gradient: {}.")
+UNUSED = ("Expected to have finished reduction in the prior iteration before starting a new one. "
+          "This error indicates that your module has parameters that were not used in producing loss. "
+          "You can enable unused parameter detection by passing the keyword argument `find_unused_parameters=True` "
+          "to `torch.nn.parallel.DistributedDataParallel`, and by making sure all `forward` function "
+          "outputs participate in calculating loss. Parameters without a gradient: {}.")
 
 
 class DistributedDataParallel(Module):
@@ -23,12 +24,10 @@ class DistributedDataParallel(Module):
     over all ranks.
 
     Parameters and buffers start as rank 0's; buffers are broadcast before each forward (``broadcast_buffers``).
-    Gradients are averaged in one
-    message when a backward pass ends. Parameters that a pass does not reach are an error in the next forward, unless
-    ``find_unused_parameters`` (they count as zeros) is set. ``device_ids`` must be None here (there are no GPUs);
-    ``bucket_cap_mb``,
-    ``gradient_as_bucket_view`` and ``static_graph`` change how PyTorch buckets gradients, not what is computed, and are
-    kept as attributes.
+    Gradients are averaged in one message when a backward pass ends. Parameters that a pass does not reach are an error
+    in the next forward, unless ``find_unused_parameters`` (they count as zeros) is set. ``device_ids`` must be None
+    here (there are no GPUs); ``bucket_cap_mb``, ``gradient_as_bucket_view`` and ``static_graph`` change how PyTorch
+    buckets gradients, not what is computed, and are kept as attributes.
     """
 
     def __init__(self, module: Any, device_ids: Any = None, output_device: Any = None, dim: int = 0,
@@ -47,12 +46,16 @@ class DistributedDataParallel(Module):
         self.process_group = member(process_group)
         chosen = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
         if not chosen:
-            raise RuntimeError("DistributedDataParallel is not needed when a module doesn't have any parameter that requires a gradient.")
+            raise RuntimeError("DistributedDataParallel is not needed when a module doesn't "
+                               "have any parameter that requires a gradient.")
         if device_ids or output_device is not None:
-            raise ValueError("DistributedDataParallel device_ids and output_device arguments only work with single-device/multiple-device GPU modules or CPU "
-                             f"modules, but got device_ids {device_ids}, output_device {output_device}, and module parameters {{device(type='cpu')}}.")
+            raise ValueError("DistributedDataParallel device_ids and output_device arguments only "
+                             "work with single-device/multiple-device GPU modules or CPU modules, "
+                             f"but got device_ids {device_ids}, output_device {output_device}, "
+                             f"and module parameters {{device(type='cpu')}}.")
         if mixed_precision is not None:
-            raise NotImplementedError("DistributedDataParallel: mixed_precision is not there; use torch.autocast inside the module")
+            raise NotImplementedError("DistributedDataParallel: mixed_precision is not there; "
+                                      "use torch.autocast inside the module")
         self.module, self.device_ids, self.output_device, self.dim = module, None, None, dim
         self.broadcast_buffers, self.find_unused_parameters, self.static_graph = broadcast_buffers, find_unused_parameters, static_graph
         self.bucket_bytes_cap = int((25 if bucket_cap_mb is None else bucket_cap_mb) * 1024 * 1024)
@@ -106,8 +109,8 @@ class DistributedDataParallel(Module):
         return hook(state, GradBucket(flat, [p for _, p in self._chosen])).wait()
 
     def register_comm_hook(self, state: Any, hook: Any) -> None:
-        """Let ``hook(state, bucket)`` average the gradients: it gets a `GradBucket` and returns a Future of the flat
-        tensor."""
+        """Let ``hook(state, bucket)`` average the gradients: it gets a `GradBucket`
+        and returns a Future of the flat tensor."""
         if not callable(hook):
             raise TypeError("Communication hook must be callable.")
         self._comm_hook = (state, hook)
@@ -117,8 +120,8 @@ class DistributedDataParallel(Module):
              throw_on_early_termination: bool = False) -> Any:
         """A context for ranks with different numbers of batches: see `distributed.algorithms.join.Join`.
 
-        Gradients are divided by the number of ranks, or, without ``divide_by_initial_world_size``, of those that still
-        have batches.
+        Gradients are divided by the number of ranks, or, without ``divide_by_initial_world_size``,
+        of those that still have batches.
         """
         from rushlight.distributed.algorithms.join import Join
         return Join([self], enable, throw_on_early_termination,
@@ -174,8 +177,8 @@ class DistributedDataParallel(Module):
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
-        """In the block, backward passes keep their own gradients; the first one after it averages what has
-        accumulated."""
+        """In the block, backward passes keep their own gradients;
+        the first one after it averages what has accumulated."""
         before, self.require_backward_grad_sync = self.require_backward_grad_sync, False
         try:
             yield

@@ -28,8 +28,8 @@ def _check_device(device_type: str) -> None:
         )
     if device_type != "cpu":
         raise RuntimeError(
-            f"a DeviceMesh of {device_type!r} devices cannot be made: the processes here have the device type 'cpu' "
-            "only"
+            f"a DeviceMesh of {device_type!r} devices cannot be made: "
+            "the processes here have the device type 'cpu' only"
         )
 
 
@@ -37,10 +37,9 @@ class DeviceMesh:
     """The ranks ``mesh`` (nested lists or an integer tensor) as a grid; every process of the world must make it, in
     the same order.
 
-    ``mesh["name"]`` is the part along that dimension that this process belongs to. RuntimeError for more ranks than
-    the world has,
-    for ranks that repeat and for device types other than "cpu". The default process group is initialised if it is not
-    yet.
+    ``mesh["name"]`` is the part along that dimension that this process belongs to. RuntimeError
+    for more ranks than the world has, for ranks that repeat and for device types other than "cpu".
+    The default process group is initialised if it is not yet.
     """
 
     def __init__(
@@ -132,8 +131,8 @@ class DeviceMesh:
         """The process group of this process along a dimension (its number or name; None where there is only one)."""
         if not self._groups:
             raise RuntimeError(
-                f"{self!r} comes from a file and has no process groups: make the mesh of these ranks and names on every "
-                "rank (init_device_mesh) before loading"
+                f"{self!r} comes from a file and has no process groups: "
+                "make the mesh of these ranks and names on every rank (init_device_mesh) before loading"
             )
         found = self._groups[self._dim(mesh_dim)]
         if found is None:
@@ -205,8 +204,8 @@ class DeviceMesh:
     def from_group(
         group: Any, device_type: str, mesh: Any = None, *, mesh_dim_names: Sequence[str] | None = None
     ) -> DeviceMesh:
-        """The mesh of process groups that exist: one for one dimension, or a list of one per dimension together with
-        ``mesh``."""
+        """The mesh of process groups that exist: one for one dimension,
+        or a list of one per dimension together with ``mesh``."""
         _check_device(device_type)
         several = isinstance(group, (list, tuple))
         if several and mesh is None:
@@ -277,8 +276,8 @@ def current_mesh() -> DeviceMesh:
 
 
 def _groups_along(ranks: np.ndarray, d: int) -> Any:
-    """The group of this process along dimension d. All processes make all groups of the dimension, in the same
-    order."""
+    """The group of this process along dimension d. All processes make all
+    groups of the dimension, in the same order."""
     rows = np.moveaxis(ranks, d, -1).reshape(-1, ranks.shape[d]).tolist()
     if len(rows) == 1 and rows[0] == list(range(groups.get_world_size())):
         return groups.member()
@@ -309,10 +308,9 @@ def init_device_mesh(
 ) -> DeviceMesh:
     """A mesh of this shape over the ranks 0, 1, 2, … in order.
 
-    ``mesh_dim_names`` names its dimensions: afterwards ``mesh["tp"]`` is this process's part along one of them. Every
-    process must call
-    it. RuntimeError for names that repeat or do not fit the shape, for a shape larger than the world, for a device
-    type other than "cpu".
+    ``mesh_dim_names`` names its dimensions: afterwards ``mesh["tp"]`` is this process's part along one of them.
+    Every process must call it. RuntimeError for names that repeat or do not fit the shape, for a shape larger than
+    the world, for a device type other than "cpu".
     """
     if mesh_dim_names is not None:
         if len(set(mesh_dim_names)) != len(mesh_dim_names):

@@ -58,14 +58,13 @@ def gather(t: Any, g: ProcessGroup) -> list[Any]:
     """The tensors of all members on each member."""
     return (
         [t if i == g.rank() else _wrapped(a) for i, a in enumerate(gather_arrays(_array(t), g))]
-        if g.size() > 1
-        else [t]
+        if g.size() > 1 else [t]
     )
 
 
 def reduced(t: Any, g: ProcessGroup, op: str = "sum") -> Any:
-    """The tensors of all members combined, the same bits on each: pieces are combined by one member each, in the order
-    of members."""
+    """The tensors of all members combined, the same bits on each:
+    pieces are combined by one member each, in the order of members."""
     n = g.size()
     if n == 1:
         return t

@@ -119,7 +119,8 @@ def is_torchelastic_launched() -> bool:
 
 def _variable(name: str) -> str:
     if name not in os.environ:
-        raise ValueError(f"Error initializing torch.distributed using env:// rendezvous: environment variable {name} expected, but not set")
+        raise ValueError("Error initializing torch.distributed using env:// rendezvous: "
+                         f"environment variable {name} expected, but not set")
     return os.environ[name]
 
 
@@ -135,7 +136,8 @@ def _rendezvous(init_method: str, rank: int, world_size: int, timeout: float) ->
         return TCPStore(_variable("MASTER_ADDR"), int(_variable("MASTER_PORT")), world_size, rank == 0,
                         timeout), rank, world_size
     if rank < 0 or world_size < 0:
-        raise ValueError(f"Error initializing torch.distributed using {url.scheme}:// rendezvous: {'rank' if rank < 0 else 'world size'} parameter missing")
+        raise ValueError(f"Error initializing torch.distributed using {url.scheme}:// rendezvous: "
+                         f"{'rank' if rank < 0 else 'world size'} parameter missing")
     if url.scheme == "tcp":
         if not url.port:
             raise ValueError("Error initializing torch.distributed using tcp:// rendezvous: port number missing")
@@ -152,10 +154,9 @@ def init_process_group(backend: str | None = None, init_method: str | None = Non
                        pg_options: Any = None, device_id: Any = None) -> None:
     """Join the other processes: afterwards collectives work. Every process must call it.
 
-    ``init_method`` says how they find each other: "env://" (the default; MASTER_ADDR, MASTER_PORT, RANK and
-    WORLD_SIZE), "tcp://host:port"
-    or "file:///path" with rank and world_size, or a ``store``. backend "gloo" (or None) is rushlight's collectives over
-    TCP;
+    ``init_method`` says how they find each other: "env://" (the default; MASTER_ADDR, MASTER_PORT,
+    RANK and WORLD_SIZE), "tcp://host:port" or "file:///path" with rank and world_size, or a ``store``.
+    backend "gloo" (or None) is rushlight's collectives over TCP;
     RuntimeError for "nccl" and "mpi", ValueError for the second call and for unknown names.
     """
     if state.world is not None:
@@ -165,7 +166,8 @@ def init_process_group(backend: str | None = None, init_method: str | None = Non
     if any(n not in BACKENDS for n in names):
         raise ValueError(f"Invalid backend: '{backend}'")
     if "gloo" not in names:
-        raise RuntimeError(f"Distributed package doesn't have {names[0].upper()} built in: there are no devices for it here. Use backend='gloo'.")
+        raise RuntimeError(f"Distributed package doesn't have {names[0].upper()} built in: "
+                           "there are no devices for it here. Use backend='gloo'.")
     if device_id is not None and str(device_id).split(":")[0] != "cpu":
         raise ValueError(f"init_process_group device_id parameter must be a device that is here, got {device_id}")
     limit = seconds(default_pg_timeout if timeout is None else timeout)

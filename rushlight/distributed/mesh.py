@@ -60,8 +60,8 @@ class Mesh:
                     raise RuntimeError(f"Connection closed by peer: rank {source} has ended; its own error says why")
                 left = end - time.monotonic()
                 if left <= 0:
-                    raise RuntimeError(f"Timed out waiting {self.timeout * 1000:.0f}ms for recv operation to complete: nothing came from "
-                                       f"{'any rank' if source is None else f'rank {source}'}")
+                    raise RuntimeError(f"Timed out waiting {self.timeout * 1000:.0f}ms for recv operation to complete: "
+                                       f"nothing came from {'any rank' if source is None else f'rank {source}'}")
                 self.news.wait(left)
 
     def close(self) -> None:
@@ -79,7 +79,8 @@ class Mesh:
                 try:
                     s = wire.connect(host, int(port), min(self.timeout, REFUSED))
                 except RuntimeError as e:
-                    raise RuntimeError(f"Connection closed by peer: rank {to} has ended, or cannot be reached ({e}); its own error says why") from e
+                    raise RuntimeError(f"Connection closed by peer: rank {to} has ended, "
+                                       f"or cannot be reached ({e}); its own error says why") from e
                 wire.send(s, self.rank)
                 self.out[to] = s, threading.Lock()
                 threading.Thread(target=self._watch, args=(to, s), daemon=True).start()

@@ -1,11 +1,9 @@
-"""The launcher (torchrun, torch.distributed.run): a script in several processes of this machine, or in those of
-several machines.
+"""The launcher (torchrun, torch.distributed.run): a script in several processes of
+this machine, or in those of several machines.
 
 ``rushlight run -m torch.distributed.run --nproc_per_node 2 script.py …`` starts the script twice, with RANK,
-LOCAL_RANK, WORLD_SIZE,
-MASTER_ADDR and MASTER_PORT set, as `init_process_group` reads them. When one process fails the others are ended, and
-all are started
-again up to ``--max_restarts`` times.
+LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set, as `init_process_group` reads them. When one process fails the
+others are ended, and all are started again up to ``--max_restarts`` times.
 """
 
 from __future__ import annotations

@@ -76,8 +76,8 @@ class Store:
         return int(self._do("count"))
 
     def compare_set(self, key: str, expected: Any, desired: Any) -> bytes:
-        """Set the key to ``desired`` where it is ``expected`` (or both it and ``expected`` are empty); the value
-        afterwards."""
+        """Set the key to ``desired`` where it is ``expected`` (or both it and
+        ``expected`` are empty); the value afterwards."""
         return bytes(self._do("compare", key, _bytes(desired), extra=base64.b64encode(_bytes(expected)).decode()))
 
 
@@ -121,8 +121,8 @@ class HashStore(Store):
 
 
 class TCPStore(Store):
-    """A store that one process (``is_master``) serves and all reach over TCP. Port 0 lets the system choose; see
-    ``port``."""
+    """A store that one process (``is_master``) serves and all reach over TCP.
+    Port 0 lets the system choose; see ``port``."""
 
     def __init__(self, host_name: str, port: int, world_size: int | None = None, is_master: bool = False,
                  timeout: Any = DEFAULT_TIMEOUT, wait_for_workers: bool = True, multi_tenant: bool = False, **_: Any):
@@ -142,7 +142,8 @@ class TCPStore(Store):
         end = time.monotonic() + self._timeout
         while self.add("init/workers", 0) < count:
             if time.monotonic() > end:
-                raise RuntimeError(f"Timed out after {self._timeout:.0f} seconds waiting for clients. {self.add('init/workers', 0)}/{count} clients joined.")
+                raise RuntimeError(f"Timed out after {self._timeout:.0f} seconds waiting for clients. "
+                                   f"{self.add('init/workers', 0)}/{count} clients joined.")
             time.sleep(0.005)
 
     def _do(self, operation: str, key: str = "", value: bytes = b"", extra: Any = None) -> Any:

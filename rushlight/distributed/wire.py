@@ -53,5 +53,6 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
             return s
         except OSError as e:
             if time.monotonic() >= end:
-                raise RuntimeError(f"The client socket has timed out after {timeout * 1000:.0f}ms while trying to connect to ({host}, {port}).") from e
+                raise RuntimeError(f"The client socket has timed out after {timeout * 1000:.0f}ms "
+                                   f"while trying to connect to ({host}, {port}).") from e
             time.sleep(0.05)

@@ -22,8 +22,8 @@ from rushlight.distributions.kl import kl_divergence, register_kl
 from rushlight.distributions.laplace import Laplace
 from rushlight.distributions.lowrank_multivariate_normal import (LowRankMultivariateNormal, _batch_lowrank_logdet,
                                                                  _batch_lowrank_mahalanobis)
-from rushlight.distributions.multivariate_normal import (MultivariateNormal, _batch_mahalanobis, _half_log_det,
-                                                         _solve_lower)
+from rushlight.distributions.multivariate_normal import (MultivariateNormal,
+                                                         _batch_mahalanobis, _half_log_det, _solve_lower)
 from rushlight.distributions.normal import Normal
 from rushlight.distributions.one_hot_categorical import OneHotCategorical
 from rushlight.distributions.pareto import Pareto

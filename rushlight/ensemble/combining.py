@@ -1,8 +1,8 @@
 """scikit-learn's ensembles of rushlight modules and scikit-learn estimators, mixed as you like.
 
-Every learner is a module, a function of (inputs, outputs) that builds one, or an estimator. Modules become
-`NeuralClassifier` or, with ``task="regression"``, `NeuralRegressor`, with the further keywords (epochs, lr,
-input_shape, …).
+Every learner is a module, a function of (inputs, outputs) that builds one, or an estimator.
+Modules become `NeuralClassifier` or, with ``task="regression"``, `NeuralRegressor`, with the
+further keywords (epochs, lr, input_shape, …).
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def voting(learners: Iterable[Learner], weights: Sequence[float] | None = None, 
 
 def bagging(learner: Learner, n: int = 10, *, max_samples: float = 1.0, max_features: float = 1.0,
             random_state: Any = None, n_jobs: int | None = None, task: Task | None = None, **neural: Any) -> Any:
-    """``n`` copies of a learner, each trained on samples drawn with replacement; their answers are averaged (Breiman,
-    1996).
+    """``n`` copies of a learner, each trained on samples drawn with replacement;
+    their answers are averaged (Breiman, 1996).
 
     >>> bagging(nn.Linear(4, 3), 5, epochs=20).n_estimators
     5
@@ -63,8 +63,7 @@ def bagging(learner: Learner, n: int = 10, *, max_samples: float = 1.0, max_feat
 
 def boosting(learner: Learner, n: int = 10, *, learning_rate: float = 1.0, random_state: Any = None,
              task: Task | None = None, **neural: Any) -> Any:
-    """``n`` copies of a learner in a row; each gives more weight to what those before got wrong (AdaBoost: SAMME,
-    R2).
+    """``n`` copies of a learner in a row; each gives more weight to what those before got wrong (AdaBoost: SAMME, R2).
 
     >>> type(boosting(nn.Linear(4, 1), 5, task="regression")).__name__
     'AdaBoostRegressor'

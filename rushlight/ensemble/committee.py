@@ -47,7 +47,8 @@ class Committee(nn.Module):
         if combine is not None and combine not in COMBINE:
             raise ValueError(f"Committee: combine must be one of {list(COMBINE)} or None, got {combine!r}")
         if weights is not None and (len(weights) != len(models) or min(weights) < 0 or sum(weights) == 0):
-            raise ValueError(f"Committee: weights must be {len(models)} numbers of at least 0, not all 0, got {list(weights)}")
+            raise ValueError(f"Committee: weights must be {len(models)} numbers of at least 0, "
+                             f"not all 0, got {list(weights)}")
         self.combine, self.size = combine, len(models)
         share = rl.tensor([float(w) for w in weights] if weights is not None else [1.0] * len(models))
         self.register_buffer("weights", share / share.sum())

@@ -24,7 +24,8 @@ from rushlight.random import fork_rng
 
 FLOATS = [np.float32, np.float64]  # what inputs may be; others become float32. Networks compute in float32
 SEEDS = np.iinfo(np.int32).max
-ROWS = 128  # that are predicted at a time, always as many: products of other sizes may add up in other orders, and what is
+# that are predicted at a time, always as many: products of other sizes may add up in other orders, and what is
+ROWS = 128
 # predicted for a sample must not depend on its neighbours, to the last bit
 
 PARAMETERS = """
@@ -71,8 +72,8 @@ class _Neural(BaseEstimator):
 
     def _train(self, x: np.ndarray, y: np.ndarray, sample_weight: Any, outputs: int, labels: np.ndarray | None,
                combine: str) -> None:
-        """Fit to targets y, as the criterion takes them; ``labels``, if any, are what the validation split is
-        balanced by."""
+        """Fit to targets y, as the criterion takes them; ``labels``, if any,
+        are what the validation split is balanced by."""
         for name in ("epochs", "batch_size", "members", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

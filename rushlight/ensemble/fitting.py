@@ -35,8 +35,8 @@ class History(NamedTuple):
 
 def fit(committee: Committee, data: Data, validation: Data | None, criterion: Criterion, stepper: Any, *,
         batch_size: int, epochs: int, patience: int | None, order: np.random.Generator, note: Note) -> History:
-    """Train; with ``patience``, until the validation loss has not fallen for so many epochs, and the best weights
-    come back.
+    """Train; with ``patience``, until the validation loss has not fallen for
+    so many epochs, and the best weights come back.
 
     ``criterion(output, target, reduction="none")`` gives each sample's loss; the loss of a batch is their weighted
     mean, summed over the committee's members.
@@ -61,8 +61,7 @@ def fit(committee: Committee, data: Data, validation: Data | None, criterion: Cr
 
 
 def make_optimizer(kind: Any, committee: Committee, lr: float, weight_decay: float) -> Any:
-    """An optimizer of the committee's parameters: one of OPTIMIZERS' names, or a class. ValueError for other
-    names."""
+    """An optimizer of the committee's parameters: one of OPTIMIZERS' names, or a class. ValueError for other names."""
     if isinstance(kind, str):
         if kind not in OPTIMIZERS:
             raise ValueError(f"optimizer must be one of {list(OPTIMIZERS)} or a class, got {kind!r}")
@@ -86,8 +85,8 @@ def _epoch(committee: Committee, data: Data, criterion: Criterion, stepper: Any,
 
 
 def batches(order: np.ndarray, size: int) -> Iterator[Any]:
-    """Row numbers, ``size`` at a time; a last row on its own joins the batch before it, for batch normalisation wants
-    two."""
+    """Row numbers, ``size`` at a time; a last row on its own joins the batch before it,
+    for batch normalisation wants two."""
     cuts = list(range(size, len(order), size))
     if cuts and len(order) - cuts[-1] == 1:
         cuts.pop()

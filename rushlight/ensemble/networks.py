@@ -9,8 +9,7 @@ from rushlight import nn
 
 
 def mlp(inputs: int, outputs: int, hidden: Sequence[int] = (100,), dropout: float = 0.0) -> nn.Sequential:
-    """A multilayer perceptron: linear layers with ReLU, and dropout if any, between them; (N, inputs) to (N,
-    outputs).
+    """A multilayer perceptron: linear layers with ReLU, and dropout if any, between them; (N, inputs) to (N, outputs).
 
     >>> mlp(4, 3, hidden=(8,))
     Sequential(

@@ -1,8 +1,9 @@
 """Which executor runs a plan.
 
-Wherever the two executors may differ in a last bit, the plan runs natively: whatever its size, however often it ran and
-in whichever process. So a program that is stopped and resumed, and whose plans are cut elsewhere, computes the same bits.
-Small plans of exact operations (moves, comparisons, + - * /) run on NumPy at once, without waiting for a compiler.
+Wherever the two executors may differ in a last bit, the plan runs natively: whatever its size, however
+often it ran and in whichever process. So a program that is stopped and resumed, and whose plans are cut
+elsewhere, computes the same bits. Small plans of exact operations (moves, comparisons, + - * /) run on
+NumPy at once, without waiting for a compiler.
 
 ``RUSHLIGHT_EXEC=numpy`` runs everything on NumPy, ``RUSHLIGHT_TIER=1`` compiles everything.
 """
@@ -24,8 +25,8 @@ MANY = 16  # operations, from which on a plan is compiled
 LARGE = 1 << 14  # elements computed, likewise
 # what is rounded otherwise by NumPy than by the native executor
 ROUNDED_KINDS = ("contract", "coarse")
-ROUNDED = frozenset(("sum prod exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh "
-                     "sigmoid erf erfc pow fma").split())
+ROUNDED = frozenset(("sum prod exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 "
+                     "sinh cosh tanh asinh acosh atanh sigmoid erf erfc pow fma").split())
 
 
 def compile_program(program: Program) -> Run:
@@ -60,4 +61,5 @@ def worth(program: Program) -> bool:
 def rounded(instr: Instr) -> bool:
     """Whether the executors may disagree in the last bit of a result."""
     out = instr.outs[0]
-    return isinstance(out, Spec) and out.dtype.is_floating_point and (instr.op.kind in ROUNDED_KINDS or instr.op.name in ROUNDED)
+    return (isinstance(out, Spec) and out.dtype.is_floating_point
+            and (instr.op.kind in ROUNDED_KINDS or instr.op.name in ROUNDED))

@@ -9,7 +9,8 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 
 
-single_library = False  # whether kernels of libraries run in one thread, so that their results are the same for any number
+# whether kernels of libraries run in one thread, so that their results are the same for any number
+single_library = False
 _bound = [1 << 30]
 _chosen: list[int] = []  # what the program asked for
 
@@ -69,4 +70,5 @@ def why(chosen: int, processors: int, limit: float | None) -> str:
         return f"set by the program; {best} processors are allowed"
     if best < processors:
         return f"cgroup quota {limit:g} of {processors} processors"
-    return f"all {processors} processors of the affinity mask" + (f", cgroup quota {limit:g}" if limit is not None else "")
+    return f"all {processors} processors of the affinity mask" + (
+        f", cgroup quota {limit:g}" if limit is not None else "")

@@ -1,5 +1,5 @@
-"""torch.export: modules as graphs with their state, which can be saved, loaded and run without the classes that defined
-them."""
+"""torch.export: modules as graphs with their state, which can be saved,
+loaded and run without the classes that defined them."""
 
 from __future__ import annotations
 

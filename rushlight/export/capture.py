@@ -2,8 +2,7 @@
 
 Every public function and method passes the __torch_function__ protocol, so the graph holds what the program called
 (`conv2d`, `batch_norm`, `view`), in order, with sizes that were read as nodes of their own. What the functions do
-inside is
-not looked at. Nothing is computed unless the program reads a value: tensors are lazy.
+inside is not looked at. Nothing is computed unless the program reads a value: tensors are lazy.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from rushlight.utils._pytree import keystr, tree_flatten, tree_flatten_with_path
 
 
 class Captured:
-    """A program as a graph whose inputs are the leaves of the arguments that are tensors, and whose result is a tuple
-    of leaves.
+    """A program as a graph whose inputs are the leaves of the arguments that are tensors,
+    and whose result is a tuple of leaves.
 
     ``attributes`` are the tensors that the graph reads by name: parameters, buffers and constants.
     """
@@ -96,8 +96,8 @@ class Captured:
 def flat_inputs(
     signature: Any, in_tree: Any, leaves: list[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> list[Tensor]:
-    """The tensors among arguments of a known form; ``leaves`` holds the values that are no tensors, None for those that
-    are."""
+    """The tensors among arguments of a known form; ``leaves`` holds the values
+    that are no tensors, None for those that are."""
     given = bound(signature, args, kwargs)
     flat, tree = tree_flatten(given)
     if tree != in_tree:
@@ -113,8 +113,8 @@ def flat_inputs(
             out.append(have)
         elif type(have) is not type(want) or have != want:
             raise RuntimeError(
-                f"the program was captured for the value {want!r} of an argument, and cannot run with {have!r}; "
-                "capture it again"
+                f"the program was captured for the value {want!r} of an argument, "
+                f"and cannot run with {have!r}; capture it again"
             )
     return out
 

@@ -1,8 +1,8 @@
 """Sizes that may change: a program is captured twice, with other sizes the second time, and the graphs are compared.
 
-What differs between the two (sizes of results, numbers that were computed from sizes) depends on the dynamic sizes.
-Where the
-graphs themselves differ, the program goes another way for another size, or has turned a size into a plain number.
+What differs between the two (sizes of results, numbers that were computed from sizes) depends on
+the dynamic sizes. Where the graphs themselves differ, the program goes another way for another
+size, or has turned a size into a plain number.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rushlight.utils._pytree import tree_flatten, tree_unflatten
 
 @dataclass
 class Size:
-    """A dynamic size: ``root`` names the number it follows from, by ``of``; at least ``low`` and at most ``high`` (of
-    the root)."""
+    """A dynamic size: ``root`` names the number it follows from, by ``of``;
+    at least ``low`` and at most ``high`` (of the root)."""
 
     name: str
     root: str = ""
@@ -47,9 +47,9 @@ def capture_dynamic(
     sizes: Sizes,
     on_read: Callable[[str], Any] = lambda name: None,
 ) -> Captured:
-    """`capture`; every node's ``meta["sizes"]`` is its shape with names for sizes that depend on dynamic ones (texts,
-    "?" for unknown sums),
-    and ``meta["dynamic"]`` says whether a number does. SizeError where the program does not work for other sizes."""
+    """`capture`; every node's ``meta["sizes"]`` is its shape with names for sizes that depend on dynamic
+    ones (texts, "?" for unknown sums), and ``meta["dynamic"]`` says whether a number does. SizeError where
+    the program does not work for other sizes."""
     taken = capture(program, args, kwargs, on_read)
     other = None
     if any(sizes.values()):
@@ -119,8 +119,7 @@ def _roots(flat: list[Any], sizes: Sizes) -> dict[str, tuple[int, Size]]:
             if size.of(out[size.root][0]) != n:
                 raise SizeError(
                     f"Constraints violated ({size.root})! {size.name} should be {size.of(out[size.root][0])} where "
-                    f"{size.root} is "
-                    f"{out[size.root][0]}, but dimension {d} of the example input has size {n}"
+                    f"{size.root} is {out[size.root][0]}, but dimension {d} of the example input has size {n}"
                 )
     return out
 
@@ -143,8 +142,8 @@ def _compare(a: Captured, b: Captured) -> None:
     for p, q in zip(one, two):
         if p.op != q.op or p.target != q.target:
             raise SizeError(
-                f"the program goes another way when sizes change: it calls {_called(p)} for one size and {_called(q)} "
-                "for another"
+                "the program goes another way when sizes change: "
+                f"it calls {_called(p)} for one size and {_called(q)} for another"
             )
         x, y = ([_plain(v, at) for v in tree_flatten((n.args, n.kwargs))[0]] for n, at in ((p, place), (q, other)))
         if x != y:

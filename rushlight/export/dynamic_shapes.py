@@ -88,9 +88,9 @@ def dims(*names: str, min: int | None = None, max: int | None = None) -> tuple[D
 def sizes_of(program: Any, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic_shapes: Any) -> Sizes:
     """The dynamic sizes of each leaf of the arguments.
 
-    ``dynamic_shapes`` has the form of the arguments: a dictionary by the parameters' names, or a tuple in their order;
-    in the place of
-    a tensor stands None, a dictionary {dimension: Dim} or a sequence with a Dim (or None) for each dimension.
+    ``dynamic_shapes`` has the form of the arguments: a dictionary by the parameters' names,
+    or a tuple in their order; in the place of a tensor stands None, a dictionary {dimension:
+    Dim} or a sequence with a Dim (or None) for each dimension.
     """
     from rushlight.export.captured import bound, signature_of
 

@@ -51,8 +51,8 @@ class ValueRanges:
 class ExportedProgram:
     """A graph whose inputs are parameters, buffers, constants and the tensors among the arguments, in that order.
 
-    ``module()`` gives a module that can be called; ``state_dict`` holds parameters and buffers, ``constants`` other
-    tensors;
+    ``module()`` gives a module that can be called; ``state_dict`` holds
+    parameters and buffers, ``constants`` other tensors;
     ``range_constraints`` are the sizes that may change with their bounds.
     """
 
@@ -147,14 +147,14 @@ class ExportedProgram:
         writes = [n.name for n in self.graph.nodes if n.meta.get("mutates")]
         if writes:
             raise NotImplementedError(
-                f"run_decompositions: the graph writes in place ({', '.join(writes)}); rushlight does not make such "
-                "graphs functional"
+                f"run_decompositions: the graph writes in place ({', '.join(writes)}); "
+                "rushlight does not make such graphs functional"
             )
         return copy.copy(self)
 
     def check(self, flat: list[Tensor]) -> None:
-        """AssertionError where sizes of inputs are not those that the program was captured for, or lie outside their
-        bounds."""
+        """AssertionError where sizes of inputs are not those that the program was
+        captured for, or lie outside their bounds."""
         inputs = [n for n in self.graph.nodes if n.op == "placeholder" and n.name in self._names]
         found: dict[str, tuple[int, str]] = {}
         for n, t in zip(inputs, flat):

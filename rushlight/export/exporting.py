@@ -30,13 +30,12 @@ def export(
     """A module as an `ExportedProgram`: it runs once on the example arguments, and the calls of torch's functions
     become the graph.
 
-    ``dynamic_shapes`` says which sizes may change, in the form of the arguments: ``{"x": {0: Dim("batch")}}``; the
-    others are fixed. The
-    graph holds the public functions that the program called, and writes in place stay. ``strict`` makes no difference.
+    ``dynamic_shapes`` says which sizes may change, in the form of the arguments: ``{"x": {0: Dim("batch")}}``;
+    the others are fixed. The graph holds the public functions that the program called, and writes in place
+    stay. ``strict`` makes no difference.
 
     ValueError for what is no module, UserError where sizes that should change are fixed by the program,
-    GuardOnDataDependentSymNode where
-    it goes by values of tensors, RuntimeError for what no graph can hold.
+    GuardOnDataDependentSymNode where it goes by values of tensors, RuntimeError for what no graph can hold.
 
     >>> import rushlight as rl
     >>> program = export(rl.nn.Linear(3, 2), (rl.ones(4, 3),), dynamic_shapes={"input": {0: rl.export.Dim("batch")}})
@@ -80,9 +79,8 @@ def sizes_named(sizes: Any) -> list[str]:
 
 def _read(name: str) -> None:
     raise GuardOnDataDependentSymNode(
-        f"Could not guard on data-dependent expression: the program turns a tensor into a Python value ({name}) and "
-        "may go by it. "
-        "A graph has one way only: use torch.where, or compute the value outside"
+        "Could not guard on data-dependent expression: the program turns a tensor into a Python value "
+        f"({name}) and may go by it. A graph has one way only: use torch.where, or compute the value outside"
     )
 
 

@@ -1,9 +1,8 @@
-"""Graphs and values as plain data, for files: reading them makes tensors, numbers and calls of public functions, never
-anything else.
+"""Graphs and values as plain data, for files: reading them makes tensors,
+numbers and calls of public functions, never anything else.
 
-Values are JSON: what JSON has not is a dictionary with one key that names its kind. Functions and methods stand by name
-and
-are looked up in a table of those that compute.
+Values are JSON: what JSON has not is a dictionary with one key that names its kind.
+Functions and methods stand by name and are looked up in a table of those that compute.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ from rushlight.tensor.core import Tensor
 
 PLAIN = {
     f"operator.{n}": getattr(operator, n)
-    for n in """add sub mul truediv floordiv mod pow matmul neg pos and_ or_ xor invert lshift rshift eq ne lt le gt ge
-    getitem setitem""".split()
+    for n in """add sub mul truediv floordiv mod pow matmul neg pos
+    and_ or_ xor invert lshift rshift eq ne lt le gt ge getitem setitem""".split()
 }
 PLAIN.update(
     {
@@ -337,8 +336,8 @@ def read_archive(
                 raise FormatError(other)
             if found.get("version") != 1:
                 raise FormatError(
-                    f"the file has version {found.get('version')!r} of its format; this version of rushlight reads "
-                    "version 1"
+                    f"the file has version {found.get('version')!r} of its format; "
+                    "this version of rushlight reads version 1"
                 )
             for name in extra or {}:
                 if f"extra/{name}" in names:

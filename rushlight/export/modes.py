@@ -1,5 +1,5 @@
-"""Switches of gradients and of autocast that a captured program turns: nodes of its graph, in pairs that enter and
-leave.
+"""Switches of gradients and of autocast that a captured program turns:
+nodes of its graph, in pairs that enter and leave.
 
 A program turns them with blocks, decorators and functions; what counts is how they stand when it calls a function. So
 the graph gets a pair around each run of calls under other switches than those that the capture began with, and leaving
@@ -60,8 +60,8 @@ class Switch:
 
 
 class Modes:
-    """The switches of a program that is being captured. With ``casts``, autocast that was on before belongs to the
-    program too."""
+    """The switches of a program that is being captured. With ``casts``,
+    autocast that was on before belongs to the program too."""
 
     def __init__(self, graph: Graph, casts: bool = False):
         self.graph = graph

@@ -51,12 +51,11 @@ def through() -> dict[int, Any]:
 
 
 def redirect(root: Module | None, program: Any) -> Callable[[], None]:
-    """Let names that a program gave to functions of torch before the protocol was on lead through it; the result puts
-    them back.
+    """Let names that a program gave to functions of torch before the protocol was
+    on lead through it; the result puts them back.
 
-    Looked at are the globals of modules, attributes of the program's own modules (``self.activation = F.relu``), lists
-    and
-    dictionaries among both, and the closure and defaults of a program that is a function.
+    Looked at are the globals of modules, attributes of the program's own modules (``self.activation = F.relu``),
+    lists and dictionaries among both, and the closure and defaults of a program that is a function.
     """
     known = through()
     undo: list[Callable[[], None]] = []
@@ -95,9 +94,9 @@ def _spaces(root: Module | None) -> Iterator[Any]:
 
 # methods that do more than compute
 METHODS_KEPT_OUT = frozenset(
-    """apply_ map_ map2_ numpy tolist register_hook register_post_accumulate_grad_hook backward share_memory_ storage
-    untyped_storage
-data_ptr const_data_ptr module_load set_ reinforce as_subclass cuda xpu new_tensor_ is_shared pin_memory""".split()
+    """apply_ map_ map2_ numpy tolist register_hook register_post_accumulate_grad_hook
+    backward share_memory_ storage untyped_storage data_ptr const_data_ptr module_load set_ reinforce as_subclass cuda
+    xpu new_tensor_ is_shared pin_memory""".split()
 )
 FUNCTIONS_KEPT_OUT = frozenset(
     "from_numpy from_file from_dlpack frombuffer as_tensor_of vmap compile save load".split()

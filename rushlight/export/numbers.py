@@ -1,5 +1,5 @@
-"""Numbers that a program reads from tensors while it is captured: they count as usual and remember how they were
-computed."""
+"""Numbers that a program reads from tensors while it is captured:
+they count as usual and remember how they were computed."""
 
 from __future__ import annotations
 

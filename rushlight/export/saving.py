@@ -96,8 +96,8 @@ def _decoded(row: Any) -> Any:
 def load(
     f: Any, *, extra_files: dict[str, Any] | None = None, expected_opset_version: dict[str, int] | None = None
 ) -> ExportedProgram:
-    """The exported program in a file that `save` wrote; ``extra_files`` is filled with the contents of the names that
-    it holds.
+    """The exported program in a file that `save` wrote; ``extra_files`` is filled
+    with the contents of the names that it holds.
 
     RuntimeError for other and for damaged files; nothing in a file is run but calls of torch's functions in its graph,
     when the program is.

@@ -1,11 +1,10 @@
 """How each row of the table runs on a batch of samples: rules from the call on samples to calls on physical tensors.
 
-A rule receives a `Call` and returns the physical results (batch, shape…), or a batched tensor where it worked on
-samples.
+A rule receives a `Call` and returns the physical results (batch, shape…),
+or a batched tensor where it worked on samples.
 Rows without a rule of their own take the first that fits: elementwise rows broadcast, rows with a decomposition are
 written out, and what remains runs sample by sample (`one_by_one`): correct for every row, slow, and used by no row of
-the
-table today (tests/test_func_vmap.py lists those that need it).
+the table today (tests/test_func_vmap.py lists those that need it).
 """
 
 from __future__ import annotations
@@ -169,8 +168,7 @@ def one_by_one(c: Call) -> RuleResult:
 
 
 for _name in ("softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "normalize", "normalize_grad", "fft",
-              "ifft", "flip",
-              "gather", "scatter", "scatter_add", "scatter_reduce", "roll"):
+              "ifft", "flip", "gather", "scatter", "scatter_add", "scatter_reduce", "roll"):
     RULES[_name] = along_dims
 for _name in ("cholesky", "inv", "det", "slogdet", "qr", "svd", "eigh", "eig", "matrix_exp", "cholesky_ex", "inv_ex",
               "lu_factor", "lu_order",
@@ -384,8 +382,9 @@ def embedding_grad(c: Call) -> RuleResult:
 
 @rule("nonzero")
 def nonzero(c: Call) -> RuleResult:
-    raise RuntimeError("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow, or an operation whose "
-                       "result shape depends on the numbers (nonzero). vmap cannot do that; use torch.where with three arguments.")
+    raise RuntimeError("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow, "
+                       "or an operation whose result shape depends on the numbers (nonzero). "
+                       "vmap cannot do that; use torch.where with three arguments.")
 
 
 # --- losses and dropout -------------------------------------------------------------------------------------------

@@ -29,18 +29,19 @@ from rushlight.tensor.core import Tensor, new_tensor
 from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
 
-NO_ITEM = ("vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, please try to "
-           "rewrite what you're doing with other operations. The same goes for numpy(), tolist(), and operations whose result shape "
-           "depends on the numbers.")
-NO_CONTROL = ("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support that yet, please "
-              "use torch.where or compute both sides.")
+NO_ITEM = ("vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling "
+           ".item() on a Tensor, please try to rewrite what you're doing with other operations. "
+           "The same goes for numpy(), tolist(), and operations whose result shape depends on the numbers.")
+NO_CONTROL = ("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. "
+              "We don't support that yet, please use torch.where or compute both sides.")
 ENDED = "vmap: a tensor from inside vmap is used after it has returned; return it from the function that is mapped"
-LEAKED = ("vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args that has more "
-          "elements than `self`. This happened due to `other` being vmapped over but `self` not being vmapped over in a vmap. Please try to "
-          "use out-of-place operators instead of inplace arithmetic. If said operator is being called inside the PyTorch framework, please "
-          "file a bug report instead. The tensor has the shape {} and has kept its values.")
-RANDOM_ERROR = ("vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness flags on "
-                "vmap or perform the randomness operation out of vmap")
+LEAKED = ("vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
+          "extra_args that has more elements than `self`. This happened due to `other` being vmapped over but `self` "
+          "not being vmapped over in a vmap. Please try to use out-of-place operators instead of inplace arithmetic. "
+          "If said operator is being called inside the PyTorch framework, please file a bug report instead. "
+          "The tensor has the shape {} and has kept its values.")
+RANDOM_ERROR = ("vmap: called random operation while in randomness error mode. Please either use the 'same' or "
+                "'different' randomness flags on vmap or perform the randomness operation out of vmap")
 
 
 class Level:
@@ -64,8 +65,8 @@ class Level:
         self._restore(report=kind is None)
 
     def _restore(self, report: bool) -> None:
-        """Tensors from outside that were written with batched values get their own values back, and an error says
-        so."""
+        """Tensors from outside that were written with batched values get
+        their own values back, and an error says so."""
         if any(ref() is not None for ref, _, _ in self.promoted):
             gc.collect()
         shape = None
@@ -115,8 +116,9 @@ class Level:
         except RuntimeError as e:
             if str(e) != NO_ITEM:
                 raise
-            raise RuntimeError("Vmap does not currently support same randomness with a batched tensor input. Please use different randomness "
-                               "with vmap: the samples differ, so they cannot share the numbers that are drawn") from None
+            raise RuntimeError("Vmap does not currently support same randomness with a batched tensor input. "
+                               "Please use different randomness with vmap: the samples differ, "
+                               "so they cannot share the numbers that are drawn") from None
 
     @contextlib.contextmanager
     def outside(self) -> Iterator[None]:
@@ -244,8 +246,8 @@ def physical(t: Tensor, level: Level) -> Tensor:
 
 
 def in_dtype(p: Tensor, s: Spec) -> Tensor:
-    """Memory in the dtype in which a view reads it: complex numbers as pairs, and back. Dimensions behind the first may
-    be merged."""
+    """Memory in the dtype in which a view reads it: complex numbers as pairs, and back.
+    Dimensions behind the first may be merged."""
     from rushlight.tensor.functions.shape import reshape, view_as_complex, view_as_real
     d = p._spec.dtype
     if d is s.dtype:
@@ -261,8 +263,8 @@ def in_dtype(p: Tensor, s: Spec) -> Tensor:
 def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     """Record an operation on batched tensors: its batching rule on physical tensors, and its history among samples."""
     from rushlight.func import batch_rules
-    level = max((found for a in args if (found := level_of(a)) is not None), key=lambda found: found.depth,
-                default=None)
+    level = max((found for a in args if (found := level_of(a)) is not None),
+                key=lambda found: found.depth, default=None)
     if level is None:  # no samples: the other tensors without memory of their own
         storage = next(a._storage for a in args if isinstance(a, Tensor) and a._storage.batched)
         return importlib.import_module(storage.rules).apply(op, args, attrs)  # type: ignore[attr-defined]

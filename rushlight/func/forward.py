@@ -1,9 +1,8 @@
 """Derivatives along a direction: jvp, jacfwd, linearize.
 
 The product of the Jacobian with a tangent comes from two backward passes: v -> J^T v is linear in v, so its own
-gradient by
-v with the tangent as weight is J t. This is exact, and needs no second set of rules; it costs about as much as a second
-derivative and needs rules whose gradients have gradients.
+gradient by v with the tangent as weight is J t. This is exact, and needs no second set of rules; it costs about as much
+as a second derivative and needs rules whose gradients have gradients.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ class Linear:
         live = [o for o in outs if o.requires_grad]
         self.weights = {id(o): zeros_for(o).requires_grad_() for o in live}
         if live:
-            pulled = grad(live, inputs, [self.weights[id(o)] for o in live], retain_graph=True, create_graph=True,
-                          allow_unused=True)
+            pulled = grad(live, inputs, [self.weights[id(o)] for o in live], retain_graph=True,
+                          create_graph=True, allow_unused=True)
         else:
             pulled = (None,) * len(inputs)
         self.pulled = [(i, g) for i, g in enumerate(pulled) if g is not None and g.requires_grad]
@@ -39,10 +38,8 @@ class Linear:
         weights = list(self.weights.values())
         if not self.pulled or not weights:
             return [None] * len(self.outs)
-        found = dict(zip(self.weights,
-                         grad([g for _, g in self.pulled], weights, [tangents[i] for i, _ in self.pulled],
-                              retain_graph=True,
-                                            create_graph=create_graph, allow_unused=True)))
+        found = dict(zip(self.weights, grad([g for _, g in self.pulled], weights, [tangents[i] for i, _ in self.pulled],
+                                            retain_graph=True, create_graph=create_graph, allow_unused=True)))
         return [found.get(id(o)) for o in self.outs]
 
 
@@ -50,11 +47,13 @@ def check_tangents(primals: Any, tangents: Any) -> None:
     """RuntimeError where tangents do not fit the primals."""
     (xs, a), (ts, b) = flatten(primals), flatten(tangents)
     if a != b:
-        raise RuntimeError(f"jvp(f, primals, tangents): Expected primals and tangents to have the same python structure. For example, if primals is a tuple "
-                           f"of 3 tensors, tangents also must be. Got primals with structure {a} and tangents with structure {b}")
+        raise RuntimeError("jvp(f, primals, tangents): Expected primals and tangents to have the same python "
+                           "structure. For example, if primals is a tuple of 3 tensors, tangents also must be. "
+                           f"Got primals with structure {a} and tangents with structure {b}")
     for i, (x, t) in enumerate(zip(xs, ts)):
         if isinstance(x, Tensor) and isinstance(t, Tensor) and x._spec.shape != t._spec.shape:
-            raise RuntimeError(f"jvp(f, primals, tangents): tangent {i} has the shape {list(t._spec.shape)}, its primal {list(x._spec.shape)}")
+            raise RuntimeError(f"jvp(f, primals, tangents): tangent {i} has the shape {list(t._spec.shape)}, "
+                               f"its primal {list(x._spec.shape)}")
 
 
 def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:
@@ -67,7 +66,8 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
     (tensor(9.), tensor(6.))
     """
     if not isinstance(primals, tuple):
-        raise RuntimeError(f"jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals). Got {type(primals)}")
+        raise RuntimeError("jvp(f, primals, tangents): Expected primals to be a tuple. E.g. "
+                           f"it should be valid to call f(*primals). Got {type(primals)}")
     if not primals:
         raise RuntimeError("jvp(f, primals, tangents): Expected primals to be non-empty")
     check_tangents(primals, tangents)
@@ -80,7 +80,8 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
         create = scope.needed_outside(*outs, *weights)
         found = Linear(outs, leaves)(weights, create)
         if strict and any(t is None for t in found):
-            raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with strict=True.")
+            raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. "
+                               "This is not allowed with strict=True.")
         pushed = [_zeros(o) if t is None else t for o, t in zip(outs, found)]
         pushed = [t if create else t.detach() for t in pushed]
         result = scope.finished(output)
@@ -95,8 +96,8 @@ def _zeros(o: Tensor) -> Tensor:
 
 def jacfwd(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
            randomness: str = "error") -> Callable[..., Any]:
-    """A function that returns the Jacobian of func by the arguments ``argnums``: one derivative per input element,
-    under vmap.
+    """A function that returns the Jacobian of func by the arguments ``argnums``:
+    one derivative per input element, under vmap.
 
     >>> import rushlight as rl
     >>> jacfwd(lambda x: x.sum() * x)(rl.tensor([1., 2.]))
@@ -156,7 +157,8 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     def jvp_fn(*tangents: Any) -> Any:
         weights, given = flatten(tangents)
         if given != in_structure:
-            raise RuntimeError(f"linearize(f, *primals): Expected the tangents {given} to be structured as the primals {in_structure}")
+            raise RuntimeError("linearize(f, *primals): "
+                               f"Expected the tangents {given} to be structured as the primals {in_structure}")
         create = state.grad and (linked or any(w.requires_grad for w in weights))
         found = [_zeros(o) if t is None else t for o, t in zip(outs, linear(weights, create))]
         return unflatten([t if create else t.detach() for t in found], structure)

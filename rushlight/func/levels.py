@@ -1,9 +1,8 @@
 """What the transforms share: inputs that a transform differentiates, and results without the transform's own history.
 
-One tape serves all levels: a gradient is asked for at certain tensors, so nested transforms cannot be confused. What is
-left
-to do per level is to record only as much as an outer level (a tensor that requires gradients outside, or an enclosing
-transform) still needs, and to hand out results that do not look as if they required gradients.
+One tape serves all levels: a gradient is asked for at certain tensors, so nested transforms cannot be confused.
+What is left to do per level is to record only as much as an outer level (a tensor that requires gradients outside,
+or an enclosing transform) still needs, and to hand out results that do not look as if they required gradients.
 """
 
 from __future__ import annotations
@@ -93,8 +92,8 @@ def gradients(outputs: list[Any], inputs: list[Any], weights: list[Any], create_
     pairs = [(o, w) for o, w in zip(outputs, weights) if isinstance(o, Tensor) and o.requires_grad]
     if not pairs:
         return [zeros_for(x) for x in inputs]
-    found = grad([o for o, _ in pairs], inputs, [w for _, w in pairs], retain_graph=keep, create_graph=create_graph,
-                 allow_unused=True)
+    found = grad([o for o, _ in pairs], inputs, [w for _, w in pairs], retain_graph=keep,
+                 create_graph=create_graph, allow_unused=True)
     return [zeros_for(x) if g is None else g for x, g in zip(inputs, found)]
 
 
@@ -139,5 +138,5 @@ def tensors_only(nest: Any, api: str, what: str) -> tuple[list[Any], Any]:
     return leaves, structure
 
 
-__all__ = ["Scope", "chosen", "flatten", "gradients", "reaches_other_leaf", "replaced", "tensors_only", "unflatten",
-           "zeros_for"]
+__all__ = ["Scope", "chosen", "flatten", "gradients", "reaches_other_leaf", "replaced",
+           "tensors_only", "unflatten", "zeros_for"]

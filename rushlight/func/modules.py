@@ -14,9 +14,8 @@ def functional_call(module: Any, parameter_and_buffer_dicts: dict[str, Tensor] |
                     strict: bool = False) -> Any:
     """``module(*args, **kwargs)`` with the given tensors in place of its parameters and buffers, by their dotted names.
 
-    ``tie_weights`` replaces a shared tensor under all its names; ``strict`` wants every name, and no others. ValueError
-    where two
-    dictionaries hold one name.
+    ``tie_weights`` replaces a shared tensor under all its names; ``strict`` wants every name, and no others.
+    ValueError where two dictionaries hold one name.
 
     >>> import rushlight as rl
     >>> functional_call(rl.nn.Linear(1, 1), {"weight": rl.ones(1, 1), "bias": rl.zeros(1)}, rl.tensor([5.]))
@@ -27,19 +26,20 @@ def functional_call(module: Any, parameter_and_buffer_dicts: dict[str, Tensor] |
     if not isinstance(given, dict):
         if not isinstance(given, Sequence) or not all(isinstance(d, dict) for d in given):
             raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries"
-                             if isinstance(given, Sequence) else
-                             f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got {type(given)}")
+                             if isinstance(given, Sequence) else "Expected parameter_and_buffer_dicts to be a dict, "
+                             f"or a list/tuple of dicts, but got {type(given)}")
         names = [k for d in given for k in d]
         twice = {k for k in names if names.count(k) > 1}
         if twice:
-            raise ValueError(f"{sorted(twice)} appeared in multiple dictionaries; behavior of functional call is ambiguous")
+            raise ValueError(f"{sorted(twice)} appeared in multiple dictionaries; "
+                             "behavior of functional call is ambiguous")
         given = {k: v for d in given for k, v in d.items()}
     return _functional_call(module, dict(given), args, kwargs, tie_weights=tie_weights, strict=strict)
 
 
 def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(parameters, buffers) of several models of one class, stacked along a new first dimension, for vmap over an
-    ensemble.
+    """(parameters, buffers) of several models of one class,
+    stacked along a new first dimension, for vmap over an ensemble.
 
     RuntimeError where there is no model, where the classes differ, or where some train and some evaluate.
     """
@@ -63,13 +63,14 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Any], dict[str,
 
 
 def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Callable[..., Any]:
-    """func with its writes in place (and, with remove="mutations_and_views", its views) turned into operations without
-    side effects.
+    """func with its writes in place (and, with remove="mutations_and_views",
+    its views) turned into operations without side effects.
 
     rushlight records every write as an operation that returns a new value, so the function itself is that function.
     """
     if remove not in ("mutations", "mutations_and_views"):
-        raise RuntimeError(f"functionalize(f, remove=...): Expected one of remove=mutations or remove=mutations_and_views, got {remove}")
+        raise RuntimeError("functionalize(f, remove=...): "
+                           f"Expected one of remove=mutations or remove=mutations_and_views, got {remove}")
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

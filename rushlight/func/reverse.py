@@ -24,9 +24,8 @@ def grad_and_value(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0,
                    has_aux: bool = False) -> Callable[..., Any]:
     """A function that returns (gradient, value) of a scalar function; with has_aux, (gradient, (value, aux)).
 
-    The gradient is that of the arguments ``argnums``, in their nested structure. RuntimeError where func does not
-    return a
-    scalar tensor.
+    The gradient is that of the arguments ``argnums``, in their nested structure.
+    RuntimeError where func does not return a scalar tensor.
 
     >>> import rushlight as rl
     >>> grad_and_value(lambda x: x ** 2)(rl.tensor(3.))
@@ -42,7 +41,8 @@ def grad_and_value(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0,
             if not isinstance(output, Tensor):
                 raise RuntimeError(f"{api}: Expected f(*args) to return a tensor, got {type(output)}")
             if output._spec.shape:
-                raise RuntimeError(f"{api}: Expected f(*args) to return a scalar tensor, got tensor with {len(output._spec.shape)} dims. "
+                raise RuntimeError(f"{api}: Expected f(*args) to return a scalar tensor, "
+                                   f"got tensor with {len(output._spec.shape)} dims. "
                                    "Maybe you wanted to use the vjp or jacrev APIs instead?")
             leaves, structure = tensors_only(mine, api, "the arguments to differentiate")
             from rushlight.tensor.creation import ones_like
@@ -70,8 +70,8 @@ def grad(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: 
 
 
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """(output, vjp_fn), or (output, vjp_fn, aux): vjp_fn(cotangents) is the product of the cotangents with the
-    Jacobian.
+    """(output, vjp_fn), or (output, vjp_fn, aux): vjp_fn(cotangents) is
+    the product of the cotangents with the Jacobian.
 
     vjp_fn returns one result for one primal, else a tuple; it may be called again and under vmap.
 
@@ -91,8 +91,8 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         weights, given = flatten(cotangents)
         if given != out_structure:
-            raise RuntimeError(f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. cotangents: {given}, "
-                               f"primal output: {out_structure}")
+            raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree structure of "
+                               f"outputs to the function. cotangents: {given}, primal output: {out_structure}")
         create = (state.grad and (linked
                                   or any(w.requires_grad for w in weights))) if create_graph is None else create_graph
         found = unflatten(gradients(outs, leaves, weights, create, retain_graph), structure)
@@ -117,11 +117,11 @@ def basis(outs: list[Tensor]) -> list[Tensor]:
 
 def jacrev(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False,
            chunk_size: int | None = None, _preallocate_and_copy: bool = False) -> Callable[..., Any]:
-    """A function that returns the Jacobian of func by the arguments ``argnums``: one backward pass per output element,
-    under vmap.
+    """A function that returns the Jacobian of func by the arguments ``argnums``:
+    one backward pass per output element, under vmap.
 
-    The result has the structure of the output with the structure of the arguments within: tensors of shape (output,
-    input).
+    The result has the structure of the output with the structure of the
+    arguments within: tensors of shape (output, input).
     ``chunk_size`` limits how many rows are computed at once.
 
     >>> import rushlight as rl
@@ -150,8 +150,8 @@ def jacrev(func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_
         start = 0
         for o in outs:
             n = o._spec.numel
-            parts.append(unflatten([j[start:start + n].reshape(*o._spec.shape, *j._spec.shape[1:]) for j in found],
-                                   structure))
+            parts.append(unflatten(
+                [j[start:start + n].reshape(*o._spec.shape, *j._spec.shape[1:]) for j in found], structure))
             start += n
         result = unflatten(parts, out_structure)
         return (result, aux[0]) if has_aux else result

@@ -127,8 +127,8 @@ def map_leaves(f: Callable[[Any], Any], nest: Any) -> Any:
 
 
 def spread(prefix: Any, structure: Structure) -> list[Any] | None:
-    """One value of ``prefix`` per leaf: a leaf of the prefix stands for everything below it. None where they do not
-    fit.
+    """One value of ``prefix`` per leaf: a leaf of the prefix stands for
+    everything below it. None where they do not fit.
 
     >>> spread((0, None), flatten(({"x": 1, "y": 2}, 3))[1])
     [0, 0, None]

@@ -17,14 +17,11 @@ def vmap(func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomne
     """func of one sample as a function of a batch: every operation runs once for all samples.
 
     ``in_dims`` says which dimension of each argument counts the samples (None: the argument is the same for all),
-    ``out_dims``
-    where that dimension goes in the results; both may be nested like the arguments and results. ``randomness`` is
-    "error",
-    "same" (the samples share random numbers) or "different". ``chunk_size`` limits how many samples run at once. Maps
-    nest,
-    and may contain and be contained in grad, vjp, jacrev and jvp. Keyword arguments are the same for all samples.
-    RuntimeError where
-    the function reads numbers (``item``, ``if tensor``) or writes batched values into a tensor from outside.
+    ``out_dims`` where that dimension goes in the results; both may be nested like the arguments and results.
+    ``randomness`` is "error", "same" (the samples share random numbers) or "different". ``chunk_size`` limits how
+    many samples run at once. Maps nest, and may contain and be contained in grad, vjp, jacrev and jvp. Keyword
+    arguments are the same for all samples. RuntimeError where the function reads numbers (``item``, ``if tensor``) or
+    writes batched values into a tensor from outside.
 
     >>> import rushlight as rl
     >>> vmap(rl.dot)(rl.ones(3, 2), rl.arange(6.).view(3, 2))
@@ -59,15 +56,16 @@ def input_dims(in_dims: Any, leaves: list[Any], structure: Any, args: Any, func:
     """The mapped dimension of each tensor, counted from the front."""
     name = name_of(func)
     if not isinstance(in_dims, (int, tuple, list)):
-        raise ValueError(f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): expected `in_dims` to be int or a (potentially nested) tuple matching the "
-                         f"structure of inputs, got: {type(in_dims)}.")
+        raise ValueError(f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): expected `in_dims` to be int or a "
+                         f"(potentially nested) tuple matching the structure of inputs, got: {type(in_dims)}.")
     if not leaves:
-        raise ValueError(f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function with no inputs. "
-                         "The latter is unsupported.")
+        raise ValueError(f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, "
+                         "or you are trying to vmap over a function with no inputs. The latter is unsupported.")
     dims = spread(tuple(in_dims) if isinstance(in_dims, list) else in_dims, structure)
     if dims is None:
-        raise ValueError(f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): in_dims is not compatible with the structure of `inputs`. in_dims has structure "
-                         f"{flatten(in_dims)[1]} but inputs has structure {structure}.")
+        raise ValueError(f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): "
+                         "in_dims is not compatible with the structure of `inputs`. "
+                         f"in_dims has structure {flatten(in_dims)[1]} but inputs has structure {structure}.")
     return [_checked(d, x, in_dims, name) for d, x in zip(dims, leaves)]
 
 
@@ -78,11 +76,12 @@ def _checked(dim: Any, x: Any, in_dims: Any, name: str) -> int | None:
     if dim is None:
         return None
     if not isinstance(x, Tensor):
-        raise ValueError(f"{where}an input but the input is of type {type(x)}. We cannot vmap over non-Tensor arguments, please use None as the respective "
-                         "in_dim")
+        raise ValueError(f"{where}an input but the input is of type {type(x)}. "
+                         "We cannot vmap over non-Tensor arguments, please use None as the respective in_dim")
     n = len(x._spec.shape)
     if not -n <= dim < n:
-        raise ValueError(f"{where}some input, but that input is a Tensor of dimensionality {n} so expected in_dim to satisfy -{n} <= in_dim < {n}.")
+        raise ValueError(f"{where}some input, but that input is a Tensor of dimensionality {n} "
+                         f"so expected in_dim to satisfy -{n} <= in_dim < {n}.")
     return dim % n
 
 
@@ -92,7 +91,8 @@ def batch_size(dims: list[int | None], leaves: list[Any]) -> int:
     if not sizes:
         raise ValueError("vmap: Expected at least one of the in_dims not to be None: there is nothing to map over")
     if any(n != sizes[0] for n in sizes):
-        raise ValueError(f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the mapped dimension")
+        raise ValueError("vmap: Expected all tensors to have the same size in the mapped dimension, "
+                         f"got sizes {sizes} for the mapped dimension")
     return int(sizes[0])
 
 
@@ -116,12 +116,14 @@ def output_dims(out_dims: Any, outs: list[Any], structure: Any, func: Any) -> li
     if found is None and structure.kind is None and isinstance(out_dims, tuple) and len(out_dims) == 1:
         found = [out_dims[0]]
     if found is None:
-        raise ValueError(f"vmap({name}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the structure of `outputs`. out_dims has "
-                         f"structure {flatten(out_dims)[1]} but outputs has structure {structure}.")
+        raise ValueError(f"vmap({name}, ..., out_dims={out_dims})(<inputs>): "
+                         "out_dims is not compatible with the structure of `outputs`. "
+                         f"out_dims has structure {flatten(out_dims)[1]} but outputs has structure {structure}.")
     for d in found:
         if d is not None and not isinstance(d, int):
-            raise ValueError(f"vmap({name}, ..., out_dims={out_dims}): `out_dims` must be an int, None or a python collection of ints representing where in "
-                             "the outputs the vmapped dimension should appear.")
+            raise ValueError(f"vmap({name}, ..., out_dims={out_dims}): `out_dims` must be an int, "
+                             "None or a python collection of ints representing where in the "
+                             "outputs the vmapped dimension should appear.")
     return found
 
 
@@ -133,11 +135,13 @@ def result(o: Any, dim: int | None, level: Level, func: Any) -> Any:
             raise ValueError(f"vmap({name}, ...): `{name}` can not return a BatchedTensor when out_dim is None")
         return o
     if not isinstance(o, Tensor):
-        raise ValueError(f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(o)}. Did you mean to set out_dims= to None for output?")
+        raise ValueError(f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(o)}. "
+                         "Did you mean to set out_dims= to None for output?")
     whole = physical(o, level) if at_level(o, level) else o.expand(level.size, *o._spec.shape)
     n = len(whole._spec.shape)
     if not -n <= dim < n:
-        raise IndexError(f"vmap({name}, ..., out_dims={dim}): Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+        raise IndexError(f"vmap({name}, ..., out_dims={dim}): "
+                         f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
     return whole.movedim(0, dim) if dim % n else whole
 
 

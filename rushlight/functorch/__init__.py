@@ -1,5 +1,5 @@
-"""functorch: the transforms under their first name, modules as functions, and tensors with named dimensions
-(`functorch.dim`)."""
+"""functorch: the transforms under their first name, modules as functions,
+and tensors with named dimensions (`functorch.dim`)."""
 
 from __future__ import annotations
 

@@ -13,12 +13,11 @@ TOKEN = re.compile(r"\s*(->|\.\.\.|[()]|[A-Za-z_]\w*|\d+)")
 
 
 def rearrange(tensor: Tensor | Sequence[Tensor], pattern: str, **axes_lengths: int) -> Tensor:
-    """The dimensions of a tensor named on the left of the pattern, in the order on the right; a list of tensors is
-    stacked first.
+    """The dimensions of a tensor named on the left of the pattern,
+    in the order on the right; a list of tensors is stacked first.
 
-    Parentheses join dimensions (right) or split one (left: all sizes but one are in ``axes_lengths`` or follow); ``1``
-    is a dimension of
-    size 1, ``...`` all dimensions without a name. ValueError for a pattern that does not fit.
+    Parentheses join dimensions (right) or split one (left: all sizes but one are in ``axes_lengths`` or follow);
+    ``1`` is a dimension of size 1, ``...`` all dimensions without a name. ValueError for a pattern that does not fit.
 
     >>> import rushlight as rl
     >>> rearrange(rl.zeros(2, 12, 5), "b (h w) c -> b c h w", h=3).shape
@@ -36,7 +35,8 @@ def rearrange(tensor: Tensor | Sequence[Tensor], pattern: str, **axes_lengths: i
     if len(set(names)) != len(names) or len(set(wanted)) != len(wanted):
         raise ValueError(f"a name occurs twice on one side of {pattern!r}")
     if set(names) != set(wanted):
-        raise ValueError(f"identifiers only on one side of expression (should be on both): {sorted(set(names) ^ set(wanted))} in {pattern!r}")
+        raise ValueError("identifiers only on one side of expression (should be on both): "
+                         f"{sorted(set(names) ^ set(wanted))} in {pattern!r}")
     unknown = axes_lengths.keys() - set(names)
     if unknown:
         raise ValueError(f"identifiers {sorted(unknown)} are not in the pattern {pattern!r}")
@@ -79,7 +79,8 @@ def _written_out(left: list[list[str]], right: list[list[str]], ndim: int,
     if len(dots) > 1 or any("..." in g and len(g) > 1 for g in left) or len(dots) != sum(g.count("...") for g in right):
         raise ValueError(f"`...` stands once on each side, on the left on its own: {pattern!r}")
     if len(left) != ndim and not (dots and len(left) - 1 <= ndim):
-        raise ValueError(f"Number of dimensions in pattern ({len(left)}) and tensor ({ndim}) must be equal (no ellipsis): {pattern!r}")
+        raise ValueError(f"Number of dimensions in pattern ({len(left)}) and tensor ({ndim}) "
+                         f"must be equal (no ellipsis): {pattern!r}")
     more = [f".{k}" for k in range(ndim - len(left) + 1)] if dots else []
 
     def full(groups: list[list[str]]) -> list[list[str]]:

@@ -47,8 +47,8 @@ def _own(t: Tensor, constant: bool) -> Tensor:
 
 
 def make_functional(model: Any, disable_autograd_tracking: bool = False) -> tuple[FunctionalModule, tuple[Tensor, ...]]:
-    """(function, parameters) of a module without buffers, whose parameters are copied. RuntimeError where it has
-    buffers.
+    """(function, parameters) of a module without buffers, whose parameters
+    are copied. RuntimeError where it has buffers.
 
     >>> import rushlight as rl
     >>> f, params = make_functional(rl.nn.Linear(2, 1))
@@ -56,7 +56,8 @@ def make_functional(model: Any, disable_autograd_tracking: bool = False) -> tupl
     tensor([0.])
     """
     if any(True for _ in model.buffers()):
-        raise RuntimeError("make_functional(model): `model` has buffers. Please use make_functional_with_buffers(model) instead.")
+        raise RuntimeError("make_functional(model): `model` has buffers. "
+                           "Please use make_functional_with_buffers(model) instead.")
     names = tuple(n for n, _ in model.named_parameters())
     params = tuple(_own(p, disable_autograd_tracking) for p in model.parameters())
     return FunctionalModule(_stateless(model), names), params

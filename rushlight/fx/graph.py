@@ -155,8 +155,8 @@ class _NodeList:
 
 
 class Graph:
-    """Nodes in the order in which they run; new ones go to the insertion point (the end, or see inserting_before and
-    inserting_after)."""
+    """Nodes in the order in which they run; new ones go to the insertion point (the end,
+    or see inserting_before and inserting_after)."""
 
     def __init__(self, owning_module: Any = None, tracer_cls: Any = None, tracer_extras: Any = None):
         self._list: list[Node] = []
@@ -217,7 +217,8 @@ class Graph:
     def _name(self, candidate: str) -> str:
         base = re.sub(r"\W", "_", candidate).strip() or "_"
         base = "_" + base if base[0].isdigit() else base
-        if base not in self._names and not keyword.iskeyword(base) and not hasattr(builtins, base) and base not in ("torch", "inf", "nan", "operator", "self"):
+        if base not in self._names and not keyword.iskeyword(base) and not hasattr(builtins, base) and base not in (
+                "torch", "inf", "nan", "operator", "self"):
             self._names[base] = 0
             return base
         stem = re.sub(r"_\d+$", "", base)
@@ -296,7 +297,8 @@ class Graph:
     def erase_node(self, to_erase: Node) -> None:
         """Take out a node that nobody uses; RuntimeError where somebody does."""
         if to_erase.users:
-            raise RuntimeError(f"Tried to erase Node {to_erase} but it still had {len(to_erase.users)} users in the graph: {to_erase.users}!")
+            raise RuntimeError(f"Tried to erase Node {to_erase} but it still had {len(to_erase.users)} "
+                               f"users in the graph: {to_erase.users}!")
         if to_erase.graph is not self:
             raise RuntimeError(f"Attempting to remove {to_erase} from wrong graph!")
         if to_erase._erased:
@@ -317,8 +319,8 @@ class Graph:
         return changed
 
     def lint(self) -> None:
-        """RuntimeError where the graph is not well formed: operands that come later, names used twice, targets that the
-        module lacks."""
+        """RuntimeError where the graph is not well formed: operands that come later,
+        names used twice, targets that the module lacks."""
         seen: set[Node] = set()
         names: set[str] = set()
         for n in self.nodes:
@@ -326,11 +328,12 @@ class Graph:
                 raise RuntimeError(f"Node '{n}' does not belong to this Graph!")
             for a in n.all_input_nodes:
                 if a.graph is not self:
-                    raise RuntimeError(f"Argument '{a}' of Node '{n}' does not belong to this Graph, but was used as an argument! If you are copying nodes from another "
-                                       "graph, make sure to use ``arg_transform`` on node_copy() to remap values")
+                    raise RuntimeError(f"Argument '{a}' of Node '{n}' does not belong to this Graph, "
+                                       "but was used as an argument! If you are copying nodes from another graph, "
+                                       "make sure to use ``arg_transform`` on node_copy() to remap values")
                 if a not in seen:
-                    raise RuntimeError(f"Argument '{a}' of Node '{n}' was used before it has been defined! Please check that Nodes in the graph are topologically "
-                                       f"ordered\n{self}")
+                    raise RuntimeError(f"Argument '{a}' of Node '{n}' was used before it has been defined! Please "
+                                       f"check that Nodes in the graph are topologically ordered\n{self}")
             if n.name in names:
                 raise RuntimeError(f"Node redefined name {n.name}!")
             seen.add(n)

@@ -57,7 +57,8 @@ class GraphModule(Module):
             elif n.target in root:
                 value = root[n.target]
             else:
-                raise RuntimeError(f"Node {n} referenced target {n.target} but that target was not provided in ``root``!")
+                raise RuntimeError(f"Node {n} referenced target {n.target} but that "
+                                   "target was not provided in ``root``!")
             _install(self, n.target, value)
         self.graph = graph
 

@@ -61,7 +61,8 @@ class Interpreter:
         except StopIteration:
             if args:
                 return args[0]
-            raise RuntimeError(f"Expected positional argument for parameter {target}, but one was not passed in!") from None
+            raise RuntimeError(f"Expected positional argument for parameter {target}, "
+                               "but one was not passed in!") from None
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         """A parameter or buffer."""
@@ -95,7 +96,8 @@ class Interpreter:
         """A nest with nodes replaced by their values."""
         def value(a: Node) -> Any:
             if a not in self.env:
-                raise RuntimeError(f"Node {n} referenced nonexistent value {a}! Run Graph.lint() to diagnose such issues")
+                raise RuntimeError(f"Node {n} referenced nonexistent value {a}! Run "
+                                   "Graph.lint() to diagnose such issues")
             return self.env[a]
         return map_arg(args, value)
 

@@ -70,9 +70,11 @@ class Node:
             raise AssertionError(f"op '{op}' is not one of {OPS}")
         if op == "call_function":
             if not callable(target):
-                raise ValueError(f"Node [graph = {graph}, name = '{name}'] target {target} has type {type(target)} but a Callable is expected")
+                raise ValueError(f"Node [graph = {graph}, "
+                                 f"name = '{name}'] target {target} has type {type(target)} but a Callable is expected")
         elif not isinstance(target, str):
-            raise ValueError(f"Node [graph = {graph}, name = '{name}'] target {target} has type {type(target)} but a str is expected")
+            raise ValueError(f"Node [graph = {graph}, "
+                             f"name = '{name}'] target {target} has type {type(target)} but a str is expected")
         self.graph, self.name, self.op, self.target, self.type = graph, name, op, target, return_type
         self.users: dict[Node, None] = {}
         self._input_nodes: dict[Node, None] = {}
@@ -141,7 +143,8 @@ class Node:
         """Let the users (those for which delete_user_cb says yes) read another node. Returns them."""
         if propagate_meta:
             if replace_with.meta:
-                raise AssertionError("Called node.replace_all_uses_with(replace_with, propagate_meta=True), but replace_with already has .meta keys")
+                raise AssertionError("Called node.replace_all_uses_with(replace_with, propagate_meta=True), "
+                                     "but replace_with already has .meta keys")
             replace_with.meta.update(self.meta)
         changed = [u for u in list(self.users) if delete_user_cb(u)]
         for u in changed:
@@ -169,12 +172,13 @@ class Node:
 
     # --- facts ----------------------------------------------------------------------------------------------------
     def is_impure(self, impure_random: bool = True) -> bool:
-        """Whether the node must stay although nobody uses it: inputs, outputs, writes in place, what has side
-        effects."""
+        """Whether the node must stay although nobody uses it: inputs,
+        outputs, writes in place, what has side effects."""
         if self.op in ("placeholder", "output"):
             return True
         if self.op == "call_function":
-            return self.target in _side_effects or self.target is operator.setitem or str(getattr(self.target, "__name__", "")).endswith("_")
+            return (self.target in _side_effects or self.target is operator.setitem
+                    or str(getattr(self.target, "__name__", "")).endswith("_"))
         if self.op == "call_method":
             return self.target.endswith("_") and not self.target.endswith("__")
         return False
@@ -191,7 +195,8 @@ class Node:
         if self.op == "output":
             return f"return {map_arg(self.args[0], lambda n: _Name(n.name))!r}"
         target = self.target if isinstance(self.target, str) else qualified_name(self.target)
-        return f"%{self.name} : [num_users={len(self.users)}] = {self.op}[target={target}](args = {shown(self.args)}, kwargs = {shown(self.kwargs)})"
+        return (f"%{self.name} : [num_users={len(self.users)}] = {self.op}[target={target}](args = {shown(self.args)}, "
+                f"kwargs = {shown(self.kwargs)})")
 
     def __repr__(self) -> str:
         return self.name

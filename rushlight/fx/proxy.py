@@ -38,8 +38,8 @@ class Proxy:
         return bool(self.tracer.to_bool(self))
 
     def __len__(self) -> int:
-        raise RuntimeError("'len' is not supported in symbolic tracing by default. If you want this call to be recorded, please call torch.fx.wrap('len') at "
-                           "module scope")
+        raise RuntimeError("'len' is not supported in symbolic tracing by default. "
+                           "If you want this call to be recorded, please call torch.fx.wrap('len') at module scope")
 
     def __contains__(self, x: Any) -> bool:
         raise TraceError(CONTROL)
@@ -162,7 +162,8 @@ class TracerBase:
             code = [i for i in dis.get_instructions(frame.f_code) if i.offset >= frame.f_lasti][:1]
             if code and code[0].opname == "UNPACK_SEQUENCE":
                 return (obj[i] for i in range(code[0].argval))  # type: ignore[index]
-        raise TraceError("Proxy object cannot be iterated. This can be attempted when the Proxy is used in a loop or as a *args or **kwargs function argument.")
+        raise TraceError("Proxy object cannot be iterated. This can be attempted when the Proxy is "
+                         "used in a loop or as a *args or **kwargs function argument.")
 
     def keys(self, obj: Proxy) -> Any:
         """What `proxy.keys()` gives: an attribute, as any other."""

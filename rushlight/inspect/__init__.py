@@ -1,8 +1,7 @@
 """Looking inside a network: what it computes, what its weights are, what it looks at, and whether it is healthy.
 
-Every function gives an object with the numbers, and with ``figure``, a matplotlib figure (extra `plot`), drawn when it
-is asked
-for; `save(path)` writes it, and notebooks show it.
+Every function gives an object with the numbers, and with ``figure``, a matplotlib figure (extra `plot`),
+drawn when it is asked for; `save(path)` writes it, and notebooks show it.
 """
 
 from __future__ import annotations

@@ -37,9 +37,9 @@ def chosen(model: Any, layers: Any) -> dict[str, Any]:
 def record(model: Any, x: Any, layers: str | Iterable[str] | None = None) -> dict[str, Array]:
     """The outputs of layers (all without children by default) for an input, in the order in which they ran.
 
-    The model runs as it is (call eval() first for inference) without gradients; ``x`` is a tensor or a tuple of
-    arguments. A layer that
-    runs twice gives its last output; outputs that are no tensors are left out. ValueError for unknown names.
+    The model runs as it is (call eval() first for inference) without gradients; ``x`` is a tensor
+    or a tuple of arguments. A layer that runs twice gives its last output; outputs that are no
+    tensors are left out. ValueError for unknown names.
 
     >>> found = record(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), rl.ones(1, 2))
     >>> {name: a.shape for name, a in found.items()}
@@ -67,8 +67,8 @@ def record(model: Any, x: Any, layers: str | Iterable[str] | None = None) -> dic
 # ---------------------------------------------------------------------------------------------------------------
 @dataclass
 class ActivationMaps(Picture):
-    """``maps[layer]`` is (channels, H, W) for one image; at most ``channels`` of each layer are drawn, the strongest
-    first."""
+    """``maps[layer]`` is (channels, H, W) for one image; at most ``channels`` of
+    each layer are drawn, the strongest first."""
 
     maps: dict[str, Array]
     channels: int
@@ -110,8 +110,7 @@ def activation_maps(model: Any, x: Any, layers: str | Iterable[str] | None = Non
     """What each channel of convolutions answers to an image.
 
     ``x`` is (N, C, H, W); ``image`` says which of it. Layers: those named, or the first four convolutions' outputs.
-    ValueError for unknown
-    layers and layers whose output is no image.
+    ValueError for unknown layers and layers whose output is no image.
 
     >>> maps = activation_maps(nn.Sequential(nn.Conv2d(1, 3, 3)), rl.ones(1, 1, 6, 6))
     >>> maps.maps["0"].shape
@@ -121,7 +120,8 @@ def activation_maps(model: Any, x: Any, layers: str | Iterable[str] | None = Non
     found = record(model, x, names)
     wrong = [n for n, a in found.items() if a.ndim != 4]
     if wrong or not found:
-        raise ValueError(f"activation maps are of layers that give images (N, C, H, W); {wrong or 'this model'} gives none")
+        raise ValueError("activation maps are of layers that give images (N, C, H, W); "
+                         f"{wrong or 'this model'} gives none")
     return ActivationMaps({n: a[image] for n, a in found.items()}, channels, layer_names(dict(model.named_modules())))
 
 
@@ -132,9 +132,9 @@ FACTS = ("mean", "std", "min", "max", "zeros", "1%", "25%", "50%", "75%", "99%")
 
 @dataclass
 class Distributions(Picture):
-    """``facts[layer]``: mean, std, min, max, quantiles, and ``zeros``, the fraction of exact zeros;
-    ``histograms[layer]``: counts of the
-    others, and edges, which lie evenly in asinh(x / ``unit``): dense near 0, wide far from it."""
+    """``facts[layer]``: mean, std, min, max, quantiles, and ``zeros``, the fraction of exact
+    zeros; ``histograms[layer]``: counts of the others, and edges, which lie evenly in
+    asinh(x / ``unit``): dense near 0, wide far from it."""
 
     facts: dict[str, dict[str, float]]
     histograms: dict[str, tuple[Array, Array]]
@@ -157,8 +157,8 @@ class Distributions(Picture):
         for at, name in enumerate(names):
             counts, edges = self.histograms[name]
             height = 0.85 * counts / max(1, counts.max())
-            left.fill_between(edges, at, at - np.append(height, height[-1]), step="post", color=ACCENT, alpha=0.75,
-                              linewidth=0)
+            left.fill_between(edges, at, at - np.append(height, height[-1]), step="post",
+                              color=ACCENT, alpha=0.75, linewidth=0)
             left.axhline(at, color=FAINT, linewidth=0.6, zorder=0)
             left.plot([self.facts[name]["50%"]] * 2, [at, at - 0.5], color=INK, linewidth=1)
             zeros = self.facts[name]["zeros"]

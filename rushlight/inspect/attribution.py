@@ -17,8 +17,8 @@ from rushlight.tensor.core import unwrap
 
 @dataclass
 class Attribution(Picture):
-    """``maps`` (N, H, W) in 0 … 1 for ``images`` (N, C, H, W), for the classes ``targets``; ``scores`` are the class
-    probabilities."""
+    """``maps`` (N, H, W) in 0 … 1 for ``images`` (N, C, H, W), for the classes ``targets``;
+    ``scores`` are the class probabilities."""
 
     title: str
     images: Array
@@ -71,17 +71,18 @@ def _stretched(maps: Array) -> Array:
 
 def _checked(x: Any, logits: Any) -> None:
     if x.dim() != 4 or logits.dim() != 2:
-        raise ValueError(f"a classifier of images is needed: inputs (N, C, H, W) and logits (N, classes), got {list(x.shape)} and {list(logits.shape)}")
+        raise ValueError("a classifier of images is needed: inputs (N, C, H, W) and logits (N, "
+                         f"classes), got {list(x.shape)} and {list(logits.shape)}")
 
 
 def saliency(model: Any, x: Any, target: Any = None, *, smooth: int = 0, noise: float = 0.1,
              labels: Any = None) -> Attribution:
-    """How much each pixel changes the logit of a class: the greatest |∂ logit / ∂ pixel| over channels (Simonyan et al., arXiv 1312.6034).
+    """How much each pixel changes the logit of a class: the greatest |∂ logit / ∂ pixel|
+    over channels (Simonyan et al., arXiv 1312.6034).
 
-    ``target`` is a class, a list of one per image, or None for the most probable. ``smooth`` averages over that many
-    copies with noise of
-    ``noise`` times the range of the input (SmoothGrad, arXiv 1706.03825). ValueError unless the model classifies
-    images.
+    ``target`` is a class, a list of one per image, or None for the most probable. ``smooth`` averages over
+    that many copies with noise of ``noise`` times the range of the input (SmoothGrad, arXiv 1706.03825).
+    ValueError unless the model classifies images.
 
     >>> a = saliency(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), rl.ones(1, 1, 2, 2))
     >>> a.maps.shape, float(a.maps.max())
@@ -108,12 +109,10 @@ def _answers(logits: Any, wanted: Any) -> tuple[tuple[int, ...], Array]:
 
 def grad_cam(model: Any, x: Any, layer: str | None = None, target: Any = None, *, labels: Any = None) -> Attribution:
     """The places of an image that speak for a class: max(0, Σ_c mean(∂ logit / ∂ a_c) · a_c) of a convolution's output
-    a, resized to the
-    image (Selvaraju et al., arXiv 1610.02391).
+    a, resized to the image (Selvaraju et al., arXiv 1610.02391).
 
-    ``layer`` is the name of a module that gives images, by default the last 2-d convolution; ``target`` as in
-    `saliency`. ValueError for
-    unknown layers and models that do not classify images.
+    ``layer`` is the name of a module that gives images, by default the last 2-d convolution;
+    ``target`` as in `saliency`. ValueError for unknown layers and models that do not classify images.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2))
     >>> grad_cam(net, rl.ones(2, 1, 4, 4)).maps.shape

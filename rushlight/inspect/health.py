@@ -1,5 +1,5 @@
-"""Whether a network can learn: units that never answer, gradients that vanish or explode, weights that are not
-finite."""
+"""Whether a network can learn: units that never answer,
+gradients that vanish or explode, weights that are not finite."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ EXPLODES, VANISHES = 100.0, 0.01  # the gradient of a layer over the median of a
 
 @dataclass
 class Health(Picture):
-    """``units[layer]``: fractions of units that are dead (the same for every input) and saturated (sigmoid and tanh at
-    their ends);
+    """``units[layer]``: fractions of units that are dead (the same for every input)
+    and saturated (sigmoid and tanh at their ends);
     ``gradients[layer]``: norms (root of the mean square) of gradient and weight; ``problems``: findings in words, empty
     where all is well."""
 
@@ -62,8 +62,8 @@ class Health(Picture):
         left.set_title("Gradients", loc="left", weight="bold")
         kinds = list(self.units)
         dead, full = (np.array([self.units[n][k] for n in kinds]) for k in ("dead", "saturated"))
-        right.barh(np.arange(len(kinds)) - 0.18, dead, 0.36, color=[WARN if d >= DEAD else ACCENT for d in dead],
-                   label="dead")
+        right.barh(np.arange(len(kinds)) - 0.18, dead, 0.36,
+                   color=[WARN if d >= DEAD else ACCENT for d in dead], label="dead")
         right.barh(np.arange(len(kinds)) + 0.18, full, 0.36,
                    color=[WARN if f >= SATURATED else "#86bbd8" for f in full], label="saturated")
         for at, (d, f) in enumerate(zip(dead, full)):
@@ -86,11 +86,10 @@ def health(model: Any, loss_fn: Any, x: Any, target: Any) -> Health:
     """One forward and backward pass on a batch, and what it says about the network; parameters and their gradients stay
     as they are.
 
-    A unit (a channel of images, else a feature) of an activation is dead if it answers 0 (or one number) to the whole
-    batch, and
-    saturated if sigmoid or tanh is within 1% of its ends for nine of ten answers. A layer's gradient is the root of the
-    mean square over its
-    weights; it explodes or vanishes where it is 100 times greater or smaller than the median of layers, or not finite.
+    A unit (a channel of images, else a feature) of an activation is dead if it answers 0 (or one number) to the
+    whole batch, and saturated if sigmoid or tanh is within 1% of its ends for nine of ten answers. A layer's
+    gradient is the root of the mean square over its weights; it explodes or vanishes where it is 100 times greater
+    or smaller than the median of layers, or not finite.
 
     >>> rl.manual_seed(0)  # doctest: +ELLIPSIS
     <...>
@@ -157,7 +156,8 @@ def _problems(h: Health, model: Any) -> list[str]:
         if u["dead"] >= DEAD:
             out.append(f"{name}: {u['dead']:.0%} of the units are dead; try a lower learning rate, or LeakyReLU")
         if u["saturated"] >= SATURATED:
-            out.append(f"{name}: {u['saturated']:.0%} of the units are saturated; normalise inputs, or start from smaller weights")
+            out.append(f"{name}: {u['saturated']:.0%} of the units are saturated; "
+                       "normalise inputs, or start from smaller weights")
     out += [f"{n}: the weights are not finite"
             for n, p in model.named_parameters() if p.is_floating_point()
             and not np.isfinite(unwrap(p.detach().float())).all()]

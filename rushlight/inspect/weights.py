@@ -22,8 +22,8 @@ def values(p: Any) -> Array:
 
 @dataclass
 class WeightHistograms(Picture):
-    """``facts[name]`` (mean, std, min, max, zeros, quantiles) and ``histograms[name]`` (counts, edges) of each
-    weight."""
+    """``facts[name]`` (mean, std, min, max, zeros, quantiles) and
+    ``histograms[name]`` (counts, edges) of each weight."""
 
     facts: dict[str, dict[str, float]]
     histograms: dict[str, tuple[Array, Array]]
@@ -74,8 +74,8 @@ def weight_histograms(model: Any, layers: str | Iterable[str] | None = None, *, 
 
 @dataclass
 class Filters(Picture):
-    """``weight`` (O, C, kH, kW) of a layer; filters of three channels are drawn in colour, others channel by channel,
-    averaged."""
+    """``weight`` (O, C, kH, kW) of a layer; filters of three channels are drawn in colour,
+    others channel by channel, averaged."""
 
     layer: str
     weight: Array

@@ -89,10 +89,8 @@ def by_name(name: str) -> DType:
 
 
 C_NAMES = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
-           "complex64": "c10::complex<float>",
-           "complex128": "c10::complex<double>", "uint8": "unsigned char", "int8": "signed char", "int16": "short int",
-           "int32": "int",
-           "int64": "long int"}
+           "complex64": "c10::complex<float>", "complex128": "c10::complex<double>", "uint8": "unsigned char",
+           "int8": "signed char", "int16": "short int", "int32": "int", "int64": "long int"}
 
 
 def c_name(dtype: DType) -> str:

@@ -151,8 +151,8 @@ def dense_order(shape: Shape, strides: Shape) -> tuple[int, ...] | None:
 
 
 def iteration_order(shape: Shape, operands: list[Spec]) -> tuple[int, ...] | None:
-    """The order of dimensions, outermost first, in which an elementwise operation walks its operands; its result lies
-    in it.
+    """The order of dimensions, outermost first, in which an elementwise
+    operation walks its operands; its result lies in it.
 
     Operands are broadcast to `shape`. The first operand that tells two dimensions apart decides, as in PyTorch's
     TensorIterator. None stands for the ordinary order.
@@ -177,14 +177,13 @@ def iteration_order(shape: Shape, operands: list[Spec]) -> tuple[int, ...] | Non
 
 @lru_cache(4096)
 def elementwise_strides(shape: Shape, operands: tuple[Spec, ...], numbers: bool = False) -> Shape:
-    """The strides of what an elementwise operation makes of operands that broadcast to `shape`; those of single
-    elements too.
+    """The strides of what an elementwise operation makes of operands that
+    broadcast to `shape`; those of single elements too.
 
-    PyTorch's rule: operands of one shape that all are contiguous, channels-last, or dense with the same strides hand
-    that on.
+    PyTorch's rule: operands of one shape that all are contiguous, channels-last,
+    or dense with the same strides hand that on.
     Else the result is dense in the order in which the operands are walked. `numbers` that are operands have no
-    dimensions,
-    so that beside them no two operands have one shape.
+    dimensions, so that beside them no two operands have one shape.
 
     >>> from rushlight.ir.dtype import float32
     >>> one = spec(float32, (1, 3), (1, 1))
@@ -217,8 +216,8 @@ CHANNELS_LAST = (0, 2, 3, 1)
 
 
 def channels_last_order(s: Spec) -> tuple[int, ...] | None:
-    """The channels-last order of dimensions if the strides of images or volumes suggest it, by PyTorch's rule; else
-    None.
+    """The channels-last order of dimensions if the strides of images or
+    volumes suggest it, by PyTorch's rule; else None.
 
     >>> from rushlight.ir.dtype import float32
     >>> channels_last_order(spec(float32, (2, 3, 4, 5), (60, 1, 15, 3)))

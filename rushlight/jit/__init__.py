@@ -1,10 +1,10 @@
-"""torch.jit: programs that script or trace their models get the same behaviour; graphs are compiled by the plan cache
-anyway.
+"""torch.jit: programs that script or trace their models get the same behaviour;
+graphs are compiled by the plan cache anyway.
 
 `script` returns modules and functions that run as the originals do (with PyTorch's types around them); `trace` gives
 the graph of what was called.
-`save` and `load` keep both in files of their own format, which hold no code but checked source; PyTorch's archives are
-not run.
+`save` and `load` keep both in files of their own format, which hold no code but
+checked source; PyTorch's archives are not run.
 """
 
 from __future__ import annotations
@@ -66,9 +66,8 @@ def trace(func: Any, example_inputs: Any = None, optimize: Any = None, check_tra
     goes the same way.
 
     Values that the program reads (``if x.sum() > 0``) are fixed, with a TracerWarning. With ``check_trace`` the graph's
-    results must agree with the
-    program's, on ``check_inputs`` too (TracerWarning where they do not). Programs that no graph can hold stay Python
-    functions, and cannot be saved.
+    results must agree with the program's, on ``check_inputs`` too (TracerWarning where they do not). Programs that no
+    graph can hold stay Python functions, and cannot be saved.
     RuntimeError for results that are no nests of tensors.
 
     >>> import rushlight as rl
@@ -113,8 +112,9 @@ def _captured(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple
 
 
 def _read(name: str) -> None:
-    warnings.warn("Converting a tensor to a Python value might cause the trace to be incorrect. We can't record the data flow of Python values, so this value will be "
-                  f"treated as a constant in the future ({name}). This means that the trace might not generalize to other inputs!", TracerWarning, stacklevel=6)
+    warnings.warn("Converting a tensor to a Python value might cause the trace to be incorrect. We can't record the "
+                  f"data flow of Python values, so this value will be treated as a constant in the future ({name}). "
+                  "This means that the trace might not generalize to other inputs!", TracerWarning, stacklevel=6)
 
 
 def _check(func: Any, traced: Any, args: tuple[Any, ...], kwargs: dict[str, Any], more: Any, tolerance: float) -> None:
@@ -139,8 +139,8 @@ def _check(func: Any, traced: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
             try:
                 assert_close(traced(*inputs, **kwargs), want, rtol=tolerance, atol=tolerance, equal_nan=True)
             except AssertionError:
-                warnings.warn("Trace had nondeterministic nodes. Did you forget call .eval() on your model? The result is not the same when it runs again.",
-                              TracerWarning, stacklevel=3)
+                warnings.warn("Trace had nondeterministic nodes. Did you forget call .eval() on your model? The "
+                              "result is not the same when it runs again.", TracerWarning, stacklevel=3)
             set_rng_state(after)
 
 
@@ -222,7 +222,8 @@ def wait(future: Any) -> Any:
 def freeze(mod: Any, preserved_attrs: Any = None, optimize_numerics: bool = True) -> Any:
     """The module, which must be in evaluation mode (RuntimeError): plans see through it anyway."""
     if mod.training:
-        raise RuntimeError("Freezing is currently only implemented for modules in eval mode. Please call .eval() on your module before freezing.")
+        raise RuntimeError("Freezing is currently only implemented for modules in eval mode. "
+                           "Please call .eval() on your module before freezing.")
     return mod
 
 
@@ -232,14 +233,12 @@ def optimize_for_inference(mod: Any, other_methods: Any = None) -> Any:
 
 
 def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
-    """Write a traced or scripted module or function to a path or file, so that `load` needs none of the classes that
-    defined it.
+    """Write a traced or scripted module or function to a path or file,
+    so that `load` needs none of the classes that defined it.
 
     ``_extra_files`` are texts or bytes kept beside it. A traced module is its graph; a scripted one is the source of
-    its
-    methods, in a part of Python without imports, classes, try, properties and super(). AttributeError for modules that
-    are
-    neither; RuntimeError for what cannot be written.
+    its methods, in a part of Python without imports, classes, try, properties and super(). AttributeError for modules
+    that are neither; RuntimeError for what cannot be written.
     """
     from rushlight.jit import archive
     archive.save(m, f, _extra_files)
@@ -249,8 +248,8 @@ def load(f: Any, map_location: Any = None, _extra_files: dict[str, Any] | None =
          _restore_shapes: bool = False) -> Any:
     """The module that `save` wrote; ``_extra_files`` is filled with the files that it names (as bytes).
 
-    ValueError where there is no file, RuntimeError for other files (PyTorch's own archives among them) and for damaged
-    ones.
+    ValueError where there is no file, RuntimeError for other files
+    (PyTorch's own archives among them) and for damaged ones.
     """
     from rushlight.jit import archive
     return archive.load(f, map_location, _extra_files, _restore_shapes)

@@ -46,13 +46,12 @@ USUAL = frozenset(vars(Module())) | {
 
 
 def save(m: Any, f: Any, _extra_files: dict[str, Any] | None = None) -> None:
-    """Write a traced or scripted module or function to a path or file, so that `load` needs none of the classes that
-    defined it.
+    """Write a traced or scripted module or function to a path or file,
+    so that `load` needs none of the classes that defined it.
 
     ``_extra_files`` are texts or bytes kept beside it. A traced module is its graph; a scripted one is the source of
-    its methods, in a part of
-    Python without imports, classes, try, properties and super(). AttributeError for modules that are neither;
-    RuntimeError for what cannot be written.
+    its methods, in a part of Python without imports, classes, try, properties and super(). AttributeError for modules
+    that are neither; RuntimeError for what cannot be written.
     """
     if not isinstance(m, (ScriptModule, ScriptFunction)):
         raise AttributeError(
@@ -131,9 +130,7 @@ class _Writer:
             "in_tree": encode_structure(c.in_tree),
             "out_tree": encode_structure(c.out_tree),
             "leaves": [{"tensor": x.name} if isinstance(x, Placeholder) else {"value": encode(x)} for x in c.leaves],
-            "parameters": None
-            if c.signature is None
-            else [
+            "parameters": None if c.signature is None else [
                 [p.name, int(p.kind), encode(p.default) if p.default is not p.empty else "none"]
                 for p in c.signature.parameters.values()
             ],
@@ -196,8 +193,8 @@ class _Writer:
                 continue
             elif read is None or k in read:
                 raise RuntimeError(
-                    f"jit.save: {title}.{k} is a value of type {type(v).__name__}, which files of scripted modules "
-                    "cannot hold"
+                    f"jit.save: {title}.{k} is a value of type {type(v).__name__}, "
+                    "which files of scripted modules cannot hold"
                 )
         return out
 
@@ -219,8 +216,8 @@ def load(
 ) -> ScriptModule:
     """The module that `save` wrote; ``_extra_files`` is filled with the files that it names (as bytes).
 
-    ValueError where there is no file, RuntimeError for other files (PyTorch's own archives among them) and for damaged
-    ones.
+    ValueError where there is no file, RuntimeError for other files
+    (PyTorch's own archives among them) and for damaged ones.
     """
     records, tensors = read_archive(f, KIND, FOREIGN, _extra_files, map_location)
     try:

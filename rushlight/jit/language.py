@@ -2,11 +2,9 @@
 in a table.
 
 A file holds source text. It is parsed, checked node by node, rewritten so that attributes are read through `get` and
-calls of
-str.format through `formatted`, and compiled without Python's own builtins. What code can reach are parameters,
-attributes and methods of the
-modules in the file, methods of tensors, lists, dictionaries and texts that are named here, and the public functions of
-torch.
+calls of str.format through `formatted`, and compiled without Python's own builtins. What code can reach are
+parameters, attributes and methods of the modules in the file, methods of tensors, lists, dictionaries and texts that
+are named here, and the public functions of torch.
 """
 
 from __future__ import annotations
@@ -26,13 +24,11 @@ from rushlight.tensor.functions.shape import Size
 
 ALLOWED = tuple(
     getattr(ast, n)
-    for n in """Module FunctionDef arguments arg Return Assign AugAssign AnnAssign For While If With withitem Break
-    Continue Pass Expr
-Assert Raise Call keyword Starred Name Constant Attribute Subscript Slice Tuple List Dict Set ListComp DictComp
-GeneratorExp comprehension BinOp UnaryOp BoolOp Compare
-IfExp JoinedStr FormattedValue Load Store And Or Add Sub Mult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv
-MatMult Not Invert UAdd USub Eq NotEq Lt LtE Gt
-GtE Is IsNot In NotIn""".split()
+    for n in """Module FunctionDef arguments arg Return Assign AugAssign AnnAssign
+    For While If With withitem Break Continue Pass Expr Assert Raise Call keyword Starred Name Constant Attribute
+    Subscript Slice Tuple List Dict Set ListComp DictComp GeneratorExp comprehension BinOp UnaryOp BoolOp Compare IfExp
+    JoinedStr FormattedValue Load Store And Or Add Sub Mult Div Mod Pow LShift RShift BitOr BitXor BitAnd FloorDiv
+    MatMult Not Invert UAdd USub Eq NotEq Lt LtE Gt GtE Is IsNot In NotIn""".split()
 )
 HELPERS = "_rl_"
 FACTS = ("shape", "dtype", "device", "ndim", "requires_grad", "is_cuda", "layout", "itemsize", "is_leaf")
@@ -230,8 +226,8 @@ class _Rewriter(ast.NodeTransformer):
     def generic_visit(self, node: ast.AST) -> Any:
         if not isinstance(node, ALLOWED):
             raise LanguageError(
-                f"line {getattr(node, 'lineno', '?')}: {type(node).__name__} is not part of the language of scripted "
-                "modules in files"
+                f"line {getattr(node, 'lineno', '?')}: "
+                f"{type(node).__name__} is not part of the language of scripted modules in files"
             )
         return super().generic_visit(node)
 

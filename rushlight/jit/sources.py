@@ -1,5 +1,5 @@
-"""What a scripted module's methods need, as text and plain data: their source, the functions that they call, constants,
-attributes."""
+"""What a scripted module's methods need, as text and plain data: their source,
+the functions that they call, constants, attributes."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ def source_of(f: Any) -> ast.FunctionDef:
         tree = ast.parse(text)
     except (OSError, TypeError, SyntaxError) as e:
         raise RuntimeError(
-            f"jit.save: the source of {getattr(f, '__qualname__', f)} is not available ({e}); define it in a file, or "
-            "trace the module"
+            f"jit.save: the source of {getattr(f, '__qualname__', f)} is not available ({e}); "
+            "define it in a file, or trace the module"
         ) from None
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
         raise RuntimeError(
@@ -166,8 +166,8 @@ class Sources:
                 self._name(used, known[used])
             elif used == "super":
                 raise RuntimeError(
-                    f"jit.save: {self.title}.{name} calls super(), which files of scripted modules cannot; trace the "
-                    "module instead"
+                    f"jit.save: {self.title}.{name} calls super(), "
+                    "which files of scripted modules cannot; trace the module instead"
                 )
             elif hasattr(builtins, used) and used not in BUILTINS and used not in ("getattr", "hasattr"):
                 raise RuntimeError(

@@ -119,8 +119,8 @@ class LoadedModule(ScriptModule):
         methods = self.__dict__.get("_methods") or {}
         if name not in methods:
             raise NotImplementedError(
-                f"{self.original_name} was a submodule of a traced module: its {name} is part of the whole module's "
-                "graph"
+                f"{self.original_name} was a submodule of a traced module: "
+                f"its {name} is part of the whole module's graph"
             )
         return methods[name](self, *args, **kwargs)
 

@@ -50,5 +50,5 @@ def filled(input: Tensor, mask: Tensor | None, identity: Any) -> Tensor:
 
 
 def not_floating(name: str, dtype: DType) -> ValueError:
-    return ValueError(f"{name}(): Could not infer output dtype. Input dtype must be either a floating point or complex dtype. Got: {dtype} "
-                      f"({scalar_name(dtype)})")
+    return ValueError(f"{name}(): Could not infer output dtype. Input dtype must be either a floating "
+                      f"point or complex dtype. Got: {dtype} ({scalar_name(dtype)})")

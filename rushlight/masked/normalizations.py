@@ -37,8 +37,8 @@ def _below(name: str, input: Tensor, dtype: DType | None, mask: Tensor | None) -
     return x if m is None else filled(x, m, lowest(name, x.dtype))
 
 
-@documented("x / max(norm(x), eps) along dim, the norm of order `ord`.", "[0.3333, 0.6667, 0.0000]", "1., 0, ",
-            "a dimension")
+@documented("x / max(norm(x), eps) along dim, the norm of order `ord`.",
+            "[0.3333, 0.6667, 0.0000]", "1., 0, ", "a dimension")
 def normalize(input: Tensor, ord: float, dim: int, *, eps: float = 1e-12, dtype: DType | None = None,  # noqa: A002
               mask: Tensor | None = None) -> Tensor:
     m = prepared("normalize", input, mask)
@@ -50,8 +50,8 @@ def logaddexp(input: Tensor, other: Tensor, *, dtype: DType | None = None, input
               other_mask: Tensor | None = None) -> Tensor:
     """log(exp(x) + exp(y)) with masked elements of either operand as -inf.
 
-    ``input_mask``, ``other_mask``: True where an element counts, broadcast to their operand. IndexError for a mask of
-    more dimensions.
+    ``input_mask``, ``other_mask``: True where an element counts, broadcast to their operand.
+    IndexError for a mask of more dimensions.
 
     >>> import rushlight as rl
     >>> rl.masked.logaddexp(rl.zeros(2), rl.zeros(2), other_mask=rl.tensor([True, False]))

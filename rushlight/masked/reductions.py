@@ -180,6 +180,6 @@ def logsumexp(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: D
               mask: Tensor | None = None) -> Tensor:
     m = prepared("logsumexp", input, mask)
     x = cast(input, dtype or input.dtype)
-    total = plain.logsumexp(x if m is None else filled(x, m, lowest("logsumexp", x.dtype)), wrap_dims(dim, x.ndim),
-                            keepdim)
+    total = plain.logsumexp(x if m is None else filled(x, m, lowest("logsumexp", x.dtype)),
+                            wrap_dims(dim, x.ndim), keepdim)
     return cast(total, x.dtype)  # PyTorch keeps an integer type too

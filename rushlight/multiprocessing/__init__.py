@@ -40,15 +40,14 @@ def get_all_sharing_strategies() -> set[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("pool", "queues", "managers", "connection", "synchronize", "context", "process", "reduction",
-                "shared_memory"):
+    if name in ("pool", "queues", "managers", "connection", "synchronize", "context",
+                "process", "reduction", "shared_memory"):
         import importlib
         return importlib.import_module(f"multiprocessing.{name}")
     return getattr(multiprocessing, name)
 
 
 __all__ = ["ProcessContext", "ProcessException", "ProcessExitedException", "ProcessRaisedException", "SpawnContext",
-           "current_process",
-           "get_all_sharing_strategies", "get_all_start_methods", "get_context", "get_sharing_strategy",
-           "get_start_method", "set_sharing_strategy",
+           "current_process", "get_all_sharing_strategies", "get_all_start_methods",
+           "get_context", "get_sharing_strategy", "get_start_method", "set_sharing_strategy",
            "set_start_method", "spawn", "start_processes", *multiprocessing.__all__]

@@ -54,7 +54,8 @@ def share(t: Tensor) -> Tensor:
     if storage in _files:
         return t
     if storage.home is not None and storage.exposed():
-        raise RuntimeError("this tensor's memory belongs to somebody outside (NumPy, DLPack), so it cannot be moved into shared memory; clone() it first")
+        raise RuntimeError("this tensor's memory belongs to somebody outside (NumPy, DLPack), "
+                           "so it cannot be moved into shared memory; clone() it first")
     realize_pending()
     flat = storage.memory()
     file = _File(_anonymous(flat.nbytes))
@@ -82,8 +83,9 @@ def _rebuild(kind: Any, handle: Any, count: int, dtype: Any, shape: Any, strides
 
 def _reduce(t: Tensor) -> Any:
     if t._grad_fn is not None:
-        raise RuntimeError("Cowardly refusing to serialize non-leaf tensor which requires_grad, since autograd does not support crossing process boundaries. "
-                           "If you just want to transfer the data, call detach() on the tensor before serializing (e.g., putting it on the queue).")
+        raise RuntimeError("Cowardly refusing to serialize non-leaf tensor which requires_grad, since autograd "
+                           "does not support crossing process boundaries. If you just want to transfer the data, "
+                           "call detach() on the tensor before serializing (e.g., putting it on the queue).")
     try:
         share(t)
     except RuntimeError:  # memory of somebody else goes by value
@@ -92,8 +94,8 @@ def _reduce(t: Tensor) -> Any:
     keep = ("_storage", "_spec", "_vc", "_acc", "_base", "_view", "_seen", "_grad_fn", "_rg", "grad", "_leaf_hooks")
     extra = {k: v for k, v in t.__dict__.items() if k not in keep}
     handle = reduction.DupFd(_files[t._storage].fd)
-    return _rebuild, (type(t), handle, t._storage.size, (t._storage.dtype, s.dtype), s.shape, s.strides, s.offset,
-                      t._rg, extra)
+    return _rebuild, (type(t), handle, t._storage.size, (t._storage.dtype, s.dtype),
+                      s.shape, s.strides, s.offset, t._rg, extra)
 
 
 def register() -> None:

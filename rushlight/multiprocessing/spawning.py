@@ -113,8 +113,8 @@ class ProcessContext:
                 text = pickle.load(f)  # written by our own child, in a folder of ours
         self._clean()
         if text is not None:
-            raise ProcessRaisedException(f"\n\n-- Process {i} terminated with the following error:\n{text}", i,
-                                         process.pid)
+            raise ProcessRaisedException(f"\n\n-- Process {i} terminated with the following "
+                                         f"error:\n{text}", i, process.pid)
         if process.exitcode < 0:
             try:
                 title = signal.Signals(-process.exitcode).name
@@ -122,8 +122,8 @@ class ProcessContext:
                 title = f"<Unknown signal {-process.exitcode}>"
             raise ProcessExitedException(f"process {i} terminated with signal {title}", i, process.pid,
                                          process.exitcode, title)
-        raise ProcessExitedException(f"process {i} terminated with exit code {process.exitcode}", i, process.pid,
-                                     process.exitcode)
+        raise ProcessExitedException(f"process {i} terminated with exit code "
+                                     f"{process.exitcode}", i, process.pid, process.exitcode)
 
 
 SpawnContext = ProcessContext
@@ -131,8 +131,8 @@ SpawnContext = ProcessContext
 
 def start_processes(fn: Callable[..., Any], args: tuple[Any, ...] = (), nprocs: int = 1, join: bool = True,
                     daemon: bool = False, start_method: str = "spawn") -> ProcessContext | None:
-    """Start ``nprocs`` processes that call fn(i, *args); with ``join`` wait for all (and return None), else return
-    their context.
+    """Start ``nprocs`` processes that call fn(i, *args); with ``join`` wait for all
+    (and return None), else return their context.
 
     ProcessRaisedException with the traceback where one raised, ProcessExitedException where one died.
     """
@@ -162,9 +162,10 @@ def start_processes(fn: Callable[..., Any], args: tuple[Any, ...] = (), nprocs: 
 
 def spawn(fn: Callable[..., Any], args: tuple[Any, ...] = (), nprocs: int = 1, join: bool = True, daemon: bool = False,
           start_method: str = "spawn") -> ProcessContext | None:
-    """`start_processes` by "spawn": fresh interpreters. The function must be importable, so defined at the top of a
-    module."""
+    """`start_processes` by "spawn": fresh interpreters. The function must be importable,
+    so defined at the top of a module."""
     if start_method != "spawn":
-        warnings.warn(f"This method only supports start_method=spawn (got: {start_method}).\nTo use a different start_method use:\n\t\t"
-                      " torch.multiprocessing.start_processes(...)", FutureWarning, stacklevel=2)
+        warnings.warn("This method only supports start_method=spawn (got: "
+                      f"{start_method}).\nTo use a different start_method use:\n\t\t "
+                      "torch.multiprocessing.start_processes(...)", FutureWarning, stacklevel=2)
     return start_processes(fn, args, nprocs, join, daemon, start_method="spawn")

@@ -10,8 +10,8 @@ from rushlight.tensor.core import Tensor
 
 
 def to_padded_tensor(input: Tensor, padding: float, output_size: tuple[int, ...] | None = None) -> Tensor:
-    """A dense tensor of all parts, filled up with ``padding`` to the largest sizes (or to ``output_size``, the batch
-    included).
+    """A dense tensor of all parts, filled up with ``padding`` to the largest sizes
+    (or to ``output_size``, the batch included).
 
     NotImplementedError for a tensor that is not nested.
 

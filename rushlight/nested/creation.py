@@ -67,8 +67,7 @@ def nested_tensor(
     """Copies of the tensors (or numbers, lists of numbers) as one nested tensor, a leaf.
 
     ``layout`` is torch.strided (any sizes) or torch.jagged (one dimension differs). TypeError for what is no list,
-    RuntimeError for
-    tensors of different numbers of dimensions.
+    RuntimeError for tensors of different numbers of dimensions.
 
     >>> import rushlight as rl
     >>> nested_tensor([rl.ones(2), rl.ones(3)]).size(0)
@@ -127,8 +126,8 @@ def nested_tensor_from_jagged(
     min_seqlen: int | None = None,
     max_seqlen: int | None = None,
 ) -> Tensor:
-    """Packed rows as a jagged nested tensor: ``offsets`` (B + 1) say where parts begin, ``lengths`` (B) how long they
-    are.
+    """Packed rows as a jagged nested tensor: ``offsets`` (B + 1) say where
+    parts begin, ``lengths`` (B) how long they are.
 
     >>> import rushlight as rl
     >>> nested_tensor_from_jagged(rl.ones(5, 2), rl.tensor([0, 2, 5])).unbind()[1].shape

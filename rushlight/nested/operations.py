@@ -14,19 +14,16 @@ TABLE: dict[str, Callable[..., Any]] = {}
 
 # the same function on each element: results have the sizes of the operands
 ELEMENTWISE = frozenset(
-    """abs neg exp expm1 exp2 log log2 log10 log1p sqrt rsqrt square reciprocal sin cos tan asin acos atan sinh cosh
-    tanh asinh acosh atanh sigmoid relu relu6
-gelu silu elu selu celu leaky_relu hardtanh hardswish hardsigmoid softplus softsign logsigmoid mish tanhshrink
-softshrink hardshrink threshold erf erfc erfinv sign sgn floor ceil
-trunc round frac isnan isinf isfinite logical_not bitwise_not logit nan_to_num clamp clamp_min clamp_max clip positive
-dropout
-add sub mul div true_divide multiply subtract divide floor_divide remainder fmod pow maximum minimum fmax fmin eq ne lt
-le gt ge logical_and logical_or logical_xor bitwise_and
-bitwise_or bitwise_xor atan2 where masked_fill lerp addcmul addcdiv rsub clone detach contiguous to type type_as double
-float half bfloat16 long int short char byte bool cpu
-zeros_like ones_like empty_like full_like rand_like randn_like alpha_dropout copy fill zero conj deg2rad rad2deg __and__
-__or__ __xor__ __invert__ __rsub__ __rtruediv__ __rpow__
-__floordiv__ __mod__ __pos__""".split()
+    """abs neg exp expm1 exp2 log log2 log10 log1p sqrt rsqrt square reciprocal sin cos tan
+    asin acos atan sinh cosh tanh asinh acosh atanh sigmoid relu relu6 gelu silu elu selu celu leaky_relu hardtanh
+    hardswish hardsigmoid softplus softsign logsigmoid mish tanhshrink softshrink hardshrink threshold erf erfc erfinv
+    sign sgn floor ceil trunc round frac isnan isinf isfinite logical_not bitwise_not logit nan_to_num clamp clamp_min
+    clamp_max clip positive dropout add sub mul div true_divide multiply subtract divide floor_divide remainder fmod pow
+    maximum minimum fmax fmin eq ne lt le gt ge logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor
+    atan2 where masked_fill lerp addcmul addcdiv rsub clone detach contiguous to type type_as double float half bfloat16
+    long int short char byte bool cpu zeros_like ones_like empty_like full_like rand_like randn_like alpha_dropout copy
+    fill zero conj deg2rad rad2deg __and__ __or__ __xor__ __invert__ __rsub__ __rtruediv__ __rpow__ __floordiv__ __mod__
+    __pos__""".split()
 )
 # functions of the last dimensions: they see packed rows as so many more samples
 ROWWISE = frozenset("linear layer_norm rms_norm embedding one_hot".split())
@@ -43,8 +40,8 @@ def entry(*names: str) -> Callable[[Any], Any]:
 
 
 def call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """A function of torch on operands with nested tensors among them. NotImplementedError where it has no meaning
-    here."""
+    """A function of torch on operands with nested tensors among them.
+    NotImplementedError where it has no meaning here."""
     kind, name = target(func)
     with protocol.without_subclasses():
         base = name.removesuffix("_") if not name.endswith("__") else name

@@ -14,8 +14,8 @@ def matmul(input: Any, other: Any) -> Any:
     if isinstance(input, NestedTensor) and isinstance(other, NestedTensor):
         if len(input) != len(other):
             raise RuntimeError(
-                f"matmul: Expected size for the 1st dimension of 2nd input tensor to be: {len(input)} but got: "
-                f"{len(other)}."
+                "matmul: Expected size for the 1st dimension of 2nd input tensor to be: "
+                f"{len(input)} but got: {len(other)}."
             )
         outs = [p @ q for p, q in zip(input.parts, other.parts)]
         free = [d for d in range(1, input.dim()) if len({o.shape[d - 1] for o in outs}) > 1]
@@ -54,14 +54,13 @@ def attention(
         raise ValueError("scaled_dot_product_attention(): expected query, key, and value to all be nested tensors")
     if attn_mask is not None:
         raise RuntimeError(
-            "scaled_dot_product_attention(): a mask is not supported for nested tensors; their sizes say what belongs "
-            "together"
+            "scaled_dot_product_attention(): a mask is not supported for nested tensors; "
+            "their sizes say what belongs together"
         )
     outs = [
         F.scaled_dot_product_attention(
             q[None], k[None], v[None], None, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
-        )[0]
-        for q, k, v in zip(query.parts, key.parts, value.parts)
+        )[0] for q, k, v in zip(query.parts, key.parts, value.parts)
     ]
     return query.like(outs, ragged=query._ragged)
 
@@ -78,8 +77,8 @@ def _reduction(name: str) -> None:
         if input._layout is not formats.jagged:
             if [d % input.dim() for d in dims] != [input.dim() - 1]:
                 raise RuntimeError(
-                    f"NestedTensor can only be reduced across the last dimension for now got dimension {dims[0]} "
-                    "instead."
+                    "NestedTensor can only be reduced across the last "
+                    f"dimension for now got dimension {dims[0]} instead."
                 )
             if not keepdim:
                 raise RuntimeError("NestedTensor always requires keepdim=True for now.")

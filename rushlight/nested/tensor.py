@@ -1,7 +1,7 @@
 """NestedTensor: a batch of tensors of different sizes.
 
-It is held as parts (one tensor for each sample) or, where they differ in their first size only, packed: all rows in one
-tensor.
+It is held as parts (one tensor for each sample) or, where they differ in their
+first size only, packed: all rows in one tensor.
 Either form is made from the other when it is first needed; views of the packed rows cost nothing.
 """
 
@@ -36,8 +36,8 @@ class RaggedSize(SymInt):
 
 
 class NestedTensor(Tensor):
-    """See the module. ``ragged`` is the nested dimension whose size differs (jagged layout), with its size
-    `RaggedSize`."""
+    """See the module. ``ragged`` is the nested dimension whose size differs
+    (jagged layout), with its size `RaggedSize`."""
 
     is_nested = True
     _leaf = False  # whether gradients are kept for it

@@ -104,8 +104,8 @@ def joined(a: Any, b: Any) -> Any:
 
 
 class Builder:
-    """Collects nodes and initializers. ``out`` are the facts of the operation that is being written: dtype and shape of
-    its results."""
+    """Collects nodes and initializers. ``out`` are the facts of the operation that is
+    being written: dtype and shape of its results."""
 
     def __init__(self, opset: int):
         self.opset = opset

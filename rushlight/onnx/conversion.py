@@ -31,8 +31,8 @@ DROPPED = (
     "copy",
 )
 RANDOM = frozenset(
-    """rand randn randint rand_like randn_like normal normal_ uniform_ bernoulli bernoulli_ multinomial randperm dropout
-    exponential_""".split()
+    """rand randn randint rand_like randn_like normal normal_ uniform_ bernoulli bernoulli_
+    multinomial randperm dropout exponential_""".split()
 )
 NUMBERS = {math.ceil: "sym_ceil", math.floor: "sym_floor", math.trunc: "sym_trunc"}
 

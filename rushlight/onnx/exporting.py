@@ -27,8 +27,8 @@ _custom: dict[str, Any] = {}
 
 
 def register_custom_op_symbolic(symbolic_name: str, symbolic_fn: Any, opset_version: int = 1) -> None:
-    """Give an operation (``"aten::foo"`` or ``"mydomain::foo"``) a rule: symbolic_fn(g, *operands) returns
-    ``g.op("Kind", …)``."""
+    """Give an operation (``"aten::foo"`` or ``"mydomain::foo"``) a rule:
+    symbolic_fn(g, *operands) returns ``g.op("Kind", …)``."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]+::[A-Za-z0-9_]+", symbolic_name):
         raise OnnxExporterError(
             f"Failed to register operator {symbolic_name}. The symbolic name must match the format domain::name, "
@@ -91,11 +91,9 @@ def export(
     """Write a module or function as an ONNX model to ``f`` (a path or file), and return it as an `ONNXProgram`.
 
     The program is run on the example ``args`` and ``kwargs`` (in evaluation mode unless ``training`` says otherwise).
-    ``dynamic_axes``
-    ({"x": {0: "batch"}} or {"x": [0]}) or ``dynamic_shapes`` (as for torch.export) name sizes that may change;
-    parameters keep the names of
-    the state_dict. Computations without inputs are folded whenever they occur; ``optimize``, ``verbose`` and
-    ``autograd_inlining`` change nothing.
+    ``dynamic_axes`` ({"x": {0: "batch"}} or {"x": [0]}) or ``dynamic_shapes`` (as for torch.export) name sizes that may
+    change; parameters keep the names of the state_dict. Computations without inputs are folded whenever they occur;
+    ``optimize``, ``verbose`` and ``autograd_inlining`` change nothing.
 
     UnsupportedOperatorError for operations without a rule, OnnxExporterError for programs that no graph can hold,
     ValueError for opsets outside 13-23.
@@ -115,9 +113,8 @@ def export(
             raise OnnxExporterError(f"torch.onnx.export({name}={value!r}): rushlight has no such option; leave it out")
     if operator_export_type != OperatorExportTypes.ONNX:
         raise OnnxExporterError(
-            f"operator_export_type {operator_export_type.name}: operations of ATen cannot stand in files; write a "
-            "rule with "
-            "torch.onnx.register_custom_op_symbolic"
+            f"operator_export_type {operator_export_type.name}: operations of ATen cannot stand in files; "
+            "write a rule with torch.onnx.register_custom_op_symbolic"
         )
     positional, named = _arguments(args, kwargs)
     exported = model if isinstance(model, ExportedProgram) else None

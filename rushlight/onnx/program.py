@@ -28,8 +28,8 @@ class ONNXProgram:
         keep_initializers_as_inputs: bool = False,
         external_data: bool | None = None,
     ) -> None:
-        """Write the model to a path; initializers go to a file beside it where asked, or where the model is over 2
-        GB."""
+        """Write the model to a path; initializers go to a file beside it
+        where asked, or where the model is over 2 GB."""
         from rushlight.onnx.model import onnx_package
 
         onnx = onnx_package()

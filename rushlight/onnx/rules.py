@@ -1,10 +1,8 @@
 """The table of rules: for the name of an operation, the function that writes its ONNX nodes.
 
-A rule is called as the program called the operation, with the builder in front: tensors are `Value`s, sizes that are
-known
-only at run time are scalar `Value`s, all else is as in Python. It returns a `Value`, or a list of them. ``g.outs`` has
-the
-types of the results.
+A rule is called as the program called the operation, with the builder in front: tensors are `Value`s,
+sizes that are known only at run time are scalar `Value`s, all else is as in Python. It returns a `Value`,
+or a list of them. ``g.outs`` has the types of the results.
 """
 
 from __future__ import annotations

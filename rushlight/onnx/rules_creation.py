@@ -1,5 +1,5 @@
-"""Rules of tensors made from sizes and numbers. Those whose operands are all known are constants and never come
-here."""
+"""Rules of tensors made from sizes and numbers. Those whose operands are
+all known are constants and never come here."""
 
 from __future__ import annotations
 

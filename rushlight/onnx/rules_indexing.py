@@ -127,8 +127,7 @@ def _plan(x: Value, index: Any) -> list[Any]:
     entries = list(index) if isinstance(index, tuple) else [index]
     taken = sum(
         (e.rank if isinstance(e, Value) and e.dtype is dtypes.bool_ else 1)
-        for e in entries
-        if e is not None and e is not ... and not isinstance(e, bool)
+        for e in entries if e is not None and e is not ... and not isinstance(e, bool)
     )
     fill = [slice(None)] * (x.rank - taken)
     at = next((i for i, e in enumerate(entries) if e is ...), None)

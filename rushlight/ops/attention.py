@@ -1,14 +1,11 @@
 """Attention: softmax(scale · q kᵀ + mask) v and its gradient, without the matrix of scores as a value.
 
-Sizes: N samples, H heads of queries, K heads of keys and values (K divides H; head h reads head h // (H/K)), T queries,
-S keys, D and
-E features. q (N, H, T, D), k (N, K, S, D), v (N, K, S, E), and perhaps a mask (N, H, T, S) of numbers to add. With
-``causal`` query t
-sees keys 0 … t. Results: the outputs, and the norms (N, H, T, 2) of each row of scores, from which the way back
-computes the weights
-again: its greatest score and one over its sum of exponentials. (The logarithm of the sum in one number would lose the
-last digits
-of scores that lie far from 0.) A row that sees nothing gives zeros.
+Sizes: N samples, H heads of queries, K heads of keys and values (K divides H; head h reads head h // (H/K)), T
+queries, S keys, D and E features. q (N, H, T, D), k (N, K, S, D), v (N, K, S, E), and perhaps a mask (N, H, T,
+S) of numbers to add. With ``causal`` query t sees keys 0 … t. Results: the outputs, and the norms (N, H, T, 2)
+of each row of scores, from which the way back computes the weights again: its greatest score and one over its
+sum of exponentials. (The logarithm of the sum in one number would lose the last digits of scores that lie far
+from 0.) A row that sees nothing gives zeros.
 
 Outputs and gradients have their heads outside, (N, H, T, ·), or with ``inside`` next to the features, (N, T, H, ·).
 """

@@ -97,10 +97,13 @@ BATCH_NORM_GIVEN = row("batch_norm_given", "coarse", "x mean var weight bias eps
                        lies=lambda specs, attrs: as_it_lies(specs), turn=turn_dim)
 
 # x with the trailing `axes` dimensions normalised to mean 0 and variance 1; mean and 1/std are results too
-NORMALIZE = row("normalize", "coarse", "x eps", lambda x, eps, dims: (
-    (x.dtype, x.shape), *(2 * ((x.dtype, tuple(1 if d in dims else n for d, n in enumerate(x.shape))),))), attrs="dims",
-    grad_name="NativeLayerNormBackward0", decompose=lambda F, x, eps, dims: F.normalize_parts(x, eps, dims),
-    vjp={"x": lambda F, g0, g1, g2, given, x, out1, out2, dims: F.normalize_vjp(g0, g1, g2, given, x, out1, out2, dims)})
+NORMALIZE = row("normalize", "coarse", "x eps",
+                lambda x, eps, dims: ((x.dtype, x.shape),
+                                      *(2 * ((x.dtype, tuple(1 if d in dims else n for d, n in enumerate(x.shape))),))),
+                attrs="dims", grad_name="NativeLayerNormBackward0",
+                decompose=lambda F, x, eps, dims: F.normalize_parts(x, eps, dims),
+                vjp={"x": lambda F, g0, g1, g2, given, x, out1, out2, dims: F.normalize_vjp(
+                    g0, g1, g2, given, x, out1, out2, dims)})
 NORMALIZE_GRAD = row("normalize_grad", "coarse", "y x mean rstd", lambda y, x, mean, rstd, dims: first(x), attrs="dims",
                      grad_name="NativeLayerNormBackward0",
                      decompose=lambda F, y, x, mean, rstd, dims: F.normalize_grad_parts(y, x, mean, rstd, dims))

@@ -14,15 +14,16 @@ Ints = tuple[int, ...]
 def matmul_shape(x: Any, y: Any) -> Types:
     """(…, m, k) @ (…, k, n); the batch dimensions broadcast."""
     if x.dtype is not y.dtype:
-        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(x.dtype)} != {c_name(y.dtype)}. "
-                           f"The operands are {x} and {y}; convert one of them, for example with .float().")
+        raise RuntimeError("expected m1 and m2 to have the same dtype, but got: "
+                           f"{c_name(x.dtype)} != {c_name(y.dtype)}. The operands are {x} and {y}; "
+                           "convert one of them, for example with .float().")
     if x.shape[-1] != y.shape[-2]:
         m, k, k2, n = x.shape[-2], x.shape[-1], y.shape[-2], y.shape[-1]
         if len(x.shape) == 2 and len(y.shape) == 2:
             raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {k2}x{n}). "
                                f"The inner sizes {k} and {k2} must be equal.")
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{x.shape[0]}, {k}] but got: "
-                           f"[{y.shape[0]}, {k2}]. The shapes are {list(x.shape)} and {list(y.shape)}.")
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{x.shape[0]}, "
+                           f"{k}] but got: [{y.shape[0]}, {k2}]. The shapes are {list(x.shape)} and {list(y.shape)}.")
     batch = broadcast(x.shape[:-2], y.shape[:-2])
     if batch is None:
         from rushlight.ops.pointwise import shape_error

@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 SCALAR_NAMES = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
-                "int32": "Int",
-                "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool", "complex64": "ComplexFloat",
-                "complex128": "ComplexDouble",
-                "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64", "float8_e4m3fn": "Float8_e4m3fn",
-                "float8_e5m2": "Float8_e5m2",
+                "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
+                "complex64": "ComplexFloat", "complex128": "ComplexDouble", "uint16": "UInt16", "uint32": "UInt32",
+                "uint64": "UInt64", "float8_e4m3fn": "Float8_e4m3fn", "float8_e5m2": "Float8_e5m2",
                 "float8_e4m3fnuz": "Float8_e4m3fnuz", "float8_e5m2fnuz": "Float8_e5m2fnuz"}
 # What PyTorch does with numbers of one byte: it moves and converts them
 MOVES = frozenset(("full", "copy", "reorder", "write", "write_bytes", "unview", "cat", "flip", "roll", "constant",
@@ -86,7 +84,8 @@ def check_domain(name: str, dtype: Any) -> None:
     NotImplementedError: "floor_vml_cpu" not implemented for 'Bool'. Convert the operands, for example with .float().
     """
     if dtype.name.startswith("float8") and name not in MOVES:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{SCALAR_NAMES[dtype.name]}'. Convert the operands, for example with .float().")
+        raise NotImplementedError(f"\"{name}\" not implemented for '{SCALAR_NAMES[dtype.name]}'. "
+                                  "Convert the operands, for example with .float().")
     if name not in _EITHER:
         return
     kind = "i" if dtype.kind in "iu" else dtype.kind
@@ -96,4 +95,5 @@ def check_domain(name: str, dtype: Any) -> None:
     kinds, kernel = LACKING.get(name, ("", ""))
     if kind in kinds:
         remedy = ".float()" if kind in "bi" else ".real, or .abs()" if kind == "c" else ".long()"
-        raise NotImplementedError(f"\"{kernel}\" not implemented for '{SCALAR_NAMES[dtype.name]}'. Convert the operands, for example with {remedy}.")
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{SCALAR_NAMES[dtype.name]}'. "
+                                  f"Convert the operands, for example with {remedy}.")

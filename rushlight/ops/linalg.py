@@ -72,9 +72,11 @@ EIGH = row("eigh", "library", "x", lambda x, uplo: ((x.dtype.to_real(), x.shape[
            attrs="uplo", grad_name="LinalgEighBackward0",
            vjp={"x": lambda F, g0, g1, out0, out1: F.eigh_grad(g0, g1, out0, out1)}, sample="symmetric")
 EIG = row("eig", "library", "x", lambda x: ((x.dtype.to_complex(), x.shape[:-1]), (x.dtype.to_complex(), x.shape)),
-          sample="invertible", vjp={"x": lambda F, g0, g1, out0, out1, x_spec: F.eig_grad(g0, g1, out0, out1, x_spec.dtype)}, grad_name="LinalgEigBackward0")
-MATRIX_EXP = row("matrix_exp", "library", "x", same, vjp={"x": lambda F, g, x: F.matrix_exp_grad(g, x)},
-                 sample="matrices")
+          sample="invertible",
+          vjp={"x": lambda F, g0, g1, out0, out1, x_spec: F.eig_grad(g0, g1, out0, out1, x_spec.dtype)},
+          grad_name="LinalgEigBackward0")
+MATRIX_EXP = row("matrix_exp", "library", "x", same,
+                 vjp={"x": lambda F, g, x: F.matrix_exp_grad(g, x)}, sample="matrices")
 # the forms that report what went wrong instead of raising
 CHOLESKY_EX = row("cholesky_ex", "library", "x", lambda x, upper: with_info(x), attrs="upper",
                   vjp={"x": lambda F, g0, out0: F.cholesky_grad(g0, out0)}, sample="positive definite",

@@ -90,8 +90,8 @@ TRUNC = unary("trunc", lambda np, x: np.trunc(x), zero)
 ROUND = unary("round", lambda np, x: np.rint(x), zero)
 SQRT = unary("sqrt", lambda np, x: np.sqrt(x), lambda g, out: g / (2 * out.conj()), sample="positive")
 RSQRT = unary("rsqrt", lambda np, x: 1 / np.sqrt(x), lambda g, out: -0.5 * g * out.conj() ** 3, sample="positive")
-RECIPROCAL = unary("reciprocal", lambda np, x: np.divide(1, x, dtype=x.dtype), lambda g, out: -g * (out * out).conj(),
-                   sample="positive")
+RECIPROCAL = unary("reciprocal", lambda np, x: np.divide(1, x, dtype=x.dtype),
+                   lambda g, out: -g * (out * out).conj(), sample="positive")
 EXP = unary("exp", lambda np, x: np.exp(x), lambda g, out: g * out.conj())
 EXP2 = unary("exp2", lambda np, x: np.exp2(x), lambda g, out: g * out.conj() * LN2)
 EXPM1 = unary("expm1", lambda np, x: np.expm1(x), lambda g, out: g * (out.conj() + 1))
@@ -107,12 +107,12 @@ ACOS = unary("acos", lambda np, x: np.arccos(x), lambda g, x: -g * (1 - x * x).r
 ATAN = unary("atan", lambda np, x: np.arctan(x), lambda g, x: g / (1 + x * x).conj())
 SINH = unary("sinh", lambda np, x: np.sinh(x), lambda g, x: g * x.cosh().conj())
 COSH = unary("cosh", lambda np, x: np.cosh(x), lambda g, x: g * x.sinh().conj())
-TANH = unary("tanh", lambda np, x: np.tanh(x, dtype=np.float64).astype(x.dtype) if x.dtype == np.float32
-             else np.tanh(x),
+TANH = unary("tanh",
+             lambda np, x: np.tanh(x, dtype=np.float64).astype(x.dtype) if x.dtype == np.float32 else np.tanh(x),
              lambda F, g, out: g * F.fma(-out, out, 1).conj(), once=HALF)
 ASINH = unary("asinh", lambda np, x: np.arcsinh(x), lambda g, x: g * (x * x + 1).rsqrt().conj())
-ACOSH = unary("acosh", lambda np, x: np.arccosh(x), lambda g, x: g * ((x - 1).rsqrt() * (x + 1).rsqrt()).conj(),
-              sample="above one")
+ACOSH = unary("acosh", lambda np, x: np.arccosh(x),
+              lambda g, x: g * ((x - 1).rsqrt() * (x + 1).rsqrt()).conj(), sample="above one")
 ATANH = unary("atanh", lambda np, x: np.arctanh(x), lambda g, x: g / (1 - x * x).conj(), sample="unit")
 SIGMOID = unary("sigmoid", None, lambda g, out: g * (1 - out).conj() * out.conj(), once=frozenset((bfloat16,)))
 RELU = unary("relu", lambda np, x: np.maximum(x, 0), lambda F, g, out: F.relu_grad(g, out))
@@ -148,8 +148,8 @@ DIV = binary("div", lambda np, x, y: np.divide(x, y), lambda F, g, y: g / F.conj
 FLOOR_DIVIDE = binary("floor_divide", None, zero, zero, sample="positive")
 TRUNC_DIVIDE = binary("trunc_divide", None, zero, zero, sample="positive")
 FMOD = binary("fmod", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rounding_mode="trunc"), sample="positive")
-REMAINDER = binary("remainder", None, lambda g: g, lambda F, g, x, y: -g * F.div(x, y, rounding_mode="floor"),
-                   sample="positive")
+REMAINDER = binary("remainder", None, lambda g: g,
+                   lambda F, g, x, y: -g * F.div(x, y, rounding_mode="floor"), sample="positive")
 POW = binary("pow", None, lambda F, g, x, y: F.pow_grad_base(g, x, y),
              lambda F, g, x, y, out: F.pow_grad_exponent(g, x, y, out), sample="positive", strides="joint")
 ATAN2 = binary("atan2", lambda np, x, y: np.arctan2(x, y), lambda F, g, x, y: g * y * F.atan2_scale(x, y),

@@ -7,9 +7,8 @@ A quantized array holds integers q that stand for the real numbers (q - zero) * 
     q = saturate(round(y / out_scale + zero_out))   unless ``dtype`` is float32, which is y itself
 
 ``scale`` (O) is the scale of x times that of the weights, ``bias`` (O), ``out_scale`` (1) are float32, ``zero_x`` (1)
-int32,
-ignored without ``offset``. ``packed`` holds the weights once more in the layout of a kernel library that ``packing``
-names (empty, with None, where there is none); the definition reads ``w``. Rounding is to even at halves.
+int32, ignored without ``offset``. ``packed`` holds the weights once more in the layout of a kernel library that
+``packing`` names (empty, with None, where there is none); the definition reads ``w``. Rounding is to even at halves.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ QADD = row("qadd", "coarse", "x y x_scale y_scale out_scale", lambda x, y, *rest
                x, y, x_scale, y_scale, out_scale, zero_x, zero_y, zero_out, relu, dtype))
 # round(x / scale + zero) within [low, high], and back: what an integer would stand for. Rounding counts as the identity
 # for gradients, which stop outside the range.
-FAKE_QUANTIZE = row("fake_quantize", "coarse", "x scale zero", lambda x, *_: ((x.dtype, x.shape),), attrs="low high",
-                    sample="none", elementwise=True,
-                    decompose=lambda F, x, scale, zero, low, high: F.fake_quantize_parts(x, scale, zero, low, high),
-                    vjp={"x": lambda F, g, x, scale, zero, low, high: F.fake_quantize_grad(g, x, scale, zero, low, high)})
+FAKE_QUANTIZE = row(
+    "fake_quantize", "coarse", "x scale zero", lambda x, *_: ((x.dtype, x.shape),), attrs="low high", sample="none",
+    elementwise=True, decompose=lambda F, x, scale, zero, low, high: F.fake_quantize_parts(x, scale, zero, low, high),
+    vjp={"x": lambda F, g, x, scale, zero, low, high: F.fake_quantize_grad(g, x, scale, zero, low, high)})

@@ -1,18 +1,16 @@
 """Recurrent layers: one row for one direction of one layer over all time steps, and one for the way back.
 
-Sizes: T steps, N sequences, D inputs, H hidden units, P outputs of a step (H, or less where an LSTM projects). ``x`` is
-(T, N, D), or with ``sizes``, the falling numbers of sequences that reach each step, the packed (ΣN, D). Weights come in
-PyTorch's order: w_ih (G·H, D), w_hh (G·H, P), then b_ih and b_hh (G·H) or neither, then w_hr (P, H) where an LSTM
-projects.
+Sizes: T steps, N sequences, D inputs, H hidden units, P outputs of a step (H, or less where an LSTM
+projects). ``x`` is (T, N, D), or with ``sizes``, the falling numbers of sequences that reach each step,
+the packed (ΣN, D). Weights come in PyTorch's order: w_ih (G·H, D), w_hh (G·H, P), then b_ih and b_hh (G·H)
+or neither, then w_hr (P, H) where an LSTM projects.
 
-Results: the outputs of all steps in the form of x, the state after the last step of each sequence, and with ``keep``
-what the
-way back reads: of an LSTM its gates i, f, g, o (…, 4H) and its cells (…, H), of a GRU r, z, n and the part of n that h
-gave.
+Results: the outputs of all steps in the form of x, the state after the last step of each sequence,
+and with ``keep`` what the way back reads: of an LSTM its gates i, f, g, o (…, 4H) and its cells
+(…, H), of a GRU r, z, n and the part of n that h gave.
 
 The rows ``…_grad`` give the gradients of all gates before their nonlinearity, a row per step and sequence, and of the
-initial
-states. The gradients of x and of the weights are products of matrices with them; the rules write those.
+initial states. The gradients of x and of the weights are products of matrices with them; the rules write those.
 """
 
 from __future__ import annotations
@@ -45,8 +43,8 @@ class Weights(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step: ``count`` rows from ``first`` on. The first ``had`` of its sequences had a step before, with rows from
-    ``before`` on."""
+    """One step: ``count`` rows from ``first`` on. The first ``had`` of its sequences had a
+    step before, with rows from ``before`` on."""
 
     first: int
     count: int  # type: ignore[assignment]  # hides the method of tuples, which nobody needs here

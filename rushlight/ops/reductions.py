@@ -1,5 +1,5 @@
-"""Reductions and scans. ``dims`` is a sorted tuple of non-negative dimensions, never empty for a tensor with
-dimensions."""
+"""Reductions and scans. ``dims`` is a sorted tuple of non-negative dimensions,
+never empty for a tensor with dimensions."""
 
 from __future__ import annotations
 

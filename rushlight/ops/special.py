@@ -18,16 +18,17 @@ J1 = unary("bessel_j1", None,
 Y0 = unary("bessel_y0", None, lambda F, g, x: -g * F.special.bessel_y1(x), sample="positive")
 Y1 = unary("bessel_y1", None, lambda F, g, x, out: g * (F.special.bessel_y0(x) - out / x), sample="positive")
 K0 = unary("modified_bessel_k0", None, lambda F, g, x: -g * F.special.modified_bessel_k1(x), sample="positive")
-K1 = unary("modified_bessel_k1", None, lambda F, g, x, out: -g * (F.special.modified_bessel_k0(x) + out / x),
-           sample="positive")
-K0E = unary("scaled_modified_bessel_k0", None, lambda F, g, x, out: g * (out - F.special.scaled_modified_bessel_k1(x)),
-            sample="positive")
+K1 = unary("modified_bessel_k1", None,
+           lambda F, g, x, out: -g * (F.special.modified_bessel_k0(x) + out / x), sample="positive")
+K0E = unary("scaled_modified_bessel_k0", None,
+            lambda F, g, x, out: g * (out - F.special.scaled_modified_bessel_k1(x)), sample="positive")
 K1E = unary("scaled_modified_bessel_k1", None,
             lambda F, g, x, out: g * (out - F.special.scaled_modified_bessel_k0(x) - out / x), sample="positive")
 
 # p_n(x) of an order n, which has no derivative
 POLYNOMIALS = """chebyshev_polynomial_t chebyshev_polynomial_u chebyshev_polynomial_v chebyshev_polynomial_w
-shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v shifted_chebyshev_polynomial_w
-hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l legendre_polynomial_p""".split()
+    shifted_chebyshev_polynomial_t shifted_chebyshev_polynomial_u shifted_chebyshev_polynomial_v
+    shifted_chebyshev_polynomial_w hermite_polynomial_h hermite_polynomial_he laguerre_polynomial_l
+    legendre_polynomial_p""".split()
 for _name in POLYNOMIALS:
     binary(_name)

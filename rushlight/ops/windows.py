@@ -11,8 +11,8 @@ Ints = tuple[int, ...]
 
 
 def window_count(size: int, kernel: int, stride: int, pad: int, dilation: int = 1, ceil_mode: bool = False) -> int:
-    """How many windows fit: floor((size + 2 pad - dilation (kernel - 1) - 1) / stride) + 1; with ceil_mode the last may
-    hang over.
+    """How many windows fit: floor((size + 2 pad - dilation (kernel - 1) - 1) / stride) + 1;
+    with ceil_mode the last may hang over.
 
     >>> window_count(5, 2, 2, 0), window_count(5, 2, 2, 0, ceil_mode=True)
     (2, 3)

@@ -53,7 +53,8 @@ class _Body:
     types: dict[int, Any]
 
 
-# Decompositions by what they follow from: an optimizer's update and the layers of a network are the same ones again in plans
+# Decompositions by what they follow from: an optimizer's update and the layers
+# of a network are the same ones again in plans
 # for other sizes of a batch.
 _bodies: Recent[_Body] = Recent(MOST_KEPT)
 
@@ -92,12 +93,13 @@ def hashable(attrs: tuple[Any, ...]) -> Any:
 
 
 def _told_apart(attrs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple([_told_apart(a) if a.__class__ is tuple else (a.__class__, repr(a) if a.__class__ is float else a) for a in attrs])
+    return tuple([_told_apart(a) if a.__class__ is tuple else
+                  (a.__class__, repr(a) if a.__class__ is float else a) for a in attrs])
 
 
 def _splice(out: Program, instr: Instr, claims: Claims) -> None:
-    """Put the decomposition of one instruction in its place. Half precision is computed in float32 and rounded once, at
-    the end."""
+    """Put the decomposition of one instruction in its place. Half precision is
+    computed in float32 and rounded once, at the end."""
     found = _body(instr, claims)
     body, types, line = found.program, found.types, instr.line
     names = {i: _read(out, o, body.inputs[i], line) for i, o in enumerate(instr.operands)}

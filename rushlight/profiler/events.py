@@ -8,11 +8,9 @@ import os
 from typing import Any, NamedTuple
 
 SORTS = {"cpu_time": "cpu_time", "cpu_time_total": "cpu_time_total", "self_cpu_time_total": "self_cpu_time_total",
-         "count": "count",
-         "cpu_memory_usage": "cpu_memory_usage", "self_cpu_memory_usage": "cpu_memory_usage",
-         "cuda_time": "device_time",
-         "cuda_time_total": "device_time_total", "self_cuda_time_total": "self_device_time_total",
-         "device_time": "device_time",
+         "count": "count", "cpu_memory_usage": "cpu_memory_usage", "self_cpu_memory_usage": "cpu_memory_usage",
+         "cuda_time": "device_time", "cuda_time_total": "device_time_total",
+         "self_cuda_time_total": "self_device_time_total", "device_time": "device_time",
          "device_time_total": "device_time_total", "self_device_time_total": "self_device_time_total"}
 
 
@@ -65,7 +63,8 @@ class FunctionEvent(Timed):
         return self.cpu_time_total - sum(c.cpu_time_total for c in self.cpu_children)
 
     def __repr__(self) -> str:
-        return f"<FunctionEvent id={self.id} name={self.name} cpu_time={format_time(self.cpu_time_total)} thread={self.thread} input_shapes={self.input_shapes}>"
+        return (f"<FunctionEvent id={self.id} name={self.name} cpu_time={format_time(self.cpu_time_total)} "
+                f"thread={self.thread} input_shapes={self.input_shapes}>")
 
 
 class FunctionEventAvg(Timed):

@@ -75,8 +75,8 @@ def schedule(*, wait: int, warmup: int, active: int, repeat: int = 0, skip_first
 def tensorboard_trace_handler(dir_name: str, worker_name: str | None = None,
                               use_gzip: bool = False,
                               use_python_export: bool = False) -> Callable[[Any], None]:
-    """A function for ``on_trace_ready`` that writes each trace as WORKER.TIME.pt.trace.json into a folder. It is written
-    by Python anyway, whatever ``use_python_export`` says.
+    """A function for ``on_trace_ready`` that writes each trace as WORKER.TIME.pt.trace.json into a folder.
+    It is written by Python anyway, whatever ``use_python_export`` says.
 
     RuntimeError where the folder cannot be made.
     """
@@ -95,10 +95,9 @@ class profile:  # noqa: N801
     """Records operations and `record_function` blocks, as a context manager or between start() and stop().
 
     With a ``schedule``, step() says that a step of the program has ended; ``on_trace_ready(self)`` is called when a
-    recorded cycle ends (without a schedule, at
-    the end). ``record_shapes``, ``profile_memory`` (bytes of results) and ``with_stack`` (the user's line) add columns.
-    Activities other than the CPU record
-    nothing, with a warning where the CPU is not among them. While it records, operations run one at a time.
+    recorded cycle ends (without a schedule, at the end). ``record_shapes``, ``profile_memory`` (bytes of results) and
+    ``with_stack`` (the user's line) add columns. Activities other than the CPU record nothing, with a warning where the
+    CPU is not among them. While it records, operations run one at a time.
 
     >>> import rushlight as rl
     >>> with profile(activities=[ProfilerActivity.CPU]) as prof:
@@ -124,9 +123,11 @@ class profile:  # noqa: N801
                             ("execution_trace_observer", execution_trace_observer),
                             ("custom_trace_id_callback", custom_trace_id_callback)):
             if value is not None:
-                raise NotImplementedError(f"torch.profiler.profile: {name} belongs to PyTorch's own tracer and is not there")
+                raise NotImplementedError("torch.profiler.profile: "
+                                          f"{name} belongs to PyTorch's own tracer and is not there")
         if ProfilerActivity.CPU not in chosen:
-            warnings.warn("torch.profiler.profile: only the CPU is here, and it is not among the activities; nothing is recorded", stacklevel=2)
+            warnings.warn("torch.profiler.profile: only the CPU is here, and it is not among the activities; "
+                          "nothing is recorded", stacklevel=2)
         self.activities, self._schedule, self._by_schedule = chosen, schedule or (lambda step: ProfilerAction.RECORD), schedule is not None
         self.on_trace_ready, self.record_shapes, self.profile_memory, self.with_stack = on_trace_ready, record_shapes, profile_memory, with_stack
         self.acc_events = acc_events

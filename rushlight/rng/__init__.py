@@ -1,8 +1,7 @@
 """PyTorch's CPU random numbers in NumPy: the same values from the same seed.
 
 Every function takes an `Engine` and gives the numbers, and leaves the state, of PyTorch 2.13 on an x86-64 processor
-with
-AVX2 for a contiguous CPU tensor of that size. Known limits:
+with AVX2 for a contiguous CPU tensor of that size. Known limits:
 
 - Older PyTorch built with Intel MKL draws `bernoulli_(number)` and `exponential_` from MKL's streams, and PyTorch
   without AVX2 rounds some normal and uniform numbers differently in the last digit.
@@ -20,6 +19,5 @@ from rushlight.rng.integers import randint, random_, randperm
 from rushlight.rng.streams import current, default, own_stream
 
 __all__ = ["DEFAULT_SEED", "Engine", "bernoulli", "binomial", "cauchy", "current", "default", "dirichlet",
-           "exponential", "geometric", "log_normal",
-           "multinomial", "normal", "own_stream", "poisson", "randint", "random_", "randperm", "standard_gamma",
-           "uniform"]
+           "exponential", "geometric", "log_normal", "multinomial", "normal", "own_stream",
+           "poisson", "randint", "random_", "randperm", "standard_gamma", "uniform"]

@@ -18,8 +18,8 @@ def binomial(engine: Engine, count: np.ndarray, prob: np.ndarray) -> np.ndarray:
     """Successes in ``count`` trials of probability ``prob``, float64; two arrays of one shape."""
     with engine.lock:
         uniform = _Reader(engine)
-        pairs = zip(count.astype(np.float64).reshape(-1).tolist(), prob.astype(np.float64).reshape(-1).tolist(),
-                    strict=True)
+        pairs = zip(count.astype(np.float64).reshape(-1).tolist(),
+                    prob.astype(np.float64).reshape(-1).tolist(), strict=True)
         values = [_one(n, p, uniform) for n, p in pairs]
         uniform.close()
     return np.array(values, np.float64).reshape(count.shape)

@@ -1,9 +1,8 @@
-"""Large fills by machine code: the words of the twister, and the float32 numbers made of them, bit for bit those of
-NumPy's path.
+"""Large fills by machine code: the words of the twister, and the float32 numbers
+made of them, bit for bit those of NumPy's path.
 
 The kernels work in place: `words` puts 32-bit words into the memory of the result, `uniform` and `normal` turn them
-into
-numbers, a piece at a time so that it stays in the cache.
+into numbers, a piece at a time so that it stays in the cache.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ def _available() -> bool:
 
 
 def words(state: int, out: np.ndarray) -> None:
-    """Fill a contiguous array of 4-byte elements with the next words of the twister whose state (key, position) lies at
-    an address."""
+    """Fill a contiguous array of 4-byte elements with the next words of the twister whose
+    state (key, position) lies at an address."""
     _kernel("words")([state, out.ctypes.data, out.size])
 
 

@@ -89,7 +89,8 @@ def normal(engine: Engine, n: int, mean: float, std: float, dtype: Any, contiguo
 
 def _room(n: int, spare: np.ndarray | None) -> np.ndarray:
     """A flat float32 array of n elements: new memory costs more than the numbers that are put there."""
-    fits = spare is not None and spare.shape == (n,) and spare.dtype == np.float32 and spare.flags.c_contiguous and spare.flags.writeable
+    fits = (spare is not None and spare.shape == (n,) and spare.dtype == np.float32
+            and spare.flags.c_contiguous and spare.flags.writeable)
     return spare if fits else np.empty(n, np.float32)
 
 

@@ -76,8 +76,8 @@ class Engine:
             return source.integers(0, 0xFFFFFFFF, n, dtype=np.uint32, endpoint=True)
 
     def fill(self, out: np.ndarray) -> None:
-        """Put the next words into a flat contiguous array of 4-byte elements, by machine code (see
-        `compiled.wanted`)."""
+        """Put the next words into a flat contiguous array of 4-byte elements,
+        by machine code (see `compiled.wanted`)."""
         with self.lock:
             self._source()
             self._untouched = self._untouched and out.size == 0

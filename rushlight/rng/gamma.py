@@ -32,8 +32,8 @@ class _Normals:
 
 
 def standard_gamma(engine: Engine, alpha: np.ndarray) -> np.ndarray:
-    """A gamma number of scale 1 for every element of ``alpha``, of its shape and floating dtype, at least the smallest
-    normal number.
+    """A gamma number of scale 1 for every element of ``alpha``, of its shape and floating dtype,
+    at least the smallest normal number.
 
     G. Marsaglia and W. W. Tsang's rejection (2000); alpha below 1 through alpha + 1 and a power of a uniform number.
     """
@@ -45,8 +45,8 @@ def standard_gamma(engine: Engine, alpha: np.ndarray) -> np.ndarray:
 
 
 def dirichlet(engine: Engine, alpha: np.ndarray) -> np.ndarray:
-    """Dirichlet numbers with the last dimension of ``alpha`` as parameters: float64 gamma numbers divided by their
-    sum."""
+    """Dirichlet numbers with the last dimension of ``alpha`` as parameters:
+    float64 gamma numbers divided by their sum."""
     alpha = np.asarray(alpha)
     gammas = _draw(engine, alpha.astype(np.float64), None)
     dtype = np.dtype(np.float32 if alpha.dtype.name in HALF_TYPES else alpha.dtype)
@@ -64,8 +64,8 @@ def _sum_last(x: np.ndarray) -> np.ndarray:
     n = x.shape[-1]
     vectors = x[..., :n // 4 * 4].reshape(*x.shape[:-1], n // 4, 4)
     turns = n // 16 * 4
-    sums = [_in_order(vectors[..., [*range(i, turns, 4), *(range(turns, n // 4) if i == 0 else ())], :], -2)
-            for i in range(4)]
+    sums = [_in_order(vectors[..., [*range(i, turns, 4),
+                                    *(range(turns, n // 4) if i == 0 else ())], :], -2) for i in range(4)]
     lanes = sums[0] + sums[1] + sums[2] + sums[3]
     return _in_order(np.concatenate([x[..., n // 4 * 4:], lanes], -1), -1)
 

@@ -117,8 +117,8 @@ def uniform(name: str) -> str:
 
 
 def normal(name: str) -> str:
-    """``*out, n, mean, std``: Box and Muller's transform, n a multiple of 16; `continuous.normal` says in which
-    order."""
+    """``*out, n, mean, std``: Box and Muller's transform, n a multiple of 16;
+    `continuous.normal` says in which order."""
     w = Writer(name, ("*out", "n", "mean", "std"))
     b, s, m = w.b, w.s, _Numbers(w, HALF)
     mean, std = (m.spread(_float(w, s[k])) for k in ("mean", "std"))

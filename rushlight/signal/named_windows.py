@@ -14,11 +14,12 @@ from rushlight.tensor.state import settings
 
 def _window(name: str, points: int, periodic: bool, dtype: DType | None, layout: Any, device: Any, requires_grad: bool,
             **shape: float) -> Tensor:
-    """The window in a dtype; one point is 1. RuntimeError for a type that is not real floating point, or a negative
-    length."""
+    """The window in a dtype; one point is 1. RuntimeError for a type that is not
+    real floating point, or a negative length."""
     kind = dtype or settings.default_dtype
     if kind.kind != "f":
-        raise RuntimeError(f"{name}_window expects floating point dtypes, got: {scalar_name(kind)}. Pass dtype=torch.float32, for example.")
+        raise RuntimeError(f"{name}_window expects floating point dtypes, got: {scalar_name(kind)}. "
+                           "Pass dtype=torch.float32, for example.")
     if points < 0:
         raise RuntimeError(f"{name}_window requires non-negative window_length, got window_length={points}")
     if points == 1:
@@ -51,8 +52,8 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
     hann = _window("hann", window_length, periodic, dtype or settings.default_dtype, layout, device, False)
     if window_length > 1:
         kind = hann.dtype
-        hann = cast((alpha - beta) + 2 * beta * _window("hann", window_length, periodic, float64, layout, device,
-                                                        False), kind)
+        hann = cast((alpha - beta) + 2 * beta * _window("hann", window_length, periodic,
+                                                        float64, layout, device, False), kind)
     return hann.requires_grad_(requires_grad)  # type: ignore[attr-defined,no-any-return]
 
 

@@ -1,5 +1,5 @@
-"""Window functions (torch.signal.windows). A window of M points is symmetric, or with sym=False one period of a
-periodic one.
+"""Window functions (torch.signal.windows). A window of M points is symmetric,
+or with sym=False one period of a periodic one.
 
 They are constants: the formula is evaluated in double precision over the sample numbers and rounded once.
 """

@@ -1,8 +1,8 @@
 """Sparse tensors (torch.sparse): COO and compressed matrices over dense components on the graph.
 
-Supported: making them and converting between layouts, elementwise operations that keep zeros, sums, products with dense
-and sparse matrices, softmax, gradients, and the gradients of `Embedding(sparse=True)` with the optimizers that take
-them.
+Supported: making them and converting between layouts, elementwise operations that keep zeros, sums,
+products with dense and sparse matrices, softmax, gradients, and the gradients of
+`Embedding(sparse=True)` with the optimizers that take them.
 Block layouts, batches of compressed matrices and what has no sparse form raise an error that says so.
 """
 
@@ -60,9 +60,8 @@ def _old(dtype_name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
     return make
 
 
-FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor = (_old(n)
-                                                                for n in ("float32", "float64", "float16", "int64",
-                                                                          "int32"))
+FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor = (
+    _old(n) for n in ("float32", "float64", "float16", "int64", "int32"))
 
 
 def solve(A, B, *, left: bool = True):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, N803

@@ -33,7 +33,8 @@ class CompressedTensor(SparseTensor):
 
     def _component(self, name: str, layout: Any, kind: str, value: Tensor) -> Tensor:
         if self.layout is not layout:
-            raise RuntimeError(f"{name} expected sparse {kind} compressed tensor layout but got {'SparseCsr' if kind == 'column' else 'SparseCsc'}")
+            raise RuntimeError(f"{name} expected sparse {kind} compressed tensor layout but got "
+                               f"{'SparseCsr' if kind == 'column' else 'SparseCsc'}")
         return value
 
     def crow_indices(self) -> Tensor:

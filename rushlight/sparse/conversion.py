@@ -14,7 +14,8 @@ from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor, unwrap
 
 BLOCKS = "rushlight has no block layouts: use torch.sparse_coo, torch.sparse_csr or torch.sparse_csc, not {}"
-MATRICES = "Only tensors with two dimensions can be converted to the SparseCsr or SparseCsc layout here but got self.dim() == {}."
+MATRICES = ("Only tensors with two dimensions can be converted to the SparseCsr or "
+            "SparseCsc layout here but got self.dim() == {}.")
 
 
 def from_dense(t: Any, sparse_dim: int | None = None) -> CooTensor:
@@ -65,13 +66,13 @@ def expand(t: CompressedTensor) -> CooTensor:
     starts, others = unwrap(t._starts), unwrap(t._others)
     lines = np.repeat(np.arange(starts.size - 1), np.diff(starts))
     rows = t.layout is formats.sparse_csr
-    return CooTensor.build(index_tensor(np.stack([lines, others] if rows else [others, lines])), t._vals, t._spec.shape,
-                           rows)
+    return CooTensor.build(index_tensor(np.stack([lines, others] if rows else [others, lines])),
+                           t._vals, t._spec.shape, rows)
 
 
 def to_sparse(self: Tensor, *args: Any, layout: Any = None, blocksize: Any = None, dense_dim: Any = None) -> Any:
-    """The tensor in a sparse layout, COO unless told otherwise; differentiable. ``to_sparse(k)`` keeps all but k
-    dimensions dense."""
+    """The tensor in a sparse layout, COO unless told otherwise; differentiable.
+    ``to_sparse(k)`` keeps all but k dimensions dense."""
     if blocksize is not None:
         raise ValueError(BLOCKS.format("a blocksize"))
     return convert(self, args[0] if args else None, layout)

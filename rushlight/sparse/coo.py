@@ -13,8 +13,8 @@ from rushlight.tensor.core import Tensor, unwrap
 
 
 class CooTensor(SparseTensor):
-    """Coordinates (sparse dimensions, n) and values (n, dense dimensions…); equal coordinates stand for the sum of
-    their values."""
+    """Coordinates (sparse dimensions, n) and values (n, dense dimensions…);
+    equal coordinates stand for the sum of their values."""
 
     layout = formats.sparse_coo
     is_sparse = True
@@ -30,8 +30,8 @@ class CooTensor(SparseTensor):
 
     def with_values(self, values: Tensor) -> CooTensor:
         """The same coordinates with other values."""
-        return CooTensor.build(self._at, values, (*self._spec.shape[:self.sparse_dim()], *values._spec.shape[1:]),
-                               self._coalesced)
+        return CooTensor.build(self._at, values,
+                               (*self._spec.shape[:self.sparse_dim()], *values._spec.shape[1:]), self._coalesced)
 
     def sparse_dim(self) -> int:
         """How many dimensions have coordinates."""
@@ -144,8 +144,8 @@ class CooTensor(SparseTensor):
     def t(self) -> CooTensor:
         """The transposed matrix. RuntimeError for more than two dimensions."""
         if len(self._spec.shape) > 2 or self.dense_dim():
-            raise RuntimeError(f"t() expects a tensor with <= 2 sparse and 0 dense dimensions, but got {self.sparse_dim()} sparse and "
-                               f"{self.dense_dim()} dense dimensions")
+            raise RuntimeError("t() expects a tensor with <= 2 sparse and 0 dense dimensions, "
+                               f"but got {self.sparse_dim()} sparse and {self.dense_dim()} dense dimensions")
         return self.permute(range(len(self._spec.shape) - 1, -1, -1))
 
     T = property(t)

@@ -40,8 +40,8 @@ def _values(values: Any, dtype: Any) -> Tensor:
 def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None, *, dtype: Any = None,
                       device: Any = None, pin_memory: Any = False, requires_grad: bool = False,
                       check_invariants: bool | None = None, is_coalesced: bool | None = None) -> Any:
-    """A sparse tensor of coordinates (sparse dimensions, n) and values (n, …), of the smallest shape unless `size` is
-    given.
+    """A sparse tensor of coordinates (sparse dimensions, n) and values (n, …),
+    of the smallest shape unless `size` is given.
 
     Repeated coordinates add up. With a size alone it is empty. RuntimeError for components that do not fit.
 
@@ -79,10 +79,12 @@ def _check_size(size: tuple[int, ...], k: int, v: Any, places: np.ndarray, most:
     """RuntimeError where a size does not fit the components."""
     dense = v.ndim - 1
     if len(size) != k + dense:
-        raise RuntimeError(f"'len(size) == sparse_dim + dense_dim' is not satisfied: len(size) = {len(size)}, sparse_dim = {k}, dense_dim = {dense}")
+        raise RuntimeError("'len(size) == sparse_dim + dense_dim' is not satisfied: "
+                           f"len(size) = {len(size)}, sparse_dim = {k}, dense_dim = {dense}")
     for d, (n, have) in enumerate(zip(most, size, strict=False)):
         if n > have:
-            raise RuntimeError(f"size is inconsistent with indices: for dim {d}, size is {have} but found index {n - 1}")
+            raise RuntimeError(f"size is inconsistent with indices: for dim {d}, "
+                               f"size is {have} but found index {n - 1}")
     if tuple(v.shape[1:]) != size[k:]:
         raise RuntimeError(f"values has incorrect size, expected {[v.shape[0], *size[k:]]}, got {list(v.shape)}")
 
@@ -102,21 +104,24 @@ def sparse_compressed_tensor(compressed_indices: Any, plain_indices: Any, values
     each value. RuntimeError for components that do not fit, and for block layouts.
     """
     if layout not in (formats.sparse_csr, formats.sparse_csc):
-        raise RuntimeError(f"sparse_compressed_tensor expected sparse compressed tensor layout but got {layout}; rushlight has torch.sparse_csr and torch.sparse_csc")
+        raise RuntimeError(f"sparse_compressed_tensor expected sparse compressed tensor layout but got {layout}; "
+                           "rushlight has torch.sparse_csr and torch.sparse_csc")
     rows = layout is formats.sparse_csr
     names = ("crow_indices", "col_indices") if rows else ("ccol_indices", "row_indices")
     starts, others, v = _component(compressed_indices, None,
                                    names[0]), _component(plain_indices, None, names[1]), _values(values, dtype)
     begin, at = unwrap(starts), unwrap(others)
     if begin.ndim != 1 or at.ndim != 1 or v.ndim != 1:  # type: ignore[attr-defined]
-        raise RuntimeError("rushlight's compressed tensors are matrices: their components have one dimension each; batches are not supported")
+        raise RuntimeError("rushlight's compressed tensors are matrices: "
+                           "their components have one dimension each; batches are not supported")
     if size is None:
         lines, other = begin.size - 1, int(at.max()) + 1 if at.size else 0
         size = (lines, other) if rows else (other, lines)
     size = tuple(int(n) for n in size)
     lines, other = size if rows else size[::-1]
     if begin.size != lines + 1:
-        raise RuntimeError(f"{names[0]}.shape[-1] must be equal to the number of {'rows' if rows else 'columns'} + 1 as size[-{2 if rows else 1}]={lines}, but got {begin.size}")
+        raise RuntimeError(f"{names[0]}.shape[-1] must be equal to the number of {'rows' if rows else 'columns'} "
+                           f"+ 1 as size[-{2 if rows else 1}]={lines}, but got {begin.size}")
     if at.size != v.shape[0]:  # type: ignore[attr-defined]
         raise RuntimeError(f"number of elements in {names[1]} ({at.size}) must be equal to the number of values ({v.shape[0]})")  # type: ignore[attr-defined]
     if begin[0] != 0 or begin[-1] != at.size or (np.diff(begin) < 0).any():

@@ -58,8 +58,8 @@ def taken(d: Any, s: CooTensor) -> Any:
 def masked(t: Any, mask: CooTensor) -> CooTensor:
     """The values of a sparse or dense tensor at the places of mask. RuntimeError for other shapes."""
     if tuple(t._spec.shape) != tuple(mask._spec.shape):
-        raise RuntimeError(f"sparse_mask(): operands have incompatible sizes; self has size {list(t._spec.shape)} but mask has size "
-                           f"{list(mask._spec.shape)}")
+        raise RuntimeError("sparse_mask(): operands have incompatible sizes; "
+                           f"self has size {list(t._spec.shape)} but mask has size {list(mask._spec.shape)}")
     if isinstance(t, CooTensor):
         own = t.coalesce()
         if own.places().size:
@@ -84,8 +84,9 @@ def permute(s: CooTensor, dims: Any) -> CooTensor:
     n, k = len(s._spec.shape), s.sparse_dim()
     order = [wrap_dim(int(d), n) for d in dims]
     if len(order) != n:
-        raise RuntimeError(f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of "
-                           f"dimensions i.e. input.dim() = {n} is not equal to len(dims) = {len(order)}")
+        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does "
+                           "not match the length of the desired ordering of dimensions i.e. "
+                           f"input.dim() = {n} is not equal to len(dims) = {len(order)}")
     if sorted(order[:k]) != list(range(k)):
         raise RuntimeError("permutation of dimensions of a sparse tensor must not mix sparse and dense dimensions")
     values = s._vals.permute((0, *[d - k + 1 for d in order[k:]]))  # type: ignore[attr-defined]
@@ -108,7 +109,8 @@ def index_select(s: CooTensor, dim: int, index: Any) -> CooTensor:
     shape, k = list(s._spec.shape), s.sparse_dim()
     at, wanted = wrap_dim(dim, len(shape)), unwrap(index).reshape(-1)
     if wanted.size and not (-shape[at] <= wanted.min() and wanted.max() < shape[at]):
-        raise IndexError(f"index_select(): index contains {wanted.max()} that is out of range for tensor of size {shape} at dimension {at}")
+        raise IndexError(f"index_select(): index contains {wanted.max()} that is out of range "
+                         f"for tensor of size {shape} at dimension {at}")
     wanted = wanted % max(shape[at], 1)
     own = s.coalesce()
     shape[at] = wanted.size
@@ -128,8 +130,8 @@ def index_select(s: CooTensor, dim: int, index: Any) -> CooTensor:
 
 
 def select(s: CooTensor, dim: int, index: int) -> Any:
-    """One place along a dimension, which goes; dense where no sparse dimension is left. IndexError where it is not
-    there."""
+    """One place along a dimension, which goes; dense where no sparse dimension is left.
+    IndexError where it is not there."""
     shape, k = list(s._spec.shape), s.sparse_dim()
     at = wrap_dim(dim, len(shape))
     if not -shape[at] <= index < shape[at]:

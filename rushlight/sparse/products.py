@@ -12,8 +12,8 @@ from rushlight.tensor.creation import zeros
 
 
 def matmul(a: Any, b: Any) -> Any:
-    """The product of two matrices of which one at least is sparse; sparse where both are. RuntimeError for other
-    shapes."""
+    """The product of two matrices of which one at least is sparse;
+    sparse where both are. RuntimeError for other shapes."""
     shapes = a._spec.shape, b._spec.shape
     if any(len(s) != 2 for s in shapes) or any(isinstance(t, CooTensor) and t.dense_dim() for t in (a, b)):
         raise RuntimeError(f"sparse products are of matrices, but got {len(shapes[0])}D and {len(shapes[1])}D tensors")

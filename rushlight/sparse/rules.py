@@ -1,5 +1,5 @@
-"""What the recorder does with operations on sparse tensors: a rule by the name of the row, composed of dense
-operations.
+"""What the recorder does with operations on sparse tensors:
+a rule by the name of the row, composed of dense operations.
 
 A rule gets the operands and attributes of the row. Compressed tensors go through coordinates and back. An operation
 without a rule is PyTorch's error for a backend that has no kernel.
@@ -23,8 +23,8 @@ from rushlight.tensor import core, formats
 from rushlight.tensor.core import Tensor
 
 # f(0) = 0, so that only stored values change
-KEEPS_ZERO = """neg scalar_neg abs sign sgn floor ceil trunc round sqrt expm1 log1p sin tan asin atan sinh tanh asinh atanh relu erf erfinv isnan isinf
-signbit real imag conj cast""".split()
+KEEPS_ZERO = """neg scalar_neg abs sign sgn floor ceil trunc round sqrt expm1 log1p sin tan asin atan sinh tanh asinh
+    atanh relu erf erfinv isnan isinf signbit real imag conj cast""".split()
 # f(a + b) = f(a) + f(b): repeated coordinates may stay
 LINEAR = frozenset(("neg", "scalar_neg", "cast", "conj", "real", "imag"))
 
@@ -64,8 +64,9 @@ def _unary(name: str) -> Callable[..., Any]:
 
 def _same_size(title: str, a: Any, b: Any) -> None:
     if a._spec.shape != b._spec.shape:
-        raise RuntimeError(f"{title}: expected 'self' and 'other' to have same size, but self has size {list(a._spec.shape)} while other has size "
-                           f"{list(b._spec.shape)} (FYI: op2-sparse addition does not currently support broadcasting)")
+        raise RuntimeError(f"{title}: expected 'self' and 'other' to have same size, "
+                           f"but self has size {list(a._spec.shape)} while other has size {list(b._spec.shape)} (FYI: "
+                           "op2-sparse addition does not currently support broadcasting)")
 
 
 def add(a: Any, b: Any) -> Any:
@@ -75,8 +76,9 @@ def add(a: Any, b: Any) -> Any:
         return _together(a, b)
     if isinstance(b, CooTensor) and isinstance(a, Tensor):
         if a._spec.shape != b._spec.shape:
-            raise RuntimeError(f"add: expected 'self' and 'other' to have same size, but self has size {list(a._spec.shape)} while other has size "
-                               f"{list(b._spec.shape)} (FYI: dense-sparse addition does not currently support broadcasting)")
+            raise RuntimeError("add: expected 'self' and 'other' to have same size, but self has size "
+                               f"{list(a._spec.shape)} while other has size {list(b._spec.shape)} (FYI: "
+                               "dense-sparse addition does not currently support broadcasting)")
         return a + dense(b)  # type: ignore[operator]
     raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead.")
 
@@ -122,7 +124,8 @@ def mul(a: Any, b: Any) -> Any:
 def div(a: Any, b: Any) -> Any:
     """Divided by a number or a dense tensor. RuntimeError for a sparse divisor, as in PyTorch."""
     if isinstance(b, CooTensor):
-        raise RuntimeError("Sparse division requires a scalar or zero-dim dense tensor divisor (got a sparse divisor): zeros divided by zeros are no zeros")
+        raise RuntimeError("Sparse division requires a scalar or zero-dim dense tensor divisor (got a sparse divisor): "
+                           "zeros divided by zeros are no zeros")
     return a.with_values(a._vals / (b if not isinstance(b, Tensor) or not b._spec.shape else taken(b, a)))
 
 
@@ -187,7 +190,8 @@ def concatenate(*rest: Any) -> Any:
 RULES: dict[str, Callable[..., Any]] = {
     **{name: _unary(name) for name in KEEPS_ZERO},
     "copy": lambda s: s.with_values(core.apply(TABLE["copy"], (s._vals,))),
-    "add": add, "add_scaled": lambda a, b, alpha: add(a, b * alpha), "sub_scaled": lambda a, b, alpha: add(a, b * -alpha),
+    "add": add, "add_scaled": lambda a, b, alpha: add(a, b * alpha),
+    "sub_scaled": lambda a, b, alpha: add(a, b * -alpha),
     "sub": sub, "mul": mul, "div": div, "pow": power, "sum": total, "cat": concatenate,
     "matmul": products.matmul, "linear_no_bias": lambda x, w: products.matmul(x, w.t()),
     "linear": lambda x, w, b: products.matmul(x, w.t()) + b, "any": lambda s, dims, keepdim: _anywhere(s, dims),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-FOR_DENSE = ("Could not run 'aten::{}' with arguments from the '{}' backend. rushlight has no sparse form of this operation: use .to_dense() "
-             "first, or apply it to .values().")
+FOR_DENSE = ("Could not run 'aten::{}' with arguments from the '{}' backend. "
+             "rushlight has no sparse form of this operation: use .to_dense() first, or apply it to .values().")
 
 
 def backend(layout: Any) -> str:
@@ -40,6 +40,7 @@ class SparseStorage:
         self.size, self.dtype, self.version = size, dtype, 0
 
     def _nothing(self, *_: Any) -> NoReturn:
-        raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage: it is sparse. Use .to_dense() first.")
+        raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage: "
+                           "it is sparse. Use .to_dense() first.")
 
     memory = share = read = replace = exposed = _nothing

@@ -45,7 +45,8 @@ class SparseTensor(Tensor):
     def _become(self, other: Any) -> Any:
         """Take over what another sparse tensor of this shape holds: what writing in place does."""
         if not isinstance(other, type(self)):
-            raise RuntimeError("a sparse tensor cannot take dense values in place. Use the operation without the underscore.")
+            raise RuntimeError("a sparse tensor cannot take dense values in place. "
+                               "Use the operation without the underscore.")
         self.__dict__.update({k: v for k, v in other.__dict__.items() if k not in ("_storage", "_vc", "_spec")})
         self._vc.version += 1
         return self
@@ -180,7 +181,8 @@ class SparseTensor(Tensor):
 
     def __bool__(self) -> bool:
         if self._spec.numel != 1:
-            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous. Use .values().any() or .all().")
+            raise RuntimeError("Boolean value of Tensor with more than one value is "
+                               "ambiguous. Use .values().any() or .all().")
         return bool(self.item())
 
     # --- copies

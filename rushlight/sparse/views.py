@@ -42,8 +42,8 @@ def view(t: Any, s: Spec) -> Any:
 
 
 def _sources(old: Spec, new: Spec) -> list[int | None] | None:
-    """For each new dimension the old one that it is, None for one of size 1; None where they do not match one to
-    one."""
+    """For each new dimension the old one that it is, None for one of size 1;
+    None where they do not match one to one."""
     known = {(n, stride): d for d, (n, stride) in enumerate(zip(old.shape, old.strides, strict=True)) if n != 1}
     found = [None if n == 1 else known.get((n, stride), -1) for n, stride in zip(new.shape, new.strides, strict=True)]
     real = [d for d in found if d is not None]

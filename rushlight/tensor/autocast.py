@@ -1,5 +1,5 @@
-"""Automatic mixed precision: which public functions compute in a smaller float type while autocast is on, and which in
-float32.
+"""Automatic mixed precision: which public functions compute in a smaller float
+type while autocast is on, and which in float32.
 
 `rushlight.amp.autocast` sets ``state.autocast`` to the smaller type. The lists are those of PyTorch's CPU autocast.
 """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-EXPECTED = "Expected cond to be True, but got False. (Could this error message be improved? If so, please report an enhancement request to PyTorch.)"
+EXPECTED = ("Expected cond to be True, but got False. "
+            "(Could this error message be improved? If so, please report an enhancement request to PyTorch.)")
 
 
 def _with(error: type[Exception]) -> Callable[..., None]:
@@ -21,7 +22,8 @@ def _with(error: type[Exception]) -> Callable[..., None]:
     return check
 
 
-_check, _check_index, _check_value, _check_type, _check_not_implemented = map(_with, (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError))
+_check, _check_index, _check_value, _check_type, _check_not_implemented = map(
+    _with, (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError))
 
 
 def _check_is_size(i: Any, message: Callable[[], str] | None = None, *, max: Any = None) -> None:  # noqa: A002
@@ -30,8 +32,8 @@ def _check_is_size(i: Any, message: Callable[[], str] | None = None, *, max: Any
 
 
 def _assert(condition: Any, message: str) -> None:
-    """AssertionError(message) unless the condition holds; of a value that is being traced it becomes part of the
-    graph."""
+    """AssertionError(message) unless the condition holds; of a value that is
+    being traced it becomes part of the graph."""
     from rushlight.tensor.core import Tensor
     override = None if isinstance(condition, (bool, Tensor)) else getattr(type(condition), "__torch_function__", None)
     if override is not None:

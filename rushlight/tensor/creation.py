@@ -28,7 +28,8 @@ def ready(t: Tensor, requires_grad: bool = False, device: Any = None, layout: An
     if device is not None:
         check_device(device)
     if requires_grad and t._spec.dtype.kind not in "fc":
-        raise RuntimeError(f"Only Tensors of floating point and complex dtype can require gradients. This one is {t._spec.dtype.name}.")
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients. "
+                           f"This one is {t._spec.dtype.name}.")
     return t.requires_grad_() if requires_grad else t
 
 
@@ -84,7 +85,8 @@ def array_of(data: Any, dtype: DType | None = None) -> np.ndarray:
 def _checked_number(value: Any, d: DType) -> Any:
     if d.kind in "iu":
         if isinstance(value, float) and not math.isfinite(value):
-            raise RuntimeError(f"cannot convert float {value} to {d.name}") if not math.isnan(value) else ValueError("cannot convert float NaN to integer")
+            raise RuntimeError(f"cannot convert float {value} to {d.name}") if not math.isnan(value) else ValueError(
+                "cannot convert float NaN to integer")
         info = np.iinfo(d.numpy)
         if not isinstance(value, complex) and not info.min <= int(value) <= info.max:
             if d.itemsize == 8 or not info.min <= int(value) <= info.max:
@@ -123,7 +125,8 @@ def _measure(data: Any, leaves: list[Any]) -> tuple[int, ...]:
             shape = inner
         elif inner != shape:
             if len(inner) != len(shape) and (not inner or not shape):
-                raise TypeError(f"not a sequence: element {i} has shape {list(inner)}, the ones before it {list(shape)}")
+                raise TypeError(f"not a sequence: element {i} has shape {list(inner)}, "
+                                f"the ones before it {list(shape)}")
             raise ValueError(f"expected sequence of length {shape[0]} at dim 1 (got {inner[0]})")
     return (len(data), *(shape or ()))
 
@@ -192,10 +195,12 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     d = of_numpy(ndarray.dtype)
     size = d.itemsize
     if any(s < 0 for s in ndarray.strides):
-        raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides are not currently "
-                         "supported. (You can probably work around this by making a copy of your array  with array.copy().) ")
+        raise ValueError("At least one stride in the given numpy array is negative, "
+                         "and tensors with negative strides are not currently supported. "
+                         "(You can probably work around this by making a copy of your array  with array.copy().) ")
     if any(s % size for s in ndarray.strides):
-        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to reallocate the memory.")
+        raise ValueError("given numpy array strides not a multiple of the element byte size. "
+                         "Copy the numpy array to reallocate the memory.")
     strides = tuple(s // size for s in ndarray.strides)
     if ndarray.flags.c_contiguous:
         flat = ndarray.reshape(-1)
@@ -213,8 +218,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         t._storage.forever = True
     if not ndarray.flags.writeable:
         import warnings
-        warnings.warn("The given NumPy array is not writable, and PyTorch does not support non-writable tensors. Copy the array to protect "
-                      "its data or make it writable.", UserWarning, stacklevel=2)
+        warnings.warn("The given NumPy array is not writable, and PyTorch does not support non-writable tensors. "
+                      "Copy the array to protect its data or make it writable.", UserWarning, stacklevel=2)
     return t
 
 
@@ -222,12 +227,13 @@ def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, r
     """A one-dimensional tensor on the memory of a Python buffer."""
     raw = np.frombuffer(buffer, dtype=np.uint8)
     if len(raw) == 0 or offset >= len(raw):
-        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({len(raw)} bytes) minus 1")
+        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than "
+                         f"buffer length ({len(raw)} bytes) minus 1")
     part = raw[offset:]
     n = len(part) // dtype.itemsize if count < 0 else count
     if n * dtype.itemsize > len(part):
-        raise ValueError(f"requested buffer length ({n} * {dtype.itemsize} bytes) after offset ({offset} bytes) must not be greater than "
-                         f"actual buffer length ({len(raw)} bytes)")
+        raise ValueError(f"requested buffer length ({n} * {dtype.itemsize} bytes) after offset ({offset} "
+                         f"bytes) must not be greater than actual buffer length ({len(raw)} bytes)")
     flat = part[:n * dtype.itemsize].view(dtype.numpy)
     t = from_flat(flat, (n,))
     t._storage.home, t._storage.owner, t._storage.forever = flat, buffer, True
@@ -287,8 +293,8 @@ def zeros(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any =
           pin_memory: bool = False, requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
     """A tensor of zeros.
 
-    ``size`` is several integers or one sequence; the dtype is the default one unless given. RuntimeError for
-    negative sizes.
+    ``size`` is several integers or one sequence; the dtype is the default one
+    unless given. RuntimeError for negative sizes.
 
     >>> import rushlight as rl
     >>> rl.zeros(2, 3)
@@ -302,8 +308,8 @@ def ones(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any = 
          pin_memory: bool = False, requires_grad: bool = False, names: Any = None, **kw: Any) -> Tensor:
     """A tensor of ones.
 
-    ``size`` is several integers or one sequence; the dtype is the default one unless given. RuntimeError for
-    negative sizes.
+    ``size`` is several integers or one sequence; the dtype is the default one
+    unless given. RuntimeError for negative sizes.
 
     >>> import rushlight as rl
     >>> rl.ones(2, dtype=rl.int64)
@@ -348,8 +354,8 @@ def _constant(value: int, size: tuple[Any, ...], kw: dict[str, Any], out: Any, d
 def _empty_sparse(name: str, shape: tuple[int, ...], dtype: Any, layout: Any, requires_grad: bool) -> Tensor:
     """Zeros of a sparse layout. NotImplementedError for anything but zeros."""
     if name.startswith("ones"):
-        raise NotImplementedError(f"Could not run 'aten::fill_.Scalar' with arguments from the 'SparseCPU' backend. {name} has no sparse form: every element "
-                                  "would be stored.")
+        raise NotImplementedError("Could not run 'aten::fill_.Scalar' with arguments from the 'SparseCPU' backend. "
+                                  f"{name} has no sparse form: every element would be stored.")
     from rushlight.sparse import creation
     return ready(creation.empty(shape, dtype).to_sparse(layout=layout), requires_grad)
 
@@ -378,8 +384,8 @@ def _like(value: int, name: str) -> Any:
         if not isinstance(input, Tensor):
             need_tensor(name, 1, "input", input)
         if (layout or input.layout) is not formats.strided:
-            return _empty_sparse(name, input._spec.shape, dtype or input._spec.dtype, layout or input.layout,
-                                 requires_grad)
+            return _empty_sparse(name, input._spec.shape, dtype or input._spec.dtype,
+                                 layout or input.layout, requires_grad)
         return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{name.split('_')[0]} in the shape and dtype of ``input``."
@@ -405,9 +411,9 @@ def empty_permuted(size: Any, physical_layout: Any, *, dtype: DType | None = Non
     """Unspecified values whose dimensions lie in memory in the given order."""
     shape, order = shape_of(size), tuple(physical_layout)
     if len(shape) != len(order) or sorted(order) != list(range(len(order))):
-        raise RuntimeError(f"Number of dimensions in size does not match the length of the physical_layout; i.e. len(size) = {len(shape)} "
-                           f"is not equal to len(physical_layout) = {len(order)}" if len(shape) != len(order)
-                           else "Duplicate dim not allowed in physical_layout")
+        raise RuntimeError("Number of dimensions in size does not match the length of the physical_layout; "
+                           f"i.e. len(size) = {len(shape)} is not equal to len(physical_layout) = {len(order)}"
+                           if len(shape) != len(order) else "Duplicate dim not allowed in physical_layout")
     strides = [0] * len(shape)
     step = 1
     for d in reversed(order):
@@ -451,5 +457,5 @@ def scalar_tensor(s: Any, *, dtype: DType | None = None, device: Any = None, lay
 
 
 __all__ = ["tensor", "as_tensor", "asarray", "from_numpy", "frombuffer", "from_dlpack", "full", "zeros", "ones",
-           "empty", "full_like", "zeros_like", "ones_like", "empty_like", "empty_strided", "empty_permuted",
-           "scalar_tensor"]
+           "empty", "full_like", "zeros_like", "ones_like", "empty_like",
+           "empty_strided", "empty_permuted", "scalar_tensor"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 KINDS = ("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy",
-         "vulkan", "mps",
-         "meta", "hpu", "mtia", "privateuseone", "tpu")
+         "vulkan", "mps", "meta", "hpu", "mtia", "privateuseone", "tpu")
 
 
 class device:  # noqa: N801
@@ -26,7 +25,8 @@ class device:  # noqa: N801
             type, index = "cuda", type  # noqa: A001
         name, colon, number = str(type).partition(":")
         if name not in KINDS:
-            raise RuntimeError(f"Expected one of cpu, cuda, xla, tpu, mps, meta device type at start of device string: {name}")
+            raise RuntimeError("Expected one of cpu, cuda, xla, tpu, mps, "
+                               f"meta device type at start of device string: {name}")
         if colon and not number.isdigit():
             raise RuntimeError(f"Invalid device string: '{type}'")
         self.type = name
@@ -34,7 +34,8 @@ class device:  # noqa: N801
         return self
 
     def __repr__(self) -> str:
-        return f"device(type='{self.type}')" if self.index is None else f"device(type='{self.type}', index={self.index})"
+        return (f"device(type='{self.type}')" if self.index is None else
+                f"device(type='{self.type}', index={self.index})")
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
@@ -63,7 +64,7 @@ def check_device(where: Any) -> None:
     """RuntimeError for a device that this build has not."""
     d = device(where)
     if d.type == "cuda":
-        raise AssertionError("Torch not compiled with CUDA enabled. rushlight runs on the CPU here; use device='cpu', or guard with "
-                             "torch.cuda.is_available().")
+        raise AssertionError("Torch not compiled with CUDA enabled. rushlight runs on the CPU here; "
+                             "use device='cpu', or guard with torch.cuda.is_available().")
     if d.type != "cpu":
         raise RuntimeError(f"rushlight has no '{d.type}' device here; use device='cpu'")

@@ -133,8 +133,8 @@ def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType = d
 
 
 def in_memory_order(values: np.ndarray, s: Any) -> np.ndarray:
-    """Flat random numbers in the shape of a spec: PyTorch fills memory from its start, whatever the order of
-    dimensions."""
+    """Flat random numbers in the shape of a spec: PyTorch fills memory from
+    its start, whatever the order of dimensions."""
     order = None if s.contiguous else iteration_order(s.shape, [s])
     if order is None:
         return values.reshape(s.shape)
@@ -158,8 +158,8 @@ def _like_random(function: Any, name: str) -> Any:
     return like
 
 
-rand_like, randn_like, randint_like = _like_random(rand,
-                                                   "rand_like"), _like_random(randn, "randn_like"), _like_random(randint, "randint_like")
+rand_like, randn_like, randint_like = _like_random(rand, "rand_like"), _like_random(randn, "randn_like"), _like_random(
+    randint, "randint_like")
 
 
 @draws()
@@ -200,8 +200,8 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
                 out: Any = None) -> Tensor:
     """num_samples column numbers of each row, drawn with the row's weights.
 
-    Weights (n,) or (rows, n) of floats that are not negative; int64 out. RuntimeError for too many draws
-    without replacement.
+    Weights (n,) or (rows, n) of floats that are not negative; int64 out.
+    RuntimeError for too many draws without replacement.
 
     >>> import rushlight as rl
     >>> rl.multinomial(rl.tensor([0.0, 1.0]), 2, replacement=True)
@@ -220,8 +220,8 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (weights.sum(-1) <= 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    return give(out, wrap(np.ascontiguousarray(rng.multinomial(engine_of(generator), weights, num_samples, replacement),
-                                               np.int64)))
+    return give(out, wrap(np.ascontiguousarray(
+        rng.multinomial(engine_of(generator), weights, num_samples, replacement), np.int64)))
 
 
 @draws()

@@ -21,7 +21,8 @@ def _rows(name: str, tensors: Any, others: tuple[Any, ...]) -> list[tuple[Any, .
     for other in others:
         if isinstance(other, (list, tuple)):
             if len(other) != len(tensors):
-                raise RuntimeError(f"Tensor lists must have the same number of tensors, got {len(tensors)} and {len(other)}")
+                raise RuntimeError("Tensor lists must have the same number of tensors, "
+                                   f"got {len(tensors)} and {len(other)}")
             columns.append(list(other))
         else:
             columns.append([other] * len(tensors))
@@ -45,7 +46,8 @@ def _make(name: str) -> tuple[Callable[..., list[Any]], Callable[..., None]]:
         for row, new in zip(_rows(name, self, others), fresh(self, *others, **options)):
             row[0].copy_(new)
     fresh.__name__, in_place.__name__ = f"_foreach_{name}", f"_foreach_{name}_"
-    fresh.__doc__ = f"``{name}`` of each tensor of a list, with the operands of the other lists at its place; a list of new tensors."
+    fresh.__doc__ = (f"``{name}`` of each tensor of a list, "
+                     "with the operands of the other lists at its place; a list of new tensors.")
     in_place.__doc__ = f"``{name}`` of each tensor of a list, in place."
     return fresh, in_place
 

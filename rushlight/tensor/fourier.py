@@ -1,5 +1,5 @@
-"""Discrete Fourier transforms (torch.fft): compositions over the two rows `fft` and `ifft`, so gradients are those
-rows' own.
+"""Discrete Fourier transforms (torch.fft): compositions over the two rows `fft`
+and `ifft`, so gradients are those rows' own.
 
 A real transform keeps the non-negative frequencies of the complex one. Its inverse counts each frequency that stands
 for a conjugate pair twice and takes the real part, which is what completing the Hermitian spectrum would give.
@@ -40,7 +40,8 @@ def floating(name: str, x: Any) -> Tensor:
     """A tensor in a type that transforms know: integers in the default float type."""
     need_tensor(f"fft_{name}", 1, "input", x)
     if x._spec.dtype.name in HALVES:
-        raise RuntimeError(f"Unsupported dtype {scalar_name(x._spec.dtype)}. Convert the input, for example with .float().")
+        raise RuntimeError(f"Unsupported dtype {scalar_name(x._spec.dtype)}. "
+                           "Convert the input, for example with .float().")
     return to_float(x)
 
 
@@ -53,7 +54,8 @@ def complex_of(name: str, x: Any) -> Tensor:
 def real_of(name: str, x: Any) -> Tensor:
     """A real tensor in the complex type; RuntimeError for a complex one."""
     if isinstance(x, Tensor) and x._spec.dtype.is_complex:
-        raise RuntimeError(f"{name} expects a real input tensor, but got {scalar_name(x._spec.dtype)}. Use the transform of complex signals.")
+        raise RuntimeError(f"{name} expects a real input tensor, but got {scalar_name(x._spec.dtype)}. "
+                           "Use the transform of complex signals.")
     return complex_of(name, x)
 
 
@@ -80,7 +82,8 @@ def sizes_and_dims(x: Tensor, s: Any, dim: Any) -> tuple[list[int], list[int]]:
         if len(set(dims)) != len(dims):
             raise RuntimeError(f"FFT dims must be unique. Got {dims}.")
         if s is not None and len(s) != len(dims):
-            raise RuntimeError(f"When given, dim and shape arguments must have the same length. Got {len(dims)} dims and {len(s)} sizes.")
+            raise RuntimeError("When given, dim and shape arguments must have the same length. "
+                               f"Got {len(dims)} dims and {len(s)} sizes.")
     elif s is not None:
         if len(s) > ndim:
             raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {ndim} dimensions.")
@@ -178,11 +181,10 @@ irfft = one("irfft", "The real signal of n points (2 (m - 1) by default) with th
             complex_of, half_backward,
             "the result is real", "rl.fft.irfft(rl.tensor([4., 0., 0.]))\n    tensor([1., 1., 1., 1.])")
 hfft = one("hfft", "The real spectrum of n points of a Hermitian signal of which one half is given.", complex_of,
-           hermitian,
-           "the result is real", "rl.fft.hfft(rl.tensor([1., 0., 0.]))\n    tensor([1., 1., 1., 1.])")
+           hermitian, "the result is real", "rl.fft.hfft(rl.tensor([1., 0., 0.]))\n    tensor([1., 1., 1., 1.])")
 ihfft = one("ihfft", "The inverse of `hfft`: half of a Hermitian signal from its real spectrum.", real_of,
-            inverse_hermitian,
-            "real only; the result is complex", "rl.fft.ihfft(rl.ones(4)).real\n    tensor([1., 0., 0.])")
+            inverse_hermitian, "real only; the result is complex",
+            "rl.fft.ihfft(rl.ones(4)).real\n    tensor([1., 0., 0.])")
 
 
 # --- several dimensions -------------------------------------------------------------------------------------------
@@ -196,8 +198,8 @@ def to_half(name: str, x: Any, s: Any, dim: Any, norm: str | None) -> Tensor:
     inverse = name.startswith("ihfft")
     if isinstance(x, Tensor) and x._spec.dtype.is_complex:
         kind = scalar_name(x._spec.dtype)
-        raise RuntimeError(f"Only supports floating-point dtypes, but found: {kind}" if inverse
-                           else f"{name} expects a real-valued input tensor, but got {kind}. Use fftn for complex signals.")
+        raise RuntimeError(f"Only supports floating-point dtypes, but found: {kind}" if inverse else
+                           f"{name} expects a real-valued input tensor, but got {kind}. Use fftn for complex signals.")
     x = complex_of(name, x)
     (sizes, dims), how = sizes_and_dims(x, s, dim), norm_of(norm)
     some(name, dims)
@@ -211,8 +213,8 @@ def from_half(name: str, x: Any, s: Any, dim: Any, norm: str | None) -> Tensor:
     (sizes, dims), how = sizes_and_dims(x, s, dim), norm_of(norm)
     some(name, dims)
     last = hermitian if name.startswith("hfft") else half_backward
-    return last(along("fft" if name.startswith("hfft") else "ifft", x, sizes[:-1], dims[:-1], how), sizes[-1], dims[-1],
-                how)
+    return last(along("fft" if name.startswith("hfft") else "ifft", x, sizes[:-1], dims[:-1], how),
+                sizes[-1], dims[-1], how)
 
 
 MANY = """`{base}` over {which}.
@@ -227,10 +229,8 @@ MANY = """`{base}` over {which}.
 SHAPES = {"fft": ("torch.Size([2, 4])", "rl.ones(2, 4)"), "ifft": ("torch.Size([2, 4])", "rl.ones(2, 4)"),
           "rfft": ("torch.Size([2, 3])", "rl.ones(2, 4)"), "irfft": ("torch.Size([2, 4])", "rl.ones(2, 3)"),
           "hfft": ("torch.Size([2, 4])", "rl.ones(2, 3)"), "ihfft": ("torch.Size([2, 3])", "rl.ones(2, 4)")}
-COMPUTE: dict[str, Rule] = {
-    "fft": lambda *a: complex_many("fft", *a), "ifft": lambda *a: complex_many("ifft", *a), "rfft": to_half,
-    "ihfft": to_half,
-    "irfft": from_half, "hfft": from_half}
+COMPUTE: dict[str, Rule] = {"fft": lambda *a: complex_many("fft", *a), "ifft": lambda *a: complex_many("ifft", *a),
+                            "rfft": to_half, "ihfft": to_half, "irfft": from_half, "hfft": from_half}
 
 
 def many(base: str) -> tuple[Transform, Transform]:

@@ -1,5 +1,5 @@
-"""How gamma and beta numbers move with their parameters when the underlying uniform number stays (implicit
-reparametrization).
+"""How gamma and beta numbers move with their parameters when the underlying
+uniform number stays (implicit reparametrization).
 
 M. Figurnov, S. Mohamed and A. Mnih, "Implicit reparameterization gradients" (2018): dx/dθ = -(∂F/∂θ) / p for a
 distribution function F(x; θ) with density p. Both are summed from the power series of F, term by term divided by p, so

@@ -48,9 +48,8 @@ def lu(self: Tensor, pivot: bool = True, get_infos: bool = False) -> Any:
 def dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
     """The dimensions from outermost to innermost in memory.
 
-    With ambiguity_check=True RuntimeError where sizes of 1 or equal strides leave several answers; with a list of
-    memory
-    formats where not exactly one of them is the tensor's.
+    With ambiguity_check=True RuntimeError where sizes of 1 or equal strides leave several answers;
+    with a list of memory formats where not exactly one of them is the tensor's.
 
     >>> import rushlight as rl
     >>> rl.zeros(2, 3).t().dim_order()
@@ -62,16 +61,18 @@ def dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
     elif isinstance(ambiguity_check, (list, tuple)):
         known = {contiguous_format: None, channels_last: 4, channels_last_3d: 5}
         if any(f not in known for f in ambiguity_check):
-            raise TypeError(f"The ambiguity_check argument must be a bool or a list of memory formats, not {ambiguity_check}")
+            raise TypeError("The ambiguity_check argument must be a bool or a list of "
+                            f"memory formats, not {ambiguity_check}")
         fits = [f for f in ambiguity_check if known[f] in (None, len(s.shape)) and self.is_contiguous(memory_format=f)]  # type: ignore[attr-defined]
         clear = len(fits) == 1
     elif ambiguity_check is False:
         clear = True
     else:
-        raise TypeError(f"The ambiguity_check argument must be a bool or a list of memory formats, not {type(ambiguity_check).__name__}")
+        raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats, "
+                        f"not {type(ambiguity_check).__name__}")
     if not clear:
-        raise RuntimeError("The tensor does not have unique dim order, or cannot map to exact one of the given memory formats. "
-                           f"Its shape is {list(s.shape)}, its strides are {list(s.strides)}.")
+        raise RuntimeError("The tensor does not have unique dim order, or cannot map to exact one of the given "
+                           f"memory formats. Its shape is {list(s.shape)}, its strides are {list(s.strides)}.")
     return tuple(sorted(range(len(s.shape)), key=lambda d: -s.strides[d]))
 
 
@@ -107,9 +108,10 @@ def resize(self: Tensor, *sizes: Any) -> Tensor:
     warnings.warn("non-inplace resize is deprecated. Use reshape().", stacklevel=2)
     size = shape_of(*sizes)
     if prod(size) != self._spec.numel:
-        raise RuntimeError(f"requested resize to {'x'.join(map(str, size))} ({prod(size)} elements in total), but the given tensor has a size of "
-                           f"{'x'.join(map(str, self._spec.shape))} ({self._spec.numel} elements). autograd's resize can only change the shape of a given "
-                           "tensor, while preserving the number of elements. ")
+        raise RuntimeError(f"requested resize to {'x'.join(map(str, size))} ({prod(size)} elements in total), "
+                           f"but the given tensor has a size of {'x'.join(map(str, self._spec.shape))} "
+                           f"({self._spec.numel} elements). autograd's resize can only change the shape "
+                           "of a given tensor, while preserving the number of elements. ")
     return shape.reshape(self, size)
 
 
@@ -157,8 +159,8 @@ def const_data_ptr(self: Tensor) -> int:
 
 
 def module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
-    """What `load_state_dict` puts in the place of this tensor: itself with the other's values, or with assign the other
-    one.
+    """What `load_state_dict` puts in the place of this tensor:
+    itself with the other's values, or with assign the other one.
 
     >>> import rushlight as rl
     >>> rl.zeros(1).module_load(rl.ones(1))

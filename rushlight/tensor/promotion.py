@@ -23,7 +23,8 @@ def promote_types(type1: DType, type2: DType) -> DType:
         return a
     if a in d.FLOAT8 or b in d.FLOAT8:
         from rushlight.ops.domains import SCALAR_NAMES
-        raise RuntimeError(f"Promotion for Float8 Types is not supported, attempted to promote {SCALAR_NAMES[a.name]} and {SCALAR_NAMES[b.name]}")
+        raise RuntimeError("Promotion for Float8 Types is not supported, "
+                           f"attempted to promote {SCALAR_NAMES[a.name]} and {SCALAR_NAMES[b.name]}")
     ca, cb = CATEGORY[a.kind], CATEGORY[b.kind]
     if ca != cb:
         low, high = (a, b) if ca < cb else (b, a)
@@ -55,8 +56,8 @@ def number_dtype(value: Any) -> DType:
 
 
 def result_type(*operands: Any) -> DType:
-    """The type of an operation's result: tensors with dimensions decide, 0-d tensors and then numbers only raise its
-    category."""
+    """The type of an operation's result: tensors with dimensions decide,
+    0-d tensors and then numbers only raise its category."""
     ranks: list[DType | None] = [None, None, None]  # tensors with dimensions, 0-d tensors, numbers
     for o in operands:
         s = getattr(o, "_spec", None)

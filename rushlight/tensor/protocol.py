@@ -1,9 +1,8 @@
-"""__torch_function__: classes that take over functions of torch for their instances, and modes that take over all of
-them.
+"""__torch_function__: classes that take over functions of torch for their instances,
+and modes that take over all of them.
 
 Functions are called directly until a program defines a Tensor subclass or imports torch.overrides; `switch_on` then
-puts a
-dispatcher before each public function and method, once and for all. Programs that use neither pay nothing.
+puts a dispatcher before each public function and method, once and for all. Programs that use neither pay nothing.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from rushlight.tensor.core import Tensor
 
 Function = Callable[..., Any]
 NAMESPACES = ("rushlight", "rushlight.nn.functional", "rushlight.linalg", "rushlight.fft", "rushlight.special",
-              "rushlight.masked",
-              "rushlight.nn.recurrent")
+              "rushlight.masked", "rushlight.nn.recurrent")
 PREFIXES = {f"rushlight.{n}": n + "_" for n in ("linalg", "fft", "special")}  # of the names that handlers see
 HOMES = (*(f"rushlight.tensor.{n}"
            for n in ("functions", "coarse", "creation", "sequences", "drawing", "stft", "fourier", "special")),
          "rushlight.nn.functional", "rushlight.masked", "rushlight.signal.named_windows", "rushlight.nn.recurrent")
 # dunder methods of Tensor that have a public name, which handlers compare with
-NAMED = {f"__{n}__": n for n in ("add", "sub", "mul", "matmul", "pow", "eq", "ne", "lt", "le", "gt", "ge", "neg",
-                                 "abs")}
+NAMED = {f"__{n}__": n for n in ("add", "sub", "mul", "matmul", "pow", "eq", "ne",
+                                 "lt", "le", "gt", "ge", "neg", "abs")}
 NAMED.update({"__radd__": "add", "__rmul__": "mul", "__truediv__": "div", "__iadd__": "add_", "__isub__": "sub_",
               "__imul__": "mul_", "__itruediv__": "div_"})
 OTHER_DUNDERS = tuple(f"__{n}__"
-                      for n in """rsub rtruediv rmatmul rpow floordiv rfloordiv mod rmod and or xor rand ror rxor lshift rshift invert pos
-getitem setitem len contains bool int float complex index iter reversed format repr str deepcopy reduce_ex array""".split())
+                      for n in """rsub rtruediv rmatmul rpow floordiv rfloordiv mod
+    rmod and or xor rand ror rxor lshift rshift invert pos getitem setitem len contains bool int float complex index
+    iter reversed format repr str deepcopy reduce_ex array""".split())
 KEPT = frozenset(("as_subclass", "register_hook", "requires_grad_"))  # methods that never dispatch
 
 
@@ -115,13 +114,13 @@ def handle(func: Function, relevant: list[Any], args: tuple[Any, ...], kwargs: d
         if out is not NotImplemented:
             return out
     where = f"{getattr(func, '__module__', 'torch')}.{getattr(func, '__name__', func)}".replace("rushlight", "torch")
-    raise TypeError(f"Multiple dispatch failed for '{where}'; all __torch_function__ handlers returned NotImplemented:\n\n"
-                    + "\n".join(f"  - tensor subclass {t}" for t in types))
+    raise TypeError(f"Multiple dispatch failed for '{where}'; all __torch_function__ handlers returned "
+                    "NotImplemented:\n\n" + "\n".join(f"  - tensor subclass {t}" for t in types))
 
 
 def overridable(f: Function, known_as: Function | None = None, name: str | None = None) -> Function:
-    """f behind a dispatcher, which handlers see as `known_as` (itself where it is None), with a name of its own if it
-    is given."""
+    """f behind a dispatcher, which handlers see as `known_as` (itself where it is None),
+    with a name of its own if it is given."""
     if getattr(f, "_overridable", False):
         return f
 

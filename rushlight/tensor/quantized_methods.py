@@ -15,13 +15,13 @@ def dequantize(self: Tensor) -> Tensor:
 
 def _only_quantized(name: str) -> Any:
     def method(self: Tensor) -> Any:
-        raise NotImplementedError(f"Could not run 'aten::{name}' with arguments from the 'CPU' backend: the tensor is not quantized. "
-                                  "torch.quantize_per_tensor makes one that is.")
+        raise NotImplementedError(f"Could not run 'aten::{name}' with arguments from the 'CPU' backend: "
+                                  "the tensor is not quantized. torch.quantize_per_tensor makes one that is.")
     method.__name__ = method.__qualname__ = name
     method.__doc__ = "Of quantized tensors only: NotImplementedError."
     return method
 
 
-METHODS: dict[str, Any] = {"dequantize": dequantize, **{name: _only_quantized(name) for name in (
-    "int_repr", "q_scale", "q_zero_point", "q_per_channel_scales", "q_per_channel_zero_points", "q_per_channel_axis",
-    "qscheme")}}
+METHODS: dict[str, Any] = {"dequantize": dequantize, **{
+    name: _only_quantized(name) for name in ("int_repr", "q_scale", "q_zero_point", "q_per_channel_scales",
+                                             "q_per_channel_zero_points", "q_per_channel_axis", "qscheme")}}

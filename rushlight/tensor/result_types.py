@@ -6,8 +6,8 @@ import collections
 from typing import Any
 
 FIELDS = {
-    **dict.fromkeys(("max", "min", "sort", "topk", "kthvalue", "median", "nanmedian", "mode", "cummax", "cummin"),
-                    "values indices"),
+    **dict.fromkeys(("max", "min", "sort", "topk", "kthvalue", "median",
+                     "nanmedian", "mode", "cummax", "cummin"), "values indices"),
     "aminmax": "min max", "frexp": "mantissa exponent", "geqrf": "a tau", "histogram": "hist bin_edges",
     "histogramdd": "hist bin_edges",
     "linalg_cholesky_ex": "L info", "linalg_eig": "eigenvalues eigenvectors", "linalg_eigh": "eigenvalues eigenvectors",
@@ -23,8 +23,8 @@ _made: dict[str, Any] = {}
 
 
 def result(name: str, fields: str = "") -> Any:
-    """The type of torch.return_types of that name: a tuple with fields, made of one sequence or of one argument per
-    field.
+    """The type of torch.return_types of that name: a tuple with fields,
+    made of one sequence or of one argument per field.
 
     >>> result("max")((1, 2)).indices
     2

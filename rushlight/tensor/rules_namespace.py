@@ -12,8 +12,8 @@ def namespace() -> Any:
     from rushlight.tensor.functions import (
         attention, common, linalg, matrix_rules, normalization_rules, quantized, recurrent, rules, scatter_rules)
     out = types.SimpleNamespace()
-    for module in (common, creation, functions, linalg, rules, normalization_rules, scatter_rules, matrix_rules, recurrent,
-                   attention, quantized):
+    for module in (common, creation, functions, linalg, rules, normalization_rules, scatter_rules,
+                   matrix_rules, recurrent, attention, quantized):
         for name, value in vars(module).items():
             if not name.startswith("__"):
                 setattr(out, name, value)

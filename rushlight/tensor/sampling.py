@@ -26,8 +26,8 @@ def _numbers(t: Tensor) -> np.ndarray:
 
 @draws()
 def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
-    """Successes in ``count`` trials of probability ``prob``: two floating tensors of one shape, the same numbers as
-    PyTorch's.
+    """Successes in ``count`` trials of probability ``prob``: two floating tensors
+    of one shape, the same numbers as PyTorch's.
 
     Fewer than 10 expected successes: waiting times; else W. Hörmann's transformed rejection. It has no gradient.
     RuntimeError for different dtypes.

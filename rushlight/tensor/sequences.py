@@ -21,8 +21,7 @@ def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any 
            layout: Any = None, device: Any = None, pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
     """start, start + step, … below end. arange(end), arange(start, end) or arange(start, end, step).
 
-    int64 where all numbers are integers, else the default dtype. RuntimeError for a step of 0 or of the wrong
-    sign.
+    int64 where all numbers are integers, else the default dtype. RuntimeError for a step of 0 or of the wrong sign.
 
     >>> import rushlight as rl
     >>> rl.arange(1, 2.5, 0.5)
@@ -63,8 +62,8 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, d
     if end is None:
         start, end = 0, start
     n = math.floor((end - start) / step) + 1
-    return give(out, ready(apply(TABLE["arange"], (start, step), (n, dtype or settings.default_dtype)), requires_grad,
-                           device))
+    return give(out, ready(apply(TABLE["arange"], (start, step), (n, dtype or settings.default_dtype)),
+                           requires_grad, device))
 
 
 @sample_by_sample

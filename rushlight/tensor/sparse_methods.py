@@ -9,8 +9,8 @@ from rushlight.tensor.core import Tensor
 
 
 def to_sparse(self: Tensor, *args: Any, layout: Any = None, blocksize: Any = None, dense_dim: Any = None) -> Any:
-    """The tensor in a sparse layout, COO unless told otherwise; ``to_sparse(k)`` makes the first k dimensions sparse.
-    Differentiable.
+    """The tensor in a sparse layout, COO unless told otherwise;
+    ``to_sparse(k)`` makes the first k dimensions sparse. Differentiable.
 
     >>> import rushlight as rl
     >>> rl.eye(2).to_sparse().indices()
@@ -46,7 +46,8 @@ def sparse_mask(self: Tensor, mask: Any) -> Any:
 
 def _only_sparse(name: str, layout: str = "coordinate") -> Any:
     def method(self: Tensor) -> Any:
-        raise RuntimeError(f"{name} expected sparse {layout} tensor layout but got Strided. Convert the tensor with .to_sparse() first.")
+        raise RuntimeError(f"{name} expected sparse {layout} tensor layout but got Strided. "
+                           "Convert the tensor with .to_sparse() first.")
     method.__name__ = method.__qualname__ = name
     method.__doc__ = "Of sparse tensors only: RuntimeError."
     return method

@@ -9,8 +9,8 @@ from rushlight.tensor.functions.combined import mvlgamma as multigammaln
 from rushlight.tensor.functions.common import give
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.composites import logit, polygamma, sinc
-from rushlight.tensor.functions.pointwise import (binary, digamma, erf, erfc, erfinv, exp2, expm1, i0, log1p, round,
-                                                  unary, xlogy)
+from rushlight.tensor.functions.pointwise import (binary, digamma, erf, erfc, erfinv, exp2,
+                                                  expm1, i0, log1p, round, unary, xlogy)
 from rushlight.tensor.functions.pointwise import igamma as gammainc
 from rushlight.tensor.functions.pointwise import igammac as gammaincc
 from rushlight.tensor.functions.pointwise import lgamma as gammaln
@@ -128,16 +128,12 @@ def log_softmax(input: Tensor, dim: int, *, dtype: Any = None, out: Any = None) 
 
 
 __all__ = ["digamma", "erf", "erfc", "erfinv", "exp2", "expm1", "i0", "log1p", "logit", "logsumexp", "polygamma",
-           "round", "sinc", "xlogy", "psi", "expit",
-           "gammainc", "gammaincc", "gammaln", "multigammaln", "softmax", "log_softmax", "i0e", "i1", "i1e", "ndtr",
-           "ndtri", "log_ndtr", "erfcx", "entr",
+           "round", "sinc", "xlogy", "psi", "expit", "gammainc", "gammaincc", "gammaln", "multigammaln",
+           "softmax", "log_softmax", "i0e", "i1", "i1e", "ndtr", "ndtri", "log_ndtr", "erfcx", "entr",
            "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_i0", "modified_bessel_i1",
-           "modified_bessel_k0",
-           "modified_bessel_k1", "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "spherical_bessel_j0",
-           "xlog1py", "zeta",
-           "chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v", "chebyshev_polynomial_w",
-           "shifted_chebyshev_polynomial_t",
+           "modified_bessel_k0", "modified_bessel_k1", "scaled_modified_bessel_k0", "scaled_modified_bessel_k1",
+           "spherical_bessel_j0", "xlog1py", "zeta", "chebyshev_polynomial_t", "chebyshev_polynomial_u",
+           "chebyshev_polynomial_v", "chebyshev_polynomial_w", "shifted_chebyshev_polynomial_t",
            "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v", "shifted_chebyshev_polynomial_w",
-           "hermite_polynomial_h",
-           "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p"]
+           "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p"]
 take_numpy_names(globals(), ("softmax", "log_softmax"))

@@ -1,5 +1,5 @@
-"""Short-time Fourier transforms: frames of a signal under a window, each transformed; and back by weighted
-overlap-add."""
+"""Short-time Fourier transforms: frames of a signal under a window,
+each transformed; and back by weighted overlap-add."""
 
 from __future__ import annotations
 
@@ -40,10 +40,8 @@ def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: i
     """X[f, t] = Σ_k window[k] input[t hop + k] exp(-2πi f k / n_fft) of signals (…, length): (…, frequencies, frames).
 
     Real signals give n_fft // 2 + 1 frequencies unless onesided=False; with return_complex=False the parts of each
-    number
-    stand in a last dimension of size 2. With center the signal is padded so that frame t is centred at t hop.
-    RuntimeError
-    where sizes do not fit, or where return_complex is missing for a real signal.
+    number stand in a last dimension of size 2. With center the signal is padded so that frame t is centred at t hop.
+    RuntimeError where sizes do not fit, or where return_complex is missing for a real signal.
 
     >>> import rushlight as rl
     >>> rl.stft(rl.ones(8), 4, window=rl.ones(4), return_complex=True).shape
@@ -56,8 +54,8 @@ def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: i
     complex_fft = input.dtype.is_complex or window is not None and window.dtype.is_complex
     if return_complex is None:
         if not complex_fft:
-            raise RuntimeError("stft requires the return_complex parameter be given for real inputs, and will further require that return_complex=True in a "
-                               "future PyTorch release.")
+            raise RuntimeError("stft requires the return_complex parameter be given for real inputs, "
+                               "and will further require that return_complex=True in a future PyTorch release.")
         return_complex = True
     if input.dtype.kind not in "fc":
         raise RuntimeError(f"{call}: expected a tensor of floating point or complex values")
@@ -94,12 +92,11 @@ def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: i
 def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
           window: Tensor | None = None, center: bool = True, normalized: bool = False, onesided: bool | None = None,
           length: int | None = None, return_complex: bool = False) -> Tensor:
-    """The signals whose `stft` is nearest to input (…, frequencies, frames): overlap-add of windowed frames over that
-    of window².
+    """The signals whose `stft` is nearest to input (…, frequencies, frames):
+    overlap-add of windowed frames over that of window².
 
-    Griffin and Lim (1984), "Signal estimation from modified short-time Fourier transform". RuntimeError where sizes do
-    not
-    fit, or where the windows leave a sample uncovered.
+    Griffin and Lim (1984), "Signal estimation from modified short-time Fourier transform".
+    RuntimeError where sizes do not fit, or where the windows leave a sample uncovered.
 
     >>> import rushlight as rl
     >>> x = rl.arange(8.)
@@ -108,7 +105,8 @@ def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: 
     """
     need_tensor("istft", 1, "input", input)
     if not input.dtype.is_complex:
-        raise RuntimeError("istft requires a complex-valued input tensor matching the output from stft with return_complex=True.")
+        raise RuntimeError("istft requires a complex-valued input tensor matching the "
+                           "output from stft with return_complex=True.")
     hop, size = n_fft // 4 if hop_length is None else hop_length, n_fft if win_length is None else win_length
     call = _call("istft", input, n_fft=n_fft, hop_length=hop, win_length=size, window=window, center=int(center),
                  normalized=int(bool(normalized)), onesided=onesided, length=length, return_complex=int(return_complex))
@@ -117,8 +115,8 @@ def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: 
         raise RuntimeError("cannot have onesided output if window or input is complex")
     if not return_complex and window is not None and window.dtype.is_complex:
         raise RuntimeError("Complex windows are incompatible with return_complex=False")
-    weights = _window(call, window, size, n_fft, "Invalid window shape. window has to be 1D and length of `win_length`",
-                      input.real)
+    weights = _window(call, window, size, n_fft,
+                      "Invalid window shape. window has to be 1D and length of `win_length`", input.real)
     spectrum = (input if input.ndim == 3 else input.unsqueeze(0)).transpose(1, 2)
     norm = "ortho" if normalized else "backward"
     if return_complex:
@@ -135,11 +133,12 @@ def istft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: 
     signal, envelope = signal[:, start:end], envelope[:, start:end]
     lowest = float(envelope.abs().min()) if envelope.numel() else 1.0
     if not lowest > 1e-11:
-        raise RuntimeError(f"{call}window overlap add min: {lowest:g}. Some samples lie under no window; take a smaller hop_length or another window.")
+        raise RuntimeError(f"{call}window overlap add min: {lowest:g}. Some samples lie under no window; "
+                           "take a smaller hop_length or another window.")
     out = signal / envelope
     if end > total:
-        warnings.warn("The length of signal is shorter than the length parameter. Result is being padded with zeros in the tail. Please check your center and "
-                      "hop_length settings.", stacklevel=2)
+        warnings.warn("The length of signal is shorter than the length parameter. Result is being padded with "
+                      "zeros in the tail. Please check your center and hop_length settings.", stacklevel=2)
         out = constant_pad_nd(out, (0, end - total))
     return out if input.ndim == 3 else out.squeeze(0)
 
@@ -155,7 +154,8 @@ def _check_spectrum(call: str, x: Tensor, n_fft: int, hop: int, size: int, onesi
     want, text = (n_fft // 2 + 1,
                   "n_fft / 2 + 1 when onesided=True") if onesided else (n_fft, "n_fft when onesided=False")
     if have != want:
-        raise RuntimeError(f"{call}: expected the frequency dimension (3rd to the last) of the input tensor to match {text}, but got {have}")
+        raise RuntimeError(f"{call}: expected the frequency dimension (3rd to the last) of the "
+                           f"input tensor to match {text}, but got {have}")
     if not 0 < hop <= size:
         raise RuntimeError(f"{call}: expected 0 < hop_length <= win_length")
     if not 0 < size <= n_fft:

@@ -9,7 +9,8 @@ class _Symbolic:
     """Never made: TypeError."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(f"{cls.__name__} stands for a number that is unknown while a program is traced; sizes are plain numbers here")
+        raise TypeError(f"{cls.__name__} stands for a number that is unknown while a program "
+                        "is traced; sizes are plain numbers here")
 
 
 class SymInt(_Symbolic):

@@ -76,7 +76,8 @@ class Symbol:
         return self._record("neg", self)
 
     def __bool__(self) -> bool:
-        raise TypeError("the value of this number is not known while a plan is made; make it a static flag of the operation")
+        raise TypeError("the value of this number is not known while a plan is made; "
+                        "make it a static flag of the operation")
 
 
 def trace(op: Op, types: tuple[Any, ...], attrs: tuple[Any, ...]) -> Program:

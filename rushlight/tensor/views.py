@@ -74,8 +74,8 @@ def with_history(out: Tensor, model: Tensor) -> Tensor:
 
 
 def relaid(t: Tensor, order: Any) -> Tensor:
-    """t copied into another memory order (outermost dimension first, None for the ordinary one), with the same
-    history."""
+    """t copied into another memory order (outermost dimension first,
+    None for the ordinary one), with the same history."""
     before = state.grad
     state.grad = False
     try:
@@ -100,11 +100,13 @@ def sync_view(t: Tensor) -> None:
 def forbidden(t: Tensor, what: str) -> str:
     """Why a view may not take part in a recorded write."""
     if t._origin in ("no_grad", "inference"):
-        return (f"A view was created in {t._origin} mode and {what} modified inplace with grad mode enabled. Make the view and the write both inside "
-                "the block (the write is not recorded) or both outside (it is), or write to a clone().")
+        return (f"A view was created in {t._origin} mode and {what} modified inplace with grad mode enabled. "
+                "Make the view and the write both inside the block (the write is not "
+                "recorded) or both outside (it is), or write to a clone().")
     title = (t._grad_fn.name() if t._grad_fn is not None else t._origin).removesuffix("Backward0")
-    return (f"Output {t._out} of {title} is a view and {what} modified inplace. This view is the output of a function that returns multiple views. "
-            "Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.")
+    return (f"Output {t._out} of {title} is a view and {what} modified inplace. This view is the output of a function "
+            "that returns multiple views. Such functions do not allow the output views to be modified inplace. "
+            "You should replace the inplace operation by an out-of-place one.")
 
 
 def rebuilt_view(t: Tensor, base: Tensor) -> ViewFn:

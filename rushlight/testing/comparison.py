@@ -80,8 +80,8 @@ def compare(a: Any, e: Any, c: Comparison, place: tuple[Any, ...] = ()) -> None:
 def _same_keys(a: Mapping[Any, Any], e: Mapping[Any, Any], place: tuple[Any, ...]) -> None:
     missing, added = sorted(set(e) - set(a), key=str), sorted(set(a) - set(e), key=str)
     if missing or added:
-        raise Difference("The keys of the mappings do not match:\n"
-                         f"Missing keys in the actual mapping: {missing}\nAdditional keys in the actual mapping: {added}", place)
+        raise Difference("The keys of the mappings do not match:\nMissing keys in the actual mapping: "
+                         f"{missing}\nAdditional keys in the actual mapping: {added}", place)
 
 
 def _is_number(x: Any) -> bool:
@@ -101,8 +101,8 @@ def _leaves(a: Any, e: Any, c: Comparison, place: tuple[Any, ...]) -> None:
         x, y = _as_tensor(a), _as_tensor(e)
         related = isinstance(a, type(e)) or isinstance(e, type(a))
         if x is None or y is None or not related or not (c.allow_subclasses or type(a) is type(e)):
-            raise Difference(f"No comparison pair was able to handle inputs of type {type(a)} and {type(e)}.", place,
-                             TypeError)
+            raise Difference(f"No comparison pair was able to handle inputs of type {type(a)} "
+                             f"and {type(e)}.", place, TypeError)
         _tensors(x, y, c, place)
 
 
@@ -171,7 +171,8 @@ def _exact(x: Any) -> Any:
 
 
 def _wide(x: Any) -> Any:
-    return x.astype(np.complex128) if x.dtype.kind == "c" else x.astype(object) if x.dtype.kind in "iu" else x.astype(np.float64)
+    return (x.astype(np.complex128) if x.dtype.kind == "c" else
+            x.astype(object) if x.dtype.kind in "iu" else x.astype(np.float64))
 
 
 def _elements(own_a: Any, own_e: Any, rtol: float, atol: float, equal_nan: bool, place: tuple[Any, ...]) -> None:
@@ -188,10 +189,11 @@ def _elements(own_a: Any, own_e: Any, rtol: float, atol: float, equal_nan: bool,
         if own_a.dtype.kind not in "iu":
             difference = np.abs(own_a - own_e)
         size = np.abs(own_e)
-        relative = (difference / size) if own_a.dtype.kind not in "iu" else difference.astype(np.float32) / size.astype(np.float32)
+        relative = ((difference / size) if own_a.dtype.kind not in "iu" else
+                    difference.astype(np.float32) / size.astype(np.float32))
     if not own_a.ndim:
-        raise Difference(_numbers_text(_exact(own_a), _exact(own_e), _exact(np.asarray(difference)), float(relative),
-                                       rtol, atol), place)
+        raise Difference(_numbers_text(_exact(own_a), _exact(own_e), _exact(np.asarray(difference)),
+                                       float(relative), rtol, atol), place)
     raise Difference(_text(own_a, close, difference, relative, rtol, atol), place)
 
 
@@ -208,7 +210,8 @@ def _text(a: Any, close: Any, difference: Any, relative: Any, rtol: float, atol:
         value = values.reshape(-1)[at]
         value = int(value) if difference.dtype.kind in "iuO" and name == "absolute" else float(value)
         index = tuple(int(i) for i in np.unravel_index(at, a.shape))
-        lines.append(f"Greatest {name} difference: {value} at index {index}{'' if exact else f' (up to {allowed} allowed)'}")
+        lines.append(f"Greatest {name} difference: "
+                     f"{value} at index {index}{'' if exact else f' (up to {allowed} allowed)'}")
     return head + "\n".join(lines)
 
 
@@ -217,13 +220,13 @@ def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, r
                  atol: float | None = None, equal_nan: bool = False, check_device: bool = True,
                  check_dtype: bool = True, check_layout: bool = True, check_stride: bool = False,
                  msg: Message = None) -> None:
-    """AssertionError unless |actual - expected| <= atol + rtol |expected|, element by element, over nested sequences and mappings.
+    """AssertionError unless |actual - expected| <= atol + rtol |expected|,
+    element by element, over nested sequences and mappings.
 
-    Tensors, numbers, booleans, None and what NumPy takes are compared; shapes must be equal, and device, dtype, layout
-    and strides
-    where the checks say so. Tolerances depend on the dtype unless both are given (ValueError for only one).
-    ``equal_nan`` lets NaN
-    equal NaN. ``msg`` replaces the message, or is a function of it. TypeError for what cannot be compared.
+    Tensors, numbers, booleans, None and what NumPy takes are compared; shapes must be equal, and device,
+    dtype, layout and strides where the checks say so. Tolerances depend on the dtype unless both are given
+    (ValueError for only one). ``equal_nan`` lets NaN equal NaN. ``msg`` replaces the message, or is a function
+    of it. TypeError for what cannot be compared.
 
     >>> import rushlight as rl
     >>> assert_close(rl.tensor([1., 2.]), rl.tensor([1., 2.000001]))
@@ -239,7 +242,8 @@ def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, r
     The failure occurred for item ['a']
     """
     if (rtol is None) != (atol is None):
-        raise ValueError(f"Both 'rtol' and 'atol' must be either specified or omitted, but got no {'rtol' if rtol is None else 'atol'}.")
+        raise ValueError("Both 'rtol' and 'atol' must be either specified or omitted, "
+                         f"but got no {'rtol' if rtol is None else 'atol'}.")
     options = Comparison(rtol=rtol, atol=atol, equal_nan=equal_nan, check_device=check_device, check_dtype=check_dtype,
                          check_layout=check_layout, check_stride=check_stride, allow_subclasses=allow_subclasses)
     try:
@@ -252,8 +256,8 @@ def assert_allclose(actual: Any, expected: Any, rtol: float | None = None, atol:
                     equal_nan: bool = True, msg: str = "") -> None:
     """The old form of `assert_close`: dtypes may differ, NaN equals NaN."""
     from rushlight.tensor.creation import tensor
-    warnings.warn("`torch.testing.assert_allclose()` is deprecated since 1.12 and will be removed in a future release. Please use "
-                  "`torch.testing.assert_close()` instead.", FutureWarning, stacklevel=2)
+    warnings.warn("`torch.testing.assert_allclose()` is deprecated since 1.12 and will be removed in a future release. "
+                  "Please use `torch.testing.assert_close()` instead.", FutureWarning, stacklevel=2)
     a = actual if isinstance(actual, Tensor) else tensor(actual)
     e = expected if isinstance(expected, Tensor) else tensor(expected, dtype=a.dtype)
     if rtol is None and atol is None:

@@ -15,13 +15,12 @@ UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 def make_tensor(*shape: Any, dtype: DType, device: Any, low: float | None = None, high: float | None = None,
                 requires_grad: bool = False, noncontiguous: bool = False, exclude_zero: bool = False,
                 memory_format: Any = None) -> Tensor:
-    """A tensor of random numbers in [low, high), by default [-9, 9) (integers -9 … 9, unsigned ones 0 … 9, booleans
-    both).
+    """A tensor of random numbers in [low, high), by default [-9,
+    9) (integers -9 … 9, unsigned ones 0 … 9, booleans both).
 
     The parts of complex numbers are drawn from that range. ``noncontiguous`` gives a view with gaps (of tensors with
-    two elements or more),
-    ``exclude_zero`` moves zeros to the smallest positive number. ValueError for an empty or impossible range, or where
-    noncontiguous and memory_format meet.
+    two elements or more), ``exclude_zero`` moves zeros to the smallest positive number. ValueError for an empty or
+    impossible range, or where noncontiguous and memory_format meet.
 
     >>> import rushlight as rl
     >>> make_tensor(2, 3, dtype=rl.int64, device="cpu", low=4, high=5).tolist()
@@ -29,10 +28,11 @@ def make_tensor(*shape: Any, dtype: DType, device: Any, low: float | None = None
     """
     sizes = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     if noncontiguous and memory_format is not None:
-        raise ValueError(f"The parameters `noncontiguous` and `memory_format` are mutually exclusive, but got noncontiguous={noncontiguous!r} and "
-                         f"memory_format={memory_format!r}")
+        raise ValueError("The parameters `noncontiguous` and `memory_format` are mutually exclusive, "
+                         f"but got noncontiguous={noncontiguous!r} and memory_format={memory_format!r}")
     if requires_grad and dtype.kind not in "fc":
-        raise ValueError(f"`requires_grad=True` is not supported for boolean and integral dtypes, but got dtype={dtype!r}")
+        raise ValueError("`requires_grad=True` is not supported for boolean and integral "
+                         f"dtypes, but got dtype={dtype!r}")
     space = noncontiguous and math.prod(sizes) > 1
     drawn = _drawn((*sizes[:-1], 2 * sizes[-1]) if space else sizes, dtype, device, low, high)
     if space:
@@ -68,12 +68,14 @@ def _range(dtype: DType, low: Any, high: Any) -> tuple[Any, Any]:
     if any(isinstance(v, float) and math.isnan(v) for v in (low, high)):
         raise ValueError(f"`low` and `high` cannot be NaN, but got low={low!r} and high={high!r}")
     if low == high and dtype.kind in "fc":
-        warnings.warn("Passing `low==high` to `torch.testing.make_tensor` for floating or complex types is deprecated since 2.1 and will be removed in 2.3. "
+        warnings.warn("Passing `low==high` to `torch.testing.make_tensor` for floating or "
+                      "complex types is deprecated since 2.1 and will be removed in 2.3. "
                       "Use `torch.full(...)` instead.", FutureWarning, stacklevel=4)
     elif low >= high:
         raise ValueError(f"`low` must be less than `high`, but got {low} >= {high}")
     if high < lowest or low > highest:
-        raise ValueError(f"The value interval specified by `low` and `high` is [{low}, {high}), but {dtype} only supports [{lowest}, {highest})")
+        raise ValueError(f"The value interval specified by `low` and `high` is [{low}, {high}), "
+                         f"but {dtype} only supports [{lowest}, {highest})")
     low, high = max(low, lowest), min(high, highest)
     if dtype.kind in "biu":
         low, high = math.ceil(low), math.ceil(high)

@@ -15,4 +15,5 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as e:
             if e.name != f"{__name__}.{name}":
                 raise
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; rushlight does not provide torch.utils.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; "
+                         f"rushlight does not provide torch.utils.{name}")

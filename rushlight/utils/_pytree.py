@@ -59,11 +59,12 @@ def tree_flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tup
 def tree_unflatten(leaves: Any, treespec: TreeSpec) -> Any:
     """The nest of that structure; ValueError where the number of leaves differs."""
     if not isinstance(treespec, Structure):
-        raise TypeError(f"tree_unflatten(leaves, treespec): Expected `treespec` to be instance of TreeSpec but got item of type {type(treespec)}.")
+        raise TypeError("tree_unflatten(leaves, treespec): "
+                        f"Expected `treespec` to be instance of TreeSpec but got item of type {type(treespec)}.")
     given = list(leaves)
     if len(given) != treespec.leaves():
-        raise ValueError(f"treespec.unflatten(leaves): `leaves` has length {len(given)} but the spec refers to a pytree that holds "
-                         f"{treespec.leaves()} items ({treespec}).")
+        raise ValueError(f"treespec.unflatten(leaves): `leaves` has length {len(given)} but the spec "
+                         f"refers to a pytree that holds {treespec.leaves()} items ({treespec}).")
     return unflatten(given, treespec)
 
 
@@ -147,11 +148,11 @@ def register_pytree_node(cls: type, flatten_fn: Callable[[Any], tuple[list[Any],
                          unflatten_fn: Callable[[Any, Any], Any], *, serialized_type_name: str | None = None,
                          to_dumpable_context: Any = None, from_dumpable_context: Any = None,
                          flatten_with_keys_fn: Any = None) -> None:
-    """Let a class be a container: flatten_fn(x) gives (children, context), unflatten_fn(children, context) the object
-    again.
+    """Let a class be a container: flatten_fn(x) gives (children, context),
+    unflatten_fn(children, context) the object again.
 
-    ValueError for a class that is one already. The other arguments serve PyTorch's export only and are kept with the
-    class.
+    ValueError for a class that is one already. The other arguments serve
+    PyTorch's export only and are kept with the class.
     """
     extra = {"serialized_type_name": serialized_type_name, "to_dumpable_context": to_dumpable_context,
              "from_dumpable_context": from_dumpable_context,

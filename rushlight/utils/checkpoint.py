@@ -1,10 +1,8 @@
 """Parts of a network that are computed again in the backward pass, so that their intermediate results need no memory.
 
 Two ways, as in PyTorch. With ``use_reentrant=False`` a part is recorded with hooks on saved tensors that keep nothing;
-the
-first tensor that backward asks for runs the part again and keeps what it saves, by position. With
-``use_reentrant=True``
-the part is one node of the graph whose backward runs it again and goes backward through it.
+the first tensor that backward asks for runs the part again and keeps what it saves, by position. With
+``use_reentrant=True`` the part is one node of the graph whose backward runs it again and goes backward through it.
 """
 
 from __future__ import annotations
@@ -97,9 +95,10 @@ class _Frame:
         if number not in self.kept:
             self._run_again()
         if number not in self.kept:
-            raise CheckpointError("torch.utils.checkpoint: A different number of tensors was saved during the original forward and recomputation.\n"
-                                  f"Number of tensors saved during forward: {len(self.types)}\n"
-                                  f"Number of tensors saved during recomputation: {len(self.kept)}.\n{HINT}")
+            raise CheckpointError("torch.utils.checkpoint: A different number of tensors was saved during the "
+                                  "original forward and recomputation.\nNumber of tensors saved during forward: "
+                                  f"{len(self.types)}\nNumber of tensors saved during "
+                                  f"recomputation: {len(self.kept)}.\n{HINT}")
         kept: Tensor = self.kept.pop(number)
         return kept
 
@@ -118,12 +117,14 @@ class _Frame:
             nonlocal count
             number, count = count, count + 1
             if number >= len(self.types):
-                raise CheckpointError("torch.utils.checkpoint: trying to save more tensors during recomputation than during the original forward pass.\n"
-                                      + HINT + self.where(number))
+                raise CheckpointError("torch.utils.checkpoint: trying to save more tensors during recomputation "
+                                      "than during the original forward pass.\n" + HINT + self.where(number))
             got = self.check(tensor)
             if got != self.types[number]:
-                raise CheckpointError("torch.utils.checkpoint: Recomputed values for the following tensors have different metadata than during the forward "
-                                      f"pass.\ntensor at position {number}:\nsaved metadata: {self.types[number]}\nrecomputed metadata: {got}\n{HINT}{self.where(number)}")
+                raise CheckpointError("torch.utils.checkpoint: "
+                                      "Recomputed values for the following tensors have different metadata than "
+                                      f"during the forward pass.\ntensor at position {number}:\nsaved metadata: "
+                                      f"{self.types[number]}\nrecomputed metadata: {got}\n{HINT}{self.where(number)}")
             self.kept[number] = tensor.detach()
             if self.early_stop and count == len(self.types):
                 raise _Enough
@@ -132,7 +133,8 @@ class _Frame:
             self.again()
 
 
-HINT = "The part that is checkpointed must do the same when it runs again: look for conditions on global state, caches, and random numbers."
+HINT = ("The part that is checkpointed must do the same when it runs again: "
+        "look for conditions on global state, caches, and random numbers.")
 
 
 def _metadata(tensor: Tensor) -> dict[str, Any]:
@@ -204,13 +206,11 @@ def checkpoint(function: Any, *args: Any, use_reentrant: bool | None = None,
                debug: bool = False, early_stop: bool = True, **kwargs: Any) -> Any:
     """``function(*args, **kwargs)``, whose intermediate results are not kept for backward but computed again there.
 
-    Random numbers are the same both times unless ``preserve_rng_state=False``. ``use_reentrant`` should be given;
-    True takes no keyword arguments, works only with ``backward()`` (not ``autograd.grad``) and wants an input that
-    requires
+    Random numbers are the same both times unless ``preserve_rng_state=False``. ``use_reentrant`` should be given; True
+    takes no keyword arguments, works only with ``backward()`` (not ``autograd.grad``) and wants an input that requires
     gradients. ``context_fn`` returns two contexts, for the first run and for the second. ``determinism_check``
-    "default"
-    compares shapes, dtypes and devices of what is saved (CheckpointError), "none" nothing. ``early_stop=False`` runs
-    the part to its end the second time.
+    "default" compares shapes, dtypes and devices of what is saved (CheckpointError), "none" nothing.
+    ``early_stop=False`` runs the part to its end the second time.
 
     >>> import rushlight as rl
     >>> x = rl.tensor(2., requires_grad=True)
@@ -219,8 +219,9 @@ def checkpoint(function: Any, *args: Any, use_reentrant: bool | None = None,
     tensor(22.1672)
     """
     if use_reentrant is None:
-        warnings.warn("torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. use_reentrant=False is recommended; the default is "
-                      "use_reentrant=True here, as in the PyTorch of today.", stacklevel=2)
+        warnings.warn("torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. "
+                      "use_reentrant=False is recommended; "
+                      "the default is use_reentrant=True here, as in the PyTorch of today.", stacklevel=2)
         use_reentrant = True
     preserve = kwargs.pop("preserve_rng_state", True)
     if use_reentrant:
@@ -243,7 +244,8 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
     tensor([0.6664])
     """
     if use_reentrant is None:
-        warnings.warn("torch.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed explicitly.", stacklevel=2)
+        warnings.warn("torch.utils.checkpoint.checkpoint_sequential: "
+                      "the use_reentrant parameter should be passed explicitly.", stacklevel=2)
         use_reentrant = True
     preserve = kwargs.pop("preserve_rng_state", True)
     if kwargs:
@@ -265,5 +267,4 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
 
 
 __all__ = ["CheckpointError", "CheckpointFunction", "check_backward_validity", "checkpoint", "checkpoint_sequential",
-           "detach_variable",
-           "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop"]
+           "detach_variable", "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop"]

@@ -6,8 +6,8 @@ from typing import Any
 
 
 def to_dlpack(tensor: Any) -> Any:
-    """A DLPack capsule of the tensor's memory; it can be used once. RuntimeError for a tensor that requires
-    gradients."""
+    """A DLPack capsule of the tensor's memory; it can be used once.
+    RuntimeError for a tensor that requires gradients."""
     return tensor.__dlpack__()
 
 

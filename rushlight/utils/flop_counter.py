@@ -34,8 +34,8 @@ COUNTS: dict[str, tuple[str, Counter]] = {
 
 
 class FlopCounterMode:
-    """Counts flops (two per multiply-add) of what runs in the block, by operation, in all and for each module that is
-    called.
+    """Counts flops (two per multiply-add) of what runs in the block,
+    by operation, in all and for each module that is called.
 
     ``mods`` is taken for compatibility: modules are followed wherever they are called. ``depth`` limits the printed
     table, ``display`` prints it at the end.
@@ -50,7 +50,8 @@ class FlopCounterMode:
     def __init__(self, mods: Any = None, depth: int = 2, display: bool = True,
                  custom_mapping: dict[Any, Any] | None = None):
         if custom_mapping:
-            raise NotImplementedError("FlopCounterMode(custom_mapping=…) names operations of PyTorch's dispatcher, which are not here")
+            raise NotImplementedError("FlopCounterMode(custom_mapping=…) names operations of "
+                                      "PyTorch's dispatcher, which are not here")
         self.depth, self.display = depth, display
         self.flop_counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._path: list[str] = ["Global"]

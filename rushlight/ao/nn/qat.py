@@ -13,7 +13,8 @@ CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 def _config(mod: Any, qconfig: Any) -> Any:
     found = qconfig if qconfig is not None else getattr(mod, "qconfig", None)
     if not found:
-        raise AssertionError("Input float module must have a valid qconfig: set model.qconfig = get_default_qat_qconfig() before prepare_qat")
+        raise AssertionError("Input float module must have a valid qconfig: "
+                             "set model.qconfig = get_default_qat_qconfig() before prepare_qat")
     return found
 
 
@@ -23,8 +24,8 @@ class Linear(nn.Linear):
     _FLOAT_MODULE = nn.Linear
     _relu = False
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, qconfig: Any = None, device: Any = None,
-                 dtype: Any = None):
+    def __init__(self, in_features: int, out_features: int, bias: bool = True,
+                 qconfig: Any = None, device: Any = None, dtype: Any = None):
         super().__init__(in_features, out_features, bias, device=device, dtype=dtype)
         self.qconfig = _config(None, qconfig)
         self.weight_fake_quant = self.qconfig.weight()
@@ -54,8 +55,7 @@ class _ConvMixin:
     """A convolution with `weight_fake_quant` before its weight, then a batch norm and relu where the class has them.
 
     With a batch norm the rounded weight is the one after folding: w · γ / σ, by the running statistics, and the result
-    is
-    scaled back before the normalisation, so that what is rounded is what the converted network will hold
+    is scaled back before the normalisation, so that what is rounded is what the converted network will hold
     (Krishnamoorthi, arXiv 1806.08342, section 3.2).
     """
 
@@ -90,8 +90,8 @@ class _ConvMixin:
         if not self._norm:
             return self.weight, self.bias
         bn = self.bn
-        return nn.utils.fusion.fuse_conv_bn_weights(self.weight, self.bias, bn.running_mean, bn.running_var, bn.eps,
-                                                    bn.weight, bn.bias)
+        return nn.utils.fusion.fuse_conv_bn_weights(self.weight, self.bias, bn.running_mean,
+                                                    bn.running_var, bn.eps, bn.weight, bn.bias)
 
     @classmethod
     def from_float(cls: Any, mod: Any, use_precomputed_fake_quant: bool = False) -> Any:
@@ -136,10 +136,9 @@ def conv_class(name: str, n: int, norm: bool, relu: bool, module: str) -> Any:
         norms = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
         self._begin(_config(None, qconfig), bn if bn is not None or not norm else norms[n](out_channels))
     what = ", batch norm" * norm + ", relu" * relu
-    return type(name, (_ConvMixin, base),
-                {"__init__": __init__, "_n": n, "_norm": norm, "_relu": relu, "_FLOAT_MODULE": base,
-                 "__module__": module,
-                                           "__qualname__": name, "__doc__": f"nn.Conv{n}d{what}, with the weight rounded to 8 bits in forward."})
+    return type(name, (_ConvMixin, base), {
+        "__init__": __init__, "_n": n, "_norm": norm, "_relu": relu, "_FLOAT_MODULE": base, "__module__": module,
+        "__qualname__": name, "__doc__": f"nn.Conv{n}d{what}, with the weight rounded to 8 bits in forward."})
 
 
 Conv1d, Conv2d, Conv3d = (conv_class(f"Conv{n}d", n, False, False, __name__) for n in (1, 2, 3))

@@ -18,9 +18,9 @@ from rushlight.ao.quantization.qconfig import *  # noqa: F403
 from rushlight.ao.quantization.qconfig_mapping import (QConfigMapping, get_default_qat_qconfig_mapping,
                                                        get_default_qconfig_mapping)
 from rushlight.ao.quantization.quantization_mappings import *  # noqa: F403
-from rushlight.ao.quantization.quantize import (add_quant_dequant, convert, default_eval_fn, prepare, prepare_qat,
-                                                propagate_qconfig_, quantize, quantize_dynamic, quantize_qat,
-                                                swap_module)
+from rushlight.ao.quantization.quantize import (add_quant_dequant, convert, default_eval_fn,
+                                                prepare, prepare_qat, propagate_qconfig_, quantize,
+                                                quantize_dynamic, quantize_qat, swap_module)
 from rushlight.ao.quantization.stubs import DeQuantStub, QuantStub, QuantWrapper
 
 _OTHERS = ("annotations", "Any", "ABC", "OrderedDict", "namedtuple", "abstractmethod")

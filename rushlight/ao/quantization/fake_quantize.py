@@ -53,8 +53,8 @@ class FakeQuantizeBase(ABC, nn.Module):
 
 
 class FakeQuantize(FakeQuantizeBase):
-    """Rounds to (clamp(round(x / scale + zero_point), quant_min, quant_max) - zero_point) · scale by the range of an
-    observer.
+    """Rounds to (clamp(round(x / scale + zero_point), quant_min,
+    quant_max) - zero_point) · scale by the range of an observer.
 
     ``observer`` is a class of observers, ``observer_kwargs`` go to it (dtype, qscheme, reduce_range, …).
 
@@ -91,8 +91,8 @@ class FakeQuantize(FakeQuantizeBase):
         self.scale, self.zero_point = scale.detach(), zero.detach()
 
     def _lazily(self) -> tuple[Tensor, Tensor]:
-        """`calculate_qparams` as recorded operations: a step of training is one graph, nothing is read before its
-        end."""
+        """`calculate_qparams` as recorded operations: a step of training is
+        one graph, nothing is read before its end."""
         o = self.activation_post_process
         if isinstance(o, HistogramObserver) or not hasattr(o, "min_val"):
             scale, zero = o.calculate_qparams()
@@ -114,14 +114,14 @@ class FakeQuantize(FakeQuantizeBase):
         if self.fake_quant_enabled[0] != 1:
             return X
         if self.is_per_channel:
-            return fake_quantize_per_channel_affine(X, self.scale, self.zero_point, self.ch_axis, self.quant_min,
-                                                    self.quant_max)
+            return fake_quantize_per_channel_affine(X, self.scale, self.zero_point,
+                                                    self.ch_axis, self.quant_min, self.quant_max)
         return fake_quantize_per_tensor_affine(X, self.scale, self.zero_point, self.quant_min, self.quant_max)
 
     def extra_repr(self) -> str:
-        return (f"fake_quant_enabled={self.fake_quant_enabled}, observer_enabled={self.observer_enabled}, quant_min={self.quant_min}, "
-                f"quant_max={self.quant_max}, dtype={self.dtype}, qscheme={self.qscheme}, ch_axis={self.ch_axis}, scale={self.scale}, "
-                f"zero_point={self.zero_point}")
+        return (f"fake_quant_enabled={self.fake_quant_enabled}, observer_enabled={self.observer_enabled}, "
+                f"quant_min={self.quant_min}, quant_max={self.quant_max}, dtype={self.dtype}, qscheme={self.qscheme}, "
+                f"ch_axis={self.ch_axis}, scale={self.scale}, zero_point={self.zero_point}")
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         for name in ("scale", "zero_point"):  # as many as there were channels
@@ -155,7 +155,8 @@ class FixedQParamsFakeQuantize(FakeQuantize):
         FakeQuantizeBase.__init__(self)
         o = self.activation_post_process = observer()
         if not isinstance(o, FixedQParamsObserver):
-            raise AssertionError(f"{type(self).__name__}'s observer must be a FixedQParamsObserver, not {type(o).__name__}")
+            raise AssertionError(f"{type(self).__name__}'s observer must be a "
+                                 f"FixedQParamsObserver, not {type(o).__name__}")
         self.quant_min, self.quant_max, self.dtype, self.qscheme, self.is_dynamic = o.quant_min, o.quant_max, o.dtype, o.qscheme, False
         self.ch_axis, self.is_per_channel = -1, False
         self.register_buffer("scale", o.scale.clone())
@@ -195,8 +196,8 @@ def enable_observer(mod: Any) -> None:
 
 _ACTIVATION = {"observer": MovingAverageMinMaxObserver, "quant_min": 0, "quant_max": 255}
 _WEIGHT = {"quant_min": -128, "quant_max": 127, "dtype": rl.qint8}
-default_fake_quant = FakeQuantize.with_args(**_ACTIVATION, dtype=rl.quint8, qscheme=schemes.per_tensor_affine,
-                                            reduce_range=True)
+default_fake_quant = FakeQuantize.with_args(**_ACTIVATION, dtype=rl.quint8,
+                                            qscheme=schemes.per_tensor_affine, reduce_range=True)
 default_weight_fake_quant = FakeQuantize.with_args(observer=MovingAverageMinMaxObserver, **_WEIGHT,
                                                    qscheme=schemes.per_tensor_symmetric, reduce_range=False)
 default_dynamic_fake_quant = FakeQuantize.with_args(**_ACTIVATION, is_dynamic=True, dtype=rl.quint8,
@@ -204,24 +205,26 @@ default_dynamic_fake_quant = FakeQuantize.with_args(**_ACTIVATION, is_dynamic=Tr
 default_per_channel_weight_fake_quant = FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver,
                                                                **_WEIGHT, qscheme=schemes.per_channel_symmetric,
                                                                reduce_range=False, ch_axis=0)
-default_histogram_fake_quant = FakeQuantize.with_args(observer=HistogramObserver, quant_min=0, quant_max=255,
-                                                      dtype=rl.quint8, qscheme=schemes.per_tensor_affine,
-                                                      reduce_range=True)
+default_histogram_fake_quant = FakeQuantize.with_args(observer=HistogramObserver,
+                                                      quant_min=0, quant_max=255, dtype=rl.quint8,
+                                                      qscheme=schemes.per_tensor_affine, reduce_range=True)
 default_fused_act_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(**_ACTIVATION, dtype=rl.quint8)
 default_fused_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver, **_WEIGHT,
                                                                       qscheme=schemes.per_tensor_symmetric)
-default_fused_per_channel_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, **_WEIGHT,
-                                                                                  qscheme=schemes.per_channel_symmetric)
-default_fixed_qparams_range_neg1to1_fake_quant = FixedQParamsFakeQuantize.with_args(observer=ob.default_fixed_qparams_range_neg1to1_observer)
-default_fixed_qparams_range_0to1_fake_quant = FixedQParamsFakeQuantize.with_args(observer=ob.default_fixed_qparams_range_0to1_observer)
+default_fused_per_channel_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(
+    observer=MovingAveragePerChannelMinMaxObserver, **_WEIGHT, qscheme=schemes.per_channel_symmetric)
+default_fixed_qparams_range_neg1to1_fake_quant = FixedQParamsFakeQuantize.with_args(
+    observer=ob.default_fixed_qparams_range_neg1to1_observer)
+default_fixed_qparams_range_0to1_fake_quant = FixedQParamsFakeQuantize.with_args(
+    observer=ob.default_fixed_qparams_range_0to1_observer)
 default_embedding_fake_quant = FakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver,
                                                       qscheme=schemes.per_channel_affine_float_qparams, dtype=rl.quint8,
                                                       quant_min=0, quant_max=255, ch_axis=0)
 # without -128: products of two keep within 16 bits
 _NARROW = {"quant_min": -127, "quant_max": 127, "dtype": rl.qint8, "eps": 2**-12}
-fused_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAverageMinMaxObserver, **_NARROW,
-                                                                                   qscheme=schemes.per_tensor_symmetric)
-fused_per_channel_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(observer=MovingAveragePerChannelMinMaxObserver, **_NARROW,
-                                                                                               qscheme=schemes.per_channel_symmetric)
+fused_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(
+    observer=MovingAverageMinMaxObserver, **_NARROW, qscheme=schemes.per_tensor_symmetric)
+fused_per_channel_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(
+    observer=MovingAveragePerChannelMinMaxObserver, **_NARROW, qscheme=schemes.per_channel_symmetric)
 default_affine_fixed_qparams_fake_quant = default_fixed_qparams_range_0to1_fake_quant
 default_symmetric_fixed_qparams_fake_quant = default_fixed_qparams_range_neg1to1_fake_quant

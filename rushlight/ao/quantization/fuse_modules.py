@@ -22,8 +22,7 @@ def _kind(module: Any) -> str:
 def fuse_known_modules(mod_list: Any, is_qat: bool | None = None,
                        additional_fuser_method_mapping: Any = None) -> list[Any]:
     """As many modules as given: the fused one first, identities after it. NotImplementedError for a sequence that is
-    none of
-    conv [bn] [relu], linear [bn] [relu], bn relu; in eval mode the batch norm is folded into the weights."""
+    none of conv [bn] [relu], linear [bn] [relu], bn relu; in eval mode the batch norm is folded into the weights."""
     kinds = tuple(_kind(m) for m in mod_list)
     qat = mod_list[0].training if is_qat is None else is_qat
     extra = (additional_fuser_method_mapping or {}).get(tuple(type(m) for m in mod_list))
@@ -59,13 +58,14 @@ def _fuse(kinds: tuple[str, ...], parts: Any, qat: bool) -> Any:
         return getattr(nni, f"ConvReLU{n}d")(conv, parts[-1]).train(conv.training) if relu else conv
     if head == "Linear" and middle in ((), ("BatchNorm1d",)) and len(kinds) > 1:
         if middle and qat:
-            raise NotImplementedError("fusing Linear and BatchNorm1d for training is not supported; fuse them in eval mode")
+            raise NotImplementedError("fusing Linear and BatchNorm1d for training is not "
+                                      "supported; fuse them in eval mode")
         linear = fuse_linear_bn_eval(parts[0], parts[1]) if middle else parts[0]
         return nni.LinearReLU(linear, parts[-1]).train(linear.training) if relu else linear
     if kinds in (("BatchNorm2d", "ReLU"), ("BatchNorm3d", "ReLU")):
         return getattr(nni, f"BNReLU{kinds[0][-2]}d")(*parts)
-    raise NotImplementedError(f"Cannot fuse modules: {tuple(type(m) for m in parts)}. Sequences that can: conv bn relu, conv bn, conv relu, linear relu, "
-                              "linear bn, bn relu.")
+    raise NotImplementedError(f"Cannot fuse modules: {tuple(type(m) for m in parts)}. "
+                              "Sequences that can: conv bn relu, conv bn, conv relu, linear relu, linear bn, bn relu.")
 
 
 def _get(model: Any, path: str) -> Any:
@@ -90,8 +90,8 @@ def fuse_modules(model: Any, modules_to_fuse: Any, inplace: bool = False, fuser_
                  fuse_custom_config_dict: Any = None) -> Any:
     """Fuses lists of modules, given by their names, into the first of each; identities take the places of the others.
 
-    For inference: the model should be in eval mode, batch norms are folded into weights. AttributeError for unknown
-    names.
+    For inference: the model should be in eval mode, batch norms are folded
+    into weights. AttributeError for unknown names.
 
     >>> import rushlight as rl
     >>> net = rl.nn.Sequential(rl.nn.Conv2d(1, 2, 3), rl.nn.BatchNorm2d(2), rl.nn.ReLU()).eval()

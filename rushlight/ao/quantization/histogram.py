@@ -1,8 +1,7 @@
 """Histograms of activations, and the part of one that is best quantized.
 
 The search cuts the tails in steps of 1e-5 of all counts, the longer way of the two first, for as long as the expected
-square
-error falls, as NormMinimization of Caffe2 did. The error of a bin whose numbers lie evenly is an integral of x².
+square error falls, as NormMinimization of Caffe2 did. The error of a bin whose numbers lie evenly is an integral of x².
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Observers: modules that pass tensors through and remember the range of their numbers, from which come scale and zero
-point."""
+"""Observers: modules that pass tensors through and remember the range of their numbers,
+from which come scale and zero point."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ RANGES = {"qint8": (-128, 127), "int8": (-128, 127), "quint8": (0, 255), "uint8"
           "int32": (-(1 << 31), (1 << 31) - 1), "int16": (-(1 << 15), (1 << 15) - 1), "uint16": (0, (1 << 16) - 1)}
 SYMMETRIC = (schemes.per_tensor_symmetric, schemes.per_channel_symmetric)
 PER_TENSOR = (schemes.per_tensor_affine, schemes.per_tensor_symmetric)
-UNSEEN = "must run observer before calling calculate_qparams. Returning default scale and zero point: pass data through the prepared model first"
+UNSEEN = ("must run observer before calling calculate_qparams. "
+          "Returning default scale and zero point: pass data through the prepared model first")
 
 
 class _PartialWrapper:
@@ -82,8 +83,8 @@ class ObserverBase(ABC, nn.Module):
 
 
 class UniformQuantizationObserverBase(ObserverBase):
-    """Observers whose integers are evenly spaced. NotImplementedError or AssertionError for settings that do not fit
-    together.
+    """Observers whose integers are evenly spaced. NotImplementedError or
+    AssertionError for settings that do not fit together.
 
     ``reduce_range`` leaves one bit unused, ``quant_min`` and ``quant_max`` limit the integers further.
     """
@@ -95,10 +96,11 @@ class UniformQuantizationObserverBase(ObserverBase):
                  is_dynamic: bool = False, **kwargs: Any):
         super().__init__(dtype, is_dynamic)
         if dtype.name not in RANGES:
-            raise AssertionError(f"Default Observer only works for qint8, quint8, qint32, int8, uint8, int16, int32 and uint16, got {dtype}")
+            raise AssertionError("Default Observer only works for qint8, quint8, qint32, int8, "
+                                 f"uint8, int16, int32 and uint16, got {dtype}")
         if qscheme not in schemes.ALL.values():
-            raise AssertionError(f"observers know torch.per_tensor_affine, per_tensor_symmetric, per_channel_affine, per_channel_symmetric and "
-                                 f"per_channel_affine_float_qparams, got {qscheme}")
+            raise AssertionError("observers know torch.per_tensor_affine, per_tensor_symmetric, per_channel_affine, "
+                                 f"per_channel_symmetric and per_channel_affine_float_qparams, got {qscheme}")
         self.qscheme, self.reduce_range = qscheme, reduce_range
         self.register_buffer("eps", wrap(np.array([eps], np.float32)))
         self.has_customized_qrange = quant_min is not None and quant_max is not None
@@ -141,8 +143,8 @@ class UniformQuantizationObserverBase(ObserverBase):
 
 
 class _Ranged(UniformQuantizationObserverBase):
-    """Keeps buffers min_val and max_val; ``update(old, new)`` joins the range so far with that of a tensor, as
-    arrays."""
+    """Keeps buffers min_val and max_val; ``update(old, new)`` joins the
+    range so far with that of a tensor, as arrays."""
 
     def calculate_qparams(self, **kwargs: Any) -> tuple[Any, Any]:
         """Scale and zero point for the range seen so far."""
@@ -176,7 +178,8 @@ class MinMaxObserver(_Ranged):
                  quant_min: Any = None, quant_max: Any = None, factory_kwargs: Any = None, eps: float = EPS,
                  is_dynamic: bool = False, **kwargs: Any):
         if qscheme not in PER_TENSOR:
-            raise NotImplementedError(f"{type(self).__name__}'s qscheme only support torch.per_tensor_symmetric and torch.per_tensor_affine.")
+            raise NotImplementedError(f"{type(self).__name__}'s qscheme only support "
+                                      "torch.per_tensor_symmetric and torch.per_tensor_affine.")
         super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps, is_dynamic, **kwargs)
         self.reset_min_max_vals()
         if self.qscheme is schemes.per_tensor_symmetric and self.reduce_range and self.dtype is rl.quint8:
@@ -202,8 +205,8 @@ class MovingAverageMinMaxObserver(MinMaxObserver):
                  quant_max: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
         self.averaging_constant = averaging_constant
         if is_dynamic and averaging_constant != 1:
-            raise NotImplementedError("MovingAverageMinMaxObserver doesn't support dynamic quantization for averaging constant "
-                                      f"of {averaging_constant}")
+            raise NotImplementedError("MovingAverageMinMaxObserver doesn't support dynamic quantization "
+                                      f"for averaging constant of {averaging_constant}")
         super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, eps=eps, is_dynamic=is_dynamic, **kwargs)
 
     def forward(self, x_orig: Any) -> Any:
@@ -229,8 +232,8 @@ class PerChannelMinMaxObserver(_Ranged):
                  reduce_range: bool = False, quant_min: Any = None, quant_max: Any = None, factory_kwargs: Any = None,
                  eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
         if qscheme in PER_TENSOR:
-            raise NotImplementedError("PerChannelMinMaxObserver's qscheme only support torch.per_channel_symmetric, torch.per_channel_affine and "
-                                      "torch.per_channel_affine_float_qparams.")
+            raise NotImplementedError("PerChannelMinMaxObserver's qscheme only support torch.per_channel_symmetric, "
+                                      "torch.per_channel_affine and torch.per_channel_affine_float_qparams.")
         if is_dynamic:
             raise NotImplementedError("PerChannelMinMaxObserver doesn't support dynamic quantization")
         super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps, is_dynamic, **kwargs)
@@ -262,8 +265,8 @@ class MovingAveragePerChannelMinMaxObserver(PerChannelMinMaxObserver):
     def __init__(self, averaging_constant: float = 0.01, ch_axis: int = 0, dtype: Any = rl.quint8,
                  qscheme: Any = schemes.per_channel_affine, reduce_range: bool = False, quant_min: Any = None,
                  quant_max: Any = None, eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
-        super().__init__(ch_axis, dtype, qscheme, reduce_range, quant_min, quant_max, eps=eps, is_dynamic=is_dynamic,
-                         **kwargs)
+        super().__init__(ch_axis, dtype, qscheme, reduce_range, quant_min, quant_max,
+                         eps=eps, is_dynamic=is_dynamic, **kwargs)
         self.averaging_constant = averaging_constant
 
     def forward(self, x_orig: Any) -> Any:
@@ -282,7 +285,8 @@ class HistogramObserver(UniformQuantizationObserverBase):
                  reduce_range: bool = False, quant_min: Any = None, quant_max: Any = None, factory_kwargs: Any = None,
                  eps: float = EPS, is_dynamic: bool = False, **kwargs: Any):
         if qscheme not in PER_TENSOR:
-            raise NotImplementedError("HistogramObserver's qscheme only support torch.per_tensor_symmetric and torch.per_tensor_affine.")
+            raise NotImplementedError("HistogramObserver's qscheme only support "
+                                      "torch.per_tensor_symmetric and torch.per_tensor_affine.")
         if is_dynamic:
             raise NotImplementedError("HistogramObserver doesn't support dynamic quantization")
         super().__init__(dtype, qscheme, reduce_range, quant_min, quant_max, factory_kwargs, eps, is_dynamic, **kwargs)
@@ -304,7 +308,8 @@ class HistogramObserver(UniformQuantizationObserverBase):
         new = count(x, self.bins)
         if np.isfinite(self.min_val.item()):
             new = joined((unwrap(self.histogram), self.min_val.item(), self.max_val.item()), x, self.bins)
-        self.histogram, self.min_val, self.max_val = wrap(new[0].astype(np.float32)), rl.tensor(new[1]), rl.tensor(new[2])
+        self.histogram, self.min_val, self.max_val = wrap(new[0].astype(
+            np.float32)), rl.tensor(new[1]), rl.tensor(new[2])
         return x_orig
 
     def calculate_qparams(self, **kwargs: Any) -> tuple[Any, Any]:
@@ -413,8 +418,8 @@ def get_observer_state_dict(mod: Any) -> Any:
 
 
 def load_observer_state_dict(mod: Any, obs_dict: Any) -> None:
-    """Put what `get_observer_state_dict` gave into the observers of a prepared model. RuntimeError for names that it
-    lacks."""
+    """Put what `get_observer_state_dict` gave into the observers of a prepared model.
+    RuntimeError for names that it lacks."""
     own = mod.state_dict()
     wrong = sorted(k for k in obs_dict if k not in own)
     if wrong:
@@ -431,14 +436,15 @@ weight_observer_range_neg_127_to_127 = MinMaxObserver.with_args(dtype=rl.qint8, 
 default_histogram_observer = HistogramObserver.with_args(quant_min=0, quant_max=127)
 default_per_channel_weight_observer = PerChannelMinMaxObserver.with_args(dtype=rl.qint8,
                                                                          qscheme=schemes.per_channel_symmetric)
-per_channel_weight_observer_range_neg_127_to_127 = PerChannelMinMaxObserver.with_args(dtype=rl.qint8, qscheme=schemes.per_channel_symmetric, quant_min=-127,
-                                                                                      quant_max=127, eps=2**-12)
-default_dynamic_quant_observer = PlaceholderObserver.with_args(dtype=rl.quint8, quant_min=0, quant_max=255,
-                                                               is_dynamic=True)
+per_channel_weight_observer_range_neg_127_to_127 = PerChannelMinMaxObserver.with_args(
+    dtype=rl.qint8, qscheme=schemes.per_channel_symmetric, quant_min=-127, quant_max=127, eps=2**-12)
+default_dynamic_quant_observer = PlaceholderObserver.with_args(dtype=rl.quint8,
+                                                               quant_min=0, quant_max=255, is_dynamic=True)
 default_float_qparams_observer = PerChannelMinMaxObserver.with_args(dtype=rl.quint8,
                                                                     qscheme=schemes.per_channel_affine_float_qparams,
                                                                     ch_axis=0)
-default_fixed_qparams_range_neg1to1_observer = FixedQParamsObserver.with_args(scale=2.0 / 256.0, zero_point=128, dtype=rl.quint8, quant_min=0, quant_max=255)
+default_fixed_qparams_range_neg1to1_observer = FixedQParamsObserver.with_args(
+    scale=2.0 / 256.0, zero_point=128, dtype=rl.quint8, quant_min=0, quant_max=255)
 default_fixed_qparams_range_0to1_observer = FixedQParamsObserver.with_args(scale=1.0 / 256.0, zero_point=0,
                                                                            dtype=rl.quint8, quant_min=0, quant_max=255)
 default_affine_fixed_qparams_observer = default_fixed_qparams_range_0to1_observer

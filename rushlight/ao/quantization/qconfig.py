@@ -24,8 +24,8 @@ class QConfig(namedtuple("QConfig", ["activation", "weight"])):
 
     def __new__(cls, activation: Any, weight: Any) -> Any:
         if isinstance(activation, nn.Module) or isinstance(weight, nn.Module):
-            raise ValueError("QConfig received observer instance, please pass observer class instead. Use MyObserver.with_args(x=1) to override arguments to "
-                             "constructor if needed")
+            raise ValueError("QConfig received observer instance, please pass observer class instead. "
+                             "Use MyObserver.with_args(x=1) to override arguments to constructor if needed")
         return super().__new__(cls, activation, weight)
 
 
@@ -78,7 +78,8 @@ def get_default_qconfig(backend: str = "x86", version: int = 0) -> QConfig:
     for other backends."""
     _known(backend)
     if version != 0:
-        raise AssertionError(f"Version number: {version} in get_default_qconfig is not supported. Version number must be 0")
+        raise AssertionError("Version number: "
+                             f"{version} in get_default_qconfig is not supported. Version number must be 0")
     weight = ob.default_weight_observer if backend == "qnnpack" else ob.default_per_channel_weight_observer
     return QConfig(ob.HistogramObserver.with_args(reduce_range=backend in ("fbgemm", "x86")), weight)
 
@@ -87,7 +88,8 @@ def get_default_qat_qconfig(backend: str = "x86", version: int | None = 1) -> QC
     """For training with fake quantization: moving averages. AssertionError for other backends."""
     _known(backend)
     if version not in (0, 1, None):
-        raise AssertionError(f"Version number: {version} in get_default_qat_qconfig is not supported. Version number must be 0 or 1")
+        raise AssertionError(f"Version number: {version} in get_default_qat_qconfig is not "
+                             "supported. Version number must be 0 or 1")
     kind = fq.FusedMovingAvgObsFakeQuantize if version == 1 else fq.FakeQuantize
     activation = kind.with_args(observer=ob.MovingAverageMinMaxObserver, quant_min=0, quant_max=255,
                                 reduce_range=backend in ("fbgemm", "x86"))

@@ -23,8 +23,7 @@ DEFAULT_STATIC_QUANT_MODULE_MAPPINGS: dict[Any, Any] = {
     nni.BNReLU2d: nniq.BNReLU2d, nn.Dropout: nnq.Dropout,
     **{getattr(nn, n): getattr(nnq, n)
        for n in ("BatchNorm2d", "BatchNorm3d", "ELU", "GroupNorm", "Hardswish", "InstanceNorm1d", "InstanceNorm2d",
-                                                 "InstanceNorm3d", "LayerNorm", "LeakyReLU", "PReLU", "ReLU6",
-                 "Softmax")},
+                 "InstanceNorm3d", "LayerNorm", "LeakyReLU", "PReLU", "ReLU6", "Softmax")},
     **{getattr(nn, f"Conv{n}d"): getattr(nnq, f"Conv{n}d") for n in _DIMS},
     **{getattr(nnqat, f"Conv{n}d"): getattr(nnq, f"Conv{n}d") for n in _DIMS},
     **{getattr(nni, f"ConvReLU{n}d"): getattr(nniq, f"ConvReLU{n}d") for n in _DIMS},
@@ -69,7 +68,8 @@ def get_static_quant_module_class(float_module_class: Any, additional_static_qua
     """The quantized class of a float one; AssertionError where there is none."""
     found = {**DEFAULT_STATIC_QUANT_MODULE_MAPPINGS, **(additional_static_quant_mapping or {})}.get(float_module_class)
     if found is None:
-        raise AssertionError(f"Floating point module class {float_module_class} does not have a corresponding quantized module class")
+        raise AssertionError(f"Floating point module class {float_module_class} does not "
+                             "have a corresponding quantized module class")
     return found
 
 
@@ -78,5 +78,6 @@ def get_dynamic_quant_module_class(float_module_class: Any, additional_dynamic_q
     found = {**DEFAULT_DYNAMIC_QUANT_MODULE_MAPPINGS,
              **(additional_dynamic_quant_mapping or {})}.get(float_module_class)
     if found is None:
-        raise AssertionError(f"Floating point module class {float_module_class} does not have a corresponding quantized module class")
+        raise AssertionError(f"Floating point module class {float_module_class} does not "
+                             "have a corresponding quantized module class")
     return found

@@ -17,8 +17,8 @@ from rushlight.ao.quantization.stubs import DeQuantStub, QuantStub, QuantWrapper
 
 # --- qconfigs -------------------------------------------------------------------------------------------------------
 def propagate_qconfig_(module: Any, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None) -> None:
-    """Give every submodule a qconfig: its own, that of its name or type in ``qconfig_dict`` ("" for the whole), or its
-    parent's."""
+    """Give every submodule a qconfig: its own, that of its name or type in
+    ``qconfig_dict`` ("" for the whole), or its parent's."""
     _propagate(module, qconfig_dict or {}, None, "")
 
 
@@ -84,8 +84,8 @@ def prepare(model: Any, inplace: bool = False, allow_list: Any = None, observer_
     kinds = maps.get_default_qconfig_propagation_list() if allow_list is None else set(allow_list)
     if not any(getattr(m, "qconfig", None) for m in model.modules()):
         import warnings
-        warnings.warn("None of the submodule got qconfig applied. Make sure you passed correct configuration through `qconfig_dict` or by assigning the "
-                      "`.qconfig` attribute directly on submodules", stacklevel=2)
+        warnings.warn("None of the submodule got qconfig applied. Make sure you passed correct configuration through "
+                      "`qconfig_dict` or by assigning the `.qconfig` attribute directly on submodules", stacklevel=2)
     if type(model) in kinds and getattr(model, "qconfig", None) is not None and not isinstance(model, nn.Sequential):
         _attach(model, model.qconfig)
     _add_observers(model, kinds, observer_non_leaf_module_list)
@@ -93,8 +93,8 @@ def prepare(model: Any, inplace: bool = False, allow_list: Any = None, observer_
 
 
 def prepare_qat(model: Any, mapping: Any = None, inplace: bool = False) -> Any:
-    """The model with fake quantization behind its layers and before their weights, for training. AssertionError in eval
-    mode."""
+    """The model with fake quantization behind its layers and before their weights,
+    for training. AssertionError in eval mode."""
     if not model.training:
         raise AssertionError("prepare_qat only works on models in training mode")
     mapping = maps.get_default_qat_module_mappings() if mapping is None else mapping
@@ -149,7 +149,8 @@ def convert(module: Any, mapping: Any = None, inplace: bool = False, remove_qcon
             use_precomputed_fake_quant: bool = False) -> Any:
     """The quantized model of a prepared one that has seen data (or was trained with fake quantization)."""
     if is_reference:
-        raise NotImplementedError("convert(is_reference=True): rushlight has no reference layers; without it the layers run in int8")
+        raise NotImplementedError("convert(is_reference=True): rushlight has no reference layers; "
+                                  "without it the layers run in int8")
     mapping = maps.get_default_static_quant_module_mappings() if mapping is None else mapping
     module = module if inplace else copy.deepcopy(module)
     _swap_all(module, mapping)
@@ -190,8 +191,8 @@ def quantize_qat(model: Any, run_fn: Any, run_args: Any, inplace: bool = False) 
 
 def quantize_dynamic(model: Any, qconfig_spec: Any = None, dtype: Any = rl.qint8, mapping: Any = None,
                      inplace: bool = False) -> Any:
-    """Weights of Linear, LSTM and GRU layers in 8 bits (or half precision); inputs are quantized at each call, results
-    stay float32.
+    """Weights of Linear, LSTM and GRU layers in 8 bits (or half precision);
+    inputs are quantized at each call, results stay float32.
 
     ``qconfig_spec`` is a set of classes or names, or a dictionary of them to qconfigs. RuntimeError for other dtypes.
 
@@ -218,5 +219,5 @@ def quantize_dynamic(model: Any, qconfig_spec: Any = None, dtype: Any = rl.qint8
     model = model if inplace else copy.deepcopy(model)
     model.eval()
     _propagate(model, qconfig_spec, None, "")
-    return convert(model, maps.get_default_dynamic_quant_module_mappings() if mapping is None else mapping,
-                   inplace=True)
+    return convert(model,
+                   maps.get_default_dynamic_quant_module_mappings() if mapping is None else mapping, inplace=True)

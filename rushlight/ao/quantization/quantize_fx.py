@@ -1,8 +1,7 @@
 """Quantization by tracing: a network as it is, without stubs or FloatFunctional in it.
 
 `prepare_fx` traces the model, fuses convolution, batch norm and relu, and puts observers behind everything that can run
-on
-integers; `convert_fx` puts quantized layers there, and goes from float to integers and back only at the borders.
+on integers; `convert_fx` puts quantized layers there, and goes from float to integers and back only at the borders.
 """
 
 from __future__ import annotations
@@ -122,8 +121,8 @@ def _fuse(traced: _Traced, qat: bool) -> None:
         chain = next((c for p in FUSES if (c := _chain(traced, node, p)) is not None), None)
         if chain is None:
             continue
-        parts = [traced.modules[n.target] if n.op == "call_module" and traced.what(n) not in RELU else nn.ReLU()
-                 for n in chain]
+        parts = [traced.modules[n.target] if n.op == "call_module" and traced.what(n) not in RELU else
+                 nn.ReLU() for n in chain]
         for p in parts:
             p.train(parts[0].training)
         fused = fuse_known_modules(parts, qat)[0]
@@ -164,8 +163,8 @@ def prepare_fx(model: Any, qconfig_mapping: Any, example_inputs: Any = None, pre
 
 def prepare_qat_fx(model: Any, qconfig_mapping: Any, example_inputs: Any = None, prepare_custom_config: Any = None,
                    backend_config: Any = None) -> Any:
-    """`prepare_fx` for training: fake quantization behind layers and before their weights. AssertionError in eval
-    mode."""
+    """`prepare_fx` for training: fake quantization behind layers and before
+    their weights. AssertionError in eval mode."""
     if not model.training:
         raise AssertionError("prepare_qat_fx only works for models in train mode")
     return _prepare(model, _mapping(qconfig_mapping), True)

@@ -11,4 +11,5 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"rushlight.distributed.algorithms.{name}")
     if name in ("Join", "Joinable", "JoinHook"):
         return getattr(importlib.import_module("rushlight.distributed.algorithms.join"), name)
-    raise AttributeError(f"module 'rushlight.distributed.algorithms' has no attribute {name!r}; rushlight does not provide torch.distributed.algorithms.{name}")
+    raise AttributeError(f"module 'rushlight.distributed.algorithms' has no attribute {name!r}; "
+                         f"rushlight does not provide torch.distributed.algorithms.{name}")

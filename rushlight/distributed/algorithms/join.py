@@ -13,8 +13,8 @@ from rushlight.distributed import exchange
 
 
 class JoinHook:
-    """What a rank that is done does in each further step of the others (main_hook), and when all are done
-    (post_hook)."""
+    """What a rank that is done does in each further step of the others (main_hook),
+    and when all are done (post_hook)."""
 
     def main_hook(self) -> None:
         """Take part in the collectives of one step."""
@@ -47,8 +47,8 @@ class Join:
     """``with Join([model]): for x, y in loader: …`` where ranks have different numbers of batches.
 
     In each step the ranks say who still computes; who does not takes part with gradients of 0.
-    ``throw_on_early_termination``: an error on
-    all ranks instead, as soon as one is done. Keyword arguments go to the objects' join_hook.
+    ``throw_on_early_termination``: an error on all ranks instead, as soon as one is done.
+    Keyword arguments go to the objects' join_hook.
     """
 
     def __init__(

@@ -1,9 +1,8 @@
-"""Gradients through remote calls (torch.distributed.autograd): backward goes to where a part of the forward pass was
-computed.
+"""Gradients through remote calls (torch.distributed.autograd):
+backward goes to where a part of the forward pass was computed.
 
 Within ``context()`` a call is one node of the caller's graph: its backward asks the other process for the gradients of
-the call's
-arguments, and that process keeps those of its own leaves in the context.
+the call's arguments, and that process keeps those of its own leaves in the context.
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ _contexts: dict[int, _Context] = {}
 
 
 class context:  # noqa: N801
-    """In the block, remote calls are recorded; gives the context's number, which `backward` and `get_gradients`
-    take."""
+    """In the block, remote calls are recorded; gives the context's number,
+    which `backward` and `get_gradients` take."""
 
     def __enter__(self) -> int:
         from rushlight.distributed.rpc import agent
@@ -212,8 +211,8 @@ def _release(source: int, body: bytes) -> None:
 
 
 def backward(context_id: int, roots: list[Any], retain_graph: bool = False) -> None:
-    """Gradients of the sum of ``roots`` (single numbers) with respect to all leaves, in all processes, into the
-    context.
+    """Gradients of the sum of ``roots`` (single numbers) with respect to
+    all leaves, in all processes, into the context.
 
     ``grad`` of the leaves is left alone: see `get_gradients`. RuntimeError for an unknown context, and for roots that
     are not single numbers.

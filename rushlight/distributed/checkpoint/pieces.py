@@ -1,5 +1,5 @@
-"""DTensors in checkpoints: each rank writes its pieces with their places; a reader takes the parts it needs from all
-files."""
+"""DTensors in checkpoints: each rank writes its pieces with their places;
+a reader takes the parts it needs from all files."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def packed(value: Any) -> Any:
 
 
 def unpacked(value: Any, like: Any, files: Files, keys: tuple[Any, ...]) -> Any:
-    """A saved nest with its DTensors back: placed as those of ``like`` at the same places, whole where there are
-    none."""
+    """A saved nest with its DTensors back: placed as those of ``like`` at
+    the same places, whole where there are none."""
     if isinstance(value, dict) and value.get(MARK):
         return _tensor(value, like, files.pieces(keys))
     if type(value) in (list, tuple):

@@ -41,8 +41,8 @@ class DefaultLoadPlanner(LoadPlanner):
 
 
 class _EmptyStateDictLoadPlanner(DefaultLoadPlanner):
-    """Everything in the checkpoint (or the entries of ``keys``) into a dictionary that is empty; DTensors come back
-    whole."""
+    """Everything in the checkpoint (or the entries of ``keys``) into a
+    dictionary that is empty; DTensors come back whole."""
 
     def __init__(self, keys: set[str] | None = None, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)

@@ -14,10 +14,8 @@ WRAPPERS = ("module.", "_checkpoint_wrapped_module.", "_orig_mod.", "_fsdp_wrapp
 @dataclasses.dataclass
 class StateDictOptions:
     """``cpu_offload`` copies to the CPU, ``ignore_frozen_params`` leaves out parameters without gradients, ``strict``
-    wants every key,
-    ``full_state_dict`` gathers the DTensors of sharded models (with ``cpu_offload`` on rank 0 only),
-    ``broadcast_from_rank0`` loads what rank 0
-    has on all ranks."""
+    wants every key, ``full_state_dict`` gathers the DTensors of sharded models (with ``cpu_offload`` on rank 0 only),
+    ``broadcast_from_rank0`` loads what rank 0 has on all ranks."""
 
     full_state_dict: bool = False
     cpu_offload: bool = False
@@ -40,7 +38,8 @@ def _clean(name: str, model: Any) -> str:
 
 def _no_submodules(submodules: Any) -> None:
     if submodules is not None:
-        raise NotImplementedError("submodules=… was removed from PyTorch's own documentation; give the submodule as the model")
+        raise NotImplementedError("submodules=… was removed from PyTorch's own documentation; "
+                                  "give the submodule as the model")
 
 
 def _wrapped(model: Any) -> bool:

@@ -70,8 +70,8 @@ def save(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_write
         if storage_writer is not None and not storage_writer.overwrite:
             raise CheckpointException(f"{folder} holds a checkpoint already, and the writer may not overwrite it")
         if storage_writer is None or storage_writer.overwrite:
-            warnings.warn(f"Detected an existing checkpoint in {folder}, overwriting since self.overwrite=True.",
-                          stacklevel=2)
+            warnings.warn(f"Detected an existing checkpoint in {folder}, "
+                          "overwriting since self.overwrite=True.", stacklevel=2)
     if not no_dist:
         _barrier()
     write(_plain(state_dict), os.path.join(folder, f"rank{rank}.pt"))
@@ -88,8 +88,8 @@ def save(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_write
 
 def load(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_reader: Any = None, planner: Any = None,
          process_group: Any = None, no_dist: bool = False) -> None:
-    """Read a checkpoint into state_dict, in place: tensors are written into, objects get load_state_dict, the rest is
-    replaced.
+    """Read a checkpoint into state_dict, in place: tensors are written into,
+    objects get load_state_dict, the rest is replaced.
 
     A rank beyond those that wrote reads rank 0's file. CheckpointException where the folder, a key or a shape is
     missing or other.
@@ -102,7 +102,8 @@ def load(state_dict: dict[str, Any], *, checkpoint_id: Any = None, storage_reade
     folder = os.fspath(folder)
     place = os.path.join(folder, LIST)
     if not os.path.exists(place):
-        raise CheckpointException(f"there is no whole checkpoint in {folder} (no {LIST}; folders written by PyTorch are not read)")
+        raise CheckpointException(f"there is no whole checkpoint in {folder} (no {LIST}; "
+                                  "folders written by PyTorch are not read)")
     with open(place, encoding="utf8") as f:
         ranks = json.load(f)["ranks"]
     rank = 0 if no_dist else _rank()[0]
@@ -130,7 +131,8 @@ def _fill(target: dict[str, Any], found: dict[str, Any], path: str, files: piece
         if isinstance(value, Tensor):
             new = pieces.unpacked(new, value, files, here)
             if not isinstance(new, Tensor) or new.shape != value.shape:
-                raise CheckpointException(f"Size mismatch between saved {getattr(new, 'shape', type(new).__name__)} and current: {value.shape} for {name}")
+                raise CheckpointException(f"Size mismatch between saved {getattr(new, 'shape', type(new).__name__)} "
+                                          f"and current: {value.shape} for {name}")
             with no_grad():
                 value.copy_(new)
         elif hasattr(value, "load_state_dict"):

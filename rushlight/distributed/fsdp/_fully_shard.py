@@ -23,8 +23,8 @@ from rushlight.tensor.state import state
 
 @dataclasses.dataclass(frozen=True)
 class MixedPrecisionPolicy:
-    """Dtypes: of whole parameters and computation, of the gradients' reduction, of outputs; whether inputs are cast to
-    ``param_dtype``."""
+    """Dtypes: of whole parameters and computation, of the gradients' reduction, of outputs;
+    whether inputs are cast to ``param_dtype``."""
 
     param_dtype: Any = None
     reduce_dtype: Any = None
@@ -39,8 +39,8 @@ class OffloadPolicy:
 
 @dataclasses.dataclass
 class CPUOffloadPolicy(OffloadPolicy):
-    """Parameters live on the CPU: here they always do. ``pin_memory`` is about copies to devices, of which there are
-    none."""
+    """Parameters live on the CPU: here they always do. ``pin_memory`` is about
+    copies to devices, of which there are none."""
 
     pin_memory: bool = True
 
@@ -89,8 +89,8 @@ class ModuleState:
         return out
 
     def _find_root(self) -> None:
-        """The first module whose forward runs is the root: its parameters stay whole until backward unless told
-        otherwise."""
+        """The first module whose forward runs is the root: its parameters stay
+        whole until backward unless told otherwise."""
         for m in self.modules:
             for inner in m.modules():
                 found = inner.__dict__.get("_fsdp_state")
@@ -221,11 +221,10 @@ def fully_shard(
     """Cut, in place, the parameters of a module that no inner `fully_shard` has cut: apply it to the inner modules
     first, then to the root.
 
-    Each becomes a DTensor cut along dimension 0 (``shard_placement_fn(param)``: along another) of the mesh (one
-    dimension; two: the
-    first replicates). Optimizers are made afterwards. ``reshard_after_forward``: give whole parameters up until
-    backward (by default all
-    but the root do). A list of modules is one unit. Returns the module, whose class is now also an `FSDPModule`.
+    Each becomes a DTensor cut along dimension 0 (``shard_placement_fn(param)``: along another) of the mesh
+    (one dimension; two: the first replicates). Optimizers are made afterwards. ``reshard_after_forward``:
+    give whole parameters up until backward (by default all but the root do). A list of modules is one unit.
+    Returns the module, whose class is now also an `FSDPModule`.
     """
     modules = list(module) if isinstance(module, (list, tuple)) else [module]
     for m in modules:
@@ -299,8 +298,8 @@ def _unit(
                 continue
             if not p.ndim:
                 raise ValueError(
-                    f"fully_shard doesn't support scalar parameters. Change {path} to a 1D tensor with numel equal "
-                    "to 1."
+                    "fully_shard doesn't support scalar parameters. "
+                    f"Change {path} to a 1D tensor with numel equal to 1."
                 )
             local = p._local_tensor if isinstance(p, DTensor) else p
             spread = (p.device_mesh, p.placements, tuple(p.shape)) if isinstance(p, DTensor) else None
@@ -355,8 +354,8 @@ def _distributed(slot: Slot, piece: Any, mesh: DeviceMesh, dim: int) -> DTensor:
 
 
 def register_fsdp_forward_method(module: Any, method_name: str) -> None:
-    """Let another method of a sharded module, as ``generate``, run on whole parameters as forward does. Nothing for
-    other modules."""
+    """Let another method of a sharded module, as ``generate``, run on whole parameters
+    as forward does. Nothing for other modules."""
     own = module.__dict__.get("_fsdp_state")
     if own is None:
         return

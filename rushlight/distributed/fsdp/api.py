@@ -29,10 +29,10 @@ __all__ = [
 
 
 class ShardingStrategy(enum.Enum):
-    """What is sharded. FULL_SHARD: parameters, gradients and optimizer state, whole parameters freed between forward
-    and backward;
-    SHARD_GRAD_OP: kept in between; NO_SHARD: nothing, as in DistributedDataParallel; HYBRID_…: sharded within a group,
-    replicated across."""
+    """What is sharded. FULL_SHARD: parameters, gradients and optimizer state,
+    whole parameters freed between forward and backward;
+    SHARD_GRAD_OP: kept in between; NO_SHARD: nothing, as in DistributedDataParallel; HYBRID_…:
+    sharded within a group, replicated across."""
 
     FULL_SHARD = enum.auto()
     SHARD_GRAD_OP = enum.auto()
@@ -51,8 +51,8 @@ class BackwardPrefetch(enum.Enum):
 
 @dataclasses.dataclass
 class MixedPrecision:
-    """Dtypes: of whole parameters and computation, of the gradients' reduction, of buffers; whether inputs are cast to
-    ``param_dtype``.
+    """Dtypes: of whole parameters and computation, of the gradients' reduction, of buffers;
+    whether inputs are cast to ``param_dtype``.
 
     Modules of ``_module_classes_to_ignore`` keep their own dtype. ``keep_low_precision_grads`` is an error: gradients
     have the parameters' dtype.
@@ -75,8 +75,8 @@ class CPUOffload:
 
 
 class StateDictType(enum.Enum):
-    """What state_dict gives: whole tensors, this rank's stretch of the flat parameter, or DTensors cut along dimension
-    0."""
+    """What state_dict gives: whole tensors, this rank's stretch of the flat parameter,
+    or DTensors cut along dimension 0."""
 
     FULL_STATE_DICT = enum.auto()
     LOCAL_STATE_DICT = enum.auto()

@@ -45,16 +45,14 @@ class FullyShardedDataParallel(Saving, Wrapper):
     """``module`` on this rank's part of each batch, with each parameter's values spread over the ranks.
 
     Before forward, and before backward, the whole parameters are gathered; afterwards gradients are averaged over the
-    ranks and each
-    keeps its piece, and the optimizer works on pieces. Submodules wrapped before, or by ``auto_wrap_policy``, are
-    units of their own,
-    so that only one unit's parameters are whole at a time. All ranks must make, call and save the module together.
+    ranks and each keeps its piece, and the optimizer works on pieces. Submodules wrapped before, or by
+    ``auto_wrap_policy``, are units of their own, so that only one unit's parameters are whole at a time. All ranks
+    must make, call and save the module together.
 
     With ``use_orig_params`` parameters() gives this rank's piece of each parameter (possibly empty), without it one
-    flat parameter per
-    unit. ``param_init_fn`` is for modules on the meta device, which is not there. ``backward_prefetch``,
-    ``forward_prefetch`` and ``limit_all_gathers`` order PyTorch's streams and change nothing here.
-    ValueError for devices other than the CPU and for groups that do not fit the strategy.
+    flat parameter per unit. ``param_init_fn`` is for modules on the meta device, which is not there.
+    ``backward_prefetch``, ``forward_prefetch`` and ``limit_all_gathers`` order PyTorch's streams and change nothing
+    here. ValueError for devices other than the CPU and for groups that do not fit the strategy.
     """
 
     def __init__(
@@ -207,8 +205,8 @@ class FullyShardedDataParallel(Saving, Wrapper):
 
     def __deepcopy__(self, memo: Any) -> Any:
         raise RuntimeError(
-            "FullyShardedDataParallel cannot be copied: copy the module before wrapping it, or save and load its "
-            "state_dict"
+            "FullyShardedDataParallel cannot be copied: "
+            "copy the module before wrapping it, or save and load its state_dict"
         )
 
     def check_is_root(self) -> bool:
@@ -244,8 +242,8 @@ class FullyShardedDataParallel(Saving, Wrapper):
 
     @contextlib.contextmanager
     def no_sync(self) -> Iterator[None]:
-        """In the block, backward passes keep whole gradients on each rank; the first one after it averages what has
-        accumulated."""
+        """In the block, backward passes keep whole gradients on each rank;
+        the first one after it averages what has accumulated."""
         units = [m._unit for m in self.fsdp_modules(self) if m._unit is not None]
         before = [u.sync for u in units]
         for u in units:

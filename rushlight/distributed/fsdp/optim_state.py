@@ -20,8 +20,8 @@ def _units(model: Any) -> list[Any]:
 
 
 def _leaf_names(model: Any) -> dict[int, list[tuple[str, Any, Any]]]:
-    """id of each leaf -> (whole name, wrapper, slot) of the parameters in it; wrapper and slot None for unsharded
-    parameters."""
+    """id of each leaf -> (whole name, wrapper, slot) of the parameters in it;
+    wrapper and slot None for unsharded parameters."""
     from rushlight.distributed.fsdp.construct import clean
     from rushlight.distributed.fsdp.fully_sharded_data_parallel import INNER
 
@@ -48,8 +48,8 @@ def _whole_state(
     found: dict[str, dict[str, Any]],
     kind: StateDictType,
 ) -> None:
-    """The state of a leaf, or an empty one, by the names of the parameters in it. Ranks with an empty piece take
-    part."""
+    """The state of a leaf, or an empty one, by the names of the parameters in it.
+    Ranks with an empty piece take part."""
     from rushlight.distributed.fsdp import state_dicts
 
     for name, wrapper, slot in entries:
@@ -87,8 +87,8 @@ def _join_one(unit: Any, j: int, piece: Any) -> Any:
 def optim_state_dict(
     model: Any, optim: Any, optim_state_dict: dict[str, Any] | None = None, group: Any = None
 ) -> dict[str, Any]:
-    """The optimizer's state by parameter names: whole tensors, or DTensors for SHARDED_STATE_DICT. All ranks must call
-    it.
+    """The optimizer's state by parameter names: whole tensors,
+    or DTensors for SHARDED_STATE_DICT. All ranks must call it.
 
     {"state": {name: {…}}, "param_groups": [{"params": [names], …}]}; the state_dict_type's optim_state_dict_config
     says who gets it.
@@ -154,8 +154,8 @@ def optim_state_dict_to_load(
     load_directly: bool = False,
     group: Any = None,
 ) -> dict[str, Any]:
-    """A state by names as optimizer.load_state_dict takes it on this rank: pieces, by number. ``load_directly`` loads
-    it, too."""
+    """A state by names as optimizer.load_state_dict takes it on this rank: pieces,
+    by number. ``load_directly`` loads it, too."""
     named = _leaf_names(model)
     out: dict[str, Any] = {"state": {}, "param_groups": []}
     number = 0
@@ -285,8 +285,8 @@ def rekey_optim_state_dict(
     optim_input: Any = None,
     optim: Any = None,
 ) -> dict[str, Any]:
-    """A whole state by names with numbers instead, or the other way round: for unsharded models of the same
-    parameters."""
+    """A whole state by names with numbers instead, or the other way round:
+    for unsharded models of the same parameters."""
     names = [n for n, _ in model.named_parameters()]
     change: dict[Any, Any] = (
         dict(enumerate(names))

@@ -12,8 +12,8 @@ from rushlight.distributed.groups import member
 
 
 class ShardedGradScaler(GradScaler):
-    """As `torch.amp.GradScaler`; a step is skipped on all ranks where the gradients of any rank's pieces are not
-    finite."""
+    """As `torch.amp.GradScaler`; a step is skipped on all ranks where the
+    gradients of any rank's pieces are not finite."""
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
-"""state_dict and load_state_dict of sharded modules: whole tensors, DTensors, or flat stretches, under the original
-names."""
+"""state_dict and load_state_dict of sharded modules: whole tensors, DTensors,
+or flat stretches, under the original names."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def before_loading(wrapper: Any, found: dict[str, Any], prefix: str, *_: Any) ->
 
 
 def _cut(wrapper: Any, unit: Any, found: dict[str, Any], start: str) -> None:
-    """Values of the unit's parameters as pieces, where they are all there and of their shapes; what is not is said by
-    load_state_dict."""
+    """Values of the unit's parameters as pieces, where they are all there and of their shapes;
+    what is not is said by load_state_dict."""
     import numpy as np
 
     from rushlight.tensor.core import wrap

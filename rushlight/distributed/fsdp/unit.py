@@ -1,11 +1,9 @@
-"""A unit of fully sharded training: parameters that are gathered together before they are used and scattered again
-after it.
+"""A unit of fully sharded training: parameters that are gathered together
+before they are used and scattered again after it.
 
-Whole parameters are the results of one autograd node, whose backward reduces their gradients and leaves each rank its
-piece. Between
-forward and backward their memory may be given up: the storages stay, empty, and are filled again when a gradient
-reaches the unit's
-output.
+Whole parameters are the results of one autograd node, whose backward reduces their gradients and leaves each rank
+its piece. Between forward and backward their memory may be given up: the storages stay, empty, and are filled
+again when a gradient reaches the unit's output.
 """
 
 from __future__ import annotations
@@ -262,14 +260,11 @@ class Unit:
             ]
             return [wrap(np.concatenate(full).astype(self.leaves[0].dtype.numpy))]
         return [
-            None
-            if f is None or not f.size and self.scatter_all and not self._whole_piece(j)
-            else wrap(
+            None if f is None or not f.size and self.scatter_all and not self._whole_piece(j) else wrap(
                 np.ascontiguousarray(
                     f.reshape(self.layout.shape(self.slots[j], self.rank)).astype(local_of(self.leaves[j]).dtype.numpy)
                 )
-            )
-            for j, f in enumerate(found)
+            ) for j, f in enumerate(found)
         ]
 
     def _whole_piece(self, j: int) -> bool:

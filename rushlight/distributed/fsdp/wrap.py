@@ -62,8 +62,8 @@ class CustomPolicy(_Policy):
             said = self._lambda_fn(m) if m not in ignored_modules else False
             if not isinstance(said, (dict, bool)):
                 raise ValueError(
-                    "The lambda_fn passed to CustomPolicy should return False/True or a kwarg dict, but it returned "
-                    f"{said}"
+                    "The lambda_fn passed to CustomPolicy should return "
+                    f"False/True or a kwarg dict, but it returned {said}"
                 )
             if said:
                 out[m] = {**root_kwargs, **(said if isinstance(said, dict) else {})}

@@ -17,8 +17,8 @@ from rushlight.tensor.core import wrap
 
 
 class Wrapper(Module):
-    """What FullyShardedDataParallel is apart from computing and saving: units among modules, and their whole
-    parameters."""
+    """What FullyShardedDataParallel is apart from computing and saving:
+    units among modules, and their whole parameters."""
 
     _unit: Any
     _use_orig_params: bool
@@ -44,8 +44,8 @@ class Wrapper(Module):
         offload_to_cpu: bool = False,
         with_grads: bool = False,
     ) -> Iterator[None]:
-        """In the block, the module's parameters are whole, under their own names; what is written to them is kept
-        (``writeback``).
+        """In the block, the module's parameters are whole, under their own names;
+        what is written to them is kept (``writeback``).
 
         ``rank0_only``: on the other ranks they stay pieces. ``with_grads``: with whole gradients (only for
         use_orig_params, as in PyTorch).

@@ -1,5 +1,5 @@
-"""Collectives that autograd goes through (torch.distributed.nn.functional): the loss is the sum of all ranks'
-losses."""
+"""Collectives that autograd goes through (torch.distributed.nn.functional):
+the loss is the sum of all ranks' losses."""
 
 from __future__ import annotations
 

@@ -37,9 +37,8 @@ def _step(local: Any, context_id: int) -> None:
 
 
 class DistributedOptimizer:
-    """``optimizer_class`` for parameters that RRefs refer to: each owner has an optimizer for its own, and takes a
-    step on the gradients
-    that `distributed.autograd.backward` left in a context."""
+    """``optimizer_class`` for parameters that RRefs refer to: each owner has an optimizer for its own,
+    and takes a step on the gradients that `distributed.autograd.backward` left in a context."""
 
     def __init__(self, optimizer_class: Any, params_rref: list[Any], *args: Any, **kwargs: Any):
         from rushlight.distributed import rpc

@@ -15,10 +15,8 @@ class ZeroRedundancyOptimizer(Optimizer):
     """``optimizer_class(**defaults)``, shared out: whole parameters go to ranks so that each has about as many numbers.
 
     For models that every rank has whole, with equal gradients (DistributedDataParallel). After a step each rank sends
-    its parameters to
-    the others. ``parameters_as_bucket_view`` changes nothing; ``overlap_with_ddp`` is an error. Call
-    `consolidate_state_dict` on all ranks
-    before `state_dict` on one.
+    its parameters to the others. ``parameters_as_bucket_view`` changes nothing; ``overlap_with_ddp`` is an error.
+    Call `consolidate_state_dict` on all ranks before `state_dict` on one.
     """
 
     def __init__(

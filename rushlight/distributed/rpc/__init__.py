@@ -1,7 +1,7 @@
 """Functions that run in other processes (torch.distributed.rpc), over TCP.
 
-Calls and results are pickles: only for processes that one user has started, on machines that trust each other, as with
-PyTorch.
+Calls and results are pickles: only for processes that one user has started,
+on machines that trust each other, as with PyTorch.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ def init_rpc(
     """Join the other processes under a name; returns when all ``world_size`` of them have.
 
     They find each other by the options' ``init_method`` ("env://" by default, or the default process group's store).
-    RuntimeError for a
-    name that repeats or a second call, ValueError without rank or world_size.
+    RuntimeError for a name that repeats or a second call, ValueError without rank or world_size.
     """
     if agents._agent:
         raise RuntimeError("RPC is already initialized")
@@ -69,8 +68,8 @@ def init_rpc(
 
 
 def shutdown(graceful: bool = True, timeout: float = 0) -> None:
-    """Leave; gracefully: when all processes have called it and no call is under way. RuntimeError where one has ended
-    without."""
+    """Leave; gracefully: when all processes have called it and no call is under way.
+    RuntimeError where one has ended without."""
     try:
         agents.current().shutdown(graceful, timeout)
     finally:
@@ -95,12 +94,11 @@ def _check(func: Any) -> None:
 def rpc_async(
     to: Any, func: Callable[..., Any], args: Any = None, kwargs: Any = None, timeout: float = UNSET_RPC_TIMEOUT
 ) -> Future:
-    """A future of func(*args, **kwargs) in another process (a name, number or WorkerInfo). ``timeout`` in seconds (0:
-    none).
+    """A future of func(*args, **kwargs) in another process (a name,
+    number or WorkerInfo). ``timeout`` in seconds (0: none).
 
     What the function raises is raised by the future's wait(), with its traceback as text; RuntimeError after the
-    timeout, or where the
-    worker has ended. Within `distributed.autograd.context`, gradients go through the call.
+    timeout, or where the worker has ended. Within `distributed.autograd.context`, gradients go through the call.
     """
     _check(func)
     me = agents.current()

@@ -1,11 +1,9 @@
 """The agent of a process: sends calls, runs those of others, hands back results.
 
 A message is a pickle, and unpickling runs code: whoever can write to the agent's port can run anything, as with
-PyTorch. So it is only
-for processes that one user has started, on machines that trust each other. The port is bound to the address under
-which the others reach
-this machine (127.0.0.1 on one machine), and messages without the group's secret, which travels through the store, are
-dropped unread.
+PyTorch. So it is only for processes that one user has started, on machines that trust each other. The port is bound to
+the address under which the others reach this machine (127.0.0.1 on one machine), and messages without the group's
+secret, which travels through the store, are dropped unread.
 """
 
 from __future__ import annotations
@@ -215,8 +213,8 @@ class Agent:
             for n, limit in late:
                 self._fail(
                     n,
-                    f"RPCErr:1:RPC ran for more than set timeout ({limit * 1000:.0f} ms) and will now be marked with "
-                    "an error",
+                    "RPCErr:1:RPC ran for more than set timeout "
+                    f"({limit * 1000:.0f} ms) and will now be marked with an error",
                 )
 
     def _flush(self) -> None:
@@ -229,8 +227,8 @@ class Agent:
 
     # --- the end --------------------------------------------------------------------------------------------------
     def shutdown(self, graceful: bool, timeout: float) -> None:
-        """Say goodbye; gracefully: when nothing is under way here, and all others have said so. RuntimeError where one
-        ended without."""
+        """Say goodbye; gracefully: when nothing is under way here, and all others have said so.
+        RuntimeError where one ended without."""
         end = time.monotonic() + timeout if timeout else float("inf")
         if graceful:
             self._until(lambda: not self.waiting and not self.running, end, "calls of this worker are under way")

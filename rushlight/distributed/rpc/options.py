@@ -37,8 +37,8 @@ class RpcBackendOptions:
 
 
 class TensorPipeRpcBackendOptions(RpcBackendOptions):
-    """Also ``num_worker_threads``, which run the calls of others. ValueError for device maps that name GPUs: there are
-    none."""
+    """Also ``num_worker_threads``, which run the calls of others.
+    ValueError for device maps that name GPUs: there are none."""
 
     def __init__(
         self,

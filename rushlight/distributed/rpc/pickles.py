@@ -1,5 +1,5 @@
-"""Calls and results as bytes: pickles, in which tensors are rushlight's own and public functions of torch go by their
-names."""
+"""Calls and results as bytes: pickles, in which tensors are rushlight's own and
+public functions of torch go by their names."""
 
 from __future__ import annotations
 

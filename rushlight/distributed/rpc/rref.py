@@ -42,9 +42,8 @@ def _drop(key: str, user: str) -> None:
 class RRef:
     """A reference to a value of this process, or of another (made by `remote`, or received).
 
-    It can be sent to other processes. ``to_here()`` copies the value here; ``rpc_sync()``, ``rpc_async()`` and
-    ``remote()`` give
-    stand-ins whose methods run where the value is.
+    It can be sent to other processes. ``to_here()`` copies the value here; ``rpc_sync()``,
+    ``rpc_async()`` and ``remote()`` give stand-ins whose methods run where the value is.
     """
 
     def __init__(self, value: Any, type_hint: Any = None):
@@ -102,8 +101,8 @@ class RRef:
         return _owned[self._key].future.wait()
 
     def to_here(self, timeout: float = -1.0) -> Any:
-        """A copy of the value here (the value itself in its owner), waiting until it is there; what its making raised
-        is raised."""
+        """A copy of the value here (the value itself in its owner),
+        waiting until it is there; what its making raised is raised."""
         if self.is_owner():
             return self.local_value()
         from rushlight.distributed import autograd

@@ -1,5 +1,5 @@
-"""What happens when a function of torch is called with DTensors: a rule of the tables, or the function itself on whole
-tensors."""
+"""What happens when a function of torch is called with DTensors: a rule of the tables,
+or the function itself on whole tensors."""
 
 from __future__ import annotations
 
@@ -143,8 +143,8 @@ def distributed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[DTensor]:
 def plain_to_distributed(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Plain tensors count as replicated where they are single numbers (or `implicit_replication` is on); RuntimeError
-    for others."""
+    """Plain tensors count as replicated where they are single numbers
+    (or `implicit_replication` is on); RuntimeError for others."""
     known = distributed(args, kwargs)
 
     def change(v: Any, where: str) -> Any:
@@ -169,8 +169,8 @@ def plain_to_distributed(
 
 
 def on_whole(name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The function on whole tensors, the same on every rank: its results are replicated. What it writes to in place is
-    cut again."""
+    """The function on whole tensors, the same on every rank: its results are replicated.
+    What it writes to in place is cut again."""
     known = distributed(args, kwargs)
     mesh = common_mesh(known)
     whole = (Replicate(),) * mesh.ndim

@@ -22,9 +22,8 @@ def distribute_tensor(
     """A leaf tensor, the same shape on every rank, spread over a mesh: its values are those of the member
     ``src_data_rank`` of each group.
 
-    With None every rank cuts its piece out of its own values and nothing moves. RuntimeError for a tensor with
-    history, ValueError for
-    a DTensor with other placements. A Parameter becomes a Parameter.
+    With None every rank cuts its piece out of its own values and nothing moves. RuntimeError for a tensor with history,
+    ValueError for a DTensor with other placements. A Parameter becomes a Parameter.
     """
     from rushlight.nn.parameter import Parameter
 
@@ -76,8 +75,8 @@ def distribute_module(
     input_fn: Callable[..., Any] | None = None,
     output_fn: Callable[..., Any] | None = None,
 ) -> Any:
-    """Make the parameters and buffers of a module DTensors: by ``partition_fn(name, submodule, mesh)`` where given,
-    replicated otherwise.
+    """Make the parameters and buffers of a module DTensors: by ``partition_fn(name,
+    submodule, mesh)`` where given, replicated otherwise.
 
     ``input_fn(module, inputs, mesh)`` and ``output_fn(module, outputs, mesh)`` run before and after forward.
     RuntimeError the second time.

@@ -49,10 +49,9 @@ class DTensor(Tensor):
     """This process's piece of a tensor, with the mesh and placements that say which piece it is; its operations are
     those of the whole tensor.
 
-    Made by `distribute_tensor`, `DTensor.from_local` and the functions of this package. Autograd runs on the pieces:
-    the gradient of a
-    piece is placed as the piece (of a Partial term: as Replicate), so ``grad`` of a DTensor is a DTensor placed like
-    it.
+    Made by `distribute_tensor`, `DTensor.from_local` and the functions of this package. Autograd runs
+    on the pieces: the gradient of a piece is placed as the piece (of a Partial term: as Replicate),
+    so ``grad`` of a DTensor is a DTensor placed like it.
     """
 
     _local_tensor: Any
@@ -65,8 +64,8 @@ class DTensor(Tensor):
     ) -> Any:
         if not isinstance(local_tensor, Tensor) or unknown or device_mesh is None:
             raise TypeError(
-                "DTensor is not made directly: use DTensor.from_local(local_tensor, device_mesh, placements) or "
-                "distribute_tensor"
+                "DTensor is not made directly: use DTensor.from_local(local_tensor, "
+                "device_mesh, placements) or distribute_tensor"
             )
         return make(local_tensor, device_mesh, tuple(placements), tuple(shape))
 
@@ -245,8 +244,8 @@ class DTensor(Tensor):
         """The same tensor with other placements; gradients go back the other way. ``async_op`` changes nothing: it is
         finished on return.
 
-        ``forward_dtype`` converts before values move. RuntimeError for Partial as a goal, NotImplementedError for
-        another mesh.
+        ``forward_dtype`` converts before values move. RuntimeError for Partial as a goal,
+        NotImplementedError for another mesh.
         """
         mesh = device_mesh or self._mesh
         if placements is None:
@@ -331,8 +330,8 @@ class DTensor(Tensor):
         if id(self) not in memo:
             if not self.is_leaf:
                 raise RuntimeError(
-                    "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
-                    "moment."
+                    "Only Tensors created explicitly by the user (graph "
+                    "leaves) support the deepcopy protocol at the moment."
                 )
             with without_grad():
                 local = self._local_tensor.detach().clone().requires_grad_(self.requires_grad)
@@ -396,8 +395,8 @@ def placed_gradient(t: Any, mesh: DeviceMesh, arrives: tuple[Placement, ...], wa
             t = SumGradient.apply(t, mesh.get_group(d))
             continue
         raise NotImplementedError(
-            f"a gradient placed as {a!r} cannot go on as {w!r}: grad_placements may name Partial() where the tensor "
-            "is Replicate()"
+            f"a gradient placed as {a!r} cannot go on as {w!r}: "
+            "grad_placements may name Partial() where the tensor is Replicate()"
         )
     return t
 

@@ -1,5 +1,5 @@
-"""New DTensors: each rank makes its piece only, except of random numbers, which are those of the whole in one
-process."""
+"""New DTensors: each rank makes its piece only, except of random numbers,
+which are those of the whole in one process."""
 
 from __future__ import annotations
 

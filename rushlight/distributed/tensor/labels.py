@@ -1,12 +1,10 @@
-"""The one sharding rule: dimensions of operands and results carry labels, and whatever shares a label may be cut
-together.
+"""The one sharding rule: dimensions of operands and results carry labels,
+and whatever shares a label may be cut together.
 
-``matmul`` is m k, k n -> m n; a softmax over the last dimension is a b _ -> a b _, where _ (None) must be whole. For
-each dimension of
-the mesh the cheapest of these is taken: cut a label that an operand is cut by already, pass terms of a sum through a
-linear
-operation, or have the operands whole. A label that the result lacks is contracted: its pieces give terms of a sum (or
-maximum, …).
+``matmul`` is m k, k n -> m n; a softmax over the last dimension is a b _ -> a b _, where _ (None) must be whole.
+For each dimension of the mesh the cheapest of these is taken: cut a label that an operand is cut by already, pass
+terms of a sum through a linear operation, or have the operands whole. A label that the result lacks is contracted:
+its pieces give terms of a sum (or maximum, …).
 """
 
 from __future__ import annotations
@@ -27,8 +25,8 @@ R = Replicate()
 
 @dataclasses.dataclass
 class Plan:
-    """An operation on DTensors: ``call(locals, targets)`` on local tensors gives one local result or several, labelled
-    by ``outs``."""
+    """An operation on DTensors: ``call(locals, targets)`` on local tensors gives one
+    local result or several, labelled by ``outs``."""
 
     operands: list[DTensor]
     labels: list[Labels]
@@ -79,8 +77,8 @@ def common_mesh(operands: list[DTensor]) -> Any:
     for op in operands[1:]:
         if op.device_mesh != mesh:
             raise RuntimeError(
-                f"cannot compute with DTensors of different meshes: {mesh} and {op.device_mesh}; redistribute or use "
-                "full_tensor()"
+                f"cannot compute with DTensors of different meshes: {mesh} and {op.device_mesh}; "
+                "redistribute or use full_tensor()"
             )
     return mesh
 
@@ -103,8 +101,8 @@ def _extents(plan: Plan) -> dict[Label, int]:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What a dimension of the mesh does: placements of operands and results; ``split``: whether ranks compute
-    different parts."""
+    """What a dimension of the mesh does: placements of operands and results;
+    ``split``: whether ranks compute different parts."""
 
     operands: tuple[Placement, ...]
     outs: tuple[Placement, ...]

@@ -1,7 +1,7 @@
 """Redistribution: from one placement to another along one dimension of the mesh, each with its gradient.
 
-The gradient of a local tensor is placed as the tensor itself, but for a term of a sum (Partial), whose gradient is the
-whole one.
+The gradient of a local tensor is placed as the tensor itself, but for a term of a
+sum (Partial), whose gradient is the whole one.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ def _check_gradient(t: Any, op: str) -> None:
 
     if op not in LINEAR and t.requires_grad and state.grad:
         raise NotImplementedError(
-            f"the gradient of a Partial({op!r}) placement is not defined; redistribute before the reduction, or use "
-            "no_grad"
+            f"the gradient of a Partial({op!r}) placement is not defined; "
+            "redistribute before the reduction, or use no_grad"
         )
 
 

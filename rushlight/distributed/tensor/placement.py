@@ -28,8 +28,8 @@ class Placement:
 
 
 class Shard(Placement):
-    """The ranks hold consecutive pieces along ``dim``, as ``torch.chunk`` cuts them: the last ones may be smaller or
-    empty.
+    """The ranks hold consecutive pieces along ``dim``, as ``torch.chunk`` cuts them:
+    the last ones may be smaller or empty.
 
     >>> Shard(0), Shard(1).is_shard(0)
     (Shard(dim=0), False)
@@ -133,8 +133,8 @@ _Partial = Partial
 def normal(placements: Any, mesh: Any, ndim: int, default: Placement | None = None) -> tuple[Placement, ...]:
     """Placements as a tuple, one per dimension of the mesh, with dimensions counted from 0.
 
-    ValueError for another number of them, TypeError for other values, IndexError for a dimension that the tensor does
-    not have.
+    ValueError for another number of them, TypeError for other values,
+    IndexError for a dimension that the tensor does not have.
     """
     if placements is None:
         return (default or Replicate(),) * int(mesh.ndim)

@@ -71,8 +71,8 @@ def norm_of_samples(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[st
 
 @rule("embedding")
 def embedding(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Rows w[i]. Where w is cut along its rows, each rank looks up its own ones, and zeros for the others: terms of a
-    sum."""
+    """Rows w[i]. Where w is cut along its rows, each rank looks up its own ones,
+    and zeros for the others: terms of a sum."""
     given = bound(func, args, kwargs)
     index, w = given["input"], given["weight"]
     if (

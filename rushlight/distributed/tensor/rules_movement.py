@@ -1,5 +1,5 @@
-"""Views, joining and cutting: labels follow their dimensions; a cut dimension survives where its pieces stay
-consecutive."""
+"""Views, joining and cutting: labels follow their dimensions;
+a cut dimension survives where its pieces stay consecutive."""
 
 from __future__ import annotations
 

@@ -42,9 +42,9 @@ PRODUCTS = {
     "true_divide": (0,),
 }  # linear in these operands alone
 CASTS = """to float double half bfloat16 long int short char byte bool type type_as clone contiguous cpu requires_grad_""".split()
-IN_PLACE = """abs add sub mul div pow neg clamp clamp_min clamp_max sqrt rsqrt exp log reciprocal sigmoid tanh relu zero fill
-copy addcmul addcdiv lerp masked_fill round floor ceil sign square multiply divide subtract logical_not
-nan_to_num remainder fmod maximum minimum""".split()
+IN_PLACE = """abs add sub mul div pow neg clamp clamp_min clamp_max sqrt rsqrt exp log reciprocal sigmoid tanh relu zero
+    fill copy addcmul addcdiv lerp masked_fill round floor ceil sign square multiply divide subtract logical_not
+    nan_to_num remainder fmod maximum minimum""".split()
 
 
 def flat_operands(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[DTensor]:
@@ -82,8 +82,8 @@ def broadcast(operands: list[DTensor]) -> tuple[int, ...]:
                 key=lambda n: next(i for i, op in enumerate(operands) if op.ndim >= d and op.shape[-d] == n),
             )[:2]
             raise RuntimeError(
-                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension "
-                f"{ndim - d}"
+                f"The size of tensor a ({a}) must match the size of "
+                f"tensor b ({b}) at non-singleton dimension {ndim - d}"
             )
         shape.append(max(sizes) if 0 not in sizes else 0)
     return tuple(reversed(shape))

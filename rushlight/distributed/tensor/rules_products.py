@@ -63,9 +63,10 @@ def linear(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         return NotImplemented
     lead = tuple(range(x.ndim - 1))
     out = product(func, x, w, (*lead, "k"), ("n", "k"), (*lead, "n"))
+    # autocast
     return (
         out if b is None or out is NotImplemented else out + (b if b.dtype is out.dtype else b.to(out.dtype))
-    )  # autocast
+    )
 
 
 @rule("addmm", "baddbmm", "addbmm", "addmv")

@@ -34,8 +34,8 @@ def dims_of(value: Any, ndim: int) -> tuple[int, ...]:
     for d in chosen:
         if not -max(ndim, 1) <= d < max(ndim, 1):
             raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got "
-                f"{d})"
+                f"Dimension out of range (expected to be in range of [{-max(ndim, 1)}, "
+                f"{max(ndim, 1) - 1}], but got {d})"
             )
     return tuple(d % max(ndim, 1) for d in chosen)
 

@@ -1,9 +1,8 @@
 """How many threads NumPy's OpenBLAS uses, plan by plan.
 
 A product of small matrices takes less time than waking a second thread and waiting for it, on a busy machine by a
-factor of
-ten and more: there OpenBLAS' threads wait for a processor that something else is using. So a plan gets the threads that
-its largest product is worth.
+factor of ten and more: there OpenBLAS' threads wait for a processor that something else is using. So a plan gets
+the threads that its largest product is worth.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ NAMES = ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads", "o
 
 @cache
 def library() -> tuple[Callable[[int], None], int] | None:
-    """OpenBLAS' function that sets its number of threads, and the number it came with; None where NumPy uses another
-    BLAS."""
+    """OpenBLAS' function that sets its number of threads, and the number it came with;
+    None where NumPy uses another BLAS."""
     for path in sorted(Path(np.__file__).parents[1].glob("numpy.libs/*openblas*")):
         with contextlib.suppress(OSError):
             loaded = ctypes.CDLL(str(path))

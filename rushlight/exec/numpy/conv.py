@@ -95,8 +95,8 @@ def _columns_joined(x: Array, geometry: Any) -> Array:
 
 
 def _depthwise(x: Array, w: Array, out: Array, geometry: Any) -> None:
-    """Every channel has kernels of its own: multiply and add tap by tap, sample by sample so that the sums stay in
-    cache."""
+    """Every channel has kernels of its own: multiply and add tap by tap,
+    sample by sample so that the sums stay in cache."""
     channels = x.shape[1]
     each = w.reshape(channels, -1, *w.shape[2:])  # (C, multiplier, *kernel)
     split = out.reshape(out.shape[0], channels, -1, *out.shape[2:])
@@ -178,8 +178,8 @@ def _depthwise_input(g: Array, w: Array, total: Array, geometry: Any) -> None:
 @widened
 def convolution_weight_grad(g: Array, x: Array, w_shape: Ints, stride: Ints, padding: Ints, dilation: Ints,
                             groups: int) -> Array:
-    """The gradient of a convolution for its weight: (N, O, *out), (N, C, *spatial) -> w_shape = (O, C/groups,
-    *kernel)."""
+    """The gradient of a convolution for its weight: (N, O, *out),
+    (N, C, *spatial) -> w_shape = (O, C/groups, *kernel)."""
     out = np.zeros(w_shape, np.result_type(g, x))
     if g.size == 0 or out.size == 0:
         return out

@@ -1,8 +1,7 @@
 """Discrete Fourier transforms with PyTorch's `norm`, over numpy.fft. float32 stays single precision, half is widened.
 
-`norm` says where the factor 1/n goes: "backward" (also None) on inverse transforms, "forward" on forward ones, "ortho"
-as its
-root on both. The transforms of real signals keep n // 2 + 1 frequencies of the last dimension.
+`norm` says where the factor 1/n goes: "backward" (also None) on inverse transforms, "forward" on forward ones,
+"ortho" as its root on both. The transforms of real signals keep n // 2 + 1 frequencies of the last dimension.
 """
 
 from __future__ import annotations
@@ -75,10 +74,11 @@ def ihfft(x: Array, n: int | None = None, dim: int = -1, norm: str | None = None
 # --- several dimensions -------------------------------------------------------------------------------------------
 def shape_and_dims(x: Array, s: Sequence[int] | None, dim: Sequence[int] | None,
                    last: int | None = None) -> tuple[list[int], list[int]]:
-    """Transform sizes and dimensions, with PyTorch's defaults and errors. `last` replaces the default size of the last
-    one."""
+    """Transform sizes and dimensions, with PyTorch's defaults and errors.
+    `last` replaces the default size of the last one."""
     if s is not None and dim is not None and len(s) != len(dim):
-        raise RuntimeError(f"When given, dim and shape arguments must have the same length. dim is {list(dim)}, s is {list(s)}.")
+        raise RuntimeError("When given, dim and shape arguments must have the same length. "
+                           f"dim is {list(dim)}, s is {list(s)}.")
     if s is not None and len(s) > x.ndim:
         raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {x.ndim} dimensions.")
     if dim is None:
@@ -86,7 +86,8 @@ def shape_and_dims(x: Array, s: Sequence[int] | None, dim: Sequence[int] | None,
     else:
         for d in dim:
             if not -x.ndim <= d < x.ndim:
-                raise IndexError(f"Dimension out of range (expected to be in range of [{-x.ndim}, {x.ndim - 1}], but got {d})")
+                raise IndexError("Dimension out of range (expected to be in range of "
+                                 f"[{-x.ndim}, {x.ndim - 1}], but got {d})")
         dims = [d % x.ndim for d in dim]
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"FFT dims must be unique. They are {dims}.")

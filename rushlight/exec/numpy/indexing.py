@@ -109,8 +109,8 @@ def _neutral(reduce: str, dtype: np.dtype[Any]) -> Any:
 def _keys(shape: tuple[int, ...], indices: tuple[Array, ...], dims: tuple[int, ...]) -> tuple[Any, ...]:
     keys: list[Any] = [slice(None)] * len(shape)
     for i, d in zip(indices, dims):
-        keys[d] = checked(i, shape[d], f"index {{bad}} is out of bounds for dimension {d} with size {{size}}",
-                          negative=True)
+        keys[d] = checked(i, shape[d], f"index {{bad}} is out of bounds for dimension "
+                          f"{d} with size {{size}}", negative=True)
     return tuple(keys)
 
 

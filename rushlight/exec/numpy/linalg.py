@@ -1,5 +1,5 @@
-"""Linear algebra over stacks of matrices (*batch, m, n), through numpy.linalg. Types are kept; half is computed in
-float32.
+"""Linear algebra over stacks of matrices (*batch, m, n), through numpy.linalg.
+Types are kept; half is computed in float32.
 
 A matrix that cannot be factorised raises LinAlgError, which names the matrix of the batch.
 """
@@ -16,9 +16,8 @@ import numpy as np
 from rushlight.exec.numpy.triangular import lu_factor, substitute, triangular_solve
 
 __all__ = ["LinAlgError", "cholesky", "cholesky_ex", "cholesky_inverse", "cholesky_solve", "det", "eig", "eigh",
-           "eigvals", "eigvalsh",
-           "geqrf", "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_checked", "lu_solve",
-           "lu_unpack",
+           "eigvals", "eigvalsh", "geqrf", "householder_product", "inv", "inv_ex",
+           "lstsq", "lu", "lu_factor", "lu_factor_checked", "lu_solve", "lu_unpack",
            "matrix_exp", "qr", "slogdet", "solve", "solve_ex", "svd", "svdvals", "triangular_solve"]
 
 Array = np.ndarray[Any, Any]
@@ -45,8 +44,8 @@ def adjoint(a: Array) -> Array:
 
 
 def _first_bad(info: Array) -> tuple[str, int] | None:
-    """For messages: the first matrix with a non-zero info as "(Batch element 2): " (nothing for a single matrix), and
-    its info."""
+    """For messages: the first matrix with a non-zero info as "(Batch element 2):
+    " (nothing for a single matrix), and its info."""
     flat = info.reshape(-1)
     bad = np.flatnonzero(flat)
     if not bad.size:
@@ -93,8 +92,8 @@ def cholesky(a: Array, upper: bool = False) -> Array:
     factor, info = cholesky_ex(a, upper)
     bad = _first_bad(info)
     if bad:
-        raise LinAlgError(f"linalg.cholesky: {bad[0]}The factorization could not be completed because the input is not positive-definite "
-                          f"(the leading minor of order {bad[1]} is not positive-definite).")
+        raise LinAlgError(f"linalg.cholesky: {bad[0]}The factorization could not be completed because the input is "
+                          f"not positive-definite (the leading minor of order {bad[1]} is not positive-definite).")
     return factor
 
 
@@ -115,8 +114,9 @@ def lu_factor_checked(a: Array) -> tuple[Array, Array]:
     factors, pivots, info = lu_factor(a)
     bad = _first_bad(info)
     if bad:
-        raise RuntimeError(f"torch.linalg.lu_factor: {bad[0]}U[{bad[1]},{bad[1]}] is zero and using it on lu_solve would result in a division by zero. "
-                           "If you still want to perform the factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
+        raise RuntimeError(f"torch.linalg.lu_factor: {bad[0]}U[{bad[1]},{bad[1]}] is zero and using it on lu_solve "
+                           "would result in a division by zero. If you still want to perform the factorization, "
+                           "consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
     return factors, pivots
 
 
@@ -162,8 +162,8 @@ def lu_solve(factors: Array, pivots: Array, b: Array, left: bool = True, adjoint
 
 @_wide
 def inv_ex(a: Array) -> tuple[Array, Array]:
-    """The inverse of each matrix, and 0 or the position (from 1) of the first zero pivot (int32); NaN where
-    singular."""
+    """The inverse of each matrix, and 0 or the position (from 1) of the
+    first zero pivot (int32); NaN where singular."""
     try:
         return numpy_linalg.inv(a), np.zeros(a.shape[:-2], np.int32)
     except numpy_linalg.LinAlgError:
@@ -186,8 +186,8 @@ def inv(a: Array) -> Array:
     out, info = inv_ex(a)
     bad = _first_bad(info)
     if bad:
-        raise LinAlgError(f"linalg.inv: {bad[0]}The diagonal element {bad[1]} is zero, the inversion could not be completed because the input "
-                          "matrix is singular.")
+        raise LinAlgError(f"linalg.inv: {bad[0]}The diagonal element {bad[1]} is zero, "
+                          "the inversion could not be completed because the input matrix is singular.")
     return out
 
 
@@ -229,7 +229,8 @@ def slogdet(a: Array) -> tuple[Array, Array]:
 def qr(a: Array, mode: str = "reduced") -> tuple[Array, Array]:
     """Q and R of each matrix; mode "reduced", "complete" or "r" (then Q is empty)."""
     if mode not in ("reduced", "complete", "r"):
-        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of "
+                           "'reduced' (default), 'r', or 'complete'")
     if mode == "r":
         return np.empty(0, a.dtype), numpy_linalg.qr(a, "r")
     q, r = numpy_linalg.qr(a, mode)
@@ -277,7 +278,8 @@ def svdvals(a: Array) -> Array:
 def _svd_error(a: Array) -> LinAlgError:
     finite = np.isfinite(a).all(axis=(-2, -1))
     at, _ = _first_bad(np.asarray(~finite, np.int32)) or ("", 0)
-    why = "contained non-finite values" if not finite.all() else "is ill-conditioned or has too many repeated singular values"
+    why = ("contained non-finite values" if not finite.all() else
+           "is ill-conditioned or has too many repeated singular values")
     return LinAlgError(f"linalg.svd: {at}The algorithm failed to converge because the input matrix {why}.")
 
 
@@ -311,8 +313,8 @@ def eigh(a: Array, uplo: str = "L") -> tuple[Array, Array]:
     try:
         values, vectors = numpy_linalg.eigh(a, uplo)
     except numpy_linalg.LinAlgError:
-        raise LinAlgError("linalg.eigh: The algorithm failed to converge because the input matrix is ill-conditioned or has too many "
-                          "repeated eigenvalues.") from None
+        raise LinAlgError("linalg.eigh: The algorithm failed to converge because the input matrix is "
+                          "ill-conditioned or has too many repeated eigenvalues.") from None
     return values, vectors
 
 

@@ -14,8 +14,8 @@ CHUNK = 1 << 14  # results computed at a time, so that the passes over them stay
 
 
 def window_count(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
-    """How many windows fit; with ceil_mode the last may hang over, but must start inside the input or its left
-    padding."""
+    """How many windows fit; with ceil_mode the last may hang over,
+    but must start inside the input or its left padding."""
     room = size + 2 * padding - dilation * (kernel - 1) - 1
     count = (room + (stride - 1 if ceil_mode else 0)) // stride + 1
     return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
@@ -61,8 +61,8 @@ def max_pool(x: Array, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints
 
 
 def _greatest(padded: Array, kernel: Ints, stride: Ints, dilation: Ints, out: Ints, nan: bool) -> tuple[Array, Array]:
-    """The maxima and the numbers from 1 of the taps that they come from; 0 where nothing is greater than the lowest
-    value."""
+    """The maxima and the numbers from 1 of the taps that they come from;
+    0 where nothing is greater than the lowest value."""
     where, best = None, None
     for number, (_, index) in enumerate(taps(kernel, stride, dilation, out), 1):
         value = padded[index]
@@ -110,8 +110,8 @@ def max_pool_grad(g: Array, positions: Array, x_shape: Ints, kernel: Ints, *_: I
 # --- average ------------------------------------------------------------------------------------------------------
 def _divisors(size: Ints, kernel: Ints, stride: Ints, padding: Ints, out: Ints, count_include_pad: bool,
               divisor: int | None) -> Array:
-    """What the sum of each window is divided by: its elements, in the padded input or in the input, or a given
-    number."""
+    """What the sum of each window is divided by: its elements,
+    in the padded input or in the input, or a given number."""
     if divisor is not None:
         return np.full(out, divisor, np.float64)
     total = np.ones((), np.float64)
@@ -126,8 +126,8 @@ def _divisors(size: Ints, kernel: Ints, stride: Ints, padding: Ints, out: Ints, 
 
 def avg_pool(x: Array, kernel: Ints, stride: Ints, padding: Ints, ceil_mode: bool, count_include_pad: bool,
              divisor: int | None) -> Array:
-    """The mean of each window. Elements of the padding count in the divisor if count_include_pad; `divisor` replaces
-    it."""
+    """The mean of each window. Elements of the padding count in the divisor
+    if count_include_pad; `divisor` replaces it."""
     ones = (1,) * len(kernel)
     size = x.shape[x.ndim - len(kernel):]
     out = _counts(size, kernel, stride, padding, ones, ceil_mode)
@@ -157,8 +157,8 @@ def _sums(x: Array, axis: int, kernel: int, stride: int, out: int) -> Array:
 
 def avg_pool_grad(g: Array, x_shape: Ints, kernel: Ints, stride: Ints, padding: Ints, ceil_mode: bool,
                   count_include_pad: bool, divisor: int | None) -> Array:
-    """The gradient of avg_pool: each element of g, divided as its mean was, goes to the input elements of its
-    window."""
+    """The gradient of avg_pool: each element of g, divided as its mean was,
+    goes to the input elements of its window."""
     lead = len(x_shape) - len(kernel)
     size, out = x_shape[lead:], g.shape[lead:]
     share = g / _divisors(size, kernel, stride, padding, out, count_include_pad, divisor).astype(g.dtype)

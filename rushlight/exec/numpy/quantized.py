@@ -43,8 +43,8 @@ def qlinear(x: Array, w: Array, packed: Array, scale: Array, bias: Array, out_sc
 def qconv(x: Array, w: Array, packed: Array, scale: Array, bias: Array, out_scale: Array, zero_x: Array, stride: Ints,
           padding: Ints, dilation: Ints, groups: int, offset: bool, zero_out: int, relu: bool, dtype: Any,
           packing: Any) -> Array:
-    total = conv.convolution(np.moveaxis(_centred(x, zero_x, offset), -1, 1), w.astype(np.float64), stride, padding,
-                             dilation, groups)
+    total = conv.convolution(np.moveaxis(_centred(x, zero_x, offset), -1, 1), w.astype(np.float64),
+                             stride, padding, dilation, groups)
     return _finish(np.moveaxis(total, 1, -1), scale, bias, out_scale, zero_out, relu, dtype)
 
 

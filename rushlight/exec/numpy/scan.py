@@ -37,8 +37,8 @@ def logcumsumexp(x: Array, dim: int) -> Array:
 
 
 def _complex_logcumsumexp(x: Array, dim: int) -> Array:
-    """Element by element along dim, with the larger real part taken out of each sum, since NumPy's logaddexp is
-    real."""
+    """Element by element along dim, with the larger real part taken out of
+    each sum, since NumPy's logaddexp is real."""
     if x.ndim == 0 or x.size == 0:
         return x.copy()
     moved = np.moveaxis(x, dim, 0)

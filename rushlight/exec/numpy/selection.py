@@ -1,5 +1,5 @@
-"""Sorting and selection along one dimension. NaN counts as the largest number; each function gives values and places
-(int64)."""
+"""Sorting and selection along one dimension. NaN counts as the largest number;
+each function gives values and places (int64)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ def _kth(x: Array, k: int, dim: int) -> Array:
     equal = _same(keys, value)
     if (np.count_nonzero(equal, axis=dim) == 1).all():
         return parted
-    less = keys < value if x.dtype.kind != "f" and x.dtype.kind != "V" else np.where(np.isnan(value), ~np.isnan(keys), keys < value)
+    less = keys < value if x.dtype.kind != "f" and x.dtype.kind != "V" else np.where(
+        np.isnan(value), ~np.isnan(keys), keys < value)
     before = k - np.count_nonzero(less, axis=dim, keepdims=True)  # how many of the equal ones come first
     return np.argmax(equal & (np.cumsum(equal, axis=dim) == before + 1), axis=dim, keepdims=True)
 

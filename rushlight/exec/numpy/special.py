@@ -12,11 +12,9 @@ from rushlight.exec.numpy.special_erf import erf, erfc, erfcx, erfinv, log_ndtr,
 from rushlight.exec.numpy.special_gamma import digamma, igamma, igammac, lgamma, polygamma, zeta
 
 __all__ = ["airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "digamma", "entr", "erf", "erfc", "erfcx",
-           "erfinv", "i0", "i0e", "i1",
-           "i1e", "igamma", "igammac", "lgamma", "log_ndtr", "modified_bessel_k0", "modified_bessel_k1", "ndtr",
-           "ndtri", "polygamma",
-           "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "sinc", "spherical_bessel_j0", "xlog1py", "xlogy",
-           "zeta"]
+           "erfinv", "i0", "i0e", "i1", "i1e", "igamma", "igammac", "lgamma", "log_ndtr", "modified_bessel_k0",
+           "modified_bessel_k1", "ndtr", "ndtri", "polygamma", "scaled_modified_bessel_k0",
+           "scaled_modified_bessel_k1", "sinc", "spherical_bessel_j0", "xlog1py", "xlogy", "zeta"]
 
 
 @elementwise

@@ -66,8 +66,8 @@ def spherical_bessel_j0(x: Array) -> Array:
 
 
 def from_scipy(name: str, part: int | None = None) -> Callable[..., Array]:
-    """A function of scipy.special (or one of its results); ImportError with the command to install it where SciPy is
-    absent."""
+    """A function of scipy.special (or one of its results);
+    ImportError with the command to install it where SciPy is absent."""
     def kernel(*operands: Array) -> Array:
         try:
             special = importlib.import_module("scipy.special")

@@ -105,8 +105,8 @@ def _zeta_positive(s: Array, q: Array) -> Array:
 
 
 def _zeta_negative(s: Array, q: Array) -> Array:
-    """zeta(s, q) for q < 0 and integer s: the finitely many terms on the negative side are a difference of two
-    zetas."""
+    """zeta(s, q) for q < 0 and integer s: the finitely many terms on the
+    negative side are a difference of two zetas."""
     above = q - np.floor(q)
     negative = _zeta_positive(s, 1 - above) - _zeta_positive(s, 1 - q)
     out = _zeta_positive(s, above) + np.where(s % 2 == 0, 1, -1) * negative
@@ -124,8 +124,8 @@ def _zeta(s: Array, q: Array) -> Array:
 
 @elementwise
 def zeta(s: Array, q: Array) -> Array:
-    """The Hurwitz zeta function, the sum of (q + k)^-s over k >= 0; infinite for s = 1 and q = 0, -1 …, NaN for s <
-    1."""
+    """The Hurwitz zeta function, the sum of (q + k)^-s over k >= 0;
+    infinite for s = 1 and q = 0, -1 …, NaN for s < 1."""
     return _zeta(s, q)
 
 

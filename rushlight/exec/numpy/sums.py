@@ -13,7 +13,8 @@ Array = np.ndarray[Any, Any]
 
 
 def sum_of(x: Array, dims: tuple[int, ...], keepdim: bool) -> Array:
-    """The sum over dimensions; of floating-point numbers over neighbouring ones in the order of `total` or `columns`."""
+    """The sum over dimensions; of floating-point numbers over neighbouring
+    ones in the order of `total` or `columns`."""
     kept = [d for d, n in enumerate(x.shape) if d not in dims and n != 1]
     removed = [d for d in dims if x.shape[d] != 1]
     apart = any(removed[0] < d < removed[-1] for d in kept) if removed else True
@@ -116,7 +117,8 @@ def _apart(x: Array, y: Array, first: int = 0, last: int | None = None, step: in
 
 def _lanes(x: Array, y: Array) -> Array:
     columns = y.shape[-1] // order.LANES * order.LANES
-    return np.concatenate([_in_lanes(x, y[..., :columns], order.LANES), _in_lanes(x, y[..., columns:], 2 * order.LANES)], -1)
+    return np.concatenate([_in_lanes(x, y[..., :columns], order.LANES),
+                           _in_lanes(x, y[..., columns:], 2 * order.LANES)], -1)
 
 
 def _in_lanes(x: Array, y: Array, lanes: int) -> Array:
@@ -130,8 +132,8 @@ def _in_lanes(x: Array, y: Array, lanes: int) -> Array:
 
 
 def dot(x: Array, y: Array) -> Any:
-    """Σ x y of float32 vectors: rounds of two groups of eight, then eight, four, and one at a time at the front of the
-    first group."""
+    """Σ x y of float32 vectors: rounds of two groups of eight, then eight, four,
+    and one at a time at the front of the first group."""
     p = x * y
     n, width = p.shape[-1], order.group(4)
     rounds = n // (2 * width)

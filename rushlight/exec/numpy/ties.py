@@ -178,8 +178,8 @@ def least(keys: Keys) -> int:
 
 
 def first_few(keys: Keys, k: int, ordered: bool) -> list[int]:
-    """The places of the k smallest keys: by a heap where k is small, else by introselect and a sort of what it
-    leaves."""
+    """The places of the k smallest keys: by a heap where k is small,
+    else by introselect and a sort of what it leaves."""
     a = _paired(keys)
     if k * 64 <= len(a):
         _partial_sort(a, 0, k, len(a))

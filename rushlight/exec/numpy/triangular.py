@@ -1,5 +1,5 @@
-"""Triangular solves and LU factorisation of stacks of matrices, in blocks: Python loops over rows, NumPy over batch and
-columns."""
+"""Triangular solves and LU factorisation of stacks of matrices, in blocks:
+Python loops over rows, NumPy over batch and columns."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _solve_block(a: Array, x: Array, low: int, high: int, upper: bool, unit: boo
 
 
 def lu_factor(a: Array) -> tuple[Array, Array, Array]:
-    """L (below a unit diagonal) and U in one matrix, the pivots (from 1, int32) and info (int32), with partial
-    pivoting.
+    """L (below a unit diagonal) and U in one matrix, the pivots (from 1,
+    int32) and info (int32), with partial pivoting.
 
     Row i was exchanged with row pivots[i] - 1. info is 0, or the position (from 1) of the first zero on U's diagonal.
     """

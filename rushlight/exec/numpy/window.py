@@ -27,8 +27,8 @@ def pad(x: Array, low: Ints, high: Ints, value: Any = 0) -> Array:
 
 
 def windows(x: Array, kernel: Ints, stride: Ints, dilation: Ints, out: Ints) -> Array:
-    """A view (*lead, *kernel, *out) of a padded x: element [k, o] is x[o * stride + k * dilation]. Do not write to
-    it."""
+    """A view (*lead, *kernel, *out) of a padded x: element [k,
+    o] is x[o * stride + k * dilation]. Do not write to it."""
     lead, steps = x.ndim - len(kernel), x.strides[x.ndim - len(kernel):]
     strides = (*x.strides[:lead], *(d * s for d, s in zip(dilation, steps)), *(t * s for t, s in zip(stride, steps)))
     return as_strided(x, (*x.shape[:lead], *kernel, *out), strides, writeable=False)

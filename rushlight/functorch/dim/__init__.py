@@ -1,5 +1,5 @@
-"""functorch.dim: dimensions as objects. ``i, j = dims(); x[i, j]`` names the dimensions of x; operations match them by
-name.
+"""functorch.dim: dimensions as objects. ``i, j = dims(); x[i, j]`` names the
+dimensions of x; operations match them by name.
 
 >>> import rushlight as rl
 >>> i, j, k = dims()

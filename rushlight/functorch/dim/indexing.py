@@ -1,5 +1,5 @@
-"""Subscripts with Dims: ``x[i, j]`` names dimensions, ``x[i, idx]`` gathers, ``x[(i, j)]`` splits a dimension in
-two."""
+"""Subscripts with Dims: ``x[i, j]`` names dimensions, ``x[i, idx]`` gathers,
+``x[(i, j)]`` splits a dimension in two."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def setitem(x: Any, index: Any, value: Any) -> None:
 
 
 def index(x: Any, dims: Any, indices: Any) -> Any:
-    """x with each of `dims` indexed by what stands beside it in `indices`. TypeError for a dim that x lacks, or unequal
-    lengths.
+    """x with each of `dims` indexed by what stands beside it in `indices`.
+    TypeError for a dim that x lacks, or unequal lengths.
 
     >>> import rushlight as rl
     >>> from rushlight.functorch.dim import dims
@@ -108,15 +108,15 @@ def _mentions_dims(index: Any) -> bool:
 
 
 def _items(x: Any, index: Any) -> list[Any]:
-    """The subscript as one entry per positional dimension (and None for new ones): lists of Dims and `...` written
-    out."""
+    """The subscript as one entry per positional dimension (and None for new ones):
+    lists of Dims and `...` written out."""
     sequence = isinstance(index, tuple) or isinstance(index, list) and any(
         i is None or i is ... or isinstance(i, (slice, Named, Plain, DimList)) or hasattr(i, "__iter__") for i in index)
     items = list(index) if sequence else [index]
     open_ended = [k for k, i in enumerate(items) if i is ... or isinstance(i, DimList) and not i.is_bound]
     if len(open_ended) > 1:
-        raise DimensionBindError("at most one ... or unbound dimension list can exist in indexing list but found 2 at offsets "
-                                 f"{open_ended[0]} and {open_ended[1]}")
+        raise DimensionBindError("at most one ... or unbound dimension list can exist in indexing list "
+                                 f"but found 2 at offsets {open_ended[0]} and {open_ended[1]}")
     used = sum(len(i) if isinstance(i, DimList) and i.is_bound else 1
                for k, i in enumerate(items) if i is not None and k not in open_ended)
     data, own = parts(x)
@@ -184,7 +184,8 @@ def _bind(pack: list[Dim], size: int) -> None:
             raise DimensionBindError(f"inferred dimension does not evenly fit into larger dimension: {size} vs {sizes}")
         unbound[0].size = size // known
     elif known != size:
-        raise DimensionBindError(f"Dimension sizes to do not match ({size} != {known}) when matching dimension pack {tuple(pack)}")
+        raise DimensionBindError(f"Dimension sizes to do not match ({size} != {known}) when "
+                                 f"matching dimension pack {tuple(pack)}")
 
 
 def _as_index(value: Any) -> Any:
@@ -194,14 +195,15 @@ def _as_index(value: Any) -> Any:
         value = tensor(value)
     if isinstance(value, Plain) and str(value.dtype) == "torch.bool":
         if value.ndim != 1:
-            raise IndexError(f"a mask beside Dims indexes one dimension, but it has {value.ndim}. Use mask.nonzero() to index several.")
+            raise IndexError(f"a mask beside Dims indexes one dimension, but it has {value.ndim}. "
+                             "Use mask.nonzero() to index several.")
         return value.nonzero().squeeze(1)
     return value
 
 
 def _resolved(view: Plain, entries: list[Any]) -> Selection:
-    """Tells which Dims stay dimensions of the view and which must be gathered: those that are used twice, or by an
-    index tensor."""
+    """Tells which Dims stay dimensions of the view and which must be gathered:
+    those that are used twice, or by an index tensor."""
     uses = [d for e in entries for d in (parts(e)[1] if isinstance(e, Named) else ())]
     tags: list[Any] = []
     gathers: list[tuple[int, Any]] = []
@@ -251,7 +253,8 @@ def _laid_out(value: Any, tags: list[Any]) -> Plain:
     order = [t for t in tags if t is not POSITIONAL]
     for d in own:
         if all(d is not t for t in order):
-            raise DimensionBindError(f"rhs of setitem contains dimension {d!r} which is not in the dimension on the left ({tuple(order)!r})")
+            raise DimensionBindError(f"rhs of setitem contains dimension {d!r} which is not in "
+                                     f"the dimension on the left ({tuple(order)!r})")
     if isinstance(value, Named):
         data = aligned(value, order)
     kept = [t for t in order if any(t is d for d in own)]

@@ -1,5 +1,5 @@
-"""Dimensions with names: Dim, lists of them, and `dims()`, which names them after the variables that they are assigned
-to."""
+"""Dimensions with names: Dim, lists of them, and `dims()`,
+which names them after the variables that they are assigned to."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class DimensionBindError(Exception):
 
 
 class Dim(Named):
-    """A dimension as an object. Its size is bound at its first use; as an operand it is the tensor 0, 1, …, size - 1
-    along itself.
+    """A dimension as an object. Its size is bound at its first use;
+    as an operand it is the tensor 0, 1, …, size - 1 along itself.
 
     >>> i = Dim("i", 3)
     >>> (i * 2).order(i)
@@ -38,8 +38,8 @@ class Dim(Named):
 
     @property
     def size(self) -> int:  # type: ignore[override]
-        """How many elements it has. ValueError before it is bound; DimensionBindError when it is set to another
-        size."""
+        """How many elements it has. ValueError before it is bound;
+        DimensionBindError when it is set to another size."""
         if self._size == -1:
             raise ValueError(f"dimension {self._name} is unbound")
         return self._size
@@ -47,7 +47,8 @@ class Dim(Named):
     @size.setter
     def size(self, n: int) -> None:
         if self._size not in (-1, n):
-            raise DimensionBindError(f"Dim '{self}' previously bound to a dimension of size {self._size} cannot bind to a dimension of size {n}")
+            raise DimensionBindError(f"Dim '{self}' previously bound to a dimension of size "
+                                     f"{self._size} cannot bind to a dimension of size {n}")
         self._size = n
 
     @property
@@ -165,8 +166,8 @@ def dims(n: int | None = None, sizes: Sequence[int | None] | None = None) -> Any
 
 
 def dimlists(n: int | None = None, sizes: Sequence[Any] | None = None) -> Any:
-    """New lists of dimensions, named like `dims`. ``sizes``: of each list the number of dimensions, their sizes, or
-    None."""
+    """New lists of dimensions, named like `dims`. ``sizes``: of each list the
+    number of dimensions, their sizes, or None."""
     names, count = _wanted(sys._getframe(1), n, "dimlists", sizes)
     made = [DimList(None if sizes is None else sizes[k], name or f"d{k}") for k, name in zip(range(count), names)]
     return made[0] if count == 1 else tuple(made)

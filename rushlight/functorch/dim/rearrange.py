@@ -79,8 +79,8 @@ def stack(tensors: Any, new_dim: Any, dim: Any = 0) -> Any:
 
 
 def _full(t: Any, named: list[Any], rank: int) -> Plain:
-    """The data of a tensor with all these Dims, expanded along those that it lacks, and `rank` positional
-    dimensions."""
+    """The data of a tensor with all these Dims, expanded along those that
+    it lacks, and `rank` positional dimensions."""
     if not isinstance(t, Named):
         return t.expand(*[d.size for d in named], *t.shape)
     data = aligned(t, named)

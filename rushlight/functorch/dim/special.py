@@ -9,8 +9,8 @@ from rushlight.tensor.core import Tensor as Plain
 
 
 class Form(NamedTuple):
-    """Where a function takes its dimension and `keepdim` (positions after the tensor), and whether the dimension goes
-    away."""
+    """Where a function takes its dimension and `keepdim` (positions after the tensor),
+    and whether the dimension goes away."""
 
     dim: int = 0
     keepdim: int | None = 1

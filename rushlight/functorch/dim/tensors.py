@@ -60,8 +60,8 @@ class Named:
         return order(self, *dims)
 
     def index(self, dims: Any, indices: Any) -> Any:
-        """The tensor with each of these dims (Dims or numbers; a tuple is flattened first) indexed by what stands in
-        `indices`."""
+        """The tensor with each of these dims (Dims or numbers; a tuple is flattened
+        first) indexed by what stands in `indices`."""
         from rushlight.functorch.dim.indexing import index
         return index(self, dims, indices)
 
@@ -95,14 +95,15 @@ def _operator(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand or ror xor rxor lshift rshift
-        iadd isub imul itruediv eq ne lt le gt ge neg pos abs invert bool float int""".split():
+for _name in """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul and rand
+    or ror xor rxor lshift rshift iadd isub imul itruediv eq ne lt le gt ge neg pos abs invert bool float int
+    """.split():
     setattr(Named, f"__{_name}__", _operator(f"__{_name}__"))
 
 
 class Tensor(Named):
-    """A tensor with named dims, the result of binding them: ``x[i, j]``. ``dims`` are its Dims, ``shape`` the
-    positional rest."""
+    """A tensor with named dims, the result of binding them: ``x[i, j]``.
+    ``dims`` are its Dims, ``shape`` the positional rest."""
 
     def __init__(self, data: Plain, dims: tuple[Any, ...], factors: tuple[Any, ...] = ()) -> None:
         self.data = data  # the dims first

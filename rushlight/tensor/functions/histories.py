@@ -15,8 +15,8 @@ from rushlight.tensor.core import Tensor, sync_view
 from rushlight.tensor.state import state
 
 COMPOSED = frozenset(("all", "any", "argmax", "argmin", "chunk", "concat", "concatenate", "count_nonzero",
-                      "cumulative_trapezoid", "diff", "gradient", "matmul", "nanmean", "nanquantile", "narrow", "quantile",
-                      "tensor_split", "trapezoid", "trapz", "unsafe_chunk"))
+                      "cumulative_trapezoid", "diff", "gradient", "matmul", "nanmean", "nanquantile",
+                      "narrow", "quantile", "tensor_split", "trapezoid", "trapz", "unsafe_chunk"))
 
 
 def say_first(args: Any) -> None:

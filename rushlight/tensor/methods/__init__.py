@@ -1,5 +1,5 @@
-"""The methods of Tensor: public functions under their names, operators, in-place variants, and what only tensors
-have."""
+"""The methods of Tensor: public functions under their names, operators,
+in-place variants, and what only tensors have."""
 
 from __future__ import annotations
 
@@ -17,13 +17,10 @@ from rushlight.tensor.methods.random_fills import FILLS
 
 # functions whose first argument is not the tensor, or which are no methods in PyTorch
 NOT_METHODS = {"cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack", "column_stack",
-               "einsum", "meshgrid", "tensordot",
-               "broadcast_tensors", "broadcast_shapes", "atleast_1d", "atleast_2d", "atleast_3d", "complex", "polar",
-               "chain_matmul", "Size",
-               "real", "imag", "polygamma", "rsub", "deg2rad", "rad2deg", "result", "where", "block_diag",
-               "cartesian_prod",
-               "combinations", "cdist", "trapezoid", "trapz", "cumulative_trapezoid", "gradient", "searchsorted",
-               "bucketize", "vander", "lu_unpack", "fill"}
+               "einsum", "meshgrid", "tensordot", "broadcast_tensors", "broadcast_shapes", "atleast_1d", "atleast_2d",
+               "atleast_3d", "complex", "polar", "chain_matmul", "Size", "real", "imag", "polygamma", "rsub", "deg2rad",
+               "rad2deg", "result", "where", "block_diag", "cartesian_prod", "combinations", "cdist", "trapezoid",
+               "trapz", "cumulative_trapezoid", "gradient", "searchsorted", "bucketize", "vander", "lu_unpack", "fill"}
 GROUPS = (reading, copies, facts, gradients, conversion, writing, random_fills, new)  # their functions are methods
 
 

@@ -16,8 +16,9 @@ def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if id(self) in memo:
         return memo[id(self)]
     if self._grad_fn is not None:
-        raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment.  If you were "
-                           "attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage")
+        raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the "
+                           "deepcopy protocol at the moment.  If you were attempting to deepcopy a module, "
+                           "this may be because of a torch.nn.utils.weight_norm usage")
     key = ("rushlight storage", id(self._storage))
     storage = memo.get(key)
     if storage is None:
@@ -28,8 +29,8 @@ def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if type(self) is not Tensor:
         out.__class__ = type(self)
     for name, value in self.__dict__.items():
-        if name not in ("_storage", "_spec", "_vc", "_acc", "_base", "_view", "_seen", "_grad_fn", "grad",
-                        "_leaf_hooks"):
+        if name not in ("_storage", "_spec", "_vc", "_acc", "_base", "_view", "_seen",
+                        "_grad_fn", "grad", "_leaf_hooks"):
             out.__dict__[name] = copying.deepcopy(value, memo)
     out._rg = self._rg
     memo[id(self)] = out
@@ -48,9 +49,8 @@ def __copy__(self: Tensor) -> Tensor:
 def __reduce_ex__(self: Tensor, protocol: int) -> Any:
     if self._grad_fn is not None:
         raise RuntimeError("can't pickle a tensor that is the result of a computation; call .detach() first")
-    extra = {k: v for k, v in self.__dict__.items()
-             if k not in ("_storage", "_spec", "_vc", "_acc", "_base", "_view", "_seen", "_grad_fn", "_rg", "grad",
-                                                                 "_leaf_hooks")}
+    extra = {k: v for k, v in self.__dict__.items() if k not in ("_storage", "_spec", "_vc", "_acc", "_base", "_view",
+                                                                 "_seen", "_grad_fn", "_rg", "grad", "_leaf_hooks")}
     array = np.array(unwrap(self))
     return _rebuild, (type(self), array.view(np.uint16) if self._spec.dtype is dtypes.bfloat16 else array,
                       self._spec.dtype, self._rg, extra)

@@ -12,7 +12,8 @@ from rushlight.tensor.methods.reading import __bool__
 
 def size(self: Tensor, dim: int | None = None) -> Any:
     """The sizes of all dimensions, or of one."""
-    return shape.Size(self._spec.shape) if dim is None else self._spec.shape[common.wrap_dim(dim, len(self._spec.shape))]
+    return (shape.Size(self._spec.shape) if dim is None else
+            self._spec.shape[common.wrap_dim(dim, len(self._spec.shape))])
 
 
 def stride(self: Tensor, dim: int | None = None) -> Any:

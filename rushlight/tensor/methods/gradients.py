@@ -36,10 +36,11 @@ def detach_(self: Tensor) -> Tensor:
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Whether operations on the tensor are recorded for backward."""
     if requires_grad and self._spec.dtype.kind not in "fc":
-        raise RuntimeError(f"only Tensors of floating point dtype can require gradients. This one is {self._spec.dtype.name}; convert it, for example "
-                           "with .float().")
+        raise RuntimeError("only Tensors of floating point dtype can require gradients. "
+                           f"This one is {self._spec.dtype.name}; convert it, for example with .float().")
     if not requires_grad and self._grad_fn is not None:
-        raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a subgraph that doesn't "
+        raise RuntimeError("you can only change requires_grad flags of leaf variables. "
+                           "If you want to use a computed variable in a subgraph that doesn't "
                            "require differentiation use var_no_grad = var.detach().")
     if self._grad_fn is None:
         self._rg = self._wants = bool(requires_grad)

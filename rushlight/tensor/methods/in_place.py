@@ -11,13 +11,15 @@ from rushlight.tensor.functions import composites, shape
 from rushlight.tensor.functions.common import rewrite
 from rushlight.tensor.state import state
 
-IN_PLACE = """abs absolute acos arccos acosh arccosh add addcdiv addcmul addmm addmv addr addbmm baddbmm asin arcsin asinh arcsinh atan arctan atan2 arctan2
-atanh arctanh bitwise_and bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip conj_physical
-copysign cos cosh deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge
-greater greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy index_fill index_put index_reduce lcm ldexp le lerp less less_equal
-lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply nan_to_num ne neg negative
-nextafter not_equal polygamma pow put rad2deg reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh
-sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy renorm mvlgamma""".split()
+IN_PLACE = """abs absolute acos arccos acosh arccosh add addcdiv addcmul addmm addmv addr addbmm baddbmm asin arcsin
+    asinh arcsinh atan arctan atan2 arctan2 atanh arctanh bitwise_and bitwise_left_shift bitwise_not bitwise_or
+    bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip conj_physical copysign cos cosh deg2rad digamma
+    div divide eq erf erfc erfinv exp exp2 expm1 fix float_power floor floor_divide fmod frac gcd ge greater
+    greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy index_fill index_put index_reduce lcm ldexp
+    le lerp less less_equal lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor logit lt
+    masked_fill masked_scatter mul multiply nan_to_num ne neg negative nextafter not_equal polygamma pow put rad2deg
+    reciprocal relu remainder round rsqrt scatter scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square
+    sub subtract tan tanh tril triu true_divide trunc xlogy renorm mvlgamma""".split()
 # methods whose other tensors must not be the one written
 APART = frozenset(("index_add", "index_copy", "index_put", "index_reduce", "put", "scatter", "scatter_add",
                    "scatter_reduce", "masked_scatter"))

@@ -72,10 +72,8 @@ def _compare(name: str) -> Any:
 
 
 _NAMES = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide", "mod": "remainder",
-          "pow": "pow",
-          "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
-          "lshift": "bitwise_left_shift",
-          "rshift": "bitwise_right_shift"}
+          "pow": "pow", "matmul": "matmul", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor",
+          "lshift": "bitwise_left_shift", "rshift": "bitwise_right_shift"}
 OPERATORS: dict[str, Any] = {
     **{f"__{k}__": _operator(v) for k, v in _NAMES.items()},
     **{f"__r{k}__": _operator(v, swap=True) for k, v in _NAMES.items()},

@@ -42,13 +42,15 @@ def _matrix_transposed(self: Tensor) -> Tensor:
     if not self._spec.shape:
         return self
     if len(self._spec.shape) < 2:
-        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {len(self._spec.shape)}-D tensor.")
+        raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. "
+                           f"Got {len(self._spec.shape)}-D tensor.")
     return shape.transpose(self, -2, -1)
 
 
 def _hermitian(self: Tensor) -> Tensor:
     if len(self._spec.shape) not in (0, 2):
-        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {len(self._spec.shape)}-D tensor.")
+        raise RuntimeError("tensor.H is only supported on matrices (2-D tensors). "
+                           f"Got {len(self._spec.shape)}-D tensor.")
     return complex_numbers.conj(_transposed(self))
 
 

@@ -18,8 +18,8 @@ def _random_in_place(draw: Any) -> Any:
     def method(self: Tensor, *args: Any, generator: Any = None, **kw: Any) -> Tensor:
         if state.level is not None:
             like = creation.empty_like if state.level.randomness == "same" else lambda t: t.detach().clone()
-            return assign(self, state.level.draw(lambda t, *a, **k: method(like(t), *a, generator=generator, **k),
-                                                 (self, *args), kw))
+            return assign(self, state.level.draw(
+                lambda t, *a, **k: method(like(t), *a, generator=generator, **k), (self, *args), kw))
         s = self._spec
         if draw.__name__ == "normal" and not s.contiguous:
             kw["contiguous"] = False

@@ -9,8 +9,8 @@ from rushlight.testing.comparison import assert_close
 
 
 class TestCase(unittest.TestCase):
-    """unittest's TestCase whose assertEqual compares tensors and nests of them within tolerances; each test starts from
-    one seed."""
+    """unittest's TestCase whose assertEqual compares tensors and nests of them within
+    tolerances; each test starts from one seed."""
 
     __test__ = False
 

@@ -58,8 +58,8 @@ class Compare:
         columns = list(dict.fromkeys(m.task_spec.description or "" for m in results))
         many = len({m.task_spec.num_threads for m in results}) > 1 or results[0].task_spec.num_threads > 1
         rows = list(dict.fromkeys((m.task_spec.num_threads, m.task_spec.env or "", m.as_row_name) for m in results))
-        found = {((m.task_spec.num_threads, m.task_spec.env or "", m.as_row_name), m.task_spec.description or ""): m
-                 for m in results}
+        found = {((m.task_spec.num_threads, m.task_spec.env or "", m.as_row_name),
+                  m.task_spec.description or ""): m for m in results}
         cells: list[list[str]] = [["", *columns]]
         threads = None
         for row in rows:
@@ -85,8 +85,8 @@ class Compare:
             return ""
         value = m.median / scale
         text = f"{trim_sigfig(value, m.significant_figures):g}" if self._trim else f"{value:.1f}"
-        return text + (" (! XX%)".replace("XX", f"{100 * m.iqr / m.median:.0f}") if self._highlight and m.has_warnings
-                       else "")
+        return text + (" (! XX%)".replace("XX", f"{100 * m.iqr / m.median:.0f}")
+                       if self._highlight and m.has_warnings else "")
 
     def _coloured(self, cells: list[list[str]], widths: list[int], rows: Any, columns: list[str],
                   found: Any) -> list[str]:

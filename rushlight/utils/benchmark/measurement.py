@@ -32,7 +32,8 @@ class TaskSpec:
     @property
     def title(self) -> str:
         """The label (or the statement) with the sub-label."""
-        text = self.label if self.label is not None else self.stmt if "\n" not in self.stmt else f"stmt:\n{textwrap.indent(self.stmt, '  ')}"
+        text = (self.label if self.label is not None else self.stmt if "\n" not in self.stmt else
+                f"stmt:\n{textwrap.indent(self.stmt, '  ')}")
         return f"{text}: {self.sub_label}" if self.sub_label else text
 
 
@@ -142,7 +143,8 @@ class Measurement:
         warning = []
         if self.has_warnings:
             level = "Gross" if self.iqr / self.median > IQR_GROSS else "Notable"
-            warning = [f"  WARNING: {level} spread: the quartiles are {self.iqr / self.median:.1%} of the median apart; other work on the machine may disturb it."]
+            warning = [f"  WARNING: {level} spread: the quartiles are {self.iqr / self.median:.1%} "
+                       "of the median apart; other work on the machine may disturb it."]
         return "\n".join([*head, *body, runs, *warning])
 
     @staticmethod

@@ -21,8 +21,8 @@ def timer() -> float:
 class Timer:
     """Times ``stmt`` after ``setup``, in the namespace ``globals``, with ``num_threads`` threads.
 
-    label, sub_label, description and env name rows and columns in `Compare`. Only language "python" is there
-    (ValueError).
+    label, sub_label, description and env name rows and columns in `Compare`.
+    Only language "python" is there (ValueError).
 
     >>> Timer("x + 1", "x = 2").timeit(100).number_per_run
     100
@@ -37,7 +37,8 @@ class Timer:
         if str(language).lower() not in ("python", "py", "language.python"):
             raise ValueError(f"Timer(language={language!r}): only Python statements can be timed")
         if global_setup:
-            raise ValueError(f"global_setup is C++ only, got `{global_setup}`. Most likely this code can simply be moved to `setup`.")
+            raise ValueError(f"global_setup is C++ only, got `{global_setup}`. "
+                             "Most likely this code can simply be moved to `setup`.")
         if num_threads < 1:
             raise ValueError("num_threads must be at least 1")
         space = dict(globals or {})
@@ -91,8 +92,8 @@ class Timer:
 
     def adaptive_autorange(self, threshold: float = 0.1, *, min_run_time: float = 0.01, max_run_time: float = 10.0,
                            callback: Callable[[int, float], Any] | None = None) -> Measurement:
-        """As blocked_autorange, until the quartiles are within ``threshold`` of the median, or ``max_run_time`` seconds
-        have passed."""
+        """As blocked_autorange, until the quartiles are within ``threshold`` of the median,
+        or ``max_run_time`` seconds have passed."""
         number = self._block(0.05)
         times: list[float] = []
         while sum(times) < max_run_time:

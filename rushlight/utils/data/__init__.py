@@ -11,4 +11,5 @@ def __getattr__(name: str):  # noqa: ANN202
     if name in ("IterDataPipe", "MapDataPipe", "functional_datapipe"):
         from rushlight.data import pipes
         return getattr(pipes, name)
-    raise AttributeError(f"module 'rushlight.utils.data' has no attribute {name!r}; rushlight does not provide torch.utils.data.{name}")
+    raise AttributeError(f"module 'rushlight.utils.data' has no attribute {name!r}; "
+                         f"rushlight does not provide torch.utils.data.{name}")

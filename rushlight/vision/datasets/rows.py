@@ -95,8 +95,8 @@ class Opened:
             return _of_pillow(address(image if image.mode == "RGB" else image.convert("RGB")))
 
     def _decoded(self, rows: int) -> Pixels:
-        """`pixels` of simplejpeg, which has no notion of rows that nobody wants: a header that says less makes it stop
-        there."""
+        """`pixels` of simplejpeg, which has no notion of rows that nobody wants:
+        a header that says less makes it stop there."""
         frame = frame_of(self.raw) if rows < self.height and self.raw.endswith(END) else None
         enough = self.height if frame is None else min(self.height, rows + frame.below)
         size = 3 * enough * self.width
@@ -122,7 +122,8 @@ class Opened:
             nonlocal memory, sign
             if sign is None:
                 memory = address_of_core(image.im, self.width * self.height)
-                sign = ctypes.c_ubyte(0) if memory is None else ctypes.c_ubyte.from_address(memory[0] + 4 * rows * self.width - 1)
+                sign = ctypes.c_ubyte(0) if memory is None else ctypes.c_ubyte.from_address(
+                    memory[0] + 4 * rows * self.width - 1)
                 sign.value = 0
             elif sign.value == 255:
                 raise _Enough

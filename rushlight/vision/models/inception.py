@@ -119,15 +119,15 @@ class InceptionE(_Branches):
 
     def __init__(self, in_channels: int, conv_block: Callable[..., nn.Module] | None = None) -> None:
         flat, high = ((1, 3), (0, 1)), ((3, 1), (1, 0))
-        super().__init__(
-            {"branch1x1": (in_channels, 320), "branch3x3_1": (in_channels, 384), "branch3x3_2a": (384, 384, *flat),
-             "branch3x3_2b": (384, 384, *high),
-             "branch3x3dbl_1": (in_channels, 448), "branch3x3dbl_2": (448, 384, 3, 1),
-             "branch3x3dbl_3a": (384, 384, *flat), "branch3x3dbl_3b": (384, 384, *high),
-             "branch_pool": (in_channels, 192)},
-            [("branch1x1",), ("branch3x3_1", ("branch3x3_2a", "branch3x3_2b")),
-             ("branch3x3dbl_1", "branch3x3dbl_2", ("branch3x3dbl_3a", "branch3x3dbl_3b")), (_mean3, "branch_pool")],
-            conv_block)
+        super().__init__({"branch1x1": (in_channels, 320), "branch3x3_1": (in_channels, 384),
+                          "branch3x3_2a": (384, 384, *flat), "branch3x3_2b": (384, 384, *high),
+                          "branch3x3dbl_1": (in_channels, 448), "branch3x3dbl_2": (448, 384, 3, 1),
+                          "branch3x3dbl_3a": (384, 384, *flat), "branch3x3dbl_3b": (384, 384, *high),
+                          "branch_pool": (in_channels, 192)},
+                         [("branch1x1",), ("branch3x3_1", ("branch3x3_2a", "branch3x3_2b")),
+                          ("branch3x3dbl_1", "branch3x3dbl_2",
+                           ("branch3x3dbl_3a", "branch3x3dbl_3b")), (_mean3, "branch_pool")],
+                         conv_block)
 
 
 class InceptionAux(nn.Module):

@@ -21,7 +21,8 @@ def _fused(name: str, *kinds: type) -> type:
     def __init__(self: Any, *parts: Any) -> None:
         if len(parts) != len(kinds) or not all(isinstance(p, k) for p, k in zip(parts, kinds)):
             wanted = " and ".join(k.__name__ for k in kinds)
-            raise AssertionError(f"Incorrect types for input modules: {name} takes {wanted}, got {', '.join(type(p).__name__ for p in parts)}")
+            raise AssertionError(f"Incorrect types for input modules: {name} takes {wanted}, "
+                                 f"got {', '.join(type(p).__name__ for p in parts)}")
         _FusedModule.__init__(self, *parts)
     doc = f"{', then '.join(k.__name__ for k in kinds)}, as one."
     return type(name, (_FusedModule,),
@@ -29,8 +30,8 @@ def _fused(name: str, *kinds: type) -> type:
 
 
 ConvReLU1d, ConvReLU2d, ConvReLU3d = (_fused(f"ConvReLU{n}d", getattr(nn, f"Conv{n}d"), nn.ReLU) for n in (1, 2, 3))
-ConvBn1d, ConvBn2d, ConvBn3d = (_fused(f"ConvBn{n}d", getattr(nn, f"Conv{n}d"), getattr(nn, f"BatchNorm{n}d"))
-                                for n in (1, 2, 3))
+ConvBn1d, ConvBn2d, ConvBn3d = (
+    _fused(f"ConvBn{n}d", getattr(nn, f"Conv{n}d"), getattr(nn, f"BatchNorm{n}d")) for n in (1, 2, 3))
 ConvBnReLU1d, ConvBnReLU2d, ConvBnReLU3d = (
     _fused(f"ConvBnReLU{n}d", getattr(nn, f"Conv{n}d"), getattr(nn, f"BatchNorm{n}d"), nn.ReLU) for n in (1, 2, 3))
 BNReLU2d, BNReLU3d = (_fused(f"BNReLU{n}d", getattr(nn, f"BatchNorm{n}d"), nn.ReLU) for n in (2, 3))

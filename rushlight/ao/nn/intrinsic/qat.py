@@ -7,8 +7,8 @@ from typing import Any
 from rushlight.ao.nn import qat
 
 ConvBn1d, ConvBn2d, ConvBn3d = (qat.conv_class(f"ConvBn{n}d", n, True, False, __name__) for n in (1, 2, 3))
-ConvBnReLU1d, ConvBnReLU2d, ConvBnReLU3d = (qat.conv_class(f"ConvBnReLU{n}d", n, True, True, __name__)
-                                            for n in (1, 2, 3))
+ConvBnReLU1d, ConvBnReLU2d, ConvBnReLU3d = (
+    qat.conv_class(f"ConvBnReLU{n}d", n, True, True, __name__) for n in (1, 2, 3))
 ConvReLU1d, ConvReLU2d, ConvReLU3d = (qat.conv_class(f"ConvReLU{n}d", n, False, True, __name__) for n in (1, 2, 3))
 WITH_NORM = (ConvBn1d, ConvBn2d, ConvBn3d, ConvBnReLU1d, ConvBnReLU2d, ConvBnReLU3d)
 

@@ -11,8 +11,8 @@ from rushlight.ao.nn.quantized import layers
 
 
 class Linear(layers.Linear):
-    """y = x · weightᵀ + bias of float32 tensors by int8 products; with dtype float16 the weights are kept in half
-    precision."""
+    """y = x · weightᵀ + bias of float32 tensors by int8 products;
+    with dtype float16 the weights are kept in half precision."""
 
     def __init__(self, in_features: int, out_features: int, bias_: bool = True, dtype: Any = None):
         super().__init__(in_features, out_features, bias_)
@@ -20,7 +20,8 @@ class Linear(layers.Linear):
         if dtype is rl.float16:
             self._half = rl.zeros(out_features, in_features, dtype=rl.float16)
         elif dtype not in (None, rl.qint8):
-            raise RuntimeError("Unsupported dtype specified for dynamic quantized Linear! torch.qint8 and torch.float16 are")
+            raise RuntimeError("Unsupported dtype specified for dynamic quantized Linear! "
+                               "torch.qint8 and torch.float16 are")
 
     def forward(self, x: Any) -> Any:
         with rl.no_grad():
@@ -74,8 +75,8 @@ class LinearReLU(Linear):
 
 
 class _Recurrent(nn.Module):
-    """Recurrent layers whose products are dynamic linear layers. Parameters of the float layer become `cells`, a pair
-    each."""
+    """Recurrent layers whose products are dynamic linear layers.
+    Parameters of the float layer become `cells`, a pair each."""
 
     gates = 1
 
@@ -130,7 +131,8 @@ class _Recurrent(nn.Module):
 
     def _whole(self, input: Any, states: Any, count: int) -> tuple[Any, tuple[Any, ...]]:  # noqa: A002
         if isinstance(input, nn.utils.rnn.PackedSequence):
-            raise NotImplementedError("dynamic quantized recurrent layers take padded tensors; unpack with pad_packed_sequence first")
+            raise NotImplementedError("dynamic quantized recurrent layers take padded tensors; "
+                                      "unpack with pad_packed_sequence first")
         single = input.dim() == 2
         x = input.unsqueeze(0 if self.batch_first else 1) if single else input
         if states is not None and single:
@@ -144,7 +146,8 @@ class _Recurrent(nn.Module):
         return y, last
 
     def extra_repr(self) -> str:
-        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, batch_first={self.batch_first}, bidirectional={self.bidirectional}"
+        return (f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, "
+                f"batch_first={self.batch_first}, bidirectional={self.bidirectional}")
 
     def _get_name(self) -> str:
         return f"DynamicQuantized{type(self).__name__}"
@@ -157,8 +160,8 @@ class _Recurrent(nn.Module):
 
 
 class LSTM(_Recurrent):
-    """An LSTM with weights of 8 bits (half precision with `float16_dynamic_qconfig`). Made from an nn.LSTM by
-    quantize_dynamic."""
+    """An LSTM with weights of 8 bits (half precision with `float16_dynamic_qconfig`).
+    Made from an nn.LSTM by quantize_dynamic."""
 
     def _step(self, given: Any, state: tuple[Any, ...], hidden: Any) -> tuple[Any, ...]:
         i, f, g, o = (given + hidden).chunk(4, -1)

@@ -31,7 +31,8 @@ def _conv(n: int) -> Any:
         window = (_pair(stride, n), _pair(padding, n), _pair(dilation, n), groups)
         return kernels.output(input, kernels.Weights(weight, bias, window), scale, zero_point, False)
     conv.__name__ = conv.__qualname__ = f"conv{n}d"
-    conv.__doc__ = f"A convolution of quantized tensors over {n} dimensions; `scale` and `zero_point` are those of the result."
+    conv.__doc__ = (f"A convolution of quantized tensors over {n} dimensions; "
+                    "`scale` and `zero_point` are those of the result.")
     return conv
 
 

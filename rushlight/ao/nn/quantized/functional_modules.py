@@ -68,7 +68,8 @@ class QFunctional(nn.Module):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "scale"], destination[prefix + "zero_point"] = rl.tensor(self.scale), rl.tensor(self.zero_point)
+        destination[prefix + "scale"], destination[prefix
+                                                   + "zero_point"] = rl.tensor(self.scale), rl.tensor(self.zero_point)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
         self.scale = float(state_dict.pop(prefix + "scale"))

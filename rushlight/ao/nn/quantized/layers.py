@@ -10,7 +10,8 @@ from rushlight.ao import kernels
 from rushlight.ao.tensors import QuantizedTensor, quantize_per_channel, quantize_per_tensor
 from rushlight.ao.schemes import per_channel_affine, per_channel_symmetric
 
-NO_QCONFIG = "Input float module must have qconfig defined: prepare the model first (its layers get a qconfig and observers)"
+NO_QCONFIG = ("Input float module must have qconfig defined: "
+              "prepare the model first (its layers get a qconfig and observers)")
 
 
 def quantized_weight(weight: Any, observer: Any) -> Any:
@@ -63,8 +64,9 @@ class _Layer(nn.Module):
 
     def forward(self, input: Any) -> Any:  # noqa: A002
         if not isinstance(input, QuantizedTensor):
-            raise NotImplementedError(f"Could not run 'quantized::{type(self).__name__}' with arguments from the 'CPU' backend: {self._get_name()} takes a "
-                                      "quantized tensor, got a float one. Put a QuantStub before the layers that are quantized.")
+            raise NotImplementedError(f"Could not run 'quantized::{type(self).__name__}' with arguments from the "
+                                      f"'CPU' backend: {self._get_name()} takes a quantized tensor, got a float one. "
+                                      "Put a QuantStub before the layers that are quantized.")
         return kernels.output(input, self._weights, self.scale, self.zero_point, self._relu)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
@@ -139,8 +141,8 @@ class Linear(_Layer):
         return "QuantizedLinearReLU" if self._relu else "QuantizedLinear"
 
     def extra_repr(self) -> str:
-        return (f"in_features={self.in_features}, out_features={self.out_features}, scale={self.scale}, zero_point={self.zero_point}, "
-                f"qscheme={self.weight().qscheme()}")
+        return (f"in_features={self.in_features}, out_features={self.out_features}, scale={self.scale}, "
+                f"zero_point={self.zero_point}, qscheme={self.weight().qscheme()}")
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -183,14 +185,16 @@ class _Conv(_Layer):
     _saved = ("weight", "bias", "scale", "zero_point")
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-                 dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None,
-                 dtype: Any = None):
+                 dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
+                 device: Any = None, dtype: Any = None):
         super().__init__()
         n = self._n
         if padding_mode not in ("zeros", "reflect"):
-            raise NotImplementedError(f"'padding_mode' {padding_mode} is not supported by quantized convolution: zeros and reflect are")
+            raise NotImplementedError(f"'padding_mode' {padding_mode} is not supported by quantized "
+                                      "convolution: zeros and reflect are")
         if in_channels % groups or out_channels % groups:
-            raise ValueError(f"in_channels ({in_channels}) and out_channels ({out_channels}) must be divisible by groups ({groups})")
+            raise ValueError(f"in_channels ({in_channels}) and out_channels ({out_channels}) "
+                             f"must be divisible by groups ({groups})")
         self.in_channels, self.out_channels, self.groups, self.padding_mode = in_channels, out_channels, groups, padding_mode
         self.kernel_size, self.stride, self.dilation = _tuple(kernel_size, n), _tuple(stride, n), _tuple(dilation, n)
         if padding == "same":
@@ -212,14 +216,16 @@ class _Conv(_Layer):
             from rushlight.ao.tensors import make
             input = make(padded, input._meaning)  # noqa: A001
         if input.dim() != self._n + 2:
-            raise ValueError(f"Input shape must be `(N, C, {', '.join('LHW'[-self._n:] if self._n > 1 else 'L')})`, got {list(input.shape)}")
+            raise ValueError("Input shape must be `(N, C, "
+                             f"{', '.join('LHW'[-self._n:] if self._n > 1 else 'L')})`, got {list(input.shape)}")
         return super().forward(input)
 
     def _get_name(self) -> str:
         return f"Quantized{'ConvReLU' if self._relu else 'Conv'}{self._n}d"
 
     def extra_repr(self) -> str:
-        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, scale={self.scale}, zero_point={self.zero_point}"
+        text = (f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+                f"stride={self.stride}, scale={self.scale}, zero_point={self.zero_point}")
         for name, plain in (("padding", 0), ("dilation", 1)):
             value = getattr(self, name)
             text += f", {name}={value}" if any(v != plain for v in value) else ""
@@ -238,8 +244,8 @@ class _Conv(_Layer):
 
     @classmethod
     def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Any:
-        """The quantized form of an observed convolution (with relu, or trained with fake quantization, batch norm
-        folded)."""
+        """The quantized form of an observed convolution (with relu,
+        or trained with fake quantization, batch norm folded)."""
         if hasattr(mod, "weight_fake_quant") and hasattr(mod, "folded"):
             weight, bias = mod.folded()
             layer, observer = mod, observed(weight, mod.weight_fake_quant)

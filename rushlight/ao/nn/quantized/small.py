@@ -105,9 +105,8 @@ def _requantized(name: str, layer: Any) -> type:
 ELU, Hardswish, LeakyReLU, PReLU, Sigmoid, Softmax = (
     _requantized(n, getattr(nn, n)) for n in ("ELU", "Hardswish", "LeakyReLU", "PReLU", "Sigmoid", "Softmax"))
 BatchNorm2d, BatchNorm3d, LayerNorm, GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d = (
-    _requantized(n, getattr(nn, n))
-    for n in ("BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d",
-                                              "InstanceNorm3d"))
+    _requantized(n, getattr(nn, n)) for n in ("BatchNorm2d", "BatchNorm3d", "LayerNorm", "GroupNorm",
+                                              "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"))
 
 
 def _bn_relu(channels: int, *args: Any, **kwargs: Any) -> Any:
@@ -162,10 +161,8 @@ class Embedding(nn.Module):
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None, **_: Any):
         super().__init__()
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.register_buffer("_weight",
-                             quantize_per_channel(rl.zeros(num_embeddings, embedding_dim), rl.ones(num_embeddings),
-                                                  rl.zeros(num_embeddings),
-                                                             0, rl.quint8))
+        self.register_buffer("_weight", quantize_per_channel(
+            rl.zeros(num_embeddings, embedding_dim), rl.ones(num_embeddings), rl.zeros(num_embeddings), 0, rl.quint8))
 
     def weight(self) -> Any:
         """The quantized table."""
@@ -193,7 +190,8 @@ class Embedding(nn.Module):
         """The table with 8 bits."""
         from rushlight.ao.quantization.observer import default_float_qparams_observer
         config = getattr(mod, "qconfig", None)
-        observer = config.weight() if config is not None and config.weight().dtype is rl.quint8 else default_float_qparams_observer()
+        observer = (config.weight() if config is not None and config.weight().dtype is rl.quint8
+                    else default_float_qparams_observer())
         observer(mod.weight.detach())
         made = cls(mod.num_embeddings, mod.embedding_dim)
         made._weight = quantize_per_channel(mod.weight.detach(), *observer.calculate_qparams(), 0, rl.quint8)

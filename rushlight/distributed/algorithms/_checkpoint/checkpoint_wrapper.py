@@ -74,8 +74,8 @@ class CheckpointWrapper(ActivationWrapper):
         if self.checkpoint_impl is CheckpointImpl.REENTRANT and kwargs:
             values = list(kwargs.values())
             names = list(kwargs)
-            return self.checkpoint_fn(lambda *xs: inner(*xs[:len(args)], **dict(zip(names, xs[len(args):]))), *args,
-                                      *values)
+            return self.checkpoint_fn(lambda *xs: inner(*xs[:len(args)],
+                                                        **dict(zip(names, xs[len(args):]))), *args, *values)
         return self.checkpoint_fn(inner, *args, **kwargs)
 
 
@@ -103,8 +103,8 @@ def apply_activation_checkpointing(model: Module,
                                    checkpoint_wrapper_fn: Callable[[Module], Module] = checkpoint_wrapper,
                                    check_fn: Callable[[Module], bool] = lambda _: True,
                                    auto_wrap_policy: Callable[[Module, bool, int], bool] | None = None) -> None:
-    """Wrap, in place, the submodules for which check_fn says yes (or auto_wrap_policy(module, recurse=False,
-    parameters))."""
+    """Wrap, in place, the submodules for which check_fn says yes
+    (or auto_wrap_policy(module, recurse=False, parameters))."""
     def wanted(m: Module) -> bool:
         if auto_wrap_policy is not None:
             return auto_wrap_policy(m, False, sum(p.numel() for p in m.parameters()))

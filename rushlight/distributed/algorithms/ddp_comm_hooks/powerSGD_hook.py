@@ -15,12 +15,11 @@ from rushlight.tensor.core import wrap
 
 
 class PowerSGDState:
-    """The settings of `powerSGD_hook`, and what it keeps from step to step: the errors that compression made, and the
-    factors Q.
+    """The settings of `powerSGD_hook`, and what it keeps from step to step:
+    the errors that compression made, and the factors Q.
 
     The first ``start_powerSGD_iter`` steps are averaged as they are. A matrix n x m is compressed where (n + m) * rank
-    *
-    ``min_compression_rate`` < n * m. ValueError for a start before step 2 with error feedback or warm start.
+    * ``min_compression_rate`` < n * m. ValueError for a start before step 2 with error feedback or warm start.
     """
 
     def __init__(

@@ -11,11 +11,11 @@ from rushlight.distributed.tensor.parallel.style import ParallelStyle
 
 
 def parallelize_module(
-    module: Any,
-    device_mesh: DeviceMesh | None = None,
-    parallelize_plan: ParallelStyle | dict[str, ParallelStyle] | None = None,
-    *,
-    src_data_rank: int | None = 0,
+        module: Any,
+        device_mesh: DeviceMesh | None = None,
+        parallelize_plan: ParallelStyle | dict[str, ParallelStyle] | None = None,
+        *,
+        src_data_rank: int | None = 0,
 ) -> Any:
     """Apply a style to the module, or styles to its submodules by name ("layers.0.mlp"; "*" stands for any one name),
     in place; the module.
@@ -27,8 +27,8 @@ def parallelize_module(
     mesh = device_mesh or current_mesh()
     if mesh.ndim != 1:
         raise ValueError(
-            f"parallelize_module only supports 1D device mesh, but found {mesh.ndim} dimensions! Slice it, as in "
-            "mesh['tp']."
+            "parallelize_module only supports 1D device mesh, "
+            f"but found {mesh.ndim} dimensions! Slice it, as in mesh['tp']."
         )
     if parallelize_plan is None:
         warnings.warn(
@@ -42,8 +42,8 @@ def parallelize_module(
         return parallelize_plan._apply(module, mesh)
     if not isinstance(parallelize_plan, dict):
         raise TypeError(
-            f"Expect Union[ParallelStyle, Dict[str, ParallelStyle]] for parallelize_plan, {type(parallelize_plan)} "
-            "found!"
+            "Expect Union[ParallelStyle, Dict[str, "
+            f"ParallelStyle]] for parallelize_plan, {type(parallelize_plan)} found!"
         )
     for path, style in parallelize_plan.items():
         if path == "":

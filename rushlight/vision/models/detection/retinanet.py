@@ -43,8 +43,8 @@ class _Head(LevelHead):
 
     def __init__(self, in_channels: int, norm_layer: Layer | None) -> None:
         super().__init__()
-        self.conv = nn.Sequential(*(Conv2dNormActivation(in_channels, in_channels, norm_layer=norm_layer)
-                                    for _ in range(4)))
+        self.conv = nn.Sequential(
+            *(Conv2dNormActivation(in_channels, in_channels, norm_layer=norm_layer) for _ in range(4)))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any],
                               *rest: Any) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rushlight.vision.models.quantization.mobilenetv2 import (MobileNet_V2_QuantizedWeights, QuantizableMobileNetV2,
-                                                              mobilenet_v2)
+from rushlight.vision.models.quantization.mobilenetv2 import (MobileNet_V2_QuantizedWeights,
+                                                              QuantizableMobileNetV2, mobilenet_v2)
 from rushlight.vision.models.quantization.mobilenetv3 import (MobileNet_V3_Large_QuantizedWeights,
                                                               QuantizableMobileNetV3, mobilenet_v3_large)
 

@@ -10,8 +10,8 @@ from rushlight.ao import quantization as ao
 from rushlight.ao.nn.quantized import FloatFunctional
 from rushlight.vision.models._api import WeightsEnum, weights_enum
 from rushlight.vision.models._utils import load_weights
-from rushlight.vision.models.mobilenetv3 import (InvertedResidual, MobileNet_V3_Large_Weights, MobileNetV3,
-                                                 _mobilenet_v3_conf)
+from rushlight.vision.models.mobilenetv3 import (InvertedResidual,
+                                                 MobileNet_V3_Large_Weights, MobileNetV3, _mobilenet_v3_conf)
 from rushlight.vision.models.quantization.utils import Stubs, _fuse_modules, fuse_all, quantizable
 from rushlight.vision.ops.misc import Conv2dNormActivation, SqueezeExcitation
 
