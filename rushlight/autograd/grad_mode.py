@@ -24,6 +24,7 @@ class Switch:
 
     field = "grad"
     value: Any = None
+    _before: list[Any] | None = None
 
     def __enter__(self) -> Any:
         s = _state()
@@ -33,10 +34,10 @@ class Switch:
 
     def _keep(self, before: Any) -> None:
         """Remember what the block replaces; one switch may be entered several times."""
-        try:
-            self._before.append(before)
-        except AttributeError:
+        if self._before is None:
             self._before = [before]
+        else:
+            self._before.append(before)
 
     def __exit__(self, *_: Any) -> None:
         setattr(_state(), self.field, self._before.pop())

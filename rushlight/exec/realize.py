@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from itertools import count
 from sys import getrefcount
 from typing import Any
@@ -14,14 +14,16 @@ import numpy as np
 
 from rushlight.exec import choose
 from rushlight.exec.stats import stats
+from rushlight.exec.wiring import Wiring, wiring_of
 from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node, Signature
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import spec
 
 Run = Callable[[list[Any]], "tuple[Buffer, ...]"]
+Key = tuple[Wiring, tuple[bool, ...], tuple[int, ...], tuple[int, ...]]
 MAX_PLANS = int(os.environ.get("RUSHLIGHT_PLANS", "512"))
 
-_plans: OrderedDict[tuple[Any, ...], Run] = OrderedDict()
+_plans: OrderedDict[Key, Run] = OrderedDict()
 _plans_lock = threading.Lock()
 observer: Callable[[list[Node], Run, list[Any]], Any] | None = None  # runs plans in the profiler's stead
 
@@ -39,24 +41,22 @@ def realize_cell(cell: Cell) -> None:
 def realize(graph: Graph) -> None:
     """Run every pending node of a graph that something outside still refers to."""
     with graph.lock:
-        nodes, graph.nodes, graph.bytes = graph.nodes, [], 0
-        if not nodes:
+        pending, graph.nodes, graph.bytes = graph.nodes, [], 0
+        if not pending:
             return
-        live: list[Cell] = []
-        taken = len(nodes)
-        inputs: list[Any] = []
+        nodes = pending[:]  # another thread may be just about to append to the list that this one took
+        inputs: Sequence[Cell] = ()
         try:
-            key, inputs, donated = _summary(nodes, live)
+            key, outs, live, inputs, given = _summary(nodes)
             run = _plans.get(key)
             if run is None:
-                run = _build(nodes, live, inputs, donated, key)
+                run = _build(nodes, [cell for cell, _ in live], inputs, given, key)
             else:
                 stats.plans_reused += 1
                 with _plans_lock:
                     if key in _plans:
                         _plans.move_to_end(key)
             stats.nodes += len(nodes)
-            given = [x.buffer if type(x) is Cell else x for x in inputs]
             if observer is not None:
                 results = observer(nodes, run, given)
             elif getattr(run, "switches", None):  # plans that keep something with their inputs
@@ -66,14 +66,13 @@ def realize(graph: Graph) -> None:
         except BaseException as e:
             _fail(nodes, e, {id(inputs[i]) for i in getattr(e, "spoiled", ()) if i < len(inputs)})
             raise
-        if len(nodes) > taken:  # their thread was just about to append them while this one took the list
-            graph.nodes[:0] = nodes[taken:]
-            del nodes[taken:]
+        if len(pending) > len(nodes):
+            graph.nodes[:0] = pending[len(nodes):]
         _settle(live, results, given)
         for node in nodes:  # nodes and cells refer to each other: let go, so that memory is freed at once
             node.ins = ()
-            for cell in node.outs:
-                cell.node = cell.before = None
+        for cell in outs:
+            cell.node = cell.before = None
 
 
 def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
@@ -97,12 +96,11 @@ def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
             cell.before = None
 
 
-def _settle(live: list[Cell], results: tuple[Buffer, ...], given: list[Any]) -> None:
+def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: list[Any]) -> None:
     """Hand results to their storages; memory shared with the outside receives the numbers in place."""
     known = set(map(id, given))
-    for cell, buffer in zip(live, results):
-        owner = cell.owner
-        if owner is not None and (storage := owner()) is not None and storage.home is not None and storage.cell is cell:
+    for (cell, storage), buffer in zip(live, results):
+        if storage.home is not None and storage.cell is cell:
             if storage.home is not buffer:
                 np.copyto(storage.home, buffer)
             buffer = storage.home
@@ -111,80 +109,40 @@ def _settle(live: list[Cell], results: tuple[Buffer, ...], given: list[Any]) -> 
         cell.buffer = buffer
 
 
-def _summary(nodes: list[Node], live: list[Cell]) -> tuple[tuple[Any, ...], list[Any], list[int]]:
-    """The key of the graph, its inputs (cells, then numbers), and which inputs may be overwritten.
+def _summary(nodes: list[Node]) -> tuple[Key, list[Cell], list[tuple[Cell, Any]], tuple[Cell, ...], list[Any]]:
+    """The key of the graph, its results, those that storages show (with the storage), the inputs' cells, and what a plan is given.
 
-    The key holds topology, operations, types, memory sizes, which results live and which inputs die; never a number.
+    The key holds topology, operations, types, memory sizes, which results live and which inputs die (and may be overwritten);
+    never a number.
     """
-    key: list[Any] = []
-    inputs: list[Any] = []
-    numbers: list[Any] = []
-    kept: dict[int, int] = {}  # how many cells keep another as the value before
-    places: dict[int, int] = {}  # of cells: results count up from 0, inputs down from -1
-    place = places.get
-    made = 0
-    for node in nodes:
-        ins, outs = node.ins, node.outs
-        key.append(node.sig.id)
-        operands = [place(id(x)) for x in ins]
-        if None in operands:
-            for i, x in enumerate(ins):
-                if operands[i] is not None:
-                    continue
-                if x.__class__ is not Cell:
-                    numbers.append(x)
-                    continue
-                if x.buffer is None:
-                    realize_cell(x)
-                if id(x) not in places:  # else it is an operand of this node twice
-                    inputs.append(x)
-                    places[id(x)] = -len(inputs)
-                operands[i] = places[id(x)]
-        key += operands
-        for cell in outs:
-            places[id(cell)] = made
-            made += 1
-            before = cell.before
-            if before is not None:
-                kept[id(before)] = kept.get(id(before), 0) + 1
-            owner = cell.owner
-            if owner is not None and (storage := owner()) is not None and storage.cell is cell:
-                live.append(cell)
-                key.append(True)
-            else:
-                key.append(False)
-    shape = tuple(key)
-    uses = _uses.get(shape)
-    if uses is None:
-        uses = _remember_uses(shape, nodes, inputs)
-    sizes = []
-    donated = []
-    for i in range(len(inputs)):
+    wiring, outs, inputs, numbers = wiring_of(nodes, realize_cell)
+    live: list[tuple[Cell, Any]] = []
+    alive = []
+    for cell in outs:
+        owner = cell.owner
+        if owner is not None and (storage := owner()) is not None and storage.cell is cell:
+            live.append((cell, storage))
+            alive.append(True)
+        else:
+            alive.append(False)
+    given: list[Any] = []
+    sizes, donated = [], []
+    for i, references in enumerate(wiring.references):  # (zip would refer to the cell as well)
         cell = inputs[i]
-        sizes.append(cell.buffer.nbytes)
+        buffer = cell.buffer
+        given.append(buffer)
+        sizes.append(buffer.nbytes)  # type: ignore[union-attr]
         owner = cell.owner
         # beside its operands only `inputs`, `cell`, the call's argument and later values refer to it: no node of another thread
-        if owner is not None and ((storage := owner()) is None or storage.cell is not cell) \
-                and getrefcount(cell) == uses[i] + 3 + kept.get(id(cell), 0):
+        if owner is not None and ((storage := owner()) is None or storage.cell is not cell) and getrefcount(cell) == references + 3:
             donated.append(i)
-    return (shape, tuple(sizes), tuple(donated)), inputs + numbers, donated
+    given += numbers
+    return (wiring, tuple(alive), tuple(sizes), tuple(donated)), outs, live, inputs, given
 
 
-_uses: OrderedDict[tuple[Any, ...], list[int]] = OrderedDict()  # by the shape of a graph: how many operands each input is
-
-
-def _remember_uses(shape: tuple[Any, ...], nodes: list[Node], inputs: list[Cell]) -> list[int]:
-    count = Counter(id(x) for node in nodes for x in node.ins)
-    uses = _uses[shape] = [count[id(x)] for x in inputs]
-    with _plans_lock:
-        while len(_uses) > 2 * MAX_PLANS:
-            _uses.popitem(last=False)
-    return uses
-
-
-def _build(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: list[int], key: tuple[Any, ...]) -> Run:
+def _build(nodes: list[Node], live: list[Cell], inputs: Sequence[Cell], given: list[Any], key: Key) -> Run:
     """Compile the graph with the executor in force and remember the plan."""
-    run = choose.compile_program(to_program(nodes, live, inputs, donated))
+    run = choose.compile_program(to_program(nodes, live, [*inputs, *given[len(inputs):]], key[-1]))
     stats.plans_built += 1
     with _plans_lock:
         _plans[key] = run
@@ -200,7 +158,7 @@ def _memory(cell: Cell) -> Any:
     return spec(of_numpy(cell.buffer.dtype), (cell.buffer.size,))
 
 
-def to_program(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: list[int]) -> Program:
+def to_program(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: Sequence[int]) -> Program:
     """The recorded nodes as a program."""
     types: list[Any] = [_memory(x) if type(x) is Cell else SCALARS[type(x)] for x in inputs]
     program = Program(types, values=len(types), donated=frozenset(donated))

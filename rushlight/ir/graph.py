@@ -37,7 +37,7 @@ class Cell:
     gone, or has moved on to another cell, need not be materialised.
     """
 
-    __slots__ = ("node", "index", "buffer", "owner", "error", "before", "__weakref__")
+    __slots__ = ("node", "index", "buffer", "owner", "error", "before", "packed", "__weakref__")
 
     def __init__(self, node: Node | None, index: int, buffer: Buffer | None = None):
         self.node = node
@@ -46,6 +46,7 @@ class Cell:
         self.owner: weakref.ref[Any] | None = None
         self.error: BaseException | None = None
         self.before: Cell | None = None  # while pending: the value that its storage had, for the case that this one fails
+        self.packed: dict[str, Buffer] | None = None  # its packed forms, from the second run on that may use them
 
     def alive(self) -> bool:
         """Whether a storage still shows this value."""

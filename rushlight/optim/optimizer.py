@@ -38,7 +38,7 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
 
 def number(value: Any) -> Any:
     """A hyper-parameter as a Python number; a tensor that gradients are wanted for (in a recorded step) as it is."""
-    if not isinstance(value, Tensor):
+    if value.__class__ is float or not isinstance(value, Tensor):
         return float(value)
     return value if value.requires_grad and is_grad_enabled() else float(value.item())
 
@@ -294,17 +294,25 @@ def _with_hooks(function: Any) -> Any:
     @functools.wraps(function)
     def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         hooks = self._hooks
-        for hook in (*_global_hooks["pre"].values(), *hooks["pre"].values()):
-            changed = hook(self, args, kwargs)
-            if changed is not None:
-                if not isinstance(changed, tuple) or len(changed) != 2:
-                    raise RuntimeError(f"{function} must return None or a tuple of (new_args, new_kwargs), but got {changed}.")
-                args, kwargs = changed
+        if _global_hooks["pre"] or hooks["pre"]:
+            args, kwargs = _before_step(self, args, kwargs, function)
         out = function(self, *args, **kwargs)
-        for hook in (*hooks["post"].values(), *_global_hooks["post"].values()):
-            hook(self, args, kwargs)
+        if _global_hooks["post"] or hooks["post"]:
+            for hook in (*hooks["post"].values(), *_global_hooks["post"].values()):
+                hook(self, args, kwargs)
         return out
     return step
+
+
+def _before_step(self: Optimizer, args: Any, kwargs: Any, function: Any) -> tuple[Any, Any]:
+    """Call the hooks before a step; the arguments that it gets."""
+    for hook in (*_global_hooks["pre"].values(), *self._hooks["pre"].values()):
+        changed = hook(self, args, kwargs)
+        if changed is not None:
+            if not isinstance(changed, tuple) or len(changed) != 2:
+                raise RuntimeError(f"{function} must return None or a tuple of (new_args, new_kwargs), but got {changed}.")
+            args, kwargs = changed
+    return args, kwargs
 
 
 Optimizer.step = _with_hooks(Optimizer.step)  # type: ignore[method-assign]

@@ -49,14 +49,15 @@ class SGD(Optimizer):
                                       foreach=foreach, differentiable=differentiable, fused=fused))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        lr, decay, momentum, damp = (number(group[k]) for k in ("lr", "weight_decay", "momentum", "dampening"))
+        lr, decay, momentum, damp = [number(group[k]) for k in ("lr", "weight_decay", "momentum", "dampening")]
         flags = (bool(group["maximize"]), decay != 0)
         if not momentum:
             self._apply(sgd_step, params, (), (lr, decay), flags)
             return
-        new = [p for p in params if self.state[p].get("momentum_buffer") is None]
+        state = self.state
+        new = [p for p in params if state[p].get("momentum_buffer") is None]
         for p in new:  # the first step takes the gradient undamped: a zero buffer and no damping give just that
-            self.state[p]["momentum_buffer"] = _zeros(p)
+            state[p]["momentum_buffer"] = _zeros(p)
         old = params
         if new:
             made = set(map(id, new))

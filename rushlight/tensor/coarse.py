@@ -20,7 +20,6 @@ _LINEAR, _LINEAR_NO_BIAS = TABLE["linear"], TABLE["linear_no_bias"]
 _CONVOLUTION, _CONVOLUTION_BIAS = TABLE["convolution"], TABLE["convolution_bias"]
 
 
-@reduced
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias; input (…, in), weight (out, in), bias (out,).
 
@@ -30,6 +29,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if not isinstance(input, Tensor):
         need_tensor("linear", 1, "input", input)
+    if state.autocast is not None:
+        return _reduced_linear(input, weight, bias)
     x, w = input._spec, weight._spec
     if len(w.shape) != 2 or not x.shape:
         return _small_linear(input, weight, bias)
@@ -49,6 +50,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias._spec.shape != (w.shape[0],):
         return apply(_LINEAR_NO_BIAS, (input, weight)) + bias
     return apply(_LINEAR, (input, weight, bias))
+
+
+_reduced_linear = reduced(linear)
 
 
 def _small_linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
@@ -192,19 +196,23 @@ def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tenso
     ``rule(F, *numbers, *outputs, *others, *attrs)`` returns the new values of `outputs`; numbers are run-time values
     (never part of a plan's key). Used by the optimizers: one node per step.
     """
-    tensors = outputs + others
-    for t in tensors:
+    specs: list[Any] = [SCALARS[x.__class__] for x in numbers]
+    ins: list[Any] = list(numbers)
+    mapped = False  # whether some memory is others' as well
+    for t in outputs + others:
         if t._base is not None:
             sync_view(t)
-    asked = (attrs, len(numbers), len(outputs))
-    specs = (*[SCALARS[x.__class__] for x in numbers], *[t._spec for t in tensors])
+        specs.append(t._spec)
+        storage = t._storage
+        if storage.home is None:
+            ins.append(storage.cell)
+        else:
+            ins.append(storage.read())
+            mapped = True
     op = _regions.get((rule, len(specs))) or _region_op(name, rule, len(specs))
-    node = record(op, (*numbers, *[s.cell if (s := t._storage).home is None else s.read() for t in tensors]), specs,
-                  asked)
-    held = None
+    node = record(op, tuple(ins), specs, (attrs, len(numbers), len(outputs)))
     # writing memory that others map runs the node: all its results must be there
-    if any([t._storage.home is not None for t in outputs]):
-        held = [Storage(cell, s.numel, s.dtype) for cell, s in zip(node.outs, node.sig.results)]
+    held = [Storage(cell, s.numel, s.dtype) for cell, s in zip(node.outs, node.sig.results)] if mapped else None
     for target, cell in zip(outputs, node.outs):
         storage, s = target._storage, target._spec
         if s.plain and storage.size == s.numel:

@@ -263,9 +263,9 @@ def _apply_many(op: Op, args: tuple[Any, ...], sig: Signature, node: Node, needs
     return outs
 
 
-def record(op: Op, ins: tuple[Any, ...], specs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Node:
+def record(op: Op, ins: tuple[Any, ...], specs: list[Any], attrs: tuple[Any, ...]) -> Node:
     """A node without history on cells and Python numbers of these types, whose result cells nobody shows yet."""
-    sig = op.cache.get((attrs, *specs)) or infer(op, list(specs), attrs)
+    sig = op.cache.get((attrs, *specs)) or infer(op, specs, attrs)
     graph = state.graph
     node = Node(sig, ins, graph)
     if state.lines:

@@ -28,12 +28,12 @@ def explain(fn: Any, *args: Any, to: str = "plan", **kwargs: Any) -> None:
     state.graph, state.lines = Graph(), True
     try:
         kept = fn(*args, **kwargs)  # keeps the results alive, so that they are part of the plan
-        nodes, live = list(state.graph.nodes), []
+        nodes = list(state.graph.nodes)
         if not nodes:
             print("# fn recorded nothing, or everything it recorded has run already")
             return
-        _, inputs, donated = _summary(nodes, live)
-        program = to_program(nodes, live, inputs, donated)
+        key, _, live, inputs, given = _summary(nodes)
+        program = to_program(nodes, [cell for cell, _ in live], [*inputs, *given[len(inputs):]], key[-1])
         if to != "plan":
             _native(program, to)
             realize_pending()

@@ -14,7 +14,7 @@ from rushlight.autograd.graph import FREED, GradFn, Saved
 from rushlight.exec import realize as realizing
 from rushlight.exec.realize import realize
 from rushlight.exec.stats import stats
-from rushlight.ir.graph import Bundle, Cell, Node
+from rushlight.ir.graph import SCALARS, Bundle, Cell, Node
 from rushlight.ir.spec import Spec
 from rushlight.tensor.core import new_tensor
 from rushlight.tensor.state import settings, state
@@ -93,36 +93,34 @@ def _described(order: list[Any], leaves: list[AccumulateGrad], place: dict[Any, 
                 return None
         else:
             key.append(fn.sig.id)
-            if fn.saved is FREED or (fn.saved and not _saved(fn, key, cells, known)):
+            saved = fn.saved
+            if saved is FREED or (saved and not _saved(saved, key, cells, known)):
                 return None
-        for edge in fn.edges:
-            if edge is None:
-                key.append(None)
-            else:
-                key.append(place[edge[0]] + (edge[1] << 32))
+        key += [None if edge is None else place[edge[0]] + (edge[1] << 32) for edge in fn.edges]
     return Form(tuple(key), order, leaves, cells)
 
 
-def _saved(fn: OpFn, key: list[Any], cells: list[Cell], known: dict[int, int]) -> bool:
-    """Enter what a node saved; False where that is out of the ordinary."""
-    for s in fn.saved.values():
-        if s.__class__ is not Saved:
-            if s.__class__ not in (int, float, bool, complex):
+def _saved(saved: dict[str, Any], key: list[Any], cells: list[Cell], known: dict[int, int]) -> bool:
+    """Enter what a node saved (its signature says of which type); False where that is out of the ordinary."""
+    for s in saved.values():
+        if s.__class__ is Saved:
+            if s.hooks is not None or s.counter.version != s.version:
                 return False
+            storage = s.tensor._storage if s.output < 0 else s.storage
+            if storage.home is None:
+                cell = storage.cell
+            elif storage.batched:
+                return False
+            else:
+                cell = storage.read()
+            at = known.setdefault(id(cell), len(cells))
+            if at == len(cells):
+                cells.append(cell)
+            key.append(at)
+        elif s.__class__ in SCALARS:
             key.append((s.__class__, s))
-            continue
-        if s.hooks is not None or s.counter.version != s.version:
+        else:
             return False
-        storage = s.storage if s.output >= 0 else s.tensor._storage
-        if storage.batched:
-            return False
-        cell = storage.cell if storage.home is None else storage.read()
-        at = known.get(id(cell))
-        if at is None:
-            at = known[id(cell)] = len(cells)
-            cells.append(cell)
-        key.append(at)
-        key.append(s.spec)
     return True
 
 
@@ -151,8 +149,9 @@ def run(form: Form) -> bool:
         return False
     graph, cells = state.graph, form.cells
     with accumulating:
-        if any(leaf.variable.grad is not None for leaf in form.leaves):
-            return False  # another thread was here
+        for leaf in form.leaves:
+            if leaf.variable.grad is not None:
+                return False  # another thread was here
         bundle = template.bundle
         node = Node(bundle, (*[cells[i] for i in template.used], *template.numbers), graph)
         made = []

@@ -2,13 +2,12 @@
 
 A product with few rows spends up to half its time bringing the weights into blocks, a convolution of one image a third.
 Weights that a plan reads and that do not change from run to run (inference) are packed once: on the second run that sees the
-same value, so that training, where every step has new weights, never packs. The packed weights belong to the storage that
-shows the value and go with it. Both primitives of a product add up in the same order: results are the same to the last bit.
+same value, so that training, where every step has new weights, never packs. The packed weights belong to the value and go
+with it. Both primitives of a product add up in the same order: results are the same to the last bit.
 """
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol
@@ -58,17 +57,6 @@ class Variant:
         return packed
 
 
-@dataclass(eq=False, slots=True)
-class _Seen:
-    """What is known of a storage's value: that it was seen, and its packed forms."""
-
-    cell: weakref.ref[Cell]
-    arrays: dict[str, Array] = field(default_factory=dict)
-
-
-_kept: weakref.WeakKeyDictionary[Any, _Seen] = weakref.WeakKeyDictionary()  # by storage
-
-
 class Weights(Protocol):
     """What can be packed: ``value`` is the weights' buffer, ``key`` tells packed forms of one buffer apart."""
 
@@ -84,10 +72,10 @@ class Kept:
     """A step of a plan that reads weights as they lie, or packed from the second run on that sees them; ``at`` is the packed
     weights' object."""
 
-    __slots__ = ("variant", "at", "active")
+    __slots__ = ("variant", "at", "key", "active")
 
     def __init__(self, variant: Weights, at: int):
-        self.variant, self.at = variant, at
+        self.variant, self.at, self.key = variant, at, variant.key
         self.active = False
 
     def switch(self) -> None:
@@ -106,14 +94,13 @@ class Kept:
         storage = cell.owner() if cell.owner is not None else None
         if storage is None or storage.cell is not cell or storage.home is not None:
             return None  # memory that others may write to
-        kept = _kept.get(storage)
-        if kept is None or kept.cell() is not cell:
-            _kept[storage] = _Seen(weakref.ref(cell))
+        if cell.packed is None:  # seen for the first time
+            cell.packed = {}
             return None
-        array = kept.arrays.get(self.variant.key)
+        array: Array | None = cell.packed.get(self.key)
         if array is None:
             assert cell.buffer is not None
-            array = kept.arrays[self.variant.key] = self.variant.pack(cell.buffer)
+            array = cell.packed[self.key] = self.variant.pack(cell.buffer)
         return array
 
 

@@ -281,8 +281,13 @@ FILES: dict[str, str] = {
 
 def deferred(file: str, name: str) -> Kernel:
     """A kernel whose file is imported at the first call."""
+    found: Kernel | None = None
+
     def kernel(*args: Any) -> Any:
-        return getattr(importlib.import_module(f"rushlight.exec.numpy.{file}"), name)(*args)
+        nonlocal found
+        if found is None:
+            found = getattr(importlib.import_module(f"rushlight.exec.numpy.{file}"), name)
+        return found(*args)
     return kernel
 
 

@@ -17,8 +17,11 @@ def item(self: Tensor) -> Any:
     if self._spec.numel != 1:
         raise RuntimeError(f"a Tensor with {self._spec.numel} elements cannot be converted to Scalar. Its shape is {list(self._spec.shape)}; "
                            "reduce it, for example with .sum(), or use .tolist().")
-    value = unwrap(self).reshape(-1)[0]
-    return value.item() if self._spec.dtype is not dtypes.bfloat16 else float(value)
+    s, memory = self._spec, self._storage.memory()
+    if s.dtype is dtypes.bfloat16 or memory.dtype != s.dtype.numpy:
+        value = unwrap(self).reshape(-1)[0]
+        return value.item() if s.dtype is not dtypes.bfloat16 else float(value)
+    return memory.item(s.offset)
 
 
 def tolist(self: Tensor) -> Any:

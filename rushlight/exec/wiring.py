@@ -1,0 +1,99 @@
+"""How the nodes of a graph are wired: which of their operands are results of one another, which are inputs.
+
+A loop records the same graph at every step. Its wiring is found by the numbers of its signatures and then checked as a whole, with
+a handful of calls instead of work for each operand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from rushlight.ir.graph import Cell, Node
+
+Pick = Callable[[Sequence[Any]], "tuple[Any, ...]"]
+MOST = 1024
+
+_lock = threading.Lock()
+_by_shape: OrderedDict[tuple[Any, ...], Wiring] = OrderedDict()
+_latest: OrderedDict[tuple[int, ...], Wiring] = OrderedDict()  # by the numbers of the nodes' signatures
+
+
+def _picking(places: Sequence[int]) -> Pick:
+    """A function from a sequence to what stands at these places of it."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    only = tuple(places)
+    return lambda values: tuple([values[i] for i in only])
+
+
+class Wiring:
+    """Which operands of a graph's nodes are which of its values (all results, then all inputs); equal graphs share one.
+
+    ``references`` says how many operands, and values that results replace, each input is.
+    """
+
+    __slots__ = ("inputs", "numbers", "cells", "values", "replacing", "replaced", "references", "shape")
+
+    def __init__(self, key: tuple[int, ...], ins: list[Any], outs: list[Cell], inputs: tuple[Cell, ...]) -> None:
+        place = {id(c): i for i, c in enumerate((*outs, *inputs))}
+        cells = [i for i, x in enumerate(ins) if x.__class__ is Cell]
+        values = [place[id(ins[i])] for i in cells]
+        first = {v: i for i, v in zip(reversed(cells), reversed(values))}
+        replacing = [i for i, c in enumerate(outs) if c.before is not None and place.get(id(c.before), 0) >= len(outs)]
+        replaced = [place[id(outs[i].before)] for i in replacing]
+        count = Counter(values + replaced)
+        places = range(len(outs), len(outs) + len(inputs))
+        self.inputs = _picking([first[v] for v in places])
+        self.numbers = _picking([i for i, x in enumerate(ins) if x.__class__ is not Cell])
+        self.cells, self.values = _picking(cells), _picking(values)
+        self.replacing, self.replaced = _picking(replacing), _picking(replaced)
+        self.references = [count[v] for v in places]
+        self.shape = (key, tuple(values), tuple(replacing), tuple(replaced))
+
+    def fits(self, ins: list[Any], outs: list[Cell], inputs: tuple[Any, ...]) -> bool:
+        """Whether operands are wired like this, with these inputs; what nodes of the same signatures have is given."""
+        values = (*outs, *inputs)
+        return self.values(values) == self.cells(ins) and self.replaced(values) == tuple([c.before for c in self.replacing(outs)])
+
+
+def wiring_of(nodes: list[Node], realize_cell: Callable[[Cell], None]) -> tuple[Wiring, list[Cell], tuple[Cell, ...], tuple[Any, ...]]:
+    """The wiring of nodes, their results, their inputs (realized where another graph has them pending) and their numbers."""
+    ins: list[Any] = []
+    outs: list[Cell] = []
+    for node in nodes:
+        ins += node.ins
+        outs += node.outs
+    key = tuple([node.sig.id for node in nodes])
+    wiring = _latest.get(key)
+    if wiring is not None:
+        inputs = wiring.inputs(ins)
+        for cell in inputs:
+            if cell.buffer is None:
+                break
+        else:
+            if wiring.fits(ins, outs, inputs):
+                return wiring, outs, inputs, wiring.numbers(ins)
+    made = {id(c) for c in outs}
+    inputs = tuple({id(x): x for x in ins if x.__class__ is Cell and id(x) not in made}.values())
+    for cell in inputs:
+        if cell.buffer is None:
+            realize_cell(cell)
+    wiring = _latest[key] = _shared(Wiring(key, ins, outs, inputs))
+    with _lock:
+        while len(_latest) > MOST:
+            _latest.popitem(last=False)
+    return wiring, outs, inputs, wiring.numbers(ins)
+
+
+def _shared(wiring: Wiring) -> Wiring:
+    """The one wiring of this shape: plans are kept under it."""
+    with _lock:
+        found = _by_shape.setdefault(wiring.shape, wiring)
+        _by_shape.move_to_end(wiring.shape)
+        while len(_by_shape) > MOST:
+            _by_shape.popitem(last=False)
+    return found
