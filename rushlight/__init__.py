@@ -9,7 +9,7 @@ from typing import Any
 from rushlight.autograd.grad_mode import (  # noqa: F401
     enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled)
 from rushlight.ir import dtype as _dtypes
-from rushlight.ir.dtype import DType as dtype  # noqa: F401,N813
+from rushlight.ir.dtype import DType as dtype  # noqa: F401
 from rushlight.ir.dtype import qint8, qint32, quint8  # noqa: F401
 from rushlight.ir.dtype import float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz  # noqa: F401
 from rushlight.ir.dtype import (  # noqa: F401
@@ -18,7 +18,7 @@ from rushlight.ir.dtype import (  # noqa: F401
 from rushlight.tensor import methods as _methods  # noqa: F401
 from rushlight.tensor import protocol as _protocol
 from rushlight.tensor import trace as _trace  # noqa: F401
-from rushlight.tensor.core import Tensor  # noqa: F401
+from rushlight.tensor.core import Tensor
 from rushlight.tensor.creation import *  # noqa: F403
 from rushlight.tensor.device import device  # noqa: F401
 from rushlight.tensor.drawing import *  # noqa: F403
@@ -31,15 +31,15 @@ from rushlight.tensor.functions.linalg import TORCH_LEVEL as _linear_algebra
 from rushlight.tensor.functions.shape import Size  # noqa: F401
 from rushlight.tensor.promotion import can_cast, promote_types, result_type  # noqa: F401
 from rushlight.tensor.sequences import *  # noqa: F403
-from rushlight.tensor.sequences import range_ as range  # noqa: A004,F401
+from rushlight.tensor.sequences import range_ as range  # noqa: F401
 
 __version__ = "0.1.0"
 globals().update({**_linear_algebra, **_factorizations})
 _protocol.attach()
 
-bool = _dtypes.bool_  # noqa: A001
-float, double, half = float32, float64, float16  # noqa: A001
-int, long, short = int32, int64, int16  # noqa: A001
+bool = _dtypes.bool_
+float, double, half = float32, float64, float16
+int, long, short = int32, int64, int16
 cfloat, cdouble = complex64, complex128
 inf, nan, pi, e, newaxis = _math.inf, _math.nan, _math.pi, _math.e, None
 

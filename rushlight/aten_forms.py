@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rushlight as rl
-from rushlight.nn import functional as F  # noqa: N812
+from rushlight.nn import functional as F
 from rushlight.tensor.core import Tensor
 
 REDUCTIONS = ("none", "mean", "sum")

@@ -13,7 +13,7 @@ _STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile",
             "aot_eager_then_compile")
 
 
-def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None,  # noqa: A001
+def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = None,
             mode: str | None = None, options: dict[str, Any] | None = None, name: str | None = None,
             disable: bool = False, recompile_limit: int | None = None, isolate_recompiles: bool = False,
             shapes_spec: Any = None) -> Any:
@@ -86,7 +86,7 @@ def cudagraph_mark_step_begin() -> None:
     """Nothing: there are no CUDA graphs."""
 
 
-class set_stance:  # noqa: N801
+class set_stance:
     """How graphs run: "force_eager" runs plans on NumPy, without the native compiler; the others compile. At once, or
     for a block.
 

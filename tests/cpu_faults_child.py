@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import rushlight as rl
-import rushlight.nn.functional as F  # noqa: N812
+import rushlight.nn.functional as F
 from rushlight.exec.cpu import plan
 
 PAGE = mmap.PAGESIZE

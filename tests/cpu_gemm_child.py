@@ -8,7 +8,7 @@ import cpu_faults_child as faults
 import numpy as np
 
 import rushlight as rl
-import rushlight.nn.functional as F  # noqa: N812
+import rushlight.nn.functional as F
 from rushlight.exec.cpu import plan
 
 SIZES = (1, 2, 3, 5, 6, 7, 8, 15, 16, 17, 31, 33, 40, 64, 65, 70, 129, 300)

@@ -10,7 +10,7 @@ from executors import agree, only
 
 import rushlight as rl
 from rushlight.exec.cpu import direct, jit, pooled
-from rushlight.nn import functional as F  # noqa: N812
+from rushlight.nn import functional as F
 
 pytestmark = pytest.mark.skipif(not jit.available() or jit.vector_bytes() != 64, reason="these kernels are for vectors of 64 bytes")
 

@@ -11,7 +11,7 @@ from executors import agree, only
 from ops_samples import sample
 
 import rushlight as rl
-import rushlight.nn.functional as F  # noqa: N812
+import rushlight.nn.functional as F
 from rushlight.exec.cpu import executor
 from rushlight.ops import table
 from rushlight.tensor.core import Tensor, apply

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import rushlight as rl
 from rushlight.exec.cpu import contract, executor, gemm, gemm_code, jit
 from rushlight.exec.realize import clear_plans
-from rushlight.nn import functional as F  # noqa: N812
+from rushlight.nn import functional as F
 
 pytestmark = pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
 HERE = Path(__file__).parent

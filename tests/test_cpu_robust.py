@@ -16,7 +16,7 @@ import pytest
 from executors import only
 
 import rushlight as rl
-import rushlight.nn.functional as F  # noqa: N812
+import rushlight.nn.functional as F
 from rushlight.exec.cpu import executor, jit
 
 pytestmark = pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
@@ -60,7 +60,7 @@ def test_eight_threads_add_into_one_leaf() -> None:
             try:
                 for _ in range(200):
                     (leaf * 2).sum().backward()
-            except BaseException as e:  # noqa: BLE001
+            except BaseException as e:
                 errors.append(e)
         threads = [threading.Thread(target=run) for _ in range(8)]
         for t in threads:

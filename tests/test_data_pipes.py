@@ -42,7 +42,7 @@ def test_lengths_and_names():
         p = wrapped(lib, range(7))
         assert [len(p), len(p.batch(3)), len(p.batch(3, drop_last=True)), len(p.map(str)), len(p.zip(p))] == [7, 3, 2, 7, 7]
         with pytest.raises(AttributeError):
-            p.nothing  # noqa: B018
+            p.nothing
         with pytest.raises(AssertionError):
             p.batch(0)
 

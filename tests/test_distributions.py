@@ -360,9 +360,9 @@ def test_wrappers(i):
         value = b.sample(shape)
         close(a.sample(shape), value, 1e-5, 1e-6)
         close(a.log_prob(rl.tensor(value.numpy())), b.log_prob(value), 1e-5, 1e-5)
-        same_outcome(lambda: a.cdf(rl.tensor(value.numpy())), lambda: b.cdf(value), lambda x, y: close(x, y, 1e-5, 1e-6))  # noqa: B023
+        same_outcome(lambda: a.cdf(rl.tensor(value.numpy())), lambda: b.cdf(value), lambda x, y: close(x, y, 1e-5, 1e-6))
     for quantity in ("mean", "variance", "mode"):
-        same_outcome(lambda: getattr(a, quantity), lambda: getattr(b, quantity), lambda x, y: close(x, y, 1e-5, 1e-6))  # noqa: B023
+        same_outcome(lambda: getattr(a, quantity), lambda: getattr(b, quantity), lambda x, y: close(x, y, 1e-5, 1e-6))
     same_outcome(a.entropy, b.entropy, lambda x, y: close(x, y, 1e-5, 1e-6))
     shape = (2, *b.batch_shape)
     wide, expected = a.expand(shape), b.expand(shape)

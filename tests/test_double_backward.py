@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 
-import operator_samples as db  # noqa: E402
+import operator_samples as db
 
-import rushlight as rl  # noqa: E402
-from rushlight.autograd import gradgradcheck  # noqa: E402
+import rushlight as rl
+from rushlight.autograd import gradgradcheck
 
 MOST = 3  # samples of an entry
 # entry -> why differences say nothing about it

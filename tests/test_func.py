@@ -223,7 +223,7 @@ def test_functions_of_numbers_inside_vmap(name: str) -> None:
     def run(t: Any) -> Any:
         x = t.arange(24.0).reshape(4, 3, 2) / 2
         s, i = x[..., 0] + t.tensor([0.0, 0.5, 1.0]), t.tensor([[0, 2], [2, 1], [1, 1], [0, 2]])
-        f = lambda x, s, i: ON_NUMBERS[name](t, x, s, x[1] - 0.25, i)  # noqa: E731
+        f = lambda x, s, i: ON_NUMBERS[name](t, x, s, x[1] - 0.25, i)
         once, pairs = t.func.vmap(f)(x, s, i), [y.reshape(2, 2, *y.shape[1:]) for y in (x, s, i)]
         return once, t.func.vmap(t.func.vmap(f))(*pairs)
     agree(run)

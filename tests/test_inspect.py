@@ -154,4 +154,4 @@ def test_numbers_need_no_matplotlib(x, monkeypatch):
     found = inspect.weight_histograms(network())
     assert found.facts
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'rushlight\[plot\]'"):
-        found.figure  # noqa: B018
+        found.figure

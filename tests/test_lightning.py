@@ -96,7 +96,7 @@ def test_a_module_is_copied_pickled_and_frozen() -> None:
                            model.layer.weight) and copy._trainer is None and copy.hparams == model.hparams
     assert model.trainer.global_step == 2
     with pytest.raises(RuntimeError, match="Line is not attached to a `Trainer`"):
-        Line().trainer  # noqa: B018
+        Line().trainer
     model.freeze()
     assert not model.training and not any(p.requires_grad for p in model.parameters())
     model.unfreeze()

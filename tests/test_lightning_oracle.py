@@ -12,7 +12,7 @@ import pytest
 import lightning_scenarios
 import rushlight
 import rushlight.lightning as lightning
-import rushlight.lightning.loggers.logger  # noqa: F401
+import rushlight.lightning.loggers.logger
 
 EXPECTED = json.loads(lightning_scenarios.RECORD.read_text(encoding="utf8"))
 

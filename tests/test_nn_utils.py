@@ -114,7 +114,7 @@ def test_packing_errors():
             whole_text=False,
         ) if lengths != [4, 2] else None
     both_fail(lambda lib: lib.nn.utils.rnn.pad_sequence(3))
-    packed = lambda lib: lib.nn.utils.rnn.pack_sequence([lib.zeros(3, 1)])  # noqa: E731
+    packed = lambda lib: lib.nn.utils.rnn.pack_sequence([lib.zeros(3, 1)])
     both_fail(lambda lib: lib.nn.utils.rnn.pad_packed_sequence(packed(lib), total_length=2))
 
 
@@ -218,7 +218,7 @@ def test_parametrize_protocol():
 
 
 def test_parametrize_errors():
-    class_of = lambda lib, f: type("P", (lib.nn.Module,), {"forward": lambda self, x: f(x)})()  # noqa: E731
+    class_of = lambda lib, f: type("P", (lib.nn.Module,), {"forward": lambda self, x: f(x)})()
 
     def register(lib, name, f):
         lib.nn.utils.parametrize.register_parametrization(lib.nn.Linear(2, 3), name, class_of(lib, f))

@@ -14,7 +14,7 @@ import rushlight.nn.functional as F
 from rushlight.vision import models
 
 onnx = pytest.importorskip("onnx")
-from onnx_oracle import check, results, same  # noqa: E402
+from onnx_oracle import check, results, same
 
 R = rl.randn
 rl.manual_seed(3)

@@ -10,7 +10,7 @@ import rushlight as rl
 import rushlight.nn.functional as F
 
 pytest.importorskip("onnx")
-from onnx_oracle import check  # noqa: E402
+from onnx_oracle import check
 
 rl.manual_seed(7)
 X = rl.randn(3, 4, 6)

@@ -91,7 +91,7 @@ def test_operators_of_a_program() -> None:
     twice = rushlight.library.custom_op("of_this_test::twice", mutates_args=())(lambda x: x * 2)
     assert rushlight.ops.of_this_test.twice.default(rushlight.ones(1)).item() == 2 == twice(rushlight.ones(1)).item()
     with pytest.raises(AttributeError, match="no operators in the namespace"):
-        rushlight.ops.nobody  # noqa: B018
+        rushlight.ops.nobody
 
 
 def test_a_pattern_table_of_a_graph_pass() -> None:

@@ -8,7 +8,7 @@ import pytest
 from ops_samples import REASONS, sample
 
 import rushlight as rl
-import rushlight.nn.functional  # noqa: F401  (rows of layers)
+import rushlight.nn.functional
 from rushlight.exec.realize import clear_plans
 from rushlight.autograd.check import GradcheckError, gradcheck, gradgradcheck
 from rushlight.ops import table

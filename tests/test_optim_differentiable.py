@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import rushlight  # noqa: E402
+import rushlight
 
 # PyTorch fails in the backward pass of Adamax, and of Adam and RMSprop with amsgrad and centered
 CASES: list[tuple[str, dict[str, Any]]] = [

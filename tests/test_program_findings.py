@@ -14,7 +14,7 @@ import rushlight
 sys.path.insert(0, str(Path(__file__).parent))
 torch = pytest.importorskip("torch")
 
-import program_strategy as programs  # noqa: E402
+import program_strategy as programs
 
 FOUND = {
     "a view made without gradients of a view whose history is ambiguous": """

@@ -51,9 +51,9 @@ def test_results_go_into_out():
 
 @pytest.mark.parametrize("bad", [lambda e: e(0), lambda e: e(21202), lambda e: (lambda s: (s.draw(3), s.draw_base2(2)))(e(2))])
 def test_errors(bad):
-    with pytest.raises(ValueError) as theirs:  # noqa: PT011
+    with pytest.raises(ValueError) as theirs:
         bad(Theirs)
-    with pytest.raises(ValueError) as ours:  # noqa: PT011
+    with pytest.raises(ValueError) as ours:
         bad(SobolEngine)
     assert str(ours.value) == str(theirs.value)
 

@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 torch = pytest.importorskip("torch")
 hypothesis = pytest.importorskip("hypothesis")
 
-import program_strategy as programs  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
+import program_strategy as programs
+from hypothesis import strategies as st
 
-import rushlight  # noqa: E402
+import rushlight
 
 PROGRAMS = int(os.environ.get("RUSHLIGHT_PROGRAMS", "500"))
 SCRIPT = "import numpy as np, torch\nread = print\n"  # before a program's lines: then it runs under either library

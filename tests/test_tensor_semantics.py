@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import rushlight  # noqa: E402
+import rushlight
 
 # --- writes in place keep what their gradients need ---------------------------------------------------------------
 WRITES = """square_() pow_(3) pow_(2) clamp_(max=1.5) clamp_(0,1) exp_() sin_() mul_(w) log_() abs_() tanh_() sigmoid_() div_(w) atan_()

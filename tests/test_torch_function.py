@@ -36,8 +36,8 @@ def logged(lib: Any) -> Any:
             log.append(func.__name__)
             return super().__torch_function__(func, types, args, kwargs or {})
     t = lib.ones(2).as_subclass(L)
-    lib.add(t, 1), t * 2, t.sum(), lib.nn.functional.relu(t), t.add_(1), t.shape, t.matmul(t), lib.cat([t, t]), t / 2, 2 - t, t[0]  # noqa: B018
-    lib.nn.functional.linear(t, lib.ones(3, 2)), lib.linalg.vector_norm(t), lib.softmax(t, 0), t.requires_grad, 3 * t  # noqa: B018
+    lib.add(t, 1), t * 2, t.sum(), lib.nn.functional.relu(t), t.add_(1), t.shape, t.matmul(t), lib.cat([t, t]), t / 2, 2 - t, t[0]
+    lib.nn.functional.linear(t, lib.ones(3, 2)), lib.linalg.vector_norm(t), lib.softmax(t, 0), t.requires_grad, 3 * t
     return log
 
 

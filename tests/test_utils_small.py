@@ -14,7 +14,7 @@ import rushlight.utils._pytree as tree
 import rushlight.utils.dlpack as dlpack
 
 torch = pytest.importorskip("torch")
-import torch.utils._pytree as their_tree  # noqa: E402
+import torch.utils._pytree as their_tree
 
 Point = namedtuple("Point", "x y")
 NESTS: list[Any] = [1, [1, 2], (1, [2, {"a": 3}]), {"b": 1, "a": [2]}, Point(1, (2,)), OrderedDict(z=1, y=2), [], {}, None, [None, 1]]

@@ -19,11 +19,11 @@ from test_vision_transforms_parity import real_pictures
 compiled = pytest.importorskip("rushlight.vision.transforms.compiled.resample", reason="needs llvmlite")
 if not compiled.available():
     pytest.skip("kernels cannot be compiled here", allow_module_level=True)
-from rushlight.vision.datasets import rows  # noqa: E402
-from rushlight.vision.datasets.jpeg_frame import frame_of  # noqa: E402
-from rushlight.vision.datasets.rows import Opened  # noqa: E402
-from rushlight.vision.transforms.compiled.pillow_memory import address  # noqa: E402
-from rushlight.vision.transforms.compiled.rooms import SPARE, room  # noqa: E402
+from rushlight.vision.datasets import rows
+from rushlight.vision.datasets.jpeg_frame import frame_of
+from rushlight.vision.datasets.rows import Opened
+from rushlight.vision.transforms.compiled.pillow_memory import address
+from rushlight.vision.transforms.compiled.rooms import SPARE, room
 
 RNG = np.random.default_rng(0)
 NORMALIZE = T.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

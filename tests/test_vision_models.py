@@ -267,7 +267,7 @@ def test_unknown_names_say_what_is_near() -> None:
     with pytest.raises(KeyError, match="IMAGENET1K_V1"):
         models.resnet18(weights="IMAGENET1K_V9")
     with pytest.raises(AttributeError, match="torchvision.models.audio"):
-        models.audio  # noqa: B018
+        models.audio
 
 
 @pytest.fixture
@@ -356,7 +356,7 @@ def texts_of(call: Any) -> tuple[list[str], Any]:
         warnings.simplefilter("always")
         try:
             result: Any = call()
-        except Exception as e:  # noqa: BLE001
+        except Exception as e:
             result = type(e), str(e)
     return [str(w.message) for w in seen if issubclass(w.category, UserWarning)], result
 

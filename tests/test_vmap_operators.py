@@ -10,10 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import operator_samples as db  # noqa: E402
+import operator_samples as db
 
-import rushlight as rl  # noqa: E402
-from rushlight.func import batch_rules, vjp, vmap  # noqa: E402
+import rushlight as rl
+from rushlight.func import batch_rules, vjp, vmap
 
 MOST = 4  # samples of an entry
 SIZE = 2  # of a batch

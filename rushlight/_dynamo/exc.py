@@ -6,7 +6,7 @@ import enum
 from typing import Any
 
 
-class TorchDynamoException(RuntimeError):  # noqa: N818
+class TorchDynamoException(RuntimeError):
     """The base of these errors."""
 
 
@@ -23,7 +23,7 @@ class UserErrorType(enum.Enum):
     UNSUPPORTED_ALIASED_MUTATED_DYNAMIC_INPUTS = enum.auto()
 
 
-class Unsupported(TorchDynamoException):  # noqa: N818
+class Unsupported(TorchDynamoException):
     """A program does what graphs cannot hold."""
 
 

@@ -93,7 +93,7 @@ def clear_autocast_cache() -> None:
     """There is nothing to clear: casts are part of plans."""
 
 
-class autocast:  # noqa: N801
+class autocast:
     """In the block (or the decorated function) products, convolutions and
     attention compute in ``dtype``, losses in float32.
 

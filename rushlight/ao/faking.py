@@ -14,7 +14,7 @@ def _check(low: int, high: int) -> None:
 
 
 def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, quant_min: int,
-                                    quant_max: int) -> Tensor:  # noqa: A002
+                                    quant_max: int) -> Tensor:
     """(clamp(round(x / scale + zero_point), quant_min, quant_max) - zero_point) · scale;
     the gradient is 1 within the range.
 
@@ -34,7 +34,7 @@ def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, 
 
 
 def fake_quantize_per_channel_affine(input: Tensor, scale: Tensor, zero_point: Tensor, axis: int, quant_min: int,
-                                     quant_max: int) -> Tensor:  # noqa: A002
+                                     quant_max: int) -> Tensor:
     """`fake_quantize_per_tensor_affine` with a scale and zero point for each index of a dimension."""
     _check(quant_min, quant_max)
     rank = len(input._spec.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class qscheme:  # noqa: N801
+class qscheme:
     """A way of quantizing: ``per_tensor_affine`` and its relatives, the only instances."""
 
     __slots__ = ("name",)

@@ -228,7 +228,7 @@ class QuantizedTensor(Tensor):
         from rushlight.ao.rules import mean
         return mean(self, dim, keepdim)
 
-    def clamp(self, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    def clamp(self, min: Any = None, max: Any = None) -> Any:
         """Limited to the integers nearest to the limits."""
         from rushlight.ao.rules import clamped
         return clamped(self, min, max)
@@ -330,7 +330,7 @@ def _real(x: Any, what: str) -> Tensor:
     return x.detach()  # type: ignore[no-any-return]
 
 
-def quantize_per_tensor(input: Any, scale: Any, zero_point: Any, dtype: Any) -> Any:  # noqa: A002
+def quantize_per_tensor(input: Any, scale: Any, zero_point: Any, dtype: Any) -> Any:
     """round(x / scale + zero_point), saturated, as a quantized tensor of that dtype. RuntimeError unless x is float32.
 
     >>> import rushlight as rl
@@ -349,7 +349,7 @@ def quantize_per_tensor(input: Any, scale: Any, zero_point: Any, dtype: Any) -> 
     return per_tensor(to_integers(_real(input, "quantize_per_tensor"), inverse, zero, memory), scale, zero, dtype)
 
 
-def quantize_per_tensor_dynamic(input: Any, dtype: Any, reduce_range: bool) -> Any:  # noqa: A002
+def quantize_per_tensor_dynamic(input: Any, dtype: Any, reduce_range: bool) -> Any:
     """`quantize_per_tensor` with the scale and zero point that fit the least and greatest number of x."""
     from rushlight.ao.ranges import affine
     x = _real(input, "quantize_per_tensor_dynamic")
@@ -360,7 +360,7 @@ def quantize_per_tensor_dynamic(input: Any, dtype: Any, reduce_range: bool) -> A
     return quantize_per_tensor(x, scale, zero, dtype)
 
 
-def quantize_per_channel(input: Any, scales: Any, zero_points: Any, axis: int, dtype: Any) -> Any:  # noqa: A002
+def quantize_per_channel(input: Any, scales: Any, zero_points: Any, axis: int, dtype: Any) -> Any:
     """`quantize_per_tensor` with a scale and zero point for each index of a dimension.
 
     >>> import rushlight as rl
@@ -384,7 +384,7 @@ def quantize_per_channel(input: Any, scales: Any, zero_points: Any, axis: int, d
     return make(to_integers(x, 1 / scale, zero, memory), meaning)
 
 
-def dequantize(input: Any) -> Any:  # noqa: A002
+def dequantize(input: Any) -> Any:
     """The real numbers of a quantized tensor (or of each of several) in float32."""
     if isinstance(input, (list, tuple)):
         return [dequantize(t) for t in input]
@@ -393,13 +393,13 @@ def dequantize(input: Any) -> Any:  # noqa: A002
     return input.dequantize()
 
 
-def make_per_tensor(input: Tensor, scale: float, zero_point: int) -> Any:  # noqa: A002
+def make_per_tensor(input: Tensor, scale: float, zero_point: int) -> Any:
     """torch._make_per_tensor_quantized_tensor: integers with a meaning."""
     kinds = {m: by_name(n) for n, m in MEMORY.items()}
     return per_tensor(input, scale, zero_point, kinds[input._spec.dtype])
 
 
-def make_per_channel(input: Tensor, scale: Tensor, zero_point: Tensor, axis: int) -> Any:  # noqa: A002
+def make_per_channel(input: Tensor, scale: Tensor, zero_point: Tensor, axis: int) -> Any:
     """torch._make_per_channel_quantized_tensor: integers with a meaning per channel."""
     kinds = {m: by_name(n) for n, m in MEMORY.items()}
     return make(input, Meaning(kinds[input._spec.dtype], scale.to(float64), zero_point.to(int64), axis,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class set_detect_anomaly:  # noqa: N801
+class set_detect_anomaly:
     """Record the user's line of each operation, and check every gradient for NaN."""
 
     def __init__(self, mode: bool, check_nan: bool = True):
@@ -22,7 +22,7 @@ class set_detect_anomaly:  # noqa: N801
         state.anomaly, state.lines = self._before
 
 
-class detect_anomaly(set_detect_anomaly):  # noqa: N801
+class detect_anomaly(set_detect_anomaly):
     """`set_detect_anomaly(True)` for a block."""
 
     def __init__(self, check_nan: bool = True):

@@ -46,7 +46,7 @@ def exit_dual_level(*, level: int | None = None) -> None:
     _levels.pop().scope.__exit__()
 
 
-class dual_level:  # noqa: N801
+class dual_level:
     """A level for a block.
 
     >>> import rushlight as rl

@@ -71,7 +71,7 @@ class Switch:
         return other
 
 
-class no_grad(Switch):  # noqa: N801
+class no_grad(Switch):
     """Operations in the block are not recorded for backward.
 
     Usable as a context, as a decorator of functions and of generators.
@@ -91,7 +91,7 @@ class no_grad(Switch):  # noqa: N801
         return self if function is None else self(function)
 
 
-class enable_grad(Switch):  # noqa: N801
+class enable_grad(Switch):
     """Operations in the block are recorded for backward."""
 
     value = True
@@ -101,7 +101,7 @@ class enable_grad(Switch):  # noqa: N801
         return self if function is None else self(function)
 
 
-class set_grad_enabled(Switch):  # noqa: N801
+class set_grad_enabled(Switch):
     """Switch recording on or off: at once, and back at the end of the block."""
 
     def __init__(self, mode: bool):
@@ -123,7 +123,7 @@ class set_grad_enabled(Switch):  # noqa: N801
         return set_grad_enabled(self.value)
 
 
-class inference_mode(Switch):  # noqa: N801
+class inference_mode(Switch):
     """no_grad whose results can never join a graph."""
 
     def __new__(cls, mode: Any = True) -> Any:

@@ -39,7 +39,7 @@ def get_gradient_edge(tensor: Any) -> GradientEdge:
     return GradientEdge(*gradient_edge(tensor))
 
 
-class saved_tensors_hooks:  # noqa: N801
+class saved_tensors_hooks:
     """In the block, ``pack_hook(tensor)`` is called for each tensor saved for backward,
     ``unpack_hook(packed)`` when it is needed.
 
@@ -66,7 +66,7 @@ class saved_tensors_hooks:  # noqa: N801
         graph.saved_hooks.pop()
 
 
-class save_on_cpu(saved_tensors_hooks):  # noqa: N801
+class save_on_cpu(saved_tensors_hooks):
     """In the block, tensors saved for backward are kept as copies in host memory,
     and go back to their device when needed.
 

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 
-class profile:  # noqa: N801
+class profile:
     """Records the block where ``enabled``; results as in `torch.profiler`. GPU switches record nothing, with a warning.
 
     >>> import rushlight as rl
@@ -61,7 +61,7 @@ class profile:  # noqa: N801
         return str(self.function_events)
 
 
-class emit_nvtx:  # noqa: N801
+class emit_nvtx:
     """Marks for NVIDIA's profiler: RuntimeError when entered, for there is no CUDA."""
 
     def __init__(self, enabled: bool = True, record_shapes: bool = False):

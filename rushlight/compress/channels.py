@@ -16,7 +16,7 @@ from typing import Any
 import rushlight as rl
 from rushlight import nn
 from rushlight.compress.shapes import traced
-from rushlight.nn import functional as F  # noqa: N812
+from rushlight.nn import functional as F
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

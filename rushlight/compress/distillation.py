@@ -7,7 +7,7 @@ from typing import Any
 
 import rushlight as rl
 from rushlight import nn
-from rushlight.nn import functional as F  # noqa: N812
+from rushlight.nn import functional as F
 
 
 def distillation_loss(student_logits: Any, teacher_logits: Any, target: Any = None, *, temperature: float = 4.0,

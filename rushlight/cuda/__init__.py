@@ -94,7 +94,7 @@ def set_device(device: Any) -> None:
         check_device("cuda")
 
 
-class device:  # noqa: N801
+class device:
     """A context in which another GPU would be the current one; it cannot be entered, but for None and -1."""
 
     def __init__(self, device: Any):
@@ -109,7 +109,7 @@ class device:  # noqa: N801
         return False
 
 
-class device_of(device):  # noqa: N801
+class device_of(device):
     """The device of a tensor; nothing for tensors in main memory."""
 
     def __init__(self, obj: Any):
@@ -163,7 +163,7 @@ default_generators: tuple[Any, ...] = ()
 has_half = True
 
 
-class graph:  # noqa: N801
+class graph:
     """Capturing a CUDA graph: cannot be made without CUDA."""
 
     def __init__(self, *args: Any, **kwargs: Any):

@@ -15,7 +15,7 @@ def _deprecated(name: str) -> None:
                   f"Please use `torch.amp.{name}('cuda', args...)` instead.", FutureWarning, stacklevel=3)
 
 
-class autocast(amp.autocast):  # noqa: N801
+class autocast(amp.autocast):
     """`torch.amp.autocast("cuda")`."""
 
     def __init__(self, enabled: bool = True, dtype: Any = None, cache_enabled: bool = True):

@@ -10,4 +10,4 @@ def _missing(*args: Any, **kwargs: Any) -> Any:
     raise RuntimeError("NVTX functions not installed. Are you sure you have a CUDA build?")
 
 
-range_push = range_pop = mark = range = range_start = range_end = _missing  # noqa: A001
+range_push = range_pop = mark = range = range_start = range_end = _missing

@@ -60,7 +60,7 @@ class MapDataPipe(_Chained, Dataset):
     functions: dict[str, Callable[..., Any]] = {}
 
 
-class functional_datapipe:  # noqa: N801
+class functional_datapipe:
     """A decorator that makes a class of pipes a method of all pipes. TypeError for a class that is no pipe.
 
     >>> list(IterableWrapper([1, 2]).map(lambda x: x + 1))
@@ -230,7 +230,7 @@ class Shuffler(IterDataPipe):
         if self._seed is None:
             from rushlight.tensor.creation import empty
             self._seed = int(empty((), dtype=_int64()).random_().item())  # type: ignore[attr-defined]
-        order = random.Random(self._seed)  # noqa: S311
+        order = random.Random(self._seed)
         self._seed = None
         buffer: list[Any] = []
         for row in self.datapipe:
@@ -327,7 +327,7 @@ class _Child(IterDataPipe):
         return self._size()
 
 
-def Forker(datapipe: Any, num_instances: int, buffer_size: int = 1000, copy: Any = None) -> list[_Child]:  # noqa: N802
+def Forker(datapipe: Any, num_instances: int, buffer_size: int = 1000, copy: Any = None) -> list[_Child]:
     """``num_instances`` pipes of the same rows."""
     if num_instances < 1:
         raise ValueError(f"Expected `num_instances` larger than 0, but {num_instances} is found")
@@ -337,7 +337,7 @@ def Forker(datapipe: Any, num_instances: int, buffer_size: int = 1000, copy: Any
 
 
 def Demultiplexer(datapipe: Any, num_instances: int, classifier_fn: Callable[[Any], Any], drop_none: bool = False,
-                  buffer_size: int = 1000) -> list[_Child]:  # noqa: N802
+                  buffer_size: int = 1000) -> list[_Child]:
     """A pipe for each class that ``classifier_fn`` gives rows, 0 … num_instances - 1. ValueError for other classes."""
     def part(k: int) -> Iterator[Any]:
         for row in datapipe:

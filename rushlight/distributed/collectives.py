@@ -290,7 +290,7 @@ def reduce_scatter(output: Any, input_list: list[Any], op: ReduceOp = ReduceOp.S
 
 
 def reduce_scatter_tensor(output: Any, input: Any, op: ReduceOp = ReduceOp.SUM, group: Any = None,
-                          async_op: bool = False) -> Work | None:  # noqa: A002
+                          async_op: bool = False) -> Work | None:
     """Rank i gets the combination of all ranks' i-th parts."""
     return None if _outside(group) else reduce_scatter(output, list(input.reshape(member(group).size(), -1).unbind()),
                                                        op, group, async_op)
@@ -313,7 +313,7 @@ def all_to_all(output_tensor_list: list[Any], input_tensor_list: list[Any], grou
 
 
 def all_to_all_single(output: Any, input: Any, output_split_sizes: list[int] | None = None,
-                      input_split_sizes: list[int] | None = None, group: Any = None,  # noqa: A002
+                      input_split_sizes: list[int] | None = None, group: Any = None,
                       async_op: bool = False) -> Work | None:
     """all_to_all of the parts of one tensor along its first dimension, equal ones or of the given sizes."""
     if _outside(group):

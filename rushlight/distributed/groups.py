@@ -61,12 +61,12 @@ class _Missing:
 
 class _WorldMeta(type):
     @property
-    def WORLD(cls) -> ProcessGroup | None:  # noqa: N802
+    def WORLD(cls) -> ProcessGroup | None:
         """The default group, None before it is made."""
         return state.world
 
 
-class group(metaclass=_WorldMeta):  # noqa: N801
+class group(metaclass=_WorldMeta):
     """``group.WORLD``: the default group."""
 
 

@@ -15,19 +15,19 @@ from rushlight.tensor.sequences import eye
 __all__ = ["LowRankMultivariateNormal"]
 
 
-def _batch_capacitance_tril(W: Any, D: Any) -> Any:  # noqa: N803
+def _batch_capacitance_tril(W: Any, D: Any) -> Any:
     """The Cholesky factor of the capacitance I + Wᵀ D⁻¹ W."""
     from rushlight.linalg import cholesky
     scaled = W.mT / D.unsqueeze(-2)
     return cholesky(eye(W.shape[-1], dtype=W.dtype) + F.matmul(scaled, W))
 
 
-def _batch_lowrank_logdet(W: Any, D: Any, capacitance_tril: Any) -> Any:  # noqa: N803
+def _batch_lowrank_logdet(W: Any, D: Any, capacitance_tril: Any) -> Any:
     """log det (W Wᵀ + D) by the matrix determinant lemma."""
     return 2 * _half_log_det(capacitance_tril) + D.log().sum(-1)
 
 
-def _batch_lowrank_mahalanobis(W: Any, D: Any, x: Any, capacitance_tril: Any) -> Any:  # noqa: N803
+def _batch_lowrank_mahalanobis(W: Any, D: Any, x: Any, capacitance_tril: Any) -> Any:
     """xᵀ (W Wᵀ + D)⁻¹ x by Woodbury's identity."""
     inner = _batch_mv(W.mT / D.unsqueeze(-2), x)
     return (x.square() / D).sum(-1) - _batch_mahalanobis(capacitance_tril, inner)

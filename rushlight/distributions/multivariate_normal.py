@@ -27,12 +27,12 @@ def _solve_lower(factor: Any, b: Any) -> Any:
     return solve_triangular(factor, b, upper=False)
 
 
-def _batch_mahalanobis(bL: Any, bx: Any) -> Any:  # noqa: N803
+def _batch_mahalanobis(bL: Any, bx: Any) -> Any:
     """xᵀ (L Lᵀ)⁻¹ x."""
     return _solve_lower(bL, bx.unsqueeze(-1)).square().sum((-2, -1))
 
 
-def _precision_to_scale_tril(P: Any) -> Any:  # noqa: N803
+def _precision_to_scale_tril(P: Any) -> Any:
     """The Cholesky factor of P⁻¹, without the inverse: from that of P with rows and columns reversed."""
     from rushlight.linalg import cholesky
     reversed_factor = cholesky(P.flip((-2, -1))).flip((-2, -1)).mT

@@ -66,7 +66,7 @@ def probs_to_logits(probs: Any, is_binary: bool = False) -> Any:
     return p.log() - (-p).log1p() if is_binary else p.log()
 
 
-class lazy_property:  # noqa: N801
+class lazy_property:
     """A property that is computed at its first use, with gradients recorded, and then kept on the instance.
 
     On the class it is an ordinary property, so that subclasses and documentation see one.
@@ -85,7 +85,7 @@ class lazy_property:  # noqa: N801
         return value
 
 
-class _lazy_property_and_property(lazy_property, property):  # noqa: N801
+class _lazy_property_and_property(lazy_property, property):
     """What a lazy property is when it is asked of the class."""
 
     def __init__(self, wrapped: Callable[[Any], Any]):

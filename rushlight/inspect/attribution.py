@@ -11,7 +11,7 @@ import rushlight as rl
 from rushlight import nn
 from rushlight.inspect.activations import chosen
 from rushlight.inspect.picture import WIDTH, Array, Picture, as_image, bare
-from rushlight.nn import functional as F  # noqa: N812
+from rushlight.nn import functional as F
 from rushlight.tensor.core import unwrap
 
 

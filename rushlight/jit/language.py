@@ -231,7 +231,7 @@ class _Rewriter(ast.NodeTransformer):
             )
         return super().generic_visit(node)
 
-    def visit_Name(self, node: ast.Name) -> Any:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> Any:
         if node.id.startswith(("__", HELPERS)):
             raise LanguageError(f"line {node.lineno}: the name {node.id!r}")
         return node
@@ -242,24 +242,24 @@ class _Rewriter(ast.NodeTransformer):
             raise LanguageError(f"line {node.lineno}: the name {node.arg!r}")
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
         if node.name.startswith(("__", HELPERS)):
             raise LanguageError(f"line {node.lineno}: the name {node.name!r}")
         node.returns, node.decorator_list = None, []
         return self.generic_visit(node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
         if node.value is None:
             return ast.copy_location(ast.Pass(), node)
         return self.visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
-    def visit_Assign(self, node: ast.Assign) -> Any:  # noqa: N802
+    def visit_Assign(self, node: ast.Assign) -> Any:
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Attribute):
             t = node.targets[0]
             return self._statement(node, "put", [self.visit(t.value), ast.Constant(t.attr), self.visit(node.value)])
         return self.generic_visit(node)
 
-    def visit_AugAssign(self, node: ast.AugAssign) -> Any:  # noqa: N802
+    def visit_AugAssign(self, node: ast.AugAssign) -> Any:
         t = node.target
         if not isinstance(t, ast.Attribute):
             return self.generic_visit(node)
@@ -270,12 +270,12 @@ class _Rewriter(ast.NodeTransformer):
         new = self._call(IN_PLACE[type(node.op)].__name__, [read, self.visit(node.value)])
         return self._statement(node, "put", [ast.Name(t.value.id, ast.Load()), ast.Constant(t.attr), new])
 
-    def visit_Attribute(self, node: ast.Attribute) -> Any:  # noqa: N802
+    def visit_Attribute(self, node: ast.Attribute) -> Any:
         if not isinstance(node.ctx, ast.Load):
             raise LanguageError(f"line {node.lineno}: an attribute among several targets")
         return ast.copy_location(self._call("get", [self.visit(node.value), ast.Constant(node.attr)]), node)
 
-    def visit_Call(self, node: ast.Call) -> Any:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> Any:
         if isinstance(node.func, ast.Attribute) and node.func.attr == "format":
             made = self._call("formatted", [self.visit(node.func.value), *map(self.visit, node.args)])
             made.keywords = [self.visit(k) for k in node.keywords]

@@ -1,7 +1,7 @@
 """torch.masked: reductions and normalisations of the elements where a mask is True."""
 
 from rushlight.masked.normalizations import log_softmax, logaddexp, normalize, softmax, softmin
-from rushlight.masked.reductions import (  # noqa: A004
+from rushlight.masked.reductions import (
     amax, amin, argmax, argmin, cumprod, cumsum, logsumexp, mean, median, norm, prod, std, sum, var)
 
 __all__ = ["amax", "amin", "argmax", "argmin", "cumprod", "cumsum", "log_softmax", "logaddexp", "logsumexp", "mean",

@@ -39,7 +39,7 @@ def _below(name: str, input: Tensor, dtype: DType | None, mask: Tensor | None) -
 
 @documented("x / max(norm(x), eps) along dim, the norm of order `ord`.",
             "[0.3333, 0.6667, 0.0000]", "1., 0, ", "a dimension")
-def normalize(input: Tensor, ord: float, dim: int, *, eps: float = 1e-12, dtype: DType | None = None,  # noqa: A002
+def normalize(input: Tensor, ord: float, dim: int, *, eps: float = 1e-12, dtype: DType | None = None,
               mask: Tensor | None = None) -> Tensor:
     m = prepared("normalize", input, mask)
     x = cast(input, dtype or input.dtype)

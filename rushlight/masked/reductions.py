@@ -40,7 +40,7 @@ def _accumulated(input: Tensor, dtype: DType | None) -> Tensor:
 
 @documented("The sum.", "3.")
 def sum(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None,
-        mask: Tensor | None = None) -> Tensor:  # noqa: A001
+        mask: Tensor | None = None) -> Tensor:
     m = prepared("sum", input, mask)
     return plain.sum(filled(_accumulated(input, dtype), m, 0), dim, keepdim)
 
@@ -137,7 +137,7 @@ def median(input: Tensor, dim: int = -1, *, keepdim: bool = False, dtype: DType 
 
 
 @documented("(Σ |x|^ord)^(1/ord); ±inf and 0 as usual.", "2.2361")
-def norm(input: Tensor, ord: float | None = 2.0, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None,  # noqa: A002
+def norm(input: Tensor, ord: float | None = 2.0, dim: Any = None, *, keepdim: bool = False, dtype: DType | None = None,
          mask: Tensor | None = None) -> Tensor:
     m = prepared("norm", input, mask)
     x = cast(input, dtype or input.dtype)

@@ -256,7 +256,7 @@ def _convert(
     return make_model(g, given, outputs, conversion.parameters, export_params, as_inputs, custom_opsets, name)
 
 
-def Value_named(g: Any, v: Any, label: str) -> Any:  # noqa: N802
+def Value_named(g: Any, v: Any, label: str) -> Any:
     """v under a name that the caller chose."""
     from rushlight.onnx.builder import Value
 

@@ -110,7 +110,7 @@ def embedding(
     if max_norm is not None:
         raise NoRule("embedding with max_norm changes its weight; it has no rule")
     if weight.dtype.kind != "f":  # torch.embedding takes the weight first
-        input, weight = weight, input  # noqa: A001
+        input, weight = weight, input
     return g.op("Gather", weight, input, axis=0)
 
 

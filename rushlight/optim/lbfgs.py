@@ -49,7 +49,7 @@ class LBFGS(Optimizer):
                 p.copy_(wrap(flat[at:at + n].reshape(p.shape).astype(p.dtype.numpy)))
                 at += n
 
-    def step(self, closure: Callable[[], Any]) -> Any:  # noqa: C901
+    def step(self, closure: Callable[[], Any]) -> Any:
         """Up to max_iter iterations; the loss before the first."""
         group, state = self.param_groups[0], self.state[self._params[0]]
         lr = number(group["lr"])

@@ -44,7 +44,7 @@ class FunctionEvent(Timed):
     """One operation, or one `record_function` block."""
 
     def __init__(self, id: int, name: str, thread: int, start_us: float, end_us: float, input_shapes: Any = None,
-                 memory: int = 0, stack: Any = ()):  # noqa: A002
+                 memory: int = 0, stack: Any = ()):
         self.id, self.name, self.key, self.thread, self.count = id, name, name, thread, 1
         self.time_range = Interval(start_us, end_us)
         self.input_shapes, self.cpu_memory_usage, self.stack = input_shapes, memory, list(stack)

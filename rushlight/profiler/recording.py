@@ -72,7 +72,7 @@ class Recorder:
         return found
 
 
-class record_function:  # noqa: N801
+class record_function:
     """A block (or decorated function) with a name of its own in profiles. Without a profiler it costs next to nothing.
 
     >>> with record_function("my part"):

@@ -91,7 +91,7 @@ def tensorboard_trace_handler(dir_name: str, worker_name: str | None = None,
     return handler
 
 
-class profile:  # noqa: N801
+class profile:
     """Records operations and `record_function` blocks, as a context manager or between start() and stop().
 
     With a ``schedule``, step() says that a step of the program has ended; ``on_trace_ready(self)`` is called when a

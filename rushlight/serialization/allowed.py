@@ -35,7 +35,7 @@ def clear_safe_globals() -> None:
     _allowed.clear()
 
 
-class safe_globals:  # noqa: N801 - PyTorch's name
+class safe_globals:
     """Context manager: `add_safe_globals` for the duration of a block."""
 
     def __init__(self, safe_globals: list[SafeGlobal]):
@@ -45,7 +45,7 @@ class safe_globals:  # noqa: N801 - PyTorch's name
         self._added = [item for item in self.safe_globals if item not in _allowed]
         add_safe_globals(self._added)
 
-    def __exit__(self, type: object, value: object, tb: object) -> None:  # noqa: A002
+    def __exit__(self, type: object, value: object, tb: object) -> None:
         for item in self._added:
             if item in _allowed:
                 _allowed.remove(item)

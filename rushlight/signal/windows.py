@@ -24,7 +24,7 @@ ARGUMENTS = """
 """
 
 
-def checked(name: str, M: int, dtype: DType | None, layout: Any, device: Any) -> DType:  # noqa: N803
+def checked(name: str, M: int, dtype: DType | None, layout: Any, device: Any) -> DType:
     """The dtype of a window; ValueError for arguments that no window takes."""
     kind = dtype or settings.default_dtype
     if M < 0:
@@ -43,12 +43,12 @@ def made(values: Array, dtype: DType, requires_grad: bool) -> Tensor:
     return wrap((values if values.size != 1 else np.ones(1)).astype(dtype.numpy)).requires_grad_(requires_grad)
 
 
-def span(M: int, sym: bool) -> int:  # noqa: N803
+def span(M: int, sym: bool) -> int:
     """The distance from the first point to the one that would repeat it, in samples; 1 at least."""
     return max(1, M - 1 if sym else M)
 
 
-def general_cosine(M: int, *, a: Iterable[float], sym: bool = True, dtype: DType | None = None, layout: Any = None,  # noqa: N803
+def general_cosine(M: int, *, a: Iterable[float], sym: bool = True, dtype: DType | None = None, layout: Any = None,
                    device: Any = None, requires_grad: bool = False) -> Tensor:
     """Σ_i (-1)^i a_i cos(2π i n / N), N = M - 1 (M if not sym).
 
@@ -68,7 +68,7 @@ def general_cosine(M: int, *, a: Iterable[float], sym: bool = True, dtype: DType
     return made(np.asarray(values), kind, requires_grad)
 
 
-def general_hamming(M: int, *, alpha: float = 0.54, sym: bool = True, dtype: DType | None = None, layout: Any = None,  # noqa: N803
+def general_hamming(M: int, *, alpha: float = 0.54, sym: bool = True, dtype: DType | None = None, layout: Any = None,
                     device: Any = None, requires_grad: bool = False) -> Tensor:
     """α - (1 - α) cos(2π n / N).
 
@@ -81,7 +81,7 @@ def general_hamming(M: int, *, alpha: float = 0.54, sym: bool = True, dtype: DTy
 
 
 def _cosine_family(name: str, weights: tuple[float, ...], text: str) -> Any:
-    def function(M: int, *, sym: bool = True, dtype: DType | None = None, layout: Any = None, device: Any = None,  # noqa: N803
+    def function(M: int, *, sym: bool = True, dtype: DType | None = None, layout: Any = None, device: Any = None,
                  requires_grad: bool = False) -> Tensor:
         return general_cosine(M, a=weights, sym=sym, dtype=dtype, layout=layout, device=device,
                               requires_grad=requires_grad)
@@ -103,7 +103,7 @@ nuttall = _cosine_family("nuttall", (0.3635819, 0.4891775, 0.1365995, 0.0106411)
                          "The minimum 4-term Blackman-Harris window of Nuttall")
 
 
-def bartlett(M: int, *, sym: bool = True, dtype: DType | None = None, layout: Any = None, device: Any = None,  # noqa: N803
+def bartlett(M: int, *, sym: bool = True, dtype: DType | None = None, layout: Any = None, device: Any = None,
              requires_grad: bool = False) -> Tensor:
     """The triangle 1 - |2 n / N - 1|.
 
@@ -115,7 +115,7 @@ def bartlett(M: int, *, sym: bool = True, dtype: DType | None = None, layout: An
     return made(1 - np.abs(2 * np.arange(M) / span(M, sym) - 1), kind, requires_grad)
 
 
-def cosine(M: int, *, sym: bool = True, dtype: DType | None = None, layout: Any = None, device: Any = None,  # noqa: N803
+def cosine(M: int, *, sym: bool = True, dtype: DType | None = None, layout: Any = None, device: Any = None,
            requires_grad: bool = False) -> Tensor:
     """Half a wave: sin(π (n + 1/2) / M), or M + 1 for M if not sym.
 
@@ -127,7 +127,7 @@ def cosine(M: int, *, sym: bool = True, dtype: DType | None = None, layout: Any 
     return made(np.sin(pi * (np.arange(M) + 0.5) / max(1, M if sym else M + 1)), kind, requires_grad)
 
 
-def exponential(M: int, *, center: float | None = None, tau: float = 1.0, sym: bool = True, dtype: DType | None = None,  # noqa: N803
+def exponential(M: int, *, center: float | None = None, tau: float = 1.0, sym: bool = True, dtype: DType | None = None,
                 layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """exp(-|n - center| / tau); center = N / 2 by default, and always if sym. ValueError for tau <= 0.
 
@@ -145,7 +145,7 @@ def exponential(M: int, *, center: float | None = None, tau: float = 1.0, sym: b
     return wrap(values.astype(kind.numpy)).requires_grad_(requires_grad)
 
 
-def gaussian(M: int, *, std: float = 1.0, sym: bool = True, dtype: DType | None = None, layout: Any = None,  # noqa: N803
+def gaussian(M: int, *, std: float = 1.0, sym: bool = True, dtype: DType | None = None, layout: Any = None,
              device: Any = None, requires_grad: bool = False) -> Tensor:
     """exp(-((n - N / 2) / std)² / 2). ValueError for std <= 0.
 
@@ -161,7 +161,7 @@ def gaussian(M: int, *, std: float = 1.0, sym: bool = True, dtype: DType | None 
     return wrap(values.astype(kind.numpy)).requires_grad_(requires_grad)
 
 
-def kaiser(M: int, *, beta: float = 12.0, sym: bool = True, dtype: DType | None = None, layout: Any = None,  # noqa: N803
+def kaiser(M: int, *, beta: float = 12.0, sym: bool = True, dtype: DType | None = None, layout: Any = None,
            device: Any = None, requires_grad: bool = False) -> Tensor:
     """I0(β sqrt(1 - (2 n / N - 1)²)) / I0(β). ValueError for beta < 0.
 

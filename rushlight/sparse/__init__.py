@@ -9,13 +9,13 @@ Block layouts, batches of compressed matrices and what has no sparse form raise 
 from __future__ import annotations
 
 from rushlight.sparse.creation import spdiags
-from rushlight.sparse.functions import addmm, as_sparse_gradcheck, log_softmax, mm, sampled_addmm, softmax, sum  # noqa: A004
+from rushlight.sparse.functions import addmm, as_sparse_gradcheck, log_softmax, mm, sampled_addmm, softmax, sum
 
 __all__ = ["addmm", "check_sparse_tensor_invariants", "mm", "sum", "softmax", "solve", "log_softmax", "spdiags",
            "sampled_addmm", "as_sparse_gradcheck"]
 
 
-class check_sparse_tensor_invariants:  # noqa: N801
+class check_sparse_tensor_invariants:
     """A switch of PyTorch's for expensive checks of components; rushlight checks always, so that it changes nothing."""
 
     _enabled = False
@@ -46,9 +46,9 @@ class check_sparse_tensor_invariants:  # noqa: N801
         check_sparse_tensor_invariants._enabled = self.saved
 
 
-def _old(dtype_name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _old(dtype_name: str):  # type: ignore[no-untyped-def]
     """An old constructor: torch.sparse.FloatTensor(indices, values, size)."""
-    def make(*args, **kw):  # type: ignore[no-untyped-def]  # noqa: ANN002, ANN003, ANN202
+    def make(*args, **kw):  # type: ignore[no-untyped-def]
         import rushlight
         from rushlight.sparse.creation import empty, sparse_coo_tensor
         dtype = getattr(rushlight, dtype_name)
@@ -64,7 +64,7 @@ FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor = (
     _old(n) for n in ("float32", "float64", "float16", "int64", "int32"))
 
 
-def solve(A, B, *, left: bool = True):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, N803
+def solve(A, B, *, left: bool = True):  # type: ignore[no-untyped-def]
     """x with A x = B for a sparse square matrix, through its dense form; differentiable."""
     from rushlight.linalg import solve as dense_solve
     return dense_solve(A.to_dense() if hasattr(A, "_vals") else A, B, left=left)

@@ -49,7 +49,7 @@ def sampled_addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1.
     return out if isinstance(input, CooTensor) else out.to_sparse_csr()
 
 
-def sum(input: Tensor, dim: Any = None, dtype: Any = None) -> Any:  # noqa: A001
+def sum(input: Tensor, dim: Any = None, dtype: Any = None) -> Any:
     """The sum of all elements, or over dimensions: sparse where sparse dimensions are left.
 
     >>> import rushlight as rl

@@ -26,7 +26,7 @@ _check, _check_index, _check_value, _check_type, _check_not_implemented = map(
     _with, (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError))
 
 
-def _check_is_size(i: Any, message: Callable[[], str] | None = None, *, max: Any = None) -> None:  # noqa: A002
+def _check_is_size(i: Any, message: Callable[[], str] | None = None, *, max: Any = None) -> None:
     """RuntimeError unless 0 <= i (<= max)."""
     _check(bool(i >= 0) and (max is None or bool(i <= max)), message)
 

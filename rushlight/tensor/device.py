@@ -8,7 +8,7 @@ KINDS = ("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hi
          "vulkan", "mps", "meta", "hpu", "mtia", "privateuseone", "tpu")
 
 
-class device:  # noqa: N801
+class device:
     """A place for tensors: ``device("cpu")``, ``device("cuda", 0)``.
 
     >>> device("cuda:1").index
@@ -17,12 +17,12 @@ class device:  # noqa: N801
 
     __slots__ = ("type", "index")
 
-    def __new__(cls, type: Any = "cpu", index: int | None = None) -> Any:  # noqa: A002
+    def __new__(cls, type: Any = "cpu", index: int | None = None) -> Any:
         if isinstance(type, device):
             return type
         self = object.__new__(cls)
         if isinstance(type, int):
-            type, index = "cuda", type  # noqa: A001
+            type, index = "cuda", type
         name, colon, number = str(type).partition(":")
         if name not in KINDS:
             raise RuntimeError("Expected one of cpu, cuda, xla, tpu, mps, "

@@ -68,7 +68,7 @@ def _foreach_copy_(self: Any, src: Any, non_blocking: bool = False) -> None:
         t.copy_(s)
 
 
-def _foreach_norm(self: Any, ord: Any = 2, dtype: Any = None) -> list[Any]:  # noqa: A002
+def _foreach_norm(self: Any, ord: Any = 2, dtype: Any = None) -> list[Any]:
     """The vector norm of each tensor of a list."""
     from rushlight.tensor.functions.linalg import vector_norm
     return [vector_norm(t, ord, dtype=dtype) for t in self]

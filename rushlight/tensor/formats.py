@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class memory_format:  # noqa: N801
+class memory_format:
     """The order of dimensions in memory; ``order`` lists them from outermost to innermost, None for row-major."""
 
     def __init__(self, name: str, order: tuple[int, ...] | None = None):
@@ -18,7 +18,7 @@ class memory_format:  # noqa: N801
         return self.name
 
 
-class layout:  # noqa: N801
+class layout:
     """How a tensor is stored."""
 
     def __init__(self, name: str):

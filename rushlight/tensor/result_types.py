@@ -31,7 +31,7 @@ def result(name: str, fields: str = "") -> Any:
     """
     kind = _made.get(name)
     if kind is None:
-        base = collections.namedtuple(name, fields or FIELDS[name])  # type: ignore[misc]  # noqa: PYI024
+        base = collections.namedtuple(name, fields or FIELDS[name])  # type: ignore[misc]
         count = len(base._fields)
 
         def new(cls: type, *values: Any) -> Any:

@@ -58,27 +58,27 @@ def is_storage(obj: Any) -> bool:
     return isinstance(obj, (TypedStorage, UntypedStorage))
 
 
-def is_floating_point(input: Tensor) -> bool:  # noqa: A002
+def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a float."""
     return input.dtype.is_floating_point
 
 
-def is_complex(input: Tensor) -> bool:  # noqa: A002
+def is_complex(input: Tensor) -> bool:
     """Whether the dtype is complex."""
     return input.dtype.is_complex
 
 
-def is_nonzero(input: Tensor) -> bool:  # noqa: A002
+def is_nonzero(input: Tensor) -> bool:
     """Whether the only element is not zero."""
     return bool(input)
 
 
-def is_same_size(input: Tensor, other: Tensor) -> bool:  # noqa: A002
+def is_same_size(input: Tensor, other: Tensor) -> bool:
     """Whether two shapes are equal."""
     return input.shape == other.shape
 
 
-def numel(input: Tensor) -> int:  # noqa: A002
+def numel(input: Tensor) -> int:
     """The number of elements."""
     return input.numel()
 
@@ -89,10 +89,10 @@ def _dtype(function: str, given: Any) -> DType:
     return given
 
 
-class finfo:  # noqa: N801
+class finfo:
     """Limits of a float dtype: bits, eps, max, min, tiny, smallest_normal, resolution."""
 
-    def __init__(self, type: DType | None = None):  # noqa: A002
+    def __init__(self, type: DType | None = None):
         d = settings.default_dtype if type is None else _dtype("finfo", type)
         if d.kind not in "fc":
             raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{d}'")
@@ -108,10 +108,10 @@ class finfo:  # noqa: N801
                 f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})")
 
 
-class iinfo:  # noqa: N801
+class iinfo:
     """Limits of an integer dtype: bits, max, min."""
 
-    def __init__(self, type: DType):  # noqa: A002
+    def __init__(self, type: DType):
         if _dtype("iinfo", type).kind not in "iuq":
             raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type}'")
         info = np.iinfo(type.numpy)

@@ -236,7 +236,7 @@ def checkpoint(function: Any, *args: Any, use_reentrant: bool | None = None,
 
 
 def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None,
-                          **kwargs: Any) -> Any:  # noqa: A002
+                          **kwargs: Any) -> Any:
     """A chain of functions (or a Sequential) in ``segments`` parts of equal length, each but the last one checkpointed.
 
     >>> import rushlight as rl
@@ -262,7 +262,7 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
     end = 0
     for start in range(0, size * (segments - 1), size):
         end = start + size
-        input = checkpoint(part(start, end), input, use_reentrant=use_reentrant, preserve_rng_state=preserve)  # noqa: A001
+        input = checkpoint(part(start, end), input, use_reentrant=use_reentrant, preserve_rng_state=preserve)
     return part(end, len(chain))(input)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight import nn
-from rushlight.nn import functional as F  # noqa: N812
+from rushlight.nn import functional as F
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
@@ -30,7 +30,7 @@ class Linear(nn.Linear):
         self.qconfig = _config(None, qconfig)
         self.weight_fake_quant = self.qconfig.weight()
 
-    def forward(self, input: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any) -> Any:
         y = F.linear(input, self.weight_fake_quant(self.weight), self.bias)
         return F.relu(y) if self._relu else y
 
@@ -72,7 +72,7 @@ class _ConvMixin:
     def _convolve(self: Any, x: Any, weight: Any, bias: Any) -> Any:
         return self._conv_forward(x, weight, bias)
 
-    def forward(self: Any, input: Any) -> Any:  # noqa: A002
+    def forward(self: Any, input: Any) -> Any:
         if not self._norm:
             y = self._convolve(input, self.weight_fake_quant(self.weight), self.bias)
             return F.relu(y) if self._relu else y
@@ -154,7 +154,7 @@ class Embedding(nn.Embedding):
         self.qconfig = _config(None, qconfig)
         self.weight_fake_quant = self.qconfig.weight()
 
-    def forward(self, input: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any) -> Any:
         return F.embedding(input, self.weight_fake_quant(self.weight), self.padding_idx, self.max_norm, self.norm_type,
                            self.scale_grad_by_freq, self.sparse)
 

@@ -108,7 +108,7 @@ class FakeQuantize(FakeQuantizeBase):
         zero = (self.quant_min - (below / scale).round()).clamp(self.quant_min, self.quant_max)
         return scale, zero.to(rl.int32).reshape(scale.shape)
 
-    def forward(self, X: Any) -> Any:  # noqa: N803
+    def forward(self, X: Any) -> Any:
         if self.observer_enabled[0] == 1:
             self._update(X)
         if self.fake_quant_enabled[0] != 1:

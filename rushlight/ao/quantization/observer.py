@@ -336,7 +336,7 @@ class FixedQParamsObserver(ObserverBase):
         self.register_buffer("scale", rl.tensor([float(scale)]))
         self.register_buffer("zero_point", rl.tensor([int(zero_point)], dtype=rl.int32))
 
-    def forward(self, X: Any) -> Any:  # noqa: N803
+    def forward(self, X: Any) -> Any:
         return X
 
     def calculate_qparams(self, **kwargs: Any) -> tuple[Any, Any]:
@@ -362,7 +362,7 @@ class PlaceholderObserver(ObserverBase):
 
     def calculate_qparams(self, **kwargs: Any) -> Any:
         """There are none: an exception."""
-        raise Exception("calculate_qparams should not be called for PlaceholderObserver")  # noqa: TRY002
+        raise Exception("calculate_qparams should not be called for PlaceholderObserver")
 
 
 class NoopObserver(PlaceholderObserver):
@@ -385,7 +385,7 @@ class RecordingObserver(ObserverBase):
 
     def calculate_qparams(self, **kwargs: Any) -> Any:
         """There are none: an exception."""
-        raise Exception("calculate_qparams should not be called for RecordingObserver")  # noqa: TRY002
+        raise Exception("calculate_qparams should not be called for RecordingObserver")
 
     def get_tensor_value(self) -> list[Any]:
         """The tensors in order."""
@@ -403,7 +403,7 @@ class ReuseInputObserver(ObserverBase):
 
     def calculate_qparams(self, **kwargs: Any) -> Any:
         """There are none: an exception."""
-        raise Exception("calculate_qparams should not be called for ReuseInputObserver")  # noqa: TRY002
+        raise Exception("calculate_qparams should not be called for ReuseInputObserver")
 
 
 def _is_activation_post_process(module: Any) -> bool:

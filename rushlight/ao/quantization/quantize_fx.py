@@ -19,7 +19,7 @@ from rushlight.ao.nn import quantized as nnq
 from rushlight.ao.quantization import quantization_mappings as maps
 from rushlight.ao.quantization.fuse_modules import fuse_known_modules
 from rushlight.ao.quantization.qconfig_mapping import QConfigMapping
-from rushlight.nn import functional as F  # noqa: N812
+from rushlight.nn import functional as F
 
 RELU = (nn.ReLU, F.relu, rl.relu, "relu", "relu_")
 ADD = (operator.add, operator.iadd, rl.add, "add", "add_")

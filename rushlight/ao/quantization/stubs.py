@@ -42,5 +42,5 @@ class QuantWrapper(nn.Module):
         self.add_module("module", module)
         self.train(module.training)
 
-    def forward(self, X: Any) -> Any:  # noqa: N803
+    def forward(self, X: Any) -> Any:
         return self.dequant(self.module(self.quant(X)))

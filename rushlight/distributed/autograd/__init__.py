@@ -38,7 +38,7 @@ class _Context:
 _contexts: dict[int, _Context] = {}
 
 
-class context:  # noqa: N801
+class context:
     """In the block, remote calls are recorded; gives the context's number,
     which `backward` and `get_gradients` take."""
 

@@ -144,7 +144,7 @@ def all_to_all_single(
     output: Any,
     input: Any,
     output_split_sizes: list[int] | None = None,
-    input_split_sizes: list[int] | None = None,  # noqa: A002
+    input_split_sizes: list[int] | None = None,
     group: Any = None,
 ) -> Any:
     """`all_to_all` of the parts of one tensor along its first dimension; use the result."""

@@ -148,7 +148,7 @@ class Agent:
             return  # too late
         try:
             value = pickles.load(body)
-        except Exception as e:  # noqa: BLE001
+        except Exception as e:
             found[1].set_exception(RuntimeError(f"the answer of worker {source} cannot be read here: {e!r}"))
             return
         if kind == "error":
@@ -162,7 +162,7 @@ class Agent:
             self.running += 1
         try:
             self._finish(source, number, self.handlers[kind](source, body))
-        except Exception as e:  # noqa: BLE001
+        except Exception as e:
             self._error(source, number, e)
         finally:
             with self.news:
@@ -176,7 +176,7 @@ class Agent:
             def done(f: Future) -> None:
                 try:
                     self._finish(source, number, f.value())
-                except Exception as e:  # noqa: BLE001
+                except Exception as e:
                     self._error(source, number, e)
 
             value.future.add_done_callback(done)

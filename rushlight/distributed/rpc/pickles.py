@@ -93,5 +93,5 @@ def rebuilt(kind: Any, text: str) -> Exception:
     try:
         made = kind(text) if kind is not None else RuntimeError(text)
         return made if isinstance(made, Exception) else RuntimeError(text)
-    except Exception:  # noqa: BLE001
+    except Exception:
         return RuntimeError(text)

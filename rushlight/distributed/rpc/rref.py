@@ -163,7 +163,7 @@ def _make(source: int, body: bytes) -> None:
     future = _owned[key].future
     try:
         out = pickles.load(call)()
-    except Exception as e:  # noqa: BLE001
+    except Exception as e:
         import traceback
 
         text = f"On {agents.current().info}:\n{e!r}\n{''.join(traceback.format_exception(e))}"

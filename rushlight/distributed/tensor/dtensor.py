@@ -162,12 +162,12 @@ class DTensor(Tensor):
         return int(self.numel() * self.dtype.itemsize)
 
     @property
-    def T(self) -> Any:  # noqa: N802
+    def T(self) -> Any:
         """The dimensions in the opposite order."""
         return self.permute(*reversed(range(self.ndim)))
 
     @property
-    def mT(self) -> Any:  # noqa: N802
+    def mT(self) -> Any:
         """The last two dimensions exchanged."""
         return self.transpose(-2, -1)
 

@@ -18,7 +18,7 @@ __all__ = ["of_class_only", "load_from_checkpoint", "load_hparams_from_tags_csv"
            "read_checkpoint", "save_hparams_to_tags_csv", "save_hparams_to_yaml"]
 
 
-class of_class_only(classmethod):  # type: ignore[type-arg]  # noqa: N801 - no parameters at run time
+class of_class_only(classmethod):  # type: ignore[type-arg]
     """A classmethod that says so when it is called on an object, whose own values it would not change."""
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

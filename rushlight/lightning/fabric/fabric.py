@@ -170,7 +170,7 @@ class Fabric:
 
     # --- files, callbacks, loggers ---------------------------------------------------------------------------------
     def save(self, path: Any, state: Mapping[str, Any],
-             filter: Mapping[str, Callable[[str, Any], bool]] | None = None) -> None:  # noqa: A002
+             filter: Mapping[str, Callable[[str, Any], bool]] | None = None) -> None:
         """Write a checkpoint; modules and optimizers in it become their states,
         reduced to the entries that `filter` lets pass."""
         from rushlight.serialization.saving import save

@@ -60,7 +60,7 @@ class Strategy:
         """The mean over all processes."""
         return tensor
 
-    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:  # noqa: A002 - Lightning's name
+    def reduce_boolean_decision(self, decision: bool, all: bool = True) -> bool:
         """Whether all processes, or any, say so."""
         return decision
 

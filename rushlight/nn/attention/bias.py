@@ -19,7 +19,7 @@ class CausalVariant(enum.IntEnum):
     LOWER_RIGHT = 2
 
 
-def CausalBias(variant: CausalVariant, seq_len_q: int, seq_len_kv: int) -> Tensor:  # noqa: N802
+def CausalBias(variant: CausalVariant, seq_len_q: int, seq_len_kv: int) -> Tensor:
     """The mask of a variant: a bool tensor (seq_len_q, seq_len_kv) for ``attn_mask``, True where a query sees a key."""
     if not isinstance(variant, CausalVariant):
         raise AssertionError(f"variant must be a CausalVariant, got {type(variant).__name__}")

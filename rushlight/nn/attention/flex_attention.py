@@ -162,7 +162,7 @@ def _ordered(blocks: np.ndarray) -> tuple[Tensor, Tensor]:
 
 
 def create_block_mask(mask_mod: Mod, B: int | None, H: int | None, Q_LEN: int, KV_LEN: int, device: Any = None,
-                      BLOCK_SIZE: Any = 128,  # noqa: N803
+                      BLOCK_SIZE: Any = 128,
                       _compile: bool = False, separate_full_blocks: bool = True, compute_dq_write_order: bool = False,
                       dq_kv_order: bool = True) -> BlockMask:
     """A `BlockMask` of a mask function for so many batches and heads (1 where None), queries and keys.

@@ -95,7 +95,7 @@ def nuclear_norm(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: 
     return give(out, linalg.matrix_norm(input, "nuc", (0, 1) if dim is None else tuple(dim), keepdim))
 
 
-def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:  # noqa: A002
+def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:
     """The norm of each slice of dimension dim, in kept dimensions; of the whole for dim=-1.
 
     >>> import rushlight as rl

@@ -31,7 +31,7 @@ def native_layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | Non
 
 
 def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, N: int, C: int, HxW: int, group: int,
-                      eps: float) -> Three:  # noqa: N803
+                      eps: float) -> Three:
     """`group_norm` of N samples of C channels with HxW elements each,
     with mean and 1 / sqrt(variance + eps), both (N, group).
 

@@ -228,7 +228,7 @@ def _gradient_along(x: Tensor, d: int, spacing: Any, edge_order: int) -> Tensor:
     if n < edge_order + 1:
         raise RuntimeError("torch.gradient expected each dimension size to be at least "
                            f"edge_order+1 (size {n} at dimension {d})")
-    part = lambda a, k: x.narrow(d, a, k)  # noqa: E731
+    part = lambda a, k: x.narrow(d, a, k)
     if isinstance(spacing, Tensor) and spacing._spec.shape:
         view = [-1 if i == d else 1 for i in range(len(x._spec.shape))]
         h = spacing[1:] - spacing[:-1]

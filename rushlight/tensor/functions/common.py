@@ -172,7 +172,7 @@ def scalar_name(dtype: DType) -> str:
 
 
 def rewrite(x: Tensor, f: Any, args: tuple[Any, ...], kwargs: Any = {}, expanded: bool = False,
-            same: bool = False) -> Tensor:  # noqa: B006
+            same: bool = False) -> Tensor:
     """`x.f_(…)`: x takes the values of f(x, …). What f keeps of x for its gradient are the values from before."""
     operands = (*args, *kwargs.values()) if kwargs else args
     check_in_place(x, *operands)

@@ -44,7 +44,7 @@ def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return give(out, apply(TABLE["angle"], (to_float(input),)))
 
 
-def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A001
+def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """real + i imag. RuntimeError where the two dtypes differ or are not floating."""
     need_tensor("complex", 1, "real", real)
     need_tensor("complex", 2, "imag", imag)
@@ -57,7 +57,7 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     return give(out, apply(TABLE["complex"], (real, imag)))
 
 
-def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:  # noqa: A002
+def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Complex numbers of given modulus and argument."""
     need_tensor("polar", 1, "abs", abs)
     need_tensor("polar", 2, "angle", angle)

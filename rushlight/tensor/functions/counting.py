@@ -14,7 +14,7 @@ from rushlight.tensor.samples import level_of, sample_by_sample
 
 
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
-           dim: int | None = None) -> Any:  # noqa: A002
+           dim: int | None = None) -> Any:
     """The distinct values (or slices along dim) in ascending order, where each came from, and how often."""
     array = unwrap(input.detach())
     d = None if dim is None else wrap_dim(dim, array.ndim)
@@ -68,7 +68,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 
 
 @sample_by_sample
-def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out: Any = None) -> Tensor:  # noqa: A002
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out: Any = None) -> Tensor:
     """Counts in equal bins from min to max (the data's own range where the two are equal)."""
     if bins <= 0:
         raise RuntimeError("bins must be > 0")
@@ -89,7 +89,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
 
 @sample_by_sample
 def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False,
-              out: Any = None) -> Any:  # noqa: A002
+              out: Any = None) -> Any:
     """Counts (or densities) in bins, and the bins' edges."""
     from rushlight.tensor.functions.reduction import result
     kind = result("histogram", "hist bin_edges")
@@ -271,7 +271,7 @@ def _quantile(x: Tensor, q: Any, dim: int | None, keepdim: bool, how: str, skip_
     rank = rank.expand((*ranked._spec.shape[:-1], qs._spec.numel))
     low = rank.floor() if how != "nearest" else rank.round()
     high = rank.ceil()
-    pick = lambda r: ranked.gather(-1, cast(r.detach(), int64))  # noqa: E731
+    pick = lambda r: ranked.gather(-1, cast(r.detach(), int64))
     if how in ("lower", "nearest"):
         got = pick(low)
     elif how == "higher":

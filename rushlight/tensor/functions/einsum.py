@@ -145,7 +145,7 @@ def pair(a: Tensor, al: str, b: Tensor, bl: str, keep: set[str]) -> tuple[Tensor
     inner = [c for c in shared if c not in keep]
     left, right = [c for c in al if c not in shared], [c for c in bl if c not in shared]
     n: dict[str, int] = {**dict(zip(al, a._spec.shape)), **dict(zip(bl, b._spec.shape))}
-    many: Any = lambda names: int(np.prod([n[c] for c in names])) if names else 1  # noqa: E731
+    many: Any = lambda names: int(np.prod([n[c] for c in names])) if names else 1
     if a._spec.dtype is not b._spec.dtype:  # a sum of small integers is wider
         a, b = unify(a, b)
     x = a.permute([al.index(c) for c in batch + left + inner]).reshape(many(batch), many(left), many(inner))

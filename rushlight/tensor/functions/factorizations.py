@@ -40,7 +40,7 @@ def raise_on(info: Tensor, name: str, message: str) -> None:
 
 
 # --- failure in info ----------------------------------------------------------------------------------------------
-def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
+def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """`cholesky` and info (int32): 0, or the order of the first leading minor that is not positive definite (the factor
     is NaN then).
 
@@ -57,7 +57,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, o
     return give(out, result("linalg_cholesky_ex", "L info")(low.mH if upper else low, info))
 
 
-def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
+def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:
     """The inverse and info (int32): 0, or the place of the first zero pivot (the inverse is not finite then).
 
     With check_errors=True LinAlgError instead.
@@ -89,7 +89,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
 
 
 # --- LU -----------------------------------------------------------------------------------------------------------
-def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:  # noqa: N803
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
     """L and U in one matrix, the row exchanges (int32, from 1) and info: 0,
     or the place of the first zero on U's diagonal.
 
@@ -109,7 +109,7 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, o
     return give(out, result("linalg_lu_factor_ex", "LU pivots info")(packed, pivots, info))
 
 
-def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:  # noqa: N803
+def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     """L and U in one matrix, and the row exchanges. RuntimeError where U is singular.
 
     >>> import rushlight as rl
@@ -122,7 +122,7 @@ def lu_factor(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:  # noqa
 
 
 def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True, *,
-              out: Any = None) -> Any:  # noqa: N803
+              out: Any = None) -> Any:
     """P, L and U with P L U = A from `lu_factor`; what is not asked for is empty.
     RuntimeError for pivots that are not int32.
 
@@ -141,7 +141,7 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
     return give(out, result("lu_unpack", "P L U")(p, low, up))
 
 
-def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:  # noqa: N803
+def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     """P, L and U with P L U = A: a permutation, a lower triangle with ones on the diagonal, an upper triangle.
 
     >>> import rushlight as rl
@@ -154,7 +154,7 @@ def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:  # noqa: N803
 
 
 def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False,
-             out: Any = None) -> Tensor:  # noqa: N803
+             out: Any = None) -> Tensor:
     """The X with A X = B (X A = B if not left; Aᴴ for A if adjoint) from lu_factor(A). B has as many dimensions as LU.
 
     RuntimeError for matrices that are not square, shapes that do not fit, or pivots that are not int32.
@@ -184,7 +184,7 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
     return give(out, solve_matrices(up, solve_matrices(low, p.mT @ B)))
 
 
-def old_lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:  # noqa: N803
+def old_lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
     """torch.lu: `lu_factor`, with info if asked for.
 
     >>> import rushlight as rl
@@ -197,7 +197,7 @@ def old_lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = No
     return give(out, (packed, pivots, info) if get_infos else (packed, pivots))
 
 
-def old_lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
+def old_lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Any = None) -> Tensor:
     """torch.lu_solve: `lu_solve` with the right side first.
 
     >>> import rushlight as rl
@@ -226,7 +226,7 @@ def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = Fa
     return give(out, result("linalg_ldl_factor_ex", "LD pivots info")(packed, pivots, info))
 
 
-def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> Any:  # noqa: N803
+def ldl_factor(A: Tensor, *, hermitian: bool = False, out: Any = None) -> Any:
     """`ldl_factor_ex` without info. LinAlgError where D is singular.
 
     >>> import rushlight as rl
@@ -256,7 +256,7 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False,
 
 
 # --- tensor equations ---------------------------------------------------------------------------------------------
-def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:  # noqa: N803
+def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:
     """The inverse of tensordot(A, ·, A.ndim - ind): the inverse of A as a
     matrix whose rows are its first `ind` dimensions.
 
@@ -275,7 +275,7 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:  # noqa: N
     return give(out, linalg.inv(A.reshape(prod(rows), prod(cols))).reshape(cols + rows))
 
 
-def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Any = None) -> Tensor:  # noqa: N803
+def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Any = None) -> Tensor:
     """The X with tensordot(A, X, X.ndim) = B, the dimensions `dims` of A moved to its end first.
 
     RuntimeError where the sizes make no square system.
@@ -286,7 +286,7 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Any = None) -> T
     """
     if dims is not None:
         moved = [dims] if isinstance(dims, int) else list(dims)
-        A = A.movedim(moved, list(range(A.ndim - len(moved), A.ndim)))  # noqa: N806
+        A = A.movedim(moved, list(range(A.ndim - len(moved), A.ndim)))
     rows, cols = tuple(A.shape[:B.ndim]), tuple(A.shape[B.ndim:])
     if prod(rows) != prod(cols):
         raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "

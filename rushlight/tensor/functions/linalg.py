@@ -34,14 +34,14 @@ def checked_matrix(name: str, a: Tensor, square: bool = False, half: bool = Fals
         raise RuntimeError(f"linalg.{name}: Low precision dtypes not supported. Got {scalar_name(a.dtype)}")
 
 
-def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:  # noqa: N803
+def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:
     """L with L Lᴴ = A (or U with Uᴴ U = A) for positive definite A."""
     checked_matrix("cholesky", A, True)
     low = apply(TABLE["cholesky"], (A,), (bool(upper),))
     return give(out, low.mH if upper else low)
 
 
-def inv(A: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
+def inv(A: Tensor, *, out: Any = None) -> Tensor:
     """The inverse."""
     checked_matrix("inv", A, True)
     return give(out, apply(TABLE["inv"], (A,)))
@@ -50,14 +50,14 @@ def inv(A: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
 inverse = inv
 
 
-def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Any = None) -> Tensor:  # noqa: N803
+def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Any = None) -> Tensor:
     """x with A x = B (left) or x A = B."""
     vector, b = checked_right_side("solve", A, B, left)
     x = apply(TABLE["solve"], (A, b)) if left else apply(TABLE["solve"], (A.mT, b.mT)).mT
     return give(out, x.squeeze(-1) if vector else x)
 
 
-def checked_right_side(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[bool, Tensor]:  # noqa: N803
+def checked_right_side(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[bool, Tensor]:
     """Whether B is a vector (or a batch of them), and B as matrices; RuntimeError where it does not fit A."""
     checked_matrix(name, A, True)
     if A.dtype is not B.dtype:
@@ -75,7 +75,7 @@ def checked_right_side(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[boo
 
 
 def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False,
-                     out: Any = None) -> Tensor:  # noqa: N803
+                     out: Any = None) -> Tensor:
     """x with A x = B for a triangular A, of which only that triangle is read."""
     checked_matrix("solve_triangular", A, True)
     a = A.triu() if upper else A.tril()
@@ -85,13 +85,13 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     return give(out, solve(a, B, left=left))
 
 
-def det(A: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
+def det(A: Tensor, *, out: Any = None) -> Tensor:
     """The determinant."""
     checked_matrix("det", A, True)
     return give(out, apply(TABLE["det"], (A,)))
 
 
-def slogdet(A: Tensor, *, out: Any = None) -> Any:  # noqa: N803
+def slogdet(A: Tensor, *, out: Any = None) -> Any:
     """Sign and logarithm of the absolute value of the determinant."""
     checked_matrix("slogdet", A, True)
     return give(out, result("linalg_slogdet", "sign logabsdet")(*apply(TABLE["slogdet"], (A,))))
@@ -103,7 +103,7 @@ def logdet(input: Tensor) -> Tensor:
     return where(sign < 0, float("nan"), log) if not input.dtype.is_complex else log + sign.log()
 
 
-def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:  # noqa: N803
+def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     """Q with orthonormal columns and upper triangular R, Q R = A."""
     checked_matrix("qr", A)
     kind = result("linalg_qr", "Q R")
@@ -121,7 +121,7 @@ def _no_driver(name: str, driver: str | None) -> None:
                            "keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.")
 
 
-def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:  # noqa: N803
+def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:
     """U diag(S) Vᴴ = A with singular values in descending order."""
     checked_matrix("svd", A)
     _no_driver("svd", driver)
@@ -141,14 +141,14 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out
     return give(out, kind(u, s, vh))
 
 
-def svdvals(A: Tensor, *, driver: str | None = None, out: Any = None) -> Tensor:  # noqa: N803
+def svdvals(A: Tensor, *, driver: str | None = None, out: Any = None) -> Tensor:
     """The singular values in descending order."""
     checked_matrix("svdvals", A)
     _no_driver("svdvals", driver)
     return give(out, apply(TABLE["svd"], (A,))[1])
 
 
-def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:  # noqa: N803
+def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues in ascending order and eigenvectors of Hermitian matrices, of which one triangle is read."""
     checked_matrix("eigh", A, True)
     if UPLO.upper() not in ("L", "U"):
@@ -156,23 +156,23 @@ def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:  # noqa: N803
     return give(out, result("linalg_eigh", "eigenvalues eigenvectors")(*apply(TABLE["eigh"], (A,), (UPLO.upper(),))))
 
 
-def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Tensor:  # noqa: N803
+def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Tensor:
     """Eigenvalues of Hermitian matrices in ascending order."""
     return give(out, eigh(A, UPLO)[0])
 
 
-def eig(A: Tensor, *, out: Any = None) -> Any:  # noqa: N803
+def eig(A: Tensor, *, out: Any = None) -> Any:
     """Eigenvalues and eigenvectors, complex."""
     checked_matrix("eig", A, True)
     return give(out, result("linalg_eig", "eigenvalues eigenvectors")(*apply(TABLE["eig"], (A,))))
 
 
-def eigvals(A: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
+def eigvals(A: Tensor, *, out: Any = None) -> Tensor:
     """Eigenvalues, complex."""
     return give(out, eig(A)[0])
 
 
-def matrix_exp(A: Tensor) -> Tensor:  # noqa: N803
+def matrix_exp(A: Tensor) -> Tensor:
     """The matrix exponential."""
     checked_matrix("matrix_exp", A, True, half=True)
     return apply(TABLE["matrix_exp"], (A,))
@@ -201,7 +201,7 @@ def _cut(a: Tensor, s: Tensor, atol: Any, rtol: Any) -> Tensor:
 
 
 def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None,
-                out: Any = None) -> Tensor:  # noqa: N803
+                out: Any = None) -> Tensor:
     """How many singular values (absolute eigenvalues if hermitian) are above max(atol, rtol σ₁)."""
     checked_matrix("matrix_rank", A, hermitian)
     s = eigvalsh(A).detach().abs() if hermitian else svdvals(A).detach()
@@ -215,7 +215,7 @@ def without_slope(value: Tensor, x: Tensor) -> Tensor:
     return where(apply(TABLE["full"], (True,), (x._spec.shape, bool_)), value, x)
 
 
-def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:  # noqa: N803
+def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
     """A multiplied with itself n times; the inverse for negative n."""
     if A.ndim < 2 or A.shape[-1] != A.shape[-2]:
         checked_matrix("matrix_power", A, True)
@@ -233,7 +233,7 @@ def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:  # noqa: N803
 
 
 def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None,
-                out: Any = None) -> Tensor:  # noqa: A002,N803
+                out: Any = None) -> Tensor:
     """A norm of matrices: fro, nuc, ±1, ±2, ±inf."""
     x = A if dtype is None else cast(A, dtype)
     if x.ndim < 2:
@@ -261,9 +261,9 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
 
 
 def norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None,
-         dtype: Any = None) -> Tensor:  # noqa: A002
+         dtype: Any = None) -> Tensor:
     """A vector norm, or a matrix norm over two dimensions."""
-    A = input  # noqa: N806
+    A = input
     if ord is not None and (isinstance(dim, (tuple, list)) and len(dim) == 2 or dim is None and A.ndim == 2):
         return matrix_norm(A, ord, dim or (-2, -1), keepdim, dtype=dtype, out=out)
     if isinstance(ord, str):
@@ -275,7 +275,7 @@ def norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False,
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype, out=out)
 
 
-def cond(A: Tensor, p: Any = None, *, out: Any = None) -> Tensor:  # noqa: N803
+def cond(A: Tensor, p: Any = None, *, out: Any = None) -> Tensor:
     """The condition number."""
     if p in (None, 2, -2):
         s = svdvals(A)
@@ -290,7 +290,7 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
     return multi_dot_chain(*tensors, out=out)
 
 
-def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None, out: Any = None) -> Any:  # noqa: N803
+def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None, out: Any = None) -> Any:
     """The least-squares solution of A X = B, residuals, rank and singular values."""
     checked_matrix("lstsq", A)
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
@@ -306,7 +306,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None,
 
 
 @sample_by_sample
-def _ranks(A: Tensor, b: Tensor, rcond: Any, driver: str) -> tuple[Tensor, ...]:  # noqa: N803
+def _ranks(A: Tensor, b: Tensor, rcond: Any, driver: str) -> tuple[Tensor, ...]:
     """What LAPACK's least-squares drivers say beside the solution: residuals, rank and singular values."""
     from rushlight.exec.numpy import linalg
     return tuple([wrap(np.array(e)) for e in linalg.lstsq(unwrap(A), unwrap(b), rcond, driver)[1:]])
@@ -320,13 +320,13 @@ def _triangle_of(factor: Tensor, upper: bool) -> Tensor:
     return low + (moving.mH if upper else moving) if factor.requires_grad else low
 
 
-def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:  # noqa: N803
+def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
     """x with A x = B from the Cholesky factor of A."""
     low = _triangle_of(L, upper)
     return give(out, solve(low.mH, solve(low, B)))
 
 
-def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:  # noqa: N803
+def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
     """The inverse of A from its Cholesky factor."""
     low = _triangle_of(L, upper)
     return give(out, inv(low @ low.mH))
@@ -340,7 +340,7 @@ def geqrf(input: Tensor, *, out: Any = None) -> Any:
     return give(out, result("geqrf", "a tau")(*(wrap(np.array(m)) for m in linalg.geqrf(unwrap(input.detach())))))
 
 
-def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:  # noqa: N803
+def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:
     """The first columns of the product of reflections I - tau_i v_i v_iᴴ, v_i the columns of A below the diagonal."""
     if A.ndim < 2:
         raise RuntimeError("torch.linalg.householder_product: input must have at least 2 dimensions.")
@@ -386,7 +386,7 @@ def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, tran
     return give(out, q @ other if left else other @ q)
 
 
-def vander(x: Tensor, N: int | None = None) -> Tensor:  # noqa: N803
+def vander(x: Tensor, N: int | None = None) -> Tensor:
     """Powers of x as columns, from 0 to N - 1 (as many as x has elements by default). RuntimeError for N < 2."""
     x = x.reshape(1) if not x.ndim else x
     n = x.shape[-1] if N is None else N
@@ -412,7 +412,7 @@ def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Te
     return _cross(input, other, dim, out=out)
 
 
-def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:  # noqa: N803
+def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """The diagonals of matrices."""
     return A.diagonal(offset, dim1, dim2)
 
@@ -470,13 +470,13 @@ def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
 
 
 def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *,
-                     out: Any = None) -> Any:  # noqa: N803
+                     out: Any = None) -> Any:
     """torch.triangular_solve."""
     x = solve_triangular(A.mT if transpose else A, b, upper=upper != transpose, unitriangular=unitriangular)
     return give(out, result("triangular_solve", "solution cloned_coefficient")(x, A.clone()))
 
 
-def old_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:  # noqa: N803
+def old_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     """torch.vander: powers of a vector as columns, falling unless `increasing`."""
     if x.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")

@@ -45,7 +45,7 @@ def _half_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
-                out: Any = None) -> Tensor:  # noqa: A002
+                out: Any = None) -> Tensor:
     """(sum |x| ** ord) ** (1 / ord); inf, -inf and 0 as usual."""
     from rushlight.tensor.functions.pointwise import where
     if not is_float(x) and dtype is None:

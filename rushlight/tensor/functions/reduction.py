@@ -32,7 +32,7 @@ def accumulated(x: Tensor, dtype: DType | None) -> Tensor:
 
 
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
-        out: Any = None) -> Tensor:  # noqa: A001
+        out: Any = None) -> Tensor:
     """The sum over dim (all dimensions where None). Integers sum in int64.
 
     >>> import rushlight as rl
@@ -123,13 +123,13 @@ def _half_product(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
     return owned(out.reshape(shape)) if keepdim else out
 
 
-def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
+def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """Whether some element is nonzero."""
     return give(out, _as_uint8(input, reduce("any", input, dim, keepdim)) if not _no_dims(dim)
                 else _as_uint8(input, input != 0))
 
 
-def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:  # noqa: A001
+def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """Whether every element is nonzero.
 
     Bools (uint8 for uint8); with ``dim`` along that dimension.

@@ -19,7 +19,7 @@ class TestCase(unittest.TestCase):
         manual_seed(1234)
 
     def assertEqual(self, x: Any, y: Any, msg: Any = None, *, atol: float | None = None, rtol: float | None = None,
-                    equal_nan: bool = True,  # noqa: N802
+                    equal_nan: bool = True,
                     exact_dtype: bool = True, exact_device: bool = False) -> None:
         """`assert_close`, with == for what it cannot compare."""
         try:
@@ -29,7 +29,7 @@ class TestCase(unittest.TestCase):
             super().assertEqual(x, y, msg)
 
     def assertNotEqual(self, x: Any, y: Any, msg: Any = None, *, atol: float | None = None,
-                       rtol: float | None = None) -> None:  # noqa: N802
+                       rtol: float | None = None) -> None:
         """The opposite of assertEqual."""
         with self.assertRaises(AssertionError, msg=msg):
             self.assertEqual(x, y, atol=atol, rtol=rtol)

@@ -29,7 +29,7 @@ class Timer:
     """
 
     def __init__(self, stmt: str = "pass", setup: str = "pass", global_setup: str = "",
-                 timer: Callable[[], float] = timer, globals: dict[str, Any] | None = None,  # noqa: A002
+                 timer: Callable[[], float] = timer, globals: dict[str, Any] | None = None,
                  label: str | None = None, sub_label: str | None = None, description: str | None = None,
                  env: str | None = None, num_threads: int = 1, language: Any = "python"):
         if not isinstance(stmt, str):

@@ -4,7 +4,7 @@ from rushlight.data import *  # noqa: F403
 from rushlight.utils.data import dataloader, dataset, distributed, sampler  # noqa: F401
 
 
-def __getattr__(name: str):  # noqa: ANN202
+def __getattr__(name: str):
     if name == "datapipes":
         import importlib
         return importlib.import_module("rushlight.utils.data.datapipes")

@@ -36,16 +36,16 @@ class CocoDetection(VisionDataset):
     """
 
     def __init__(self, root: str | Path, annFile: str, transform: Transform | None = None,
-                 target_transform: Transform | None = None,  # noqa: N803
+                 target_transform: Transform | None = None,
                  transforms: Any = None):
         super().__init__(root, transforms, transform, target_transform)
         self.coco = _index(annFile)
         self.ids = sorted(self.coco.imgs)
 
-    def _load_image(self, id: int) -> Any:  # noqa: A002
+    def _load_image(self, id: int) -> Any:
         return pil_loader(os.path.join(self.root or "", self.coco.loadImgs(id)[0]["file_name"]))
 
-    def _load_target(self, id: int) -> list[Any]:  # noqa: A002
+    def _load_target(self, id: int) -> list[Any]:
         found: list[Any] = self.coco.loadAnns(self.coco.getAnnIds(id))
         return found
 
@@ -62,5 +62,5 @@ class CocoDetection(VisionDataset):
 class CocoCaptions(CocoDetection):
     """Photographs whose target is the list of their captions; arguments as for CocoDetection."""
 
-    def _load_target(self, id: int) -> list[str]:  # noqa: A002
+    def _load_target(self, id: int) -> list[str]:
         return [annotation["caption"] for annotation in super()._load_target(id)]

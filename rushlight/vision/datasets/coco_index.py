@@ -30,7 +30,7 @@ class CocoIndex:
                                  f"'images' and 'annotations'): {e!r}") from e
         self.createIndex()
 
-    def createIndex(self) -> None:  # noqa: N802 - its name there
+    def createIndex(self) -> None:
         """Sort images, annotations and categories by their numbers."""
         self.imgs = {image["id"]: image for image in self.dataset.get("images", [])}
         self.anns = {annotation["id"]: annotation for annotation in self.dataset.get("annotations", [])}
@@ -51,27 +51,27 @@ class CocoIndex:
                 and (len(areaRng) == 0 or areaRng[0] < a["area"] < areaRng[1])
                 and (iscrowd is None or a.get("iscrowd") == iscrowd)]
 
-    def getCatIds(self, catNms: Any = (), supNms: Any = (), catIds: Any = ()) -> list[int]:  # noqa: N802,N803
+    def getCatIds(self, catNms: Any = (), supNms: Any = (), catIds: Any = ()) -> list[int]:
         """Numbers of the categories with these names, names above them, and numbers."""
         names, above, numbers = set(_list(catNms)), set(_list(supNms)), set(_list(catIds))
         return [c["id"] for c in self.cats.values() if (not names or c["name"] in names)
                 and (not above or c.get("supercategory") in above) and (not numbers or c["id"] in numbers)]
 
-    def getImgIds(self, imgIds: Any = (), catIds: Any = ()) -> list[int]:  # noqa: N802,N803
+    def getImgIds(self, imgIds: Any = (), catIds: Any = ()) -> list[int]:
         """Numbers of the images, those that show all of these categories."""
         found = set(_list(imgIds)) or set(self.imgs)
         for category in _list(catIds):
             found &= set(self.catToImgs[category])
         return list(found)
 
-    def loadAnns(self, ids: Any = ()) -> list[dict[str, Any]]:  # noqa: N802
+    def loadAnns(self, ids: Any = ()) -> list[dict[str, Any]]:
         """The annotations of these numbers."""
         return [self.anns[i] for i in _list(ids)]
 
-    def loadCats(self, ids: Any = ()) -> list[dict[str, Any]]:  # noqa: N802
+    def loadCats(self, ids: Any = ()) -> list[dict[str, Any]]:
         """The categories of these numbers."""
         return [self.cats[i] for i in _list(ids)]
 
-    def loadImgs(self, ids: Any = ()) -> list[dict[str, Any]]:  # noqa: N802
+    def loadImgs(self, ids: Any = ()) -> list[dict[str, Any]]:
         """The entries of the images of these numbers."""
         return [self.imgs[i] for i in _list(ids)]

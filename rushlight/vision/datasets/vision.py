@@ -61,9 +61,9 @@ class StandardTransform:
         self.transform = transform
         self.target_transform = target_transform
 
-    def __call__(self, input: Any, target: Any) -> tuple[Any, Any]:  # noqa: A002
+    def __call__(self, input: Any, target: Any) -> tuple[Any, Any]:
         if self.transform is not None:
-            input = self.transform(input)  # noqa: A001
+            input = self.transform(input)
         if self.target_transform is not None:
             target = self.target_transform(target)
         return input, target

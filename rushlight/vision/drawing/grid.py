@@ -67,7 +67,7 @@ def _scaled(pixels: np.ndarray, value_range: tuple[float, float] | None) -> np.n
     return scaled
 
 
-def save_image(tensor: Any, fp: str | Path | Any, format: str | None = None, **kwargs: Any) -> None:  # noqa: A002
+def save_image(tensor: Any, fp: str | Path | Any, format: str | None = None, **kwargs: Any) -> None:
     """Pictures with values 0 … 1 as a file, several as a grid; ``kwargs`` as for make_grid, ``format`` as for PIL."""
     from PIL import Image
     grid = unwrap(make_grid(tensor, **kwargs))

@@ -53,7 +53,7 @@ def _mode_in_file(image: Any) -> str:
     return "I" if image.mode.startswith("I") else UNCHANGED.get(image.mode, image.mode)
 
 
-def decode_png(input: Tensor, mode: Any = AS_READ, apply_exif_orientation: bool = False) -> Tensor:  # noqa: A002
+def decode_png(input: Tensor, mode: Any = AS_READ, apply_exif_orientation: bool = False) -> Tensor:
     """A PNG file's bytes as uint8 (C, H, W); uint16 where the file has 16 bits of gray and the mode is UNCHANGED.
 
     RuntimeError where the bytes are no PNG file or damaged.
@@ -75,22 +75,22 @@ def decode_jpeg(input: Any, mode: Any = AS_READ, device: Any = "cpu", apply_exif
     return _decoded(input, mode, ["JPEG"], apply_exif_orientation)
 
 
-def decode_webp(input: Tensor, mode: Any = AS_READ) -> Tensor:  # noqa: A002
+def decode_webp(input: Tensor, mode: Any = AS_READ) -> Tensor:
     """A WebP file's bytes as uint8 (C, H, W)."""
     return _decoded(input, mode, ["WEBP"])
 
 
-def decode_avif(input: Tensor, mode: Any = AS_READ) -> Tensor:  # noqa: A002
+def decode_avif(input: Tensor, mode: Any = AS_READ) -> Tensor:
     """An AVIF file's bytes as uint8 (C, H, W)."""
     return _decoded(input, mode, ["AVIF"])
 
 
-def decode_heic(input: Tensor, mode: Any = AS_READ) -> Tensor:  # noqa: A002
+def decode_heic(input: Tensor, mode: Any = AS_READ) -> Tensor:
     """HEIC is not provided: Pillow has no decoder of it."""
     raise NotImplementedError("decode_heic is not provided: convert the picture to JPEG or PNG first")
 
 
-def decode_gif(input: Tensor) -> Tensor:  # noqa: A002
+def decode_gif(input: Tensor) -> Tensor:
     """A GIF file's bytes in colour: uint8 (3, H, W), or (N, 3, H, W) where it has several frames."""
     image = _opened(checked_bytes(input), ["GIF"], "")
     from PIL import ImageSequence
@@ -98,7 +98,7 @@ def decode_gif(input: Tensor) -> Tensor:  # noqa: A002
     return wrap(np.stack(frames) if len(frames) > 1 else np.ascontiguousarray(frames[0]))
 
 
-def decode_image(input: Any, mode: Any = AS_READ, apply_exif_orientation: bool = False) -> Tensor:  # noqa: A002
+def decode_image(input: Any, mode: Any = AS_READ, apply_exif_orientation: bool = False) -> Tensor:
     """A JPEG, PNG, GIF, WebP or AVIF file's bytes, or the file at a path, as a tensor (C, H, W).
 
     RuntimeError where it is none of them or damaged; it names the file where a path is given.

@@ -13,7 +13,7 @@ from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.vision.io.files import write_file
 
 
-def _image(input: Any) -> Any:  # noqa: A002
+def _image(input: Any) -> Any:
     from PIL import Image
     if not isinstance(input, Tensor):
         raise TypeError(f"Expected a Tensor (C, H, W), got {type(input)}")
@@ -34,7 +34,7 @@ def _bytes(image: Any, **options: Any) -> Tensor:
     return wrap(np.frombuffer(target.getvalue(), np.uint8))
 
 
-def encode_png(input: Tensor, compression_level: int = 6) -> Tensor:  # noqa: A002
+def encode_png(input: Tensor, compression_level: int = 6) -> Tensor:
     """uint8 (1, H, W) or (3, H, W) as the bytes of a PNG file; the level runs from 0 (large) to 9 (slow).
 
     >>> import rushlight as rl
@@ -47,12 +47,12 @@ def encode_png(input: Tensor, compression_level: int = 6) -> Tensor:  # noqa: A0
     return _bytes(_image(input), format="PNG", compress_level=compression_level)
 
 
-def write_png(input: Tensor, filename: str | Path, compression_level: int = 6) -> None:  # noqa: A002
+def write_png(input: Tensor, filename: str | Path, compression_level: int = 6) -> None:
     """`encode_png` into a file."""
     write_file(filename, encode_png(input, compression_level))
 
 
-def encode_jpeg(input: Any, quality: int = 75) -> Any:  # noqa: A002
+def encode_jpeg(input: Any, quality: int = 75) -> Any:
     """uint8 (1, H, W) or (3, H, W), or a list of them, as the bytes of JPEG files; quality 1 … 100."""
     if quality < 1 or quality > 100:
         raise ValueError("Image quality should be a positive number between 1 and 100")
@@ -63,6 +63,6 @@ def encode_jpeg(input: Any, quality: int = 75) -> Any:  # noqa: A002
     return _bytes(_image(input), format="JPEG", quality=quality)
 
 
-def write_jpeg(input: Tensor, filename: str | Path, quality: int = 75) -> None:  # noqa: A002
+def write_jpeg(input: Tensor, filename: str | Path, quality: int = 75) -> None:
     """`encode_jpeg` into a file."""
     write_file(filename, encode_jpeg(input, quality))

@@ -86,7 +86,7 @@ def wrap(wrappee: Tensor, *, like: Any, **kwargs: Any) -> Any:
     return type(like).wrap(wrappee, like, **kwargs) if isinstance(like, TVTensor) else wrappee
 
 
-class set_return_type:  # noqa: N801 - its name there
+class set_return_type:
     """What operations on these tensors give: "Tensor" only.
     "TVTensor" is not provided: use ``wrap(result, like=input)``."""
 

@@ -28,7 +28,7 @@ def format_of(value: Any) -> BoundingBoxFormat:
     return BoundingBoxFormat[value.upper()] if isinstance(value, str) else BoundingBoxFormat(value)
 
 
-def is_rotated_bounding_format(format: BoundingBoxFormat | str) -> bool:  # noqa: A002
+def is_rotated_bounding_format(format: BoundingBoxFormat | str) -> bool:
     """Whether boxes of the format may be turned."""
     if not isinstance(format, (BoundingBoxFormat, str)):
         raise ValueError(f"format should be str or BoundingBoxFormat, got {type(format)}")
@@ -47,7 +47,7 @@ class BoundingBoxes(TVTensor):
     clamping_mode: str | None
 
     def __new__(cls, data: Any, *, format: BoundingBoxFormat | str, canvas_size: tuple[int, int],
-                clamping_mode: str | None = "soft",  # noqa: A002
+                clamping_mode: str | None = "soft",
                 dtype: Any = None, device: Any = None, requires_grad: bool | None = None) -> Any:
         tensor: Any = cls._made(data, dtype, device, requires_grad)
         if not tensor.is_floating_point() and is_rotated_bounding_format(format):

@@ -129,7 +129,7 @@ class _Recurrent(nn.Module):
             x = outs[0] if len(outs) == 1 else rl.cat(outs, -1)
         return x, tuple(rl.stack(list(parts)) for parts in zip(*last))
 
-    def _whole(self, input: Any, states: Any, count: int) -> tuple[Any, tuple[Any, ...]]:  # noqa: A002
+    def _whole(self, input: Any, states: Any, count: int) -> tuple[Any, tuple[Any, ...]]:
         if isinstance(input, nn.utils.rnn.PackedSequence):
             raise NotImplementedError("dynamic quantized recurrent layers take padded tensors; "
                                       "unpack with pad_packed_sequence first")
@@ -168,7 +168,7 @@ class LSTM(_Recurrent):
         c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
         return o.sigmoid() * c.tanh(), c
 
-    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
+    def forward(self, input: Any, hx: Any = None) -> Any:
         return self._whole(input, hx, 2)
 
 
@@ -182,7 +182,7 @@ class GRU(_Recurrent):
         n = (n_x + r * n_h).tanh()
         return (n + z * (state[0] - n),)
 
-    def forward(self, input: Any, hx: Any = None) -> Any:  # noqa: A002
+    def forward(self, input: Any, hx: Any = None) -> Any:
         y, last = self._whole(input, None if hx is None else (hx,), 1)
         return y, last[0]
 

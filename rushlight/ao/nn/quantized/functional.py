@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ao import kernels
-from rushlight.nn import functional as F  # noqa: N812
+from rushlight.nn import functional as F
 
 adaptive_avg_pool2d, avg_pool2d, max_pool2d = F.adaptive_avg_pool2d, F.avg_pool2d, F.max_pool2d
 
@@ -14,7 +14,7 @@ def _pair(v: Any, n: int) -> tuple[int, ...]:
     return (int(v),) * n if isinstance(v, int) else tuple(v)
 
 
-def linear(input: Any, weight: Any, bias: Any = None, scale: float | None = None, zero_point: int | None = None) -> Any:  # noqa: A002
+def linear(input: Any, weight: Any, bias: Any = None, scale: float | None = None, zero_point: int | None = None) -> Any:
     """x · weightᵀ + bias; scale and zero point of the result are those of the input by default."""
     return kernels.output(input, kernels.Weights(weight, bias), input.q_scale() if scale is None else scale,
                           input.q_zero_point() if zero_point is None else zero_point, False)
@@ -22,7 +22,7 @@ def linear(input: Any, weight: Any, bias: Any = None, scale: float | None = None
 
 def _conv(n: int) -> Any:
     def conv(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-             groups: int = 1,  # noqa: A002
+             groups: int = 1,
              padding_mode: str = "zeros", scale: float = 1.0, zero_point: int = 0, dtype: Any = None) -> Any:
         if padding_mode != "zeros":
             raise NotImplementedError("Only zero-padding is supported!")
@@ -39,11 +39,11 @@ def _conv(n: int) -> Any:
 conv1d, conv2d, conv3d = (_conv(n) for n in (1, 2, 3))
 
 
-def clamp(input: Any, min_: float, max_: float) -> Any:  # noqa: A002
+def clamp(input: Any, min_: float, max_: float) -> Any:
     """Limited to [min_, max_]."""
     return input.clamp(min_, max_)
 
 
-def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:  # noqa: A002
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """Limited to [min_val, max_val]."""
     return input.clamp(min_val, max_val)

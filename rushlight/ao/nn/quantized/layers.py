@@ -62,7 +62,7 @@ class _Layer(nn.Module):
         """Another weight and bias. RuntimeError unless the weight is symmetric qint8."""
         self._set(w, b)
 
-    def forward(self, input: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any) -> Any:
         if not isinstance(input, QuantizedTensor):
             raise NotImplementedError(f"Could not run 'quantized::{type(self).__name__}' with arguments from the "
                                       f"'CPU' backend: {self._get_name()} takes a quantized tensor, got a float one. "
@@ -209,12 +209,12 @@ class _Conv(_Layer):
         padding = self.padding if self.padding_mode == "zeros" else (0,) * self._n
         return self.stride, padding, self.dilation, self.groups
 
-    def forward(self, input: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any) -> Any:
         if self.padding_mode == "reflect" and isinstance(input, QuantizedTensor):
             sides = [p for p in reversed(self.padding) for _ in (0, 1)]
             padded = nn.functional.pad(input._ints.float(), sides, mode="reflect").to(input._spec.dtype)
             from rushlight.ao.tensors import make
-            input = make(padded, input._meaning)  # noqa: A001
+            input = make(padded, input._meaning)
         if input.dim() != self._n + 2:
             raise ValueError("Input shape must be `(N, C, "
                              f"{', '.join('LHW'[-self._n:] if self._n > 1 else 'L')})`, got {list(input.shape)}")

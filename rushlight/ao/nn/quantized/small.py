@@ -25,7 +25,7 @@ class Quantize(nn.Module):
         self.dtype = dtype
         self._pair: tuple[float, int] | None = None
 
-    def forward(self, X: Any) -> Any:  # noqa: N803
+    def forward(self, X: Any) -> Any:
         if self._pair is None:  # reading the buffers once is enough
             self._pair = float(self.scale), int(self.zero_point)
         return quantize_per_tensor(X, *self._pair, self.dtype)
@@ -46,7 +46,7 @@ class Quantize(nn.Module):
 class DeQuantize(nn.Module):
     """Quantized to float: where a DeQuantStub was."""
 
-    def forward(self, Xq: Any) -> Any:  # noqa: N803
+    def forward(self, Xq: Any) -> Any:
         return Xq.dequantize()
 
     @staticmethod
@@ -67,7 +67,7 @@ class _Requantized(nn.Module):
         self.register_buffer("zero_point", rl.tensor(int(zero_point)))
         self._pair: tuple[float, int] | None = None
 
-    def forward(self, input: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any) -> Any:
         if self._pair is None:
             self._pair = float(self.scale), int(self.zero_point)
         with rl.no_grad():
@@ -121,7 +121,7 @@ BNReLU2d = type("BNReLU2d", (_Requantized,),
 class ReLU6(nn.ReLU):
     """min(max(x, 0), 6) of quantized tensors."""
 
-    def forward(self, input: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any) -> Any:
         return input.clamp(0, 6)
 
     def _get_name(self) -> str:
@@ -136,7 +136,7 @@ class ReLU6(nn.ReLU):
 class Dropout(nn.Dropout):
     """The identity: quantized networks do not train."""
 
-    def forward(self, input: Any) -> Any:  # noqa: A002
+    def forward(self, input: Any) -> Any:
         return input
 
     def _get_name(self) -> str:

@@ -27,7 +27,7 @@ class PowerSGDState:
         process_group: Any,
         matrix_approximation_rank: int = 1,
         start_powerSGD_iter: int = 1_000,
-        min_compression_rate: float = 2,  # noqa: N803
+        min_compression_rate: float = 2,
         use_error_feedback: bool = True,
         warm_start: bool = True,
         orthogonalization_epsilon: float = 0,
@@ -69,7 +69,7 @@ def _mean(arrays: list[np.ndarray], g: Any) -> list[np.ndarray]:
     return [part.reshape(a.shape) for part, a in zip(np.split(total, cuts), arrays)]
 
 
-def powerSGD_hook(state: PowerSGDState, bucket: Any) -> Future:  # noqa: N802
+def powerSGD_hook(state: PowerSGDState, bucket: Any) -> Future:
     """The mean of the gradients, of matrices approximately: M is about P Q^T, P = the mean of M Q with orthonormal
     columns, Q = that of M^T P."""
     g = member(state.process_group)

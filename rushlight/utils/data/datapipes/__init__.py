@@ -1,3 +1,3 @@
 """torch.utils.data.datapipes."""
 
-from rushlight.utils.data.datapipes import iter, map  # noqa: A004, F401
+from rushlight.utils.data.datapipes import iter, map  # noqa: F401

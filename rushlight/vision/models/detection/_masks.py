@@ -18,7 +18,7 @@ def maskrcnn_inference(x: Tensor, labels: list[Tensor]) -> list[Tensor]:
     return list(chosen.split(counts, dim=0))
 
 
-def project_masks_on_boxes(gt_masks: Tensor, boxes: Tensor, matched_idxs: Tensor, M: int) -> Tensor:  # noqa: N803
+def project_masks_on_boxes(gt_masks: Tensor, boxes: Tensor, matched_idxs: Tensor, M: int) -> Tensor:
     """The part of each box's true mask within the box, ``[N, M, M]``."""
     rois = rl.cat([matched_idxs.to(boxes.dtype)[:, None], boxes], dim=1)
     return roi_align(gt_masks[:, None].to(rois.dtype), rois, (M, M), 1.0)[:, 0]
