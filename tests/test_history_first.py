@@ -43,6 +43,27 @@ def test_errors_of_a_view_without_a_history(text: str) -> None:
         assert outcome(rushlight, text, "float32", recording) == outcome(torch, text, "float32", recording)
 
 
+WRITES = ["z[0] = x", "z[:] = x", "z[0, :] = x[0]", "z[:1] = x", "z.copy_(x)", "z[:1].copy_(x)", "z[...] = x", "z.add_(x)",
+          "z[0] = x.detach()", "z.data[:1] = x"]
+
+
+@pytest.mark.parametrize("text", WRITES)
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "int64", "bool"])
+def test_a_view_without_a_history_is_written_elsewhere(text: str, dtype: str) -> None:
+    def outcome(lib: object) -> object:
+        x = lib.ones(1, 3, requires_grad=True) * 2
+        with lib.no_grad():
+            view = x[...]
+        x.mul_(2)
+        z = lib.ones(2, 3, dtype=getattr(lib, dtype))
+        try:
+            exec(text, {"z": z, "x": view})
+        except RuntimeError as e:
+            return "A view was created in no_grad mode" in str(e), z._version
+        return z.tolist(), z.requires_grad, z._version
+    assert outcome(rushlight) == outcome(torch)
+
+
 @pytest.mark.parametrize("text", ["x.frac()", "x.clamp(0, 1)", "x.floor()", "x.sign()", "x.max()", "x.median()"])
 def test_types_that_a_function_lacks(text: str) -> None:
     assert outcome(rushlight, text, "complex64", True) == outcome(torch, text, "complex64", True)

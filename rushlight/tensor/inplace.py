@@ -59,19 +59,20 @@ def give_back(t: Tensor, cell: Any) -> None:
 
 
 def check_overlap(t: Tensor, operands: Any, expanded: bool = False, same: bool = False) -> None:
-    """RuntimeError where elements of t share memory with each other (unless `expanded` is allowed) or partly with an
-    operand.
+    """RuntimeError where elements of t share memory with each other
+    (unless `expanded` is allowed) or partly with an operand.
 
     `same`: operands that are exactly t are forbidden too.
     """
     s = t._spec
     if not expanded and not s.contiguous and any(st == 0 and n > 1 for st, n in zip(s.strides, s.shape)):
-        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() "
-                           "the tensor before performing the operation.")
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a "
+                           "single memory location. Please clone() the tensor before performing the operation.")
     for o in operands:
-        if isinstance(o, Tensor) and o._storage is t._storage and (_partly_shared(s, o._spec) or same and s.numel
-                                                                   and o._spec is s):
-            raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+        if isinstance(o, Tensor) and o._storage is t._storage and (_partly_shared(s, o._spec)
+                                                                   or same and s.numel and o._spec is s):
+            raise RuntimeError("unsupported operation: some elements of the input tensor and "
+                               "the written-to tensor refer to a single memory location. "
                                "Please clone() the tensor before performing the operation.")
 
 
@@ -97,6 +98,11 @@ def assign(t: Tensor, new: Tensor, take: bool = False, severs: bool = False) -> 
         return t._become(new)  # type: ignore[attr-defined, no-any-return]
     check_in_place(t, new)
     s = t._spec
+    if new._base is not None and state.grad and new.requires_grad:
+        if s.dtype.kind in "fc":
+            sync_view(new)
+        else:  # t has no history, so that nobody asks for that of the values
+            new = new.detach()  # type: ignore[attr-defined]
     if new._spec.dtype is not s.dtype:
         if new._rg and new._spec.shape != s.shape:
             new = functions().expand(new, s.shape)  # its gradient is cast before it is summed
@@ -131,8 +137,8 @@ def spare_memory(t: Tensor) -> Any:
 
 
 def assign_memory(t: Tensor, flat: Any) -> Tensor:
-    """t, of which `shows_all` holds, takes over an array that nobody else refers to: its elements in the order of
-    memory."""
+    """t, of which `shows_all` holds, takes over an array that nobody else refers to:
+    its elements in the order of memory."""
     t._storage.replace(Cell(None, 0, flat))
     t._vc.version += 1
     return t
@@ -190,8 +196,8 @@ def _flat(storage: Storage) -> Tensor:
 
 # --- history ------------------------------------------------------------------------------------------------------
 class Overwritten(GradFn):
-    """The history of a tensor whose old values were replaced: no gradient (zeros) to the old ones, all of it to the
-    new."""
+    """The history of a tensor whose old values were replaced:
+    no gradient (zeros) to the old ones, all of it to the new."""
 
     __slots__ = ()
 
@@ -203,8 +209,8 @@ class Overwritten(GradFn):
 
 
 class CopySlices(GradFn):
-    """The history of a base after one of its views was written: the old base outside the view, the new values
-    inside."""
+    """The history of a base after one of its views was written:
+    the old base outside the view, the new values inside."""
 
     __slots__ = ("part", "whole")
 
@@ -303,8 +309,8 @@ def _let_go(t: Tensor) -> bool:
 
 
 def _saved_as(t: Tensor, new: Tensor) -> None:
-    """A result that its own gradient rule keeps is from now on the written tensor: writing it again is an error in
-    backward."""
+    """A result that its own gradient rule keeps is from now on the written tensor:
+    writing it again is an error in backward."""
     fn = new._grad_fn
     if isinstance(fn, OpFn) and isinstance(fn.saved, dict) and new._storage is not t._storage:
         for s in fn.saved.values():

@@ -283,6 +283,8 @@ def store(target: Tensor, value: Tensor) -> None:
                            f"existing size ({have[-1]}) at non-singleton dimension {len(shape) - 1}.  "
                            f"Target sizes: {list(shape)}.  Tensor sizes: {list(have)}")
     check_overlap(target, ())
+    if value._base is not None and have != shape:
+        value = expand(value, shape)  # which asks for the history of a view, whatever the type of the target
     assign(target, value, severs=True)
 
 

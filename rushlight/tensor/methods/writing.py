@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.autograd.grad_mode import no_grad
 from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import creation, functions
-from rushlight.tensor.core import Tensor, apply, assign, check_overlap, flat_memory, sync_view, unwrap, wrap
+from rushlight.tensor.core import Tensor, apply, assign, check_overlap, flat_memory, unwrap, wrap
 from rushlight.tensor.functions import shape, subscripts
 from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import shape_of
@@ -29,11 +28,6 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         shape.expand(src, self._spec.shape)
     if src is not self:
         check_overlap(self, (src,))
-    if src.requires_grad and src._base is not None and state.grad:
-        if self._spec.dtype.kind not in "fc":  # which has no history, so that nobody asks for that of src
-            with no_grad():
-                return assign(self, src, severs=True)
-        sync_view(src)
     return assign(self, src, severs=True)
 
 
@@ -110,13 +104,12 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = 
 def apply_(self: Tensor, callable: Any) -> Tensor:
     """Replace each element by callable(element). Slow: one Python call per element."""
     array = unwrap(self)
-    return assign(self, wrap(np.array([callable(v)
-                                       for v in array.reshape(-1).tolist()]).reshape(array.shape).astype(array.dtype)))
+    found = np.array([callable(v) for v in array.reshape(-1).tolist()])
+    return assign(self, wrap(found.reshape(array.shape).astype(array.dtype)))
 
 
 def map_(self: Tensor, tensor: Tensor, callable: Any) -> Tensor:
     """Replace each element by callable(a, b). Slow: one Python call per element."""
     a, b = unwrap(self), unwrap(tensor.expand(self._spec.shape))
-    return assign(self, wrap(np.array([callable(x, y)
-                                       for x, y in zip(a.reshape(-1).tolist(),
-                                                       b.reshape(-1).tolist())]).reshape(a.shape).astype(a.dtype)))
+    found = np.array([callable(x, y) for x, y in zip(a.reshape(-1).tolist(), b.reshape(-1).tolist())])
+    return assign(self, wrap(found.reshape(a.shape).astype(a.dtype)))
