@@ -184,6 +184,7 @@ def test_frames_that_cannot_be_left_early(tmp_path):
     image.save(path, progressive=True)
     assert frame_of(bytearray(path.read_bytes())) is None
     assert frame_of(bytearray()) is None and frame_of(bytearray(b"\xff\xd8" + bytes(40))) is None
+    assert frame_of(bytearray(b"\xff\xff\xff\xc0" + b"\x01" * 40)) is None
     image.save(path, comment=b"\xff\xc0" * 20)  # what looks like a frame within a comment is none
     raw = bytearray(path.read_bytes())
     frame = frame_of(raw)
@@ -197,8 +198,12 @@ def test_what_is_not_needed_is_not_decoded(tmp_path, monkeypatch):
     path = tmp_path / "a.jpg"
     Image.fromarray(RNG.integers(0, 256, (400, 500, 3), np.uint8)).save(path)
     opened = Opened(path)
+    seen = []
+    monkeypatch.setattr(opened, "_open", lambda opening=opened._open: seen.append(opening()) or seen[-1])
     opened.pixels(40)
-    assert opened.file.tell() < len(opened.file.getvalue()) // 4
+    assert [image.size for image in seen] == [(500, 44)]
+    opened.pixels(397)
+    assert [image.size for image in seen] == [(500, 44), (500, 400)]
 
 
 def test_pictures_that_simplejpeg_leaves_to_pillow(tmp_path):

@@ -27,11 +27,7 @@ def address(image: Any) -> tuple[int, Any] | None:
     if image.mode != "RGB":
         return None
     image.load()
-    return address_of_core(image.im, image.width * image.height)
-
-
-def address_of_core(core: Any, count: int) -> tuple[int, Any] | None:
-    """The same of the RGB memory of so many pixels within an image, decoded or not."""
+    core, count = image.im, image.width * image.height
     if not hasattr(core, "__arrow_c_array__"):
         return None
     try:
