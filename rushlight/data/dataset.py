@@ -167,9 +167,9 @@ class Subset(Dataset[Any]):
 
     def __getitems__(self, indices: list[int]) -> list[Any]:
         picked = [self.indices[i] for i in indices]
-        if callable(getattr(self.dataset, "__getitems__", None)):
-            return self.dataset.__getitems__(picked)  # type: ignore[attr-defined]
-        return [self.dataset[i] for i in picked]
+        whole = getattr(self.dataset, "__getitems__", None)
+        found: list[Any] = whole(picked) if callable(whole) else [self.dataset[i] for i in picked]
+        return found
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -45,7 +45,7 @@ class _Chained:
         return type(self).__qualname__
 
 
-class IterDataPipe(_Chained, IterableDataset):
+class IterDataPipe(_Chained, IterableDataset[Any]):
     """A dataset that is iterated and has the registered methods. Subclasses define ``__iter__``."""
 
     functions: dict[str, Callable[..., Any]] = {}
@@ -54,7 +54,7 @@ class IterDataPipe(_Chained, IterableDataset):
         """Called by nobody here: every iteration starts anew."""
 
 
-class MapDataPipe(_Chained, Dataset):
+class MapDataPipe(_Chained, Dataset[Any]):
     """A dataset with keys and the registered methods. Subclasses define ``__getitem__``."""
 
     functions: dict[str, Callable[..., Any]] = {}
@@ -211,7 +211,8 @@ class Shuffler(IterDataPipe):
         if buffer_size <= 0:
             raise ValueError("buffer_size should be larger than 0")
         self.datapipe = datapipe if unbatch_level == 0 else datapipe.unbatch(unbatch_level=unbatch_level)
-        self.buffer_size, self._enabled, self._seed = buffer_size, True, None
+        self.buffer_size, self._enabled = buffer_size, True
+        self._seed: int | None = None
 
     def set_shuffle(self, shuffle: bool = True) -> Shuffler:
         """Switch shuffling on or off."""
@@ -220,7 +221,7 @@ class Shuffler(IterDataPipe):
 
     def set_seed(self, seed: int) -> Shuffler:
         """The seed of the next iteration."""
-        self._seed = seed  # type: ignore[assignment]
+        self._seed = seed
         return self
 
     def __iter__(self) -> Iterator[Any]:
@@ -229,7 +230,7 @@ class Shuffler(IterDataPipe):
             return
         if self._seed is None:
             from rushlight.tensor.creation import empty
-            self._seed = int(empty((), dtype=_int64()).random_().item())  # type: ignore[attr-defined]
+            self._seed = int(empty((), dtype=_int64()).random_().item())
         order = random.Random(self._seed)
         self._seed = None
         buffer: list[Any] = []

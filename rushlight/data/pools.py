@@ -107,7 +107,7 @@ class ProcessPool:
     def receive(self, seconds: float | None) -> Answer:
         """The next answer of any worker; Timeout; RuntimeError as soon as
         any of them has died and no answer is left."""
-        ready = wait([*self.connections, *self.sentinels], seconds)
+        ready: list[Any] = wait([*self.connections, *self.sentinels], seconds)
         if not ready:
             raise Timeout
         dead = [self.sentinels[x] for x in ready if isinstance(x, int)]

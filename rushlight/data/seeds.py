@@ -46,7 +46,7 @@ class Streams:
         if self.owns_process:
             random.seed(seed)
             if "numpy.random" in sys.modules:
-                sys.modules["numpy.random"].seed(seed & LOW)  # type: ignore[attr-defined]
+                sys.modules["numpy.random"].seed(seed & LOW)
 
 
 class WorkerGenerators:

@@ -70,6 +70,8 @@ class ExceptionWrapper:
     """The exception that is being handled, with its traceback as text, to be raised in the main thread."""
 
     def __init__(self, where: str):
+        self.kind: type[BaseException] | None
+        self.value: BaseException | None
         self.kind, self.value, _ = sys.exc_info()
         self.text = "".join(traceback.format_exception(*sys.exc_info()))
         self.where = where

@@ -9,11 +9,6 @@ from rushlight.optim.optimizer import Optimizer, check, number
 from rushlight.tensor.core import Tensor
 
 
-def _zeros(p: Tensor) -> Tensor:
-    from rushlight import zeros_like  # the public one: parameters may be DTensors
-    return zeros_like(p)
-
-
 def rmsprop_step(p: Any, sq: Any, *rest: Any) -> tuple[Any, ...]:
     """p - lr * g / (√(running mean of g²) + eps), centred and with momentum where asked."""
     *states, g, lr, decay, alpha, eps, momentum, maximize, decays, centered, moves = rest

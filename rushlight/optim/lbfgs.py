@@ -49,7 +49,7 @@ class LBFGS(Optimizer):
                 p.copy_(wrap(flat[at:at + n].reshape(p.shape).astype(p.dtype.numpy)))
                 at += n
 
-    def step(self, closure: Callable[[], Any]) -> Any:
+    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Up to max_iter iterations; the loss before the first."""
         group, state = self.param_groups[0], self.state[self._params[0]]
         lr = number(group["lr"])
@@ -129,7 +129,7 @@ def _remember(y: np.ndarray, s: np.ndarray, ys: list[Any], ss: list[Any], rho: l
     return ysum / _dot(y, y)
 
 
-def _direction(q: np.ndarray, ys: list[Any], ss: list[Any], rho: list[Any], scale: Any) -> np.ndarray:
+def _direction(q: np.ndarray, ys: list[Any], ss: list[Any], rho: list[Any], scale: Any) -> Any:
     """The two-loop recursion."""
     alpha: list[Any] = [0.0] * len(ys)
     for i in range(len(ys) - 1, -1, -1):
@@ -209,7 +209,7 @@ class _Search:
         stuck = False
         lo, hi = (0, 1) if bracket[0][1] <= bracket[-1][1] else (1, 0)
         while not self.done and self.steps < self.most and abs(bracket[1][0] - bracket[0][0]) * size >= self.tiny:
-            step, stuck = self._between(*bracket, stuck)
+            step, stuck = self._between(bracket[0], bracket[1], stuck)
             new = self.at(step)
             self.steps += 1
             if self.high(new) or new[1] >= bracket[lo][1]:

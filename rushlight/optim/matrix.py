@@ -78,11 +78,12 @@ def orthogonal(g: Tensor, coefficients: tuple[float, float, float], steps: int, 
         raise ValueError("Coefficients must be a tuple of exactly 3 values")
     a, b, c = (float(np.float32(v)) for v in coefficients)
 
-    def rounded(x: Tensor) -> Tensor:
+    def rounded(x: Tensor) -> Any:
         return x.to(float32).to(bfloat16).to(float32)
 
-    def fused(addend: Tensor, scale: float, product: Tensor) -> Tensor:
+    def fused(addend: Tensor, scale: float, product: Tensor) -> Any:
         return rounded(addend.to(float64) * scale + product.to(float64))
+
     x = g.to(bfloat16)
     tall = g.shape[0] > g.shape[1]
     x = x.t() if tall else x
@@ -92,10 +93,11 @@ def orthogonal(g: Tensor, coefficients: tuple[float, float, float], steps: int, 
         update = fused(gram, b, (gram @ gram) * c)
         x = fused(x, a, update @ x)
     x = x.to(bfloat16)
-    return x.t() if tall else x
+    nearest: Tensor = x.t() if tall else x
+    return nearest
 
 
-def _between(a: Tensor, b: Tensor, weight: float) -> Tensor:
+def _between(a: Tensor, b: Tensor, weight: float) -> Any:
     """From a to b by weight, starting at the nearer end as PyTorch's lerp does:
     bfloat16 would make more of the difference."""
     return a + (b - a) * weight if weight < 0.5 else b - (b - a) * (1 - weight)

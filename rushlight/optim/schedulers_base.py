@@ -64,7 +64,7 @@ def watch_steps(optimizer: Optimizer) -> None:
     if hasattr(step, "_wrapped_by_lr_sched"):
         return
     # a strong reference would keep the optimizer alive in a cycle
-    owner, function = weakref.ref(optimizer), step.__func__
+    owner, function = weakref.ref(optimizer), step.__func__  # type: ignore[attr-defined]
 
     @wraps(function)
     def noted(*args: Any, **kwargs: Any) -> Any:

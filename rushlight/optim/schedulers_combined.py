@@ -37,13 +37,14 @@ class ReduceLROnPlateau(LRScheduler):
             raise ValueError(f"mode {mode} is unknown!")
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"threshold mode {threshold_mode} is unknown!")
-        count, listed = len(optimizer.param_groups), isinstance(min_lr, (list, tuple))
-        if listed and len(min_lr) != count:  # type: ignore[arg-type]
-            raise ValueError(f"expected {count} min_lrs, got {len(min_lr)}")  # type: ignore[arg-type]
+        count = len(optimizer.param_groups)
+        limits = list(min_lr) if isinstance(min_lr, (list, tuple)) else None
+        if limits is not None and len(limits) != count:
+            raise ValueError(f"expected {count} min_lrs, got {len(limits)}")
         self.factor = factor
         self.optimizer = optimizer
-        self.default_min_lr = None if listed else min_lr
-        self.min_lrs = list(min_lr) if listed else [min_lr] * count  # type: ignore[arg-type]
+        self.default_min_lr: Any = None if limits is not None else min_lr
+        self.min_lrs: list[Any] = limits if limits is not None else [min_lr] * count
         self.patience = patience
         self.cooldown = cooldown
         self.eps = eps

@@ -29,16 +29,16 @@ def sgd(states: Any, group: dict[str, Any], params: list[Tensor], number: Any) -
         raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead. "
                            "SGD has no weight_decay with sparse gradients")
     for p in params:
-        g = -p.grad if group["maximize"] else p.grad  # type: ignore[operator]
+        g: Any = -p.grad if group["maximize"] else p.grad
         if momentum:
             buffer = states[p].get("momentum_buffer")
             if buffer is None:
-                buffer = g.detach().clone()  # type: ignore[attr-defined]
+                buffer = g.detach().clone()
             else:
                 buffer = buffer * momentum + g * (1 - group["dampening"])
             states[p]["momentum_buffer"] = buffer = buffer.coalesce()
             g = g + buffer * momentum if group["nesterov"] else buffer
-        add_values(p, g, g._vals * -lr)  # type: ignore[attr-defined]
+        add_values(p, g, g._vals * -lr)
 
 
 def adagrad(states: Any, group: dict[str, Any], by_step: dict[float, list[Tensor]], number: Any) -> None:
@@ -48,7 +48,7 @@ def adagrad(states: Any, group: dict[str, Any], by_step: dict[float, list[Tensor
     for t, params in by_step.items():
         rate = number(group["lr"]) / (1 + (t - 1) * group["lr_decay"])
         for p in params:
-            g: Any = (-p.grad if group["maximize"] else p.grad).coalesce()  # type: ignore[operator, union-attr]
+            g: Any = (-p.grad if group["maximize"] else p.grad).coalesce()
             add_values(states[p]["sum"], g, g._vals * g._vals)
             root = values_at(states[p]["sum"], g).sqrt() + group["eps"]
             add_values(p, g, g._vals / root * -rate)

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from rushlight.autograd.grad_mode import no_grad
-from rushlight.nn import Module
+from rushlight.nn.modules.module import Module
 from rushlight.optim.optimizer import Optimizer
 from rushlight.optim.schedulers_base import LRScheduler, per_group
 from rushlight.tensor.core import Tensor
@@ -36,7 +36,7 @@ def get_ema_avg_fn(decay: float = 0.999) -> Callable[[Tensor, Tensor, Any], Tens
     """A function for AveragedModel's avg_fn: ``decay * average + (1 - decay) * current``."""
     _check_decay(decay)
 
-    def ema_update(ema_param: Tensor, current_param: Tensor, num_averaged: Any) -> Tensor:
+    def ema_update(ema_param: Tensor, current_param: Tensor, num_averaged: Any) -> Any:
         with no_grad():
             return decay * ema_param + (1 - decay) * current_param
     return ema_update
@@ -44,7 +44,7 @@ def get_ema_avg_fn(decay: float = 0.999) -> Callable[[Tensor, Tensor, Any], Tens
 
 def get_swa_avg_fn() -> Callable[[Tensor, Tensor, Any], Tensor]:
     """A function for AveragedModel's avg_fn: the mean of all models so far."""
-    def swa_update(averaged_param: Tensor, current_param: Tensor, num_averaged: Any) -> Tensor:
+    def swa_update(averaged_param: Tensor, current_param: Tensor, num_averaged: Any) -> Any:
         with no_grad():
             return averaged_param + (current_param - averaged_param) / (num_averaged + 1)
     return swa_update
@@ -76,9 +76,8 @@ class AveragedModel(Module):
             raise AssertionError("Only one of avg_fn and multi_avg_fn should be provided")
         from rushlight.ir.dtype import int64
         from rushlight.tensor.creation import zeros
-        self.module = copy.deepcopy(model)
-        if device is not None:
-            self.module = self.module.to(device)
+        copied: Any = copy.deepcopy(model)
+        self.module = copied if device is None else copied.to(device)
         self.register_buffer("n_averaged", zeros((), dtype=int64))
         self.avg_fn = avg_fn
         self.multi_avg_fn = multi_avg_fn

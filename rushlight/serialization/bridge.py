@@ -24,7 +24,7 @@ class TensorBuilder:
     def tensor(self, record: TensorRecord) -> Tensor:
         made = from_storage(self.storage(record.storage, record.dtype), record.dtype,
                             record.size, record.stride, record.offset)
-        return made.requires_grad_() if record.requires_grad else made  # type: ignore[attr-defined]
+        return made.requires_grad_() if record.requires_grad else made
 
     def storage(self, record: StorageRecord, dtype: DType) -> Storage:
         """The storage of a record. Untyped bytes take the type of the first tensor on them."""
@@ -34,7 +34,8 @@ class TensorBuilder:
             if array.nbytes % dtype.itemsize == 0 and array.dtype != dtype.numpy:
                 array = array.view(dtype.numpy)
             record.built = fresh(array, dtype)
-        return record.built
+        built: Storage = record.built
+        return built
 
     def quantized(self, ints: Any, scale: Any, zero: Any, axis: int | None, scheme: Any) -> Any:
         from rushlight.ao import tensors
@@ -62,7 +63,7 @@ class TensorBuilder:
     def size(self, sizes: tuple[int, ...]) -> Size:
         return Size(sizes)
 
-    def device(self, kind: str, index: int | None) -> device:
+    def device(self, kind: str, index: int | None) -> Any:
         try:
             return device(kind, index)
         except RuntimeError as e:

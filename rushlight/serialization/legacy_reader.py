@@ -60,6 +60,6 @@ def fill(source: Source, storage: StorageRecord) -> None:
         raise Fault(f"storage '{storage.key}' has {count} elements in the file, but {storage.numel} by its pickle")
     if at + COUNT.size + storage.nbytes > source.size:
         raise Fault(f"the file ends inside storage '{storage.key}'")
-    source.fill(memoryview(storage.array.view(np.uint8)))
+    source.fill(storage.array.view(np.uint8).data)
     if not LITTLE:
         storage.array.byteswap(inplace=True)

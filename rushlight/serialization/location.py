@@ -53,11 +53,12 @@ def relocate_by(map_location: Any) -> Relocate:
 
 def _moved(storage: StorageRecord, location: str, said_by_file: str | None = None) -> StorageRecord:
     try:
-        return default_restore_location(storage, location)
+        restored: StorageRecord = default_restore_location(storage, location)
     except RuntimeError as e:
         if location == said_by_file:
             raise Direct(str(e)) from None
         raise UserError(e) from None
+    return restored
 
 
 def _called(function: Callable[[Any, str], Any], storage: StorageRecord) -> StorageRecord:

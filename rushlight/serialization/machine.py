@@ -56,12 +56,12 @@ class Machine:
             self.opcode, argument, action, cost = row
             if cost:
                 spend(cost)
+            if action is None:
+                return self.result()
             if argument is not None:
                 action(self, argument(reader))
-            elif action is not None:
-                action(self)
             else:
-                return self.result()
+                action(self)
 
     def result(self) -> Any:
         if self.marks or len(self.stack) != 1:
@@ -246,7 +246,8 @@ assert len(_DO) == len(TABLE)
 
 def names_in_pickle(file: Any, size: int) -> set[tuple[str, str]]:
     """Every (module, name) that a pickle mentions, found without running any of it."""
-    reader, found = Reader(file, size), set()
+    reader = Reader(file, size)
+    found: set[tuple[str, str]] = set()
     strings: list[str] = []  # the two strings before STACK_GLOBAL, directly or from the memo
     memo: dict[int, str] = {}
     puts = 0
@@ -256,7 +257,7 @@ def names_in_pickle(file: Any, size: int) -> set[tuple[str, str]]:
         if row is None:
             raise refused(code)
         name, argument = row
-        value = argument(reader) if argument else None
+        value: Any = argument(reader) if argument else None
         if name == "GLOBAL":
             found.add(value)
         elif type(value) is str:

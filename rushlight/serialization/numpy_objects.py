@@ -48,7 +48,7 @@ def build_array(w: Any, array: np.ndarray, state: Any) -> None:
         raise Fault("the order of a NumPy array must be a bool")
     _check(dtype, data, count)
     w.budget.spend(len(data))
-    array.__setstate__((1, shape, dtype, fortran, bytes(data)))
+    array.__setstate__((1, shape, dtype, fortran, bytes(data)))  # type: ignore[arg-type]
 
 
 def from_buffer(w: Any, data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:

@@ -28,13 +28,13 @@ class Reader:
     def take(self, count: int) -> bytes:
         if count > SMALL and count > self.size - self.file.tell():
             raise Fault(f"an object of {count} bytes is announced, but the file ends before")
-        data = self.read(count)
+        data: bytes = self.read(count)
         if len(data) != count:
             raise Fault("the pickle ends in the middle of an object")
         return data
 
     def line(self) -> str:
-        data = self.file.readline(MAX_NAME)
+        data: bytes = self.file.readline(MAX_NAME)
         if not data.endswith(b"\n"):
             raise Fault("a name in the pickle has no end")
         return data[:-1].decode("utf-8")

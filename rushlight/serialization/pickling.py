@@ -77,7 +77,8 @@ class Writer:
         """The call that rebuilds a tensor."""
         ref = self.storage(tensor)
         record = bridge.describe(tensor, ref.record)
-        args = (ref, record.offset, record.size, record.stride, record.requires_grad, OrderedDict())
+        hooks: OrderedDict[int, Any] = OrderedDict()  # none, as in PyTorch's files
+        args = (ref, record.offset, record.size, record.stride, record.requires_grad, hooks)
         return (REBUILD_V3, (*args, self.dtype(record.dtype))) if ref.kind is UNTYPED else (REBUILD_V2, args)
 
     def quantized(self, tensor: Any) -> tuple[Any, ...]:
@@ -96,7 +97,7 @@ class Writer:
         """How an object of ours is pickled; NotImplemented for everything else."""
         kind = type(obj)
         if isinstance(obj, Tensor):
-            if obj.is_quantized:  # type: ignore[attr-defined]
+            if obj.is_quantized:
                 return self.quantized(obj)
             return obj.__reduce_ex__(2) if is_lazy(obj) or is_wrapper(kind) else self.reduce_tensor(obj, kind)
         if kind is Size:
@@ -110,7 +111,8 @@ class Writer:
     def reduce_tensor(self, obj: Tensor, kind: type) -> tuple[Any, ...]:
         state = bridge.own_attributes(obj)
         if kind is Parameter:
-            args = (obj.detach(), bool(obj.requires_grad), OrderedDict())  # type: ignore[attr-defined]
+            hooks: OrderedDict[int, Any] = OrderedDict()
+            args: tuple[Any, ...] = (obj.detach(), bool(obj.requires_grad), hooks)
             return (REBUILD_PARAMETER_STATE, (*args, state)) if state else (REBUILD_PARAMETER, args)
         function, args = self.tensor(obj)
         if kind is Tensor and not state:
@@ -123,14 +125,14 @@ def pickler_class(pickle_module: Any, writer: Writer, persistent_id: Callable[[S
 
     It is the Python one of the pickle module: the C one insists on importing every name that it writes.
     """
-    base = pickle._Pickler if pickle_module is pickle else pickle_module.Pickler  # type: ignore[attr-defined]
-    if not issubclass(base, pickle._Pickler):  # type: ignore[attr-defined]
+    base: Any = pickle._Pickler if pickle_module is pickle else pickle_module.Pickler
+    if not issubclass(base, pickle._Pickler):
         name = getattr(pickle_module, "__name__", pickle_module)
         raise NotImplementedError(f"save(pickle_module={name}): its Pickler must "
                                   "be a subclass of Python's own pickle._Pickler, as dill's is")
 
-    class CheckpointPickler(base):  # type: ignore[misc, valid-type]
-        dispatch = copy(base.dispatch)
+    class CheckpointPickler(base):  # type: ignore[misc]
+        dispatch: dict[type, Callable[..., None]] = copy(base.dispatch)
 
         def persistent_id(self, obj: Any) -> Any:
             return persistent_id(obj) if type(obj) is StorageRef else None

@@ -91,4 +91,4 @@ class Contents:
             array = bridge.memory(storage)
             little = array if sys.byteorder == "little" else array.byteswap()
             file.write(struct.pack("<q", record.numel))
-            file.write(memoryview(little.view(np.uint8)))
+            file.write(little.view(np.uint8).data)

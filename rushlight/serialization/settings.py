@@ -22,7 +22,8 @@ _state: dict[str, Any] = {"endianness": None, "crc32": True}
 
 def get_default_load_endianness() -> LoadEndianness | None:
     """What `set_default_load_endianness` set; None means little-endian."""
-    return _state["endianness"]
+    chosen: LoadEndianness | None = _state["endianness"]
+    return chosen
 
 
 def set_default_load_endianness(endianness: LoadEndianness | None) -> None:
@@ -42,7 +43,7 @@ def unmarked_order() -> bytes:
 
 def get_crc32_options() -> bool:
     """Whether `save` writes checksums."""
-    return _state["crc32"]
+    return bool(_state["crc32"])
 
 
 def set_crc32_options(compute_crc32: bool) -> None:

@@ -48,7 +48,8 @@ class Source:
         self.file.seek(self.base + offset)
 
     def tell(self) -> int:
-        return self.file.tell() - self.base
+        at: int = self.file.tell() - self.base
+        return at
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Exactly that many bytes; Fault where the file is shorter."""

@@ -157,8 +157,9 @@ def get_layout(w: Any, name: Any) -> Any:
 def encode(w: Any, text: Any, encoding: Any) -> bytes:
     if encoding != "latin1":
         raise Fault("bytes are written as latin1 text only")
-    w.budget.spend(len(of_type(text, str, "the text of bytes")) + 64)
-    return text.encode("latin1")
+    words: str = of_type(text, str, "the text of bytes")
+    w.budget.spend(len(words) + 64)
+    return words.encode("latin1")
 
 
 def make_bytes(w: Any) -> bytes:

@@ -14,7 +14,7 @@ from rushlight.serialization.world import TableWorld
 def unpickler_class(pickle_module: Any, world: TableWorld) -> Any:
     """An Unpickler that knows PyTorch's names and this file's storages."""
 
-    class FullUnpickler(pickle_module.Unpickler):  # type: ignore[misc, name-defined]
+    class FullUnpickler(pickle_module.Unpickler):  # type: ignore[misc]
         def persistent_load(self, identity: Any) -> Any:
             return world.storages(identity)
 

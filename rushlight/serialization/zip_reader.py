@@ -130,7 +130,7 @@ class Archive:
         header = self.source.read_at(entry.header, LOCAL.size + len(entry.name))
         mark, _, flags, method, _, _, crc, packed, size, name_length, extra_length = LOCAL.unpack_from(header)
         name = header[LOCAL.size:]
-        start = entry.header + LOCAL.size + name_length + extra_length
+        start: int = entry.header + LOCAL.size + name_length + extra_length
         same = mark == b"PK\x03\x04" and name_length == len(entry.name) and name == entry.name
         # Sizes that follow the data (flag 8) or stand in a zip64 field are not repeated in the header.
         repeated = flags & 8 or 0xFFFFFFFF in (packed, size) or (packed, size, crc) == (
@@ -156,7 +156,7 @@ class Archive:
         if not entry.size:
             return True
         self.source.seek(self.data_offset(entry))
-        target = memoryview(array.view(np.uint8))
+        target = memoryview(array.view(np.uint8).data)
         crc = 0
         for at in range(0, entry.size, CHUNK):
             part = target[at:at + CHUNK]
