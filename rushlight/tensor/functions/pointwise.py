@@ -235,8 +235,8 @@ def scaled(op: Op, input: Any, other: Any, alpha: Any) -> Tensor:
     """The sum or difference of input and alpha * other, alpha checked as PyTorch checks it."""
     if alpha.__class__ is int and alpha == 1:
         return join(op, input, other)
-    dtype = result_type(input, other) if isinstance(input,
-                                                    Tensor) or isinstance(other, Tensor) else settings.default_dtype
+    tensors = isinstance(input, Tensor) or isinstance(other, Tensor)
+    dtype = result_type(input, other) if tensors else settings.default_dtype
     if isinstance(alpha, bool) and dtype is not bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and dtype.kind in "biu":
@@ -370,9 +370,10 @@ def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tens
     from rushlight.ir.dtype import complex128, float64
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         need_tensor("float_power", 1, "input", input)
-    wide = complex128 if any(o.__class__.__name__ == "complex" or (isinstance(o, Tensor) and o._spec.dtype.is_complex)
-                             for o in (input, exponent)) else float64
-    up = [cast(o, wide) if isinstance(o, Tensor) else fit(o, wide) for o in (input, exponent)]
+    given = (input, exponent)
+    complexes = [o._spec.dtype.is_complex if isinstance(o, Tensor) else o.__class__ is complex for o in given]
+    wide = complex128 if any(complexes) else float64
+    up = [cast(o, wide) if isinstance(o, Tensor) else fit(o, wide) for o in given]
     return give(out, join(TABLE["pow"], *up))
 
 
