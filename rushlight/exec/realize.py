@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec import choose
+from rushlight.exec import apart, choose
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Wiring, wiring_of
 from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node, Signature
@@ -53,9 +53,10 @@ def realize(graph: Graph) -> None:
                 run = _build(nodes, [cell for cell, _ in live], inputs, given, key)
             else:
                 stats.plans_reused += 1
-                with _plans_lock:
-                    if key in _plans:
-                        _plans.move_to_end(key)
+                try:
+                    _plans.move_to_end(key)
+                except KeyError:  # another thread forgot it just now
+                    pass
             stats.nodes += len(nodes)
             if observer is not None:
                 results = observer(nodes, run, given)
@@ -109,7 +110,7 @@ def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: li
         cell.buffer = buffer
 
 
-def _summary(nodes: list[Node]) -> tuple[Key, list[Cell], list[tuple[Cell, Any]], tuple[Cell, ...], list[Any]]:
+def _summary(nodes: list[Node]) -> tuple[Key, list[Cell], list[tuple[Cell, Any]], Sequence[Cell], list[Any]]:
     """The key of the graph, its results, those that storages show (with the storage), the inputs' cells, and what a plan is given.
 
     The key holds topology, operations, types, memory sizes, which results live and which inputs die (and may be overwritten);
@@ -189,3 +190,4 @@ def clear_plans() -> None:
     """Forget every plan."""
     with _plans_lock:
         _plans.clear()
+    apart.forget()

@@ -14,7 +14,7 @@ from typing import Any
 
 from rushlight.ir.graph import Cell, Node
 
-Pick = Callable[[Sequence[Any]], "tuple[Any, ...]"]
+Pick = Callable[["list[Any]"], Sequence[Any]]
 MOST = 1024
 
 _lock = threading.Lock()
@@ -23,11 +23,10 @@ _latest: OrderedDict[tuple[int, ...], Wiring] = OrderedDict()  # by the numbers 
 
 
 def _picking(places: Sequence[int]) -> Pick:
-    """A function from a sequence to what stands at these places of it."""
+    """A function from a list to what stands at these places of it."""
     if len(places) > 1:
         return itemgetter(*places)
-    only = tuple(places)
-    return lambda values: tuple([values[i] for i in only])
+    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
 class Wiring:
@@ -38,7 +37,7 @@ class Wiring:
 
     __slots__ = ("inputs", "numbers", "cells", "values", "replacing", "replaced", "references", "shape")
 
-    def __init__(self, key: tuple[int, ...], ins: list[Any], outs: list[Cell], inputs: tuple[Cell, ...]) -> None:
+    def __init__(self, key: tuple[int, ...], ins: list[Any], outs: list[Cell], inputs: Sequence[Cell]) -> None:
         place = {id(c): i for i, c in enumerate((*outs, *inputs))}
         cells = [i for i, x in enumerate(ins) if x.__class__ is Cell]
         values = [place[id(ins[i])] for i in cells]
@@ -54,13 +53,13 @@ class Wiring:
         self.references = [count[v] for v in places]
         self.shape = (key, tuple(values), tuple(replacing), tuple(replaced))
 
-    def fits(self, ins: list[Any], outs: list[Cell], inputs: tuple[Any, ...]) -> bool:
+    def fits(self, ins: list[Any], outs: list[Cell], inputs: Sequence[Any]) -> bool:
         """Whether operands are wired like this, with these inputs; what nodes of the same signatures have is given."""
-        values = (*outs, *inputs)
-        return self.values(values) == self.cells(ins) and self.replaced(values) == tuple([c.before for c in self.replacing(outs)])
+        values = [*outs, *inputs]
+        return self.values(values) == self.cells(ins) and [*self.replaced(values)] == [c.before for c in self.replacing(outs)]
 
 
-def wiring_of(nodes: list[Node], realize_cell: Callable[[Cell], None]) -> tuple[Wiring, list[Cell], tuple[Cell, ...], tuple[Any, ...]]:
+def wiring_of(nodes: list[Node], realize_cell: Callable[[Cell], None]) -> tuple[Wiring, list[Cell], Sequence[Cell], Sequence[Any]]:
     """The wiring of nodes, their results, their inputs (realized where another graph has them pending) and their numbers."""
     ins: list[Any] = []
     outs: list[Cell] = []
@@ -78,7 +77,7 @@ def wiring_of(nodes: list[Node], realize_cell: Callable[[Cell], None]) -> tuple[
             if wiring.fits(ins, outs, inputs):
                 return wiring, outs, inputs, wiring.numbers(ins)
     made = {id(c) for c in outs}
-    inputs = tuple({id(x): x for x in ins if x.__class__ is Cell and id(x) not in made}.values())
+    inputs = list({id(x): x for x in ins if x.__class__ is Cell and id(x) not in made}.values())
     for cell in inputs:
         if cell.buffer is None:
             realize_cell(cell)

@@ -91,14 +91,13 @@ class Bundle(Signature):
 class Node:
     """One recorded operation. ``ins`` holds cells and Python numbers, ``outs`` the cells of its results."""
 
-    __slots__ = ("sig", "ins", "outs", "graph", "line", "position")
+    __slots__ = ("sig", "ins", "outs", "graph", "line")
 
     def __init__(self, sig: Signature, ins: tuple[Any, ...], graph: Graph):
         self.sig = sig
         self.ins = ins
         self.graph = graph
         self.line: str | None = None
-        self.position = -1
         self.outs: tuple[Cell, ...] = ()
 
 
