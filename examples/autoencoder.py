@@ -1,5 +1,4 @@
-"""A denoising autoencoder (Vincent and others, 2008): pictures go through 32 numbers, and come out without their
-noise.
+"""A denoising autoencoder (Vincent and others, 2008): pictures go through 32 numbers, and come out without their noise.
 
     rushlight run examples/autoencoder.py --root ../shared/data
 
@@ -45,8 +44,8 @@ def decibels(a, b):
 
 
 def train(model, x, test, epochs, batch=128):
-    """Minimise the squared error of what comes out against the pictures without noise; the ratios, the first of the
-    noise itself."""
+    """Minimise the squared error of what comes out against the pictures without noise;
+    the ratios, the first of the noise itself."""
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     with torch.no_grad():
         dirty = noisy(test)

@@ -33,8 +33,8 @@ class Carts:
         return self.random.uniform(-0.05, 0.05, (n, 4)).astype(np.float32)
 
     def step(self, push_right):
-        """One fiftieth of a second; the states then, which poles fell, and which episodes ended (these carts start
-        anew)."""
+        """One fiftieth of a second; the states then, which poles fell,
+        and which episodes ended (these carts start anew)."""
         _, v, angle, turn = self.state.T
         force = np.where(push_right, 10.0, -10.0)
         sine, cosine = np.sin(angle), np.cos(angle)
@@ -74,8 +74,8 @@ def score(model, episodes=100):
 
 
 def whole_episodes(model, carts, random):
-    """One episode of each cart, actions drawn from the policy: states (T, N, 4), actions (T, N), which were alive (T,
-    N)."""
+    """One episode of each cart, actions drawn from the policy: states (T, N, 4),
+    actions (T, N), which were alive (T, N)."""
     states, actions, alive = [], [], []
     running = np.ones(len(carts.state), dtype=bool)
     while running.any():
@@ -89,8 +89,8 @@ def whole_episodes(model, carts, random):
 
 
 def reinforce(rounds, n=16, discount=0.99):
-    """Actions that were followed by more than usual become likelier: -log π(a|s) · (G - mean G of that step) /
-    deviation."""
+    """Actions that were followed by more than usual become likelier:
+    -log π(a|s) · (G - mean G of that step) / deviation."""
     torch.manual_seed(0)
     model, random = network(), np.random.default_rng(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -136,8 +136,8 @@ class Memory:
 
 
 def learn_from(batch, model, target, optimizer, discount):
-    """A step towards Q(s, a) = 1 + discount · Q'(s', argmax Q(s', ·)), without the second part for a fallen pole
-    (double DQN)."""
+    """A step towards Q(s, a) = 1 + discount · Q'(s', argmax Q(s', ·)),
+    without the second part for a fallen pole (double DQN)."""
     state, action, after, fell = batch
     with torch.no_grad():
         best = model(after).argmax(1, keepdim=True)

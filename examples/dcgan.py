@@ -2,10 +2,9 @@
 
     rushlight run examples/dcgan.py --root ../shared/data --out dcgan
 
-Saves a picture of the same 64 draws after each epoch, and prints both losses and how good the draws are by the eye of
-a classifier trained on MNIST: how sure it is of each digit, how evenly the ten digits come up, and the inception
-score that sums up both (1 for noise, 10 at best; MNIST's own test pictures get 9.3). Under a minute on two
-cores.
+Saves a picture of the same 64 draws after each epoch, and prints both losses and how good the draws are by the eye of a
+classifier trained on MNIST: how sure it is of each digit, how evenly the ten digits come up, and the inception score
+that sums up both (1 for noise, 10 at best; MNIST's own test pictures get 9.3). Under a minute on two cores.
 """
 
 import argparse
@@ -70,8 +69,8 @@ def quality(judge, pictures):
 
 
 def play(g, d, real, optimizers):
-    """One move of each: the discriminator learns to tell real from drawn, the generator to be taken for real; both
-    losses."""
+    """One move of each: the discriminator learns to tell real from drawn,
+    the generator to be taken for real; both losses."""
     drawn = g(torch.randn(len(real), CODE, 1, 1))
     optimizers[1].zero_grad()
     # Real pictures are 0.9 real: a discriminator that is never quite sure leaves the generator a slope to climb
@@ -130,8 +129,8 @@ def main():
         mean = torch.stack(losses).mean(0).tolist()
         steady.eval()
         sure, rarest, score = quality(judge, draw(steady, torch.randn(2048, CODE)))
-        save_image(draw(steady, shown), folder / f"epoch{epoch}.png", nrow=8, normalize=True, value_range=(-1, 1),
-                   pad_value=0.3)
+        save_image(draw(steady, shown), folder / f"epoch{epoch}.png", nrow=8, normalize=True,
+                   value_range=(-1, 1), pad_value=0.3)
         print(f"epoch {epoch}: generator {mean[0]:.2f}, discriminator {mean[1]:.2f}; draws: sure {sure:.1%}, "
               f"rarest digit {rarest:.1%}, inception score {score:.2f}", flush=True)
     print(f"saved {folder}/epoch1.png to epoch{args.epochs}.png")

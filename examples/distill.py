@@ -2,8 +2,9 @@
 
     rushlight run examples/distill.py --root ../shared/data
 
-trains a teacher on MNIST, then the same small student three times on few images: from their labels, from the teacher's answers
-(Hinton's distillation), and from answers and features. Prints the accuracy of each. Under a minute on two cores.
+trains a teacher on MNIST, then the same small student three times on few images: from their labels,
+from the teacher's answers (Hinton's distillation), and from answers and features. Prints the
+accuracy of each. Under a minute on two cores.
 """
 
 import argparse
@@ -22,8 +23,8 @@ def network(width: int) -> nn.Sequential:
     """Three convolutions and a linear layer for 28 × 28 pixels."""
     def stage(a, b):
         return [nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
-    return nn.Sequential(*stage(1, width), *stage(width, 2 * width), *stage(2 * width, 4 * width), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                         nn.Linear(4 * width, 10))
+    return nn.Sequential(*stage(1, width), *stage(width, 2 * width), *stage(2 * width, 4 * width),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, 10))
 
 
 def train(model, loader, epochs, rate):
@@ -69,7 +70,8 @@ def main():
                 pair = example.expand(2, 1, 28, 28)
                 student(pair), teacher(pair), matching()
             parameters = [*student.parameters(), *(matching.parameters() if matching else ())]
-            compress.distill(student, teacher, loader, torch.optim.Adam(parameters, lr=3e-3), epochs=args.epochs, temperature=4.0, alpha=0.9, matching=matching)
+            compress.distill(student, teacher, loader, torch.optim.Adam(parameters, lr=3e-3),
+                             epochs=args.epochs, temperature=4.0, alpha=0.9, matching=matching)
         row(f"student, from {name}", student)
 
 

@@ -75,8 +75,8 @@ def table(x, y, tx, ty, epochs):
 
 
 def one_plan_or_many(members, steps=200):
-    """Seconds of training so many equal networks at once, with stacked weights, and one after the other, without the
-    first steps."""
+    """Seconds of training so many equal networks at once, with stacked weights,
+    and one after the other, without the first steps."""
     x, y = torch.randn(64, 64), torch.randint(0, 10, (64,))
 
     def seconds(committees):

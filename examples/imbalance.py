@@ -1,5 +1,5 @@
-"""Class imbalance: seven ways to learn from a data set in which some classes have a hundred times fewer pictures than
-others.
+"""Class imbalance: seven ways to learn from a data set in which some classes
+have a hundred times fewer pictures than others.
 
     rushlight run examples/imbalance.py --root ../shared/data
 

@@ -2,8 +2,8 @@
 
     rushlight run examples/inspect_network.py --root ../shared/data --folder pictures
 
-trains a small network on FashionMNIST, draws its filters, activations, weights, and what it looks at, and reports on its health
-before and after training, and on a network that is started badly. Under a minute on two cores.
+trains a small network on FashionMNIST, draws its filters, activations, weights, and what it looks at, and reports on
+its health before and after training, and on a network that is started badly. Under a minute on two cores.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from rushlight import inspect
 
 def network() -> nn.Sequential:
     """Three convolutions and two linear layers for 28 × 28 pixels."""
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(576, 64), nn.ReLU(), nn.Linear(64, 10))
+    return nn.Sequential(nn.Conv2d(1, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1),
+                         nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(),
+                         nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(576, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
 def badly_started() -> nn.Sequential:

@@ -2,8 +2,8 @@
 
     rushlight run examples/lightning_mnist.py --root ../shared/data
 
-trains a small convolutional network on MNIST, keeps the checkpoint that is best on the last 5,000 training images, and
-tests it.
+trains a small convolutional network on MNIST, keeps the checkpoint that is best on
+the last 5,000 training images, and tests it.
 Under a minute on two cores. Call it again with --resume to go on from where it ended, with more --epochs.
 """
 
@@ -70,8 +70,7 @@ class Network(pl.LightningModule):
         images, digits = batch
         scores = self(images)
         self.log_dict({f"{stage}_loss": F.cross_entropy(scores, digits),
-                       f"{stage}_accuracy": (scores.argmax(1) == digits).float().mean()},
-                      prog_bar=True)
+                       f"{stage}_accuracy": (scores.argmax(1) == digits).float().mean()}, prog_bar=True)
 
     def validation_step(self, batch, batch_idx):
         self._evaluate(batch, "val")

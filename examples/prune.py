@@ -2,8 +2,9 @@
 
     rushlight run examples/prune.py --root ../shared/data
 
-trains on MNIST, removes the channels whose filters are weakest from every layer that has them, trains the smaller network a little
-more, and does so again. Prints accuracy, parameters and multiplications after each step. Under a minute on two cores.
+trains on MNIST, removes the channels whose filters are weakest from every layer that has them, trains
+the smaller network a little more, and does so again. Prints accuracy, parameters and multiplications
+after each step. Under a minute on two cores.
 """
 
 import argparse

@@ -1,9 +1,11 @@
-"""A residual network for handwritten digits in float32, with weights of 16 bits, and with 8 bits throughout; a PyTorch program.
+"""A residual network for handwritten digits in float32, with weights of 16 bits,
+and with 8 bits throughout; a PyTorch program.
 
     rushlight run examples/quantize.py --root ../shared/data
 
-trains on MNIST, then quantizes three ways: weights in bfloat16; int8 after calibration on some training images; int8 after a
-little training with fake quantization. Prints accuracy, size of the file and time of a batch for each. Under a minute on two cores.
+trains on MNIST, then quantizes three ways: weights in bfloat16; int8 after calibration on some training
+images; int8 after a little training with fake quantization. Prints accuracy, size of the file and time of
+a batch for each. Under a minute on two cores.
 """
 
 import argparse
@@ -78,7 +80,8 @@ def main():
     model = train(ResNet(), loader, args.epochs, 2e-3)
     small, bytes_of_half = half(model)
     rows = [("float32", model, size_of(model)), ("bfloat16 weights", small, bytes_of_half)]
-    for name, made in (("int8, calibrated", calibrated(model, few)), ("int8, trained for it", trained_for_it(model, shorter, 2e-4))):
+    for name, made in (("int8, calibrated", calibrated(model, few)),
+                       ("int8, trained for it", trained_for_it(model, shorter, 2e-4))):
         rows.append((name, made, size_of(made)))
     batch = next(iter(test))[0][:64]
     print(f"{'network':22}{'accuracy':>10}{'kB':>9}{'ms per 64':>12}")

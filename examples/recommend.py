@@ -21,8 +21,8 @@ PEOPLE, FILMS, NEW, GENRES, TRAITS, NOISE = 600, 400, 20, 12, 6, 0.5
 
 
 def made(each):
-    """Ratings everybody would give without noise (PEOPLE, FILMS); each film's three genres; observed (person, film,
-    rating)s."""
+    """Ratings everybody would give without noise (PEOPLE, FILMS);
+    each film's three genres; observed (person, film, rating)s."""
     genres = torch.stack([torch.randperm(GENRES)[:3] for _ in range(FILMS)])
     tastes, of_genre = torch.randn(PEOPLE, TRAITS), torch.randn(GENRES, TRAITS)
     traits = of_genre[genres].mean(1) + 0.3 * torch.randn(FILMS, TRAITS)

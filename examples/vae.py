@@ -2,8 +2,8 @@
 
     rushlight run examples/vae.py --root ../shared/data
 
-trains on MNIST, prints the test loss of each epoch, and saves a picture: digits of the test set above what the network makes
-of them, then digits from random numbers. Under a minute on two cores.
+trains on MNIST, prints the test loss of each epoch, and saves a picture: digits of the test set above what the network
+makes of them, then digits from random numbers. Under a minute on two cores.
 """
 
 import argparse
@@ -32,7 +32,8 @@ class VAE(nn.Module):
 
 
 def loss_of(logits, x, mean, log_variance):
-    """The negative evidence bound per picture: cross entropy of the pixels plus the divergence from the normal distribution."""
+    """The negative evidence bound per picture: cross entropy of the pixels plus
+    the divergence from the normal distribution."""
     pixels = F.binary_cross_entropy_with_logits(logits, x.flatten(1), reduction="sum")
     divergence = -0.5 * (1 + log_variance - mean.pow(2) - log_variance.exp()).sum()
     return (pixels + divergence) / len(x)

@@ -1,4 +1,5 @@
-"""Runs in a process of its own: cpu_faults_child.py MODE. Every buffer that plans get ends at a page that nobody may touch."""
+"""Runs in a process of its own: cpu_faults_child.py MODE. Every buffer that plans
+get ends at a page that nobody may touch."""
 
 from __future__ import annotations
 
@@ -88,7 +89,8 @@ def one(r: Any, kind: int) -> Any:
         F.embedding(tensor(r, n, dtype=np.int64) % m, table).sum().backward()
         return table.grad,
     if kind == 7:
-        images, w = tensor(r, 3, c % 4 + 1, n + 4, m + 7).requires_grad_(), tensor(r, k % 9 + 2, c % 4 + 1, 3, 4).requires_grad_()
+        images, w = tensor(r, 3, c % 4 + 1, n + 4,
+                           m + 7).requires_grad_(), tensor(r, k % 9 + 2, c % 4 + 1, 3, 4).requires_grad_()
         F.conv2d(images, w, padding=(1, 3)).relu().square().sum().backward()
         return images.grad, w.grad
     q = tensor(r, 2, 2, n, 8).requires_grad_()
@@ -119,8 +121,10 @@ def hostile() -> None:
         index = rl.from_numpy(index)
         x = rl.randn(n, m)
         cases = (lambda: F.cross_entropy(x * 2, index * 1, ignore_index=-5), lambda: F.embedding(index * 1, x * 2),
-                 lambda: (x * 2).gather(1, (index * 1)[:, None]), lambda: (x * 2)[index * 1 * (1 if bad > 0 or bad < -n else 100)],
-                 lambda: (x * 2).index_select(0, index * 1), lambda: (x * 2).scatter_add(0, (index * 1)[:, None], x), lambda: F.nll_loss(x * 2, index * 1, ignore_index=-5),
+                 lambda: (x * 2).gather(1, (index * 1)[:, None]),
+                 lambda: (x * 2)[index * 1 * (1 if bad > 0 or bad < -n else 100)],
+                 lambda: (x * 2).index_select(0, index * 1), lambda: (x * 2).scatter_add(0, (index * 1)[:, None], x),
+                 lambda: F.nll_loss(x * 2, index * 1, ignore_index=-5),
                  lambda: rl.zeros(n, m).index_add(0, index * 1, x))
         try:
             result = cases[seed % len(cases)]()

@@ -31,7 +31,8 @@ def products() -> None:
         m, n, k = (int(v) for v in r.choice(SIZES, 3))
         results = [operand(r, m, k, dtype) @ operand(r, k, n, dtype)]
         if dtype.startswith("f"):
-            x, w, b = operand(r, m, k, dtype), faults.tensor(r, n, k, dtype=np.dtype(dtype)), faults.tensor(r, n, dtype=np.dtype(dtype))
+            x, w, b = operand(r, m, k, dtype), faults.tensor(r, n, k, dtype=np.dtype(dtype)), faults.tensor(
+                r, n, dtype=np.dtype(dtype))
             results += [F.relu(F.linear(x, w, b)), F.linear(x, w)]
         for result in results:
             assert result.numpy() is not None

@@ -15,14 +15,16 @@ SIZE = 3
 
 def start(rank: int, path: str) -> None:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=SIZE, timeout=timedelta(seconds=60))
+    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank,
+                            world_size=SIZE, timeout=timedelta(seconds=60))
 
 
 def collectives(rank: int, path: str) -> None:
     start(rank, path)
     assert dist.get_rank() == rank and dist.get_world_size() == SIZE and dist.get_backend() == "gloo" and dist.is_initialized()
     mine = rl.tensor([rank + 1.0, 2.0])
-    for op, want in (("SUM", [6.0, 6.0]), ("PRODUCT", [6.0, 8.0]), ("MIN", [1.0, 2.0]), ("MAX", [3.0, 2.0]), ("AVG", [2.0, 2.0])):
+    for op, want in (("SUM", [6.0, 6.0]), ("PRODUCT", [6.0, 8.0]), ("MIN", [1.0, 2.0]),
+                     ("MAX", [3.0, 2.0]), ("AVG", [2.0, 2.0])):
         t = mine.clone()
         work = dist.all_reduce(t, getattr(dist.ReduceOp, op), async_op=op == "SUM")
         assert (work is not None and work.wait()) if op == "SUM" else work is None
@@ -193,10 +195,14 @@ def hooks_and_uneven_inputs(rank: int, path: str) -> None:
     x = rl.randn(SIZE * 2, 16)
     plain = make()
     plain(x).square().mean().backward()
-    power = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=2, start_powerSGD_iter=2, min_compression_rate=1)
-    exact = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=16, start_powerSGD_iter=0, use_error_feedback=False, warm_start=False, min_compression_rate=0.1)
-    cases = [(default_hooks.allreduce_hook, None, 1e-6), (default_hooks.fp16_compress_hook, None, 1e-3), (default_hooks.bf16_compress_hook, None, 1e-2),
-             (default_hooks.fp16_compress_wrapper(default_hooks.allreduce_hook), None, 1e-3), (powerSGD_hook.powerSGD_hook, exact, 1e-5)]
+    power = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=2,
+                                        start_powerSGD_iter=2, min_compression_rate=1)
+    exact = powerSGD_hook.PowerSGDState(None, matrix_approximation_rank=16, start_powerSGD_iter=0,
+                                        use_error_feedback=False, warm_start=False, min_compression_rate=0.1)
+    cases = [(default_hooks.allreduce_hook, None, 1e-6), (default_hooks.fp16_compress_hook, None, 1e-3),
+             (default_hooks.bf16_compress_hook, None, 1e-2),
+             (default_hooks.fp16_compress_wrapper(default_hooks.allreduce_hook), None, 1e-3),
+             (powerSGD_hook.powerSGD_hook, exact, 1e-5)]
     for hook, state, tolerance in cases:
         net = DistributedDataParallel(make())
         net.register_comm_hook(state, hook)
@@ -227,7 +233,8 @@ def hooks_and_uneven_inputs(rank: int, path: str) -> None:
         optimizer = rl.optim.SGD(twin.parameters(), lr=0.1)
         for i in range(2 + SIZE - 1):
             working = [r for r in range(SIZE) if i < 2 + r]
-            sum(twin(x[r * 2:r * 2 + 2] + i).square().mean() for r in working).div(SIZE if whole else len(working)).backward()
+            sum(twin(x[r * 2:r * 2 + 2] + i).square().mean()
+                for r in working).div(SIZE if whole else len(working)).backward()
             optimizer.step()
             optimizer.zero_grad()
         for p, q in zip(net.parameters(), twin.parameters()):

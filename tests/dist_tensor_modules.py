@@ -139,8 +139,8 @@ def layers(mesh: Any) -> None:
             close(p.grad, q.grad, plain)
     with rl.autocast("cpu", dtype=rl.bfloat16):
         assert (
-            distribute_module(rl.nn.Linear(4, 4), mesh, shard_all)(distribute_tensor(x, mesh, [Shard(0)])).dtype
-            is rl.bfloat16
+            distribute_module(rl.nn.Linear(4, 4), mesh,
+                              shard_all)(distribute_tensor(x, mesh, [Shard(0)])).dtype is rl.bfloat16
         )
 
 
@@ -174,7 +174,8 @@ def _step(kind: Any, net: Any) -> None:
 
 
 def train_together(nets: Any, optimizers: Any) -> None:
-    """Three steps of the plain network, of the cut one, and of that whose sequence is cut too: the same losses and parameters."""
+    """Three steps of the plain network, of the cut one, and of that whose sequence
+    is cut too: the same losses and parameters."""
     from rushlight.distributed.tensor.parallel import loss_parallel
 
     plain, _, sequence = nets

@@ -11,7 +11,8 @@ import pytest
 
 from rushlight.exec.realize import clear_plans
 
-TOLERANCES = {"float32": 2e-5, "float64": 1e-12, "float16": 4e-3, "bfloat16": 3e-2, "complex64": 2e-5, "complex128": 1e-12}
+TOLERANCES = {"float32": 2e-5, "float64": 1e-12, "float16": 4e-3, "bfloat16": 3e-2,
+              "complex64": 2e-5, "complex128": 1e-12}
 
 
 @contextmanager
@@ -49,9 +50,11 @@ def close_to_numpy(run: Callable[[], list[Any]], tolerance: float = 1e-5) -> Non
 
 
 def agree(function: Callable[[], Any], scale: float = 1.0) -> None:
-    """Both executors give the same: exactly for integers, up to rounding for the others, NaN and infinities in the same places."""
+    """Both executors give the same: exactly for integers, up to rounding for the others,
+    NaN and infinities in the same places."""
     for at, ((dtype, want), (have_dtype, have)) in enumerate(zip(*both(function))):
         assert dtype == have_dtype and want.shape == have.shape, (at, dtype, have_dtype, want.shape, have.shape)
         tolerance = TOLERANCES.get(dtype, 0) * scale
         size = max(1.0, float(np.nanmax(np.abs(np.where(np.isfinite(want), want, 0)), initial=0))) if tolerance else 1.0
-        np.testing.assert_allclose(have, want, rtol=tolerance, atol=tolerance * size, equal_nan=True, err_msg=f"result {at}")
+        np.testing.assert_allclose(have, want, rtol=tolerance, atol=tolerance * size,
+                                   equal_nan=True, err_msg=f"result {at}")

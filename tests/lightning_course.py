@@ -1,4 +1,5 @@
-"""Scenarios of lightning_scenarios.py about how training goes on and ends: checkpoints, stopping, rates, streams of data."""
+"""Scenarios of lightning_scenarios.py about how training goes on and ends:
+checkpoints, stopping, rates, streams of data."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ def checkpoints(torch: Any, pl: Any, folder: str) -> Any:
         "last": {"save_last": True, "monitor": "val"}, "steps": {"every_n_train_steps": 5, "save_top_k": -1},
         "epochs": {"every_n_epochs": 2, "save_top_k": -1},
         "after training": {"monitor": "train", "save_on_train_epoch_end": True, "filename": "m-{train:.3f}-{no}"},
-        "names": {"filename": "e{epoch}_v{val:.1f}", "auto_insert_metric_name": False, "save_top_k": -1,
-                  "monitor": "val"},
-        "only last": {"save_top_k": 0, "save_last": True}, "after validation": {"save_on_train_epoch_end": False,
-                                                                                "save_top_k": -1},
+        "names": {"filename": "e{epoch}_v{val:.1f}", "auto_insert_metric_name": False,
+                  "save_top_k": -1, "monitor": "val"},
+        "only last": {"save_top_k": 0, "save_last": True},
+        "after validation": {"save_on_train_epoch_end": False, "save_top_k": -1},
         "steps with a value": {"every_n_train_steps": 3, "monitor": "train", "save_top_k": 2},
     }
 
@@ -129,8 +130,8 @@ def rates(torch: Any, pl: Any, folder: str) -> Any:
 
     def named(self: Any) -> Any:
         o = torch.optim.Adam(self.parameters(), lr=0.1)
-        return {"optimizer": o, "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.StepLR(o, 1, 0.5),
-                                                 "name": "mine"}}
+        return {"optimizer": o,
+                "lr_scheduler": {"scheduler": torch.optim.lr_scheduler.StepLR(o, 1, 0.5), "name": "mine"}}
     out = {}
     for name, configure, arguments in (("groups", groups, {"log_momentum": True, "log_weight_decay": True}),
                                        ("named", named, {}), ("step", named, {"logging_interval": "step"}),
@@ -220,8 +221,8 @@ def stops(torch: Any, pl: Any, folder: str) -> Any:
             ("steps", {"min_steps": 9}, {"on_train_batch_end": stop}), ("skip", {}, {"on_train_batch_start": skip}),
             ("validation amid", {"val_check_interval": 3}, {"on_train_batch_end": stop})):
         runs: list[Any] = []
-        model = line(torch, pl, on_validation_start=lambda self, runs=runs: runs.append(self.trainer.global_step),
-                     **methods)
+        model = line(torch, pl,
+                     on_validation_start=lambda self, runs=runs: runs.append(self.trainer.global_step), **methods)
         trainer = quiet(pl, folder, **{"max_epochs": 4, **arguments})
         trainer.fit(model, data(torch), data(torch, 8))
         out[name] = [trainer.global_step, trainer.current_epoch, trainer.fit_loop.total_batch_idx, runs, weights(model)]

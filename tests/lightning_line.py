@@ -9,8 +9,8 @@ def data(torch: Any, n: int = 24, batch: int = 4, shuffle: bool = False) -> Any:
     """A loader of a small regression."""
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(n, 3, generator=generator)
-    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True)), batch_size=batch,
-                                       shuffle=shuffle)
+    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, x.sum(1, keepdim=True)),
+                                       batch_size=batch, shuffle=shuffle)
 
 
 def line(torch: Any, pl: Any, **methods: Any) -> Any:

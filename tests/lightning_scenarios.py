@@ -52,8 +52,7 @@ def hooks(torch: Any, pl: Any, folder: str) -> Any:
         setattr(Watcher, name, note("callback", name, getattr(pl.Callback, name)))
     loader = data(torch, 8, 4)
     model = line(torch, pl, **{name: (lambda self: loader) for name in ("train_dataloader", "val_dataloader",
-                                                                        "test_dataloader",
-                                                                         "predict_dataloader")})
+                                                                        "test_dataloader", "predict_dataloader")})
     plain = type(model)
 
     class Noted(plain):  # type: ignore[misc,valid-type]
@@ -92,19 +91,18 @@ def optimizers(torch: Any, pl: Any, folder: str) -> Any:
         "optimizer": lambda o: o, "list": lambda o: [o], "tuple": lambda o: ([o], [step(o)]),
         "one scheduler": lambda o: ([o], step(o)), "dict": lambda o: {"optimizer": o, "lr_scheduler": step(o)},
         "each step": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": step(o), "interval": "step"}},
-        "each third step": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": step(o), "interval": "step",
-                                                                       "frequency": 3}},
+        "each third step": lambda o: {"optimizer": o,
+                                      "lr_scheduler": {"scheduler": step(o), "interval": "step", "frequency": 3}},
         "each second epoch": lambda o: ([o], [{"scheduler": step(o), "frequency": 2}]),
         "two schedulers": lambda o: ([o], [step(o), {"scheduler": step(o), "interval": "step"}]),
         "tuple of dicts": lambda o: ({"optimizer": o, "lr_scheduler": step(o)},),
         "plateau": lambda o: {"optimizer": o, "lr_scheduler": plateau(o), "monitor": "val"},
         "plateau on a training value": lambda o: {"optimizer": o,
                                                   "lr_scheduler": {"scheduler": plateau(o), "monitor": "train"}},
-        "plateau each step": lambda o: {"optimizer": o,
-                                        "lr_scheduler": {"scheduler": plateau(o), "monitor": "train_step",
-                                                         "interval": "step"}},
-        "plateau without value": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": plateau(o), "monitor": "no",
-                                                                             "strict": False}},
+        "plateau each step": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": plateau(o),
+                                                                         "monitor": "train_step", "interval": "step"}},
+        "plateau without value": lambda o: {"optimizer": o, "lr_scheduler": {"scheduler": plateau(o),
+                                                                             "monitor": "no", "strict": False}},
     }
     out = {}
     for name, form in forms.items():
@@ -275,10 +273,10 @@ def main() -> None:
     import pytorch_lightning.tuner
     import torch
     found = {name: run(name, torch, pl) for name in SCENARIOS}
-    RECORD.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items()) + "\n}\n",
-                      encoding="utf8")
-    print(f"{len(found)} scenarios of pytorch_lightning {pl.__version__} on PyTorch {torch.__version__}",
-          file=sys.stderr)
+    RECORD.write_text("{\n" + ",\n".join(f"{json.dumps(k)}: "
+                                         f"{json.dumps(v)}" for k, v in found.items()) + "\n}\n", encoding="utf8")
+    print(f"{len(found)} scenarios of pytorch_lightning {pl.__version__} on "
+          f"PyTorch {torch.__version__}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def children() -> int:
 
 
 def use(i: int) -> None:
-    """All batches, one batch, none, an error in the data set; with workers kept and not; threads and now and then processes."""
+    """All batches, one batch, none, an error in the data set;
+    with workers kept and not; threads and now and then processes."""
     processes = {"multiprocessing_context": "fork", "num_workers": 1} if i % 5 == 0 else {"num_workers": 2}
     data = list(range(6)) if i % 4 != 3 else [0, None]
     loader = DataLoader(data, 2, persistent_workers=i % 3 == 0, prefetch_factor=1 + i % 3, **processes)

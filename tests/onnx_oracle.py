@@ -1,5 +1,5 @@
-"""Runs exported models with onnxruntime, or with onnx's own evaluator where that is missing, and compares them with
-rushlight."""
+"""Runs exported models with onnxruntime, or with onnx's own evaluator where that is
+missing, and compares them with rushlight."""
 
 from __future__ import annotations
 

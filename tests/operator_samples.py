@@ -1,4 +1,5 @@
-"""Samples of PyTorch's operator database as rushlight's tensors, for the operators that public programs use most (more than 150)."""
+"""Samples of PyTorch's operator database as rushlight's tensors,
+for the operators that public programs use most (more than 150)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 import rushlight as rl
 
-# By how many of 95 public repositories use the function, method or module, most used first: all that at least five use, and others.
+# By how many of 95 public repositories use the function, method or module,
+# most used first: all that at least five use, and others.
 MOST_USED = """
 __getitem__ item zeros nn.functional.linear view cat to sum split ones mean float max reshape unsqueeze
 nn.functional.conv2d squeeze transpose nn.functional.relu randn arange stack contiguous flatten clone softmax permute
@@ -48,8 +50,10 @@ stft nn.functional.instance_norm linalg.diagonal nn.functional.upsample_nearest
 """.split()
 # operators that neither derivatives nor vmap can be tried on -> why
 LEFT_OUT = {
-    "item": "gives a Python number", "allclose": "gives a Python bool", "equal": "gives a Python bool", "to_sparse": "gives another layout",
-    **dict.fromkeys("zeros ones randn arange empty randint linspace full eye broadcast_shapes".split(), "takes no tensor"),
+    "item": "gives a Python number", "allclose": "gives a Python bool",
+    "equal": "gives a Python bool", "to_sparse": "gives another layout",
+    **dict.fromkeys("zeros ones randn arange empty randint linspace full eye broadcast_shapes".split(),
+                    "takes no tensor"),
     **dict.fromkeys("empty_like new_empty resize_".split(), "uninitialised memory"),
 }
 LARGEST = 1200  # elements of one sample: derivatives need no large numbers
@@ -79,8 +83,8 @@ PRIVATE = re.compile(r"_|torch\.|jiterator|sparse\.|to_sparse|native_dropout|svd
 def others() -> dict[str, Any]:
     """The database's other public entries."""
     found = {f"{op.name}.{op.variant_test_name}".rstrip("."): op for op in op_db}
-    return {n: op for n, op in found.items() if n not in entries() and not (OUTSIDE.keys() | LEFT_OUT.keys()) & {n, op.name}
-            and (not PRIVATE.match(n) or n.startswith("__r"))}
+    return {n: op for n, op in found.items() if n not in entries()
+            and not (OUTSIDE.keys() | LEFT_OUT.keys()) & {n, op.name} and (not PRIVATE.match(n) or n.startswith("__r"))}
 
 
 def names() -> list[str]:
@@ -136,7 +140,8 @@ def function(op: Any) -> Any:
         return lambda x: getattr(x, name)
     if name.endswith("_"):
         return lambda x, *a, **k: getattr(x.clone(), name)(*a, **k)
-    if name in ("uniform", "normal") and op.variant_test_name in ("", "in_place") and not (name == "normal" and op.variant_test_name == ""):
+    if name in ("uniform", "normal") and op.variant_test_name in ("", "in_place") and not (
+            name == "normal" and op.variant_test_name == ""):
         return lambda x, *a, **k: getattr(x.clone(), name + "_")(*a, **k)
     if "." in name or (hasattr(rl, name) and not isinstance(getattr(rl, name), rl.dtype)):
         return resolve(name)
@@ -168,11 +173,13 @@ def tensors_in(x: Any) -> list[rl.Tensor]:
 
 def dtype_of(op: Any) -> torch.dtype:
     """float64; complex128 for operators of complex numbers, int64 for those of integers."""
-    return next((d for d in (torch.float64, torch.complex128, torch.int64) if d in op.supported_dtypes("cpu")), torch.float64)
+    return next((d for d in (torch.float64, torch.complex128, torch.int64)
+                 if d in op.supported_dtypes("cpu")), torch.float64)
 
 
 def samples(op: Any, most: int) -> list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]]:
-    """(function, arguments, keyword arguments, what turns the result into something differentiable), spread over the entry's.
+    """(function, arguments, keyword arguments, what turns the result into
+    something differentiable), spread over the entry's.
 
     Not among them: samples with empty tensors, and those with more than LARGEST numbers.
     """
@@ -196,7 +203,8 @@ def samples(op: Any, most: int) -> list[tuple[Any, tuple[Any, ...], dict[str, An
 def tensors_of_torch(x: Any) -> list[torch.Tensor]:
     if isinstance(x, torch.Tensor):
         return [x]
-    return [t for v in (x.values() if isinstance(x, dict) else x) for t in tensors_of_torch(v)] if isinstance(x, (list, tuple, dict)) else []
+    return ([t for v in (x.values() if isinstance(x, dict) else x) for t in tensors_of_torch(v)]
+            if isinstance(x, (list, tuple, dict)) else [])
 
 
 def with_tensors(nest: Any, new: dict[int, Any]) -> Any:

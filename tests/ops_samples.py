@@ -60,7 +60,8 @@ class Draw:
         return wrap(self.random.standard_normal((n, n)) + 2 * np.eye(n))
 
 
-DOMAINS: dict[str, Callable[..., Any]] = {"real": Draw.real, "positive": Draw.positive, "unit": Draw.unit, "above one": Draw.above,
+DOMAINS: dict[str, Callable[..., Any]] = {"real": Draw.real, "positive": Draw.positive,
+                                          "unit": Draw.unit, "above one": Draw.above,
                                           "probability": Draw.probability, "complex": Draw.complex}
 STRIDED = spec(float64, (3, 2), (1, 3))
 CONV = ((2,), (1,), (1,), 2)  # stride, padding, dilation, groups
@@ -68,29 +69,35 @@ WINDOW = ((2, 2), (1, 2), (1, 0))
 MAXIMA = np.array([0, 2, 1, 7, 4, 6, 8, 11] * 2).reshape(1, 2, 4, 2)  # a position within each of its windows
 
 BY_NAME: dict[str, Callable[[Draw], Sample]] = {
-    "real": lambda d: ((d.complex(3),), ()), "imag": lambda d: ((d.complex(3),), ()), "angle": lambda d: ((d.complex(3),), ()),
+    "real": lambda d: ((d.complex(3),), ()), "imag": lambda d: ((d.complex(3),), ()),
+    "angle": lambda d: ((d.complex(3),), ()),
     "conj": lambda d: ((d.complex(3),), ()),
     "ndtri": lambda d: ((d.probability(3),), ()), "igamma": lambda d: ((d.positive(3), d.positive(3)), ()),
     "igammac": lambda d: ((d.positive(3), d.positive(3)), ()), "polygamma": lambda d: ((2, d.positive(3)), ()),
     "xlogy": lambda d: ((d.real(3), d.positive(3)), ()), "xlog1py": lambda d: ((d.real(3), d.positive(3)), ()),
     "remainder": lambda d: ((d.real(3) * 3, wrap(np.array([1.7, -2.3, 0.9]))), ()),
     "fmod": lambda d: ((d.real(3) * 3, wrap(np.array([1.7, -2.3, 0.9]))), ()),
-    "floor_divide": lambda d: ((d.real(3) * 3, d.above(3)), ()), "trunc_divide": lambda d: ((d.real(3) * 3, d.above(3)), ()),
+    "floor_divide": lambda d: ((d.real(3) * 3, d.above(3)), ()),
+    "trunc_divide": lambda d: ((d.real(3) * 3, d.above(3)), ()),
     "where": lambda d: ((d.bools(2, 3), d.real(3), d.real(2, 1)), ()),
     "cast": lambda d: ((d.real(3),), (complex128,)),
     "nan_to_num": lambda d: ((d.real(3), 0.0, 1.0, -1.0), ()),
-    "cumsum": lambda d: ((d.real(2, 3),), (1,)), "cumprod": lambda d: ((d.real(2, 3),), (1,)), "logcumsumexp": lambda d: ((d.real(2, 3),), (1,)),
+    "cumsum": lambda d: ((d.real(2, 3),), (1,)), "cumprod": lambda d: ((d.real(2, 3),), (1,)),
+    "logcumsumexp": lambda d: ((d.real(2, 3),), (1,)),
     "sort": lambda d: ((d.distinct(2, 3),), (1, True)), "topk": lambda d: ((d.distinct(2, 4),), (2, 1, True, True)),
     "kthvalue": lambda d: ((d.distinct(2, 3),), (2, 1, False)),
-    "copy": lambda d: ((d.real(2, 3),), ()), "unview": lambda d: ((d.real(3, 2),), (7, spec(float64, (3, 2), (1, 3), 1))),
-    "cat": lambda d: ((d.real(2, 1), d.real(2, 3)), (1,)), "constant_pad": lambda d: ((d.real(2, 3), 1.5), (((1, 0), (-1, 2)),)),
+    "copy": lambda d: ((d.real(2, 3),), ()),
+    "unview": lambda d: ((d.real(3, 2),), (7, spec(float64, (3, 2), (1, 3), 1))),
+    "cat": lambda d: ((d.real(2, 1), d.real(2, 3)), (1,)),
+    "constant_pad": lambda d: ((d.real(2, 3), 1.5), (((1, 0), (-1, 2)),)),
     "flip": lambda d: ((d.real(2, 3),), ((0, 1),)), "roll": lambda d: ((d.real(2, 3),), ((1, -1), (0, 1))),
     "matmul": lambda d: ((d.real(2, 2, 3), d.real(3, 2)), ()),
     "convolution": lambda d: ((d.real(2, 4, 5), d.real(2, 2, 3)), CONV),
     "convolution_bias": lambda d: ((d.real(2, 4, 5), d.real(2, 2, 3), d.real(2)), CONV),
     "convolution_input_grad": lambda d: ((d.real(2, 2, 3), d.real(2, 2, 3)), ((2, 4, 5), *CONV)),
     "convolution_weight_grad": lambda d: ((d.real(2, 2, 3), d.real(2, 4, 5)), ((2, 2, 3), *CONV)),
-    "embedding": lambda d: ((d.real(4, 2), d.ints(4, 2, 3)), ()), "embedding_grad": lambda d: ((d.real(2, 3, 2), d.ints(4, 2, 3)), (4,)),
+    "embedding": lambda d: ((d.real(4, 2), d.ints(4, 2, 3)), ()),
+    "embedding_grad": lambda d: ((d.real(2, 3, 2), d.ints(4, 2, 3)), (4,)),
     "gather": lambda d: ((d.real(3, 3), d.ints(3, 2, 3)), (0,)),
     "scatter": lambda d: ((d.real(3, 3), wrap(np.array([[0, 2, 1]])), d.real(1, 3)), (0,)),
     "scatter_add": lambda d: ((d.real(3, 3), d.ints(3, 2, 3), d.real(2, 3)), (0,)),
@@ -99,24 +106,32 @@ BY_NAME: dict[str, Callable[[Draw], Sample]] = {
     "index_put": lambda d: ((d.real(3, 4), d.real(2, 1), wrap(np.array([2, 0]))), ((0,), True)),
     "dropout": lambda d: ((d.real(4), 0.5, 7), ()),
     "fft": lambda d: ((d.complex(3),), (0, "backward")), "ifft": lambda d: ((d.complex(3),), (0, "ortho")),
-    "cholesky": lambda d: ((d.definite(3),), (False,)), "inv": lambda d: ((d.square(3),), ()), "solve": lambda d: ((d.square(3), d.real(3, 2)), ()),
-    "det": lambda d: ((d.square(3),), ()), "slogdet": lambda d: ((d.square(3),), ()), "qr": lambda d: ((d.real(3, 2),), ("reduced",)),
-    "svd": lambda d: ((d.real(3, 2),), ()), "eigh": lambda d: ((d.definite(3),), ("L",)), "matrix_exp": lambda d: ((d.real(2, 2),), ()),
-    "cholesky_ex": lambda d: ((d.definite(3),), (False,)), "inv_ex": lambda d: ((d.square(3),), ()), "eig": lambda d: ((d.square(3),), ()),
+    "cholesky": lambda d: ((d.definite(3),), (False,)), "inv": lambda d: ((d.square(3),), ()),
+    "solve": lambda d: ((d.square(3), d.real(3, 2)), ()),
+    "det": lambda d: ((d.square(3),), ()), "slogdet": lambda d: ((d.square(3),), ()),
+    "qr": lambda d: ((d.real(3, 2),), ("reduced",)),
+    "svd": lambda d: ((d.real(3, 2),), ()), "eigh": lambda d: ((d.definite(3),), ("L",)),
+    "matrix_exp": lambda d: ((d.real(2, 2),), ()),
+    "cholesky_ex": lambda d: ((d.definite(3),), (False,)),
+    "inv_ex": lambda d: ((d.square(3),), ()), "eig": lambda d: ((d.square(3),), ()),
     "solve_ex": lambda d: ((d.square(3), d.real(3, 2)), ()), "lu_factor": lambda d: ((d.square(3),), ()),
     "pinv": lambda d: ((d.real(3, 2), 0.0, 1e-9), (False,)),
     "reorder": lambda d: ((d.real(3, 2),), ((1, 0),)),
-    "linear": lambda d: ((d.real(2, 2, 3), d.real(2, 3), d.real(2)), ()), "linear_no_bias": lambda d: ((d.real(2, 3), d.real(2, 3)), ()),
+    "linear": lambda d: ((d.real(2, 2, 3), d.real(2, 3), d.real(2)), ()),
+    "linear_no_bias": lambda d: ((d.real(2, 3), d.real(2, 3)), ()),
     "softmax": lambda d: ((d.real(2, 3),), (1,)), "softmax_grad": lambda d: ((d.real(2, 3), d.real(2, 3)), (1,)),
-    "log_softmax": lambda d: ((d.real(2, 3),), (0,)), "log_softmax_grad": lambda d: ((d.real(2, 3), d.real(2, 3)), (0,)),
+    "log_softmax": lambda d: ((d.real(2, 3),), (0,)),
+    "log_softmax_grad": lambda d: ((d.real(2, 3), d.real(2, 3)), (0,)),
     "cross_entropy_rows": lambda d: ((d.real(3, 4), wrap(np.array([1, -100, 3])), -100), ()),
     "cross_entropy_rows_grad": lambda d: ((d.real(3), d.real(3, 4), wrap(np.array([1, -100, 3])), -100), ()),
     "cross_entropy_mean": lambda d: ((d.real(3, 4), wrap(np.array([1, -100, 3])), -100), ()),
     "cross_entropy_mean_grad": lambda d: ((d.real(), d.real(3, 4), wrap(np.array([1, -100, 3])), -100), ()),
-    "lstm_layer": lambda d: ((d.unit(5, 2), d.unit(3, 2), d.unit(3, 3), d.unit(12, 2), d.unit(12, 2), d.unit(12), d.unit(12), d.unit(2, 3)),
-                             ((3, 2), True, True)),
-    "gru_layer": lambda d: ((d.unit(3, 2, 2), d.unit(2, 3), d.unit(9, 2), d.unit(9, 3), d.unit(9), d.unit(9)), (None, False, True)),
-    "sdpa": lambda d: ((d.real(1, 2, 3, 2), d.real(1, 1, 4, 2), d.real(1, 1, 4, 3), d.real(1, 2, 3, 4)), (0.7, True, True)),
+    "lstm_layer": lambda d: ((d.unit(5, 2), d.unit(3, 2), d.unit(3, 3), d.unit(12, 2), d.unit(12, 2),
+                              d.unit(12), d.unit(12), d.unit(2, 3)), ((3, 2), True, True)),
+    "gru_layer": lambda d: ((d.unit(3, 2, 2), d.unit(2, 3), d.unit(9, 2), d.unit(9, 3),
+                             d.unit(9), d.unit(9)), (None, False, True)),
+    "sdpa": lambda d: ((d.real(1, 2, 3, 2), d.real(1, 1, 4, 2), d.real(1, 1, 4, 3),
+                        d.real(1, 2, 3, 4)), (0.7, True, True)),
     "rnn_layer": lambda d: ((d.unit(3, 2, 2), d.unit(2, 3), d.unit(3, 2), d.unit(3, 3)), ("tanh", None, True)),
     "gelu": lambda d: ((d.real(3),), ("tanh",)), "gelu_grad": lambda d: ((d.real(3), d.real(3)), ("none",)),
     "batch_norm": lambda d: ((d.real(2, 3, 2), d.real(3), d.real(3), 1e-5), (1,)),
@@ -135,7 +150,8 @@ BY_NAME.update({n: lambda d: ((d.distinct(2, 3),), ((1,), False)) for n in REDUC
 BY_NAME.update({n: lambda d: ((d.distinct(2, 3),), (1,)) for n in SELECTIONS})
 BY_NAME.update({n: lambda d: ((d.distinct(2, 3),), (1, False)) for n in PICKS})
 # Differentiable rows that have no sample, and why. (Rows without a gradient need none.)
-REASONS: dict[str, str] = {"fake_quantize": "rounding counts as the identity: its gradient is not the limit of differences"}
+REASONS: dict[str, str] = {"fake_quantize": "rounding counts as the identity: "
+                           "its gradient is not the limit of differences"}
 
 
 def sample(op: Op) -> Sample | None:

@@ -93,7 +93,8 @@ def unary(b: Builder) -> None:
 
 def clear(b: Builder, name: str) -> bool:
     """Whether a divisor is a number, exact or far from zero: else its last bits decide."""
-    return name[0] != "v" or b.exact(name) or not is_float(b.get(name)) or bool((b.get(name).detach().abs() > 0.05).all())
+    return name[0] != "v" or b.exact(name) or not is_float(b.get(name)) or bool(
+        (b.get(name).detach().abs() > 0.05).all())
 
 
 def binary(b: Builder) -> None:

@@ -54,9 +54,8 @@ def nested(b: Builder, shape: tuple[int, ...], dtype: str) -> str:
 def scalar(b: Builder) -> str:
     """A Python number of some type."""
     return b.c.pick(
-        ("2", "3", "-1", "0.5", "2.0", "-1.5", "True", "0", "1", "(1+0.5j)")
-        if b.c.chance(15)
-        else ("2", "3", "-1", "0.5", "2.0", "-1.5")
+        ("2", "3", "-1", "0.5", "2.0", "-1.5", "True", "0", "1", "(1+0.5j)") if b.c.chance(15) else
+        ("2", "3", "-1", "0.5", "2.0", "-1.5")
     )
 
 

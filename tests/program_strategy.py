@@ -1,7 +1,8 @@
 """Random tensor programs: lines of Python, built while PyTorch runs them, then run by both libraries and compared.
 
-A program is a list of source lines over variables v0, v1, … (tensors) and a0, a1, … (NumPy arrays). The builder looks at
-PyTorch's tensors to choose sizes that mostly fit. A failing program is printed as a script that runs under either library.
+A program is a list of source lines over variables v0, v1, … (tensors) and a0, a1, … (NumPy arrays).
+The builder looks at PyTorch's tensors to choose sizes that mostly fit. A failing program is printed
+as a script that runs under either library.
 """
 
 from __future__ import annotations

@@ -95,8 +95,7 @@ VIEW_TEXT: dict[str, Any] = {
     "view_as": lambda b, v, t, n: f"{v}.view_as({b.some(lambda u: u.numel() == t.numel()) or v})",
     "dtype": lambda b, v, t, n: (
         f"{v}.view(torch.{b.c.pick(('int32', 'uint8', 'int16'))})"
-        if t.numel() and str(t.dtype) in ("torch.int32", "torch.int16", "torch.uint8", "torch.int64")
-        else ""
+        if t.numel() and str(t.dtype) in ("torch.int32", "torch.int16", "torch.uint8", "torch.int64") else ""
     ),
     "view_as_real": lambda b, v, t, n: f"torch.view_as_real({v})" if t.dtype.is_complex else "",
     "view_as_complex": lambda b, v, t, n: (

@@ -36,8 +36,8 @@ def batches(epoch: int, steps: int) -> Any:
 def main() -> None:
     name, per_epoch, step, stop, folder = sys.argv[1], *map(int, sys.argv[2:5]), Path(sys.argv[5])
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 64), nn.Dropout(0.3),
-                          nn.ReLU(), nn.Linear(64, 10))
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+                          nn.Linear(144, 64), nn.Dropout(0.3), nn.ReLU(), nn.Linear(64, 10))
     optimizer = OPTIMIZERS[name](model.parameters())
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 25)
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
@@ -63,7 +63,8 @@ def main() -> None:
             step += 1
             if step == stop:
                 ended = done == per_epoch
-                place = {"epoch": epoch + ended, "done": 0 if ended else done, "rng of epoch": begin, "rng": torch.get_rng_state()}
+                place = {"epoch": epoch + ended, "done": 0 if ended else done,
+                         "rng of epoch": begin, "rng": torch.get_rng_state()}
                 torch.save({**{part: parts[part].state_dict() for part in parts}, **place}, folder / f"at-{stop}.pt")
                 return
         epoch, skip = epoch + 1, 0

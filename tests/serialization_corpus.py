@@ -321,9 +321,7 @@ def zip_bombs() -> Iterator[Case]:
     many = struct.pack("<4sQ2H2I4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 2**63, 2**63, 2**63, 0)
     yield (
         "many records",
-        data
-        + many
-        + struct.pack("<4sIQI", b"PK\x06\x07", 0, len(data), 1)
+        data + many + struct.pack("<4sIQI", b"PK\x06\x07", 0, len(data), 1)
         + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 65535, 65535, 0, 0, 0),
         True,
     )

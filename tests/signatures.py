@@ -12,17 +12,21 @@ from typing import Any, NamedTuple
 import torch
 
 # namespace of PyTorch -> prefix of its operators' schemas
-NAMESPACES = {"": "", "linalg": "linalg_", "fft": "fft_", "special": "special_", "Tensor": "", "nn.functional": "", "signal.windows": "", "masked": "",
-              "nn.init": "", "nn.utils": "", "nn.utils.rnn": "", "nn.utils.parametrize": "", "nn.utils.parametrizations": "", "nn.utils.stateless": "",
+NAMESPACES = {"": "", "linalg": "linalg_", "fft": "fft_", "special": "special_", "Tensor": "", "nn.functional": "",
+              "signal.windows": "", "masked": "", "nn.init": "", "nn.utils": "", "nn.utils.rnn": "",
+              "nn.utils.parametrize": "", "nn.utils.parametrizations": "", "nn.utils.stateless": "",
               "autograd": "", "autograd.functional": "", "func": ""}
-CLASSES = ("nn", "optim", "optim.lr_scheduler", "optim.swa_utils", "utils.data", "distributions", "distributions.transforms", "nn.utils.rnn", "nn.utils.prune",
+CLASSES = ("nn", "optim", "optim.lr_scheduler", "optim.swa_utils", "utils.data",
+           "distributions", "distributions.transforms", "nn.utils.rnn", "nn.utils.prune",
            "nn.parameter", "nn.utils.parametrize", "utils.hooks")
 # what a function on the CPU may leave out: they say where and how memory lies
 PLACEMENT = frozenset(("layout", "pin_memory", "device", "memory_format", "generator", "names"))
 # modules whose own public functions are compared
-MODULES = """sparse nested random amp amp.autocast_mode autograd.forward_ad autograd.graph compiler cpu cuda cuda.amp cuda.memory cuda.random distributed
-distributions.kl export futures fx hub jit library mps multiprocessing nn.attention nn.parallel nn.utils.convert_parameters nn.utils.fusion nn.utils.prune onnx
-overrides profiler quantization serialization testing utils utils.benchmark utils.checkpoint utils.data utils.dlpack utils._pytree""".split()
+MODULES = """sparse nested random amp amp.autocast_mode autograd.forward_ad autograd.graph compiler cpu cuda cuda.amp
+    cuda.memory cuda.random distributed distributions.kl export futures fx hub jit library mps multiprocessing
+    nn.attention nn.parallel nn.utils.convert_parameters nn.utils.fusion nn.utils.prune onnx overrides profiler
+    quantization serialization testing utils utils.benchmark utils.checkpoint utils.data utils.dlpack utils._pytree
+    """.split()
 NO_DEFAULT = "(none)"
 
 
@@ -88,7 +92,8 @@ def written(f: Callable[..., Any]) -> list[Parameter] | None:
 
 
 def schemas(name: str) -> list[list[Parameter]]:
-    """The parameters of each overload of a built-in function, without those that name dimensions or only write to `out`."""
+    """The parameters of each overload of a built-in function,
+    without those that name dimensions or only write to `out`."""
     out = []
     for s in torch._C._jit_get_schemas_for_operator("aten::" + name):
         if s.overload_name.endswith("out") or "dimname" in s.overload_name.lower() or "Dimname" in str(s):
@@ -122,7 +127,8 @@ def plain(value: str) -> str:
     """A default without quotes' style and module names, and numbers by value: 1 and 1.0, [] and (), are the same."""
     value = re.sub(r"^<(?:function|class) '?([\w.]+)'?.*>$", r"\1", value.strip())
     value = "an object" if value.startswith("<") else value
-    text = re.sub(r"\b(torch|rushlight)\.", "", value.strip()).replace("long", "int64").replace("[", "(").replace("]", ")")
+    text = re.sub(r"\b(torch|rushlight)\.", "",
+                  value.strip()).replace("long", "int64").replace("[", "(").replace("]", ")")
     try:
         number = ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -142,7 +148,8 @@ def exact(want: list[Parameter], have: list[Parameter]) -> list[str]:
 
 
 def accepted(want: list[Parameter], have: list[Parameter], method: bool) -> list[str]:
-    """Which of the wanted parameters cannot be given in the same way: at the same place, under the same name, with the same default."""
+    """Which of the wanted parameters cannot be given in the same way: at the same place,
+    under the same name, with the same default."""
     problems = []
     free = any(p.name.startswith("*") and not p.name.startswith("**") for p in have)
     order = [p for p in have if not p.keyword and not p.name.startswith("*")]

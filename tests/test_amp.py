@@ -13,16 +13,22 @@ import rushlight as rl
 torch = pytest.importorskip("torch")
 
 RESULTS: dict[str, Any] = {
-    "matmul": lambda t, a, m: a @ a, "mm": lambda t, a, m: t.mm(a, a), "mixed": lambda t, a, m: m @ a, "addmm": lambda t, a, m: t.addmm(a, a, a),
+    "matmul": lambda t, a, m: a @ a, "mm": lambda t, a, m: t.mm(a, a),
+    "mixed": lambda t, a, m: m @ a, "addmm": lambda t, a, m: t.addmm(a, a, a),
     "bmm": lambda t, a, m: t.bmm(a[None], a[None]), "einsum": lambda t, a, m: t.einsum("ij,jk", a, a),
-    "linear": lambda t, a, m: t.nn.Linear(4, 4)(a), "conv2d": lambda t, a, m: t.nn.functional.conv2d(a[None, None], a[None, None, :2, :2]),
+    "linear": lambda t, a, m: t.nn.Linear(4, 4)(a),
+    "conv2d": lambda t, a, m: t.nn.functional.conv2d(a[None, None], a[None, None, :2, :2]),
     "conv_transpose2d": lambda t, a, m: t.nn.functional.conv_transpose2d(a[None, None], a[None, None, :2, :2]),
     "attention": lambda t, a, m: t.nn.functional.scaled_dot_product_attention(a[None], a[None], a[None]),
-    "add": lambda t, a, m: m + a, "exp": lambda t, a, m: m.exp(), "softmax": lambda t, a, m: t.softmax(m, -1), "sum": lambda t, a, m: m.sum(),
+    "add": lambda t, a, m: m + a, "exp": lambda t, a, m: m.exp(),
+    "softmax": lambda t, a, m: t.softmax(m, -1), "sum": lambda t, a, m: m.sum(),
     "gelu": lambda t, a, m: t.nn.functional.gelu(m), "layer_norm": lambda t, a, m: t.nn.functional.layer_norm(m, (4,)),
-    "mse_loss": lambda t, a, m: t.nn.functional.mse_loss(m, m), "l1_loss": lambda t, a, m: t.nn.functional.l1_loss(m, m),
-    "cross_entropy": lambda t, a, m: t.nn.functional.cross_entropy(m, t.arange(4)), "cat": lambda t, a, m: t.cat([m, a]),
-    "double": lambda t, a, m: a.double() @ a.double(), "embedding": lambda t, a, m: t.nn.functional.embedding(t.tensor([1]), a),
+    "mse_loss": lambda t, a, m: t.nn.functional.mse_loss(m, m),
+    "l1_loss": lambda t, a, m: t.nn.functional.l1_loss(m, m),
+    "cross_entropy": lambda t, a, m: t.nn.functional.cross_entropy(m, t.arange(4)),
+    "cat": lambda t, a, m: t.cat([m, a]),
+    "double": lambda t, a, m: a.double() @ a.double(),
+    "embedding": lambda t, a, m: t.nn.functional.embedding(t.tensor([1]), a),
     "bce": lambda t, a, m: t.nn.functional.binary_cross_entropy_with_logits(m, m.sigmoid()),
 }
 
@@ -77,7 +83,8 @@ def heard(call: Any) -> list[Any]:
 @pytest.mark.parametrize("number", range(6))
 def test_warnings_on_a_machine_without_cuda(number: int) -> None:
     calls: list[Any] = [
-        lambda t: t.autocast("cuda"), lambda t: t.cuda.amp.autocast(), lambda t: t.cuda.amp.GradScaler(), lambda t: t.amp.GradScaler("cpu"),
+        lambda t: t.autocast("cuda"), lambda t: t.cuda.amp.autocast(),
+        lambda t: t.cuda.amp.GradScaler(), lambda t: t.amp.GradScaler("cpu"),
         lambda t: t.autocast("cpu", dtype=t.float64), lambda t: t.amp.autocast("cuda", enabled=False),
     ]
     assert heard(lambda: calls[number](rl)) == heard(lambda: calls[number](torch))

@@ -1,4 +1,5 @@
-"""Layer functions of the torch namespace, whose operands stand in ATen's order, and normalisations that return their statistics."""
+"""Layer functions of the torch namespace, whose operands stand in ATen's order,
+and normalisations that return their statistics."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def same(got: Any, want: Any) -> None:
             same(g, w)
         return
     assert tuple(got.shape) == tuple(want.shape) and got.dtype.name == str(want.dtype).removeprefix("torch.")
-    np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-6, atol=1e-7 if want.dtype is torch.float32 else 1e-9)
+    np.testing.assert_allclose(got.detach().numpy(), want.detach().numpy(), rtol=1e-6,
+                               atol=1e-7 if want.dtype is torch.float32 else 1e-9)
 
 
 CALLS: dict[str, Any] = {
@@ -107,4 +109,5 @@ def test_rms_norm_rounds_half_precision_once(dtype: str, eps: float | None) -> N
         want, got = (lib.nn.functional.rms_norm(lib.tensor(X * scale).to(getattr(lib, dtype)), (3,), lib.tensor(W[:3]).to(getattr(lib, dtype)), eps)
                      for lib in (torch, rl))
         assert got.dtype.name == dtype
-        np.testing.assert_allclose(got.float().numpy(), want.float().numpy(), rtol=1e-2 if dtype == "bfloat16" else 2e-3, atol=1e-6)
+        np.testing.assert_allclose(got.float().numpy(), want.float().numpy(),
+                                   rtol=1e-2 if dtype == "bfloat16" else 2e-3, atol=1e-6)

@@ -55,13 +55,14 @@ def make_mask(kind: str | None, q: tuple[int, ...], k: tuple[int, ...], dtype: s
 def results(lib: Any, arrays: list[Any], mask: Any, turned: bool, options: dict[str, Any]) -> list[Any]:
     tensors = [lib.tensor(a, requires_grad=True) for a in arrays]
     used = [t.transpose(-3, -2).contiguous().transpose(-3, -2) if turned else t for t in tensors]
-    y = lib.nn.functional.scaled_dot_product_attention(*used, attn_mask=None if mask is None else lib.tensor(mask), **options)
+    y = lib.nn.functional.scaled_dot_product_attention(*used,
+                                                       attn_mask=None if mask is None else lib.tensor(mask), **options)
     (y * y.detach().cos()).sum().backward()
     return [y.detach().numpy(), *(t.grad.numpy() for t in tensors)]
 
 
-def compare(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...], mask: str | None = None, dtype: str = "float32", turned: bool = False,
-            **options: Any) -> None:
+def compare(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...], mask: str | None = None,
+            dtype: str = "float32", turned: bool = False, **options: Any) -> None:
     random = np.random.default_rng(1)
     arrays = [random.standard_normal(s).astype(dtype) for s in (q, k, v)]
     m = make_mask(mask, q, k, dtype)
@@ -71,12 +72,13 @@ def compare(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...], mask: st
 
 
 @pytest.mark.parametrize("q, k, v", [
-    ((2, 3, 7, 8), (2, 3, 7, 8), (2, 3, 7, 8)), ((1, 2, 65, 20), (1, 2, 130, 20), (1, 2, 130, 70)), ((2, 1, 130, 16), (2, 1, 50, 16), (2, 1, 50, 3)),
-    ((3, 1, 5), (3, 9, 5), (3, 9, 4)), ((6, 5), (9, 5), (9, 4))])
+    ((2, 3, 7, 8), (2, 3, 7, 8), (2, 3, 7, 8)), ((1, 2, 65, 20), (1, 2, 130, 20), (1, 2, 130, 70)),
+    ((2, 1, 130, 16), (2, 1, 50, 16), (2, 1, 50, 3)), ((3, 1, 5), (3, 9, 5), (3, 9, 4)), ((6, 5), (9, 5), (9, 4))])
 @pytest.mark.parametrize("mask, options", [
-    (None, {}), (None, {"is_causal": True}), (None, {"scale": 0.0}), ("float", {"scale": 0.3}), ("bool", {}), ("column", {}),
-    (None, {"is_causal": True, "dtype": "float64"}), ("bool", {"dtype": "float64"})])
-def test_numbers_and_gradients_are_those_of_pytorch(where: str, q: Any, k: Any, v: Any, mask: Any, options: Any) -> None:
+    (None, {}), (None, {"is_causal": True}), (None, {"scale": 0.0}), ("float", {"scale": 0.3}), ("bool", {}),
+    ("column", {}), (None, {"is_causal": True, "dtype": "float64"}), ("bool", {"dtype": "float64"})])
+def test_numbers_and_gradients_are_those_of_pytorch(where: str, q: Any, k: Any,
+                                                    v: Any, mask: Any, options: Any) -> None:
     compare(q, k, v, mask, **options)
 
 
@@ -95,10 +97,10 @@ def test_the_result_lies_in_memory_as_the_query_does() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 2), st.integers(1, 70), st.integers(1, 70), st.integers(1, 40), st.integers(1, 70),
-       st.booleans(), st.booleans(), st.booleans())
-def test_the_native_kernels_agree_with_numpy(n: int, heads: int, groups: int, t: int, s: int, d: int, e: int, causal: bool, masked: bool,
-                                             inside: bool) -> None:
+@given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 2), st.integers(1, 70), st.integers(1, 70),
+       st.integers(1, 40), st.integers(1, 70), st.booleans(), st.booleans(), st.booleans())
+def test_the_native_kernels_agree_with_numpy(n: int, heads: int, groups: int, t: int, s: int, d: int, e: int,
+                                             causal: bool, masked: bool, inside: bool) -> None:
     if not executor.available():
         pytest.skip("this machine has no native executor")
     random = np.random.default_rng(t * 71 + s)
@@ -163,7 +165,8 @@ def test_the_gradient_of_a_gradient(mask: str | None, keys: int) -> None:
     def second(lib: Any) -> list[Any]:
         ts = [lib.tensor(a, requires_grad=True) for a in arrays]
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            y = lib.nn.functional.scaled_dot_product_attention(*ts, attn_mask=None if m is None else lib.tensor(m), enable_gqa=keys < 2)
+            y = lib.nn.functional.scaled_dot_product_attention(
+                *ts, attn_mask=None if m is None else lib.tensor(m), enable_gqa=keys < 2)
         gs = lib.autograd.grad((y * y).sum(), ts, create_graph=True)
         return [v.numpy() for v in lib.autograd.grad(sum((g * g).sum() for g in gs), ts)]
     for a, b in zip(second(torch), second(rl), strict=True):
@@ -195,7 +198,8 @@ def test_decompositions_give_the_same_numbers(inside: bool) -> None:
     dy = random.standard_normal(made[0].shape)
     operands = [dy, *arrays[:3], made[1], arrays[3]]
     operands = [np.ascontiguousarray(x) for x in operands]
-    for a, b in zip(KERNELS["sdpa_grad"](*operands, *attrs), TABLE["sdpa_grad"].decompose(functions(), *map(rl.tensor, operands), *attrs), strict=True):
+    for a, b in zip(KERNELS["sdpa_grad"](*operands, *attrs),
+                    TABLE["sdpa_grad"].decompose(functions(), *map(rl.tensor, operands), *attrs), strict=True):
         np.testing.assert_allclose(b.numpy(), a, rtol=1e-12, atol=1e-12)
 
 

@@ -25,7 +25,8 @@ FUNCTIONS = {
 
 
 def values(t: Any, shapes: Any, seed: int, grad: bool = False) -> Any:
-    found = tuple(t.tensor(np.random.default_rng(seed + i).standard_normal(s)).requires_grad_(grad) for i, s in enumerate(shapes))
+    found = tuple(t.tensor(np.random.default_rng(seed + i).standard_normal(s)).requires_grad_(grad)
+                  for i, s in enumerate(shapes))
     return found[0] if len(found) == 1 else found
 
 
@@ -52,7 +53,8 @@ def agree(name: str, call: Any, grad: bool = False) -> None:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("options", [{}, {"create_graph": True}, {"strict": True}, {"vectorize": True}, {"vectorize": True, "strategy": "forward-mode"},
+@pytest.mark.parametrize("options", [{}, {"create_graph": True}, {"strict": True}, {"vectorize": True},
+                                     {"vectorize": True, "strategy": "forward-mode"},
                                      {"create_graph": True, "strict": True}], ids=str)
 def test_jacobian(name: str, options: dict[str, Any]) -> None:
     agree(name, lambda t, m, f, x: m.jacobian(f, x, **options), grad="create_graph" in options)
@@ -111,7 +113,8 @@ def test_errors_are_of_pytorchs_type(number: int) -> None:
 
 def test_results_can_be_differentiated() -> None:
     x = rl.tensor([1., 2.], requires_grad=True)
-    assert not mine.jacobian(lambda v: v ** 3, x).requires_grad and not mine.vjp(lambda v: v ** 3, x, rl.ones(2))[1].requires_grad
+    assert not mine.jacobian(lambda v: v ** 3,
+                             x).requires_grad and not mine.vjp(lambda v: v ** 3, x, rl.ones(2))[1].requires_grad
     found = mine.jacobian(lambda v: v ** 3, x, create_graph=True)
     (g,) = rl.autograd.grad(found.sum(), x)
     np.testing.assert_allclose(g.numpy(), [6., 12.])

@@ -1,4 +1,5 @@
-"""autograd.graph and anomaly mode: hooks on saved tensors and on several gradients, places in the graph, the user's line."""
+"""autograd.graph and anomaly mode: hooks on saved tensors and on several gradients,
+places in the graph, the user's line."""
 
 from __future__ import annotations
 
@@ -114,7 +115,8 @@ def test_writes_after_saving() -> None:
 def test_multi_grad_hook_counts_what_this_pass_computes() -> None:
     a, b, c = leaf(1.), leaf(2.), leaf(3.)
     calls: list[Any] = []
-    handle = graph.register_multi_grad_hook([a, b, c], lambda gs: calls.append([g if g is None else g.item() for g in gs]))
+    handle = graph.register_multi_grad_hook([a, b, c],
+                                            lambda gs: calls.append([g if g is None else g.item() for g in gs]))
     (a * b).sum().backward()
     (a + b + c).sum().backward()
     (c * 5).sum().backward()
@@ -208,7 +210,8 @@ def test_errors_name_the_users_line() -> None:
             raise ValueError("as it happens")
     with rl.autograd.set_detect_anomaly(True):
         y = Broken.apply(leaf(1.))
-        with pytest.warns(UserWarning, match=r"Error detected in BrokenBackward.*`y = Broken.apply"), pytest.raises(ValueError, match="as it happens"):
+        with pytest.warns(UserWarning, match=r"Error detected in BrokenBackward.*`y = Broken.apply"), pytest.raises(
+                ValueError, match="as it happens"):
             y.sum().backward()
     assert not rl.is_anomaly_enabled()
 
@@ -226,5 +229,6 @@ def test_a_write_after_saving_names_the_line_that_saved() -> None:
         y = leaf(1.) * 1
         z = y.sin()
         y.detach().zero_()
-        with pytest.warns(UserWarning), pytest.raises(RuntimeError, match=r"modified by an inplace operation.*recorded at test_autograd_graph.py"):
+        with pytest.warns(UserWarning), pytest.raises(
+                RuntimeError, match=r"modified by an inplace operation.*recorded at test_autograd_graph.py"):
             z.sum().backward()

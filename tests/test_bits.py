@@ -1,7 +1,8 @@
-"""The order of summation (rushlight/exec/order.py): the bits of a plain formula in both executors, and those of PyTorch.
+"""The order of summation (rushlight/exec/order.py): the bits of a plain
+formula in both executors, and those of PyTorch.
 
-PyTorch's order is that of its x86-64 build with 32-byte vectors; where the installed one adds up otherwise, a test against it
-skips itself by asking PyTorch and the formula, not rushlight.
+PyTorch's order is that of its x86-64 build with 32-byte vectors; where the installed one adds up otherwise,
+a test against it skips itself by asking PyTorch and the formula, not rushlight.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from rushlight.exec.realize import clear_plans
 
 F32, F64 = np.float32, np.float64
 LENGTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 28, 31, 32, 33, 40, 63, 64, 65, 100, 511, 512, 513, 1000, 4096, 8191)
-PRODUCTS = ((8, 6, 4), (6, 8, 4), (4, 4, 8), (2, 16, 16), (3, 5, 20), (8, 6, 8), (16, 12, 11), (5, 2, 3), (1, 7, 9), (4, 8, 12), (16, 16, 16))
+PRODUCTS = ((8, 6, 4), (6, 8, 4), (4, 4, 8), (2, 16, 16), (3, 5, 20), (8, 6, 8), (16, 12, 11),
+            (5, 2, 3), (1, 7, 9), (4, 8, 12), (16, 16, 16))
 
 
 @pytest.fixture(params=("native", "numpy"))
@@ -134,7 +136,8 @@ def test_sums_of_long_rows_carry_through_all_levels():
 def test_sums_do_not_depend_on_what_is_beside_them(executor):
     x, y = draw(1, 5, 37), draw(2, 5, 37)
     a, b = rl.tensor(x), rl.tensor(y)
-    values = [a.sum(1), (a * b + 1).sum(1), (a * b + 1).amax(1), (a - a.mean(1, keepdim=True)).sum(1), a.double().sum(1)]
+    values = [a.sum(1), (a * b + 1).sum(1), (a * b + 1).amax(1),
+              (a - a.mean(1, keepdim=True)).sum(1), a.double().sum(1)]
     same(values[0].numpy(), [summed(row) for row in x])
     same(values[1].numpy(), [summed(row) for row in x * y + F32(1)])
     same(values[3].numpy(), [summed(row - summed(row) / F32(37)) for row in x])
@@ -155,7 +158,8 @@ def test_small_products(executor, m, k, n, turned):
     b = rl.tensor(np.ascontiguousarray(y.T)).t() if turned in ("second", "both") else rl.tensor(y)
     way = order.product(m, n, k, a.stride(), b.stride())
     if way == "chain" and (executor == "numpy" or 1 in (m, n)):
-        np.testing.assert_allclose((a @ b).numpy(), multiplied(x, y, way), rtol=1e-5, atol=1e-6)  # a BLAS, or sums in lanes
+        # a BLAS, or sums in lanes
+        np.testing.assert_allclose((a @ b).numpy(), multiplied(x, y, way), rtol=1e-5, atol=1e-6)
     else:
         same((a @ b).numpy(), multiplied(x, y, way))
 
@@ -176,7 +180,8 @@ def test_no_number_of_threads_changes_a_bit():
             rl.set_num_threads(count)
             clear_plans()
             a = rl.tensor(x)
-            values = (a.sum(1), a.sum(), a.mean(0), rl.tensor(y).dot(rl.tensor(y)), rl.tensor(w) @ rl.tensor(w).t(), rl.tensor(w).t() @ rl.tensor(w))
+            values = (a.sum(1), a.sum(), a.mean(0), rl.tensor(y).dot(rl.tensor(y)),
+                      rl.tensor(w) @ rl.tensor(w).t(), rl.tensor(w).t() @ rl.tensor(w))
             found.append([v.numpy() for v in values])
     finally:
         rl.set_num_threads(before)
@@ -232,7 +237,8 @@ def torch():
     torch = pytest.importorskip("torch")
     x, y, w = draw(0, 1000), draw(1, 1000), draw(2, 6, 4)
     kept = (torch.tensor(x).sum().item() == summed(x), torch.tensor(x).dot(torch.tensor(y)).item() == inner(x, y),
-            np.array_equal((torch.tensor(x[:48].reshape(8, 6)) @ torch.tensor(w)).numpy(), multiplied(x[:48].reshape(8, 6), w, "apart")))
+            np.array_equal((torch.tensor(x[:48].reshape(8, 6)) @ torch.tensor(w)).numpy(),
+                           multiplied(x[:48].reshape(8, 6), w, "apart")))
     if not all(kept):
         pytest.skip(f"this PyTorch adds up in another order (sum, dot, product: {kept})")
     return torch
@@ -242,13 +248,16 @@ CALLS = {
     "product": lambda m, x, y, g: x @ y,
     "product of a transposed matrix": lambda m, x, y, g: x.t() @ g,
     "linear": lambda m, x, y, g: m.nn.functional.linear(x[:, :4].contiguous(), y[:4].t().contiguous(), g[0]),
-    "sum": lambda m, x, y, g: x.abs().sum(), "sum of rows": lambda m, x, y, g: (x * 2 - 1).sum(1), "mean": lambda m, x, y, g: g.pow(2).mean(),
+    "sum": lambda m, x, y, g: x.abs().sum(), "sum of rows": lambda m, x, y, g: (x * 2 - 1).sum(1),
+    "mean": lambda m, x, y, g: g.pow(2).mean(),
     "sum of columns": lambda m, x, y, g: g.sum(0), "dot": lambda m, x, y, g: x.reshape(-1).dot(x.flip(0).reshape(-1)),
-    "add": lambda m, x, y, g: x.add(x.flip(1), alpha=0.3371237), "sub": lambda m, x, y, g: x.sub(x.flip(1), alpha=0.3371237),
+    "add": lambda m, x, y, g: x.add(x.flip(1), alpha=0.3371237),
+    "sub": lambda m, x, y, g: x.sub(x.flip(1), alpha=0.3371237),
     "add in place": lambda m, x, y, g: x.clone().add_(x.flip(1), alpha=0.3371237),
     "add a view": lambda m, x, y, g: y.add(y.t().reshape(-1).view(y.shape), alpha=m.tensor(0.3371237)),
     "explicit product and sum": lambda m, x, y, g: x + 0.3371237 * x.flip(1), "reciprocal": lambda m, x, y, g: 3.7 / x,
-    "pow": lambda m, x, y, g: (x - 0.5).pow(2), "largest": lambda m, x, y, g: x.abs().max(), "cat": lambda m, x, y, g: m.cat([x.reshape(-1), g.reshape(-1)]),
+    "pow": lambda m, x, y, g: (x - 0.5).pow(2), "largest": lambda m, x, y, g: x.abs().max(),
+    "cat": lambda m, x, y, g: m.cat([x.reshape(-1), g.reshape(-1)]),
 }
 
 
@@ -267,7 +276,9 @@ def gradients(lib, loss, *arrays):
     return [x.grad.numpy() for x in xs]
 
 
-@pytest.mark.parametrize("loss", (lambda x, y: (x @ y).pow(2).mean(), lambda x, y: ((x @ y + y[0]) * 0.5 - 1).abs().sum(), lambda x, y: x.add(x * y[0, 0], alpha=0.3).sum()))
+@pytest.mark.parametrize("loss", (lambda x, y: (x @ y).pow(2).mean(),
+                                  lambda x, y: ((x @ y + y[0]) * 0.5 - 1).abs().sum(),
+                                  lambda x, y: x.add(x * y[0, 0], alpha=0.3).sum()))
 def test_gradients_give_pytorchs_bits(executor, torch, loss):
     x, y = draw(1, 8, 6), draw(2, 6, 4)
     for ours, theirs in zip(gradients(rl, loss, x, y), gradients(torch, loss, x, y)):
@@ -307,8 +318,10 @@ def trajectory(lib, loss, **options):
     return np.array(losses), w.detach().numpy(), b.detach().numpy()
 
 
-@pytest.mark.parametrize("loss, options", ((lambda y: (y.pow(2) - 0.5).pow(2).mean(), {"lr": 0.01}), (lambda y: (y.pow(2) - 0.5).pow(2).mean(), {"lr": 0.3}),
-                                           (lambda y: (y.tanh() - 0.5).pow(2).mean(), {})), ids=("quartic", "quartic, long steps", "tanh"))
+@pytest.mark.parametrize("loss, options", ((lambda y: (y.pow(2) - 0.5).pow(2).mean(), {"lr": 0.01}),
+                                           (lambda y: (y.pow(2) - 0.5).pow(2).mean(), {"lr": 0.3}),
+                                           (lambda y: (y.tanh() - 0.5).pow(2).mean(), {})),
+                         ids=("quartic", "quartic, long steps", "tanh"))
 def test_trajectories_of_lbfgs_are_pytorchs_to_the_last_bit(executor, torch, loss, options):
     """L-BFGS is chaotic: a single other bit in a hundred evaluations would show."""
     for ours, theirs in zip(trajectory(rl, loss, **options), trajectory(torch, loss, **options)):

@@ -123,7 +123,8 @@ def test_a_part_that_changes_is_caught() -> None:
     state["first"] = True
     with set_checkpoint_debug_enabled(True):
         y = checkpoint(part, inputs(), use_reentrant=False)
-    with pytest.raises(CheckpointError, match=r"Saved the first time: test_checkpoint.py:\d+; the second time: test_checkpoint.py"):
+    with pytest.raises(CheckpointError,
+                       match=r"Saved the first time: test_checkpoint.py:\d+; the second time: test_checkpoint.py"):
         y.sum().backward()
     with pytest.raises(ValueError, match="determinism_check should be one of"):
         checkpoint(part, inputs(), use_reentrant=False, determinism_check="some")

@@ -15,7 +15,8 @@ from rushlight.exec import threads
 
 def test_info_names_versions_executors_and_threads(capsys):
     assert info.info() == 0
-    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if not line.startswith("executor"))
+    lines = dict(line.split(maxsplit=1)
+                 for line in capsys.readouterr().out.splitlines() if not line.startswith("executor"))
     assert lines["numpy"] == np.__version__ and lines["rushlight"].startswith(info.version())
     assert lines["threads"].startswith(f"{rushlight.get_num_threads()}: ")
     assert dict(info.executors())["numpy"].startswith("ready")
@@ -68,7 +69,8 @@ def test_info_says_what_the_native_executor_found(capsys, monkeypatch, tmp_path)
     if executor.available():
         assert ("oneDNN 3." in said) == library.available() and f"{8 * jit.vector_bytes()} bits" in said
         monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
-        assert info.native().startswith("switched off by RUSHLIGHT_EXEC") and info.executor().startswith("numpy executor")
+        assert info.native().startswith("switched off by RUSHLIGHT_EXEC") and info.executor().startswith(
+            "numpy executor")
         monkeypatch.setattr(library, "available", lambda: False)
         assert "oneDNN not found" in info.native()
 
@@ -93,8 +95,9 @@ def test_bench_prints_every_figure(capsys, monkeypatch):
     monkeypatch.setattr(bench, "ROUNDS", 1)
     assert bench.bench(3) == 0
     said = capsys.readouterr().out
-    for what in ("import rushlight, beyond numpy", "recording a node with gradient", "nodes of an MLP training step", "planning an MLP training step",
-                 "first MLP training step of a process", "MLP training step 784-256-128-10, batch 64", "executor, threads: "):
+    for what in ("import rushlight, beyond numpy", "recording a node with gradient", "nodes of an MLP training step",
+                 "planning an MLP training step", "first MLP training step of a process",
+                 "MLP training step 784-256-128-10, batch 64", "executor, threads: "):
         assert what in said, said
     from rushlight.exec.cpu import executor
     assert ("longest kernels of that step" in said and "GFLOP/s" in said) is executor.available()

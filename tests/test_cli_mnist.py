@@ -42,7 +42,8 @@ def of_pytorch(root: Path) -> list[float]:
     torch.manual_seed(0)
     loader = torch.utils.data.DataLoader(Scans(root), batch_size=64, shuffle=True)
     nn = torch.nn
-    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 256), nn.ReLU(),
+                          nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     losses = []
     for (x, y), _ in zip(loader, range(STEPS), strict=False):
@@ -57,8 +58,8 @@ def of_pytorch(root: Path) -> list[float]:
 def test_an_unmodified_mnist_program_trains_as_under_pytorch(tmp_path: Path) -> None:
     root = path("MNIST").parent
     out = tmp_path / "losses.json"
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", str(ROOT / "examples" / "mnist.py"), "--root", str(root), "--losses", str(out)],
-                          capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", str(ROOT / "examples" / "mnist.py"), "--root",
+                           str(root), "--losses", str(out)], capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.split("test accuracy: ")[1]) > 0.95
     losses = json.loads(out.read_text())
@@ -74,7 +75,8 @@ def benchmark() -> ModuleType:
     return module
 
 
-def test_the_benchmark_unpacks_and_compares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_benchmark_unpacks_and_compares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
     """Its parts; what it measures is in the README."""
     module = benchmark()
     module.unpack(path("MNIST").parent, tmp_path)
@@ -83,13 +85,16 @@ def test_the_benchmark_unpacks_and_compares(tmp_path: Path, monkeypatch: pytest.
         ("t10k-images-idx3-ubyte", 7_840_016), ("t10k-labels-idx1-ubyte", 10_008),
         ("train-images-idx3-ubyte", 47_040_016), ("train-labels-idx1-ubyte", 60_008)]
     times = {"--under-pytorch": itertools.cycle([8.0, 9.0, 30.0]), "run": itertools.cycle([1.0, 3.0, 2.0])}
-    monkeypatch.setattr(module, "run", lambda command, folder: (
-        (next(times["run"]), [2.0, 1.0], "") if command[-1] == "run" else (next(times["--under-pytorch"]), [2.0, 1.001], "")))
+    monkeypatch.setattr(module, "run",
+                        lambda command, folder: ((next(times["run"]), [2.0, 1.0], "") if command[-1] == "run" else
+                                                 (next(times["--under-pytorch"]), [2.0, 1.001], "")))
     monkeypatch.setattr(module, "epochs", lambda command, folder: (
         {"loader": 0.05, "training": 0.5} if command[-1] == "run" else {"loader": 2.0, "training": 3.0}))
-    for limits, code in (("--least 8 --tolerance 1e-2", 0), ("--least 8.1", 1), ("--tolerance 1e-4", 1), ("--least-loader 40 --least-training 6", 0),
+    for limits, code in (("--least 8 --tolerance 1e-2", 0), ("--least 8.1", 1),
+                         ("--tolerance 1e-4", 1), ("--least-loader 40 --least-training 6", 0),
                          ("--least-loader 41", 1), ("--least-training 6.1", 1)):
-        monkeypatch.setattr(sys, "argv", ["mnist.py", "--root", str(path("MNIST").parent), "--rounds", "3", *limits.split()])
+        monkeypatch.setattr(sys, "argv", ["mnist.py", "--root", str(path("MNIST").parent),
+                                          "--rounds", "3", *limits.split()])
         assert module.main() == code, limits
     said = capsys.readouterr().out
     assert "PyTorch 9.00 s, rushlight 2.00 s (medians): 8.0 times faster" in said and "first 100 steps: 1.0e-03" in said

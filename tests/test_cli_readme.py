@@ -23,7 +23,8 @@ def test_the_example_prints_what_stands_there() -> None:
 
 def test_two_commands_set_it_up() -> None:
     part = TEXT.split("## Set-up")[1].split("\n## ")[0]
-    assert re.findall(r"^    (\S.*)$", part, re.MULTILINE) == ["pip install . && rushlight demo", "pip install '.[test]' && pytest"]
+    assert re.findall(r"^    (\S.*)$", part, re.MULTILINE) == ["pip install . && rushlight demo",
+                                                               "pip install '.[test]' && pytest"]
     assert "test" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
 

@@ -39,7 +39,8 @@ FACTS = """
 
 
 @pytest.mark.parametrize("arguments", [
-    ["facts.py", "-m", "x", "--help"], ["folder/link.py"], ["folder"], ["app.zip", "y"], ["-m", "facts", "--flag"], ["-mfacts"], ["-m", "package", "z"],
+    ["facts.py", "-m", "x", "--help"], ["folder/link.py"], ["folder"],
+    ["app.zip", "y"], ["-m", "facts", "--flag"], ["-mfacts"], ["-m", "package", "z"],
     ["-m", "package.inner"],
 ])
 def test_the_program_sees_what_python_shows_it(tmp_path, arguments):
@@ -56,7 +57,8 @@ def test_the_program_sees_what_python_shows_it(tmp_path, arguments):
     assert (ours.returncode, ours.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("arguments", [["-c", "import sys; print(sys.argv, repr(sys.path[0]), __name__)", "a", "-c"], ["-", "b"], ["-cprint(7)"]])
+@pytest.mark.parametrize("arguments", [
+    ["-c", "import sys; print(sys.argv, repr(sys.path[0]), __name__)", "a", "-c"], ["-", "b"], ["-cprint(7)"]])
 def test_code_and_standard_input(tmp_path, arguments):
     program = "import sys; print(sys.argv, repr(sys.path[0]), sys.stdin.read())"
     ours, theirs = (call([*head, *arguments], tmp_path, stdin=program) for head in (RUN, [sys.executable]))
@@ -64,10 +66,13 @@ def test_code_and_standard_input(tmp_path, arguments):
 
 
 @pytest.mark.parametrize(("program", "code"), [
-    ("import sys; sys.exit(7)", 7), ("raise SystemExit", 0), ("raise SystemExit('bye')", 1), ("1 / 0", 1), ("raise KeyboardInterrupt", None),
-    ("import os; os._exit(3)", 3), ("import atexit, sys; atexit.register(print, 'last'); sys.exit(2)", 2), ("def f(:", 1), ("import nothing_here", 1),
+    ("import sys; sys.exit(7)", 7), ("raise SystemExit", 0),
+    ("raise SystemExit('bye')", 1), ("1 / 0", 1), ("raise KeyboardInterrupt", None),
+    ("import os; os._exit(3)", 3), ("import atexit, sys; atexit.register(print, 'last'); sys.exit(2)", 2),
+    ("def f(:", 1), ("import nothing_here", 1),
     ("import sys; sys.excepthook = lambda *a: print('mine', a[0].__name__)\n1 / 0", 1),
-    ("try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise ValueError('x') from e", 1), ("raise ExceptionGroup('g', [ValueError(1), TypeError(2)])", 1),
+    ("try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise ValueError('x') from e", 1),
+    ("raise ExceptionGroup('g', [ValueError(1), TypeError(2)])", 1),
     ("import threading\nt = threading.Thread(target=lambda: 1 / 0, name='T'); t.start(); t.join()", 0),
 ])
 def test_ends_and_reports_as_python_does(tmp_path, program, code):
@@ -79,7 +84,8 @@ def test_ends_and_reports_as_python_does(tmp_path, program, code):
 
 @pytest.mark.parametrize(("arguments", "code", "text"), [
     (["none.py"], 2, "can't open file"), (["-m", "none_here"], 1, "No module named none_here"),
-    (["-m", "folder"], 1, "No module named folder.__main__; 'folder' is a package and cannot be directly executed"), ([], 2, "usage: rushlight run"),
+    (["-m", "folder"], 1, "No module named folder.__main__; 'folder' is a package and cannot be directly executed"),
+    ([], 2, "usage: rushlight run"),
 ])
 def test_nothing_to_run(tmp_path, arguments, code, text):
     (tmp_path / "folder").mkdir()
@@ -118,7 +124,8 @@ def test_modules_are_the_very_same(tmp_path):
 def test_a_missing_name_is_named(tmp_path, program, text):
     got = call([*RUN, "-c", program], tmp_path)
     assert got.returncode == 1 and text in got.stderr
-    assert call([*RUN, "-c", f"try:\n    {program}\nexcept (ImportError, AttributeError): print('caught')"], tmp_path).stdout == "caught\n"
+    assert call([*RUN, "-c", f"try:\n    {program}\nexcept (ImportError, AttributeError): print('caught')"],
+                tmp_path).stdout == "caught\n"
 
 
 def test_as_torch_from_python(tmp_path):

@@ -12,7 +12,8 @@ from rushlight import compress, nn
 def test_the_loss_is_its_formula():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
-    a, b, t = rng.standard_normal((5, 4)).astype(np.float32), rng.standard_normal((5, 4)).astype(np.float32), rng.integers(0, 4, 5)
+    a, b, t = rng.standard_normal((5, 4)).astype(np.float32), rng.standard_normal((5, 4)).astype(
+        np.float32), rng.integers(0, 4, 5)
     F = torch.nn.functional
     s, w = torch.from_numpy(a), torch.from_numpy(b)
     soft = F.kl_div(F.log_softmax(s / 3, 1), F.softmax(w / 3, 1), reduction="batchmean") * 9
@@ -49,7 +50,8 @@ def test_a_student_learns_the_answers_and_the_features():
     assert first.item() > 0 and len(list(matching.parameters())) == 1
     optimizer = rl.optim.Adam([*student.parameters(), *matching.parameters()], 0.02)
     seen = []
-    losses = compress.distill(student, teacher, data, optimizer, epochs=12, alpha=1.0, matching=matching, report=lambda e, v: seen.append((e, v)))
+    losses = compress.distill(student, teacher, data, optimizer, epochs=12, alpha=1.0, matching=matching,
+                              report=lambda e, v: seen.append((e, v)))
     assert losses[-1] < 0.7 * losses[0] and seen == list(enumerate(losses))
     student(data[0][0]), teacher(data[0][0])
     assert matching().item() < first.item() and teacher[0].weight.grad is None
@@ -63,12 +65,14 @@ def test_a_student_learns_the_answers_and_the_features():
 @pytest.mark.parametrize("dtype, tolerance", [(rl.bfloat16, 2e-2), (rl.float16, 2e-3)])
 def test_half_precision_ships_half_the_bytes(dtype, tolerance):
     rl.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 16, 10)).eval()
+    net = nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 64, 3),
+                        nn.ReLU(), nn.Flatten(), nn.Linear(64 * 16, 10)).eval()
     small = compress.half_copy(net, dtype)
     assert small[0].weight.dtype is dtype and small[1].running_var.dtype is rl.float32 and net[0].weight.dtype is rl.float32
     assert compress.saved_bytes(small) < 0.56 * compress.saved_bytes(net)
     x = rl.randn(2, 3, 8, 8)
-    again = nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64 * 16, 10)).eval()
+    again = nn.Sequential(nn.Conv2d(3, 32, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 64, 3),
+                          nn.ReLU(), nn.Flatten(), nn.Linear(64 * 16, 10)).eval()
     again.load_state_dict(small.state_dict())
     a, b = net(x).detach().numpy(), again(x).detach().numpy()
     assert 0 < np.abs(a - b).max() < tolerance

@@ -118,7 +118,8 @@ def test_any_amount_gives_a_network_that_runs(seed, amount, multiple):
 
 
 def test_what_is_chosen():
-    net = nn.Sequential(nn.Conv2d(1, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 1, bias=False), nn.ReLU(), nn.Conv2d(6, 2, 1))
+    net = nn.Sequential(nn.Conv2d(1, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
+                        nn.Conv2d(4, 6, 1, bias=False), nn.ReLU(), nn.Conv2d(6, 2, 1))
     x = rl.randn(2, 1, 3, 3)
     with rl.no_grad():
         net[0].weight.copy_(rl.tensor([3.0, 1.0, 4.0, 2.0]).view(4, 1, 1, 1))
@@ -169,5 +170,6 @@ def test_what_is_not_followed_keeps_its_size():
 def test_costs():
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 5))
     c = compress.cost(net, rl.zeros(1, 3, 8, 8))
-    assert (c.parameters, c.multiply_adds) == (3 * 4 * 9 + 4 + 256 * 5 + 5, 4 * 64 * 27 + 256 * 5) and c.bytes > 4 * c.parameters
+    assert (c.parameters, c.multiply_adds) == (3 * 4 * 9 + 4 + 256 * 5 + 5,
+                                               4 * 64 * 27 + 256 * 5) and c.bytes > 4 * c.parameters
     assert "multiply-adds" in str(c)

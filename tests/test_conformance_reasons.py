@@ -18,7 +18,8 @@ RNG = np.random.default_rng(0)
 def gradient(lib: Any, f: Any, x: np.ndarray, weights: np.ndarray) -> np.ndarray:
     t = lib.tensor(x).requires_grad_()
     out = f(lib, t)
-    return lib.autograd.grad((out * lib.tensor(weights.astype(out.detach().numpy().dtype))).sum(), [t])[0].resolve_conj().numpy()
+    return lib.autograd.grad((out * lib.tensor(weights.astype(out.detach().numpy().dtype))).sum(),
+                             [t])[0].resolve_conj().numpy()
 
 
 def test_every_reason_has_a_test() -> None:
@@ -46,7 +47,8 @@ def test_as_strided_scatter_has_the_derivative() -> None:
     for at in np.ndindex(3, 3):
         step = np.zeros((3, 3))
         step[at] = 1e-6
-        numbers[at] = ((f(torch, torch.tensor(x + step)) - f(torch, torch.tensor(x - step))).numpy() * weights).sum() / 2e-6
+        numbers[at] = ((f(torch, torch.tensor(x + step)) - f(torch,
+                                                             torch.tensor(x - step))).numpy() * weights).sum() / 2e-6
     np.testing.assert_allclose(gradient(rl, f, x, weights), numbers, atol=1e-8)
     assert not np.allclose(gradient(torch, f, x, weights), numbers, atol=1e-3)
 

@@ -10,7 +10,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_the_page_is_fresh() -> None:
-    run = subprocess.run([sys.executable, "docs/coverage.py", "--check"], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "docs/coverage.py", "--check"], cwd=ROOT,
+                         env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True)
     assert run.returncode == 0, f"docs/coverage.md is stale: run python docs/coverage.py\n{run.stderr}"
 
 

@@ -1,4 +1,5 @@
-"""Convolutions with few output channels, and relu gradients taken on pooled values: the kernels that oneDNN does not run."""
+"""Convolutions with few output channels, and relu gradients taken on pooled values:
+the kernels that oneDNN does not run."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ import rushlight as rl
 from rushlight.exec.cpu import direct, jit, pooled
 from rushlight.nn import functional as F
 
-pytestmark = pytest.mark.skipif(not jit.available() or jit.vector_bytes() != 64, reason="these kernels are for vectors of 64 bytes")
+pytestmark = pytest.mark.skipif(not jit.available() or jit.vector_bytes() != 64,
+                                reason="these kernels are for vectors of 64 bytes")
 
 
 @pytest.fixture
@@ -41,7 +43,8 @@ SIZES = [  # images, weights, padding
 
 @pytest.mark.parametrize(("images", "weights", "padding"), SIZES)
 @pytest.mark.parametrize("last", [False, True])
-def test_first_layers(images: tuple[int, ...], weights: tuple[int, ...], padding: tuple[int, int], last: bool, seen: set[str]) -> None:
+def test_first_layers(images: tuple[int, ...], weights: tuple[int, ...], padding: tuple[int, int],
+                      last: bool, seen: set[str]) -> None:
     """Results and gradients of weights and bias, of images in either memory format."""
     def run() -> list[Any]:
         x, w, b = tensors(1, images, weights, weights[:1])
@@ -54,9 +57,11 @@ def test_first_layers(images: tuple[int, ...], weights: tuple[int, ...], padding
     assert {"convolution_bias_relu", "convolution_weight_grad"} <= seen
 
 
-@pytest.mark.parametrize(("images", "weights", "padding"), [((4, 6, 14, 14), (16, 6, 5, 5), (0, 0)), ((2, 9, 10, 40), (20, 9, 3, 3), (1, 1)),
-                                                            ((1, 2, 9, 9), (33, 2, 2, 3), (0, 1))])
-def test_gradients_for_images(images: tuple[int, ...], weights: tuple[int, ...], padding: tuple[int, int], seen: set[str]) -> None:
+@pytest.mark.parametrize(("images", "weights", "padding"),
+                         [((4, 6, 14, 14), (16, 6, 5, 5), (0, 0)), ((2, 9, 10, 40), (20, 9, 3, 3), (1, 1)),
+                          ((1, 2, 9, 9), (33, 2, 2, 3), (0, 1))])
+def test_gradients_for_images(images: tuple[int, ...], weights: tuple[int, ...],
+                              padding: tuple[int, int], seen: set[str]) -> None:
     """A gradient for few channels is a convolution with turned weights, of gradients whose channels are adjacent."""
     def run() -> list[Any]:
         x, w = tensors(2, images, weights)
@@ -78,7 +83,8 @@ def test_other_convolutions_are_left_alone(options: dict[str, int], seen: set[st
 
 
 def test_views_and_nan(seen: set[str]) -> None:
-    """Images and weights that begin somewhere in their memory, and turned ones; NaN and infinities stay where they belong."""
+    """Images and weights that begin somewhere in their memory, and turned ones;
+    NaN and infinities stay where they belong."""
     def run() -> list[Any]:
         x, w = tensors(4, (5, 4, 30, 31), (7, 3, 3, 4))
         x[1, 2, 3, 4], x[2, 1, 0, 0] = float("nan"), float("inf")
@@ -131,7 +137,8 @@ def test_relu_keeps_nan(channels: int) -> None:
         x, w, b, m, v = tensors(8, (2, 3, 12, 12), (channels, 3, 3, 3), (channels,), (16, 24), (20, 24))
         x[0, 0, 3, 3] = m[2, 5] = float("nan")
         y = F.relu(F.conv2d(x, w, b))
-        return [y, F.max_pool2d(F.relu(F.conv2d(x, w, b)), 2), F.relu(F.linear(m, v)), F.relu6(F.linear(m, v, m[0, :1].expand(20)))]
+        return ([y, F.max_pool2d(F.relu(F.conv2d(x, w, b)), 2), F.relu(F.linear(m, v)),
+                 F.relu6(F.linear(m, v, m[0, :1].expand(20)))])
     agree(run)
     assert run()[0].isnan().any() and run()[2].isnan().any() and run()[3].isnan().any()
 

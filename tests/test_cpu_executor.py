@@ -1,4 +1,5 @@
-"""The native executor against NumPy: every row of the table, random fused graphs, layouts of images, sizes around the vectors."""
+"""The native executor against NumPy: every row of the table, random fused graphs,
+layouts of images, sizes around the vectors."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def numbers(seed: int, shape: tuple[int, ...], dtype: str, special: bool = False
     x = r.standard_normal(shape) * 2
     if special and x.size:
         flat = x.reshape(-1)
-        flat[r.integers(0, flat.size, max(1, flat.size // 4))] = r.choice([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e30], max(1, flat.size // 4))
+        flat[r.integers(0, flat.size, max(1, flat.size // 4))] = r.choice(
+            [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e30], max(1, flat.size // 4))
     return rl.from_numpy(x).to(getattr(rl, dtype))
 
 
@@ -40,7 +42,8 @@ def numbers(seed: int, shape: tuple[int, ...], dtype: str, special: bool = False
 def rows() -> list[str]:
     """The rows with a sample of real numbers; integer rows have tests below, numbers of Python are no tensors."""
     whole = ("bitwise_", "gcd", "lcm", "scalar_")
-    return sorted(n for n, op in TABLE.items() if op.kind != "random" and not n.startswith(whole) and sample(op) is not None)
+    return sorted(n for n, op in TABLE.items() if op.kind != "random"
+                  and not n.startswith(whole) and sample(op) is not None)
 
 
 @pytest.mark.parametrize("name", rows())
@@ -49,14 +52,15 @@ def test_every_row(name: str) -> None:
     args, attrs = sample(op)
     agree(lambda: apply(op, args, attrs), 100)
     if op.kind != "library" and name != "bitcast":
-        agree(lambda: apply(op, tuple(a.to(rl.float32) if isinstance(a, Tensor) and a.dtype is rl.float64 else a for a in args), attrs), 100)
+        agree(lambda: apply(op, tuple(a.to(rl.float32) if isinstance(a, Tensor) and a.dtype is rl.float64
+                                      else a for a in args), attrs), 100)
 
 
 # --- sizes, dtypes, special numbers ---------------------------------------------------------------------------------
-UNARY = ("abs", "neg", "exp", "log", "sqrt", "rsqrt", "reciprocal", "tanh", "sigmoid", "sin", "cos", "erf", "floor", "ceil", "trunc", "round",
-         "relu", "sign", "isnan", "isinf", "isfinite", "logical_not")
-BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "fmax", "fmin", "eq", "ne", "lt", "le", "gt", "ge", "atan2", "copysign",
-          "logical_and", "logical_or", "logical_xor")
+UNARY = ("abs", "neg", "exp", "log", "sqrt", "rsqrt", "reciprocal", "tanh", "sigmoid", "sin", "cos", "erf",
+         "floor", "ceil", "trunc", "round", "relu", "sign", "isnan", "isinf", "isfinite", "logical_not")
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "fmax", "fmin", "eq", "ne", "lt", "le",
+          "gt", "ge", "atan2", "copysign", "logical_and", "logical_or", "logical_xor")
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -78,9 +82,11 @@ def test_elementwise_integers(dtype: str) -> None:
         found = []
         for at, n in enumerate(SIZES):
             x, y = numbers(at, (n,), dtype), numbers(at + 100, (n,), dtype)
-            found += [x + y, x * y, x == y, x < y, x >= y, rl.maximum(x, y), rl.minimum(x, y), x & y, x | y, x ^ y, rl.logical_and(x, y)]
+            found += [x + y, x * y, x == y, x < y, x >= y, rl.maximum(x, y), rl.minimum(x, y),
+                      x & y, x | y, x ^ y, rl.logical_and(x, y)]
             if dtype != "bool":
-                found += [x - y, x * 3 + 1, x.sum(), x.any(), x.all(), x.amax(0) if n else x.sum(), abs(x) if dtype != "uint8" else x]
+                found += [x - y, x * 3 + 1, x.sum(), x.any(), x.all(), x.amax(0) if n else x.sum(),
+                          abs(x) if dtype != "uint8" else x]
         return found
     agree(every)
 
@@ -93,14 +99,16 @@ def test_casts(source: str) -> None:
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_reductions(dtype: str) -> None:
-    shapes = [(1,), (17,), (3, 16), (16, 3), (33, 65), (2, 3, 100), (5, 64, 7), (2, 3, 4, 5), (1, 40000), (40000, 1), (300, 300), (70, 3000)]
+    shapes = [(1,), (17,), (3, 16), (16, 3), (33, 65), (2, 3, 100), (5, 64, 7), (2, 3, 4, 5),
+              (1, 40000), (40000, 1), (300, 300), (70, 3000)]
 
     def every() -> list[Any]:
         found = []
         for at, shape in enumerate(shapes):
             x = numbers(at, shape, dtype)
             for dims in ((0,), (len(shape) - 1,), tuple(range(len(shape))), tuple(range(0, len(shape), 2))):
-                found += [x.sum(dims), x.amax(dims), x.amin(dims, True), x.mean(dims), (x * x).sum(dims, True) - x.sum(dims, True)]
+                found += [x.sum(dims), x.amax(dims), x.amin(dims, True), x.mean(dims),
+                          (x * x).sum(dims, True) - x.sum(dims, True)]
             found += [(x > 0).any(), (x > -9).all(0), x[..., :3].prod(-1), x.any(), x.all(0), (x * 0).any(-1)]
         return found
     agree(every, 30)
@@ -110,9 +118,11 @@ def test_views_are_read_in_place() -> None:
     def every() -> list[Any]:
         x = numbers(1, (24, 36), "float32")
         flat = numbers(2, (1000,), "float32")
-        return [x.t() * 2, x.t().sum(0), x.t().sum(1), x[3:20, 1::3] + 1, x[:, 5] * x[:, 6], flat[1:].exp(), flat[3:900:7].sum(), x[None, :, :, None].expand(2, 24, 36, 3).sum((0, 3)),
-                (x.t() + x[:1, :24]).softmax(1), x.reshape(2, 12, 36).permute(2, 0, 1).contiguous(), (x[:, :1] * x).sum(0), x.diagonal() * 2,
-                x.unfold(0, 5, 3).sum(-1), rl.ones(3, 1).expand(3, 50) * flat[:50], (x + x[0]).sum(), (x * x[:, :1]).sum((0, 1))]
+        return ([x.t() * 2, x.t().sum(0), x.t().sum(1), x[3:20, 1::3] + 1, x[:, 5] * x[:, 6],
+                 flat[1:].exp(), flat[3:900:7].sum(), x[None, :, :, None].expand(2, 24, 36, 3).sum((0, 3)),
+                 (x.t() + x[:1, :24]).softmax(1), x.reshape(2, 12, 36).permute(2, 0, 1).contiguous(),
+                 (x[:, :1] * x).sum(0), x.diagonal() * 2, x.unfold(0, 5, 3).sum(-1),
+                 rl.ones(3, 1).expand(3, 50) * flat[:50], (x + x[0]).sum(), (x * x[:, :1]).sum((0, 1))])
     agree(every, 20)
 
 
@@ -121,7 +131,8 @@ def test_rows(shape: tuple[int, ...]) -> None:
     def every() -> list[Any]:
         x = numbers(1, shape, "float32").requires_grad_()
         found = []
-        for f in (lambda: x.softmax(-1), lambda: x.log_softmax(-1), lambda: F.layer_norm(x, shape[-1:]), lambda: F.gelu(x), lambda: F.silu(x),
+        for f in (lambda: x.softmax(-1), lambda: x.log_softmax(-1),
+                  lambda: F.layer_norm(x, shape[-1:]), lambda: F.gelu(x), lambda: F.silu(x),
                   lambda: F.gelu(x, approximate="tanh"), lambda: x.softmax(0), lambda: F.normalize(x, dim=-1)):
             y = f()
             g, = rl.autograd.grad((y * rl.arange(shape[-1])).sum(), x)
@@ -131,7 +142,8 @@ def test_rows(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-@pytest.mark.parametrize(("rows", "classes"), [(37, 11), (12, 3), (8, 2), (9, 1), (1, 5), (64, 10), (3, 100), (100, 7), (20, 17)])
+@pytest.mark.parametrize(("rows", "classes"),
+                         [(37, 11), (12, 3), (8, 2), (9, 1), (1, 5), (64, 10), (3, 100), (100, 7), (20, 17)])
 def test_cross_entropy(reduction: str, rows: int, classes: int) -> None:
     def every() -> list[Any]:
         x = numbers(1, (rows, classes), "float32").requires_grad_()
@@ -208,7 +220,8 @@ def images(*, norm: bool, channels: int, pool: Any, residual: bool) -> Any:
     """A small network of convolutions, forward and backward."""
     def every() -> list[Any]:
         x = numbers(1, (3, 3, 13, 11), "float32").requires_grad_()
-        ws = [numbers(2, (channels, 3, 3, 3), "float32").requires_grad_(), numbers(3, (channels, channels, 3, 3), "float32").requires_grad_()]
+        ws = [numbers(2, (channels, 3, 3, 3), "float32").requires_grad_(),
+              numbers(3, (channels, channels, 3, 3), "float32").requires_grad_()]
         b = numbers(4, (channels,), "float32").requires_grad_()
         y = F.conv2d(x, ws[0], b, padding=1)
         y = F.batch_norm(y, None, None, b, b, True) if norm else y
@@ -223,20 +236,22 @@ def images(*, norm: bool, channels: int, pool: Any, residual: bool) -> Any:
 
 @pytest.mark.parametrize("channels", [1, 5, 16, 20])
 @pytest.mark.parametrize("norm", [False, True])
-@pytest.mark.parametrize("pool", [lambda z: F.max_pool2d(z, 2), lambda z: F.avg_pool2d(z, 3, 2, 1), lambda z: z.mean((2, 3))], ids=["max", "avg", "mean"])
+@pytest.mark.parametrize("pool", [lambda z: F.max_pool2d(z, 2), lambda z: F.avg_pool2d(z, 3, 2, 1),
+                                  lambda z: z.mean((2, 3))], ids=["max", "avg", "mean"])
 def test_chains_of_image_layers(channels: int, norm: bool, pool: Any) -> None:
     agree(images(norm=norm, channels=channels, pool=pool, residual=norm), 300)
 
 
 @pytest.mark.parametrize(("rank", "options"), [
-    (1, dict(padding=2)), (2, dict(stride=2)), (2, dict(groups=2, padding=1)), (2, dict(groups=4)), (2, dict(dilation=2, padding=3)), (3, dict(padding=1)),
-    (2, dict(stride=(2, 1), padding=(0, 2)))])
+    (1, dict(padding=2)), (2, dict(stride=2)), (2, dict(groups=2, padding=1)), (2, dict(groups=4)),
+    (2, dict(dilation=2, padding=3)), (3, dict(padding=1)), (2, dict(stride=(2, 1), padding=(0, 2)))])
 @pytest.mark.parametrize("transposed", [False, True])
 def test_convolutions(rank: int, options: dict[str, Any], transposed: bool) -> None:
     def every() -> list[Any]:
         x = numbers(1, (2, 4, *(9, 8, 7)[:rank]), "float32").requires_grad_()
         groups = options.get("groups", 1)
-        w = numbers(2, (4, 8 // groups, *(3, 2, 3)[:rank]) if transposed else (8, 4 // groups, *(3, 2, 3)[:rank]), "float32").requires_grad_()
+        w = numbers(2, (4, 8 // groups, *(3, 2, 3)[:rank]) if transposed else (8, 4 // groups, *(3, 2, 3)[:rank]),
+                    "float32").requires_grad_()
         y = getattr(F, f"conv{'_transpose' if transposed else ''}{rank}d")(x, w, None, **options)
         return [y, *rl.autograd.grad((y * y).sum(), (x, w))]
     agree(every, 300)

@@ -1,4 +1,5 @@
-"""Generated matrix products against NumPy: every dtype, any sizes and strides, blocks and threads that change no bit."""
+"""Generated matrix products against NumPy: every dtype, any sizes and strides,
+blocks and threads that change no bit."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def tensor(x: np.ndarray) -> Any:
 def values(random: np.random.Generator, dtype: str, shape: tuple[int, ...], way: str) -> np.ndarray:
     """A matrix, or several, that lies plainly, turned, with a step between its elements, or at an odd place."""
     *batch, m, n = shape
-    lies = {"plain": (*batch, m, n), "turned": (*batch, n, m), "spread": (*batch, m, 2 * n + 1), "odd": (*batch, m + 1, n + 3)}[way]
+    lies = {"plain": (*batch, m, n), "turned": (*batch, n, m), "spread": (*batch, m, 2 * n + 1),
+            "odd": (*batch, m + 1, n + 3)}[way]
     if dtype in INTEGERS:
         info = np.iinfo(dtype)
         made = random.integers(info.min, info.max, lies, dtype=dtype, endpoint=True)
@@ -75,7 +77,8 @@ def check(out: Any, x: np.ndarray, y: np.ndarray, dtype: str, bias: np.ndarray |
     size = np.matmul(*map(abs, wide)) + (0 if bias is None else abs(bias.astype(np.longdouble)))
     sums = EPSILON[gemm_code.SUMS[dtype]]
     assert found.shape == wanted.shape
-    assert (abs(found - wanted) <= (x.shape[-1] + 1) * sums * size + ROUNDING[dtype] * abs(wanted) + (1e-7 if dtype == "float16" else 0)).all()
+    assert (abs(found - wanted) <= (x.shape[-1] + 1) * sums * size + ROUNDING[dtype] * abs(wanted)
+            + (1e-7 if dtype == "float16" else 0)).all()
 
 
 ways = st.sampled_from(["plain", "turned", "spread", "odd"])
@@ -83,7 +86,8 @@ ways = st.sampled_from(["plain", "turned", "spread", "odd"])
 
 @pytest.mark.parametrize("dtype", [*FLOATS, *INTEGERS])
 @settings(max_examples=40, deadline=None)
-@given(m=SIZES, n=SIZES, k=SIZES, x_way=ways, y_way=ways, batch=st.sampled_from([(), (3,), (2, 3), (1,), (0,)]), seed=st.integers(0, 99))
+@given(m=SIZES, n=SIZES, k=SIZES, x_way=ways, y_way=ways,
+       batch=st.sampled_from([(), (3,), (2, 3), (1,), (0,)]), seed=st.integers(0, 99))
 @example(m=200, n=200, k=600, x_way="plain", y_way="turned", batch=(), seed=0)
 @example(m=130, n=300, k=530, x_way="turned", y_way="plain", batch=(), seed=1)
 @example(m=1, n=700, k=300, x_way="plain", y_way="turned", batch=(2,), seed=2)
@@ -91,7 +95,8 @@ ways = st.sampled_from(["plain", "turned", "spread", "odd"])
 @example(m=4, n=7, k=65, x_way="plain", y_way="turned", batch=(), seed=4)
 @example(m=500, n=1, k=64, x_way="spread", y_way="plain", batch=(3,), seed=5)
 @example(m=5, n=5, k=0, x_way="plain", y_way="plain", batch=(2,), seed=6)
-def test_products(dtype: str, m: int, n: int, k: int, x_way: str, y_way: str, batch: tuple[int, ...], seed: int) -> None:
+def test_products(dtype: str, m: int, n: int, k: int, x_way: str, y_way: str,
+                  batch: tuple[int, ...], seed: int) -> None:
     random = np.random.default_rng(seed)
     x, y = values(random, dtype, (*batch, m, k), x_way), values(random, dtype, (*batch, k, n), y_way)
     check(tensor(x) @ tensor(y), x, y, dtype)
@@ -99,7 +104,8 @@ def test_products(dtype: str, m: int, n: int, k: int, x_way: str, y_way: str, ba
 
 @pytest.mark.parametrize("dtype", list(FLOATS))
 @settings(max_examples=25, deadline=None)
-@given(rows=st.sampled_from([(5,), (1,), (3, 4), (2, 1, 7), (70,)]), n=SIZES, k=SIZES, bias=st.booleans(), relu=st.booleans(), seed=st.integers(0, 99))
+@given(rows=st.sampled_from([(5,), (1,), (3, 4), (2, 1, 7), (70,)]), n=SIZES, k=SIZES,
+       bias=st.booleans(), relu=st.booleans(), seed=st.integers(0, 99))
 @example(rows=(64,), n=70, k=700, bias=True, relu=True, seed=0)
 @example(rows=(3,), n=9, k=700, bias=True, relu=True, seed=1)
 def test_linear(dtype: str, rows: tuple[int, ...], n: int, k: int, bias: bool, relu: bool, seed: int) -> None:
@@ -126,7 +132,8 @@ def test_one_operand_for_all_and_rows_that_lie_here_and_there(dtype: str) -> Non
 
 
 @pytest.mark.parametrize("dtype", list(FLOATS))
-@pytest.mark.parametrize(("m", "n", "k", "turned"), [(7, 70, 20, False), (70, 130, 600, True), (1, 70, 100, True), (1, 70, 100, False)])
+@pytest.mark.parametrize(("m", "n", "k", "turned"),
+                         [(7, 70, 20, False), (70, 130, 600, True), (1, 70, 100, True), (1, 70, 100, False)])
 def test_what_is_no_number_stays_where_it_belongs(dtype: str, m: int, n: int, k: int, turned: bool) -> None:
     """One NaN and one infinity reach their row and their column and nothing else, whatever is padded or masked."""
     random = np.random.default_rng(1)
@@ -141,7 +148,8 @@ def test_what_is_no_number_stays_where_it_belongs(dtype: str, m: int, n: int, k:
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, "int8", "int64"])
-@pytest.mark.parametrize(("m", "n", "k"), [(64, 256, 784), (300, 10, 500), (10, 700, 90), (1, 900, 400), (900, 1, 400), (400, 300, 300)])
+@pytest.mark.parametrize(("m", "n", "k"),
+                         [(64, 256, 784), (300, 10, 500), (10, 700, 90), (1, 900, 400), (900, 1, 400), (400, 300, 300)])
 def test_threads_change_no_bit(dtype: str, m: int, n: int, k: int) -> None:
     before = rl.get_num_threads()
     random = np.random.default_rng(2)
@@ -160,7 +168,8 @@ def test_blocks_and_packing_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> No
     """A sum is one chain in the order of k, however the product is cut and whatever is packed."""
     x, y = rl.randn(150, 700, dtype=rl.float64), rl.randn(700, 210, dtype=rl.float64)
     plain = (x @ y).numpy().copy()
-    for name, value in (("BLOCK_K", 100), ("STRIP_BYTES", 6000), ("BLOCK_BYTES", 1 << 16), ("IN_PLACE", 0), ("DEEP", 1), ("UNITS_PER_THREAD", 1)):
+    for name, value in (("BLOCK_K", 100), ("STRIP_BYTES", 6000), ("BLOCK_BYTES", 1 << 16),
+                        ("IN_PLACE", 0), ("DEEP", 1), ("UNITS_PER_THREAD", 1)):
         monkeypatch.setattr(gemm, name, value)
         clear_plans()
         assert np.array_equal((x @ y).numpy(), plain), name
@@ -178,12 +187,14 @@ def test_a_column_of_a_product_is_the_product_of_the_column() -> None:
 def test_a_choice_can_be_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = rl.randn(40, 50), rl.randn(50, 60)
     wanted = x.double().numpy() @ y.double().numpy()
-    for way, part in (("generated", "product float32"), ("onednn", "oneDNN"), ("numpy", "numpy matmul"), ("onednn, generated", "oneDNN")):
+    for way, part in (("generated", "product float32"), ("onednn", "oneDNN"),
+                      ("numpy", "numpy matmul"), ("onednn, generated", "oneDNN")):
         monkeypatch.setenv("RUSHLIGHT_CONTRACT", way)
         clear_plans()
         with rl.profile() as p:
             np.testing.assert_allclose((x @ y).numpy(), wanted, rtol=1e-4, atol=1e-4)
-        assert any(e.title.startswith(part) for e in p.events) or (part == "oneDNN" and not contract.products.library.available())
+        assert any(e.title.startswith(part) for e in p.events) or (part == "oneDNN"
+                                                                   and not contract.products.library.available())
     monkeypatch.setenv("RUSHLIGHT_CONTRACT", "gpu")
     clear_plans()
     with pytest.raises(ValueError, match="RUSHLIGHT_CONTRACT names gpu; there are generated, onednn, numpy"):
@@ -211,9 +222,10 @@ def test_the_profile_counts_operations_of_products() -> None:
 
 def test_no_access_out_of_bounds() -> None:
     """Operands, results and scratch memory that end where a page without access begins."""
-    done = subprocess.run([sys.executable, str(HERE / "cpu_gemm_child.py")], capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])})
-    assert done.returncode == 0 and "survived" in done.stdout, (done.returncode, done.stdout[-500:], done.stderr[-3000:])
+    done = subprocess.run([sys.executable, str(HERE / "cpu_gemm_child.py")], capture_output=True, text=True,
+                          timeout=600, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])})
+    assert done.returncode == 0 and "survived" in done.stdout, (done.returncode,
+                                                                done.stdout[-500:], done.stderr[-3000:])
 
 
 def test_kernels_for_other_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,5 +239,6 @@ def test_kernels_for_other_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
         clear_plans()
         assert np.array_equal((x @ y).numpy(), wanted)
         assert np.allclose((x[:2] @ y.t().contiguous().t()).numpy(), wanted[:2], rtol=1e-12, atol=1e-12)
-        assert np.array_equal((rl.ones(9, 70, dtype=rl.int8) @ rl.ones(70, 5, dtype=rl.int8)).numpy(), np.full((9, 5), 70, np.int8))
+        assert np.array_equal((rl.ones(9, 70, dtype=rl.int8) @ rl.ones(70, 5, dtype=rl.int8)).numpy(),
+                              np.full((9, 5), 70, np.int8))
     clear_plans()

@@ -1,4 +1,5 @@
-"""The binding of oneDNN: layouts, errors, products; every primitive against NumPy, in the layouts that the library chooses."""
+"""The binding of oneDNN: layouts, errors, products; every primitive against NumPy,
+in the layouts that the library chooses."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def test_layouts_of_descriptors() -> None:
 
 
 def test_blocked_layouts_are_not_plain() -> None:
-    conv = primitives.convolution(Desc.any((1, 5, 8, 8), dt.float32), Desc.any((7, 5, 3, 3), dt.float32), Desc.any((1, 7, 6, 6), dt.float32),
+    conv = primitives.convolution(Desc.any((1, 5, 8, 8), dt.float32), Desc.any((7, 5, 3, 3), dt.float32),
+                                  Desc.any((1, 7, 6, 6), dt.float32),
                                   Window((1, 1), ((0, 0), (0, 0))), Desc.any((7,), dt.float32))
     dst = conv.descs["dst"]
     if dst.blocks:  # the channel count is padded to the block
@@ -59,8 +61,8 @@ def test_errors_have_names() -> None:
 
 def test_reorder_round_trip(rng: np.random.Generator) -> None:
     x = normal(rng, 2, 19, 5, 3)
-    blocked = primitives.convolution(any_of(x), Desc.any((16, 19, 3, 3), dt.float32), Desc.any((2, 16, 3, 1), dt.float32),
-                                     Window((1, 1), ((0, 0), (0, 0)))).descs["src"]
+    blocked = primitives.convolution(any_of(x), Desc.any((16, 19, 3, 3), dt.float32),
+                                     Desc.any((2, 16, 3, 1), dt.float32), Window((1, 1), ((0, 0), (0, 0)))).descs["src"]
     back = copied(blocked, plain(x), copied(plain(x), blocked, x)).view(np.float32).reshape(x.shape)
     np.testing.assert_array_equal(back, x)
     half = run(primitives.reorder(plain(x), Desc.of(x.shape, dt.bfloat16)), src=x)["dst"]
@@ -79,7 +81,8 @@ def test_matmul_forms(rng: np.random.Generator, m: int, k: int, n: int, form: st
 
 def test_matmul_batched_broadcast_and_strided(rng: np.random.Generator) -> None:
     a, b, bias = normal(rng, 2, 3, 5, 8), normal(rng, 1, 3, 8, 7), normal(rng, 1, 1, 1, 7)
-    heads = Desc.of((2, 3, 5, 8), dt.float32, (5 * 24, 8, 24, 1))  # (batch, step, head, feature) seen as (batch, head, step, feature)
+    # (batch, step, head, feature) seen as (batch, head, step, feature)
+    heads = Desc.of((2, 3, 5, 8), dt.float32, (5 * 24, 8, 24, 1))
     prim = primitives.matmul(heads, plain(b), Desc.of((2, 3, 5, 7), dt.float32), plain(bias))
     close(run(prim, src=a, weights=b, bias=bias)["dst"], a.astype(float) @ b + bias)
 
@@ -91,13 +94,15 @@ POSTS = {"relu": lambda y: np.maximum(y, 0), "tanh": np.tanh, "logistic": lambda
 @pytest.mark.parametrize("name", POSTS)
 def test_matmul_with_bias_and_function(rng: np.random.Generator, name: str) -> None:
     a, b, bias = normal(rng, 9, 21), normal(rng, 21, 13), normal(rng, 1, 13)
-    prim = primitives.matmul(plain(a), plain(b), Desc.of((9, 13), dt.float32), plain(bias), Attributes((Eltwise(name),)))
+    prim = primitives.matmul(plain(a), plain(b), Desc.of((9, 13), dt.float32),
+                             plain(bias), Attributes((Eltwise(name),)))
     close(run(prim, src=a, weights=b, bias=bias)["dst"], POSTS[name](a.astype(float) @ b + bias))
 
 
 def test_matmul_sum_then_binary(rng: np.random.Generator) -> None:
     a, b, c, scale = normal(rng, 6, 10), normal(rng, 10, 4), normal(rng, 6, 4), normal(rng, 1, 4)
-    prim = primitives.matmul(plain(a), plain(b), plain(c), attributes=Attributes((Sum(2.0), Binary("mul", plain(scale)), Eltwise("relu"))))
+    prim = primitives.matmul(plain(a), plain(b), plain(c),
+                             attributes=Attributes((Sum(2.0), Binary("mul", plain(scale)), Eltwise("relu"))))
     assert list(prim.slots)[-1] == "post1"
     close(run(prim, src=a, weights=b, dst=c, post1=scale)["dst"], np.maximum((a.astype(float) @ b + 2 * c) * scale, 0))
 
@@ -143,7 +148,8 @@ def test_inner_product(rng: np.random.Generator, describe: Any, m: int, k: int, 
     close(run(forward, src=x, weights=w, bias=bias)["dst"], x.astype(float) @ w.T + bias, 1e-3)
     back = primitives.inner_product_backward_data(describe(x), describe(w), describe(dy), forward)
     close(run(back, diff_dst=dy, weights=w)["diff_src"], dy.astype(float) @ w, 1e-3)
-    found = run(primitives.inner_product_backward_weights(describe(x), describe(w), describe(dy), forward, plain(bias)), src=x, diff_dst=dy)
+    found = run(primitives.inner_product_backward_weights(describe(x), describe(w), describe(dy),
+                                                          forward, plain(bias)), src=x, diff_dst=dy)
     close(found["diff_weights"], dy.T.astype(float) @ x, 1e-3)
     close(found["diff_bias"], dy.sum(0, dtype=float), 1e-3)
 

@@ -31,7 +31,8 @@ class Conv:
     def windows(self) -> Any:
         """(kernel position, where its inputs lie in the padded input)."""
         for at in np.ndindex(*self.w.shape[2:]):
-            yield at, tuple(slice(p * d, p * d + (o - 1) * s + 1, s) for p, d, o, s in zip(at, self.dilation, self.out, self.window.stride))
+            yield at, tuple(slice(p * d, p * d + (o - 1) * s + 1, s) for p, d, o, s in zip(
+                at, self.dilation, self.out, self.window.stride))
 
     def split(self, array: np.ndarray, axis: int) -> np.ndarray:
         return np.stack(np.split(array, self.groups, axis))
@@ -50,7 +51,8 @@ class Conv:
         dys = self.split(dy.astype(float), 1)
         for at, where in self.windows():
             parts = self.split(padded[(..., *where)], 1)
-            dx[(..., *where)] += np.concatenate(list(np.einsum("gno...,goi->gni...", dys, self.split(self.w[(..., *at)], 0))), 1)
+            dx[(..., *where)] += np.concatenate(
+                list(np.einsum("gno...,goi->gni...", dys, self.split(self.w[(..., *at)], 0))), 1)
             flat = [part.reshape(*part.shape[:3], -1) for part in (dys, parts)]
             dw[(..., *at)] = np.concatenate(list(np.einsum("gnop,gnip->goi", *flat)), 0)
         inner = tuple(slice(low, low + size) for (low, _), size in zip(self.window.padding, self.x.shape[2:]))
@@ -88,7 +90,8 @@ def test_convolution(rng: np.random.Generator, case: str, layout: str) -> None:
     close(run(forward, src=x, weights=wg, bias=bias)["dst"], y + wide)
     back = primitives.convolution_backward_data(described(x, layout), any_of(wg), described(y, layout), window, forward)
     close(run(back, diff_dst=dy, weights=wg)["diff_src"], dx)
-    grads = primitives.convolution_backward_weights(described(x, layout), any_of(wg), described(y, layout), window, any_of(bias))
+    grads = primitives.convolution_backward_weights(described(x, layout), any_of(wg),
+                                                    described(y, layout), window, any_of(bias))
     found = run(grads, src=x, diff_dst=dy)
     close(found["diff_weights"].reshape(w.shape), dw, 1e-3)
     close(found["diff_bias"], dy.sum((0, *range(2, x.ndim)), dtype=float), 1e-3)

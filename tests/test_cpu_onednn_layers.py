@@ -28,7 +28,8 @@ def normalized(x: np.ndarray, dy: np.ndarray, axes: tuple[int, ...], scale: np.n
     dhat = dy * scale
     dx = (dhat - dhat.mean(axes, keepdims=True) - hat * (dhat * hat).mean(axes, keepdims=True)) / np.sqrt(variance + eps)
     rest = tuple(d for d in range(x.ndim) if scale.shape[d] == 1)
-    return {"dst": y, "diff_src": dx, "diff_scale": (dy * hat).sum(rest), "diff_shift": dy.sum(rest), "mean": mean, "variance": variance}
+    return {"dst": y, "diff_src": dx, "diff_scale": (dy * hat).sum(rest),
+            "diff_shift": dy.sum(rest), "mean": mean, "variance": variance}
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -83,7 +84,8 @@ def test_softmax(rng: np.random.Generator, shape: tuple[int, ...], axis: int, ki
     x, dy = normal(rng, *shape) * 5, normal(rng, *shape)
     log = x - np.log(np.exp(x.astype(float)).sum(axis, keepdims=True))
     p = np.exp(log)
-    expected = (log, dy - p * dy.sum(axis, keepdims=True)) if kind == "log_softmax" else (p, p * (dy - (dy * p).sum(axis, keepdims=True)))
+    expected = ((log, dy - p * dy.sum(axis, keepdims=True)) if kind == "log_softmax" else
+                (p, p * (dy - (dy * p).sum(axis, keepdims=True))))
     forward = primitives.softmax(plain(x), plain(x), axis, kind)
     y = run(forward, src=x)["dst"]
     close(y, expected[0])
@@ -114,14 +116,16 @@ def test_eltwise(rng: np.random.Generator, name: str, from_result: bool) -> None
     close(run(back, diff_dst=dy, **data)["diff_src"], dy * slope(x.astype(float)))
 
 
-@pytest.mark.parametrize("name,function", [("add", np.add), ("mul", np.multiply), ("max", np.maximum), ("min", np.minimum),
-                                           ("div", np.divide), ("sub", np.subtract), ("ge", np.greater_equal), ("ne", np.not_equal)])
+@pytest.mark.parametrize("name,function",
+                         [("add", np.add), ("mul", np.multiply), ("max", np.maximum), ("min", np.minimum),
+                          ("div", np.divide), ("sub", np.subtract), ("ge", np.greater_equal), ("ne", np.not_equal)])
 def test_binary(rng: np.random.Generator, name: str, function: Any) -> None:
     a, b = normal(rng, 3, 5, 7), normal(rng, 1, 5, 1)
     close(run(primitives.binary(name, plain(a), plain(b), plain(a)), src=a, src_1=b)["dst"], function(a, b))
 
 
-@pytest.mark.parametrize("name,function", [("sum", np.sum), ("mean", np.mean), ("max", np.max), ("min", np.min), ("mul", np.prod)])
+@pytest.mark.parametrize("name,function",
+                         [("sum", np.sum), ("mean", np.mean), ("max", np.max), ("min", np.min), ("mul", np.prod)])
 @pytest.mark.parametrize("axes", [(0,), (2,), (0, 1, 2)])
 def test_reduction(rng: np.random.Generator, name: str, function: Any, axes: tuple[int, ...]) -> None:
     x = normal(rng, 3, 5, 7)
@@ -148,7 +152,8 @@ def test_recurrent(rng: np.random.Generator, sizes: tuple[int, int, int, int], k
     cell = recurrent.Cell(kind, steps, batch, inputs, hidden, direction=direction, batch_first=batch_first)
     both = cell.directions
     x, h0, c0 = normal(rng, steps, batch, inputs), normal(rng, both, batch, hidden), normal(rng, both, batch, hidden)
-    dy, dh, dc = normal(rng, steps, batch, both * hidden), normal(rng, both, batch, hidden), normal(rng, both, batch, hidden)
+    dy, dh, dc = normal(rng, steps, batch,
+                        both * hidden), normal(rng, both, batch, hidden), normal(rng, both, batch, hidden)
 
     family = {"lstm": "LSTM", "gru": "GRU"}.get(kind, "RNN")
     options = {"nonlinearity": kind.removeprefix("rnn_")} if family == "RNN" else {}
@@ -175,7 +180,8 @@ def test_recurrent(rng: np.random.Generator, sizes: tuple[int, int, int, int], k
         parts = [z, r, n, n2] if gradient else [z + z2, r + r2, n, n2]
         return np.stack(parts, 1)[None]
 
-    values = {"src_layer": x, "src_iter": h0[None], "weights_layer": weights("weight_ih"), "weights_iter": weights("weight_hh"), "bias": bias()}
+    values = {"src_layer": x, "src_iter": h0[None], "weights_layer": weights("weight_ih"),
+              "weights_iter": weights("weight_hh"), "bias": bias()}
     if kind == "lstm":
         values["src_iter_c"] = c0[None]
     forward = recurrent.forward(cell)

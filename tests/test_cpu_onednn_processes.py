@@ -47,7 +47,8 @@ print(library.omp().name)
 
 
 def child(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment},
+                          capture_output=True, text=True, timeout=120)
 
 
 def test_a_forked_child_computes() -> None:
@@ -65,7 +66,8 @@ def test_a_forked_child_computes_under_libgomp() -> None:
 
 def test_a_forked_child_computes_whatever_other_packages_set() -> None:
     """scikit-learn switches the runtime's handlers at fork off for the whole process."""
-    done = child("import os\nos.environ['KMP_INIT_AT_FORK'] = 'FALSE'\n" + FORK + "\nassert os.environ['KMP_INIT_AT_FORK'] == 'FALSE'\n")
+    done = child("import os\nos.environ['KMP_INIT_AT_FORK'] = 'FALSE'\n" + FORK + "\nassert "
+                 "os.environ['KMP_INIT_AT_FORK'] == 'FALSE'\n")
     assert done.returncode == 0, done.stderr
 
 
@@ -78,7 +80,8 @@ def test_without_libgomp() -> None:
 
 
 def test_switched_off() -> None:
-    done = child("from rushlight.exec.cpu.onednn import library as l\nassert not l.available()\nl.library()", RUSHLIGHT_ONEDNN="off")
+    done = child("from rushlight.exec.cpu.onednn import library as l\nassert not "
+                 "l.available()\nl.library()", RUSHLIGHT_ONEDNN="off")
     assert "OneDNNError" in done.stderr and "pip install" in done.stderr
 
 

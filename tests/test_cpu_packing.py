@@ -15,7 +15,8 @@ from rushlight.exec.cpu import gemm, jit, packing, panels
 from rushlight.exec.cpu.onednn import library
 from rushlight.exec.realize import clear_plans
 
-pytestmark = pytest.mark.skipif(not jit.available() or not library.available(), reason="one of the two ways to pack is oneDNN's")
+pytestmark = pytest.mark.skipif(not jit.available() or not library.available(),
+                                reason="one of the two ways to pack is oneDNN's")
 
 
 @pytest.fixture(autouse=True, params=["onednn", "generated"])
@@ -34,13 +35,15 @@ def packs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was packed."""
     made: list[str] = []
     for kind in (packing.Variant, panels.Panels):
-        monkeypatch.setattr(kind, "pack", lambda self, buffer, pack=kind.pack: made.append(self.key) or pack(self, buffer))
+        monkeypatch.setattr(kind, "pack",
+                            lambda self, buffer, pack=kind.pack: made.append(self.key) or pack(self, buffer))
     return made
 
 
 def model() -> Any:
     rl.manual_seed(0)
-    return rl.nn.Sequential(rl.nn.Linear(100, 200), rl.nn.ReLU(), rl.nn.Linear(200, 70), rl.nn.ReLU(), rl.nn.Linear(70, 3))
+    return rl.nn.Sequential(rl.nn.Linear(100, 200), rl.nn.ReLU(), rl.nn.Linear(200, 70),
+                            rl.nn.ReLU(), rl.nn.Linear(70, 3))
 
 
 def outputs(net: Any, x: Any, times: int = 1) -> list[np.ndarray]:
@@ -71,7 +74,8 @@ def test_weights_that_change_are_never_served_stale(packs: list[str]) -> None:
             y = y @ np.array(layer.weight.tolist(), np.float32).T + np.array(layer.bias.tolist(), np.float32)
             y = np.maximum(y, 0) if layer is not net[4] else y
         return y
-    changes = [lambda: weight.mul_(2.0), lambda: weight[3].zero_(), lambda: net.load_state_dict(model().state_dict()), lambda: setattr(weight, "data", rl.ones(200, 100)),
+    changes = [lambda: weight.mul_(2.0), lambda: weight[3].zero_(),
+               lambda: net.load_state_dict(model().state_dict()), lambda: setattr(weight, "data", rl.ones(200, 100)),
                lambda: weight.numpy().__setitem__((0, 0), 9.0), lambda: weight.view(-1)[5:9].fill_(4.0)]
     for change in changes:
         with rl.no_grad():
@@ -117,7 +121,8 @@ def test_packed_weights_go_with_their_storage() -> None:
 def test_one_weight_in_two_products(packs: list[str]) -> None:
     """Parts of a weight have packed forms of their own."""
     w, x = rl.randn(128, 100), rl.randn(5, 100)
-    first, *later = [np.concatenate([rl.nn.functional.linear(x, w[:64]).numpy(), rl.nn.functional.linear(x, w[64:]).numpy()], 1) for _ in range(4)]
+    first, *later = [np.concatenate([rl.nn.functional.linear(x, w[:64]).numpy(),
+                                     rl.nn.functional.linear(x, w[64:]).numpy()], 1) for _ in range(4)]
     assert len(packs) == 2
     np.testing.assert_allclose(first, x.numpy() @ w.numpy().T, rtol=1e-4, atol=1e-4)
     assert all(np.array_equal(first, y) for y in later)

@@ -91,14 +91,17 @@ def test_threads_run_one_plan_at_once() -> None:
 
 
 def child(mode: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(HERE / "cpu_faults_child.py"), mode], capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "RUSHLIGHT_TIER": "1", "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), **environment})
+    return subprocess.run([sys.executable, str(HERE / "cpu_faults_child.py"), mode],
+                          capture_output=True, text=True, timeout=600,
+                          env={**os.environ, "RUSHLIGHT_TIER": "1",
+                               "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), **environment})
 
 
 @pytest.mark.parametrize("mode", ["guard", "hostile"])
 def test_no_access_out_of_bounds(mode: str) -> None:
     done = child(mode)
-    assert done.returncode == 0 and "survived" in done.stdout, (done.returncode, done.stdout[-500:], done.stderr[-3000:])
+    assert done.returncode == 0 and "survived" in done.stdout, (done.returncode,
+                                                                done.stdout[-500:], done.stderr[-3000:])
 
 
 @pytest.mark.parametrize("mode", [False, True], ids=["generated", "deterministic"])
@@ -108,10 +111,12 @@ def test_the_number_of_threads_changes_no_bit(mode: bool) -> None:
     def bits() -> list[bytes]:
         rl.manual_seed(0)
         x = rl.randn(300, 5000)
-        results = [x.exp().sum(), x.softmax(0), x.sum(1), (x * 2 - x.mean(1, keepdim=True)).square().mean(0), x.double().sum(), F.layer_norm(x, (5000,)).sum(0)]
+        results = [x.exp().sum(), x.softmax(0), x.sum(1), (x * 2 - x.mean(1, keepdim=True)).square().mean(0),
+                   x.double().sum(), F.layer_norm(x, (5000,)).sum(0)]
         if mode:
             images = rl.randn(8, 3, 40, 40)
-            layers = rl.nn.Sequential(rl.nn.Conv2d(3, 16, 3), rl.nn.BatchNorm2d(16), rl.nn.ReLU(), rl.nn.MaxPool2d(2), rl.nn.Flatten(), rl.nn.Linear(5776, 10))
+            layers = rl.nn.Sequential(rl.nn.Conv2d(3, 16, 3), rl.nn.BatchNorm2d(16), rl.nn.ReLU(),
+                                      rl.nn.MaxPool2d(2), rl.nn.Flatten(), rl.nn.Linear(5776, 10))
             loss = layers(images).square().sum()
             loss.backward()
             results += [loss, *[p.grad for p in layers.parameters()]]
@@ -137,7 +142,8 @@ def test_an_index_out_of_range_names_itself() -> None:
             F.embedding(rl.tensor([0, 70]) * 1, rl.randn(10, 4) * 1).sum().item()
 
 
-SCRIPT = "import rushlight as rl; from rushlight.exec.cpu.jit import COMPILED; x = rl.arange(100000.); print((x.sin() * 2).sum().item(), COMPILED.built, COMPILED.loaded)"
+SCRIPT = ("import rushlight as rl; from rushlight.exec.cpu.jit import COMPILED; x = rl.arange(100000.); "
+          "print((x.sin() * 2).sum().item(), COMPILED.built, COMPILED.loaded)")
 
 
 def in_new_process(folder: Path | str) -> tuple[float, int, int]:
@@ -153,7 +159,8 @@ def test_kernels_are_kept_between_processes(tmp_path: Path) -> None:
     assert first[1] > 0 and again == (first[0], 0, first[1])
     files = [f for f in tmp_path.rglob("*") if f.is_file()]
     assert files and all(stat.S_IMODE(f.stat().st_mode) == 0o600 for f in files)
-    assert all(stat.S_IMODE(f.stat().st_mode) & 0o077 == 0 for f in files[0].parents if f != tmp_path and tmp_path in f.parents)
+    assert all(stat.S_IMODE(f.stat().st_mode) & 0o077 == 0
+               for f in files[0].parents if f != tmp_path and tmp_path in f.parents)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign"])
@@ -163,7 +170,8 @@ def test_damaged_kernels_are_compiled_anew(damage: str, tmp_path: Path) -> None:
         data = bytearray(file.read_bytes())
         if damage == "flip":
             data[len(data) // 2] ^= 0x10
-        file.write_bytes({"flip": bytes(data), "cut": bytes(data[:len(data) // 2]), "empty": b"", "foreign": b"\x7fELF" + os.urandom(2000)}[damage])
+        file.write_bytes({"flip": bytes(data), "cut": bytes(data[:len(data) // 2]), "empty": b"",
+                          "foreign": b"\x7fELF" + os.urandom(2000)}[damage])
     assert in_new_process(tmp_path)[:2] == first[:2]
 
 
@@ -197,7 +205,8 @@ for _ in range(4):
 """
 
 
-@pytest.mark.parametrize("setting", ["OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=TRUE", "OMP_MAX_ACTIVE_LEVELS=0", "OMP_NUM_THREADS=3"])
+@pytest.mark.parametrize("setting",
+                         ["OMP_THREAD_LIMIT=1", "OMP_DYNAMIC=TRUE", "OMP_MAX_ACTIVE_LEVELS=0", "OMP_NUM_THREADS=3"])
 def test_settings_of_openmp_leave_no_work_undone(setting: str) -> None:
     """A primitive made for two threads that gets one would compute half."""
     name, value = setting.split("=")
@@ -213,7 +222,8 @@ def test_an_interrupt_arrives() -> None:
     """Ctrl-C ends a long computation at the next plan."""
     script = ("import rushlight as rl, sys\nx = rl.randn(400, 400)\nprint('ready', flush=True)\n"
               "while True:\n    x = (x @ x).tanh(); x.sum().item()\n")
-    running = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    running = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**os.environ, "PYTHONPATH": str(HERE.parent)})
     assert running.stdout is not None and running.stdout.readline() == b"ready\n"
     time.sleep(0.3)
     running.send_signal(signal.SIGINT)

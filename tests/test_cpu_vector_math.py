@@ -1,4 +1,5 @@
-"""The vector functions of the native executor: error in units of the last place over the whole range, and special values."""
+"""The vector functions of the native executor: error in units of the last place
+over the whole range, and special values."""
 
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ from rushlight.exec.cpu import executor, vector_math
 
 pytestmark = pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
 UNARY = sorted(set(vector_math.FUNCTIONS) - {"pow", "atan2"})
-REFERENCE = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "asinh": np.arcsinh,
-             "acosh": np.arccosh, "atanh": np.arctanh}
+REFERENCE = {"sigmoid": lambda x: 1 / (1 + np.exp(-x)), "asin": np.arcsin, "acos": np.arccos,
+             "atan": np.arctan, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh}
 MOST = 2.0
 MOST_POW = 4.0
-SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3.4e38, -3.4e38, 0.5, 88.8, -104.0, 709.8, -746.0], np.float64)
+SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3.4e38,
+                    -3.4e38, 0.5, 88.8, -104.0, 709.8, -746.0], np.float64)
 
 
 def reference(name: str, x: np.ndarray) -> np.ndarray:
@@ -25,12 +27,14 @@ def reference(name: str, x: np.ndarray) -> np.ndarray:
     wide = x.astype(np.float64 if x.dtype == np.float32 else np.longdouble)
     with np.errstate(all="ignore"):
         if name in ("erf", "erfc"):
-            return error_function(name, x) if x.dtype == np.float64 else np.array([getattr(math, name)(v) for v in x.tolist()])
+            return error_function(name, x) if x.dtype == np.float64 else np.array([
+                getattr(math, name)(v) for v in x.tolist()])
         return np.asarray(REFERENCE.get(name) or getattr(np, name), dtype=object).item()(wide)
 
 
 def error_function(name: str, x: np.ndarray) -> np.ndarray:
-    """erf or erfc of float64 in 80 bits: a series of positive terms (DLMF 7.6.2) below 2, a continued fraction (7.9.3) beyond."""
+    """erf or erfc of float64 in 80 bits: a series of positive terms (DLMF 7.6.2) below 2,
+    a continued fraction (7.9.3) beyond."""
     a = np.abs(x).astype(np.longdouble)
     inside = np.where(a < 2, a, 0)
     term = total = inside
@@ -61,7 +65,8 @@ def everywhere(dtype: str, count: int, seed: int) -> np.ndarray:
     r = np.random.default_rng(seed)
     bits = np.dtype(f"u{np.dtype(dtype).itemsize}")
     patterns = r.integers(0, np.iinfo(bits).max, count, dtype=bits, endpoint=True).view(dtype)
-    return np.concatenate([patterns, r.standard_normal(count).astype(dtype) * 10, r.uniform(-1, 1, count).astype(dtype), SPECIAL.astype(dtype)])
+    return np.concatenate([patterns, r.standard_normal(count).astype(dtype) * 10,
+                           r.uniform(-1, 1, count).astype(dtype), SPECIAL.astype(dtype)])
 
 
 def natively(name: str, *xs: np.ndarray) -> np.ndarray:
@@ -70,7 +75,8 @@ def natively(name: str, *xs: np.ndarray) -> np.ndarray:
 
 
 def error(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Distance in units of the last place of the exact value, after NaN and infinities were found in the same places."""
+    """Distance in units of the last place of the exact value,
+    after NaN and infinities were found in the same places."""
     dtype = found.dtype
     with np.errstate(all="ignore"):
         rounded = exact.astype(dtype)
@@ -101,8 +107,10 @@ def test_float64(name: str) -> None:
 def test_pow(dtype: str) -> None:
     count = 200_000
     r = np.random.default_rng(5)
-    x = np.concatenate([np.abs(everywhere(dtype, count, 1)), np.repeat(SPECIAL.astype(dtype), len(SPECIAL)), np.arange(-8, 9, dtype=dtype)])
-    y = np.concatenate([everywhere(dtype, count, 2), np.tile(SPECIAL.astype(dtype), len(SPECIAL)), r.integers(-5, 6, 17).astype(dtype)])
+    x = np.concatenate([np.abs(everywhere(dtype, count, 1)),
+                        np.repeat(SPECIAL.astype(dtype), len(SPECIAL)), np.arange(-8, 9, dtype=dtype)])
+    y = np.concatenate([everywhere(dtype, count, 2), np.tile(SPECIAL.astype(dtype), len(SPECIAL)),
+                        r.integers(-5, 6, 17).astype(dtype)])
     wide = np.float64 if dtype == "float32" else np.longdouble
     with np.errstate(all="ignore"):
         exact = np.power(x.astype(wide), y.astype(wide))

@@ -63,9 +63,10 @@ def epochs(kit: Any, module: Any, make: Any, times: int = 2) -> list[Any]:
 
 
 @pytest.mark.parametrize("workers", WORKERS, ids=IDS)
-@pytest.mark.parametrize("options", [
-    {}, {"shuffle": True}, {"shuffle": True, "drop_last": True}, {"batch_size": 4}, {"batch_size": 4, "drop_last": True},
-    {"batch_size": 64, "shuffle": True}, {"batch_size": None}, {"batch_size": None, "shuffle": True}, {"batch_size": 64, "drop_last": True}])
+@pytest.mark.parametrize("options", [{}, {"shuffle": True}, {"shuffle": True, "drop_last": True},
+                                     {"batch_size": 4}, {"batch_size": 4, "drop_last": True},
+                                     {"batch_size": 64, "shuffle": True}, {"batch_size": None},
+                                     {"batch_size": None, "shuffle": True}, {"batch_size": 64, "drop_last": True}])
 def test_order_and_batches_are_pytorchs(options: dict[str, Any], workers: dict[str, Any]) -> None:
     expected = epochs(theirs, torch, lambda kit: kit.DataLoader(Squares(), **options))
     assert epochs(ours, rl, lambda kit: kit.DataLoader(Squares(), **options, **workers)) == expected
@@ -89,7 +90,8 @@ SAMPLERS = {
     "own generator": lambda kit, module: kit.RandomSampler(range(70), generator=module.Generator().manual_seed(1)),
     "subset": lambda kit, module: kit.SubsetRandomSampler([3, 1, 4, 1, 5, 9, 2, 6]),
     "weighted": lambda kit, module: kit.WeightedRandomSampler([0.1, 0.9, 0.4, 0.7, 3.0, 0.6], 50),
-    "weighted, once": lambda kit, module: kit.WeightedRandomSampler([0.1, 0.9, 0.4, 0.7, 3.0, 0.6], 5, replacement=False),
+    "weighted, once": lambda kit, module: kit.WeightedRandomSampler([0.1, 0.9, 0.4,
+                                                                     0.7, 3.0, 0.6], 5, replacement=False),
     "batches": lambda kit, module: kit.BatchSampler(kit.RandomSampler(range(10)), 4, False),
     "whole batches": lambda kit, module: kit.BatchSampler(kit.SequentialSampler(range(10)), 4, True),
     "distributed": lambda kit, module: kit.distributed.DistributedSampler(range(23), 4, 3, seed=2),
@@ -166,7 +168,8 @@ SAMPLES: dict[str, Any] = {
     "tuples": [(1, "a", np.zeros(2)), (2, "b", np.ones(2))], "lists": [[1, 2.0], [3, 4.0]],
     "dicts": [{"x": 1, "y": [np.arange(2)]}, {"x": 2, "y": [np.arange(2) + 5]}],
     "ordered": [collections.OrderedDict(b=1, a=2), collections.OrderedDict(b=3, a=4)],
-    "named tuples": [Point(1, 2.0), Point(3, 4.0)], "nested": [((1, (2, 3)),), ((4, (5, 6)),)], "empty tuples": [(), ()],
+    "named tuples": [Point(1, 2.0), Point(3, 4.0)],
+    "nested": [((1, (2, 3)),), ((4, (5, 6)),)], "empty tuples": [(), ()],
 }
 
 
@@ -178,8 +181,8 @@ def test_default_collate(name: str) -> None:
     assert plain(mine) == plain(yours) and type(mine).__name__ == type(yours).__name__
 
 
-@pytest.mark.parametrize("samples", [[object(), object()], [None, None], [np.array(["a"]), np.array(["b"])], [(1, 2), (1,)],
-                                     [np.zeros(2), np.zeros(3)], [{"a": 1}, {"b": 2}]])
+@pytest.mark.parametrize("samples", [[object(), object()], [None, None], [np.array(["a"]), np.array(["b"])],
+                                     [(1, 2), (1,)], [np.zeros(2), np.zeros(3)], [{"a": 1}, {"b": 2}]])
 def test_default_collate_errors(samples: list[Any]) -> None:
     with pytest.raises(Exception) as expected:
         theirs.default_collate(samples)
@@ -188,13 +191,14 @@ def test_default_collate_errors(samples: list[Any]) -> None:
     assert str(found.value).startswith(str(expected.value).splitlines()[0].split(";")[0])
 
 
-BAD: list[dict[str, Any]] = [
-    {"num_workers": -1}, {"timeout": -1}, {"prefetch_factor": 2}, {"num_workers": 1, "prefetch_factor": -1},
-    {"persistent_workers": True}, {"sampler": [1], "shuffle": True}, {"batch_sampler": [[1]], "batch_size": 3},
-    {"batch_sampler": [[1]], "drop_last": True}, {"batch_size": None, "drop_last": True}, {"batch_size": 0},
-    {"batch_size": True}, {"batch_size": 2.5}, {"multiprocessing_context": "fork"},
-    {"num_workers": 1, "multiprocessing_context": "thread"}, {"num_workers": 1, "multiprocessing_context": 3},
-    {"drop_last": 1}]
+BAD: list[dict[str, Any]] = [{"num_workers": -1}, {"timeout": -1}, {"prefetch_factor": 2},
+                             {"num_workers": 1, "prefetch_factor": -1}, {"persistent_workers": True},
+                             {"sampler": [1], "shuffle": True}, {"batch_sampler": [[1]], "batch_size": 3},
+                             {"batch_sampler": [[1]], "drop_last": True},
+                             {"batch_size": None, "drop_last": True}, {"batch_size": 0},
+                             {"batch_size": True}, {"batch_size": 2.5}, {"multiprocessing_context": "fork"},
+                             {"num_workers": 1, "multiprocessing_context": "thread"},
+                             {"num_workers": 1, "multiprocessing_context": 3}, {"drop_last": 1}]
 
 
 @pytest.mark.parametrize("options", BAD, ids=str)
@@ -222,12 +226,14 @@ def test_attributes_that_stay() -> None:
         for name in ("batch_size", "sampler", "batch_sampler", "drop_last", "dataset", "persistent_workers"):
             with pytest.raises(ValueError, match=f"{name} attribute should not be set after DataLoader is initialized"):
                 setattr(loader, name, None)
-        assert (loader.batch_size, loader.drop_last, loader.num_workers, loader.prefetch_factor, loader.timeout) == (4, False, 0, None, 0)
+        assert (loader.batch_size, loader.drop_last, loader.num_workers, loader.prefetch_factor,
+                loader.timeout) == (4, False, 0, None, 0)
         assert kit.DataLoader(Squares(), num_workers=1).prefetch_factor == 2
 
 
 @pytest.mark.parametrize("n", [0, 1, 7, 8, 9])
-@pytest.mark.parametrize("options", [{}, {"batch_size": 4}, {"batch_size": 4, "drop_last": True}, {"batch_size": None}], ids=str)
+@pytest.mark.parametrize("options",
+                         [{}, {"batch_size": 4}, {"batch_size": 4, "drop_last": True}, {"batch_size": None}], ids=str)
 def test_lengths(n: int, options: dict[str, Any]) -> None:
     assert len(ours.DataLoader(Squares(n), **options)) == len(theirs.DataLoader(Squares(n), **options))
     for kit in (ours, theirs):
@@ -248,14 +254,16 @@ def stream(kit: Any, n: int) -> Any:
 
 @pytest.mark.parametrize("kind", [{}, {"multiprocessing_context": "fork"}], ids=["threads", "processes"])
 @pytest.mark.parametrize("workers", [0, 1, 3])
-@pytest.mark.parametrize("options", [{"batch_size": 2}, {"batch_size": 2, "drop_last": True}, {"batch_size": None}], ids=str)
+@pytest.mark.parametrize("options",
+                         [{"batch_size": 2}, {"batch_size": 2, "drop_last": True}, {"batch_size": None}], ids=str)
 def test_streams(options: dict[str, Any], workers: int, kind: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # more workers than processors
         expected = [plain(b) for b in theirs.DataLoader(stream(theirs, 11), num_workers=workers, **options)]
     kind = kind if workers else {}
     for persistent in (False, True) if workers else (False,):
-        loader = ours.DataLoader(stream(ours, 11), num_workers=workers, persistent_workers=persistent, **options, **kind)
+        loader = ours.DataLoader(stream(ours, 11), num_workers=workers,
+                                 persistent_workers=persistent, **options, **kind)
         for _ in range(3):
             assert [plain(b) for b in loader] == expected
 
@@ -336,10 +344,11 @@ def test_indices_out_of_range() -> None:
             list(kit.DataLoader(kit.TensorDataset(module.arange(3)), 2, sampler=[1, 7]))
 
 
-@pytest.mark.parametrize("make", [
-    lambda kit: kit.ConcatDataset([Squares(3), Squares(4)]), lambda kit: kit.StackDataset(Squares(4), Batched(4)),
-    lambda kit: kit.StackDataset(a=Squares(4), b=Squares(4)), lambda kit: kit.Subset(kit.ConcatDataset([Squares(3), Squares(4)]), [5, 0, 6]),
-    lambda kit: kit.ChainDataset([stream(kit, 3), stream(kit, 2)])])
+@pytest.mark.parametrize("make", [lambda kit: kit.ConcatDataset([Squares(3), Squares(4)]),
+                                  lambda kit: kit.StackDataset(Squares(4), Batched(4)),
+                                  lambda kit: kit.StackDataset(a=Squares(4), b=Squares(4)),
+                                  lambda kit: kit.Subset(kit.ConcatDataset([Squares(3), Squares(4)]), [5, 0, 6]),
+                                  lambda kit: kit.ChainDataset([stream(kit, 3), stream(kit, 2)])])
 def test_data_sets_made_of_others(make: Any) -> None:
     assert [plain(b) for b in ours.DataLoader(make(ours), 3)] == [plain(b) for b in theirs.DataLoader(make(theirs), 3)]
 
@@ -387,7 +396,8 @@ class Unpicklable(Squares):
 def test_threads_copy_nothing() -> None:
     """Classes and functions made on the spot will do, and a sample is the very object that the data set holds."""
     data = Unpicklable(6)
-    loader = ours.DataLoader(data, 2, num_workers=2, collate_fn=lambda samples: samples, worker_init_fn=lambda number: None)
+    loader = ours.DataLoader(data, 2, num_workers=2, collate_fn=lambda samples: samples,
+                             worker_init_fn=lambda number: None)
     found = [sample for batch in loader for sample in batch]
     assert len(found) == 6 and all(a is b for a, b in zip(found, data.rows, strict=True))
     x = rl.arange(6.0)
@@ -405,11 +415,13 @@ def test_workers_are_threads_unless_processes_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize("workers", WORKERS, ids=IDS)
-def test_real_scans_are_fetched_and_transformed_by_the_batch(workers: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_scans_are_fetched_and_transformed_by_the_batch(workers: dict[str, Any],
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     """Built-in transforms see whole batches, with the bits of single samples; a transform of one's own sees samples."""
     def scans(*more: Any) -> Any:
         normalize = transforms.Normalize((0.1307,), (0.3081,))
-        return MNIST(path("MNIST").parent, train=False, transform=transforms.Compose([transforms.ToTensor(), normalize, *more]))
+        return MNIST(path("MNIST").parent, train=False,
+                     transform=transforms.Compose([transforms.ToTensor(), normalize, *more]))
 
     def single(self: Any, index: int) -> int:
         raise AssertionError("asked for a sample by itself")

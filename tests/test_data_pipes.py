@@ -17,14 +17,23 @@ def wrapped(lib, items):
 
 
 CHAINS = {
-    "map": lambda p: p(range(5)).map(lambda x: x * 2), "columns": lambda p: p([(1, 2, 3), (4, 5, 6)]).map(lambda a, b: a + b, input_col=[0, 2]),
-    "into": lambda p: p([(1, 2), (3, 4)]).map(lambda a: -a, input_col=0, output_col=-1), "dict": lambda p: p([{"a": 1}]).map(lambda a: a + 1, input_col="a", output_col="b"),
-    "filter": lambda p: p(range(9)).filter(lambda x: x % 3 == 0), "batch": lambda p: p(range(7)).batch(3), "dropped": lambda p: p(range(7)).batch(3, drop_last=True),
-    "unbatch": lambda p: p([[1, 2], [3]]).unbatch(), "deep": lambda p: p([[[1], [2, 3]], [[4]]]).unbatch(unbatch_level=2), "all": lambda p: p([[[1], [2, 3]], [[4]]]).unbatch(unbatch_level=-1),
-    "shuffle": lambda p: p(range(30)).shuffle(), "buffer": lambda p: p(range(30)).shuffle(buffer_size=5), "seed": lambda p: p(range(9)).shuffle().set_seed(3),
-    "off": lambda p: p(range(9)).shuffle().set_shuffle(False), "shard": lambda p: p(range(9)).sharding_filter(), "concat": lambda p: p(range(3)).concat(p(range(2))),
-    "zip": lambda p: p(range(3)).zip(p("ab")), "mux": lambda p: p(range(3)).mux(p(range(10, 12))), "group": lambda p: p(range(9)).groupby(lambda x: x % 3, group_size=2),
-    "fork": lambda p: p(range(4)).fork(2)[1], "demux": lambda p: p(range(9)).demux(3, lambda x: x % 3)[1], "chain": lambda p: p(range(10)).shuffle().map(str).batch(4),
+    "map": lambda p: p(range(5)).map(lambda x: x * 2),
+    "columns": lambda p: p([(1, 2, 3), (4, 5, 6)]).map(lambda a, b: a + b, input_col=[0, 2]),
+    "into": lambda p: p([(1, 2), (3, 4)]).map(lambda a: -a, input_col=0, output_col=-1),
+    "dict": lambda p: p([{"a": 1}]).map(lambda a: a + 1, input_col="a", output_col="b"),
+    "filter": lambda p: p(range(9)).filter(lambda x: x % 3 == 0),
+    "batch": lambda p: p(range(7)).batch(3), "dropped": lambda p: p(range(7)).batch(3, drop_last=True),
+    "unbatch": lambda p: p([[1, 2], [3]]).unbatch(),
+    "deep": lambda p: p([[[1], [2, 3]], [[4]]]).unbatch(unbatch_level=2),
+    "all": lambda p: p([[[1], [2, 3]], [[4]]]).unbatch(unbatch_level=-1),
+    "shuffle": lambda p: p(range(30)).shuffle(), "buffer": lambda p: p(range(30)).shuffle(buffer_size=5),
+    "seed": lambda p: p(range(9)).shuffle().set_seed(3),
+    "off": lambda p: p(range(9)).shuffle().set_shuffle(False),
+    "shard": lambda p: p(range(9)).sharding_filter(), "concat": lambda p: p(range(3)).concat(p(range(2))),
+    "zip": lambda p: p(range(3)).zip(p("ab")), "mux": lambda p: p(range(3)).mux(p(range(10, 12))),
+    "group": lambda p: p(range(9)).groupby(lambda x: x % 3, group_size=2),
+    "fork": lambda p: p(range(4)).fork(2)[1], "demux": lambda p: p(range(9)).demux(3, lambda x: x % 3)[1],
+    "chain": lambda p: p(range(10)).shuffle().map(str).batch(4),
 }
 
 

@@ -60,7 +60,8 @@ def rows(data: Any, batch_size: int | None = 4, epochs: int = 2, **options: Any)
 @pytest.mark.parametrize("batch_size", [4, None])
 def test_random_numbers_do_not_depend_on_the_workers(batch_size: int | None) -> None:
     expected = rows(Noisy(), batch_size, num_workers=1)
-    for options in ({"num_workers": 3}, {"num_workers": 2, "prefetch_factor": 5}, {"num_workers": 4, "persistent_workers": True},
+    for options in ({"num_workers": 3}, {"num_workers": 2, "prefetch_factor": 5},
+                    {"num_workers": 4, "persistent_workers": True},
                     {"num_workers": 1, **KINDS["processes"]}, {"num_workers": 2, **KINDS["processes"]},
                     {"num_workers": 2, "persistent_workers": True, **KINDS["processes"]}):
         assert rows(Noisy(), batch_size, **options) == expected, options
@@ -95,7 +96,8 @@ def test_workers_leave_the_main_generator_alone(kind: dict[str, Any]) -> None:
 
 def test_sample_seeds_of_an_epoch_are_all_different() -> None:
     assert len({sample_seed(2**62 + 12345, place) for place in range(100_000)}) == 100_000
-    first = np.array([rl.rand(1, generator=rl.Generator().manual_seed(sample_seed(5, place))).item() for place in range(2000)])
+    first = np.array([rl.rand(1, generator=rl.Generator().manual_seed(sample_seed(5, place))).item()
+                      for place in range(2000)])
     assert abs(first.mean() - 0.5) < 0.03 and abs(np.corrcoef(first[1:], first[:-1])[0, 1]) < 0.08
 
 
@@ -119,7 +121,8 @@ def test_worker_info_and_init(kind: dict[str, Any]) -> None:
     assert found == ["0 of 2", "1 of 2"] * 2
     assert data.greeting == "nobody" and get_worker_info() is None  # each worker has a data set of its own
     inner = Subset(data, [0, 1])
-    list(DataLoader(inner, None, num_workers=2, worker_init_fn=lambda n: setattr(get_worker_info().dataset.dataset, "greeting", n), **kind))
+    list(DataLoader(inner, None, num_workers=2,
+                    worker_init_fn=lambda n: setattr(get_worker_info().dataset.dataset, "greeting", n), **kind))
     assert data.greeting == "nobody"
 
 
@@ -165,8 +168,9 @@ class Particular(Exception):
 
 
 @both
-@pytest.mark.parametrize("error, kept", [(ValueError("bad sample"), ValueError), (KeyError("no such key"), KeyError),
-                                         (StopIteration("not an end"), RuntimeError), (Particular(1, 2), RuntimeError)], ids=repr)
+@pytest.mark.parametrize("error, kept",
+                         [(ValueError("bad sample"), ValueError), (KeyError("no such key"), KeyError),
+                          (StopIteration("not an end"), RuntimeError), (Particular(1, 2), RuntimeError)], ids=repr)
 def test_exceptions_arrive_with_their_traceback(kind: dict[str, Any], error: Exception, kept: type[Exception]) -> None:
     with pytest.raises(kept) as e:
         list(DataLoader(Faulty(error), 2, num_workers=2, **kind))
@@ -230,9 +234,10 @@ def test_a_killed_worker_is_named() -> None:
         next(batches)
 
 
-@pytest.mark.parametrize("end, says", [
-    (lambda: os.kill(os.getpid(), signal.SIGTERM), "is killed by signal: Terminated"),
-    (lambda: os._exit(3), "exited unexpectedly with exit code 3"), (lambda: sys.exit(4), "exited unexpectedly with exit code 4")])
+@pytest.mark.parametrize("end, says",
+                         [(lambda: os.kill(os.getpid(), signal.SIGTERM), "is killed by signal: Terminated"),
+                          (lambda: os._exit(3), "exited unexpectedly with exit code 3"),
+                          (lambda: sys.exit(4), "exited unexpectedly with exit code 4")])
 def test_a_worker_that_ends_by_itself(end: Any, says: str) -> None:
     batches = iter(DataLoader(Slow(end), None, num_workers=1, **KINDS["processes"]))
     pid = next(batches)
@@ -350,10 +355,9 @@ def test_a_thousand_loaders_leave_nothing() -> None:
 
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     """Also when the parent is killed and can tell them nothing."""
-    code = ("import os, time\nfrom rushlight.data import DataLoader\n"
-            "class D:\n    def __len__(self): return 9\n    def __getitem__(self, i): return os.getpid() if i < 2 else time.sleep(60)\n"
-            "b = iter(DataLoader(D(), None, num_workers=2, multiprocessing_context='fork'))\n"
-            "print(next(b), next(b), flush=True)\ntime.sleep(60)\n")
+    code = ("import os, time\nfrom rushlight.data import DataLoader\nclass D:\n    def __len__(self): return 9\n    "
+            "def __getitem__(self, i): return os.getpid() if i < 2 else time.sleep(60)\nb = iter(DataLoader(D(), None, "
+            "num_workers=2, multiprocessing_context='fork'))\nprint(next(b), next(b), flush=True)\ntime.sleep(60)\n")
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
                               env={**os.environ, "PYTHONPATH": os.pathsep.join([str(CHILD.parents[1]), *sys.path])})
     assert parent.stdout is not None

@@ -37,7 +37,8 @@ def test_parameters_that_are_not_used(tmp_path: Path) -> None:
 
 
 def test_other_shapes_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(mp.ProcessRaisedException, match="same collective with the same shapes|Connection closed by peer"):
+    with pytest.raises(mp.ProcessRaisedException,
+                       match="same collective with the same shapes|Connection closed by peer"):
         together(dist_functions.mismatch, tmp_path)
 
 
@@ -52,7 +53,8 @@ def free_port() -> int:
 
 
 def test_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", str(free_port())), ("RANK", "0"), ("WORLD_SIZE", "1")):
+    for name, value in (("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", str(free_port())),
+                        ("RANK", "0"), ("WORLD_SIZE", "1")):
         monkeypatch.setenv(name, value)
     dist.init_process_group()
     with pytest.raises(ValueError, match="initialize the default process group twice"):
@@ -86,7 +88,8 @@ def test_before_and_wrong() -> None:
 
 @pytest.mark.parametrize("kind", ["hash", "tcp", "file"])
 def test_stores(kind: str, tmp_path: Path) -> None:
-    made = {"hash": dist.HashStore, "tcp": lambda: dist.TCPStore("127.0.0.1", 0, 1, True), "file": lambda: dist.FileStore(str(tmp_path / "f"), 1)}[kind]()
+    made = {"hash": dist.HashStore, "tcp": lambda: dist.TCPStore("127.0.0.1", 0, 1, True),
+            "file": lambda: dist.FileStore(str(tmp_path / "f"), 1)}[kind]()
     store = dist.PrefixStore("p", made)
     store.set("a", "one")
     assert store.get("a") == b"one" and made.get("p/a") == b"one"

@@ -9,7 +9,8 @@ import pytest
 
 import rushlight as rl
 import rushlight.distributed.checkpoint as dcp
-from rushlight.distributed.checkpoint.state_dict import (StateDictOptions, get_model_state_dict, get_optimizer_state_dict, get_state_dict,
+from rushlight.distributed.checkpoint.state_dict import (StateDictOptions, get_model_state_dict,
+                                                         get_optimizer_state_dict, get_state_dict,
                                                          set_model_state_dict, set_optimizer_state_dict, set_state_dict)
 from rushlight.distributed.checkpoint.storage import CheckpointException
 
@@ -38,7 +39,8 @@ def test_a_checkpoint_restores_model_and_optimizer(tmp_path: Path) -> None:
 def test_state_by_names(tmp_path: Path) -> None:
     (a, oa), (b, ob) = trained(0), trained(1)
     model_state, optimizer_state = get_state_dict(a, oa)
-    assert list(model_state) == list(a.state_dict()) and sorted(optimizer_state["state"]) == ["0.bias", "0.weight", "1.bias", "1.weight"]
+    assert list(model_state) == list(a.state_dict()) and sorted(optimizer_state["state"]) == [
+        "0.bias", "0.weight", "1.bias", "1.weight"]
     assert optimizer_state["param_groups"][0]["params"] == ["0.weight", "0.bias"] and optimizer_state["param_groups"][0]["lr"] == 0.1
     dcp.save({"m": model_state, "o": optimizer_state}, storage_writer=dcp.FileSystemWriter(tmp_path))
     found = {"m": get_model_state_dict(b), "o": get_optimizer_state_dict(b, ob)}
@@ -49,7 +51,8 @@ def test_state_by_names(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="no parameter group"):
         set_optimizer_state_dict(b, ob, {"state": {}, "param_groups": []})
     a[0].weight.requires_grad_(False)
-    assert "0.weight" not in get_model_state_dict(a, options=StateDictOptions(ignore_frozen_params=True, cpu_offload=True))
+    assert "0.weight" not in get_model_state_dict(a,
+                                                  options=StateDictOptions(ignore_frozen_params=True, cpu_offload=True))
     assert set_model_state_dict(b, {"0.bias": rl.zeros(2)}, options=StateDictOptions(strict=False)).missing_keys and b[0].bias.tolist() == [0.0, 0.0]
 
 

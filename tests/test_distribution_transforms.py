@@ -16,20 +16,29 @@ torch = pytest.importorskip("torch")
 T = torch.distributions
 
 TRANSFORMS = {
-    "exp": (lambda lib, d: d.ExpTransform(), (3, 2)), "power": (lambda lib, d: d.PowerTransform(lib.tensor(2.5)), "positive"),
+    "exp": (lambda lib, d: d.ExpTransform(), (3, 2)),
+    "power": (lambda lib, d: d.PowerTransform(lib.tensor(2.5)), "positive"),
     "falling power": (lambda lib, d: d.PowerTransform(lib.tensor([-1.0, 2.0])), "positive"),
     "sigmoid": (lambda lib, d: d.SigmoidTransform(), (4,)), "softplus": (lambda lib, d: d.SoftplusTransform(), (4,)),
     "tanh": (lambda lib, d: d.TanhTransform(), (4,)), "abs": (lambda lib, d: d.AbsTransform(), (4,)),
-    "affine": (lambda lib, d: d.AffineTransform(1.0, -2.0), (3,)), "affine tensors": (lambda lib, d: d.AffineTransform(lib.zeros(2, 1), lib.tensor([1.0, -3.0])), (2, 2)),
-    "affine vectors": (lambda lib, d: d.AffineTransform(lib.zeros(3), lib.tensor([1.0, -3.0, 2.0]), event_dim=1), (2, 3)),
-    "softmax": (lambda lib, d: d.SoftmaxTransform(), (2, 4)), "stick": (lambda lib, d: d.StickBreakingTransform(), (2, 4)),
-    "corr": (lambda lib, d: d.CorrCholeskyTransform(), (2, 6)), "cholesky": (lambda lib, d: d.LowerCholeskyTransform(), (2, 3, 3)),
-    "posdef": (lambda lib, d: d.PositiveDefiniteTransform(), (3, 3)), "reshape": (lambda lib, d: d.ReshapeTransform((2, 3), (6,)), (4, 2, 3)),
-    "compose": (lambda lib, d: d.ComposeTransform([d.AffineTransform(1.0, 2.0), d.ExpTransform(), d.PowerTransform(lib.tensor(0.5))]), (3,)),
-    "compose vectors": (lambda lib, d: d.ComposeTransform([d.AffineTransform(1.0, 2.0), d.StickBreakingTransform(), d.ExpTransform()]), (2, 3)),
+    "affine": (lambda lib, d: d.AffineTransform(1.0, -2.0), (3,)),
+    "affine tensors": (lambda lib, d: d.AffineTransform(lib.zeros(2, 1), lib.tensor([1.0, -3.0])), (2, 2)),
+    "affine vectors": (lambda lib, d: d.AffineTransform(lib.zeros(3),
+                                                        lib.tensor([1.0, -3.0, 2.0]), event_dim=1), (2, 3)),
+    "softmax": (lambda lib, d: d.SoftmaxTransform(), (2, 4)),
+    "stick": (lambda lib, d: d.StickBreakingTransform(), (2, 4)),
+    "corr": (lambda lib, d: d.CorrCholeskyTransform(), (2, 6)),
+    "cholesky": (lambda lib, d: d.LowerCholeskyTransform(), (2, 3, 3)),
+    "posdef": (lambda lib, d: d.PositiveDefiniteTransform(), (3, 3)),
+    "reshape": (lambda lib, d: d.ReshapeTransform((2, 3), (6,)), (4, 2, 3)),
+    "compose": (lambda lib, d: d.ComposeTransform([d.AffineTransform(1.0, 2.0), d.ExpTransform(),
+                                                   d.PowerTransform(lib.tensor(0.5))]), (3,)),
+    "compose vectors": (lambda lib, d: d.ComposeTransform([d.AffineTransform(1.0, 2.0),
+                                                           d.StickBreakingTransform(), d.ExpTransform()]), (2, 3)),
     "independent": (lambda lib, d: d.IndependentTransform(d.ExpTransform(), 1), (2, 3)),
     "cat": (lambda lib, d: d.CatTransform([d.ExpTransform(), d.SigmoidTransform()], dim=-1, lengths=[1, 3]), (2, 4)),
-    "cat rows": (lambda lib, d: d.CatTransform([d.ExpTransform(), d.identity_transform], dim=0, lengths=[1, 2]), (3, 4)),
+    "cat rows": (lambda lib, d: d.CatTransform([d.ExpTransform(),
+                                                d.identity_transform], dim=0, lengths=[1, 2]), (3, 4)),
     "stack": (lambda lib, d: d.StackTransform([d.ExpTransform(), d.SigmoidTransform()], dim=1), (3, 2)),
     "cdf": (lambda lib, d: d.CumulativeDistributionTransform(d.Normal(lib.tensor(0.5), lib.tensor(2.0))), (4,)),
     "inverse": (lambda lib, d: d.SigmoidTransform().inv, "unit"),
@@ -60,7 +69,8 @@ def test_transforms(name):
     assert repr(a).replace("rushlight", "torch") == repr(b) or name in ("cdf",)
     assert a.inv.inv == a
     for z, w, p, q in ((y1, y2, x1, x2),):
-        g1, g2 = rl.autograd.grad((z * z).sum(), p, retain_graph=True)[0], torch.autograd.grad((w * w).sum(), q, retain_graph=True)[0]
+        g1, g2 = rl.autograd.grad((z * z).sum(), p,
+                                  retain_graph=True)[0], torch.autograd.grad((w * w).sum(), q, retain_graph=True)[0]
         np.testing.assert_allclose(num(g1), num(g2), rtol=1e-4, atol=1e-5)
     try:
         expected = b.log_abs_det_jacobian(x2, y2)
@@ -81,7 +91,8 @@ def test_transforms(name):
         np.testing.assert_allclose(np.asarray(a.sign), np.asarray(sign))
 
 
-@pytest.mark.parametrize("name", ["exp", "sigmoid", "stick", "compose", "affine", "corr", "stack", "cat", "independent"])
+@pytest.mark.parametrize("name", ["exp", "sigmoid", "stick", "compose", "affine",
+                                  "corr", "stack", "cat", "independent"])
 def test_cached_transforms(name):
     make, shape = TRANSFORMS[name]
     plain = make(rl, D)
@@ -107,21 +118,31 @@ def test_equality_of_transforms():
 
 
 CONSTRAINTS = {
-    "boolean": lambda c, lib: c.boolean, "one_hot": lambda c, lib: c.one_hot, "nonnegative_integer": lambda c, lib: c.nonnegative_integer,
-    "positive_integer": lambda c, lib: c.positive_integer, "integer_interval": lambda c, lib: c.integer_interval(0, 3), "real": lambda c, lib: c.real,
-    "real_vector": lambda c, lib: c.real_vector, "positive": lambda c, lib: c.positive, "nonnegative": lambda c, lib: c.nonnegative,
-    "greater_than": lambda c, lib: c.greater_than(lib.tensor(0.5)), "greater_than_eq": lambda c, lib: c.greater_than_eq(1),
-    "less_than": lambda c, lib: c.less_than(1), "unit_interval": lambda c, lib: c.unit_interval, "interval": lambda c, lib: c.interval(-1.0, 2.0),
-    "half_open_interval": lambda c, lib: c.half_open_interval(0, 1), "simplex": lambda c, lib: c.simplex, "multinomial": lambda c, lib: c.multinomial(3),
+    "boolean": lambda c, lib: c.boolean, "one_hot": lambda c, lib: c.one_hot,
+    "nonnegative_integer": lambda c, lib: c.nonnegative_integer,
+    "positive_integer": lambda c, lib: c.positive_integer,
+    "integer_interval": lambda c, lib: c.integer_interval(0, 3), "real": lambda c, lib: c.real,
+    "real_vector": lambda c, lib: c.real_vector, "positive": lambda c, lib: c.positive,
+    "nonnegative": lambda c, lib: c.nonnegative,
+    "greater_than": lambda c, lib: c.greater_than(lib.tensor(0.5)),
+    "greater_than_eq": lambda c, lib: c.greater_than_eq(1),
+    "less_than": lambda c, lib: c.less_than(1), "unit_interval": lambda c, lib: c.unit_interval,
+    "interval": lambda c, lib: c.interval(-1.0, 2.0),
+    "half_open_interval": lambda c, lib: c.half_open_interval(0, 1),
+    "simplex": lambda c, lib: c.simplex, "multinomial": lambda c, lib: c.multinomial(3),
     "lower_triangular": lambda c, lib: c.lower_triangular, "lower_cholesky": lambda c, lib: c.lower_cholesky,
-    "corr_cholesky": lambda c, lib: c.corr_cholesky, "square": lambda c, lib: c.square, "symmetric": lambda c, lib: c.symmetric,
-    "positive_semidefinite": lambda c, lib: c.positive_semidefinite, "positive_definite": lambda c, lib: c.positive_definite,
-    "cat": lambda c, lib: c.cat([c.positive, c.real], -1, [1, 1]), "stack": lambda c, lib: c.stack([c.positive, c.real], -1),
-    "independent": lambda c, lib: c.independent(c.positive, 2), "mixture": lambda c, lib: c.MixtureSameFamilyConstraint(c.real_vector),
+    "corr_cholesky": lambda c, lib: c.corr_cholesky,
+    "square": lambda c, lib: c.square, "symmetric": lambda c, lib: c.symmetric,
+    "positive_semidefinite": lambda c, lib: c.positive_semidefinite,
+    "positive_definite": lambda c, lib: c.positive_definite,
+    "cat": lambda c, lib: c.cat([c.positive, c.real], -1, [1, 1]),
+    "stack": lambda c, lib: c.stack([c.positive, c.real], -1),
+    "independent": lambda c, lib: c.independent(c.positive, 2),
+    "mixture": lambda c, lib: c.MixtureSameFamilyConstraint(c.real_vector),
 }
-VALUES = [np.array(v, np.float32) for v in (
-    [[1, 0], [0, 1]], [[0.25, 0.75], [0.75, 0.25]], [[1, 0], [0.6, 0.8]], [[2, 1], [1, 2]], [[-1, 0], [1, float("nan")]], [[1, 1], [1, 1]],
-    [[0.5, 0], [3, 1]], [[1, 2], [2, 1]])]
+VALUES = [np.array(v, np.float32) for v in ([[1, 0], [0, 1]], [[0.25, 0.75], [0.75, 0.25]], [[1, 0], [0.6, 0.8]],
+                                            [[2, 1], [1, 2]], [[-1, 0], [1, float("nan")]], [[1, 1], [1, 1]],
+                                            [[0.5, 0], [3, 1]], [[1, 2], [2, 1]])]
 
 
 @pytest.mark.parametrize("name", CONSTRAINTS)
@@ -138,8 +159,9 @@ def test_constraints(name):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
-REGISTERED = ["real", "positive", "nonnegative", "greater_than", "greater_than_eq", "less_than", "unit_interval", "interval", "half_open_interval",
-              "simplex", "lower_cholesky", "corr_cholesky", "positive_definite", "cat", "stack", "real_vector", "independent"]
+REGISTERED = ["real", "positive", "nonnegative", "greater_than", "greater_than_eq", "less_than",
+              "unit_interval", "interval", "half_open_interval", "simplex", "lower_cholesky",
+              "corr_cholesky", "positive_definite", "cat", "stack", "real_vector", "independent"]
 
 
 @pytest.mark.parametrize("registry", ["biject_to", "transform_to"])
@@ -192,9 +214,10 @@ def test_gamma_dirichlet_and_binomial_numbers(dtype):
     table = np.abs(r.randn(40, 13)).astype(dtype) + 0.01
     count, p = r.randint(0, 300, 400).astype(dtype), r.rand(400).astype(dtype)
     p[:3], count[3] = [0.0, 1.0, 0.5], 0
-    for call in (lambda lib: lib._standard_gamma(lib.tensor(alpha)), lambda lib: lib._sample_dirichlet(lib.tensor(table)),
-                 lambda lib: lib.binomial(lib.tensor(count), lib.tensor(p)), lambda lib: lib.randn(3), lambda lib: lib._standard_gamma(lib.ones(5)),
-                 lambda lib: lib.randn(2)):
+    for call in (lambda lib: lib._standard_gamma(lib.tensor(alpha)),
+                 lambda lib: lib._sample_dirichlet(lib.tensor(table)),
+                 lambda lib: lib.binomial(lib.tensor(count), lib.tensor(p)), lambda lib: lib.randn(3),
+                 lambda lib: lib._standard_gamma(lib.ones(5)), lambda lib: lib.randn(2)):
         rl.manual_seed(8)
         torch.manual_seed(8)
         np.testing.assert_array_equal(call(rl).numpy(), call(torch).numpy())
@@ -203,7 +226,8 @@ def test_gamma_dirichlet_and_binomial_numbers(dtype):
 
 def test_numbers_from_a_generator():
     a, b = rl.Generator().manual_seed(4), torch.Generator().manual_seed(4)
-    np.testing.assert_array_equal(rl._standard_gamma(rl.ones(4), generator=a).numpy(), torch._standard_gamma(torch.ones(4), generator=b).numpy())
+    np.testing.assert_array_equal(rl._standard_gamma(rl.ones(4), generator=a).numpy(),
+                                  torch._standard_gamma(torch.ones(4), generator=b).numpy())
     np.testing.assert_array_equal(rl.binomial(rl.full((3,), 9.0), rl.full((3,), 0.4), generator=a).numpy(),
                                   torch.binomial(torch.full((3,), 9.0), torch.full((3,), 0.4), generator=b).numpy())
 
@@ -222,7 +246,8 @@ def test_derivatives_of_gamma_numbers_keep_the_distribution_function():
     a = 10 ** r.uniform(-1, 3.9, 200)
     x = r.gamma(a)
     step = 1e-5 * a
-    slope = (scipy.gammaincinv(a + step, scipy.gammainc(a, x)) - scipy.gammaincinv(a - step, scipy.gammainc(a, x))) / (2 * step)
+    slope = (scipy.gammaincinv(a + step,
+                               scipy.gammainc(a, x)) - scipy.gammaincinv(a - step, scipy.gammainc(a, x))) / (2 * step)
     good = np.isfinite(slope) & (scipy.gammainc(a, x) < 1 - 1e-9) & (x > 1e-100)
     np.testing.assert_allclose(gamma_derivative(a, x)[good], slope[good], rtol=1e-4)
     z = np.array([0.96, 1.0, 1.04]) * 1e4

@@ -32,7 +32,8 @@ def both(name, params, extra, **kw):
 
 
 def sampled(lib, d, shape, reparametrized=False):
-    """Samples with the warnings off; a Wishart's first ones, because PyTorch's own test of singularity has the wrong sign."""
+    """Samples with the warnings off; a Wishart's first ones,
+    because PyTorch's own test of singularity has the wrong sign."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if type(d).__name__ == "Wishart":
@@ -128,7 +129,8 @@ def test_cdf_and_icdf(name, params, extra):
 
     def compare(a, b):
         close(a, b, 1e-6)
-        if name not in ("Gamma", "Chi2", "InverseGamma"):  # igamma has no gradient in its first argument, in PyTorch either
+        # igamma has no gradient in its first argument, in PyTorch either
+        if name not in ("Gamma", "Chi2", "InverseGamma"):
             close_gradients(a, b, p, q)
     level = np.random.RandomState(1).rand(2, *theirs.batch_shape)
     if name not in ("Gamma", "Chi2", "InverseGamma"):
@@ -154,7 +156,8 @@ def test_moments_and_entropy(name, params, extra, quantity):
     def compare(a, b):
         close(a, b)
         # PyTorch writes NaN over undefined moments, so that gradients there stop; ours are those of the formula or NaN
-        if quantity in ("entropy", "mean") and not num(b).ravel()[~np.isfinite(num(b).ravel())].size and not (name == "Bernoulli" and 0.0 in params.get("probs", ())):
+        if quantity in ("entropy", "mean") and not num(b).ravel()[~np.isfinite(num(b).ravel())].size and not (
+                name == "Bernoulli" and 0.0 in params.get("probs", ())):
             close_gradients(a, b, p, q, 1e-5)
     same_outcome(lambda: value(ours), lambda: value(theirs), compare)
 
@@ -213,11 +216,13 @@ def test_enumerate_support(name, params, extra):
         same_outcome(lambda e=expand: ours.enumerate_support(e), lambda e=expand: theirs.enumerate_support(e))
 
 
-NUMBERS = [("Normal", (0.5, 2.0)), ("Uniform", (0.0, 3.0)), ("Exponential", (2.0,)), ("Laplace", (0.0, 1.0)), ("Cauchy", (0.0, 1.0)),
-           ("Gamma", (1.5, 2.0)), ("Beta", (1.5, 2.0)), ("StudentT", (3.0,)), ("Gumbel", (0.0, 1.0)), ("Weibull", (1.0, 2.0)), ("Pareto", (1.0, 2.0)),
-           ("Poisson", (3.0,)), ("Bernoulli", (0.3,)), ("Geometric", (0.3,)), ("Chi2", (3.0,)), ("HalfNormal", (2.0,)), ("LogNormal", (0.0, 0.5)),
-           ("FisherSnedecor", (3.0, 5.0)), ("Kumaraswamy", (2.0, 3.0)), ("InverseGamma", (2.0, 3.0)), ("HalfCauchy", (2.0,)), ("VonMises", (0.0, 2.0)),
-           ("LKJCholesky", (3, 1.0)), ("GeneralizedPareto", (0.0, 1.0, 0.2)), ("ContinuousBernoulli", (0.3,)), ("LogisticNormal", (0.0, 1.0))]
+NUMBERS = [("Normal", (0.5, 2.0)), ("Uniform", (0.0, 3.0)), ("Exponential", (2.0,)),
+           ("Laplace", (0.0, 1.0)), ("Cauchy", (0.0, 1.0)), ("Gamma", (1.5, 2.0)), ("Beta", (1.5, 2.0)),
+           ("StudentT", (3.0,)), ("Gumbel", (0.0, 1.0)), ("Weibull", (1.0, 2.0)), ("Pareto", (1.0, 2.0)),
+           ("Poisson", (3.0,)), ("Bernoulli", (0.3,)), ("Geometric", (0.3,)), ("Chi2", (3.0,)), ("HalfNormal", (2.0,)),
+           ("LogNormal", (0.0, 0.5)), ("FisherSnedecor", (3.0, 5.0)), ("Kumaraswamy", (2.0, 3.0)),
+           ("InverseGamma", (2.0, 3.0)), ("HalfCauchy", (2.0,)), ("VonMises", (0.0, 2.0)), ("LKJCholesky", (3, 1.0)),
+           ("GeneralizedPareto", (0.0, 1.0, 0.2)), ("ContinuousBernoulli", (0.3,)), ("LogisticNormal", (0.0, 1.0))]
 
 
 @pytest.mark.parametrize(("name", "args"), NUMBERS)
@@ -245,16 +250,24 @@ def arguments(name, shift):
     m = r.randn(3, 2, 2)
     cov = m @ m.transpose(0, 2, 1) + np.eye(2)
     table = {
-        "Normal": {"loc": r.randn(3), "scale": pos}, "Laplace": {"loc": r.randn(3), "scale": pos}, "Gumbel": {"loc": r.randn(3), "scale": pos},
-        "Cauchy": {"loc": r.randn(3), "scale": pos}, "Exponential": {"rate": pos}, "Gamma": {"concentration": pos, "rate": pos[::-1].copy()},
-        "Beta": {"concentration1": pos, "concentration0": pos[::-1].copy()}, "Bernoulli": {"probs": prob}, "Geometric": {"probs": prob},
-        "Poisson": {"rate": pos}, "Categorical": {"logits": r.randn(3, 4)}, "OneHotCategorical": {"logits": r.randn(3, 4)},
-        "ContinuousBernoulli": {"probs": prob}, "Dirichlet": {"concentration": r.rand(3, 4) + 0.5}, "HalfNormal": {"scale": pos},
+        "Normal": {"loc": r.randn(3), "scale": pos}, "Laplace": {"loc": r.randn(3), "scale": pos},
+        "Gumbel": {"loc": r.randn(3), "scale": pos},
+        "Cauchy": {"loc": r.randn(3), "scale": pos}, "Exponential": {"rate": pos},
+        "Gamma": {"concentration": pos, "rate": pos[::-1].copy()},
+        "Beta": {"concentration1": pos, "concentration0": pos[::-1].copy()},
+        "Bernoulli": {"probs": prob}, "Geometric": {"probs": prob},
+        "Poisson": {"rate": pos}, "Categorical": {"logits": r.randn(3, 4)},
+        "OneHotCategorical": {"logits": r.randn(3, 4)},
+        "ContinuousBernoulli": {"probs": prob},
+        "Dirichlet": {"concentration": r.rand(3, 4) + 0.5}, "HalfNormal": {"scale": pos},
         "Pareto": {"scale": np.array([0.5, 1.0, 2.0]) + 0.1 * shift, "alpha": np.array([0.8, 1.5, 3.0]) + 0.1 * shift},
-        "Uniform": {"low": np.array([-0.5, 0.1, 0.3]) - 0.05 * shift, "high": np.array([0.7, 0.8, 1.2]) + np.array([0.1, -0.05, 0.2]) * shift},
+        "Uniform": {"low": np.array([-0.5, 0.1, 0.3]) - 0.05 * shift,
+                    "high": np.array([0.7, 0.8, 1.2]) + np.array([0.1, -0.05, 0.2]) * shift},
         "MultivariateNormal": {"loc": r.randn(3, 2), "covariance_matrix": cov}, "Binomial": {"probs": prob},
-        "LowRankMultivariateNormal": {"loc": r.randn(3, 2), "cov_factor": r.randn(3, 2, 1), "cov_diag": r.rand(3, 2) + 0.3},
-        "Wishart": {"df": pos + 2, "covariance_matrix": cov}, "Chi2": {"df": pos}, "LogNormal": {"loc": r.randn(3), "scale": pos},
+        "LowRankMultivariateNormal": {"loc": r.randn(3, 2),
+                                      "cov_factor": r.randn(3, 2, 1), "cov_diag": r.rand(3, 2) + 0.3},
+        "Wishart": {"df": pos + 2, "covariance_matrix": cov},
+        "Chi2": {"df": pos}, "LogNormal": {"loc": r.randn(3), "scale": pos},
     }
     return table[name], {"total_count": 5} if name == "Binomial" else {}
 
@@ -281,7 +294,8 @@ def test_kl_of_wisharts():
     n, m, v, w = p.df, q.df, p.covariance_matrix, q.covariance_matrix
     trace = (rl.linalg.inv(w) @ v).diagonal(dim1=-2, dim2=-1).sum(-1)
     digammas = rl.digamma(n / 2) + rl.digamma(n / 2 - 0.5)
-    expected = (m / 2 * (w.logdet() - v.logdet()) + n / 2 * (trace - 2) + rl.mvlgamma(m / 2, 2) - rl.mvlgamma(n / 2, 2) + (n - m) / 2 * digammas)
+    expected = (m / 2 * (w.logdet() - v.logdet()) + n / 2 * (trace - 2) + rl.mvlgamma(m / 2, 2)
+                - rl.mvlgamma(n / 2, 2) + (n - m) / 2 * digammas)
     np.testing.assert_allclose(D.kl_divergence(p, q).detach().numpy(), expected.numpy(), rtol=1e-9)
 
 
@@ -296,7 +310,8 @@ def test_kl_of_wrapped_distributions():
         base = dist.Normal(lib.tensor([[0.0, 1.0], [2.0, 3.0]]) + shift, lib.tensor([1.0, 2.0]))
         flow = dist.TransformedDistribution(base, [dist.ExpTransform()])
         return [dist.Independent(base, 1), flow, dist.Independent(flow, 1)]
-    for a, b, c, d in zip(wrapped(rl, D, 0), wrapped(rl, D, 1), wrapped(torch, T, 0), wrapped(torch, T, 1), strict=True):
+    for a, b, c, d in zip(wrapped(rl, D, 0), wrapped(rl, D, 1), wrapped(torch, T, 0),
+                          wrapped(torch, T, 1), strict=True):
         close(D.kl_divergence(a, b), T.kl_divergence(c, d), 1e-6)
     with pytest.raises(NotImplementedError):
         D.kl_divergence(wrapped(rl, D, 0)[0], D.Independent(wrapped(rl, D, 0)[0].base_dist, 2))
@@ -309,7 +324,8 @@ def test_kl_of_unknown_types_and_registering():
     class Other(D.Distribution):
         arg_constraints = {}
 
-    with pytest.raises(NotImplementedError, match=r"No KL\(p \|\| q\) is implemented for p type Normal and q type Other"):
+    with pytest.raises(NotImplementedError,
+                       match=r"No KL\(p \|\| q\) is implemented for p type Normal and q type Other"):
         D.kl_divergence(D.Normal(0.0, 1.0), Other())
     assert D.kl_divergence(Mine(0.0, 1.0), D.Normal(0.0, 1.0)).item() == 0
 
@@ -360,7 +376,8 @@ def test_wrappers(i):
         value = b.sample(shape)
         close(a.sample(shape), value, 1e-5, 1e-6)
         close(a.log_prob(rl.tensor(value.numpy())), b.log_prob(value), 1e-5, 1e-5)
-        same_outcome(lambda: a.cdf(rl.tensor(value.numpy())), lambda: b.cdf(value), lambda x, y: close(x, y, 1e-5, 1e-6))
+        same_outcome(lambda: a.cdf(rl.tensor(value.numpy())), lambda: b.cdf(value),
+                     lambda x, y: close(x, y, 1e-5, 1e-6))
     for quantity in ("mean", "variance", "mode"):
         same_outcome(lambda: getattr(a, quantity), lambda: getattr(b, quantity), lambda x, y: close(x, y, 1e-5, 1e-6))
     same_outcome(a.entropy, b.entropy, lambda x, y: close(x, y, 1e-5, 1e-6))
@@ -430,7 +447,8 @@ def test_subclass_with_its_own_init_needs_expand():
     class Mine(D.Normal):
         def __init__(self):
             super().__init__(0.0, 1.0)
-    with pytest.raises(NotImplementedError, match="Subclass Mine of Normal that defines a custom __init__ method must also define a custom .expand"):
+    with pytest.raises(NotImplementedError, match="Subclass Mine of Normal that defines a custom "
+                       "__init__ method must also define a custom .expand"):
         Mine().expand((2,))
 
 
@@ -450,8 +468,9 @@ def test_names_are_those_of_pytorch():
     assert set(T.__all__) <= set(D.__all__)
     for name in T.__all__:
         assert hasattr(D, name)
-    for module in ("normal", "categorical", "beta", "uniform", "bernoulli", "binomial", "gamma", "kl", "constraints", "transforms", "utils",
-                   "multivariate_normal", "relaxed_bernoulli", "studentT", "constraint_registry", "exp_family", "half_normal"):
+    for module in ("normal", "categorical", "beta", "uniform", "bernoulli", "binomial", "gamma", "kl",
+                   "constraints", "transforms", "utils", "multivariate_normal", "relaxed_bernoulli",
+                   "studentT", "constraint_registry", "exp_family", "half_normal"):
         assert hasattr(D, module)
     assert set(T.constraints.__all__) <= set(dir(D.constraints))
     assert set(T.utils.__all__) <= set(dir(D.utils))

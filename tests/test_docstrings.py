@@ -18,7 +18,8 @@ MODULES = [f"{p.__name__}.{m.name}" for p in PACKAGES for m in pkgutil.iter_modu
 MODULES += [f"rushlight.{n}" for n in ("tensor.creation", "tensor.drawing", "tensor.sequences", "tensor.coarse",
                                        "autograd.grad_mode", "nn.init", "nn.utils.clip_grad")]
 SHOWN = """zeros ones randn rand arange stack max min where mean abs clamp linspace argmax topk full randperm all einsum
-allclose as_tensor pow sort mm multinomial equal gather eye bmm flatten unsqueeze exp log sqrt sin cos tanh sigmoid""".split()
+    allclose as_tensor pow sort mm multinomial equal gather eye bmm flatten unsqueeze exp log sqrt sin cos tanh sigmoid
+    """.split()
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -20,7 +20,8 @@ MOST = 3  # samples of an entry
 WITHOUT = {
     "linalg.norm.subgradients_at_zero": "the first derivative has a step there",
     **dict.fromkeys(("float", "half", "bfloat16", "cfloat"), "numbers too coarse for differences"),
-    **dict.fromkeys(("normal", "normal.number_mean", "bernoulli"), "PyTorch's gradient of random numbers is zero, whatever they depend on"),
+    **dict.fromkeys(("normal", "normal.number_mean", "bernoulli"),
+                    "PyTorch's gradient of random numbers is zero, whatever they depend on"),
     "nn.functional.one_hot": "integers",
     "bmm.triton_optimized": "bmm, in a kernel for GPUs",
 }
@@ -41,7 +42,8 @@ def test_second_derivatives(name: str) -> None:
     check_samples(db.entries()[name], MOST)
 
 
-@pytest.mark.parametrize("name", [n for n, op in db.others().items() if op.supports_gradgrad and op.supports_autograd and n not in WITHOUT])
+@pytest.mark.parametrize("name", [
+    n for n, op in db.others().items() if op.supports_gradgrad and op.supports_autograd and n not in WITHOUT])
 def test_second_derivatives_of_other_operators(name: str) -> None:
     check_samples(db.others()[name], 1)
 
@@ -53,7 +55,8 @@ def check_samples(op: Any, most: int) -> None:
         if not leaves:
             continue
 
-        def of(*xs: Any, op: Any = op, f: Any = f, args: Any = args, kwargs: Any = kwargs, process: Any = process, leaves: Any = leaves) -> Any:
+        def of(*xs: Any, op: Any = op, f: Any = f, args: Any = args, kwargs: Any = kwargs,
+               process: Any = process, leaves: Any = leaves) -> Any:
             rl.manual_seed(0)  # the same numbers are dropped
             new = {id(old): db.in_domain(op, x) for old, x in zip(leaves, xs)}
             if op.name in TRIANGLES:

@@ -25,8 +25,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import rushlight as rl
 from rushlight import ensemble, nn
-from rushlight.ensemble import (NeuralClassifier, NeuralRegressor, averaging, bagging, boosting, combining, estimators,
-                                stacking, voting)
+from rushlight.ensemble import (NeuralClassifier, NeuralRegressor, averaging, bagging, boosting,
+                                combining, estimators, stacking, voting)
 from rushlight.imbalance import focal_loss
 
 # Equal to 1e-6, not to scikit-learn's 1e-7: networks compute in float32. test_weights_are_repetitions has what holds.
@@ -44,8 +44,8 @@ def test_scikit_learns_own_checks(make: type) -> None:
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_weights_are_repetitions(members: int) -> None:
-    """Weight 2 is the sample twice, weight 0 is the sample left out (in one batch, where both see the same
-    gradients)."""
+    """Weight 2 is the sample twice, weight 0 is the sample left out
+    (in one batch, where both see the same gradients)."""
     x, y = load_iris(return_X_y=True)
     x, weight = x[::2], np.random.default_rng(0).integers(0, 3, 75)
     y = y[::2]
@@ -96,7 +96,8 @@ def test_repeats_with_a_seed_and_leaves_the_global_generator() -> None:
 def test_early_stopping_keeps_the_best_epoch() -> None:
     x, y = load_digits(return_X_y=True)
     x = x + np.random.default_rng(0).normal(0, 8, x.shape)  # noise that a large network learns by heart
-    c = NeuralClassifier(hidden=(128,), early_stopping=True, validation_fraction=0.3, patience=5, epochs=200, random_state=0)
+    c = NeuralClassifier(hidden=(128,), early_stopping=True, validation_fraction=0.3,
+                         patience=5, epochs=200, random_state=0)
     c.fit(x, y)
     assert c.n_iter_ == len(c.loss_curve_) == len(c.validation_curve_) == c.best_epoch_ + 5 < 200
     assert c.validation_curve_[c.best_epoch_ - 1] == min(c.validation_curve_)

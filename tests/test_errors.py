@@ -1,4 +1,5 @@
-"""Mistakes that users make: PyTorch's exception type and first sentence, the place in the model, and what to do about it."""
+"""Mistakes that users make: PyTorch's exception type and first sentence,
+the place in the model, and what to do about it."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def network(t: Any) -> Any:
 
 
 class Case:
-    """One mistake: what makes it, and words that rushlight adds to PyTorch's sentence and as the note about the place."""
+    """One mistake: what makes it, and words that rushlight adds to PyTorch's
+    sentence and as the note about the place."""
 
     def __init__(self, mistake: Callable[[Any], Any], *helps: str, at: str | None = None):
         self.mistake, self.helps, self.at = mistake, helps, at
@@ -68,7 +70,8 @@ def batches(t: Any) -> None:
     list(t.utils.data.DataLoader([t.zeros(3 + (i == 17)) for i in range(20)], 3, sampler=[4, 8, 17]))
 
 
-def targets(values: Any, dtype: str = "int64", shape: tuple[int, ...] = (3, 5), loss: str = "cross_entropy") -> Callable[[Any], Any]:
+def targets(values: Any, dtype: str = "int64", shape: tuple[int, ...] = (3, 5),
+            loss: str = "cross_entropy") -> Callable[[Any], Any]:
     return lambda t: getattr(t.nn.functional, loss)(t.zeros(shape), t.tensor(values, dtype=getattr(t, dtype)))
 
 

@@ -18,8 +18,10 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 def run(name: str, folder: Path, *options: str) -> str:
-    command = [sys.executable, "-m", "rushlight", "run", str(PROJECT / "examples" / f"{name}.py"), "--root", str(realdata.path("MNIST").parent), *options]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, env={**os.environ, "PYTHONPATH": str(PROJECT)})
+    command = [sys.executable, "-m", "rushlight", "run", str(PROJECT / "examples" / f"{name}.py"),
+               "--root", str(realdata.path("MNIST").parent), *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False,
+                          env={**os.environ, "PYTHONPATH": str(PROJECT)})
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     return done.stdout
@@ -27,8 +29,10 @@ def run(name: str, folder: Path, *options: str) -> str:
 
 def test_quantize(tmp_path):
     out = run("quantize", tmp_path, "--epochs", "1", "--images", "4000")
-    rows = {name.strip(): (float(acc), int(size)) for name, acc, size in re.findall(r"^(.{22})\s*([\d.]+)%\s+(\d+)", out, re.M)}
-    full, half, calibrated, trained = (rows[n] for n in ("float32", "bfloat16 weights", "int8, calibrated", "int8, trained for it"))
+    rows = {name.strip(): (float(acc), int(size)) for name, acc, size in re.findall(
+        r"^(.{22})\s*([\d.]+)%\s+(\d+)", out, re.M)}
+    full, half, calibrated, trained = (rows[n] for n in ("float32", "bfloat16 weights",
+                                                         "int8, calibrated", "int8, trained for it"))
     assert full[0] > 94 and abs(half[0] - full[0]) < 0.5 and abs(calibrated[0] - full[0]) < 1 and trained[0] > full[0] - 1
     assert half[1] < 0.52 * full[1] and calibrated[1] < 0.3 * full[1] and trained[1] < 0.3 * full[1]
 

@@ -54,8 +54,10 @@ def test_transfer(tmp_path: Path) -> None:
     out = run("transfer.py", tmp_path, "--root", realdata.path("FashionMNIST").parent, "--rounds", 2)
     assert numbers(r"known classes.*: ([\d.]+)%", out)[0] > 90
     scratch, head, once, stages = numbers(r": +([\d.]+)% \(", out)
-    # Means of four draws of the pictures, of which one moves each by two points. With so few steps all at once is as good:
-    # in six runs of three seeds stages were 0.4 points behind on average and 1.6 at most, but three to six ahead of the others
+    # # Means of four draws of the pictures, of which one moves each by two points.
+    # With so few steps all at once is as good:
+    # # in six runs of three seeds stages were 0.4 points behind on average and 1.6 at most,
+    # but three to six ahead of the others
     assert stages > head + 1 and stages > scratch + 1 and stages > once - 3
     assert head > 70  # frozen features serve classes they were not trained on
 

@@ -366,8 +366,8 @@ def test_switches_of_gradients_and_autocast_stay(reload: bool) -> None:
     program = reloaded(program) if reload else program
     called = [getattr(n.target, "__name__", n.target) for n in program.graph.nodes if n.op.startswith("call")]
     assert called == (
-        "mul _enter_grad_mode linear _exit_grad_mode _enter_autocast linear _exit_autocast float matmul "
-        "_enter_autocast getattr matmul _exit_autocast _enter_grad_mode linear _exit_grad_mode"
+        "mul _enter_grad_mode linear _exit_grad_mode _enter_autocast linear _exit_autocast float "
+        "matmul _enter_autocast getattr matmul _exit_autocast _enter_grad_mode linear _exit_grad_mode"
     ).split()
     program.graph.eliminate_dead_code()
     want = m(x)

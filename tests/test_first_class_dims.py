@@ -1,4 +1,5 @@
-"""functorch.dim: every case runs under PyTorch and under rushlight; values, shapes, dims, gradients and errors are compared."""
+"""functorch.dim: every case runs under PyTorch and under rushlight; values,
+shapes, dims, gradients and errors are compared."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def library(name: str) -> types.SimpleNamespace:
     lib = torch if name == "torch" else rushlight
     home = importlib.import_module("functorch" if name == "torch" else "rushlight.functorch")
     dim = importlib.import_module(home.__name__ + ".dim")
-    names = {n: getattr(dim, n) for n in ("dims", "dimlists", "Dim", "DimList", "cat", "stack", "split", "softmax", "index", "Tensor", "DimensionBindError")}
+    names = {n: getattr(dim, n) for n in ("dims", "dimlists", "Dim", "DimList", "cat", "stack", "split",
+                                          "softmax", "index", "Tensor", "DimensionBindError")}
     space = types.SimpleNamespace(torch=lib, functorch=home, F=lib.nn.functional, np=np, **names)
     space.X = lib.tensor(np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32))
     space.Y = lib.tensor(np.random.default_rng(1).standard_normal((4, 3)).astype(np.float32))
@@ -201,7 +203,8 @@ SIZES = st.lists(st.integers(1, 3), min_size=3, max_size=3)
 
 
 @settings(max_examples=30, deadline=None)
-@given(SIZES, st.permutations("ijk"), st.sampled_from(["mul", "add", "sub", "maximum"]), st.sets(st.sampled_from("ijk")))
+@given(SIZES, st.permutations("ijk"),
+       st.sampled_from(["mul", "add", "sub", "maximum"]), st.sets(st.sampled_from("ijk")))
 def test_named_dims_are_einsum_with_letters(sizes: list[int], order: list[str], name: str, gone: set[str]) -> None:
     size = dict(zip("ijk", sizes))
     a = rushlight.tensor(np.random.default_rng(0).standard_normal([size[n] for n in "ijk"]))
@@ -224,7 +227,8 @@ def test_a_summed_product_is_a_contraction() -> None:
     assert product.sum(k).order(i, j).tolist() == [[3.0] * 4] * 2
 
 
-@pytest.mark.parametrize("name", ["grad", "vjp", "jvp", "jacrev", "jacfwd", "hessian", "vmap", "grad_and_value", "functionalize"])
+@pytest.mark.parametrize("name", ["grad", "vjp", "jvp", "jacrev", "jacfwd", "hessian", "vmap",
+                                  "grad_and_value", "functionalize"])
 def test_the_transforms_are_those_of_func(name: str) -> None:
     from rushlight import func, functorch
     assert getattr(functorch, name) is getattr(func, name)
@@ -254,13 +258,17 @@ def test_modules_as_functions() -> None:
 
 
 PATTERNS = [
-    ("b (h w) c -> b c h w", {"h": 3}), ("b h c -> (b h) c", {}), ("... c -> c ...", {}), ("b ... -> (b ...)", {}), ("a b c -> a 1 (c b)", {}),
-    ("(a b) c d -> a (b d) c", {"a": 2}), ("b h c -> b h", {}), ("b h -> h b", {}), ("b h c - c", {}), ("(b h) h c -> b h c", {"b": 2}), ("b (h c -> b h c", {}),
-    ("(x y) h c -> x y h c", {}), ("(x y) h c -> x y h c", {"x": 5}), ("b h c -> b h c", {"z": 1}), ("b h c -> b c -> h", {}),
+    ("b (h w) c -> b c h w", {"h": 3}), ("b h c -> (b h) c", {}),
+    ("... c -> c ...", {}), ("b ... -> (b ...)", {}), ("a b c -> a 1 (c b)", {}),
+    ("(a b) c d -> a (b d) c", {"a": 2}), ("b h c -> b h", {}), ("b h -> h b", {}),
+    ("b h c - c", {}), ("(b h) h c -> b h c", {"b": 2}), ("b (h c -> b h c", {}),
+    ("(x y) h c -> x y h c", {}), ("(x y) h c -> x y h c", {"x": 5}),
+    ("b h c -> b h c", {"z": 1}), ("b h c -> b c -> h", {}),
 ]
 
 
-REARRANGE = {name: importlib.import_module(name + ".einops").rearrange for name in ("functorch", "rushlight.functorch")}  # PyTorch's is there once
+# PyTorch's is there once
+REARRANGE = {name: importlib.import_module(name + ".einops").rearrange for name in ("functorch", "rushlight.functorch")}
 
 
 def rearranged(name: str, pattern: str, sizes: dict[str, int]) -> object:
@@ -271,7 +279,8 @@ def rearranged(name: str, pattern: str, sizes: dict[str, int]) -> object:
         return "an error"  # of PyTorch's parser there are several kinds
 
 
-EXPECTED = [rearranged("functorch", *p) for p in PATTERNS]  # now: later PyTorch has no more numbers for the dims that it makes
+# now: later PyTorch has no more numbers for the dims that it makes
+EXPECTED = [rearranged("functorch", *p) for p in PATTERNS]
 
 
 @pytest.mark.parametrize(("pattern", "expected"), zip(PATTERNS, EXPECTED))
@@ -282,6 +291,7 @@ def test_rearrange(pattern: tuple[str, dict[str, int]], expected: object) -> Non
 def test_functorch_by_its_own_name() -> None:
     import subprocess
     import sys
-    code = "import functorch, functorch.dim; from functorch.dim import dims; i = dims(); print(functorch.vmap.__module__, i)"
+    code = ("import functorch, functorch.dim; from functorch.dim import dims; "
+            "i = dims(); print(functorch.vmap.__module__, i)")
     run = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", code], capture_output=True, text=True)
     assert run.stdout.split() == ["rushlight.func.vectorize", "i"], run.stderr

@@ -37,7 +37,8 @@ def plain(x: Any) -> Any:
 def same(got: Any, want: Any) -> None:
     if isinstance(want, np.ndarray):
         assert got.shape == want.shape and got.dtype == want.dtype
-        np.testing.assert_allclose(got, want, **({"rtol": 1e-4, "atol": 1e-6} if want.dtype == np.float32 else {"rtol": 1e-6, "atol": 1e-9}))
+        np.testing.assert_allclose(got, want, **({"rtol": 1e-4, "atol": 1e-6} if want.dtype == np.float32
+                                                 else {"rtol": 1e-6, "atol": 1e-9}))
     elif isinstance(want, (list, dict)):
         assert type(got) is type(want) and len(got) == len(want)
         for k in (want if isinstance(want, dict) else range(len(want))):
@@ -141,7 +142,8 @@ def test_functional_call_options() -> None:
     def run(t: Any, **options: Any) -> Any:
         m = net(t)
         m.register_buffer("extra", t.ones(1))
-        return t.func.functional_call(m, ({"0.weight": t.ones(4, 3)}, {"extra": t.zeros(1)}), data(t, 2, 3).float(), **options)
+        return (t.func.functional_call(m, ({"0.weight": t.ones(4, 3)}, {"extra": t.zeros(1)}),
+                                       data(t, 2, 3).float(), **options))
     agree(run)
     for t in (rl, torch):
         with pytest.raises(RuntimeError, match="Missing key|Error"):
@@ -159,8 +161,10 @@ def test_ensembles() -> None:
             m[0].weight.data += i
         parameters, buffers = t.func.stack_module_state(models)
         base = models[0]
-        out = t.func.vmap(lambda p, b, x: t.func.functional_call(base, (p, b), (x,)), (0, 0, None))(parameters, buffers, data(t, 5, 3).float())
-        return out, t.stack([m(data(t, 5, 3).float()) for m in models]), {k: v.requires_grad for k, v in parameters.items()}
+        out = t.func.vmap(lambda p, b, x: t.func.functional_call(base, (p, b), (x,)), (0, 0, None))(
+            parameters, buffers, data(t, 5, 3).float())
+        return out, t.stack([m(data(t, 5, 3).float())
+                             for m in models]), {k: v.requires_grad for k, v in parameters.items()}
     agree(run)
     with pytest.raises(RuntimeError, match="at least one model"):
         rl.func.stack_module_state([])
@@ -231,12 +235,17 @@ def test_functions_of_numbers_inside_vmap(name: str) -> None:
 
 # what each sample computes of x (3, 4): copies that lie in memory as the transposed sample does
 TURNED: dict[str, Any] = {
-    "clone": lambda t, x: x.T.clone(), "flip": lambda t, x: x.T.flip(0), "sort": lambda t, x: x.T.sort(0).values, "rot90": lambda t, x: t.rot90(x),
-    "permute_copy": lambda t, x: t.permute_copy(x, (1, 0)), "transpose_copy": lambda t, x: t.transpose_copy(x, 0, 1), "t_copy": lambda t, x: t.t_copy(x),
-    "contiguous": lambda t, x: x.T.contiguous(), "to": lambda t, x: x.T.double(), "masked_fill": lambda t, x: x.T.masked_fill(x.T > 3, 0.0),
-    "clone and reshape": lambda t, x: x.T.clone().reshape(-1), "in place": lambda t, x: x.T.clone().mul_(2).t(), "empty": lambda t, x: t.full_like(x.T, 2) * x.T,
+    "clone": lambda t, x: x.T.clone(), "flip": lambda t, x: x.T.flip(0),
+    "sort": lambda t, x: x.T.sort(0).values, "rot90": lambda t, x: t.rot90(x),
+    "permute_copy": lambda t, x: t.permute_copy(x, (1, 0)),
+    "transpose_copy": lambda t, x: t.transpose_copy(x, 0, 1), "t_copy": lambda t, x: t.t_copy(x),
+    "contiguous": lambda t, x: x.T.contiguous(), "to": lambda t, x: x.T.double(),
+    "masked_fill": lambda t, x: x.T.masked_fill(x.T > 3, 0.0),
+    "clone and reshape": lambda t, x: x.T.clone().reshape(-1),
+    "in place": lambda t, x: x.T.clone().mul_(2).t(), "empty": lambda t, x: t.full_like(x.T, 2) * x.T,
     "narrow": lambda t, x: x.T.narrow(0, 1, 2).clone(),
-    "deg2rad": lambda t, x: t.deg2rad(x.T), "round": lambda t, x: x.T.round(decimals=1), "nan_to_num": lambda t, x: x.T.nan_to_num(),
+    "deg2rad": lambda t, x: t.deg2rad(x.T), "round": lambda t, x: x.T.round(decimals=1),
+    "nan_to_num": lambda t, x: x.T.nan_to_num(),
 }
 
 
@@ -244,7 +253,8 @@ TURNED: dict[str, Any] = {
 def test_samples_that_are_turned_inside_vmap(name: str) -> None:
     def run(t: Any) -> Any:
         x = t.arange(24.0).reshape(2, 3, 4)
-        return t.func.vmap(lambda s: TURNED[name](t, s))(x), t.func.vmap(t.func.vmap(lambda s: TURNED[name](t, s)))(x.reshape(1, 2, 3, 4))
+        return t.func.vmap(lambda s: TURNED[name](t, s))(x), t.func.vmap(t.func.vmap(lambda s: TURNED[name](t, s)))(
+            x.reshape(1, 2, 3, 4))
     agree(run)
 
 
@@ -361,4 +371,5 @@ def test_dual_levels_refuse_what_pytorch_refuses() -> None:
 
 def test_gradcheck_of_forward_mode() -> None:
     x = data(rl, 3).requires_grad_()
-    assert rl.autograd.gradcheck(lambda v: (v.sin() * v.roll(1)).cumsum(0), x, check_forward_ad=True, check_batched_grad=True)
+    assert rl.autograd.gradcheck(lambda v: (v.sin() * v.roll(1)).cumsum(0), x,
+                                 check_forward_ad=True, check_batched_grad=True)

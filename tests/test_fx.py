@@ -72,8 +72,9 @@ def test_code_reads_as_python() -> None:
     def f(x: Any, y: Any) -> Any:
         return rl.relu(x + y).reshape(-1, 2)[0] @ y.t() - abs(x)
     traced = fx.symbolic_trace(f)
-    assert traced.code == ("def forward(self, x, y):\n    add = x + y\n    relu = torch.relu(add)\n    reshape = relu.reshape(-1, 2)\n    getitem = reshape[0]\n"
-                           "    t = y.t()\n    matmul = getitem @ t\n    abs_1 = abs(x)\n    sub = matmul - abs_1\n    return sub\n")
+    assert traced.code == ("def forward(self, x, y):\n    add = x + y\n    relu = torch.relu(add)\n    reshape "
+                           "= relu.reshape(-1, 2)\n    getitem = reshape[0]\n    t = y.t()\n    matmul = "
+                           "getitem @ t\n    abs_1 = abs(x)\n    sub = matmul - abs_1\n    return sub\n")
     text = str(traced.graph)
     assert text.splitlines()[1] == "    %x : [num_users=2] = placeholder[target=x]" and text.endswith("return sub")
     assert "%relu : [num_users=1] = call_function[target=torch.relu](args = (%add,), kwargs = {})" in text
@@ -160,7 +161,8 @@ def test_leaves_and_wrapped_functions() -> None:
     g = Deep().trace(rl.nn.Linear(2, 2))
     assert [n.op for n in g.nodes] == ["placeholder", "get_attr", "get_attr", "call_function", "output"]
     traced = fx.symbolic_trace(lambda x: fx_functions.opaque(x, 3) + fx_functions.sized(x))
-    assert [n.target for n in traced.graph.nodes if n.op == "call_function"] == [fx_functions.opaque, len, operator.mul, operator.add]
+    assert [n.target for n in traced.graph.nodes if n.op == "call_function"] == [
+        fx_functions.opaque, len, operator.mul, operator.add]
     assert traced(rl.ones(2)).tolist() == [5.0, 5.0] and fx_functions.sized(rl.ones(3)).tolist() == [3.0] * 3
     rooted = fx.symbolic_trace(lambda x: math.sqrt(x) + 1)
     assert rooted(4.0) == 3.0

@@ -11,23 +11,28 @@ import rushlight
 
 torch = pytest.importorskip("torch")
 
-UNARY = ("x.exp2()", "x.erf()", "x.erfc()", "x.tanh()", "x.sigmoid()", "x.atan()", "x.asinh()", "x.pow(3)", "x.pow(-1)", "x.abs().log2()", "x.abs().rsqrt()",
-         "(x.abs() + 0.25) ** -2", "(x.abs() + 0.25) ** -0.5", "(x.abs() + 0.25) ** 0.5", "1.3 ** x", "2 ** x", "(x / 6.5).asin()", "(x / 6.5).acos()")
-NUMBERS = ("x * 0.3", "0.3 * x", "x / 0.3", "2 / y", "x + 0.3", "0.7 - x", "x - 0.7", "x % 0.7", "x < 0.7", "x == 0.7", "x.clamp(-0.7, 0.3)", "torch.where(x > 0, x, 0.3)",
-           "x * torch.tensor(0.3)", "torch.tensor(0.3) * x", "x / torch.tensor(0.3)", "x + torch.tensor(0.3)", "x * torch.tensor(0.3, dtype=torch.float64)",
+UNARY = ("x.exp2()", "x.erf()", "x.erfc()", "x.tanh()", "x.sigmoid()", "x.atan()", "x.asinh()", "x.pow(3)",
+         "x.pow(-1)", "x.abs().log2()", "x.abs().rsqrt()", "(x.abs() + 0.25) ** -2", "(x.abs() + 0.25) ** -0.5",
+         "(x.abs() + 0.25) ** 0.5", "1.3 ** x", "2 ** x", "(x / 6.5).asin()", "(x / 6.5).acos()")
+NUMBERS = ("x * 0.3", "0.3 * x", "x / 0.3", "2 / y", "x + 0.3", "0.7 - x", "x - 0.7", "x % 0.7", "x < 0.7", "x == 0.7",
+           "x.clamp(-0.7, 0.3)", "torch.where(x > 0, x, 0.3)", "x * torch.tensor(0.3)", "torch.tensor(0.3) * x",
+           "x / torch.tensor(0.3)", "x + torch.tensor(0.3)", "x * torch.tensor(0.3, dtype=torch.float64)",
            "x.clone().mul_(torch.tensor(0.3))", "x.detach() // 0.7", "x.detach() // torch.tensor(0.7)")
-BINARY = ("torch.atan2(x, y)", "torch.logaddexp(x, y)", "torch.xlogy(x.abs(), y)", "torch.hypot(x, y)", "x.abs() ** y", "x / y", "torch.add(x, y, alpha=0.3)",
-          "torch.sub(x, y, alpha=0.3)", "torch.sub(x, y[0], alpha=0.3)", "torch.lerp(x, y, 0.3)", "torch.lerp(x, y, 0.7)", "torch.lerp(x, y, y / 4)",
-          "torch.addcmul(x, y, y, value=0.3)", "torch.addcmul(x, y, x[0])", "torch.addcdiv(x, y, y + 5, value=0.3)", "torch.addmm(x[0, :3], x, y.t())", "x @ y.t()",
-          "x * x + x * y + x", "x.float() * y.float()", "x.dist(y)")
-REDUCTIONS = ("x.sum(0)", "x.mean(1)", "x.prod()", "x.prod(0)", "x.prod(1, keepdim=True)", "x.logsumexp(0)", "x.logsumexp((0, 1))", "x.norm()", "x.norm(dim=0)", "x.std()",
-              "x.std(0, keepdim=True)", "x.var()", "x.var(1)", "x.var(0, unbiased=False)", "x.cumprod(0)", "x.cumsum(1)", "x.softmax(0)", "x.softmax(1)", "x.log_softmax(0)",
-              "x.log_softmax(1)", "x[:1].prod(0)")
+BINARY = ("torch.atan2(x, y)", "torch.logaddexp(x, y)", "torch.xlogy(x.abs(), y)", "torch.hypot(x, y)",
+          "x.abs() ** y", "x / y", "torch.add(x, y, alpha=0.3)", "torch.sub(x, y, alpha=0.3)",
+          "torch.sub(x, y[0], alpha=0.3)", "torch.lerp(x, y, 0.3)", "torch.lerp(x, y, 0.7)", "torch.lerp(x, y, y / 4)",
+          "torch.addcmul(x, y, y, value=0.3)", "torch.addcmul(x, y, x[0])", "torch.addcdiv(x, y, y + 5, value=0.3)",
+          "torch.addmm(x[0, :3], x, y.t())", "x @ y.t()", "x * x + x * y + x", "x.float() * y.float()", "x.dist(y)")
+REDUCTIONS = ("x.sum(0)", "x.mean(1)", "x.prod()", "x.prod(0)", "x.prod(1, keepdim=True)",
+              "x.logsumexp(0)", "x.logsumexp((0, 1))", "x.norm()", "x.norm(dim=0)", "x.std()",
+              "x.std(0, keepdim=True)", "x.var()", "x.var(1)", "x.var(0, unbiased=False)", "x.cumprod(0)",
+              "x.cumsum(1)", "x.softmax(0)", "x.softmax(1)", "x.log_softmax(0)", "x.log_softmax(1)", "x[:1].prod(0)")
 
 
 def numbers(dtype: str, seed: int) -> tuple[list[Any], list[Any], Any]:
     rng = np.random.default_rng(seed)
-    return ((rng.integers(-24, 24, (3, 4)) / 8 + 1 / 16).tolist(), (rng.integers(1, 25, (3, 4)) / 8).tolist(), rng.integers(-16, 17, 12) / 8)
+    return ((rng.integers(-24, 24, (3, 4)) / 8 + 1 / 16).tolist(),
+            (rng.integers(1, 25, (3, 4)) / 8).tolist(), rng.integers(-16, 17, 12) / 8)
 
 
 def outcome(lib: Any, text: str, dtype: str, seed: int) -> list[Any]:
@@ -36,7 +41,8 @@ def outcome(lib: Any, text: str, dtype: str, seed: int) -> list[Any]:
     out = eval(text, {"torch": lib, "x": x, "y": y})
     if out.requires_grad:
         out.backward(lib.tensor(upstream[:out.numel()].tolist(), dtype=out.dtype).reshape(tuple(out.shape)))
-    return [None if t is None else (str(t.dtype).removeprefix("torch."), t.detach().double().tolist()) for t in (out, x.grad, y.grad)]
+    return [None if t is None else (str(t.dtype).removeprefix("torch."), t.detach().double().tolist())
+            for t in (out, x.grad, y.grad)]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -58,7 +64,8 @@ def test_a_product_with_zeros() -> None:
             assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("text", ["x.softmax(0)", "x.prod(0)", "x.std(0)", "x.norm()", "torch.add(x, y, alpha=0.3)", "x * torch.tensor(0.3)", "torch.lerp(x, y, 0.3)"])
+@pytest.mark.parametrize("text", ["x.softmax(0)", "x.prod(0)", "x.std(0)", "x.norm()", "torch.add(x, y, alpha=0.3)",
+                                  "x * torch.tensor(0.3)", "torch.lerp(x, y, 0.3)"])
 def test_gradients_of_gradients(text: str) -> None:
     found = []
     for lib in (torch, rushlight):

@@ -43,8 +43,8 @@ def test_errors_of_a_view_without_a_history(text: str) -> None:
         assert outcome(rushlight, text, "float32", recording) == outcome(torch, text, "float32", recording)
 
 
-WRITES = ["z[0] = x", "z[:] = x", "z[0, :] = x[0]", "z[:1] = x", "z.copy_(x)", "z[:1].copy_(x)", "z[...] = x", "z.add_(x)",
-          "z[0] = x.detach()", "z.data[:1] = x"]
+WRITES = ["z[0] = x", "z[:] = x", "z[0, :] = x[0]", "z[:1] = x", "z.copy_(x)", "z[:1].copy_(x)",
+          "z[...] = x", "z.add_(x)", "z[0] = x.detach()", "z.data[:1] = x"]
 
 
 @pytest.mark.parametrize("text", WRITES)

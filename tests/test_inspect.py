@@ -14,8 +14,8 @@ from rushlight.nn import functional as F
 
 def network():
     rl.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
-                         nn.Linear(24, 8), nn.Tanh(), nn.Linear(8, 3))
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Conv2d(4, 6, 3),
+                         nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 8), nn.Tanh(), nn.Linear(8, 3))
 
 
 def texts(figure) -> str:
@@ -34,7 +34,8 @@ def test_record_gives_what_layers_gave(x):
     net = network()
     found = inspect.record(net, x)
     assert list(found) == [str(i) for i in range(10)]
-    assert np.array_equal(found["0"], net[0](x).detach().numpy()) and found["0"].min() < 0  # not what the relu in place made of it
+    # not what the relu in place made of it
+    assert np.array_equal(found["0"], net[0](x).detach().numpy()) and found["0"].min() < 0
     assert np.array_equal(found["9"], net(x).detach().numpy())
     assert list(inspect.record(net, x, ["3"])) == ["3"] and not net[3]._forward_hooks
     with pytest.raises(ValueError, match="no layer '77'; it has 0, 1"):
@@ -53,7 +54,8 @@ def test_activation_maps(x):
 def test_distributions(x, tmp_path):
     d = inspect.activation_distributions(network(), x)
     a = inspect.record(network(), x)["1"]
-    assert d.facts["1"]["zeros"] == pytest.approx((a == 0).mean()) and d.facts["1"]["99%"] == pytest.approx(np.quantile(a, 0.99), rel=1e-5)
+    assert d.facts["1"]["zeros"] == pytest.approx((a == 0).mean()) and d.facts["1"]["99%"] == pytest.approx(
+        np.quantile(a, 0.99), rel=1e-5)
     counts, edges = d.histograms["1"]
     assert counts.sum() == (a != 0).sum() and edges[0] <= a.min() and edges[-1] >= a.max()
     assert "zeros" in str(d).splitlines()[0] and len(str(d).splitlines()) == 11
@@ -89,15 +91,17 @@ def test_quantized_networks_can_be_looked_at(x):
 def test_saliency_is_the_gradient(x):
     torch = pytest.importorskip("torch")
     net = network()
-    theirs = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Conv2d(4, 6, 3), torch.nn.ReLU(),
-                                 torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(24, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+    theirs = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+                                 torch.nn.Conv2d(4, 6, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(2),
+                                 torch.nn.Flatten(), torch.nn.Linear(24, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
     theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in net.state_dict().items()})
     at = torch.tensor(x.numpy()).requires_grad_()
     theirs(at)[:, 1].sum().backward()
     slopes = at.grad.abs().amax(1).numpy()
     found = inspect.saliency(net, x, target=1)
     assert np.allclose(found.maps, slopes / slopes.reshape(5, -1).max(1).reshape(5, 1, 1), atol=1e-5)
-    assert found.targets == (1,) * 5 and np.allclose(found.scores, F.softmax(net(x), 1)[:, 1].detach().numpy(), atol=1e-6)
+    assert found.targets == (1,) * 5 and np.allclose(found.scores,
+                                                     F.softmax(net(x), 1)[:, 1].detach().numpy(), atol=1e-6)
     assert net[0].weight.grad is None
     smooth = inspect.saliency(net, x, smooth=4)
     assert smooth.targets == tuple(net(x).argmax(1).tolist()) and "saliency" in texts(smooth.figure)
@@ -109,7 +113,8 @@ def test_grad_cam_is_its_formula(x):
     a = net[:4](x).detach().requires_grad_()
     logits = net[4:](a)
     (slopes,) = rl.autograd.grad(logits[rl.arange(5), rl.tensor([0, 1, 2, 0, 1])].sum(), a)
-    cam = F.interpolate((slopes.mean((2, 3), keepdim=True) * a).sum(1, keepdim=True).relu(), size=(8, 8), mode="bilinear", align_corners=False)
+    cam = F.interpolate((slopes.mean((2, 3), keepdim=True) * a).sum(1, keepdim=True).relu(),
+                        size=(8, 8), mode="bilinear", align_corners=False)
     cam = cam[:, 0].detach().numpy()
     top = cam.reshape(5, -1).max(1).reshape(5, 1, 1)
     assert np.allclose(found.maps, np.where(top > 0, cam / np.maximum(top, 1e-30), 0), atol=1e-5)

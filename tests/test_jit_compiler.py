@@ -29,7 +29,8 @@ class Net(rl.nn.Module):
         return "helped"
 
 
-@pytest.mark.parametrize("how", [rl.jit.script, lambda m: rl.jit.trace(m, (rl.ones(1, 2), rl.tensor(2.0)), check_trace=False)], ids=["script", "trace"])
+@pytest.mark.parametrize("how", [rl.jit.script, lambda m: rl.jit.trace(m, (rl.ones(1, 2), rl.tensor(2.0)),
+                                                                       check_trace=False)], ids=["script", "trace"])
 def test_scripted_modules_are_the_module(how: Any) -> None:
     net = Net()
     scripted = how(net)
@@ -66,7 +67,8 @@ def test_functions_and_decorators() -> None:
     @rl.jit.ignore(drop=True)
     def g() -> int:
         return 2
-    assert f() + g() == 3 and rl.jit.annotate(list[int], [1]) == [1] and not rl.jit.is_scripting() and not rl.jit.is_tracing()
+    assert f() + g() == 3 and rl.jit.annotate(list[int],
+                                              [1]) == [1] and not rl.jit.is_scripting() and not rl.jit.is_tracing()
     assert rl.jit.wait(rl.jit.fork(lambda a: a + 1, 1)) == 2
 
 
@@ -94,8 +96,10 @@ def test_archives_are_refused_with_the_way_out(tmp_path: Any) -> None:
 
 def test_compile() -> None:
     net = Net()
-    assert rl.compile(net) is net and rl.compile(mode="max-autotune", fullgraph=True)(net) is net and net.compile is not None
-    for options, text in (({"mode": "fast"}, "Unrecognized mode"), ({"backend": "magic"}, "Invalid backend"), ({"mode": "default", "options": {"a": 1}}, "can't be"),
+    assert rl.compile(net) is net and rl.compile(mode="max-autotune",
+                                                 fullgraph=True)(net) is net and net.compile is not None
+    for options, text in (({"mode": "fast"}, "Unrecognized mode"), ({"backend": "magic"}, "Invalid backend"),
+                          ({"mode": "default", "options": {"a": 1}}, "can't be"),
                           ({"options": {"a": 1}}, "none of these options")):
         with pytest.raises(RuntimeError, match=text):
             rl.compile(net, **options)
@@ -140,8 +144,10 @@ def test_config() -> None:
 
 
 FOREACH: list[Any] = [
-    ("mul", ([2.0, 3.0],)), ("add", (1.5,)), ("div", (2.0,)), ("sqrt", ()), ("neg", ()), ("maximum", (0.5,)), ("pow", (2,)), ("lerp", ("other", 0.25)),
-    ("addcmul", ("other", "other", 0.5)), ("addcdiv", ("other", "other")), ("sub", ("other",)), ("clamp_max", (0.5,)), ("norm", ()),
+    ("mul", ([2.0, 3.0],)), ("add", (1.5,)), ("div", (2.0,)), ("sqrt", ()),
+    ("neg", ()), ("maximum", (0.5,)), ("pow", (2,)), ("lerp", ("other", 0.25)),
+    ("addcmul", ("other", "other", 0.5)), ("addcdiv", ("other", "other")),
+    ("sub", ("other",)), ("clamp_max", (0.5,)), ("norm", ()),
 ]
 
 

@@ -48,7 +48,8 @@ def test_methods_by_name_and_keyword() -> None:
 
         def other(self, x: Any, scale: Any) -> Any:
             return x + scale
-    x, inputs = rl.ones(2), {"forward": {"x": rl.ones(2), "scale": rl.ones(1)}, "other": {"scale": rl.ones(1), "x": rl.ones(2)}}
+    x, inputs = rl.ones(2), {"forward": {"x": rl.ones(2), "scale": rl.ones(1)},
+                             "other": {"scale": rl.ones(1), "x": rl.ones(2)}}
     with warnings.catch_warnings():
         warnings.simplefilter("error", rl.jit.TracerWarning)
         traced = rl.jit.trace_module(Two(), inputs, example_inputs_is_kwarg=True, check_inputs=[inputs])

@@ -185,8 +185,8 @@ trainer = L.Trainer(max_epochs=3, logger=False, enable_checkpointing=False)
 trainer.fit(M(), torch.utils.data.DataLoader(data, batch_size=16))
 print(round(trainer.callback_metrics["accuracy_epoch"].item(), 5))
 """
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program],
+                          capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) > 0.4
 
@@ -242,10 +242,10 @@ def test_combined_loaders() -> None:
     assert [b for b, _, _ in CombinedLoader([long, short], "min_size")] == [[1, 7], [2, 8]]
     assert [b for b, _, _ in CombinedLoader([long, short], "max_size_cycle")] == [[1, 7], [2, 8], [3, 7]]
     assert [b for b, _, _ in CombinedLoader((long, short), "max_size")] == [(1, 7), (2, 8), (3, None)]
-    assert list(CombinedLoader({"a": long, "b": short}, "sequential")) == [(1, 0, 0), (2, 1, 0), (3, 2, 0), (7, 0, 1),
-                                                                           (8, 1, 1)]
-    assert [len(CombinedLoader([long, short], mode)) for mode in ("min_size", "max_size_cycle", "max_size",
-                                                                  "sequential")] == [2, 3, 3, 5]
+    assert list(CombinedLoader({"a": long, "b": short}, "sequential")) == [
+        (1, 0, 0), (2, 1, 0), (3, 2, 0), (7, 0, 1), (8, 1, 1)]
+    assert [len(CombinedLoader([long, short], mode))
+            for mode in ("min_size", "max_size_cycle", "max_size", "sequential")] == [2, 3, 3, 5]
     limited = CombinedLoader([long, short], "sequential")
     limited.limits = [1, 5]
     assert [b for b, _, _ in limited] == [1, 7, 8] and len(limited) == 3
@@ -328,8 +328,8 @@ assert Same is CSVLogger and issubclass(lightning.LightningModule, torch.nn.Modu
 assert Trainer(strategy=DDPStrategy(), logger=False).world_size == 1
 print(lightning.__version__, lightning.seed_everything(3, verbose=False))
 """
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program],
+                          capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{pl.__version__} 3\n"
 

@@ -142,8 +142,8 @@ def test_plain_lines_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_logging_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No number is read in 200 steps whose values are logged in every way, but those that the loggers are due and the
-    bar shows."""
+    """No number is read in 200 steps whose values are logged in every way,
+    but those that the loggers are due and the bar shows."""
     class Logs(Line):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             loss = super().training_step(batch, batch_idx)
@@ -157,8 +157,8 @@ def test_logging_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     run = trainer(enable_progress_bar=True)
     run.fit(Logs(rate=1e-9), loader(200, 1))
     assert run.global_step == 200 and 0 < len(read) < 30
-    assert run.callback_metrics["both_epoch"].item() == pytest.approx(run.callback_metrics["sum"].item() / 200,
-                                                                      rel=1e-5)
+    assert run.callback_metrics["both_epoch"].item() == pytest.approx(
+        run.callback_metrics["sum"].item() / 200, rel=1e-5)
 
 
 class Sized(Line):

@@ -20,8 +20,8 @@ EXPECTED = json.loads(lightning_scenarios.RECORD.read_text(encoding="utf8"))
 def differences(theirs: Any, ours: Any, path: str = "") -> list[str]:
     """Where two results differ; numbers may by rounding."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        return [d for k in {**theirs, **ours} for d in differences(theirs.get(k, "absent"), ours.get(k, "absent"),
-                                                                   f"{path}/{k}")]
+        return [d for k in {**theirs, **ours}
+                for d in differences(theirs.get(k, "absent"), ours.get(k, "absent"), f"{path}/{k}")]
     if isinstance(theirs, list) and isinstance(ours, list) and len(theirs) == len(ours):
         return [d for i, (a, b) in enumerate(zip(theirs, ours)) for d in differences(a, b, f"{path}[{i}]")]
     plain = lambda x: isinstance(x, (int, float)) and not isinstance(x, bool)

@@ -1,5 +1,5 @@
-"""A Trainer goes on from a checkpoint as if it had never stopped: every bit is the same, wherever the checkpoint was
-written."""
+"""A Trainer goes on from a checkpoint as if it had never stopped:
+every bit is the same, wherever the checkpoint was written."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ class Model(pl.LightningModule):
         optimizer = torch.optim.Adam(self.parameters(), lr=0.05)
         lr = torch.optim.lr_scheduler
         if self.hparams.schedule == "plateau":
-            return {"optimizer": optimizer, "lr_scheduler": lr.ReduceLROnPlateau(optimizer, patience=0, factor=0.5),
-                    "monitor": "val"}
+            return {"optimizer": optimizer,
+                    "lr_scheduler": lr.ReduceLROnPlateau(optimizer, patience=0, factor=0.5), "monitor": "val"}
         if self.hparams.schedule == "plateau each step":
-            scheduler = {"scheduler": lr.ReduceLROnPlateau(optimizer, patience=0, factor=0.9), "monitor": "train_step",
-                         "interval": "step"}
+            scheduler = {"scheduler": lr.ReduceLROnPlateau(optimizer, patience=0, factor=0.9),
+                         "monitor": "train_step", "interval": "step"}
             return {"optimizer": optimizer, "lr_scheduler": scheduler}
         return [optimizer], [{"scheduler": lr.OneCycleLR(optimizer, 0.1, total_steps=48), "interval": "step"}]
 
@@ -113,8 +113,8 @@ def state(trainer: Any, model: Any) -> Any:
 
 def compare(tmp_path: Path, at: Any, model: dict[str, Any] | None = None, data: dict[str, Any] | None = None,
             **arguments: Any) -> None:
-    """Fit at once, writing a checkpoint where `at` says; then fit from it with other seeds and weights: the same from
-    there on."""
+    """Fit at once, writing a checkpoint where `at` says; then fit from it with other
+    seeds and weights: the same from there on."""
     path, written = tmp_path / "at.ckpt", []
 
     def save(hook: str) -> Any:
@@ -125,8 +125,8 @@ def compare(tmp_path: Path, at: Any, model: dict[str, Any] | None = None, data: 
         return {hook: run}
     pl.seed_everything(1, verbose=False)
     whole = Model(**(model or {}))
-    one = fit(whole, loaders(**(data or {})), callbacks=[LambdaCallback(**save(at[0])), *arguments.pop("more", [])],
-              **arguments)
+    one = fit(whole, loaders(**(data or {})),
+              callbacks=[LambdaCallback(**save(at[0])), *arguments.pop("more", [])], **arguments)
     assert written, "no checkpoint was written"
     pl.seed_everything(2, verbose=False)
     rest = Model(**(model or {}))
@@ -195,8 +195,8 @@ def test_the_last_checkpoint_by_name(tmp_path: Path) -> None:
     pl.seed_everything(1, verbose=False)
     model = Model()
     saving = {"enable_checkpointing": True, "default_root_dir": tmp_path}
-    fit(model, loaders(), callbacks=[ModelCheckpoint(dirpath=tmp_path / "kept", save_last=True)], max_epochs=2,
-        **saving)
+    fit(model, loaders(), callbacks=[ModelCheckpoint(dirpath=tmp_path / "kept", save_last=True)],
+        max_epochs=2, **saving)
     rest = Model()
     two = fit(rest, loaders(), "last", callbacks=[ModelCheckpoint(dirpath=tmp_path / "kept", save_last=True)], **saving)
     assert state(one, whole) == state(two, rest)

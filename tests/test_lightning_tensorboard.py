@@ -1,5 +1,5 @@
-"""torch.utils.tensorboard.SummaryWriter and TensorBoardLogger write event files that TensorBoard's own format
-describes."""
+"""torch.utils.tensorboard.SummaryWriter and TensorBoardLogger write event
+files that TensorBoard's own format describes."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def events(folder: Path) -> dict[str, list[Any]]:
             data = data[16 + size:]
             for value in event.summary.value:
                 kind = value.WhichOneof("value")
-                found.setdefault(value.tag,
-                                 []).append((event.step, value.simple_value if kind == "simple_value" else kind))
+                found.setdefault(value.tag, []).append((event.step,
+                                                        value.simple_value if kind == "simple_value" else kind))
     return found
 
 
@@ -104,8 +104,8 @@ from torch.utils.tensorboard import SummaryWriter
 trainer = lightning.Trainer(default_root_dir={str(tmp_path)!r}, accelerator="cpu")
 print(type(trainer.logger).__name__, SummaryWriter.__module__)
 """
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program],
+                          capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["TensorBoardLogger", "rushlight.utils.tensorboard"]
 

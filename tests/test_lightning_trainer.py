@@ -31,19 +31,17 @@ from rushlight.utils.data import DataLoader
     ({"strategy": "deepspeed_stage_2"}, "needs several accelerators"),
     ({"precision": "transformer-engine"}, "needs NVIDIA's"),
     ({"limit_val_batches": 1.5}, "invalid value 1.5 for limit_val_batches"),
-    ({"limit_train_batches": -1}, "invalid value -1"), ({"accumulate_grad_batches": 0}, "`accumulate_grad_batches`"
-                                                                                        " should be an int greater"
-                                                                                        " than 0"),
-    ({"gradient_clip_algorithm": "no"}, "Allowed algorithms"), ({"max_epochs": -2}, "`max_epochs` must be a"
-                                                                                    " non-negative integer or -1"),
+    ({"limit_train_batches": -1}, "invalid value -1"),
+    ({"accumulate_grad_batches": 0}, "`accumulate_grad_batches` should be an int greater than 0"),
+    ({"gradient_clip_algorithm": "no"}, "Allowed algorithms"),
+    ({"max_epochs": -2}, "`max_epochs` must be a non-negative integer or -1"),
     ({"max_steps": -2}, "`max_steps` must be"), ({"max_time": "1:00"}, "DD:HH:MM:SS"),
     ({"check_val_every_n_epoch": 1.5}, "should be an integer"),
-    ({"check_val_every_n_epoch": None, "val_check_interval": 0.5}, "should be an integer when"
-                                                                   " `check_val_every_n_epoch=None`"),
+    ({"check_val_every_n_epoch": None, "val_check_interval": 0.5},
+     "should be an integer when `check_val_every_n_epoch=None`"),
     ({"profiler": "no"}, "can only be one of"), ({"profiler": "pytorch"}, "torch.profiler"),
     ({"callbacks": [3]}, "is no `Callback`"), ({"callbacks": cb.ModelCheckpoint(), "enable_checkpointing": False},
-                                               "`enable_checkpointing=False` but found"
-                                                                         " `ModelCheckpoint`"),
+                                               "`enable_checkpointing=False` but found `ModelCheckpoint`"),
     ({"callbacks": cb.TQDMProgressBar(), "enable_progress_bar": False}, "`enable_progress_bar=False` but found"),
     ({"callbacks": cb.GradientAccumulationScheduler({0: 2}), "accumulate_grad_batches": 2}, "You have set both"),
     ({"strategy": FSDPStrategy()}, "needs several accelerators"),
@@ -93,9 +91,8 @@ def test_modules_that_do_not_fit() -> None:
           **configure(lambda o: {"optimizer": o, "lr_scheduler": {"interval": "step"}}))
     fails('must be "step" or "epoch"', **configure(lambda o: ([o], [{"scheduler": scheduler.StepLR(o, 1),
                                                                      "interval": "batch"}])))
-    fails("attached with an optimizer that wasn't returned",
-          **configure(lambda o: ([o], [scheduler.StepLR(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0),
-                                                        1)])))
+    fails("attached with an optimizer that wasn't returned", **configure(
+        lambda o: ([o], [scheduler.StepLR(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), 1)])))
     fails("metric no which is not available",
           **configure(lambda o: {"optimizer": o, "lr_scheduler": scheduler.ReduceLROnPlateau(o), "monitor": "no"}))
     fails("'loss' key needs to be present", training_step=lambda self, batch, i: {"no": 1})
@@ -104,8 +101,8 @@ def test_modules_that_do_not_fit() -> None:
           automatic_optimization=False)
     fails("should only be called with manual optimization", training_step=lambda self, batch,
           i: self.manual_backward(self.layer.weight.sum()))
-    fails("has been removed in v2.0.0.*on_train_epoch_end", NotImplementedError, training_epoch_end=lambda self,
-          outputs: None)
+    fails("has been removed in v2.0.0.*on_train_epoch_end", NotImplementedError,
+          training_epoch_end=lambda self, outputs: None)
     with pytest.raises(RuntimeError, match="no `dataloader_idx` argument"):
         trainer().validate(Line(), [loader(), loader()])
 
@@ -179,8 +176,8 @@ trainer = lightning.Trainer(logger=False, max_epochs=2, default_root_dir={str(tm
     lightning.pytorch.callbacks.ModelCheckpoint(dirpath={str(tmp_path)!r}, save_on_exception=True, filename="{{step}}")])
 trainer.fit(Model(), torch.utils.data.DataLoader(torch.ones(20, 1), batch_size=2))
 """
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", "-c", program],
+                          capture_output=True, text=True, check=False)
     assert done.stdout.splitlines() == [f"done {i}" for i in range(1, 5)], done.stderr
     assert "Received SIGTERM" in done.stderr and (tmp_path / "step=4.ckpt").exists()
 

@@ -150,8 +150,10 @@ def test_objects_save_their_attributes() -> None:
 
 
 PLATEAUS = [
-    {"patience": 2}, {"mode": "max", "patience": 1, "factor": 0.5}, {"threshold": 0.3, "threshold_mode": "abs", "patience": 0, "cooldown": 3},
-    {"mode": "max", "threshold": 0.1, "threshold_mode": "abs", "patience": 1, "min_lr": [0.02, 0.1]}, {"patience": 0, "factor": 0.1, "eps": 1e-3},
+    {"patience": 2}, {"mode": "max", "patience": 1, "factor": 0.5},
+    {"threshold": 0.3, "threshold_mode": "abs", "patience": 0, "cooldown": 3},
+    {"mode": "max", "threshold": 0.1, "threshold_mode": "abs", "patience": 1, "min_lr": [0.02, 0.1]},
+    {"patience": 0, "factor": 0.1, "eps": 1e-3},
 ]
 
 
@@ -176,7 +178,8 @@ def test_plateau(kw: dict[str, Any]) -> None:
     np.testing.assert_allclose(traces[1], traces[0], rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["step", "multistep", "constant", "linear", "exponential", "polynomial", "cosine", "lambda", "restarts", "restarts same"])
+@pytest.mark.parametrize("name", ["step", "multistep", "constant", "linear", "exponential", "polynomial",
+                                  "cosine", "lambda", "restarts", "restarts same"])
 def test_step_to_an_epoch(name: str) -> None:
     for epoch in (0, 1, 4, 9, 16, 37):
         traces = []
@@ -193,7 +196,8 @@ def test_step_to_an_epoch(name: str) -> None:
         assert traces[1][1] == traces[0][1]
 
 
-@pytest.mark.parametrize("name", ["lambda", "multiplicative", "step", "multistep", "linear", "exponential", "polynomial", "cosine"])
+@pytest.mark.parametrize("name", ["lambda", "multiplicative", "step", "multistep", "linear",
+                                  "exponential", "polynomial", "cosine"])
 def test_resume_at_an_epoch(name: str) -> None:
     traces = []
     for m in (torch, rushlight):
@@ -315,9 +319,10 @@ def test_averaged_model(how: str) -> None:
     results = []
     for m in (torch, rushlight):
         model, u = models(m)
-        kw = {"mean": {}, "ema": {"avg_fn": u.get_ema_avg_fn(0.9)}, "ema lists": {"multi_avg_fn": u.get_ema_multi_avg_fn(0.7)},
-              "swa lists": {"multi_avg_fn": u.get_swa_multi_avg_fn()}, "swa one": {"avg_fn": u.get_swa_avg_fn()}, "buffers": {"use_buffers": True},
-              "own": {"avg_fn": lambda a, b, n: a * 0.5 + b / (n + 2)}}[how]
+        kw = {"mean": {}, "ema": {"avg_fn": u.get_ema_avg_fn(0.9)},
+              "ema lists": {"multi_avg_fn": u.get_ema_multi_avg_fn(0.7)},
+              "swa lists": {"multi_avg_fn": u.get_swa_multi_avg_fn()}, "swa one": {"avg_fn": u.get_swa_avg_fn()},
+              "buffers": {"use_buffers": True}, "own": {"avg_fn": lambda a, b, n: a * 0.5 + b / (n + 2)}}[how]
         averaged = u.AveragedModel(model, **kw)
         rng = np.random.default_rng(0)
         for _ in range(4):
@@ -327,7 +332,8 @@ def test_averaged_model(how: str) -> None:
             averaged.update_parameters(model)
         x = m.tensor(np.random.default_rng(1).standard_normal((5, 3)).astype("f4"))
         averaged.eval()
-        results.append(({k: v.detach().numpy() for k, v in averaged.state_dict().items()}, averaged(x).detach().numpy()))
+        results.append(({k: v.detach().numpy() for k, v in averaged.state_dict().items()},
+                        averaged(x).detach().numpy()))
     (want, out), (got, mine) = results
     assert list(got) == list(want)
     assert got["n_averaged"] == 4

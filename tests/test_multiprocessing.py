@@ -51,7 +51,8 @@ def test_queues_carry_tensors_by_reference() -> None:
 
 def test_an_exception_ends_all_and_arrives_with_its_traceback() -> None:
     start = time.monotonic()
-    with pytest.raises(mp.ProcessRaisedException, match=r"(?s)-- Process 1 terminated.*process one has a complaint") as e:
+    with pytest.raises(mp.ProcessRaisedException,
+                       match=r"(?s)-- Process 1 terminated.*process one has a complaint") as e:
         mp.spawn(mp_functions.fail, nprocs=2)
     assert e.value.error_index == 1 and time.monotonic() - start < 45
 

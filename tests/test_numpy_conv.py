@@ -32,7 +32,8 @@ def compare(x: np.ndarray, w: np.ndarray, *attrs: Any, tolerance: float = 1e-11)
     want = oracle(x, w, g, *attrs)
     got = y, convolution_input_grad(g, w, x.shape, *attrs), convolution_weight_grad(g, x, w.shape, *attrs)
     if x.dtype.kind == "c":  # PyTorch's gradients are conjugated
-        got = y, convolution_input_grad(g, w.conj(), x.shape, *attrs), convolution_weight_grad(g, x.conj(), w.shape, *attrs)
+        got = y, convolution_input_grad(g, w.conj(), x.shape,
+                                        *attrs), convolution_weight_grad(g, x.conj(), w.shape, *attrs)
     for a, b in zip(got, want):
         assert a.dtype == x.dtype and a.shape == b.shape
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * 10)
@@ -47,7 +48,8 @@ def cases(draw: Any) -> tuple[Any, ...]:
     padding = tuple(draw(st.integers(0, 2)) for _ in kernel)
     groups, per, each = draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
     size = tuple(d * (k - 1) + 1 + draw(st.integers(0, 5)) for d, k in zip(dilation, kernel))
-    return (draw(st.integers(1, 3)), groups * per, *size), (groups * each, per, *kernel), (stride, padding, dilation, groups)
+    return (draw(st.integers(1, 3)), groups * per,
+            *size), (groups * each, per, *kernel), (stride, padding, dilation, groups)
 
 
 @settings(max_examples=120, deadline=None)
@@ -70,7 +72,8 @@ def test_random_geometries(case: tuple[Any, ...]) -> None:
 ])
 def test_shapes_of_networks(x_shape: Any, w_shape: Any, attrs: Any) -> None:
     rng = np.random.default_rng(2)
-    compare(rng.normal(size=x_shape).astype(np.float32), rng.normal(size=w_shape).astype(np.float32), *attrs, tolerance=3e-4)
+    compare(rng.normal(size=x_shape).astype(np.float32),
+            rng.normal(size=w_shape).astype(np.float32), *attrs, tolerance=3e-4)
 
 
 def test_complex() -> None:
@@ -100,9 +103,11 @@ def test_half_precision_is_computed_in_float32(dtype: Any) -> None:
 
 def test_empty_batch_and_transposed_convolution() -> None:
     assert convolution(np.zeros((0, 3, 8, 8)), np.zeros((4, 3, 3, 3)), (1, 1), (1, 1), (1, 1), 1).shape == (0, 4, 8, 8)
-    assert not convolution_weight_grad(np.zeros((0, 4, 8, 8)), np.zeros((0, 3, 8, 8)), (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1).any()
+    assert not convolution_weight_grad(np.zeros((0, 4, 8, 8)), np.zeros((0, 3, 8, 8)),
+                                       (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1).any()
     rng = np.random.default_rng(7)
     y, w = rng.normal(size=(2, 6, 5, 7)), rng.normal(size=(6, 2, 3, 4))
-    want = torch.nn.functional.conv_transpose2d(torch.tensor(y), torch.tensor(w), stride=(2, 3), padding=1, output_padding=(1, 2), groups=2)
+    want = torch.nn.functional.conv_transpose2d(torch.tensor(y), torch.tensor(w), stride=(2, 3),
+                                                padding=1, output_padding=(1, 2), groups=2)
     got = convolution_input_grad(y, w, tuple(want.shape), (2, 3), (1, 1), (1, 1), 2)
     np.testing.assert_allclose(got, want.numpy(), rtol=1e-11, atol=1e-11)

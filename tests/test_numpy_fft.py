@@ -44,10 +44,10 @@ def test_several_dimensions(name: str, norm: str | None) -> None:
     same(f"{name}2", x, (8, -1), (0, 1), norm)
 
 
-@pytest.mark.parametrize("call", [
-    lambda f, x, z: f.fft(x, 0), lambda f, x, z: f.fft(x, 4, 0, "odd"), lambda f, x, z: f.rfft(z), lambda f, x, z: f.fftn(x, (2,), (0, 1)),
-    lambda f, x, z: f.fftn(x, None, (0, 0)), lambda f, x, z: f.fftn(x, None, (0, 5)), lambda f, x, z: f.fftn(x, (2, 2, 2, 2)),
-    lambda f, x, z: f.irfft(x[:, :, :1])])
+@pytest.mark.parametrize("call", [lambda f, x, z: f.fft(x, 0), lambda f, x, z: f.fft(x, 4, 0, "odd"),
+                                  lambda f, x, z: f.rfft(z), lambda f, x, z: f.fftn(x, (2,), (0, 1)),
+                                  lambda f, x, z: f.fftn(x, None, (0, 0)), lambda f, x, z: f.fftn(x, None, (0, 5)),
+                                  lambda f, x, z: f.fftn(x, (2, 2, 2, 2)), lambda f, x, z: f.irfft(x[:, :, :1])])
 def test_errors_begin_as_in_pytorch(call: Any) -> None:
     with pytest.raises((RuntimeError, IndexError)) as want:
         call(torch.fft, torch.tensor(REAL), torch.tensor(COMPLEX))

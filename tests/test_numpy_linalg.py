@@ -63,8 +63,10 @@ def test_lu_solve(dtype: Any) -> None:
     factors, pivots, _ = linalg.lu_factor(a)
     want = torch.linalg.lu_factor(torch.tensor(a))
     for adjoint in (False, True):
-        close(linalg.lu_solve(factors, pivots, b, True, adjoint), torch.linalg.lu_solve(*want, torch.tensor(b), adjoint=adjoint), 10)
-        close(linalg.lu_solve(factors, pivots, c, False, adjoint), torch.linalg.lu_solve(*want, torch.tensor(c), left=False, adjoint=adjoint), 10)
+        close(linalg.lu_solve(factors, pivots, b, True, adjoint),
+              torch.linalg.lu_solve(*want, torch.tensor(b), adjoint=adjoint), 10)
+        close(linalg.lu_solve(factors, pivots, c, False, adjoint),
+              torch.linalg.lu_solve(*want, torch.tensor(c), left=False, adjoint=adjoint), 10)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -76,7 +78,8 @@ def test_triangular(dtype: Any, n: int) -> None:
         for unit in (False, True):
             for left in (False, True):
                 b = matrices(dtype, 2, n, 3, seed=1) if left else matrices(dtype, 2, 3, n, seed=1)
-                want = torch.linalg.solve_triangular(torch.tensor(a), torch.tensor(b), upper=upper, left=left, unitriangular=unit)
+                want = torch.linalg.solve_triangular(torch.tensor(a), torch.tensor(b),
+                                                     upper=upper, left=left, unitriangular=unit)
                 close(linalg.triangular_solve(a, b, upper, left, unit), want)
     got = linalg.triangular_solve(np.zeros((2, 2)), np.ones((2, 1)), True)
     assert np.isinf(got[1]) and np.isnan(got[0])
@@ -140,7 +143,8 @@ def test_least_squares(driver: str, shape: tuple[int, ...]) -> None:
 def test_exponential(dtype: Any) -> None:
     for scale in (0.01, 1.0, 8.0):
         a = (matrices(dtype, 2, 3, 4, 4) * scale).astype(dtype)
-        want = torch.linalg.matrix_exp(torch.tensor(a.astype(np.complex128 if np.dtype(dtype).kind == "c" else np.float64))).numpy()
+        want = torch.linalg.matrix_exp(torch.tensor(a.astype(np.complex128
+                                                             if np.dtype(dtype).kind == "c" else np.float64))).numpy()
         got = linalg.matrix_exp(a)
         assert got.dtype == dtype
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6 * np.abs(want).max())

@@ -51,11 +51,13 @@ def test_running_extrema_and_sorting(shape: Any, dim: int, dtype: str, nan: bool
         for got, want in zip(getattr(scan, name)(x, dim), getattr(torch, name)(t, dim)):
             same(got, want)
     for descending in (False, True):
-        for got, want in zip(selection.sort(x, dim, descending), torch.sort(t, dim=dim, descending=descending, stable=True)):
+        for got, want in zip(selection.sort(x, dim, descending),
+                             torch.sort(t, dim=dim, descending=descending, stable=True)):
             same(got, want)
     for name in ("max", "min"):
         for keepdim in (False, True):
-            for got, want in zip(getattr(selection, f"{name}_dim")(x, dim, keepdim), getattr(torch, name)(t, dim, keepdim)):
+            for got, want in zip(getattr(selection, f"{name}_dim")(x, dim, keepdim),
+                                 getattr(torch, name)(t, dim, keepdim)):
                 same(got, want)
 
 
@@ -140,4 +142,5 @@ def test_logcumsumexp(dtype: str) -> None:
 
 def test_scalars_and_empty() -> None:
     assert scan.cumsum(np.float32([]), 0).shape == (0,) and scan.cummax(np.array(2.0), 0)[1] == 0
-    assert selection.sort(np.array(2.0), 0, False)[0] == 2 and selection.topk(np.arange(200.0), 0, 0, True, True)[0].shape == (0,)
+    assert selection.sort(np.array(2.0), 0,
+                          False)[0] == 2 and selection.topk(np.arange(200.0), 0, 0, True, True)[0].shape == (0,)

@@ -28,7 +28,8 @@ def test_kthvalue_among_equal_elements(values: list[int], dtype: str, data: st.D
 
 @settings(max_examples=80, deadline=None)
 @given(rows, DTYPES, st.booleans(), st.booleans(), st.data())
-def test_topk_among_equal_elements(values: list[int], dtype: str, largest: bool, ordered: bool, data: st.DataObject) -> None:
+def test_topk_among_equal_elements(values: list[int], dtype: str, largest: bool,
+                                   ordered: bool, data: st.DataObject) -> None:
     want, got = both(values, dtype)
     k = data.draw(st.integers(0, len(values)))
     want, got = want.topk(k, largest=largest, sorted=ordered), got.topk(k, largest=largest, sorted=ordered)
@@ -50,7 +51,8 @@ def test_medians_and_mode_among_equal_elements(values: list[int], dtype: str, na
 def test_nan_is_the_largest(values: list[float], data: st.DataObject) -> None:
     want, got = torch.tensor(values), rl.tensor(values)
     k = data.draw(st.integers(1, len(values)))
-    for f in (lambda t: t.kthvalue(k), lambda t: t.topk(k), lambda t: t.topk(k, largest=False), lambda t: t.median(0), lambda t: t.nanmedian(0)):
+    for f in (lambda t: t.kthvalue(k), lambda t: t.topk(k), lambda t: t.topk(k, largest=False),
+              lambda t: t.median(0), lambda t: t.nanmedian(0)):
         assert repr(f(got).indices.tolist()) == repr(f(want).indices.tolist())
         assert repr(f(got).values.tolist()) == repr(f(want).values.tolist())
 
@@ -60,7 +62,8 @@ def test_rows_of_any_dimension(dim: int) -> None:
     torch.manual_seed(0)
     want = torch.randint(0, 4, (5, 20, 6))
     got = rl.tensor(want.numpy())
-    for f in (lambda t: t.kthvalue(3, dim), lambda t: t.topk(4, dim), lambda t: t.median(dim, True), lambda t: t.mode(dim)):
+    for f in (lambda t: t.kthvalue(3, dim), lambda t: t.topk(4, dim),
+              lambda t: t.median(dim, True), lambda t: t.mode(dim)):
         assert f(got).indices.tolist() == f(want).indices.tolist()
 
 

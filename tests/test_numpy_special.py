@@ -11,7 +11,8 @@ from rushlight.exec.numpy import special
 
 scipy_special = pytest.importorskip("scipy.special")
 INF, NAN = np.inf, np.nan
-LINE = np.concatenate([np.linspace(-30, 30, 4001), np.random.default_rng(0).normal(size=3000), np.logspace(-300, 2, 500)])
+LINE = np.concatenate([np.linspace(-30, 30, 4001),
+                       np.random.default_rng(0).normal(size=3000), np.logspace(-300, 2, 500)])
 POSITIVE = np.concatenate([np.linspace(0.01, 40, 4000), np.logspace(-10, 12, 500)])
 UNIT = np.concatenate([np.linspace(0, 1, 2001), np.logspace(-300, -1, 300), 1 - np.logspace(-15, -1, 100)])
 EDGES = np.array([0.0, -0.0, INF, -INF, NAN])
@@ -19,7 +20,8 @@ EDGES = np.array([0.0, -0.0, INF, -INF, NAN])
 UNARY = {
     "erf": (scipy_special.erf, LINE), "erfc": (np.vectorize(math.erfc, otypes=[float]), np.clip(LINE, -30, 26)),
     "erfcx": (scipy_special.erfcx, np.clip(LINE, -5, 1e100)),
-    "erfinv": (scipy_special.erfinv, np.concatenate([UNIT[UNIT > 1e-290], -UNIT[UNIT > 1e-290]])), "ndtri": (scipy_special.ndtri, UNIT),
+    "erfinv": (scipy_special.erfinv, np.concatenate([UNIT[UNIT > 1e-290], -UNIT[UNIT > 1e-290]])),
+    "ndtri": (scipy_special.ndtri, UNIT),
     "ndtr": (scipy_special.ndtr, np.clip(LINE, -9, 30)), "log_ndtr": (scipy_special.log_ndtr, LINE * 10),
     "lgamma": (np.vectorize(math.lgamma, otypes=[float]), POSITIVE), "digamma": (scipy_special.digamma, POSITIVE),
     "i0": (scipy_special.i0, LINE), "i0e": (scipy_special.i0e, LINE * 100), "i1": (scipy_special.i1, LINE),
@@ -39,7 +41,8 @@ def test_float64(name: str) -> None:
     oracle, x = UNARY[name]
     got = getattr(special, name)(x)
     assert got.dtype == np.float64
-    near_root = 2e-15 if name in ("digamma", "sinc", "log_ndtr", "lgamma") else 0.0  # close to a root the oracle is no better
+    # close to a root the oracle is no better
+    near_root = 2e-15 if name in ("digamma", "sinc", "log_ndtr", "lgamma") else 0.0
     close(got, oracle(x), 3e-14, near_root)
 
 
@@ -53,7 +56,8 @@ def test_float32(name: str) -> None:
         close(got, oracle(x.astype(np.float64)).astype(np.float32), 4e-7, 1e-44)
 
 
-@pytest.mark.parametrize("name", ["erf", "erfc", "erfinv", "lgamma", "digamma", "i0", "sinc", "erfcx", "i0e", "i1", "i1e", "ndtri", "log_ndtr", "ndtr", "entr"])
+@pytest.mark.parametrize("name", ["erf", "erfc", "erfinv", "lgamma", "digamma", "i0", "sinc", "erfcx",
+                                  "i0e", "i1", "i1e", "ndtri", "log_ndtr", "ndtr", "entr"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_edges_are_as_in_pytorch(name: str, dtype: type) -> None:
     torch = pytest.importorskip("torch")

@@ -267,8 +267,8 @@ def test_unsupported_operations_are_named() -> None:
             return rl.linalg.inv(x)
 
     with pytest.raises(
-        rl.onnx.errors.UnsupportedOperatorError,
-        match=r"aten::linalg_inv.*opset version 20.*0\.part \(Inner\)|aten::inv",
+            rl.onnx.errors.UnsupportedOperatorError,
+            match=r"aten::linalg_inv.*opset version 20.*0\.part \(Inner\)|aten::inv",
     ) as e:
 
         class Outer(nn.Module):

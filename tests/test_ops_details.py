@@ -1,4 +1,5 @@
-"""Single points of operators where PyTorch has a say beyond the definition: gradients off the manifold, rounding, dtypes."""
+"""Single points of operators where PyTorch has a say beyond the definition:
+gradients off the manifold, rounding, dtypes."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ DECOMPOSITIONS: dict[str, Any] = {
 def test_gradients_of_decompositions(name: str, kind: str) -> None:
     x = A if kind == "complex" else A.real
     x = x @ x.conj().T + np.eye(4) if name.startswith("chol") else x
-    np.testing.assert_allclose(gradient(rl, DECOMPOSITIONS[name], x), gradient(torch, DECOMPOSITIONS[name], x), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(gradient(rl, DECOMPOSITIONS[name], x),
+                               gradient(torch, DECOMPOSITIONS[name], x), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("upper", (False, True))
@@ -49,7 +51,8 @@ def test_cholesky_reads_one_triangle(upper: bool) -> None:
 def test_ldl_factor_holds_zeros_above() -> None:
     pytest.importorskip("scipy")
     x = A.real + A.real.T
-    np.testing.assert_allclose(rl.linalg.ldl_factor(rl.tensor(x)).LD.numpy(), torch.linalg.ldl_factor(torch.tensor(x)).LD.numpy(), atol=1e-12)
+    np.testing.assert_allclose(rl.linalg.ldl_factor(rl.tensor(x)).LD.numpy(),
+                               torch.linalg.ldl_factor(torch.tensor(x)).LD.numpy(), atol=1e-12)
 
 
 @pytest.mark.parametrize("mode", ("bilinear", "bicubic"))
@@ -64,20 +67,29 @@ def test_pictures_of_bytes_are_resized_alike(mode: str, options: dict[str, bool]
 
 SAME: dict[str, Any] = {
     "logaddexp of complex": lambda lib: lib.logaddexp(lib.tensor(A[0]), lib.tensor(A[1])),
-    "logaddexp with -inf": lambda lib: lib.logaddexp(lib.tensor([complex(-np.inf, 0)]), lib.tensor([complex(-np.inf, 0)])),
+    "logaddexp with -inf": lambda lib: lib.logaddexp(lib.tensor([complex(-np.inf, 0)]),
+                                                     lib.tensor([complex(-np.inf, 0)])),
     "a number less bfloat16": lambda lib: 8.396163642458497 - lib.tensor(A.real[0]).bfloat16(),
-    "tensordot of bytes": lambda lib: lib.tensordot(lib.ones(1, 1, 1, dtype=lib.uint8), lib.ones(2, 1, 2, dtype=lib.uint8), dims=[[0, 1], [2, 0]]),
-    "einsum of bytes": lambda lib: lib.einsum("ik,j->ij", lib.ones(1, 3, dtype=lib.uint8), lib.ones(3, dtype=lib.uint8)),
-    "addbmm of bytes": lambda lib: lib.addbmm(lib.ones(1, 2, dtype=lib.uint8), lib.ones(2, 1, 3, dtype=lib.uint8), lib.ones(2, 3, 2, dtype=lib.uint8)),
-    "all over nothing": lambda lib: lib.ones(2, dtype=lib.uint8).all(dim=[]), "any over nothing": lambda lib: lib.zeros(2).any(dim=[]),
+    "tensordot of bytes": lambda lib: lib.tensordot(lib.ones(1, 1, 1, dtype=lib.uint8),
+                                                    lib.ones(2, 1, 2, dtype=lib.uint8), dims=[[0, 1], [2, 0]]),
+    "einsum of bytes": lambda lib: lib.einsum("ik,j->ij",
+                                              lib.ones(1, 3, dtype=lib.uint8), lib.ones(3, dtype=lib.uint8)),
+    "addbmm of bytes": lambda lib: lib.addbmm(lib.ones(1, 2, dtype=lib.uint8), lib.ones(2, 1, 3, dtype=lib.uint8),
+                                              lib.ones(2, 3, 2, dtype=lib.uint8)),
+    "all over nothing": lambda lib: lib.ones(2, dtype=lib.uint8).all(dim=[]),
+    "any over nothing": lambda lib: lib.zeros(2).any(dim=[]),
     "relu6 of bytes": lambda lib: lib.nn.functional.relu6(lib.tensor([1, 9], dtype=lib.uint8)),
-    "scalar_tensor wraps": lambda lib: lib.scalar_tensor(-5, dtype=lib.uint8), "arange of bytes": lambda lib: lib.arange(0.0, -8.000001, -4.0, dtype=lib.uint8),
+    "scalar_tensor wraps": lambda lib: lib.scalar_tensor(-5, dtype=lib.uint8),
+    "arange of bytes": lambda lib: lib.arange(0.0, -8.000001, -4.0, dtype=lib.uint8),
     "unravel_index of bytes": lambda lib: lib.unravel_index(lib.tensor([1, 5], dtype=lib.uint8), (4, 1 << 30)),
     "masked var of complex": lambda lib: lib.masked.var(lib.tensor(A[0]), 0),
-    "masked logsumexp of complex": lambda lib: lib.masked.logsumexp(lib.tensor(A[0]), 0, mask=lib.tensor([True, False, True, True])),
+    "masked logsumexp of complex": lambda lib: lib.masked.logsumexp(lib.tensor(A[0]), 0,
+                                                                    mask=lib.tensor([True, False, True, True])),
     "cov with weights": lambda lib: lib.cov(lib.tensor(A.real[:2]).bfloat16(), correction=0, aweights=lib.ones(4)),
-    "histogramdd with odd edges": lambda lib: lib.histogramdd(lib.tensor(A.real[:, :2]), [lib.tensor([-1.0, 1, 0, 2], dtype=lib.float64)] * 2),
-    "histogramdd density": lambda lib: lib.histogramdd(lib.tensor(A.real[:, :2]), [lib.tensor([-2.0, 0, 1], dtype=lib.float64)] * 2, density=True,
+    "histogramdd with odd edges": lambda lib: lib.histogramdd(lib.tensor(A.real[:, :2]),
+                                                              [lib.tensor([-1.0, 1, 0, 2], dtype=lib.float64)] * 2),
+    "histogramdd density": lambda lib: lib.histogramdd(lib.tensor(A.real[:, :2]),
+                                                       [lib.tensor([-2.0, 0, 1], dtype=lib.float64)] * 2, density=True,
                                                        weight=lib.tensor([1.0, 2, 3, 4], dtype=lib.float64)),
 }
 
@@ -114,7 +126,8 @@ def test_splits_take_each_keyword(name: str) -> None:
         ways += [((2, 1), {}), ((), {"sections": 5, "dim": 1}), ((), {"indices": [1, 9], "dim": -1})]
     for method in (False, True):
         def call(lib: Any, *args: Any, **kwargs: Any) -> Any:
-            return getattr(lib.tensor(x), name)(*args, **kwargs) if method else getattr(lib, name)(lib.tensor(x), *args, **kwargs)
+            return (getattr(lib.tensor(x), name)(*args, **kwargs) if method else
+                    getattr(lib, name)(lib.tensor(x), *args, **kwargs))
         for args, kwargs in ways:
             assert [p.tolist() for p in call(rl, *args, **kwargs)] == [p.tolist() for p in call(torch, *args, **kwargs)]
         for kwargs in wrong:
@@ -129,7 +142,8 @@ def test_splits_take_each_keyword(name: str) -> None:
 def test_meshgrid_asks_for_its_indexing() -> None:
     for lib in (torch, rl):
         torch.set_warn_always(True)
-        with pytest.warns(UserWarning, match="torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument"):
+        with pytest.warns(UserWarning, match="torch.meshgrid: in an upcoming release, "
+                          "it will be required to pass the indexing argument"):
             a, _ = lib.meshgrid(lib.arange(2), lib.arange(3))
         torch.set_warn_always(False)
         assert a.tolist() == lib.meshgrid(lib.arange(2), lib.arange(3), indexing="ij")[0].tolist()

@@ -34,11 +34,13 @@ add_.Tensor(X.clone(), Y)|copy(X, Y)|copy_.default(X.clone(), Y)|fill_.Scalar(X.
 
 def space(lib: object) -> dict[str, object]:
     x, y = (np.random.default_rng(k).standard_normal((2, 3)).astype(np.float32) for k in (0, 1))
-    return {"aten": lib.ops.aten, "X": lib.tensor(x), "Y": lib.tensor(y), "I": lib.tensor([1, 2, 0]), "F64": lib.float64}
+    return {"aten": lib.ops.aten, "X": lib.tensor(x), "Y": lib.tensor(y),
+            "I": lib.tensor([1, 2, 0]), "F64": lib.float64}
 
 
 def numbers(out: object) -> list[object]:
-    return [n for o in out for n in numbers(o)] if isinstance(out, (tuple, list)) else [str(out.dtype), tuple(out.shape), np.array(out.tolist())]
+    return ([n for o in out for n in numbers(o)] if isinstance(out, (tuple, list)) else
+            [str(out.dtype), tuple(out.shape), np.array(out.tolist())])
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -53,9 +55,12 @@ def test_calls_by_qualified_name(call: str) -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "repr(aten)", "str(aten.add)", "repr(aten.add.Tensor)", "str(aten.mm.default)", "aten.add.Tensor.name()", "aten.mm.default.name()", "aten.add.__name__",
-    "aten.add.Tensor.__name__", "aten.add._qualified_op_name", "aten.add.Tensor.namespace", "aten.add.Tensor.overloadpacket is aten.add",
-    "aten.mm.overloads()", "aten.add.Tensor == aten.add.Tensor", "aten.add.Tensor == aten.add.Scalar", "aten.add.Tensor._overloadname", "aten.sum._qualified_op_name",
+    "repr(aten)", "str(aten.add)", "repr(aten.add.Tensor)", "str(aten.mm.default)",
+    "aten.add.Tensor.name()", "aten.mm.default.name()", "aten.add.__name__",
+    "aten.add.Tensor.__name__", "aten.add._qualified_op_name",
+    "aten.add.Tensor.namespace", "aten.add.Tensor.overloadpacket is aten.add",
+    "aten.mm.overloads()", "aten.add.Tensor == aten.add.Tensor", "aten.add.Tensor == aten.add.Scalar",
+    "aten.add.Tensor._overloadname", "aten.sum._qualified_op_name",
     "{aten.add.Tensor: 1}[aten.add.Tensor]", "hasattr(aten, 'no_such_operator')", "hasattr(aten.add, 'NoSuch')",
 ])
 def test_names(text: str) -> None:

@@ -1,4 +1,5 @@
-"""`out=` of every operator of PyTorch's database that has it: the result lands there, is returned, and other dtypes are refused alike."""
+"""`out=` of every operator of PyTorch's database that has it: the result lands there,
+is returned, and other dtypes are refused alike."""
 
 from __future__ import annotations
 
@@ -12,9 +13,11 @@ import rushlight as rl
 torch = pytest.importorskip("torch")
 opinfo = pytest.importorskip("torch.testing._internal.common_methods_invocations")
 SPACES = ("linalg", "fft", "special")
-RANDOM = frozenset(("normal", "bernoulli", "multinomial", "randn", "rand", "randint", "empty", "empty_permuted", "empty_strided"))
+RANDOM = frozenset(("normal", "bernoulli", "multinomial", "randn", "rand", "randint",
+                    "empty", "empty_permuted", "empty_strided"))
 # what the database calls in a way of its own, or PyTorch keeps to itself
-ELSEWHERE = frozenset(("polygamma", "where", "einsum", "lu", "nansum", "native_batch_norm", "hash_tensor", "triangular_solve", "geqrf", "equal", "histogramdd", "special.polygamma"))
+ELSEWHERE = frozenset(("polygamma", "where", "einsum", "lu", "nansum", "native_batch_norm", "hash_tensor",
+                       "triangular_solve", "geqrf", "equal", "histogramdd", "special.polygamma"))
 
 
 def home(lib: Any, name: str) -> Any:
@@ -29,7 +32,8 @@ def home(lib: Any, name: str) -> Any:
 def with_out() -> list[Any]:
     found = {}
     for op in opinfo.op_db:
-        if op.supports_out and torch.float32 in op.supported_dtypes("cpu") and home(torch, op.name) and home(rl, op.name):
+        if op.supports_out and torch.float32 in op.supported_dtypes("cpu") and home(torch, op.name) and home(
+                rl, op.name):
             found.setdefault(op.name, op)
     return list(found.values())
 

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(not executor.available(), reason="no code genera
 
 
 def model() -> tuple[nn.Module, rl.Tensor]:
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 20), nn.LayerNorm(20)), rl.randn(4, 3, 8, 8)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(72, 20), nn.LayerNorm(20)), rl.randn(4, 3, 8, 8)
 
 
 def test_every_kernel_of_a_step_is_timed(tmp_path: Path) -> None:
@@ -29,7 +30,8 @@ def test_every_kernel_of_a_step_is_timed(tmp_path: Path) -> None:
         assert p.events and all(e.duration > 0 for e in p.events)
         rows = p.rows()
         assert sum(row[3] for row in rows) == pytest.approx(1)
-        assert any("oneDNN" in title and calls == 3 for title, calls, *_ in rows) and any("row" in title for title, *_ in rows)
+        assert any("oneDNN" in title and calls == 3 for title, calls, *_ in rows) and any(
+            "row" in title for title, *_ in rows)
         assert "GFLOP/s" in str(p) and len(str(p).splitlines()) == len(rows) + 1
         p.export_chrome_trace(tmp_path / "trace.json")
         assert len(json.loads((tmp_path / "trace.json").read_text())["traceEvents"]) == len(p.events)
@@ -37,7 +39,8 @@ def test_every_kernel_of_a_step_is_timed(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(("to", "word"), [("kernel", "for unit in parallel"), ("llvm", "define i64"), ("asm", "kernel:")])
+@pytest.mark.parametrize(("to", "word"),
+                         [("kernel", "for unit in parallel"), ("llvm", "define i64"), ("asm", "kernel:")])
 def test_explain_shows_the_native_plan(to: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     net, x = model()
     rl.explain(lambda: net(x).softmax(1), to=to)

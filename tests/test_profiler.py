@@ -42,9 +42,11 @@ def test_blocks_hold_what_they_contain() -> None:
     events = {e.name: e for e in prof.events()}
     outer, inner = events["outer"], events["inner"]
     assert inner.cpu_parent is outer and outer.cpu_parent is None
-    assert all(c.cpu_parent is inner for c in inner.cpu_children) and "aten::relu" in [c.name for c in inner.cpu_children]
+    assert all(c.cpu_parent is inner for c in inner.cpu_children) and "aten::relu" in [
+        c.name for c in inner.cpu_children]
     assert outer.cpu_time_total >= inner.cpu_time_total >= sum(c.cpu_time_total for c in inner.cpu_children)
-    assert outer.self_cpu_time_total == pytest.approx(outer.cpu_time_total - sum(c.cpu_time_total for c in outer.cpu_children))
+    assert outer.self_cpu_time_total == pytest.approx(outer.cpu_time_total - sum(
+        c.cpu_time_total for c in outer.cpu_children))
     total = prof.events().self_cpu_time_total
     assert total == pytest.approx(outer.cpu_time_total)
 
@@ -66,15 +68,18 @@ def test_the_table() -> None:
 
 
 def test_schedules() -> None:
-    want = [ProfilerAction[n] for n in "NONE NONE WARMUP RECORD RECORD_AND_SAVE NONE WARMUP RECORD RECORD_AND_SAVE NONE NONE".split()]
+    want = [ProfilerAction[n]
+            for n in "NONE NONE WARMUP RECORD RECORD_AND_SAVE NONE WARMUP RECORD RECORD_AND_SAVE NONE NONE".split()]
     plan = schedule(skip_first=1, wait=1, warmup=1, active=2, repeat=2)
     assert [plan(i) for i in range(11)] == want
     with pytest.raises(AssertionError, match="Invalid profiler schedule"):
         schedule(wait=1, warmup=1, active=0)
     torch = pytest.importorskip("torch")
-    for options in ({"wait": 2, "warmup": 1, "active": 3}, {"wait": 1, "warmup": 1, "active": 1, "repeat": 2, "skip_first": 3},
+    for options in ({"wait": 2, "warmup": 1, "active": 3},
+                    {"wait": 1, "warmup": 1, "active": 1, "repeat": 2, "skip_first": 3},
                     {"wait": 2, "warmup": 1, "active": 1, "skip_first": 2, "skip_first_wait": 1}):
-        assert [schedule(**options)(i).name for i in range(20)] == [torch.profiler.schedule(**options)(i).name for i in range(20)]
+        assert [schedule(**options)(i).name for i in range(20)] == [
+            torch.profiler.schedule(**options)(i).name for i in range(20)]
 
 
 def test_steps_are_recorded_by_the_schedule(tmp_path: Path) -> None:
@@ -119,7 +124,8 @@ def test_the_older_profiler() -> None:
     with rl.autograd.profiler.profile(record_shapes=True) as prof:
         with rl.autograd.profiler.record_function("part"):
             work()
-    assert "part" in prof.key_averages().table() and prof.self_cpu_time_total > 0 and prof.total_average().count == len(prof.function_events)
+    assert "part" in prof.key_averages().table() and prof.self_cpu_time_total > 0 and prof.total_average().count == len(
+        prof.function_events)
     assert isinstance(prof.function_events, rl.autograd.profiler.EventList)
     with rl.autograd.profiler.profile(enabled=False) as off:
         work()

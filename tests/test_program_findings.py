@@ -1,4 +1,5 @@
-"""Short programs that random ones came down to, where the libraries once disagreed: each runs under both, compared line by line."""
+"""Short programs that random ones came down to, where the libraries once disagreed:
+each runs under both, compared line by line."""
 
 from __future__ import annotations
 
@@ -140,7 +141,8 @@ def test_found(name: str) -> None:
     assert programs.disagreement(lines, torch, rushlight, True) is None
 
 
-@pytest.mark.parametrize("text", ["x.expand(2, 1, 1)", "x.expand(1, -1)", "x.reshape(1, 3)", "x.ravel()", "torch.atleast_3d(x)", "x.flip(0)", "x.sort(0)[0]"])
+@pytest.mark.parametrize("text", ["x.expand(2, 1, 1)", "x.expand(1, -1)", "x.reshape(1, 3)", "x.ravel()",
+                                  "torch.atleast_3d(x)", "x.flip(0)", "x.sort(0)[0]"])
 def test_strides_of_single_elements(text: str) -> None:
     for sizes, strides in (((3,), (1,)), ((1,), (0,)), ((1, 3), (1, 1)), ((), ()), ((3,), (0,))):
         found = []

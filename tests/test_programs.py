@@ -1,7 +1,7 @@
 """Programs of the kind that tutorials teach, unchanged under `rushlight run`, against PyTorch's own results.
 
-Each file in tests/programs is an ordinary PyTorch program that prints its results as JSON. PyTorch runs it here, rushlight in
-a process of its own.
+Each file in tests/programs is an ordinary PyTorch program that prints its results as JSON.
+PyTorch runs it here, rushlight in a process of its own.
 """
 
 from __future__ import annotations
@@ -57,10 +57,13 @@ def under_pytorch(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def under_rushlight(name: str) -> Any:
-    """With one thread: test processes share few processors, and threads of small programs would only wait for each other."""
+    """With one thread: test processes share few processors, and threads of
+    small programs would only wait for each other."""
     root = str(FOLDER.parents[1])
-    done = subprocess.run([sys.executable, "-m", "rushlight", "run", str(FOLDER / f"{name}.py")], capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))})
+    done = subprocess.run([sys.executable, "-m", "rushlight", "run", str(FOLDER / f"{name}.py")],
+                          capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "OMP_NUM_THREADS": "1",
+                               "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

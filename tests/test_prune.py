@@ -51,7 +51,8 @@ def test_the_state_afterwards(name: str) -> None:
         x = lib.arange(18.0).reshape(1, 2, 3, 3) / 10
         out = net(x)
         out.sum().backward()
-        grads = [None if q.grad is None else [round(v, 4) for v in q.grad.reshape(-1).tolist()] for _, q in sorted(net.named_parameters())]
+        grads = [None if q.grad is None else [round(v, 4) for v in q.grad.reshape(-1).tolist()]
+                 for _, q in sorted(net.named_parameters())]
         return state(net), [n for n, _ in net.named_parameters()], p.is_pruned(net), [round(v, 4) for v in out.reshape(-1).tolist()], grads
     want, got = both(run)
     assert got == want
@@ -79,11 +80,16 @@ def test_prune_a_tensor() -> None:
 
 
 BAD: tuple[Any, ...] = (
-    lambda lib, p, net: p.l1_unstructured(net[0], "weight", -1), lambda lib, p, net: p.l1_unstructured(net[0], "weight", 1.5),
-    lambda lib, p, net: p.l1_unstructured(net[0], "weight", "a"), lambda lib, p, net: p.l1_unstructured(net[2], "bias", 50),
-    lambda lib, p, net: p.ln_structured(net[2], "bias", 1, 2, 0), lambda lib, p, net: p.ln_structured(net[2], "weight", 1, 2, 5),
-    lambda lib, p, net: p.remove(net[0], "weight"), lambda lib, p, net: p.global_unstructured([(net[0], "weight")], p.LnStructured, amount=1, n=2),
-    lambda lib, p, net: p.l1_unstructured(net[0], "weight", 1, importance_scores=lib.ones(2)), lambda lib, p, net: p.PruningContainer().add_pruning_method(3),
+    lambda lib, p, net: p.l1_unstructured(net[0], "weight", -1),
+    lambda lib, p, net: p.l1_unstructured(net[0], "weight", 1.5),
+    lambda lib, p, net: p.l1_unstructured(net[0], "weight", "a"),
+    lambda lib, p, net: p.l1_unstructured(net[2], "bias", 50),
+    lambda lib, p, net: p.ln_structured(net[2], "bias", 1, 2, 0),
+    lambda lib, p, net: p.ln_structured(net[2], "weight", 1, 2, 5),
+    lambda lib, p, net: p.remove(net[0], "weight"),
+    lambda lib, p, net: p.global_unstructured([(net[0], "weight")], p.LnStructured, amount=1, n=2),
+    lambda lib, p, net: p.l1_unstructured(net[0], "weight", 1, importance_scores=lib.ones(2)),
+    lambda lib, p, net: p.PruningContainer().add_pruning_method(3),
 )
 
 
@@ -92,6 +98,7 @@ def test_errors(call: Any) -> None:
     def run(lib: Any, p: Any, net: Any) -> Any:
         with pytest.raises(Exception) as error:
             call(lib, p, net)
-        return type(error.value), str(error.value).split("[")[0].split(" of ")[0][:60], sorted(n for n, _ in net.named_parameters())
+        return type(error.value), str(error.value).split("[")[0].split(" of ")[0][:60], sorted(
+            n for n, _ in net.named_parameters())
     want, got = both(run)
     assert got == want

@@ -32,12 +32,14 @@ def net(t: Any) -> Any:
 STEPS: dict[str, Any] = {
     "l1": lambda t, p, m: p.l1_unstructured(m, "weight", 0.4),
     "l1 of a number": lambda t, p, m: p.l1_unstructured(m, "bias", 2),
-    "l1 by scores": lambda t, p, m: p.l1_unstructured(m, "weight", 5, importance_scores=t.arange(48.0).reshape(4, 3, 2, 2)),
+    "l1 by scores": lambda t, p, m: p.l1_unstructured(m, "weight", 5,
+                                                      importance_scores=t.arange(48.0).reshape(4, 3, 2, 2)),
     "ln": lambda t, p, m: p.ln_structured(m, "weight", 0.5, n=2, dim=0),
     "ln along 1": lambda t, p, m: p.ln_structured(m, "weight", 1, n=float("-inf"), dim=1),
     "twice": lambda t, p, m: (p.l1_unstructured(m, "weight", 0.25), p.l1_unstructured(m, "weight", 0.5)),
     "both kinds": lambda t, p, m: (p.ln_structured(m, "weight", 1, n=1, dim=0), p.l1_unstructured(m, "weight", 10)),
-    "channels last": lambda t, p, m: (p.l1_unstructured(m, "weight", 0.3), p.ln_structured(m, "weight", 0.25, n=2, dim=0)),
+    "channels last": lambda t, p, m: (p.l1_unstructured(m, "weight", 0.3),
+                                      p.ln_structured(m, "weight", 0.25, n=2, dim=0)),
     "random": lambda t, p, m: (t.manual_seed(0), p.random_unstructured(m, "weight", 0.3)),
     "random channels": lambda t, p, m: (t.manual_seed(0), p.random_structured(m, "weight", 1, dim=0)),
     "a mask": lambda t, p, m: p.custom_from_mask(m, "bias", t.tensor([1, 0, 1, 0])),
@@ -80,9 +82,12 @@ def test_global() -> None:
 
 
 BAD: list[Any] = [
-    lambda p, m: p.l1_unstructured(m, "weight", "much"), lambda p, m: p.l1_unstructured(m, "weight", 1.5), lambda p, m: p.l1_unstructured(m, "weight", 1000),
-    lambda p, m: p.ln_structured(m, "bias", 1, n=2, dim=0), lambda p, m: p.ln_structured(m, "weight", 1, n=2, dim=9), lambda p, m: p.remove(m, "weight"),
-    lambda p, m: p.global_unstructured([(m, "weight")], pruning_method=p.LnStructured, amount=1, n=2), lambda p, m: p.global_unstructured(3, p.L1Unstructured),
+    lambda p, m: p.l1_unstructured(m, "weight", "much"),
+    lambda p, m: p.l1_unstructured(m, "weight", 1.5), lambda p, m: p.l1_unstructured(m, "weight", 1000),
+    lambda p, m: p.ln_structured(m, "bias", 1, n=2, dim=0),
+    lambda p, m: p.ln_structured(m, "weight", 1, n=2, dim=9), lambda p, m: p.remove(m, "weight"),
+    lambda p, m: p.global_unstructured([(m, "weight")], pruning_method=p.LnStructured, amount=1, n=2),
+    lambda p, m: p.global_unstructured(3, p.L1Unstructured),
 ]
 
 
@@ -99,7 +104,8 @@ def test_errors(number: int) -> None:
 
 # --- benchmark ----------------------------------------------------------------------------------------------------
 def test_timer_counts_what_is_pending() -> None:
-    timer = bench.Timer("f(x)", "calls.append(1)", globals={"f": lambda x: x + 1, "x": rl.ones(3), "calls": (calls := [])}, label="add", num_threads=1)
+    timer = bench.Timer("f(x)", "calls.append(1)", globals={"f": lambda x: x + 1, "x": rl.ones(3),
+                                                            "calls": (calls := [])}, label="add", num_threads=1)
     m = timer.timeit(50)
     assert m.number_per_run == 50 and len(m.times) == 1 and m.median > 0 and calls and m.label == "add"
     m = timer.blocked_autorange(min_run_time=0.01)
@@ -119,7 +125,8 @@ def test_measurements_print_their_figures() -> None:
     assert (m.median, m.mean) == (pytest.approx(0.00115), pytest.approx(0.00115)) and m.iqr == pytest.approx(0.00015)
     text = repr(m)
     assert "work: small" in text and "Median: 1.2 ms" in text and "ms" in text and "4 measurements, 2 runs per measurement, 1 thread" in text
-    theirs = torch.utils.benchmark.Measurement(2, [2 * t for t in m.times], torch.utils.benchmark.TaskSpec("f(x)", "pass"))
+    theirs = torch.utils.benchmark.Measurement(2, [2 * t for t in m.times],
+                                               torch.utils.benchmark.TaskSpec("f(x)", "pass"))
     assert m.significant_figures == theirs.significant_figures and m.iqr == pytest.approx(theirs.iqr)
     assert bench.select_unit(3e-7) == torch.utils.benchmark.select_unit(3e-7) and bench.trim_sigfig(0.012345, 3) == pytest.approx(0.0123)
 

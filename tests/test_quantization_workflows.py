@@ -54,7 +54,8 @@ def network(m):
     return net
 
 
-GROUPS = [["conv", "bn", "relu"], *[[f"{b}.conv1", f"{b}.bn1", f"{b}.relu"] for b in ("b1", "b2")], *[[f"{b}.conv2", f"{b}.bn2"] for b in ("b1", "b2")]]
+GROUPS = [["conv", "bn", "relu"], *[[f"{b}.conv1", f"{b}.bn1", f"{b}.relu"] for b in ("b1", "b2")],
+          *[[f"{b}.conv2", f"{b}.bn2"] for b in ("b1", "b2")]]
 
 
 def calibrated(m, config):
@@ -69,14 +70,15 @@ def calibrated(m, config):
     return net, ready, q.convert(ready), x
 
 
-CONFIGS = {
-    "x86": lambda q: q.get_default_qconfig("x86"), "onednn": lambda q: q.get_default_qconfig("onednn"), "qnnpack": lambda q: q.get_default_qconfig("qnnpack"),
-    "default": lambda q: q.default_qconfig, "moving": lambda q: q.QConfig(q.MovingAverageMinMaxObserver, q.default_per_channel_weight_observer)}
+CONFIGS = {"x86": lambda q: q.get_default_qconfig("x86"), "onednn": lambda q: q.get_default_qconfig("onednn"),
+           "qnnpack": lambda q: q.get_default_qconfig("qnnpack"), "default": lambda q: q.default_qconfig,
+           "moving": lambda q: q.QConfig(q.MovingAverageMinMaxObserver, q.default_per_channel_weight_observer)}
 
 
 def test_signed_activations():
     net, _, small, x = calibrated(rl, lambda q: q.default_per_channel_symmetric_qnnpack_qconfig)
-    assert small.conv(small.quant(x)).dtype is rl.qint8 and np.abs(small(x).numpy() - net(x).detach().numpy()).max() < 8 * small.fc.scale
+    assert small.conv(small.quant(x)).dtype is rl.qint8 and np.abs(small(x).numpy()
+                                                                   - net(x).detach().numpy()).max() < 8 * small.fc.scale
 
 
 def state(net):
@@ -97,7 +99,8 @@ def test_static_quantization(name):
     a, b = state(theirs), state(mine)
     assert a.keys() == b.keys()
     for k in a:
-        tolerance = dict(atol=1.01, rtol=0) if k.endswith(("weight", "_packed_params", "zero_point")) else dict(rtol=1e-4, atol=1e-7)
+        tolerance = dict(atol=1.01, rtol=0) if k.endswith(("weight", "_packed_params", "zero_point")) else dict(
+            rtol=1e-4, atol=1e-7)
         assert np.allclose(a[k], b[k], **tolerance), k
     with rl.no_grad():
         step = float(b["fc.scale"])
@@ -204,12 +207,16 @@ def test_training_with_fake_quantization():
     assert np.allclose(*losses, rtol=1e-2)
 
 
-OBSERVERS = [("MinMaxObserver", {}), ("MinMaxObserver", {"dtype": "qint8", "qscheme": "per_tensor_symmetric"}), ("MinMaxObserver", {"reduce_range": True}),
+OBSERVERS = [("MinMaxObserver", {}), ("MinMaxObserver", {"dtype": "qint8", "qscheme": "per_tensor_symmetric"}),
+             ("MinMaxObserver", {"reduce_range": True}),
              ("MinMaxObserver", {"reduce_range": True, "quant_min": 0, "quant_max": 255}),
-             ("MinMaxObserver", {"quant_min": 0, "quant_max": 100, "qscheme": "per_tensor_symmetric"}), ("MovingAverageMinMaxObserver", {}),
-             ("PerChannelMinMaxObserver", {}), ("PerChannelMinMaxObserver", {"ch_axis": 1, "dtype": "qint8", "qscheme": "per_channel_symmetric"}),
-             ("PerChannelMinMaxObserver", {"qscheme": "per_channel_affine_float_qparams"}), ("MovingAveragePerChannelMinMaxObserver", {}),
-             ("HistogramObserver", {}), ("HistogramObserver", {"reduce_range": True}), ("HistogramObserver", {"bins": 256, "qscheme": "per_tensor_symmetric"})]
+             ("MinMaxObserver", {"quant_min": 0, "quant_max": 100, "qscheme": "per_tensor_symmetric"}),
+             ("MovingAverageMinMaxObserver", {}), ("PerChannelMinMaxObserver", {}),
+             ("PerChannelMinMaxObserver", {"ch_axis": 1, "dtype": "qint8", "qscheme": "per_channel_symmetric"}),
+             ("PerChannelMinMaxObserver", {"qscheme": "per_channel_affine_float_qparams"}),
+             ("MovingAveragePerChannelMinMaxObserver", {}),
+             ("HistogramObserver", {}), ("HistogramObserver", {"reduce_range": True}),
+             ("HistogramObserver", {"bins": 256, "qscheme": "per_tensor_symmetric"})]
 
 
 @pytest.mark.parametrize("name, options", OBSERVERS, ids=str)
@@ -220,7 +227,8 @@ def test_observers(name, options):
         data = [rng.standard_normal(5000).astype(np.float32) * f for f in (1, 2, 0.5)]
     found = []
     for m in (torch, rl):
-        observer = getattr(quantization(m), name)(**{k: getattr(m, v) if isinstance(v, str) else v for k, v in options.items()})
+        observer = getattr(quantization(m), name)(**{
+            k: getattr(m, v) if isinstance(v, str) else v for k, v in options.items()})
         for x in data:
             observer(m.tensor(x))
         scale, zero = observer.calculate_qparams()
@@ -235,7 +243,8 @@ def test_observers(name, options):
 
 def test_observers_refuse_what_does_not_fit():
     q = rl.ao.quantization
-    with pytest.raises(NotImplementedError, match="only support torch.per_tensor_symmetric and torch.per_tensor_affine"):
+    with pytest.raises(NotImplementedError,
+                       match="only support torch.per_tensor_symmetric and torch.per_tensor_affine"):
         q.MinMaxObserver(qscheme=rl.per_channel_affine)
     with pytest.raises(AssertionError, match="lower 'quant_min'"):
         q.MinMaxObserver(quant_min=5, quant_max=1)
@@ -278,7 +287,8 @@ def test_tracing_gives_what_modules_give():
 
 def test_training_by_tracing():
     rl.manual_seed(0)
-    net = rl.nn.Sequential(rl.nn.Conv2d(1, 4, 3), rl.nn.BatchNorm2d(4), rl.nn.ReLU(), rl.nn.Flatten(), rl.nn.Linear(64, 3))
+    net = rl.nn.Sequential(rl.nn.Conv2d(1, 4, 3), rl.nn.BatchNorm2d(4), rl.nn.ReLU(),
+                           rl.nn.Flatten(), rl.nn.Linear(64, 3))
     ready = quantize_fx.prepare_qat_fx(net.train(), rl.ao.quantization.get_default_qat_qconfig_mapping("onednn"))
     x, t = rl.randn(16, 1, 6, 6), rl.randint(0, 3, (16,))
     optimizer, losses = rl.optim.Adam(ready.parameters(), 0.02), []

@@ -49,7 +49,8 @@ def steps(theirs, mine) -> int:
     return int(np.abs(a - b).max(initial=0))
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(1e-3, 10), st.integers(-128, 127), st.sampled_from(["qint8", "quint8", "qint32"]))
+@given(st.integers(0, 2**32 - 1), st.floats(1e-3, 10), st.integers(-128, 127),
+       st.sampled_from(["qint8", "quint8", "qint32"]))
 @settings(max_examples=60, deadline=None)
 def test_quantizing_gives_pytorchs_integers(seed, scale, zero, kind):
     x = (np.random.default_rng(seed).standard_normal(50) * 3).astype(np.float32)
@@ -63,8 +64,10 @@ def test_quantizing_gives_pytorchs_integers(seed, scale, zero, kind):
 @settings(max_examples=30, deadline=None)
 def test_quantizing_per_channel(seed, axis):
     rng = np.random.default_rng(seed)
-    x, scales, zeros = rng.standard_normal((3, 4, 5)).astype(np.float32), rng.uniform(0.01, 0.2, (3, 4, 5)[axis]), rng.integers(-9, 9, (3, 4, 5)[axis])
-    theirs = torch.quantize_per_channel(torch.from_numpy(x), torch.from_numpy(scales), torch.from_numpy(zeros), axis, torch.qint8)
+    x, scales, zeros = rng.standard_normal((3, 4, 5)).astype(np.float32), rng.uniform(
+        0.01, 0.2, (3, 4, 5)[axis]), rng.integers(-9, 9, (3, 4, 5)[axis])
+    theirs = torch.quantize_per_channel(torch.from_numpy(x), torch.from_numpy(scales),
+                                        torch.from_numpy(zeros), axis, torch.qint8)
     mine = rl.quantize_per_channel(ours(x), ours(scales), ours(zeros), axis, rl.qint8)
     assert np.abs(theirs.int_repr().numpy().astype(int) - mine.int_repr().numpy()).max() <= 1
     assert np.array_equal(mine.q_per_channel_scales().numpy(), scales) and mine.q_per_channel_axis() == axis
@@ -77,8 +80,9 @@ def test_text_is_pytorchs(rng):
     assert str(rl.quint8) == "torch.quint8" and str(mine.qscheme()) == "torch.per_tensor_affine"
 
 
-CONVOLUTIONS = [(1, 3, 17, 8, 3, 1, 1, 1, 0, 0, True), (2, 16, 14, 32, 1, 1, 0, 1, 3, 5, False), (2, 16, 14, 32, 3, 2, 1, 1, 128, 100, False),
-                (1, 8, 9, 8, 3, 1, 1, 8, 7, 0, True), (2, 32, 12, 64, 3, 1, 1, 4, 20, 64, False), (1, 5, 7, 7, 5, 2, 2, 1, 255, 255, False)]
+CONVOLUTIONS = [(1, 3, 17, 8, 3, 1, 1, 1, 0, 0, True), (2, 16, 14, 32, 1, 1, 0, 1, 3, 5, False),
+                (2, 16, 14, 32, 3, 2, 1, 1, 128, 100, False), (1, 8, 9, 8, 3, 1, 1, 8, 7, 0, True),
+                (2, 32, 12, 64, 3, 1, 1, 4, 20, 64, False), (1, 5, 7, 7, 5, 2, 2, 1, 255, 255, False)]
 
 
 @EXECUTORS
@@ -86,12 +90,15 @@ CONVOLUTIONS = [(1, 3, 17, 8, 3, 1, 1, 1, 0, 0, True), (2, 16, 14, 32, 1, 1, 0, 
 def test_convolutions(case, executor, monkeypatch, rng):
     use(executor, monkeypatch)
     n, c, size, o, k, stride, padding, groups, zero, zero_out, relu = case
-    x, w, b = (rng.standard_normal(s).astype(np.float32) * f for s, f in (((n, c, size, size), 1), ((o, c // groups, k, k), 0.1), ((o,), 0.1)))
+    x, w, b = (rng.standard_normal(s).astype(np.float32) * f for s, f in (((n, c, size, size), 1),
+                                                                          ((o, c // groups, k, k), 0.1), ((o,), 0.1)))
     scales = np.abs(w).reshape(o, -1).max(1) / 127.0
     theirs, mine = both(x, 0.03, zero)
-    their_w = torch.quantize_per_channel(torch.from_numpy(w), torch.from_numpy(scales), torch.zeros(o, dtype=torch.long), 0, torch.qint8)
+    their_w = torch.quantize_per_channel(torch.from_numpy(w), torch.from_numpy(scales),
+                                         torch.zeros(o, dtype=torch.long), 0, torch.qint8)
     my_w = rl.quantize_per_channel(ours(w), ours(scales), rl.zeros(o, dtype=rl.int64), 0, rl.qint8)
-    packed = torch.ops.quantized.conv2d_prepack(their_w, torch.from_numpy(b), [stride] * 2, [padding] * 2, [1, 1], groups)
+    packed = torch.ops.quantized.conv2d_prepack(their_w, torch.from_numpy(b),
+                                                [stride] * 2, [padding] * 2, [1, 1], groups)
     name = "conv2d_relu" if relu else "conv2d"
     expected = getattr(torch.ops.quantized, name)(theirs, packed, 0.05, zero_out)
     layer = kernels.Weights(my_w, ours(b), ((stride,) * 2, (padding,) * 2, (1, 1), groups))
@@ -102,7 +109,8 @@ def test_convolutions(case, executor, monkeypatch, rng):
 
 
 @EXECUTORS
-@pytest.mark.parametrize("m, k, n, zero, zero_out, relu", [(5, 64, 32, 0, 0, True), (128, 784, 100, 30, 60, False), (1, 33, 7, 3, 3, False)])
+@pytest.mark.parametrize("m, k, n, zero, zero_out, relu",
+                         [(5, 64, 32, 0, 0, True), (128, 784, 100, 30, 60, False), (1, 33, 7, 3, 3, False)])
 def test_linear_static_and_dynamic(m, k, n, zero, zero_out, relu, executor, monkeypatch, rng):
     use(executor, monkeypatch)
     x, w, b = (rng.standard_normal(s).astype(np.float32) * f for s, f in (((m, k), 1), ((n, k), 0.1), ((n,), 1)))
@@ -131,9 +139,11 @@ def test_sums_join_the_convolution(executor, monkeypatch, rng):
     got = kernels.add(conv, my_r, 0.05, 3, True)
     del conv
     exact = np.maximum(np.einsum("nchw,oc->nohw", mine.dequantize().numpy(), my_w.dequantize().numpy()[:, :, 0, 0]) + my_r.dequantize().numpy(), 0)
-    assert np.abs(got.dequantize().numpy() - np.clip(exact, 0, 252 * 0.05)).max() <= 0.026 + (0 if executor == "native" and library.available() else 0.061)
+    assert np.abs(got.dequantize().numpy() - np.clip(exact, 0, 252 * 0.05)).max() <= 0.026 + (
+        0 if executor == "native" and library.available() else 0.061)
     assert steps(expected, got) <= 2  # PyTorch rounds twice here, and so does the definition
-    separately = kernels.add(rl.quantize_per_tensor(ours(x), 0.03, 100, rl.quint8), rl.quantize_per_tensor(ours(r), 0.02, 128, rl.quint8), 0.05, 3, False)
+    separately = kernels.add(rl.quantize_per_tensor(ours(x), 0.03, 100, rl.quint8),
+                             rl.quantize_per_tensor(ours(r), 0.02, 128, rl.quint8), 0.05, 3, False)
     assert steps(torch.ops.quantized.add(theirs, their_r, 0.05, 3), separately) <= 1
 
 
@@ -142,7 +152,8 @@ def test_functions_of_quantized_tensors(executor, monkeypatch, rng):
     use(executor, monkeypatch)
     theirs, mine = both(rng.standard_normal((2, 4, 9, 9)).astype(np.float32), 0.05, 60)
     T = torch.nn.functional
-    for name, args in (("max_pool2d", (3, 2, 1)), ("max_pool2d", (2,)), ("avg_pool2d", (3, 2)), ("adaptive_avg_pool2d", (1,)), ("adaptive_avg_pool2d", (4,)),
+    for name, args in (("max_pool2d", (3, 2, 1)), ("max_pool2d", (2,)), ("avg_pool2d", (3, 2)),
+                       ("adaptive_avg_pool2d", (1,)), ("adaptive_avg_pool2d", (4,)),
                        ("adaptive_avg_pool2d", (3,)), ("relu", ())):
         assert steps(getattr(T, name)(theirs, *args), getattr(F, name)(mine, *args)) <= 1, name
     assert steps(torch.clamp(theirs, -1, 1), rl.clamp(mine, -1, 1)) == 0
@@ -180,7 +191,8 @@ def test_what_has_no_quantized_form_says_so(rng):
 
 def test_files_go_both_ways(rng):
     theirs, mine = both(rng.standard_normal((3, 4)).astype(np.float32), 0.1, 3)
-    channels = rl.quantize_per_channel(rl.randn(3, 4), rl.tensor([0.1, 0.2, 0.3]), rl.zeros(3, dtype=rl.int64), 0, rl.qint8)
+    channels = rl.quantize_per_channel(rl.randn(3, 4), rl.tensor([0.1, 0.2, 0.3]),
+                                       rl.zeros(3, dtype=rl.int64), 0, rl.qint8)
     file = io.BytesIO()
     rl.save({"a": mine, "b": channels, "c": rl.quint8}, file)
     for reader, kind in ((torch.load, torch.Tensor), (rl.load, rl.Tensor)):
@@ -200,7 +212,8 @@ def test_fake_quantization_and_its_gradient(rng):
     x = rng.standard_normal((4, 6)).astype(np.float32) * 2
     a, b = torch.from_numpy(x).requires_grad_(), ours(x).requires_grad_()
     for f in (lambda m, t: m.fake_quantize_per_tensor_affine(t, 0.1, 5, 0, 20),
-              lambda m, t: m.fake_quantize_per_channel_affine(t, m.tensor([0.1, 0.2, 0.3, 0.4]), m.zeros(4, dtype=m.int32), 0, -8, 7)):
+              lambda m, t: m.fake_quantize_per_channel_affine(t, m.tensor([0.1, 0.2, 0.3, 0.4]),
+                                                              m.zeros(4, dtype=m.int32), 0, -8, 7)):
         p, q = f(torch, a), f(rl, b)
         assert np.allclose(p.detach().numpy(), q.detach().numpy(), atol=1e-6)
         a.grad = b.grad = None
@@ -214,11 +227,13 @@ def test_fake_quantization_and_its_gradient(rng):
 def test_layers_that_write_in_place_and_move(rng):
     theirs, mine = both(rng.standard_normal((2, 4, 6, 6)).astype(np.float32), 0.05, 60)
     T, M = torch.nn, rl.nn
-    for name, options in (("ReLU", {"inplace": True}), ("ReLU6", {"inplace": True}), ("Hardtanh", {"min_val": -1, "max_val": 1, "inplace": True})):
+    for name, options in (("ReLU", {"inplace": True}), ("ReLU6", {"inplace": True}),
+                          ("Hardtanh", {"min_val": -1, "max_val": 1, "inplace": True})):
         a, b = theirs.clone(), mine.clone()
         other = b
         assert steps(getattr(T, name)(**options)(a), getattr(M, name)(**options)(b)) <= 1 and steps(a, other) <= 1, name
     assert steps(T.Upsample(scale_factor=2)(theirs), M.Upsample(scale_factor=2)(mine)) == 0
     assert steps(torch.nn.functional.pad(theirs, (1, 1)), F.pad(mine, (1, 1))) == 0
     assert steps(theirs.mean([2, 3]), rl.mean(mine, [2, 3])) <= 1
-    assert mine.argmax(1).shape == (2, 6, 6) and mine.max().dequantize().item() == pytest.approx(float(theirs.dequantize().max()))
+    assert mine.argmax(1).shape == (2, 6, 6) and mine.max().dequantize().item() == pytest.approx(
+        float(theirs.dequantize().max()))

@@ -49,7 +49,8 @@ def test_results_go_into_out():
     assert out.tolist() == [[0, 0], [0.5, 0.5], [0.75, 0.25]]
 
 
-@pytest.mark.parametrize("bad", [lambda e: e(0), lambda e: e(21202), lambda e: (lambda s: (s.draw(3), s.draw_base2(2)))(e(2))])
+@pytest.mark.parametrize("bad", [lambda e: e(0), lambda e: e(21202),
+                                 lambda e: (lambda s: (s.draw(3), s.draw_base2(2)))(e(2))])
 def test_errors(bad):
     with pytest.raises(ValueError) as theirs:
         bad(Theirs)

@@ -1,4 +1,5 @@
-"""Large fills by machine code: the numbers and the state of NumPy's path and of PyTorch, and what happens to the memory."""
+"""Large fills by machine code: the numbers and the state of NumPy's path and
+of PyTorch, and what happens to the memory."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from rushlight.rng import compiled
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.skipif(not jit.available(), reason="without llvmlite there are no kernels")
 
-SIZES = st.one_of(st.integers(1, 40), st.integers(600, 700), st.integers(compiled.PIECE - 20, compiled.PIECE + 20), st.integers(1, 120_000))
+SIZES = st.one_of(st.integers(1, 40), st.integers(600, 700),
+                  st.integers(compiled.PIECE - 20, compiled.PIECE + 20), st.integers(1, 120_000))
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +55,8 @@ def test_numbers(kind, seed, n, before, first, second):
     for engine in (mine, numpys):
         engine.words(before)
     draw = getattr(rng, kind)
-    assert draw(mine, n, first, second, "float32").tobytes() == by_numpy(draw, numpys, n, first, second, "float32").tobytes()
+    assert draw(mine, n, first, second,
+                "float32").tobytes() == by_numpy(draw, numpys, n, first, second, "float32").tobytes()
     assert np.array_equal(mine.get_state(), numpys.get_state())
 
 
@@ -63,8 +66,9 @@ def test_pytorchs_numbers(n):
     for library in (rl, torch):
         library.manual_seed(n)
         t = library.empty(n)
-        both.append([t.uniform_(-0.1, 0.3).numpy().tobytes(), t.normal_(0.5, 2.0).numpy().tobytes(), library.randn(n).numpy().tobytes(),
-                     library.rand(n).numpy().tobytes(), library.randint(0, 1000, (n,)).numpy().tobytes(), library.randperm(n).numpy().tobytes(),
+        both.append([t.uniform_(-0.1, 0.3).numpy().tobytes(), t.normal_(0.5, 2.0).numpy().tobytes(),
+                     library.randn(n).numpy().tobytes(), library.rand(n).numpy().tobytes(),
+                     library.randint(0, 1000, (n,)).numpy().tobytes(), library.randperm(n).numpy().tobytes(),
                      library.get_rng_state().numpy().tobytes()])
     assert both[0] == both[1]
 
@@ -111,8 +115,10 @@ def test_gradient_of_a_filled_result():
 
 
 def test_small_programs_load_no_compiler():
-    program = "import sys, rushlight as rl; rl.manual_seed(0); rl.nn.Linear(784, 256); rl.randn(1000).sum(); print('llvmlite' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", "import sys; sys.path.insert(0, '.'); " + program], capture_output=True, text=True, check=True)
+    program = ("import sys, rushlight as rl; rl.manual_seed(0); rl.nn.Linear(784, 256); "
+               "rl.randn(1000).sum(); print('llvmlite' in sys.modules)")
+    out = subprocess.run([sys.executable, "-c", "import sys; sys.path.insert(0, '.'); " + program],
+                         capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False"]
 
 

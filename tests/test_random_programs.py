@@ -39,7 +39,8 @@ def check(choices: programs.Choices, length: int) -> str | None:
 
 
 @hypothesis.settings(
-    max_examples=PROGRAMS, deadline=None, derandomize=True, database=None, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=PROGRAMS, deadline=None, derandomize=True,
+    database=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
 @hypothesis.given(st.data())
 def test_random_programs_agree_with_pytorch(data: st.DataObject) -> None:

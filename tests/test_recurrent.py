@@ -1,4 +1,5 @@
-"""Recurrent layers as one operation: against PyTorch, the native kernels against NumPy, second derivatives, schedules of steps."""
+"""Recurrent layers as one operation: against PyTorch, the native kernels against NumPy,
+second derivatives, schedules of steps."""
 
 from __future__ import annotations
 
@@ -47,18 +48,21 @@ def layers(kind: str, *sizes: int, **options: Any) -> tuple[Any, Any]:
     return theirs, mine
 
 
-def results(lib: Any, layer: Any, x: np.ndarray[Any, Any], states: list[np.ndarray[Any, Any]], lengths: list[int] | None = None) -> list[Any]:
+def results(lib: Any, layer: Any, x: np.ndarray[Any, Any], states: list[np.ndarray[Any, Any]],
+            lengths: list[int] | None = None) -> list[Any]:
     """Outputs, last states, and the gradients in everything of a loss that reads them all."""
     t = lib.tensor(x, requires_grad=True)
     start = [lib.tensor(s, requires_grad=True) for s in states]
-    given_x = t if lengths is None else lib.nn.utils.rnn.pack_padded_sequence(t, lengths, batch_first=layer.batch_first, enforce_sorted=False)
+    given_x = t if lengths is None else lib.nn.utils.rnn.pack_padded_sequence(
+        t, lengths, batch_first=layer.batch_first, enforce_sorted=False)
     hx = () if not start else (tuple(start) if len(start) > 1 else start[0],)
     y, last = layer(given_x, *hx)
     y = y if lengths is None else y.data
     last = last if isinstance(last, tuple) else (last,)
     loss = (y * y.detach().cos()).sum() + sum((s * s).sum() for s in last)
     loss.backward()
-    return [v.detach().numpy() for v in (y, *last, t.grad, *(p.grad for p in layer.parameters()), *(s.grad for s in start))]
+    return [v.detach().numpy() for v in (y, *last, t.grad,
+                                         *(p.grad for p in layer.parameters()), *(s.grad for s in start))]
 
 
 def compare(kind: str, sizes: tuple[int, ...], shape: tuple[int, ...], options: dict[str, Any], states: bool = False,
@@ -70,7 +74,8 @@ def compare(kind: str, sizes: tuple[int, ...], shape: tuple[int, ...], options: 
     start = []
     if states:
         count = sizes[2] if len(sizes) > 2 else 1
-        lead = (count * (2 if options.get("bidirectional") else 1), *(() if len(shape) == 2 else (shape[0 if options.get("batch_first") else 1],)))
+        lead = (count * (2 if options.get("bidirectional") else 1),
+                *(() if len(shape) == 2 else (shape[0 if options.get("batch_first") else 1],)))
         widths = (options.get("proj_size") or sizes[1], *((sizes[1],) if kind == "LSTM" else ()))
         start = [random.standard_normal((*lead, w)).astype(dtype) * 0.5 for w in widths]
     for a, b in zip(results(torch, theirs, x, start, lengths), results(rl, mine, x, start, lengths), strict=True):
@@ -89,17 +94,20 @@ def compare(kind: str, sizes: tuple[int, ...], shape: tuple[int, ...], options: 
     ((5, 130), (2, 13, 5), {"batch_first": True}),
 ])
 @pytest.mark.parametrize("states", [False, True])
-def test_numbers_and_gradients_are_those_of_pytorch(where: str, kind: str, sizes: Any, shape: Any, options: Any, states: bool) -> None:
+def test_numbers_and_gradients_are_those_of_pytorch(where: str, kind: str, sizes: Any, shape: Any,
+                                                    options: Any, states: bool) -> None:
     compare(kind, sizes, shape, options, states)
 
 
-@pytest.mark.parametrize("options", [{}, {"bias": False, "bidirectional": True}, {"batch_first": True, "dtype": "float64"}])
+@pytest.mark.parametrize("options",
+                         [{}, {"bias": False, "bidirectional": True}, {"batch_first": True, "dtype": "float64"}])
 def test_projections(where: str, options: dict[str, Any]) -> None:
     compare("LSTM", (3, 5, 2), (4, 6, 3), {"proj_size": 2, **options}, states=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"bidirectional": True, "batch_first": True, "dtype": "float64", "bias": False}])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True},
+                                     {"bidirectional": True, "batch_first": True, "dtype": "float64", "bias": False}])
 def test_packed_sequences(where: str, kind: str, options: dict[str, Any]) -> None:
     shape = (8, 6, 3) if options.get("batch_first") else (6, 8, 3)
     compare(kind, (3, 19, 2), shape, dict(options), states=True, lengths=[2, 6, 1, 3, 6, 4, 1, 5])
@@ -129,18 +137,22 @@ def test_weights_in_any_memory_order(where: str, way: str) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.sampled_from(KINDS), st.integers(1, 4), st.integers(1, 9), st.integers(1, 5), st.integers(1, 40), st.booleans(), st.data())
-def test_the_native_kernels_agree_with_numpy(kind: str, steps: int, batch: int, inputs: int, hidden: int, reverse: bool, data: Any) -> None:
+@given(st.sampled_from(KINDS), st.integers(1, 4), st.integers(1, 9), st.integers(1, 5),
+       st.integers(1, 40), st.booleans(), st.data())
+def test_the_native_kernels_agree_with_numpy(kind: str, steps: int, batch: int, inputs: int, hidden: int,
+                                             reverse: bool, data: Any) -> None:
     if not executor.available():
         pytest.skip("this machine has no native executor")
     name = kind.split()[0].lower()
-    sizes = data.draw(st.none() | st.lists(st.integers(1, batch), min_size=steps, max_size=steps).map(lambda n: tuple(sorted(n, reverse=True))))
+    sizes = data.draw(st.none() | st.lists(st.integers(1, batch), min_size=steps, max_size=steps).map(
+        lambda n: tuple(sorted(n, reverse=True))))
     random = np.random.default_rng(steps * 100 + hidden)
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[name]
     count = batch if sizes is None else sizes[0]
     shape = (steps, batch, inputs) if sizes is None else (sum(sizes), inputs)
-    arrays = [random.standard_normal(s).astype("float32") * 0.5 for s in (
-        shape, *((count, hidden),) * (2 if name == "lstm" else 1), (gates * hidden, inputs), (gates * hidden, hidden), (gates * hidden,), (gates * hidden,))]
+    arrays = [random.standard_normal(s).astype("float32") * 0.5
+              for s in (shape, *((count, hidden),) * (2 if name == "lstm" else 1), (gates * hidden, inputs),
+                        (gates * hidden, hidden), (gates * hidden,), (gates * hidden,))]
 
     def run() -> list[Any]:
         clear_plans()
@@ -241,17 +253,21 @@ def test_decompositions_give_the_same_numbers(kind: str, packed: bool) -> None:
     gates, states = {"lstm": (4, 2), "gru": (3, 1), "rnn": (1, 1)}[name]
     sizes = (4, 3, 3, 1) if packed else None
     shape = (11, 2) if packed else (3, 4, 2)
-    arrays = [random.standard_normal(s) for s in (shape, *((4, 5),) * states, (gates * 5, 2), (gates * 5, 5), (gates * 5,), (gates * 5,))]
-    attrs = (*((kind.split()[-1] if " " in kind else "tanh",) if name == "rnn" else ()), sizes, True, *((True,) if name != "rnn" else ()))
+    arrays = [random.standard_normal(s)
+              for s in (shape, *((4, 5),) * states, (gates * 5, 2), (gates * 5, 5), (gates * 5,), (gates * 5,))]
+    attrs = (*((kind.split()[-1] if " " in kind else "tanh",) if name == "rnn" else ()),
+             sizes, True, *((True,) if name != "rnn" else ()))
     row, back = TABLE[f"{name}_layer"], TABLE[f"{name}_layer_grad"]
     made = KERNELS[row.name](*arrays, *attrs)
     parts = row.decompose(functions(), *map(rl.tensor, arrays), *attrs)
     for a, b in zip(made, parts, strict=True):
         np.testing.assert_allclose(b.numpy(), a, rtol=1e-12, atol=1e-12)
-    saved = {"lstm": (arrays[2], made[3], made[4]) if name == "lstm" else (), "gru": (arrays[1], made[0], made[2 % len(made)]), "rnn": (made[0],)}[name]
+    saved = {"lstm": (arrays[2], made[3], made[4]) if name == "lstm" else (),
+             "gru": (arrays[1], made[0], made[2 % len(made)]), "rnn": (made[0],)}[name]
     operands = [random.standard_normal(m.shape) for m in made[:1 + states]] + [*saved, arrays[2 + states]]
     attrs = attrs if name == "rnn" else attrs[:-1]
-    for a, b in zip(KERNELS[back.name](*operands, *attrs), back.decompose(functions(), *map(rl.tensor, operands), *attrs), strict=True):
+    for a, b in zip(KERNELS[back.name](*operands, *attrs),
+                    back.decompose(functions(), *map(rl.tensor, operands), *attrs), strict=True):
         np.testing.assert_allclose(b.numpy(), a, rtol=1e-12, atol=1e-12)
 
 
@@ -259,7 +275,8 @@ def test_vmap_and_functional_gradients() -> None:
     layer = rl.nn.LSTM(2, 3, dtype=rl.float64)
     xs = rl.tensor(np.random.default_rng(0).standard_normal((4, 5, 2, 2)))
     together = rl.func.vmap(lambda x: layer(x)[0])(xs)
-    np.testing.assert_allclose(together.detach().numpy(), np.stack([layer(x)[0].detach().numpy() for x in xs]), atol=1e-12)
+    np.testing.assert_allclose(together.detach().numpy(),
+                               np.stack([layer(x)[0].detach().numpy() for x in xs]), atol=1e-12)
     grads = rl.func.vmap(rl.func.grad(lambda x: (layer(x)[0] ** 2).sum()))(xs)
     for x, g in zip(xs, grads):
         t = x.clone().requires_grad_()
@@ -279,7 +296,8 @@ def test_every_row_has_one_step_and_one_step_before(counts: list[int], reverse: 
 
 
 def test_errors_are_those_of_pytorch() -> None:
-    for call in (lambda lib: lib.nn.LSTM(3, 4)(lib.zeros(0, 2, 3)), lambda lib: lib.nn.GRU(3, 4, batch_first=True)(lib.zeros(2, 0, 3))):
+    for call in (lambda lib: lib.nn.LSTM(3, 4)(lib.zeros(0, 2, 3)),
+                 lambda lib: lib.nn.GRU(3, 4, batch_first=True)(lib.zeros(2, 0, 3))):
         with pytest.raises(RuntimeError) as theirs:
             call(torch)
         with pytest.raises(RuntimeError) as mine:

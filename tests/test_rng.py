@@ -40,7 +40,8 @@ def same(engine: rng.Engine, mine: np.ndarray, theirs) -> None:
 # name -> (ours, theirs), each of a size, a NumPy dtype or an empty tensor
 REAL = {
     "rand": (lambda e, n, d: rng.uniform(e, n, 0.0, 1.0, d), lambda x: x.uniform_()),
-    "uniform_ symmetric": (lambda e, n, d: rng.uniform(e, n, -0.0357, 0.0357, d), lambda x: x.uniform_(-0.0357, 0.0357)),
+    "uniform_ symmetric": (lambda e, n, d: rng.uniform(e, n, -0.0357, 0.0357, d),
+                           lambda x: x.uniform_(-0.0357, 0.0357)),
     "uniform_": (lambda e, n, d: rng.uniform(e, n, 0.1, 3.7, d), lambda x: x.uniform_(0.1, 3.7)),
     "randn": (lambda e, n, d: rng.normal(e, n, 0.0, 1.0, d), lambda x: x.normal_()),
     "normal_": (lambda e, n, d: rng.normal(e, n, 0.3, 0.02, d), lambda x: x.normal_(0.3, 0.02)),

@@ -80,7 +80,8 @@ def nearest32(exact: Fraction) -> np.float32:
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("tiny", [2.0**-60, -(2.0**-60), 0.0])
 def test_fma32_at_a_halfway_sum(tiny, sign):
-    # The product 1 + 2**-11 + 2**-24 lies halfway between two float32 numbers; only the tiny addend says which is nearer.
+    # # The product 1 + 2**-11 + 2**-24 lies halfway between two float32 numbers;
+    # only the tiny addend says which is nearer.
     a, b = np.float32(sign * (1 + 2.0**-12)), np.float32(1 + 2.0**-12)
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(tiny)
     assert fma32(a, b, np.float32(tiny))[0] == nearest32(exact)

@@ -81,10 +81,14 @@ def test_packed_sequences_through_recurrent_layers():
 
 
 BAD = {
-    "not sorted": lambda lib, u: u.pack_padded_sequence(lib.ones(3, 2), [1, 3]), "zero": lambda lib, u: u.pack_padded_sequence(lib.ones(3, 2), [3, 0]),
-    "sequence": lambda lib, u: u.pack_sequence([lib.ones(1), lib.ones(3)]), "total": lambda lib, u: u.pad_packed_sequence(u.pack_sequence([lib.ones(3)]), total_length=1),
-    "empty": lambda lib, u: u.pad_sequence([]), "number": lambda lib, u: u.pad_sequence(3), "side": lambda lib, u: u.pad_sequence([lib.ones(2)], padding_side="up"),
-    "sizes": lambda lib, u: u.pad_sequence([lib.ones(2, 2), lib.ones(2, 3)]), "lengths": lambda lib, u: u.pack_padded_sequence(lib.ones(3, 2), lib.tensor([[3, 2]])),
+    "not sorted": lambda lib, u: u.pack_padded_sequence(lib.ones(3, 2), [1, 3]),
+    "zero": lambda lib, u: u.pack_padded_sequence(lib.ones(3, 2), [3, 0]),
+    "sequence": lambda lib, u: u.pack_sequence([lib.ones(1), lib.ones(3)]),
+    "total": lambda lib, u: u.pad_packed_sequence(u.pack_sequence([lib.ones(3)]), total_length=1),
+    "empty": lambda lib, u: u.pad_sequence([]), "number": lambda lib, u: u.pad_sequence(3),
+    "side": lambda lib, u: u.pad_sequence([lib.ones(2)], padding_side="up"),
+    "sizes": lambda lib, u: u.pad_sequence([lib.ones(2, 2), lib.ones(2, 3)]),
+    "lengths": lambda lib, u: u.pack_padded_sequence(lib.ones(3, 2), lib.tensor([[3, 2]])),
     "count": lambda lib, u: u.pack_padded_sequence(lib.ones(3, 2), [3]),
 }
 

@@ -17,7 +17,8 @@ signatures = pytest.importorskip("signatures")
 
 # function -> why its signature is another one
 DIFFERENT = {
-    **dict.fromkeys(("set_num_threads", "set_num_interop_threads"), "PyTorch names a type, int, where the parameter's name belongs"),
+    **dict.fromkeys(("set_num_threads", "set_num_interop_threads"),
+                    "PyTorch names a type, int, where the parameter's name belongs"),
     "variable": "the module torch.autograd.variable; PyTorch hides it behind a function that always raises",
 }
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import rushlight as rl
-from rushlight.distributed.algorithms._checkpoint.checkpoint_wrapper import (CheckpointImpl, CheckpointWrapper, apply_activation_checkpointing,
-                                                                             checkpoint_wrapper, offload_wrapper)
+from rushlight.distributed.algorithms._checkpoint.checkpoint_wrapper import (
+    CheckpointImpl, CheckpointWrapper, apply_activation_checkpointing, checkpoint_wrapper, offload_wrapper)
 from rushlight.library import custom_op, register_autograd
 from rushlight.utils.flop_counter import FlopCounterMode
 
@@ -26,7 +26,8 @@ def test_numbers_of_one_byte_convert_as_pytorchs(name: str) -> None:
     np.testing.assert_array_equal(got.float().numpy(), want.float().numpy())
     assert got.dtype is mine and str(got.dtype) == str(want.dtype) and got.itemsize == 1
     assert rl.finfo(mine).max == torch.finfo(theirs).max and rl.finfo(mine).tiny == torch.finfo(theirs).tiny
-    np.testing.assert_array_equal(got[1:3].reshape(2, 1).t().contiguous().float().numpy(), want[1:3].reshape(1, 2).float().numpy())
+    np.testing.assert_array_equal(got[1:3].reshape(2, 1).t().contiguous().float().numpy(),
+                                  want[1:3].reshape(1, 2).float().numpy())
     assert rl.cat([got, got]).shape == (28,) and rl.zeros(2, dtype=mine).float().tolist() == [0.0, 0.0]
 
 
@@ -34,7 +35,8 @@ def test_they_are_not_computed_with() -> None:
     x = rl.ones(2).to(rl.float8_e5m2)
     with pytest.raises(NotImplementedError, match="not implemented for 'Float8_e5m2'"):
         x + x
-    with pytest.raises(RuntimeError, match="Promotion for Float8 Types is not supported, attempted to promote Float8_e5m2 and Float"):
+    with pytest.raises(RuntimeError, match="Promotion for Float8 Types is not supported, "
+                       "attempted to promote Float8_e5m2 and Float"):
         rl.promote_types(rl.float8_e5m2, rl.float32)
 
 
@@ -47,8 +49,10 @@ def test_wrapped_modules_train_alike_and_keep_their_names(impl: CheckpointImpl) 
     plain = rl.autograd.grad(model(x).sum(), list(model.parameters()))
     keys = list(model.state_dict())
     apply_activation_checkpointing(model, lambda m: checkpoint_wrapper(m, impl), lambda m: isinstance(m, rl.nn.Linear))
-    assert [type(m).__name__ for m in model] == ["CheckpointWrapper", "Sequential", "CheckpointWrapper"] and isinstance(model[1][0], CheckpointWrapper)
-    assert list(model.state_dict()) == keys == [n.replace("_checkpoint_wrapped_module.", "") for n, _ in model.named_parameters()]
+    assert [type(m).__name__ for m in model] == ["CheckpointWrapper", "Sequential", "CheckpointWrapper"] and isinstance(
+        model[1][0], CheckpointWrapper)
+    assert list(model.state_dict()) == keys == [
+        n.replace("_checkpoint_wrapped_module.", "") for n, _ in model.named_parameters()]
     model.load_state_dict(model.state_dict())
     model(x).sum().backward()
     assert all(rl.allclose(p.grad, g) for p, g in zip(model.parameters(), plain))
@@ -68,8 +72,10 @@ FLOPS: dict[str, Any] = {
     "linear": lambda t: t.nn.functional.linear(t.ones(5, 3), t.ones(4, 3), t.ones(4)),
     "conv": lambda t: t.nn.functional.conv2d(t.ones(2, 3, 8, 8), t.ones(4, 3, 3, 3)),
     "grouped": lambda t: t.nn.functional.conv2d(t.ones(2, 4, 8, 8), t.ones(8, 2, 3, 3), groups=2),
-    "backward of linear": lambda t: t.nn.functional.linear(t.ones(5, 3, requires_grad=True), t.ones(4, 3, requires_grad=True)).sum().backward(),
-    "backward of conv": lambda t: t.nn.functional.conv2d(t.ones(2, 3, 8, 8, requires_grad=True), t.ones(4, 3, 3, 3, requires_grad=True)).sum().backward(),
+    "backward of linear": lambda t: t.nn.functional.linear(t.ones(5, 3, requires_grad=True),
+                                                           t.ones(4, 3, requires_grad=True)).sum().backward(),
+    "backward of conv": lambda t: t.nn.functional.conv2d(t.ones(2, 3, 8, 8, requires_grad=True),
+                                                         t.ones(4, 3, 3, 3, requires_grad=True)).sum().backward(),
 }
 
 
@@ -108,7 +114,8 @@ def test_custom_operators() -> None:
     def setup(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(inputs[0])
         ctx.k = inputs[1]
-    register_autograd("mine::cube", lambda ctx, g: (g * ctx.k * 3 * ctx.saved_tensors[0] ** 2, None), setup_context=setup)
+    register_autograd("mine::cube", lambda ctx, g: (g * ctx.k * 3 * ctx.saved_tensors[0] ** 2, None),
+                      setup_context=setup)
     cube(x, k=2.0).sum().backward()
     assert x.grad.item() == 24.0
     cube.register_kernel("cpu", lambda x, k=1.0: k * x * x * x)

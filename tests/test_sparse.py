@@ -42,31 +42,57 @@ def same(a, b, rtol=1e-12):
 
 
 OPERATIONS = {
-    "coalesce": lambda lib, s, d: s.coalesce(), "to_dense": lambda lib, s, d: s.to_dense(), "neg": lambda lib, s, d: -s, "abs": lambda lib, s, d: s.abs(),
-    "times": lambda lib, s, d: s * 2, "rtimes": lambda lib, s, d: 3 * s, "divided": lambda lib, s, d: s / 2, "plus": lambda lib, s, d: s + s.t().t(),
-    "dense plus": lambda lib, s, d: d + s, "dense plus scaled": lambda lib, s, d: lib.add(d, s, alpha=2), "minus": lambda lib, s, d: s - (2 * s).coalesce(),
-    "times dense": lambda lib, s, d: s * d, "dense times": lambda lib, s, d: d * s, "times sparse": lambda lib, s, d: s.coalesce() * lib.abs(s),
-    "sin": lambda lib, s, d: s.sin(), "tanh": lambda lib, s, d: lib.tanh(s), "sqrt": lambda lib, s, d: s.abs().sqrt(), "relu": lambda lib, s, d: lib.relu(s.coalesce()),
-    "square": lambda lib, s, d: s.coalesce() ** 2, "sign": lambda lib, s, d: s.sign(), "log1p": lambda lib, s, d: s.abs().log1p(),
-    "sum": lambda lib, s, d: s.sum(), "sum 0": lambda lib, s, d: lib.sparse.sum(s, 0), "sum 1": lambda lib, s, d: lib.sparse.sum(s, 1),
+    "coalesce": lambda lib, s, d: s.coalesce(), "to_dense": lambda lib, s, d: s.to_dense(),
+    "neg": lambda lib, s, d: -s, "abs": lambda lib, s, d: s.abs(),
+    "times": lambda lib, s, d: s * 2, "rtimes": lambda lib, s, d: 3 * s,
+    "divided": lambda lib, s, d: s / 2, "plus": lambda lib, s, d: s + s.t().t(),
+    "dense plus": lambda lib, s, d: d + s, "dense plus scaled": lambda lib, s, d: lib.add(d, s, alpha=2),
+    "minus": lambda lib, s, d: s - (2 * s).coalesce(),
+    "times dense": lambda lib, s, d: s * d, "dense times": lambda lib, s, d: d * s,
+    "times sparse": lambda lib, s, d: s.coalesce() * lib.abs(s),
+    "sin": lambda lib, s, d: s.sin(), "tanh": lambda lib, s, d: lib.tanh(s),
+    "sqrt": lambda lib, s, d: s.abs().sqrt(), "relu": lambda lib, s, d: lib.relu(s.coalesce()),
+    "square": lambda lib, s, d: s.coalesce() ** 2,
+    "sign": lambda lib, s, d: s.sign(), "log1p": lambda lib, s, d: s.abs().log1p(),
+    "sum": lambda lib, s, d: s.sum(), "sum 0": lambda lib, s, d: lib.sparse.sum(s, 0),
+    "sum 1": lambda lib, s, d: lib.sparse.sum(s, 1),
     "sum both": lambda lib, s, d: lib.sparse.sum(s, (0, 1)), "sum all": lambda lib, s, d: lib.sparse.sum(s),
-    "softmax": lambda lib, s, d: lib.sparse.softmax(s, 1), "softmax 0": lambda lib, s, d: lib.sparse.softmax(s, 0), "log_softmax": lambda lib, s, d: lib.sparse.log_softmax(s, -1),
-    "mm": lambda lib, s, d: lib.sparse.mm(s, d.t()), "at": lambda lib, s, d: s @ d.t(), "matmul": lambda lib, s, d: lib.matmul(s, d.t()), "method": lambda lib, s, d: s.mm(d.t()),
-    "dense at": lambda lib, s, d: d.t() @ s, "vector": lambda lib, s, d: s.mv(d[0]), "at vector": lambda lib, s, d: s @ d[0],
-    "sparse at sparse": lambda lib, s, d: lib.sparse.mm(s, s.t()), "addmm": lambda lib, s, d: lib.sparse.addmm(lib.ones(3, 3, dtype=lib.float64), s, d.t(), beta=2.0, alpha=0.5),
-    "torch addmm": lambda lib, s, d: lib.addmm(lib.ones(3, 3, dtype=lib.float64), s, d.t()), "transposed at": lambda lib, s, d: s.t() @ d,
-    "t": lambda lib, s, d: s.t(), "transpose": lambda lib, s, d: s.transpose(0, 1), "permute": lambda lib, s, d: s.permute(1, 0), "row": lambda lib, s, d: s[1], "element": lambda lib, s, d: s[0, 2],
-    "unsqueeze": lambda lib, s, d: s.unsqueeze(1), "index_select": lambda lib, s, d: s.index_select(0, lib.tensor([2, 0, 0])),
-    "index_select 1": lambda lib, s, d: s.index_select(1, lib.tensor([1, 2])), "cat": lambda lib, s, d: lib.cat([s, 2 * s]), "cat 1": lambda lib, s, d: lib.cat([s, s], 1),
-    "float": lambda lib, s, d: s.float(), "to": lambda lib, s, d: s.to(lib.float32), "clone": lambda lib, s, d: s.clone(), "detach": lambda lib, s, d: s.detach(),
-    "mask": lambda lib, s, d: d.sparse_mask(s.coalesce()), "sparse mask": lambda lib, s, d: s.sparse_mask(s.coalesce() * 2), "csr": lambda lib, s, d: s.to_sparse_csr(),
-    "csc": lambda lib, s, d: s.to_sparse_csc(), "back": lambda lib, s, d: s.to_sparse_csr().to_sparse(), "csr dense": lambda lib, s, d: s.to_sparse_csr().to_dense(),
-    "csr at": lambda lib, s, d: s.to_sparse_csr() @ d.t(), "csr times": lambda lib, s, d: s.to_sparse_csr() * 2, "csr t": lambda lib, s, d: s.to_sparse_csr().t(),
-    "csr neg": lambda lib, s, d: -s.to_sparse_csr(), "csr sin": lambda lib, s, d: s.to_sparse_csr().sin(), "csr sum": lambda lib, s, d: s.to_sparse_csr().sum(), "csc back": lambda lib, s, d: s.to_sparse_csc().to_sparse(),
-    "csr vector": lambda lib, s, d: s.to_sparse_csr() @ d[0], "sparse of dense": lambda lib, s, d: (d * s.to_dense()).to_sparse(), "rows of dense": lambda lib, s, d: s.to_dense().to_sparse(1),
-    "csr of dense": lambda lib, s, d: s.to_dense().to_sparse_csr(), "layout": lambda lib, s, d: s.to_dense().to_sparse(layout=lib.sparse_csr), "deepcopy": lambda lib, s, d: copy.deepcopy(s),
-    "norm": lambda lib, s, d: s.coalesce().norm(), "spdiags": lambda lib, s, d: lib.sparse.spdiags(lib.arange(9.0).reshape(3, 3), lib.tensor([0, -1, 2]), (4, 3)),
-    "zero_": lambda lib, s, d: s.clone().zero_(), "add_": lambda lib, s, d: s.clone().add_(2 * s), "mul_": lambda lib, s, d: s.clone().mul_(3), "isnan": lambda lib, s, d: s.coalesce().isnan(),
+    "softmax": lambda lib, s, d: lib.sparse.softmax(s, 1), "softmax 0": lambda lib, s, d: lib.sparse.softmax(s, 0),
+    "log_softmax": lambda lib, s, d: lib.sparse.log_softmax(s, -1),
+    "mm": lambda lib, s, d: lib.sparse.mm(s, d.t()), "at": lambda lib, s, d: s @ d.t(),
+    "matmul": lambda lib, s, d: lib.matmul(s, d.t()), "method": lambda lib, s, d: s.mm(d.t()),
+    "dense at": lambda lib, s, d: d.t() @ s, "vector": lambda lib, s, d: s.mv(d[0]),
+    "at vector": lambda lib, s, d: s @ d[0],
+    "sparse at sparse": lambda lib, s, d: lib.sparse.mm(s, s.t()),
+    "addmm": lambda lib, s, d: lib.sparse.addmm(lib.ones(3, 3, dtype=lib.float64), s, d.t(), beta=2.0, alpha=0.5),
+    "torch addmm": lambda lib, s, d: lib.addmm(lib.ones(3, 3, dtype=lib.float64), s, d.t()),
+    "transposed at": lambda lib, s, d: s.t() @ d,
+    "t": lambda lib, s, d: s.t(), "transpose": lambda lib, s, d: s.transpose(0, 1),
+    "permute": lambda lib, s, d: s.permute(1, 0), "row": lambda lib, s, d: s[1], "element": lambda lib, s, d: s[0, 2],
+    "unsqueeze": lambda lib, s, d: s.unsqueeze(1),
+    "index_select": lambda lib, s, d: s.index_select(0, lib.tensor([2, 0, 0])),
+    "index_select 1": lambda lib, s, d: s.index_select(1, lib.tensor([1, 2])),
+    "cat": lambda lib, s, d: lib.cat([s, 2 * s]), "cat 1": lambda lib, s, d: lib.cat([s, s], 1),
+    "float": lambda lib, s, d: s.float(), "to": lambda lib, s, d: s.to(lib.float32),
+    "clone": lambda lib, s, d: s.clone(), "detach": lambda lib, s, d: s.detach(),
+    "mask": lambda lib, s, d: d.sparse_mask(s.coalesce()),
+    "sparse mask": lambda lib, s, d: s.sparse_mask(s.coalesce() * 2), "csr": lambda lib, s, d: s.to_sparse_csr(),
+    "csc": lambda lib, s, d: s.to_sparse_csc(), "back": lambda lib, s, d: s.to_sparse_csr().to_sparse(),
+    "csr dense": lambda lib, s, d: s.to_sparse_csr().to_dense(),
+    "csr at": lambda lib, s, d: s.to_sparse_csr() @ d.t(),
+    "csr times": lambda lib, s, d: s.to_sparse_csr() * 2, "csr t": lambda lib, s, d: s.to_sparse_csr().t(),
+    "csr neg": lambda lib, s, d: -s.to_sparse_csr(), "csr sin": lambda lib, s, d: s.to_sparse_csr().sin(),
+    "csr sum": lambda lib, s, d: s.to_sparse_csr().sum(), "csc back": lambda lib, s, d: s.to_sparse_csc().to_sparse(),
+    "csr vector": lambda lib, s, d: s.to_sparse_csr() @ d[0],
+    "sparse of dense": lambda lib, s, d: (d * s.to_dense()).to_sparse(),
+    "rows of dense": lambda lib, s, d: s.to_dense().to_sparse(1),
+    "csr of dense": lambda lib, s, d: s.to_dense().to_sparse_csr(),
+    "layout": lambda lib, s, d: s.to_dense().to_sparse(layout=lib.sparse_csr),
+    "deepcopy": lambda lib, s, d: copy.deepcopy(s),
+    "norm": lambda lib, s, d: s.coalesce().norm(),
+    "spdiags": lambda lib, s, d: lib.sparse.spdiags(lib.arange(9.0).reshape(3, 3), lib.tensor([0, -1, 2]), (4, 3)),
+    "zero_": lambda lib, s, d: s.clone().zero_(), "add_": lambda lib, s, d: s.clone().add_(2 * s),
+    "mul_": lambda lib, s, d: s.clone().mul_(3), "isnan": lambda lib, s, d: s.coalesce().isnan(),
 }
 
 
@@ -74,14 +100,19 @@ OPERATIONS = {
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operations(name, coalesced):
     d = np.random.RandomState(0).randn(3, 4)
-    same(OPERATIONS[name](rl, coo(rl, coalesced), rl.tensor(d)), OPERATIONS[name](torch, coo(torch, coalesced), torch.tensor(d)))
+    same(OPERATIONS[name](rl, coo(rl, coalesced), rl.tensor(d)),
+         OPERATIONS[name](torch, coo(torch, coalesced), torch.tensor(d)))
 
 
 HYBRID = {
-    "coalesce": lambda lib, s: s.coalesce(), "sum": lambda lib, s: s.sum(), "sum 0": lambda lib, s: lib.sparse.sum(s, 0), "sum 1": lambda lib, s: lib.sparse.sum(s, 1),
-    "dense": lambda lib, s: s.to_dense(), "times": lambda lib, s: s * lib.ones(4, 2), "plus": lambda lib, s: s + s.coalesce(), "row": lambda lib, s: s[0],
-    "softmax": lambda lib, s: lib.sparse.softmax(s, 1), "softmax 0": lambda lib, s: lib.sparse.softmax(s, 0), "index_select": lambda lib, s: s.index_select(0, lib.tensor([0, 2, 1])),
-    "dense plus": lambda lib, s: lib.ones(4, 2) + s, "abs": lambda lib, s: s.abs(), "mask": lambda lib, s: lib.ones(4, 2).sparse_mask(s.coalesce()),
+    "coalesce": lambda lib, s: s.coalesce(), "sum": lambda lib, s: s.sum(),
+    "sum 0": lambda lib, s: lib.sparse.sum(s, 0), "sum 1": lambda lib, s: lib.sparse.sum(s, 1),
+    "dense": lambda lib, s: s.to_dense(), "times": lambda lib, s: s * lib.ones(4, 2),
+    "plus": lambda lib, s: s + s.coalesce(), "row": lambda lib, s: s[0],
+    "softmax": lambda lib, s: lib.sparse.softmax(s, 1), "softmax 0": lambda lib, s: lib.sparse.softmax(s, 0),
+    "index_select": lambda lib, s: s.index_select(0, lib.tensor([0, 2, 1])),
+    "dense plus": lambda lib, s: lib.ones(4, 2) + s, "abs": lambda lib, s: s.abs(),
+    "mask": lambda lib, s: lib.ones(4, 2).sparse_mask(s.coalesce()),
 }
 
 
@@ -114,10 +145,14 @@ def test_components():
 
 
 PRINTED = {
-    "coo": lambda lib: coo(lib).float(), "double": lambda lib: coo(lib), "coalesced": lambda lib: coo(lib, True), "hybrid": lambda lib: hybrid(lib),
-    "csr": lambda lib: coo(lib).float().to_sparse_csr(), "csr double": lambda lib: coo(lib).to_sparse_csr(), "csc": lambda lib: coo(lib).to_sparse_csc(),
-    "empty": lambda lib: lib.sparse_coo_tensor((2, 3)), "int": lambda lib: lib.sparse_coo_tensor([[0, 1]], [1, 2]), "bool": lambda lib: coo(lib).bool(),
-    "grad": lambda lib: coo(lib).float().requires_grad_(), "long": lambda lib: lib.sparse_coo_tensor([list(range(40))], [float(i) for i in range(40)]),
+    "coo": lambda lib: coo(lib).float(), "double": lambda lib: coo(lib),
+    "coalesced": lambda lib: coo(lib, True), "hybrid": lambda lib: hybrid(lib),
+    "csr": lambda lib: coo(lib).float().to_sparse_csr(),
+    "csr double": lambda lib: coo(lib).to_sparse_csr(), "csc": lambda lib: coo(lib).to_sparse_csc(),
+    "empty": lambda lib: lib.sparse_coo_tensor((2, 3)),
+    "int": lambda lib: lib.sparse_coo_tensor([[0, 1]], [1, 2]), "bool": lambda lib: coo(lib).bool(),
+    "grad": lambda lib: coo(lib).float().requires_grad_(),
+    "long": lambda lib: lib.sparse_coo_tensor([list(range(40))], [float(i) for i in range(40)]),
     "int32": lambda lib: lib.sparse_coo_tensor([[0, 1]], [1, 2], dtype=lib.int32),
 }
 
@@ -132,10 +167,12 @@ def test_creation():
         assert tuple(lib.sparse_coo_tensor([[0, 4]], [1.0, 2.0]).shape) == (5,)
         assert tuple(lib.sparse_coo_tensor([[0], [1]], [[1.0, 2.0]]).shape) == (1, 2, 2)
         assert lib.sparse_coo_tensor((2, 3))._nnz() == 0
-        assert lib.sparse_coo_tensor(lib.tensor([[0, 1]]), lib.tensor([1, 2]), (3,), dtype=lib.float32).dtype is lib.float32
+        assert lib.sparse_coo_tensor(lib.tensor([[0, 1]]), lib.tensor([1, 2]), (3,),
+                                     dtype=lib.float32).dtype is lib.float32
         assert lib.sparse_coo_tensor([[1, 0]], [1.0, 2.0], (3,), is_coalesced=True).is_coalesced()
         assert lib.sparse_csr_tensor([0, 1, 3], [1, 0, 1], [1.0, 2.0, 3.0]).to_dense().tolist() == [[0, 1], [2, 3]]
-        assert lib.sparse_csc_tensor([0, 1, 3], [1, 0, 1], [1.0, 2.0, 3.0], (2, 2)).to_dense().tolist() == [[0, 2], [1, 3]]
+        assert lib.sparse_csc_tensor([0, 1, 3], [1, 0,
+                                                 1], [1.0, 2.0, 3.0], (2, 2)).to_dense().tolist() == [[0, 2], [1, 3]]
         made = lib.sparse_compressed_tensor([0, 1, 3], [1, 0, 1], [1.0, 2.0, 3.0], (2, 2), layout=lib.sparse_csr)
         assert str(made.layout) == "torch.sparse_csr"
     assert rl.sparse.FloatTensor(rl.tensor([[0, 1]]), rl.tensor([1, 2]), rl.Size([3])).to_dense().tolist() == [1, 2, 0]
@@ -143,10 +180,15 @@ def test_creation():
 
 # --- gradients --------------------------------------------------------------------------------------------------------
 DIFFERENTIABLE = {
-    "mm": lambda lib, s, d: lib.sparse.mm(s, d.t()), "at": lambda lib, s, d: (s @ d.t()) ** 2, "vector": lambda lib, s, d: s @ d[0], "addmm": lambda lib, s, d: lib.sparse.addmm(d @ d.t(), s, d.t(), alpha=0.5),
-    "dense plus": lambda lib, s, d: d + s, "dense": lambda lib, s, d: s.to_dense() * d, "sum": lambda lib, s, d: lib.sparse.sum(s) * d.sum(), "softmax": lambda lib, s, d: lib.sparse.softmax(s, 1).to_dense() * d,
-    "sum 0": lambda lib, s, d: lib.sparse.sum(s, 0).to_dense() * d[0], "mask": lambda lib, s, d: (d * d).sparse_mask(s.coalesce()).to_dense(),
-    "log_softmax": lambda lib, s, d: lib.sparse.log_softmax(s, 1).to_dense() * d, "times": lambda lib, s, d: (s * 3).to_dense() * d, "csr": lambda lib, s, d: s.to_sparse_csr() @ d.t(),
+    "mm": lambda lib, s, d: lib.sparse.mm(s, d.t()), "at": lambda lib, s, d: (s @ d.t()) ** 2,
+    "vector": lambda lib, s, d: s @ d[0], "addmm": lambda lib, s, d: lib.sparse.addmm(d @ d.t(), s, d.t(), alpha=0.5),
+    "dense plus": lambda lib, s, d: d + s, "dense": lambda lib, s, d: s.to_dense() * d,
+    "sum": lambda lib, s, d: lib.sparse.sum(s) * d.sum(),
+    "softmax": lambda lib, s, d: lib.sparse.softmax(s, 1).to_dense() * d,
+    "sum 0": lambda lib, s, d: lib.sparse.sum(s, 0).to_dense() * d[0],
+    "mask": lambda lib, s, d: (d * d).sparse_mask(s.coalesce()).to_dense(),
+    "log_softmax": lambda lib, s, d: lib.sparse.log_softmax(s, 1).to_dense() * d,
+    "times": lambda lib, s, d: (s * 3).to_dense() * d, "csr": lambda lib, s, d: s.to_sparse_csr() @ d.t(),
     "sparse at sparse": lambda lib, s, d: lib.sparse.mm(s, s.t()).to_dense() * d.sum(),
 }
 
@@ -161,7 +203,8 @@ def test_gradients_of_values_and_dense_operands(name):
         s = lib.sparse_coo_tensor(lib.tensor(AT), v, (3, 4)).coalesce()
         out = DIFFERENTIABLE[name](lib, s, d)
         (out * lib.cos(lib.arange(out.numel(), dtype=lib.float64)).reshape(out.shape)).sum().backward()
-        found.append([np.zeros(5) if v.grad is None else v.grad.numpy(), np.zeros(1) if d.grad is None else dense_of(d.grad)])
+        found.append([np.zeros(5) if v.grad is None else v.grad.numpy(),
+                      np.zeros(1) if d.grad is None else dense_of(d.grad)])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
@@ -228,8 +271,10 @@ def train(lib, optimizer, steps=4, **settings):
     return e, b, o
 
 
-OPTIMIZERS = [("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "maximize": True}), ("SGD", {"lr": 0.1, "momentum": 0.9}), ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
-              ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "mode": "sum"}), ("Adagrad", {"lr": 0.1}), ("Adagrad", {"lr": 0.1, "lr_decay": 0.1}),
+OPTIMIZERS = [("SGD", {"lr": 0.1}), ("SGD", {"lr": 0.1, "maximize": True}),
+              ("SGD", {"lr": 0.1, "momentum": 0.9}), ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+              ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5, "mode": "sum"}),
+              ("Adagrad", {"lr": 0.1}), ("Adagrad", {"lr": 0.1, "lr_decay": 0.1}),
               ("SparseAdam", {"lr": 0.05}), ("SparseAdam", {"lr": 0.05, "betas": (0.5, 0.9), "maximize": True})]
 
 
@@ -243,7 +288,8 @@ def test_optimizers_on_sparse_gradients(optimizer, settings):
         np.testing.assert_allclose(dense_of(x.weight.grad), dense_of(y.weight.grad), rtol=1e-5, atol=1e-5)
     ours, theirs = o.state_dict()["state"], p.state_dict()["state"]
     assert {k: sorted(v) for k, v in ours.items()} == {k: sorted(v) for k, v in theirs.items()}
-    again = getattr(rl.optim, optimizer)([*e.parameters(), *b.parameters()], **{k: v for k, v in settings.items() if k != "mode"})
+    again = getattr(rl.optim, optimizer)([*e.parameters(), *b.parameters()],
+                                         **{k: v for k, v in settings.items() if k != "mode"})
     if "momentum" not in settings:
         again.load_state_dict(o.state_dict())
 
@@ -263,7 +309,8 @@ def test_sparse_gradients_add_up():
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("optimizer", ["Adam", "AdamW", "RMSprop", "Adadelta", "Rprop", "ASGD", "Adamax", "NAdam", "RAdam"])
+@pytest.mark.parametrize("optimizer",
+                         ["Adam", "AdamW", "RMSprop", "Adadelta", "Rprop", "ASGD", "Adamax", "NAdam", "RAdam"])
 def test_optimizers_that_take_no_sparse_gradients(optimizer):
     with pytest.raises(RuntimeError) as theirs, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -288,15 +335,24 @@ def test_functional_embedding():
 
 # --- errors -----------------------------------------------------------------------------------------------------------
 ERRORS = {
-    "indices": lambda lib: coo(lib).indices(), "values": lambda lib: coo(lib).values(), "nnz": lambda lib: lib.sparse_coo_tensor(lib.tensor(AT), lib.ones(3)),
-    "exp": lambda lib: coo(lib).exp(), "number": lambda lib: coo(lib) + 1, "sparse plus dense": lambda lib: coo(lib) + lib.ones(3, 4, dtype=lib.float64),
-    "numpy": lambda lib: coo(lib).numpy(), "item": lambda lib: coo(lib).item(), "crow": lambda lib: coo(lib).crow_indices(), "view": lambda lib: coo(lib).view(12),
-    "reshape": lambda lib: coo(lib).reshape(12), "storage": lambda lib: coo(lib).storage(), "bool": lambda lib: bool(coo(lib)), "max": lambda lib: coo(lib).max(),
-    "eq": lambda lib: coo(lib) == coo(lib), "shapes": lambda lib: coo(lib) @ lib.ones(3, 2, dtype=lib.float64), "narrow": lambda lib: coo(lib).narrow(0, 0, 1),
-    "dense coalesce": lambda lib: lib.ones(2).coalesce(), "dense indices": lambda lib: lib.ones(2).indices(), "dense crow": lambda lib: lib.ones(2, 2).crow_indices(),
-    "dense adam": lambda lib: train_dense(lib), "lr": lambda lib: lib.optim.SparseAdam([lib.ones(1, requires_grad=True)], lr=-1.0),
-    "beta": lambda lib: lib.optim.SparseAdam([lib.ones(1, requires_grad=True)], betas=(0.9, 1.0)), "sizes": lambda lib: coo(lib) + coo(lib, shape=(4, 4)),
-    "dims": lambda lib: lib.sparse_coo_tensor(lib.tensor(AT), lib.ones(5), (3,)), "index": lambda lib: coo(lib)[5], "div": lambda lib: coo(lib) / coo(lib),
+    "indices": lambda lib: coo(lib).indices(), "values": lambda lib: coo(lib).values(),
+    "nnz": lambda lib: lib.sparse_coo_tensor(lib.tensor(AT), lib.ones(3)),
+    "exp": lambda lib: coo(lib).exp(), "number": lambda lib: coo(lib) + 1,
+    "sparse plus dense": lambda lib: coo(lib) + lib.ones(3, 4, dtype=lib.float64),
+    "numpy": lambda lib: coo(lib).numpy(), "item": lambda lib: coo(lib).item(),
+    "crow": lambda lib: coo(lib).crow_indices(), "view": lambda lib: coo(lib).view(12),
+    "reshape": lambda lib: coo(lib).reshape(12), "storage": lambda lib: coo(lib).storage(),
+    "bool": lambda lib: bool(coo(lib)), "max": lambda lib: coo(lib).max(),
+    "eq": lambda lib: coo(lib) == coo(lib), "shapes": lambda lib: coo(lib) @ lib.ones(3, 2, dtype=lib.float64),
+    "narrow": lambda lib: coo(lib).narrow(0, 0, 1),
+    "dense coalesce": lambda lib: lib.ones(2).coalesce(), "dense indices": lambda lib: lib.ones(2).indices(),
+    "dense crow": lambda lib: lib.ones(2, 2).crow_indices(),
+    "dense adam": lambda lib: train_dense(lib),
+    "lr": lambda lib: lib.optim.SparseAdam([lib.ones(1, requires_grad=True)], lr=-1.0),
+    "beta": lambda lib: lib.optim.SparseAdam([lib.ones(1, requires_grad=True)], betas=(0.9, 1.0)),
+    "sizes": lambda lib: coo(lib) + coo(lib, shape=(4, 4)),
+    "dims": lambda lib: lib.sparse_coo_tensor(lib.tensor(AT), lib.ones(5), (3,)),
+    "index": lambda lib: coo(lib)[5], "div": lambda lib: coo(lib) / coo(lib),
 }
 
 
@@ -326,11 +382,17 @@ def test_views_of_sparse_tensors_are_no_tensors():
 
 
 MOVES = {
-    "t": lambda lib, s: lib.t(s), "transpose": lambda lib, s: lib.transpose(s, 0, 1), "permute": lambda lib, s: lib.permute(s, (1, 0)), "unsqueeze": lambda lib, s: lib.unsqueeze(s, 1),
-    "stack": lambda lib, s: lib.stack([s, 2 * s]), "stack 1": lambda lib, s: lib.stack([s, 2 * s], 1), "swapaxes": lambda lib, s: lib.swapaxes(s, 0, 1),
-    "zeros": lambda lib, s: lib.zeros(2, 3, layout=lib.sparse_coo), "zeros csr": lambda lib, s: lib.zeros(2, 3, layout=lib.sparse_csr), "zeros_like": lambda lib, s: lib.zeros_like(s),
-    "like dense": lambda lib, s: lib.zeros_like(lib.ones(2, 2), layout=lib.sparse_coo), "linear": lambda lib, s: lib.nn.functional.linear(s, lib.ones(2, 4, dtype=lib.float64), lib.ones(2, dtype=lib.float64)),
-    "any": lambda lib, s: s.any(), "pow": lambda lib, s: s.abs().pow(-0.5), "csr transpose": lambda lib, s: lib.transpose(s.to_sparse_csr(), 0, 1),
+    "t": lambda lib, s: lib.t(s), "transpose": lambda lib, s: lib.transpose(s, 0, 1),
+    "permute": lambda lib, s: lib.permute(s, (1, 0)), "unsqueeze": lambda lib, s: lib.unsqueeze(s, 1),
+    "stack": lambda lib, s: lib.stack([s, 2 * s]), "stack 1": lambda lib, s: lib.stack([s, 2 * s], 1),
+    "swapaxes": lambda lib, s: lib.swapaxes(s, 0, 1),
+    "zeros": lambda lib, s: lib.zeros(2, 3, layout=lib.sparse_coo),
+    "zeros csr": lambda lib, s: lib.zeros(2, 3, layout=lib.sparse_csr), "zeros_like": lambda lib, s: lib.zeros_like(s),
+    "like dense": lambda lib, s: lib.zeros_like(lib.ones(2, 2), layout=lib.sparse_coo),
+    "linear": lambda lib, s: lib.nn.functional.linear(s, lib.ones(2, 4, dtype=lib.float64),
+                                                      lib.ones(2, dtype=lib.float64)),
+    "any": lambda lib, s: s.any(), "pow": lambda lib, s: s.abs().pow(-0.5),
+    "csr transpose": lambda lib, s: lib.transpose(s.to_sparse_csr(), 0, 1),
 }
 
 

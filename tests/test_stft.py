@@ -19,8 +19,8 @@ def close(got: Any, want: Any) -> None:
     np.testing.assert_allclose(got.detach().numpy(), want.detach().resolve_conj().numpy(), rtol=1e-6, atol=1e-9)
 
 
-OPTIONS = ({}, {"hop_length": 3}, {"win_length": 6}, {"center": False}, {"pad_mode": "constant"}, {"normalized": True}, {"onesided": False},
-           {"return_complex": False}, {"center": False, "win_length": 5, "align_to_window": True})
+OPTIONS = ({}, {"hop_length": 3}, {"win_length": 6}, {"center": False}, {"pad_mode": "constant"}, {"normalized": True},
+           {"onesided": False}, {"return_complex": False}, {"center": False, "win_length": 5, "align_to_window": True})
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -44,7 +44,8 @@ def test_complex_signals_have_all_frequencies() -> None:
     close(rl.tensor(both).stft(8), torch.tensor(both).stft(8))
 
 
-@pytest.mark.parametrize("options", ({}, {"length": 45}, {"normalized": True}, {"onesided": False}, {"hop_length": 3}, {"win_length": 6, "hop_length": 2}), ids=str)
+@pytest.mark.parametrize("options", ({}, {"length": 45}, {"normalized": True}, {"onesided": False},
+                                     {"hop_length": 3}, {"win_length": 6, "hop_length": 2}), ids=str)
 @pytest.mark.filterwarnings("ignore")
 def test_istft(options: dict[str, Any]) -> None:
     back = {k: v for k, v in options.items() if k != "length"}
@@ -62,26 +63,32 @@ def test_istft(options: dict[str, Any]) -> None:
 def test_istft_inverts() -> None:
     x = rl.tensor(SIGNAL)
     w = rl.hann_window(8, dtype=rl.float64)
-    np.testing.assert_allclose(x.stft(8, window=w, return_complex=True).istft(8, window=w, length=50).numpy(), SIGNAL, atol=1e-12)
+    np.testing.assert_allclose(
+        x.stft(8, window=w, return_complex=True).istft(8, window=w, length=50).numpy(), SIGNAL, atol=1e-12)
 
 
 def test_istft_to_complex_signals() -> None:
     both = SIGNAL[0] + 1j * SIGNAL[1]
-    close(rl.tensor(both).stft(8).istft(8, return_complex=True), torch.tensor(both).stft(8).istft(8, return_complex=True))
+    close(rl.tensor(both).stft(8).istft(8, return_complex=True),
+          torch.tensor(both).stft(8).istft(8, return_complex=True))
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_longer_signal_is_padded() -> None:
-    close(rl.stft(rl.tensor(SIGNAL), 8, return_complex=True).istft(8, length=60), torch.stft(torch.tensor(SIGNAL), 8, return_complex=True).istft(8, length=60))
+    close(rl.stft(rl.tensor(SIGNAL), 8, return_complex=True).istft(8, length=60),
+          torch.stft(torch.tensor(SIGNAL), 8, return_complex=True).istft(8, length=60))
 
 
 BAD: tuple[Any, ...] = (
     lambda lib: lib.stft(lib.ones(20), 8), lambda lib: lib.stft(lib.ones(20, dtype=lib.int64), 8, return_complex=True),
-    lambda lib: lib.stft(lib.ones(2, 2, 20), 8, return_complex=True), lambda lib: lib.stft(lib.ones(5), 8, center=False, return_complex=True),
-    lambda lib: lib.stft(lib.ones(20), 8, hop_length=0, return_complex=True), lambda lib: lib.stft(lib.ones(20), 8, win_length=9, return_complex=True),
+    lambda lib: lib.stft(lib.ones(2, 2, 20), 8, return_complex=True),
+    lambda lib: lib.stft(lib.ones(5), 8, center=False, return_complex=True),
+    lambda lib: lib.stft(lib.ones(20), 8, hop_length=0, return_complex=True),
+    lambda lib: lib.stft(lib.ones(20), 8, win_length=9, return_complex=True),
     lambda lib: lib.stft(lib.ones(20), 8, window=lib.ones(7), return_complex=True),
     lambda lib: lib.stft(lib.ones(20, dtype=lib.complex64), 8, onesided=True), lambda lib: lib.istft(lib.ones(5, 3), 8),
-    lambda lib: lib.istft(lib.ones(4, 3, dtype=lib.complex64), 8, onesided=True), lambda lib: lib.istft(lib.ones(5, 3, dtype=lib.complex64), 8, hop_length=9),
+    lambda lib: lib.istft(lib.ones(4, 3, dtype=lib.complex64), 8, onesided=True),
+    lambda lib: lib.istft(lib.ones(5, 3, dtype=lib.complex64), 8, hop_length=9),
     lambda lib: lib.istft(lib.ones(5, 3, dtype=lib.complex64), 8, window=lib.zeros(8)),
 )
 

@@ -13,9 +13,10 @@ torch = pytest.importorskip("torch")
 import rushlight
 
 # --- writes in place keep what their gradients need ---------------------------------------------------------------
-WRITES = """square_() pow_(3) pow_(2) clamp_(max=1.5) clamp_(0,1) exp_() sin_() mul_(w) log_() abs_() tanh_() sigmoid_() div_(w) atan_()
-add_(w) sqrt_() relu_() reciprocal_() lerp_(w,0.5) erf_() masked_fill_(w>0.5,1) floor_() addcmul_(w,w) cumsum_(0) clamp_min_(0.3) hypot_(w)
-atan2_(w) xlogy_(w) fmod_(2) remainder_(w) tril_() copysign_(w) logit_() digamma_() nan_to_num_() cumprod_(0) addcdiv_(w,w)""".split()
+WRITES = """square_() pow_(3) pow_(2) clamp_(max=1.5) clamp_(0,1) exp_() sin_() mul_(w) log_() abs_() tanh_() sigmoid_()
+    div_(w) atan_() add_(w) sqrt_() relu_() reciprocal_() lerp_(w,0.5) erf_() masked_fill_(w>0.5,1) floor_()
+    addcmul_(w,w) cumsum_(0) clamp_min_(0.3) hypot_(w) atan2_(w) xlogy_(w) fmod_(2) remainder_(w) tril_() copysign_(w)
+    logit_() digamma_() nan_to_num_() cumprod_(0) addcdiv_(w,w)""".split()
 
 
 def gradients_of_write(lib: Any, call: str, view: bool) -> tuple[Any, Any]:
@@ -41,10 +42,11 @@ def test_writes_in_place_have_gradients(call: str, view: bool) -> None:
 
 
 # --- which tensors backward keeps ---------------------------------------------------------------------------------
-KEPT = """x.gather(0,i) x.take(i[0]) x.index_select(0,i[0]) x[i[0]] x.masked_select(m) x.sum() x.mean() x.std() x.var() x.norm() x.cumsum(0)
-x.prod() x.amax(0) x.max(0)[0] x.sort()[0] x.topk(1)[0] x.softmax(0) x.logsumexp(0) x.abs() x.clamp(min=0) x.relu() x*y x/y x**2 x**y x.exp()
-x.lerp(y,0.5) x.where(m,y) x.tril() x.roll(1) x.repeat(2,1) x.masked_fill(m,1) x.index_add(0,i[0],y[:1]) x.index_copy(0,i[0],y[:1])
-x.put(i[0],y[0,:1]) x@y.t() x.nansum() x.sigmoid() x.log_softmax(0) x.kthvalue(1)[0] x.cummax(0)[0] x.flip(0) 2/x x.add(y,alpha=2)""".split()
+KEPT = """x.gather(0,i) x.take(i[0]) x.index_select(0,i[0]) x[i[0]] x.masked_select(m) x.sum() x.mean() x.std() x.var()
+    x.norm() x.cumsum(0) x.prod() x.amax(0) x.max(0)[0] x.sort()[0] x.topk(1)[0] x.softmax(0) x.logsumexp(0) x.abs()
+    x.clamp(min=0) x.relu() x*y x/y x**2 x**y x.exp() x.lerp(y,0.5) x.where(m,y) x.tril() x.roll(1) x.repeat(2,1)
+    x.masked_fill(m,1) x.index_add(0,i[0],y[:1]) x.index_copy(0,i[0],y[:1]) x.put(i[0],y[0,:1]) x@y.t() x.nansum()
+    x.sigmoid() x.log_softmax(0) x.kthvalue(1)[0] x.cummax(0)[0] x.flip(0) 2/x x.add(y,alpha=2)""".split()
 
 
 def written_since(lib: Any, call: str, which: str) -> str:
@@ -67,11 +69,13 @@ def test_writing_what_backward_keeps_is_an_error(call: str) -> None:
 
 
 # --- memory order and views ---------------------------------------------------------------------------------------
-LAID = """torch.cat([c,c],1) torch.cat([t,t],0) torch.stack([c,c],0) torch.stack([c,c],3) torch.stack([p,p],1) c.roll(1,1) c.roll(1,-1) p.roll(1,0)
-p.flip(0) s.flip(1) c.sort(3)[0] t.sort(0)[0] s.sort(1)[1] t.argsort(0) c.tril() p.tril() p[i] p[:,i] p[i,i] c[i] p[i,:,i] s.clone() u.clone() e.clone()
-p.masked_fill(p>3,1) torch.zeros_like(s) torch.rand_like(p) c+c.contiguous() torch.ones(2)+c c*torch.ones(1,3,1,1) torch.where(c>3,c,0) c.double()
-torch.nn.functional.pad(c,(1,1)) torch.nn.functional.pad(p,(1,1)) torch.lerp(p,p,0.5) p.sum(0) c.amax(0) t.softmax(0) p@p.mT 2**p c.pow(2)
-torch.maximum(c,c) c.clamp(0,1) t.cumsum(0) p.nonzero() p.repeat(1,1,1) torch.diag_embed(p) p.view(-1,4,2,3,1) p.T.reshape(2,12) t.unflatten(0,(1,-1))""".split()
+LAID = """torch.cat([c,c],1) torch.cat([t,t],0) torch.stack([c,c],0) torch.stack([c,c],3) torch.stack([p,p],1)
+    c.roll(1,1) c.roll(1,-1) p.roll(1,0) p.flip(0) s.flip(1) c.sort(3)[0] t.sort(0)[0] s.sort(1)[1] t.argsort(0)
+    c.tril() p.tril() p[i] p[:,i] p[i,i] c[i] p[i,:,i] s.clone() u.clone() e.clone() p.masked_fill(p>3,1)
+    torch.zeros_like(s) torch.rand_like(p) c+c.contiguous() torch.ones(2)+c c*torch.ones(1,3,1,1) torch.where(c>3,c,0)
+    c.double() torch.nn.functional.pad(c,(1,1)) torch.nn.functional.pad(p,(1,1)) torch.lerp(p,p,0.5) p.sum(0) c.amax(0)
+    t.softmax(0) p@p.mT 2**p c.pow(2) torch.maximum(c,c) c.clamp(0,1) t.cumsum(0) p.nonzero() p.repeat(1,1,1)
+    torch.diag_embed(p) p.view(-1,4,2,3,1) p.T.reshape(2,12) t.unflatten(0,(1,-1))""".split()
 
 
 def laid_out(lib: Any, call: str) -> tuple[Any, ...]:
@@ -100,11 +104,14 @@ def test_results_lie_in_memory_as_pytorch_lays_them(call: str) -> None:
 
 
 # --- random numbers fill memory -----------------------------------------------------------------------------------
-FILLS = """torch.empty(4,5).t().normal_() torch.empty(8,8).t().normal_() torch.empty(40)[::2].normal_() torch.empty(4,5).t().uniform_()
-torch.empty(2,3,4).permute(2,0,1).normal_() torch.empty(4,5)[:,:3].uniform_() torch.rand_like(torch.empty(4,5).t()) torch.empty(8,8).normal_()
-torch.randn_like(torch.empty(8,5).t()) torch.empty(4,5).t().exponential_() torch.empty(4,5).t().random_(0,100) torch.empty(4,5).t().bernoulli_(0.5)
-torch.randint_like(torch.empty(4,5).t(),100) torch.empty(2,3,4,5).contiguous(memory_format=torch.channels_last).normal_()
-torch.nn.init.kaiming_uniform_(torch.empty(2,3,4,5).contiguous(memory_format=torch.channels_last)) torch.empty(4,5).t().cauchy_()""".split()
+FILLS = """torch.empty(4,5).t().normal_() torch.empty(8,8).t().normal_() torch.empty(40)[::2].normal_()
+    torch.empty(4,5).t().uniform_() torch.empty(2,3,4).permute(2,0,1).normal_() torch.empty(4,5)[:,:3].uniform_()
+    torch.rand_like(torch.empty(4,5).t()) torch.empty(8,8).normal_() torch.randn_like(torch.empty(8,5).t())
+    torch.empty(4,5).t().exponential_() torch.empty(4,5).t().random_(0,100) torch.empty(4,5).t().bernoulli_(0.5)
+    torch.randint_like(torch.empty(4,5).t(),100)
+    torch.empty(2,3,4,5).contiguous(memory_format=torch.channels_last).normal_()
+    torch.nn.init.kaiming_uniform_(torch.empty(2,3,4,5).contiguous(memory_format=torch.channels_last))
+    torch.empty(4,5).t().cauchy_()""".split()
 
 
 @pytest.mark.parametrize("call", FILLS)
@@ -121,7 +128,8 @@ def test_random_numbers_fill_memory_in_its_order(call: str) -> None:
 
 def test_without_a_seed_every_process_draws_other_numbers() -> None:
     code = "import rushlight as r; print(r.initial_seed(), r.rand(3).tolist())"
-    runs = {subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout for _ in range(2)}
+    runs = {subprocess.run([sys.executable, "-c",
+                            code], check=True, capture_output=True, text=True).stdout for _ in range(2)}
     assert len(runs) == 2
     assert rushlight.Generator().initial_seed() == torch.Generator().initial_seed()
 
@@ -210,7 +218,8 @@ def test_batch_norm_of_nothing_leaves_the_running_statistics_alone() -> None:
         layer = lib.nn.BatchNorm2d(3)
         x = lib.zeros(0, 3, 4, 4, requires_grad=True)
         layer(x).sum().backward()
-        states.append([t.tolist() for t in (layer.running_mean, layer.running_var, layer.num_batches_tracked, layer.weight.grad, x.grad)])
+        states.append([t.tolist() for t in (layer.running_mean, layer.running_var,
+                                            layer.num_batches_tracked, layer.weight.grad, x.grad)])
     assert states[0] == states[1]
 
 

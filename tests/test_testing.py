@@ -87,12 +87,14 @@ def test_assert_allclose() -> None:
         rl.testing.assert_allclose(rl.ones(2), rl.zeros(2, dtype=rl.float64))
 
 
-DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64", "complex128"]
+DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16",
+          "float32", "float64", "complex64", "complex128"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_make_tensor_draws_pytorchs_numbers(dtype: str) -> None:
-    for options in ({}, {"noncontiguous": True}, {"low": 1, "high": 2 if dtype == "bool" else 5}, {"exclude_zero": True}):
+    for options in ({}, {"noncontiguous": True},
+                    {"low": 1, "high": 2 if dtype == "bool" else 5}, {"exclude_zero": True}):
         torch.manual_seed(3)
         rl.manual_seed(3)
         want = torch.testing.make_tensor(3, 4, dtype=getattr(torch, dtype), device="cpu", **options)
@@ -101,12 +103,14 @@ def test_make_tensor_draws_pytorchs_numbers(dtype: str) -> None:
 
 
 def test_make_tensor_refuses_what_cannot_be() -> None:
-    for options, text in (({"low": 3, "high": 3}, "must be less than"), ({"low": 400}, "must be less than"), ({"low": 300, "high": 400}, "only supports"),
-                          ({"requires_grad": True}, "requires_grad"), ({"noncontiguous": True, "memory_format": rl.channels_last}, "mutually exclusive"),
+    for options, text in (({"low": 3, "high": 3}, "must be less than"), ({"low": 400}, "must be less than"),
+                          ({"low": 300, "high": 400}, "only supports"), ({"requires_grad": True}, "requires_grad"),
+                          ({"noncontiguous": True, "memory_format": rl.channels_last}, "mutually exclusive"),
                           ({"low": nan}, "NaN")):
         with pytest.raises(ValueError, match=text):
             rl.testing.make_tensor(2, dtype=rl.uint8, device="cpu", **options)
-    x = rl.testing.make_tensor((1, 2, 3, 4), dtype=rl.float32, device="cpu", memory_format=rl.channels_last, requires_grad=True)
+    x = rl.testing.make_tensor((1, 2, 3, 4), dtype=rl.float32, device="cpu",
+                               memory_format=rl.channels_last, requires_grad=True)
     assert x.requires_grad and x.is_contiguous(memory_format=rl.channels_last)
 
 

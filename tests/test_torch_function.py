@@ -22,8 +22,9 @@ def kept_class(lib: Any) -> Any:
     class M(lib.Tensor):
         pass
     t = lib.ones(2, 2).as_subclass(M)
-    made = (t, t + 1, 1 + t, lib.sin(t), t.view(4), t[0], lib.stack([t, t]), t.T, t.mT, lib.nn.functional.relu(t), t.sum(), lib.zeros_like(t), t.max(0),
-            t.split(1), t.clone(), t.detach(), t @ lib.ones(2), M([1.0, 2.0]), M(2, 3), -t, t == t, t.to(lib.float64), t.numpy(), t.shape, t.tolist())
+    made = (t, t + 1, 1 + t, lib.sin(t), t.view(4), t[0], lib.stack([t, t]), t.T, t.mT, lib.nn.functional.relu(t),
+            t.sum(), lib.zeros_like(t), t.max(0), t.split(1), t.clone(), t.detach(), t @ lib.ones(2),
+            M([1.0, 2.0]), M(2, 3), -t, t == t, t.to(lib.float64), t.numpy(), t.shape, t.tolist())
     return [[type(p).__name__ for p in r] if isinstance(r, tuple) else type(r).__name__ for r in made]
 
 
@@ -36,7 +37,8 @@ def logged(lib: Any) -> Any:
             log.append(func.__name__)
             return super().__torch_function__(func, types, args, kwargs or {})
     t = lib.ones(2).as_subclass(L)
-    lib.add(t, 1), t * 2, t.sum(), lib.nn.functional.relu(t), t.add_(1), t.shape, t.matmul(t), lib.cat([t, t]), t / 2, 2 - t, t[0]
+    lib.add(t, 1), t * 2, t.sum(), lib.nn.functional.relu(t), t.add_(1), t.shape, t.matmul(t), lib.cat(
+        [t, t]), t / 2, 2 - t, t[0]
     lib.nn.functional.linear(t, lib.ones(3, 2)), lib.linalg.vector_norm(t), lib.softmax(t, 0), t.requires_grad, 3 * t
     return log
 
@@ -53,8 +55,9 @@ def duck(lib: Any) -> Any:
         def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             return func.__name__, [t.__name__ for t in types], sorted(kwargs or {})
     s, x = S(), lib.ones(2)
-    return [lib.add(s, x), lib.add(x, s), lib.mean(s, dim=0), lib.cat([x, s]), x + s, lib.linalg.inv(s), lib.ones_like(s), lib.where(s, 1, 2),
-            lib.nn.functional.linear(s, x), lib.nn.functional.cross_entropy(s, x, reduction="sum")[0], lib.matmul(x, s), x.add(s)]
+    return ([lib.add(s, x), lib.add(x, s), lib.mean(s, dim=0), lib.cat([x, s]), x + s,
+             lib.linalg.inv(s), lib.ones_like(s), lib.where(s, 1, 2), lib.nn.functional.linear(s, x),
+             lib.nn.functional.cross_entropy(s, x, reduction="sum")[0], lib.matmul(x, s), x.add(s)])
 
 
 def refused(lib: Any) -> Any:
@@ -151,7 +154,8 @@ def metadata(lib: Any) -> Any:
                 out.tag = next(a.tag for a in args if isinstance(a, cls))
             return out
     t = Tagged(lib.ones(2), "a")
-    return (t * 2 + 1).tag, type(t * 2).__name__, (lib.ones(2) + t).tag, type(copy.copy(t)).__name__, lib.add(t, t).sum().tag
+    return (t * 2 + 1).tag, type(t * 2).__name__, (lib.ones(2)
+                                                   + t).tag, type(copy.copy(t)).__name__, lib.add(t, t).sum().tag
 
 
 def gradients(lib: Any) -> Any:
@@ -169,7 +173,8 @@ def parameters(lib: Any) -> Any:
     p = P(lib.ones(2))
     layer = lib.nn.Linear(2, 2)
     layer.weight = P(lib.ones(2, 2))
-    return [type(t).__name__ for t in (p, p * 2, p.data, p.detach(), layer.weight, layer(lib.ones(1, 2)))], len(list(layer.parameters()))
+    return [type(t).__name__ for t in (p, p * 2, p.data, p.detach(), layer.weight,
+                                       layer(lib.ones(1, 2)))], len(list(layer.parameters()))
 
 
 def switched_off(lib: Any) -> Any:
@@ -197,19 +202,23 @@ def helpers(lib: Any) -> Any:
             return o.handle_torch_function(mine, (x,), x)
         return "plain"
     t = lib.ones(1).as_subclass(M)
-    return (mine(t), mine(lib.ones(1)), o.has_torch_function((lib.ones(1), 3)), o.has_torch_function_unary(t), o.has_torch_function_variadic(1, t),
-            o.is_tensor_like(t), o.is_tensor_like(1), o.resolve_name(lib.add), o.resolve_name(lib.Tensor.add), lib.add in o.get_overridable_functions()[lib],
-            o.is_tensor_method_or_property(lib.Tensor.add), o.is_tensor_method_or_property(lib.add), lib.is_tensor in o.get_ignored_functions())
+    return (mine(t), mine(lib.ones(1)), o.has_torch_function((lib.ones(1), 3)), o.has_torch_function_unary(t),
+            o.has_torch_function_variadic(1, t), o.is_tensor_like(t), o.is_tensor_like(1), o.resolve_name(lib.add),
+            o.resolve_name(lib.Tensor.add), lib.add in o.get_overridable_functions()[lib],
+            o.is_tensor_method_or_property(lib.Tensor.add), o.is_tensor_method_or_property(lib.add),
+            lib.is_tensor in o.get_ignored_functions())
 
 
 def types_of_results(lib: Any) -> Any:
     kinds = lib.return_types
     m = lib.max(lib.eye(2), 0)
-    return (isinstance(m, kinds.max), kinds.max((1, 2)).indices, type(lib.linalg.svd(lib.eye(2))) is kinds.linalg_svd, repr(m), m.n_fields,
-            type(lib.eye(2).sort()) is kinds.sort, type(lib.var_mean(lib.eye(2))).__name__, pickle.loads(pickle.dumps(kinds.max((1, 2)))).values)
+    return (isinstance(m, kinds.max), kinds.max((1, 2)).indices, type(lib.linalg.svd(lib.eye(2))) is kinds.linalg_svd,
+            repr(m), m.n_fields, type(lib.eye(2).sort()) is kinds.sort, type(lib.var_mean(lib.eye(2))).__name__,
+            pickle.loads(pickle.dumps(kinds.max((1, 2)))).values)
 
 
-CASES = (kept_class, logged, duck, refused, precedence, registry, modes, replaced, metadata, gradients, parameters, switched_off, helpers, types_of_results)
+CASES = (kept_class, logged, duck, refused, precedence, registry, modes, replaced, metadata,
+         gradients, parameters, switched_off, helpers, types_of_results)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda f: f.__name__)
@@ -232,5 +241,6 @@ def test_as_subclass_needs_a_class_of_tensors() -> None:
 def test_programs_without_subclasses_call_functions_directly() -> None:
     import subprocess
     import sys
-    text = "import rushlight as rl; rl.nn.Linear(2, 2)(rl.ones(1, 2)).sum().item(); assert not hasattr(rl.add, '_overridable')"
+    text = ("import rushlight as rl; rl.nn.Linear(2, 2)(rl.ones(1, 2)).sum().item(); "
+            "assert not hasattr(rl.add, '_overridable')")
     subprocess.run([sys.executable, "-c", text], check=True)

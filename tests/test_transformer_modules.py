@@ -1,4 +1,5 @@
-"""MultiheadAttention and Transformer modules against PyTorch: every option, forward and gradients; flex attention and causal biases."""
+"""MultiheadAttention and Transformer modules against PyTorch: every option,
+forward and gradients; flex attention and causal biases."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def array(*shape, seed=0):
 def both(value):
     if isinstance(value, np.ndarray):
         ours, theirs = rl.tensor(value), torch.tensor(value)
-        return (ours.requires_grad_(), theirs.requires_grad_()) if value.dtype == np.float32 and value.ndim > 2 else (ours, theirs)
+        return ((ours.requires_grad_(), theirs.requires_grad_())
+                if value.dtype == np.float32 and value.ndim > 2 else (ours, theirs))
     return value, value
 
 
@@ -63,7 +65,8 @@ def compare(ours, theirs, args, kwargs, rtol=2e-4, atol=2e-5):
     total.backward()
     expected.backward()
     leaves = [(p, q) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True)]
-    leaves += [(s, t) for s, t in zip(a, b, strict=True) if isinstance(t, torch.Tensor) and t.is_leaf and t.requires_grad]
+    leaves += [(s, t) for s, t in zip(a, b, strict=True) if isinstance(t, torch.Tensor)
+               and t.is_leaf and t.requires_grad]
     for p, q in leaves:
         if q.grad is None:
             assert p.grad is None
@@ -73,8 +76,10 @@ def compare(ours, theirs, args, kwargs, rtol=2e-4, atol=2e-5):
 
 BOOL_MASK = np.triu(np.ones((5, 6), bool), 2)
 MHA = [
-    dict(), dict(bias=False), dict(add_bias_kv=True), dict(add_zero_attn=True), dict(add_bias_kv=True, add_zero_attn=True), dict(kdim=6, vdim=10),
-    dict(batch_first=True), dict(batch_first=True, kdim=6, vdim=10, add_bias_kv=True), dict(batch_first=True, add_zero_attn=True, bias=False),
+    dict(), dict(bias=False), dict(add_bias_kv=True), dict(add_zero_attn=True),
+    dict(add_bias_kv=True, add_zero_attn=True), dict(kdim=6, vdim=10),
+    dict(batch_first=True), dict(batch_first=True, kdim=6, vdim=10, add_bias_kv=True),
+    dict(batch_first=True, add_zero_attn=True, bias=False),
 ]
 
 
@@ -93,11 +98,14 @@ def test_multihead_attention(options, train):
     padding = np.zeros((3, 6), bool)
     padding[1, 4:] = padding[2, 1] = True
     float_padding = np.where(padding, -2.0, 0.0).astype(np.float32)
-    masks = [None, BOOL_MASK, np.where(BOOL_MASK, -np.inf, 0.3).astype(np.float32), np.broadcast_to(BOOL_MASK, (6, 5, 6)).copy()]
-    for need, average, mask, pad in itertools.product((True, False), (True, False), range(4), (None, padding, float_padding)):
+    masks = [None, BOOL_MASK, np.where(BOOL_MASK, -np.inf, 0.3).astype(np.float32),
+             np.broadcast_to(BOOL_MASK, (6, 5, 6)).copy()]
+    for need, average, mask, pad in itertools.product((True, False), (True, False),
+                                                      range(4), (None, padding, float_padding)):
         if pad is not None and masks[mask] is not None and pad.dtype != masks[mask].dtype or not need and not average:
             continue
-        given = {"need_weights": need, "average_attn_weights": average, "attn_mask": masks[mask], "key_padding_mask": pad}
+        given = {"need_weights": need, "average_attn_weights": average,
+                 "attn_mask": masks[mask], "key_padding_mask": pad}
         with torch.no_grad() if mask > 1 else torch.enable_grad(), rl.no_grad() if mask > 1 else rl.enable_grad():
             compare(ours, theirs, (q, k, v), {k_: v_ for k_, v_ in given.items() if v_ is not None})
         ours.zero_grad()
@@ -108,8 +116,11 @@ def test_multihead_attention_without_batches_and_causal():
     ours, theirs = pair("MultiheadAttention", 8, 4)
     x = array(5, 8)
     causal = np.triu(np.ones((5, 5), bool), 1)
-    for kwargs in ({}, {"need_weights": False}, {"average_attn_weights": False}, {"attn_mask": causal, "is_causal": True}, {"attn_mask": causal, "is_causal": True, "need_weights": False},
-                   {"key_padding_mask": np.array([False, True, False, False, True])}, {"attn_mask": np.broadcast_to(causal, (4, 5, 5)).copy()}):
+    for kwargs in ({}, {"need_weights": False}, {"average_attn_weights": False},
+                   {"attn_mask": causal, "is_causal": True},
+                   {"attn_mask": causal, "is_causal": True, "need_weights": False},
+                   {"key_padding_mask": np.array([False, True, False, False, True])},
+                   {"attn_mask": np.broadcast_to(causal, (4, 5, 5)).copy()}):
         compare(ours, theirs, (x, x, x), kwargs)
         ours.zero_grad()
         theirs.zero_grad()
@@ -117,7 +128,8 @@ def test_multihead_attention_without_batches_and_causal():
 
 BAD = {
     "heads": lambda lib: lib.nn.MultiheadAttention(7, 2), "zero": lambda lib: lib.nn.MultiheadAttention(0, 2),
-    "dimensions": lambda lib: lib.nn.MultiheadAttention(8, 2)(lib.ones(1, 2, 3, 8), lib.ones(2, 3, 8), lib.ones(2, 3, 8)),
+    "dimensions": lambda lib: lib.nn.MultiheadAttention(8, 2)(lib.ones(1, 2, 3, 8),
+                                                              lib.ones(2, 3, 8), lib.ones(2, 3, 8)),
     "mask": lambda lib: lib.nn.MultiheadAttention(8, 2)(*[lib.ones(4, 3, 8)] * 3, attn_mask=lib.zeros(3, 3)),
     "causal": lambda lib: lib.nn.MultiheadAttention(8, 2)(*[lib.ones(4, 3, 8)] * 3, is_causal=True),
     "padding": lambda lib: lib.nn.MultiheadAttention(8, 2)(*[lib.ones(4, 3, 8)] * 3, key_padding_mask=lib.zeros(4, 4)),
@@ -137,7 +149,8 @@ def test_errors(name):
     assert str(ours.value)[:40] == str(theirs.value)[:40]
 
 
-LAYERS = [dict(), dict(norm_first=True), dict(activation="gelu"), dict(batch_first=True), dict(bias=False), dict(layer_norm_eps=1e-2, norm_first=True, bias=False)]
+LAYERS = [dict(), dict(norm_first=True), dict(activation="gelu"), dict(batch_first=True),
+          dict(bias=False), dict(layer_norm_eps=1e-2, norm_first=True, bias=False)]
 
 
 def causal(n):
@@ -154,7 +167,8 @@ def test_encoder_and_decoder_layers(options, train):
     ours, theirs = pair("TransformerEncoderLayer", 8, 2, 16, 0.0, **options)
     ours.train(train)
     theirs.train(train)
-    for kwargs in ({}, {"src_mask": causal(5), "is_causal": True}, {"src_mask": np.triu(np.ones((5, 5), bool), 1)}, {"src_key_padding_mask": padding},
+    for kwargs in ({}, {"src_mask": causal(5), "is_causal": True},
+                   {"src_mask": np.triu(np.ones((5, 5), bool), 1)}, {"src_key_padding_mask": padding},
                    {"src_mask": np.triu(np.ones((5, 5), bool), 1), "src_key_padding_mask": padding}):
         compare(ours, theirs, (source,), kwargs)
         ours.zero_grad()
@@ -162,8 +176,10 @@ def test_encoder_and_decoder_layers(options, train):
     ours, theirs = pair("TransformerDecoderLayer", 8, 2, 16, 0.0, **options)
     ours.train(train)
     theirs.train(train)
-    for kwargs in ({}, {"tgt_mask": causal(4), "tgt_is_causal": True}, {"memory_key_padding_mask": padding}, {"memory_mask": BOOL_MASK[:4, :5]},
-                   {"tgt_mask": np.triu(np.ones((4, 4), bool), 1), "tgt_key_padding_mask": padding[:, 1:], "memory_key_padding_mask": padding}):
+    for kwargs in ({}, {"tgt_mask": causal(4), "tgt_is_causal": True},
+                   {"memory_key_padding_mask": padding}, {"memory_mask": BOOL_MASK[:4, :5]},
+                   {"tgt_mask": np.triu(np.ones((4, 4), bool), 1), "tgt_key_padding_mask": padding[:, 1:],
+                    "memory_key_padding_mask": padding}):
         compare(ours, theirs, (target, source), kwargs)
         ours.zero_grad()
         theirs.zero_grad()
@@ -181,8 +197,10 @@ def test_encoder_layer_with_a_function_as_activation():
 @pytest.mark.parametrize("train", [True, False])
 def test_encoder_and_decoder(norm, train):
     def build(lib, encoder):
-        layer = (lib.nn.TransformerEncoderLayer if encoder else lib.nn.TransformerDecoderLayer)(8, 2, 16, 0.0, batch_first=True)
-        return (lib.nn.TransformerEncoder if encoder else lib.nn.TransformerDecoder)(layer, 2, lib.nn.LayerNorm(8) if norm else None)
+        layer = (lib.nn.TransformerEncoderLayer if encoder else lib.nn.TransformerDecoderLayer)(
+            8, 2, 16, 0.0, batch_first=True)
+        return (lib.nn.TransformerEncoder if encoder else lib.nn.TransformerDecoder)(
+            layer, 2, lib.nn.LayerNorm(8) if norm else None)
     padding = np.zeros((3, 5), bool)
     padding[0, 3:] = True
     for encoder in (True, False):
@@ -196,10 +214,12 @@ def test_encoder_and_decoder(norm, train):
             with torch.no_grad(), rl.no_grad():
                 compare(ours, theirs, (array(3, 5, 8),), {"src_key_padding_mask": padding} if train else {})
         else:
-            compare(ours, theirs, (array(3, 4, 8), array(3, 5, 8)), {"tgt_mask": causal(4), "memory_key_padding_mask": padding})
+            compare(ours, theirs, (array(3, 4, 8), array(3, 5, 8)),
+                    {"tgt_mask": causal(4), "memory_key_padding_mask": padding})
 
 
-@pytest.mark.parametrize("options", [dict(), dict(batch_first=True, norm_first=True, activation="gelu"), dict(bias=False)], ids=str)
+@pytest.mark.parametrize(
+    "options", [dict(), dict(batch_first=True, norm_first=True, activation="gelu"), dict(bias=False)], ids=str)
 def test_transformer(options):
     ours, theirs = pair("Transformer", 8, 2, 2, 2, 16, 0.0, **options)
     first = options.get("batch_first", False)
@@ -207,11 +227,13 @@ def test_transformer(options):
     padding = np.zeros((3, 5), bool)
     padding[1, 4:] = True
     mask = np.triu(np.ones((4, 4), bool), 1)
-    for kwargs in ({}, {"tgt_mask": causal(4), "tgt_is_causal": True}, {"src_key_padding_mask": padding, "memory_key_padding_mask": padding, "tgt_mask": mask}):
+    for kwargs in ({}, {"tgt_mask": causal(4), "tgt_is_causal": True},
+                   {"src_key_padding_mask": padding, "memory_key_padding_mask": padding, "tgt_mask": mask}):
         compare(ours, theirs, (source, target), kwargs, 1e-3, 1e-4)
         ours.zero_grad()
         theirs.zero_grad()
-    np.testing.assert_array_equal(rl.nn.Transformer.generate_square_subsequent_mask(4).numpy(), torch.nn.Transformer.generate_square_subsequent_mask(4).numpy())
+    np.testing.assert_array_equal(rl.nn.Transformer.generate_square_subsequent_mask(4).numpy(),
+                                  torch.nn.Transformer.generate_square_subsequent_mask(4).numpy())
 
 
 def test_transformer_starts_as_in_pytorch():
@@ -241,9 +263,11 @@ def flex(lib, case):
     def mask(mod, batches=None):
         return {"block_mask": module.create_block_mask(mod, batches, None, 6, 6, device="cpu")}
     settings = {
-        "plain": {}, "scale": {"scale": 0.3}, "bias": {"score_mod": lambda s, b, h, i, j: s + bias[h] * (i - j)}, "grouped": {"enable_gqa": True},
+        "plain": {}, "scale": {"scale": 0.3},
+        "bias": {"score_mod": lambda s, b, h, i, j: s + bias[h] * (i - j)}, "grouped": {"enable_gqa": True},
         "cap": {"score_mod": lambda s, b, h, i, j: 5 * lib.tanh(s / 5)}, "causal": mask(lambda b, h, i, j: i >= j),
-        "documents": mask(module.and_masks(lambda b, h, i, j: i >= j, lambda b, h, i, j: documents[i] == documents[j]), 2),
+        "documents": mask(module.and_masks(lambda b, h, i, j: i >= j,
+                                           lambda b, h, i, j: documents[i] == documents[j]), 2),
         "hidden": mask(lambda b, h, i, j: i > j), "lse": {"return_lse": True},
     }
     out = module.flex_attention(q, k, v, **settings[case])
@@ -270,24 +294,29 @@ def test_gradients_of_flex_attention():
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     q = rl.randn(1, 1, 2, 4, requires_grad=True)
-    flex_attention(q, q.detach(), q.detach(), block_mask=create_block_mask(lambda b, h, i, j: i > j, None, None, 2, 2)).sum().backward()
+    flex_attention(q, q.detach(), q.detach(),
+                   block_mask=create_block_mask(lambda b, h, i, j: i > j, None, None, 2, 2)).sum().backward()
     assert not bool(q.grad.isnan().any())
     assert bool((q.grad[..., 0, :] == 0).all())
 
 
-@pytest.mark.parametrize("mask", [lambda b, h, i, j: i >= j, lambda b, h, i, j: (i - j < 100) & (i >= j), lambda b, h, i, j: (j < 7) | (b == 1)])
+@pytest.mark.parametrize("mask", [lambda b, h, i, j: i >= j, lambda b, h, i, j: (i - j < 100) & (i >= j),
+                                  lambda b, h, i, j: (j < 7) | (b == 1)])
 def test_block_masks(mask):
     from rushlight.nn.attention import flex_attention as ours
     from torch.nn.attention import flex_attention as theirs
     for size in (128, (64, 32)):
-        a, b = ours.create_block_mask(mask, 2, None, 300, 200, BLOCK_SIZE=size), theirs.create_block_mask(mask, 2, None, 300, 200, device="cpu", BLOCK_SIZE=size)
+        a, b = ours.create_block_mask(mask, 2, None, 300, 200, BLOCK_SIZE=size), theirs.create_block_mask(
+            mask, 2, None, 300, 200, device="cpu", BLOCK_SIZE=size)
         assert (a.shape, round(a.sparsity(), 6)) == (b.shape, round(b.sparsity(), 6))
-        for name in ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices", "q_num_blocks", "q_indices"):
+        for name in ("kv_num_blocks", "kv_indices", "full_kv_num_blocks",
+                     "full_kv_indices", "q_num_blocks", "q_indices"):
             x, y = getattr(a, name), getattr(b, name)
             assert str(x.dtype) == str(y.dtype)
             np.testing.assert_array_equal(x.numpy(), y.numpy())
         np.testing.assert_array_equal(a.to_dense().numpy(), b.to_dense().numpy())
-    np.testing.assert_array_equal(ours.create_mask(mask, 2, 1, 9, 8).numpy(), theirs.create_mask(mask, 2, 1, 9, 8, device="cpu").numpy())
+    np.testing.assert_array_equal(ours.create_mask(mask, 2, 1, 9, 8).numpy(),
+                                  theirs.create_mask(mask, 2, 1, 9, 8, device="cpu").numpy())
 
 
 def test_causal_biases():
@@ -296,9 +325,12 @@ def test_causal_biases():
     q, k = array(1, 2, 3, 4), array(1, 2, 5, 4)
     for name in ("causal_upper_left", "causal_lower_right"):
         for size in ((3, 5), (5, 3), (4, 4)):
-            np.testing.assert_array_equal(getattr(ours, name)(*size).numpy(), getattr(theirs, name)(*size)._materialize().numpy())
-        a = rl.nn.functional.scaled_dot_product_attention(rl.tensor(q), rl.tensor(k), rl.tensor(k), attn_mask=getattr(ours, name)(3, 5))
-        b = torch.nn.functional.scaled_dot_product_attention(torch.tensor(q), torch.tensor(k), torch.tensor(k), attn_mask=getattr(theirs, name)(3, 5))
+            np.testing.assert_array_equal(getattr(ours, name)(*size).numpy(),
+                                          getattr(theirs, name)(*size)._materialize().numpy())
+        a = rl.nn.functional.scaled_dot_product_attention(rl.tensor(q), rl.tensor(k), rl.tensor(k),
+                                                          attn_mask=getattr(ours, name)(3, 5))
+        b = torch.nn.functional.scaled_dot_product_attention(torch.tensor(q), torch.tensor(k), torch.tensor(k),
+                                                             attn_mask=getattr(theirs, name)(3, 5))
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
 
 

@@ -17,7 +17,8 @@ torch = pytest.importorskip("torch")
 import torch.utils._pytree as their_tree
 
 Point = namedtuple("Point", "x y")
-NESTS: list[Any] = [1, [1, 2], (1, [2, {"a": 3}]), {"b": 1, "a": [2]}, Point(1, (2,)), OrderedDict(z=1, y=2), [], {}, None, [None, 1]]
+NESTS: list[Any] = [1, [1, 2], (1, [2, {"a": 3}]), {"b": 1, "a": [2]}, Point(1, (2,)),
+                    OrderedDict(z=1, y=2), [], {}, None, [None, 1]]
 
 
 @pytest.mark.parametrize("number", range(len(NESTS)))
@@ -51,7 +52,8 @@ def test_pytree_errors() -> None:
         tree.tree_unflatten([1], tree.tree_structure([1, 2]))
     with pytest.raises(ValueError, match="mismatch"):
         tree.tree_map(max, [1, 2], [1, (2, 3)])
-    assert tree.tree_all(bool, [1, [1]]) and tree.tree_any(bool, [0, [1]]) and not tree.tree_all_only(int, bool, [0, "a"])
+    assert tree.tree_all(bool, [1, [1]]) and tree.tree_any(bool, [0, [1]]) and not tree.tree_all_only(
+        int, bool, [0, "a"])
     assert tree.tree_flatten([1, (2, 3)], is_leaf=lambda x: isinstance(x, tuple))[0] == [1, (2, 3)]
 
 
@@ -69,11 +71,15 @@ def test_dlpack_shares_memory() -> None:
 
 
 ABSENT: list[Any] = [
-    lambda t: t.cuda.cudart(), lambda t: t.cuda.graph(t), lambda t: t.cuda.nvtx.range_push("a"), lambda t: t.cuda.nvtx.range_pop(),
+    lambda t: t.cuda.cudart(), lambda t: t.cuda.graph(t),
+    lambda t: t.cuda.nvtx.range_push("a"), lambda t: t.cuda.nvtx.range_pop(),
     lambda t: t.cuda.profiler.start(), lambda t: t.cuda._is_in_bad_fork(), lambda t: t.cuda.set_sync_debug_mode(1),
-    lambda t: t.mps.current_allocated_memory(), lambda t: t.mps.driver_allocated_memory(), lambda t: t.xpu.current_device(),
-    lambda t: t.xpu.synchronize(), lambda t: t.xpu.manual_seed_all(1), lambda t: t.xpu.is_bf16_supported(), lambda t: t.xpu.device_count(),
-    lambda t: t.zeros(1).name, lambda t: t.zeros(1)._backward_hooks, lambda t: str(t.zeros(1).layout), lambda t: t.accelerator.current_accelerator(),
+    lambda t: t.mps.current_allocated_memory(),
+    lambda t: t.mps.driver_allocated_memory(), lambda t: t.xpu.current_device(),
+    lambda t: t.xpu.synchronize(), lambda t: t.xpu.manual_seed_all(1),
+    lambda t: t.xpu.is_bf16_supported(), lambda t: t.xpu.device_count(),
+    lambda t: t.zeros(1).name, lambda t: t.zeros(1)._backward_hooks,
+    lambda t: str(t.zeros(1).layout), lambda t: t.accelerator.current_accelerator(),
 ]
 
 

@@ -1,4 +1,5 @@
-"""Data sets on small files in the published formats, against torchvision's classes; damage, malice and missing files."""
+"""Data sets on small files in the published formats, against torchvision's classes;
+damage, malice and missing files."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ class Python2Pickler:
     def array(self, value):
         self.out.write(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85")
         self.text("b")
-        self.out.write(b"\x87R(K\x01(" + b"".join(b"J" + struct.pack("<i", n) for n in value.shape) + b"tcnumpy\ndtype\n")
+        self.out.write(b"\x87R(K\x01(" + b"".join(b"J" + struct.pack("<i", n) for n in value.shape)
+                       + b"tcnumpy\ndtype\n")
         self.text("u1")
         self.out.write(b"K\x00K\x01\x87R(K\x03")
         self.text("|")
@@ -136,7 +138,8 @@ def test_the_python2_pickles_of_these_tests_are_pickles():
 
 
 def test_cifar_names_what_is_missing_and_damaged(tmp_path, monkeypatch):
-    with pytest.raises(RuntimeError, match="^Dataset not found or corrupted. You can use download=True to download it") as caught:
+    with pytest.raises(RuntimeError, match="^Dataset not found or corrupted. "
+                       "You can use download=True to download it") as caught:
         ours.CIFAR10(tmp_path)
     text = str(caught.value)
     assert str(tmp_path / "cifar-10-batches-py") in text and "data_batch_5" in text and "batches.meta" in text and ours.CIFAR10.url in text
@@ -149,10 +152,12 @@ def test_cifar_names_what_is_missing_and_damaged(tmp_path, monkeypatch):
 
 def rehash(module_class, name, path, monkeypatch):
     """Let the data set expect the file as it is now."""
-    monkeypatch.setattr(module_class, "train_list", [[n, md5(path) if n == name else m] for n, m in module_class.train_list])
+    monkeypatch.setattr(module_class, "train_list",
+                        [[n, md5(path) if n == name else m] for n, m in module_class.train_list])
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:len(b) // 2], lambda b: b[:-1], lambda b: b"", lambda b: b"hello", lambda b: pickle.dumps([1, 2]),
+@pytest.mark.parametrize("damage", [lambda b: b[:len(b) // 2], lambda b: b[:-1], lambda b: b"",
+                                    lambda b: b"hello", lambda b: pickle.dumps([1, 2]),
                                     lambda b: pickle.dumps({"data": np.zeros((2, 5), np.uint8), "labels": [1, 2]}),
                                     lambda b: pickle.dumps({"data": np.zeros((2, 3072), np.uint8), "labels": [1]})])
 def test_corrupt_cifar_pickle_is_named(tmp_path, monkeypatch, damage):
@@ -193,7 +198,8 @@ def test_a_malicious_cifar_pickle_runs_no_code(tmp_path, monkeypatch, kind, prot
 
 
 def test_plain_pickles_of_many_kinds(tmp_path):
-    value = {"a": [1, 2.5, True, None, "é"], "b": (1, (2, 3)), "c": np.arange(6, dtype=np.float64).reshape(2, 3), "d": {"e": [np.int64(3)]}}
+    value = {"a": [1, 2.5, True, None, "é"], "b": (1, (2, 3)),
+             "c": np.arange(6, dtype=np.float64).reshape(2, 3), "d": {"e": [np.int64(3)]}}
     for protocol in range(2, 5):
         (tmp_path / "f").write_bytes(pickle.dumps(value, protocol=protocol))
         got = load_plain(tmp_path / "f")
@@ -218,7 +224,8 @@ def test_emnist(tmp_path, split):
         (raw / f"emnist-{split}-{part}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(5, dtype=np.uint8)))
     for train in (True, False):
         mine, reference = (module.EMNIST(tmp_path, split, train=train) for module in (ours, theirs))
-        assert mine.classes == reference.classes and len(mine) == len(reference) == 5 and all(same(mine[i], reference[i]) for i in range(5))
+        assert mine.classes == reference.classes and len(mine) == len(reference) == 5 and all(
+            same(mine[i], reference[i]) for i in range(5))
     with pytest.raises(ValueError, match="Unknown value 'odd' for argument split"):
         ours.EMNIST(tmp_path, "odd")
     with pytest.raises(RuntimeError, match="emnist-digits-test-labels-idx1-ubyte.gz") if split != "digits" else pytest.raises(TypeError):
@@ -229,8 +236,10 @@ def test_emnist_from_its_archive(tmp_path, monkeypatch):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for part in ("train", "test"):
-            archive.writestr(f"gzip/emnist-mnist-{part}-images-idx3-ubyte.gz", gzip.compress(idx_bytes(pictures(4, 28, 28))))
-            archive.writestr(f"gzip/emnist-mnist-{part}-labels-idx1-ubyte.gz", gzip.compress(idx_bytes(np.arange(4, dtype=np.uint8))))
+            archive.writestr(f"gzip/emnist-mnist-{part}-images-idx3-ubyte.gz",
+                             gzip.compress(idx_bytes(pictures(4, 28, 28))))
+            archive.writestr(f"gzip/emnist-mnist-{part}-labels-idx1-ubyte.gz",
+                             gzip.compress(idx_bytes(np.arange(4, dtype=np.uint8))))
     source = tmp_path / "gzip.zip"
     source.write_bytes(packed.getvalue())
     monkeypatch.setattr(ours.EMNIST, "url", source.as_uri())
@@ -240,7 +249,8 @@ def test_emnist_from_its_archive(tmp_path, monkeypatch):
     assert_same_data(mine, theirs.EMNIST(tmp_path, "mnist"))
 
 
-@pytest.mark.parametrize(("what", "compat"), [("train", True), ("test", False), ("test10k", True), ("test50k", True), ("nist", False)])
+@pytest.mark.parametrize(("what", "compat"),
+                         [("train", True), ("test", False), ("test10k", True), ("test50k", True), ("nist", False)])
 def test_qmnist(tmp_path, what, compat):
     raw = tmp_path / "QMNIST" / "raw"
     raw.mkdir(parents=True)
@@ -250,7 +260,8 @@ def test_qmnist(tmp_path, what, compat):
         values = pictures(n, 28, 28) if "images" in name else RNG.integers(0, 9, (n, 8)).astype(">i4")
         (raw / name).write_bytes(idx_bytes(values, 8 if "images" in name else 12))
     mine, reference = (module.QMNIST(tmp_path, what, compat=compat) for module in (ours, theirs))
-    assert len(mine) == len(reference) and repr(mine) == repr(reference) and all(same(mine[i], reference[i]) for i in range(3))
+    assert len(mine) == len(reference) and repr(mine) == repr(reference) and all(
+        same(mine[i], reference[i]) for i in range(3))
     mine.transform = T.ToTensor()
     batch = mine._collated_batch([0, 1])
     assert batch[1].tolist() == [mine[0][1], mine[1][1]] if compat else batch is None
@@ -260,13 +271,15 @@ def test_xz_files(tmp_path):
     raw = tmp_path / "QMNIST" / "raw"
     raw.mkdir(parents=True)
     (raw / "xnist-images-idx3-ubyte.xz").write_bytes(lzma.compress(idx_bytes(pictures(3, 28, 28))))
-    (raw / "xnist-labels-idx2-int.xz").write_bytes(lzma.compress(idx_bytes(np.arange(24).reshape(3, 8).astype(">i4"), 12)))
+    (raw / "xnist-labels-idx2-int.xz").write_bytes(lzma.compress(idx_bytes(
+        np.arange(24).reshape(3, 8).astype(">i4"), 12)))
     assert [t for _, t in ours.QMNIST(tmp_path, "nist")] == [0, 8, 16]
 
 
 def test_svhn(tmp_path, monkeypatch):
     scipy = pytest.importorskip("scipy.io")
-    scipy.savemat(tmp_path / "test_32x32.mat", {"X": pictures(32, 32, 3, 5), "y": np.array([[1], [10], [3], [9], [10]], np.uint8)})
+    scipy.savemat(tmp_path / "test_32x32.mat",
+                  {"X": pictures(32, 32, 3, 5), "y": np.array([[1], [10], [3], [9], [10]], np.uint8)})
     for module in (ours, theirs):
         monkeypatch.setitem(module.SVHN.split_list, "test", ["", "test_32x32.mat", md5(tmp_path / "test_32x32.mat")])
     mine, reference = (module.SVHN(str(tmp_path), "test") for module in (ours, theirs))
@@ -283,7 +296,8 @@ def test_svhn(tmp_path, monkeypatch):
         ours.SVHN(tmp_path)
 
 
-@pytest.mark.parametrize(("split", "folds"), [("train", None), ("train", 1), ("test", None), ("unlabeled", None), ("train+unlabeled", 0)])
+@pytest.mark.parametrize(("split", "folds"),
+                         [("train", None), ("train", 1), ("test", None), ("unlabeled", None), ("train+unlabeled", 0)])
 def test_stl10(tmp_path, monkeypatch, split, folds):
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
@@ -294,9 +308,11 @@ def test_stl10(tmp_path, monkeypatch, split, folds):
     (folder / "fold_indices.txt").write_text("0 2\n4 1 3\n")
     for module in (ours, theirs):
         for part in ("train_list", "test_list"):
-            monkeypatch.setattr(module.STL10, part, [[name, md5(folder / name)] for name, _ in getattr(module.STL10, part)])
+            monkeypatch.setattr(module.STL10, part,
+                                [[name, md5(folder / name)] for name, _ in getattr(module.STL10, part)])
     if folds is not None:
-        monkeypatch.setattr(np, "fromstring", lambda text, dtype, sep: np.array(text.split(sep), dtype), raising=False)  # for the oracle
+        # for the oracle
+        monkeypatch.setattr(np, "fromstring", lambda text, dtype, sep: np.array(text.split(sep), dtype), raising=False)
     assert_same_data(ours.STL10(str(tmp_path), split, folds), theirs.STL10(str(tmp_path), split, folds))
     with pytest.raises(ValueError, match="in the range"):
         ours.STL10(tmp_path, folds=10)

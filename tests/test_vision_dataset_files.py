@@ -23,7 +23,8 @@ theirs = torchvision.datasets
 
 @pytest.fixture
 def folder(tmp_path):
-    for name, files in {"cat": ["a.png", "b.jpg", "notes.txt"], "dog": ["x.JPEG", "deep/y.bmp"], "emu": ["z.webp"]}.items():
+    for name, files in {"cat": ["a.png", "b.jpg",
+                                "notes.txt"], "dog": ["x.JPEG", "deep/y.bmp"], "emu": ["z.webp"]}.items():
         for i, file in enumerate(files):
             path = tmp_path / name / file
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +36,8 @@ def test_image_folder(folder):
     mine, reference = ours.ImageFolder(str(folder)), theirs.ImageFolder(str(folder))
     assert_same_data(mine, reference)
     assert mine.samples == reference.samples and mine.imgs is mine.samples and mine.targets == reference.targets
-    chosen = [module.ImageFolder(str(folder), is_valid_file=lambda p: p.endswith("png"), allow_empty=True) for module in (ours, theirs)]
+    chosen = [module.ImageFolder(str(folder), is_valid_file=lambda p: p.endswith("png"), allow_empty=True)
+              for module in (ours, theirs)]
     assert chosen[0].samples == chosen[1].samples and len(chosen[0]) == 1
     gray = photograph().convert("LA")
     gray.save(folder / "cat" / "gray.png")
@@ -106,7 +108,8 @@ def test_flowers102(tmp_path, monkeypatch, split):
     base = tmp_path / "flowers-102"
     (base / "jpg").mkdir(parents=True)
     scipy.savemat(base / "imagelabels.mat", {"labels": np.array([[3, 1, 2, 1, 7, 5]], np.uint8)})
-    scipy.savemat(base / "setid.mat", {"trnid": np.array([[2, 1]], np.uint16), "valid": np.array([[3, 6]], np.uint16), "tstid": np.array([[4, 5]], np.uint16)})
+    scipy.savemat(base / "setid.mat", {"trnid": np.array([[2, 1]], np.uint16), "valid": np.array([[3, 6]], np.uint16),
+                                       "tstid": np.array([[4, 5]], np.uint16)})
     for i in range(1, 7):
         photograph(seed=i).save(base / "jpg" / f"image_{i:05d}.jpg")
     for module in (ours, theirs):
@@ -165,7 +168,8 @@ def test_voc_annotations_that_are_no_xml(tmp_path):
     for folder in ("ImageSets/Main", "JPEGImages", "Annotations"):
         (base / folder).mkdir(parents=True)
     (base / "ImageSets" / "Main" / "train.txt").write_text("a\nb\n")
-    for i, text in (("a", "<annotation><object>"), ("b", '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotation>&b;</annotation>')):
+    for i, text in (("a", "<annotation><object>"),
+                    ("b", '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><annotation>&b;</annotation>')):
         photograph().save(base / "JPEGImages" / f"{i}.jpg")
         (base / "Annotations" / f"{i}.xml").write_text(text)
     dataset = ours.VOCDetection(tmp_path)
@@ -178,12 +182,17 @@ def test_voc_annotations_that_are_no_xml(tmp_path):
 def test_coco(tmp_path):
     for i in (3, 1):
         photograph(seed=i).save(tmp_path / f"{i:012d}.jpg")
-    annotations = [{"id": 10, "image_id": 3, "category_id": 2, "bbox": [1, 2, 3, 4], "area": 12.0, "iscrowd": 0, "caption": "a dog"},
-                   {"id": 11, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2], "area": 4.0, "iscrowd": 1, "caption": "a cat"},
-                   {"id": 12, "image_id": 3, "category_id": 1, "bbox": [5, 5, 1, 1], "area": 1.0, "iscrowd": 0, "caption": "two dogs"}]
+    annotations = [{"id": 10, "image_id": 3, "category_id": 2, "bbox": [1, 2, 3, 4],
+                    "area": 12.0, "iscrowd": 0, "caption": "a dog"},
+                   {"id": 11, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2],
+                    "area": 4.0, "iscrowd": 1, "caption": "a cat"},
+                   {"id": 12, "image_id": 3, "category_id": 1, "bbox": [5, 5, 1, 1],
+                    "area": 1.0, "iscrowd": 0, "caption": "two dogs"}]
     file = tmp_path / "annotations.json"
-    file.write_text(json.dumps({"images": [{"id": i, "file_name": f"{i:012d}.jpg"} for i in (3, 1)], "annotations": annotations,
-                                "categories": [{"id": 1, "name": "cat", "supercategory": "animal"}, {"id": 2, "name": "dog", "supercategory": "animal"}]}))
+    file.write_text(json.dumps({"images": [{"id": i, "file_name": f"{i:012d}.jpg"} for i in (3, 1)],
+                                "annotations": annotations,
+                                "categories": [{"id": 1, "name": "cat", "supercategory": "animal"},
+                                               {"id": 2, "name": "dog", "supercategory": "animal"}]}))
     detection = ours.CocoDetection(tmp_path, str(file))
     assert len(detection) == 2 and detection.ids == [1, 3]
     assert detection[0][1] == [annotations[1]] and detection[1][1] == [annotations[0], annotations[2]]

@@ -61,8 +61,9 @@ def test_transforms_and_loader(tmp_path, files):
     assert tuple(image.shape) == (1, 28, 28) and target == -4
     images, targets = next(iter(DataLoader(dataset, batch_size=5)))
     assert tuple(images.shape) == (5, 1, 28, 28) and targets.tolist() == [0, -1, -2, -3, -4]
-    assert repr(dataset) == (f"Dataset MNIST\n    Number of datapoints: 12\n    Root location: {tmp_path}\n    Split: Train\n    "
-                             "StandardTransform\nTransform: ToTensor()\nTarget transform: " + repr(dataset.target_transform))
+    assert repr(dataset) == ("Dataset MNIST\n    Number of datapoints: 12\n    Root location: "
+                             f"{tmp_path}\n    Split: Train\n    StandardTransform\nTransform: "
+                             "ToTensor()\nTarget transform: " + repr(dataset.target_transform))
     assert dataset.class_to_idx["3 - three"] == 3
 
 
@@ -74,7 +75,8 @@ def test_missing_files_are_named(tmp_path):
     assert str(tmp_path / "MNIST" / "raw") in str(caught.value)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b[:-1], lambda b: b[:2000] + bytes([b[2000] ^ 1]) + b[2001:], lambda b: b"\0\0\1" + b[3:]])
+@pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b[:-1],
+                                    lambda b: b[:2000] + bytes([b[2000] ^ 1]) + b[2001:], lambda b: b"\0\0\1" + b[3:]])
 @pytest.mark.parametrize("packed", [True, False])
 def test_damaged_files_are_named(tmp_path, files, damage, packed):
     name = "train-images-idx3-ubyte"
@@ -89,7 +91,8 @@ def test_damaged_files_are_named(tmp_path, files, damage, packed):
         idx.read(path)
 
 
-@pytest.mark.parametrize(("code", "dtype"), [(0x08, "u1"), (0x09, "i1"), (0x0B, "i2"), (0x0C, "i4"), (0x0D, "f4"), (0x0E, "f8")])
+@pytest.mark.parametrize(("code", "dtype"),
+                         [(0x08, "u1"), (0x09, "i1"), (0x0B, "i2"), (0x0C, "i4"), (0x0D, "f4"), (0x0E, "f8")])
 def test_number_types_of_idx(code, dtype):
     array = np.array([[1, 2, 3], [4, 5, 6]], dtype)
     raw = bytes([0, 0, code, 2]) + struct.pack(">2I", 2, 3) + array.astype(array.dtype.newbyteorder(">")).tobytes()
@@ -151,7 +154,8 @@ SUM = hashlib.md5(BODY).hexdigest()
 
 def test_download_from_the_second_mirror(server, tmp_path, capsys):
     server.contents = {"/good": BODY, "/wrong": b"something else"}
-    got = download.fetch([server.url("/none"), server.url("/wrong"), server.url("/good")], tmp_path / "new" / "folder", "file", SUM)
+    got = download.fetch([server.url("/none"), server.url("/wrong"), server.url("/good")],
+                         tmp_path / "new" / "folder", "file", SUM)
     assert got.read_bytes() == BODY and [p.name for p in got.parent.iterdir()] == ["file"]
     assert "file 0.3/0.3 MB" in capsys.readouterr().err
     server.log.clear()
@@ -184,7 +188,8 @@ def test_failed_download_says_what_each_mirror_answered(server, tmp_path):
     with pytest.raises(download.DownloadError) as caught:
         download.fetch([server.url("/none"), server.url("/wrong"), "http://127.0.0.1:9/f"], tmp_path, "f", SUM)
     text = str(caught.value)
-    assert "404" in text and "expected " + SUM in text and "refused" in text and text.startswith("Could not download f:")
+    assert "404" in text and "expected " + SUM in text and "refused" in text and text.startswith(
+        "Could not download f:")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -192,7 +197,8 @@ def test_mnist_downloads_what_is_missing(server, tmp_path, files, monkeypatch):
     packed = {name + ".gz": gzip.compress(contents, mtime=0) for name, contents in files.items()}
     server.contents = {"/mnist/" + name: contents for name, contents in packed.items()}
     monkeypatch.setattr(datasets.MNIST, "mirrors", [server.url("/gone/"), server.url("/mnist/")])
-    monkeypatch.setattr(datasets.MNIST, "resources", [(name, hashlib.md5(contents).hexdigest()) for name, contents in packed.items()])
+    monkeypatch.setattr(datasets.MNIST, "resources",
+                        [(name, hashlib.md5(contents).hexdigest()) for name, contents in packed.items()])
     assert len(datasets.MNIST(tmp_path, download=True)) == 12
     raw = tmp_path / "MNIST" / "raw"
     assert sorted(p.name for p in raw.iterdir()) == sorted(packed)

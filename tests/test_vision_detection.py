@@ -79,7 +79,8 @@ def test_samples_are_torchvisions() -> None:
 
     def drawn(library: Any, root: str) -> Any:
         library.manual_seed(4)
-        positive, negative = home(root, "_utils").BalancedPositiveNegativeSampler(32, 0.25)([library.from_numpy(labels)] * 2)
+        positive, negative = home(root, "_utils").BalancedPositiveNegativeSampler(32, 0.25)(
+            [library.from_numpy(labels)] * 2)
         return [*positive, *negative]
     close(both(drawn))
 
@@ -89,9 +90,10 @@ def test_anchors() -> None:
         batch = home(root, "image_list").ImageList(library.zeros(2, 3, 64, 96), [(64, 90), (60, 96)])
         maps = [library.zeros(2, 4, 8, 12), library.zeros(2, 4, 4, 6)]
         utils = home(root, "anchor_utils")
-        return [utils.AnchorGenerator(((16, 24), (32,)), ((0.5, 1.0), (1.0, 2.0, 0.7)))(batch, maps),
-                utils.DefaultBoxGenerator([[2], [2, 3]])(batch, maps),
-                utils.DefaultBoxGenerator([[2], [2, 3]], scales=[0.1, 0.4, 1.2], steps=[8, 16], clip=False)(batch, maps)]
+        return ([utils.AnchorGenerator(((16, 24), (32,)), ((0.5, 1.0), (1.0, 2.0, 0.7)))(batch, maps),
+                 utils.DefaultBoxGenerator([[2], [2, 3]])(batch, maps),
+                 utils.DefaultBoxGenerator([[2], [2, 3]], scales=[0.1, 0.4,
+                                                                  1.2], steps=[8, 16], clip=False)(batch, maps)])
     close(both(made))
     with pytest.raises(AssertionError, match="Got 2 feature maps and 1 sizes"):
         utils = home("rushlight.vision", "anchor_utils")
@@ -108,7 +110,8 @@ def test_masks_and_keypoints_are_put_into_the_image() -> None:
         where = library.from_numpy(boxes(5, 6, 50) - 6)
         maps = library.from_numpy(np.random.default_rng(1).random((6, 1, 14, 14)).astype(np.float32))
         heat = library.from_numpy(numbers(2, 6, 5, 12, 12))
-        truth = library.from_numpy(np.concatenate([boxes(5, 6, 50)[:, None, :2] - 3, np.ones((6, 1, 1), np.float32)], axis=2))
+        truth = library.from_numpy(np.concatenate(
+            [boxes(5, 6, 50)[:, None, :2] - 3, np.ones((6, 1, 1), np.float32)], axis=2))
         return [masks.paste_masks_in_image(maps, where, (48, 56)), *points.heatmaps_to_keypoints(heat, where),
                 *points.keypoints_to_heatmap(truth, where, 12)]
     mine, theirs = both(placed)
@@ -117,7 +120,8 @@ def test_masks_and_keypoints_are_put_into_the_image() -> None:
 
 
 def test_transform() -> None:
-    images = [np.random.default_rng(i).random(shape).astype(np.float32) for i, shape in enumerate([(3, 40, 60), (3, 50, 30)])]
+    images = [np.random.default_rng(i).random(shape).astype(np.float32)
+              for i, shape in enumerate([(3, 40, 60), (3, 50, 30)])]
     masks = (np.random.default_rng(5).random((2, 40, 60)) > 0.5).astype(np.uint8)
 
     def moved(library: Any, root: str, training: bool) -> Any:
@@ -125,7 +129,8 @@ def test_transform() -> None:
         transform.train(training)
         library.manual_seed(2)
         targets = [{"boxes": library.from_numpy(boxes(1, 2, 20)), "masks": library.from_numpy(masks.copy()),
-                    "keypoints": library.from_numpy(numbers(2, 2, 4, 3))}, {"boxes": library.from_numpy(boxes(2, 1, 20))}]
+                    "keypoints": library.from_numpy(numbers(2, 2, 4, 3))},
+                   {"boxes": library.from_numpy(boxes(2, 1, 20))}]
         batch, targets = transform([library.from_numpy(image) for image in images], targets)
         return batch.image_sizes, [batch.tensors, *targets[0].values(), *targets[1].values()]
     for training in (True, False):
@@ -133,7 +138,8 @@ def test_transform() -> None:
         assert [tuple(size) for size in mine[0]] == [tuple(size) for size in theirs[0]]
         close((mine[1], theirs[1]), 1e-3)
     with pytest.raises(TypeError, match="Expected input images to be of floating type"):
-        home("rushlight.vision", "transform").GeneralizedRCNNTransform(8, 8, [0.0], [1.0])([rl.zeros(1, 4, 4, dtype=rl.uint8)])
+        home("rushlight.vision", "transform").GeneralizedRCNNTransform(8, 8, [0.0], [1.0])(
+            [rl.zeros(1, 4, 4, dtype=rl.uint8)])
     with pytest.raises(TypeError, match="unexpected arguments of a detection network: colour"):
         home("rushlight.vision", "transform").GeneralizedRCNNTransform(8, 8, [0.0], [1.0], colour=1)
 
@@ -149,17 +155,20 @@ def build(library: Any, root: str, kind: str) -> Any:
     if kind == "SSD":
         return home(root, "ssd").SSD(backbone, anchors.DefaultBoxGenerator([[2]], 0.3, 0.6), (48, 48), 3)
     if kind == "RetinaNet":
-        return home(root, "retinanet").RetinaNet(backbone, 3, anchor_generator=anchors.AnchorGenerator(((16, 24),)), **size)
+        return home(root, "retinanet").RetinaNet(backbone, 3,
+                                                 anchor_generator=anchors.AnchorGenerator(((16, 24),)), **size)
     if kind == "FCOS":
-        return home(root, "fcos").FCOS(backbone, 3, anchor_generator=anchors.AnchorGenerator(((6,),), ((1.0,),)), score_thresh=0.05, **size)
+        return home(root, "fcos").FCOS(backbone, 3, anchor_generator=anchors.AnchorGenerator(((6,),), ((1.0,),)),
+                                       score_thresh=0.05, **size)
     faster = home(root, "faster_rcnn")
     parts = {"rpn_anchor_generator": anchors.AnchorGenerator(((16, 24),)), "box_head": faster.TwoMLPHead(width * 9, 16),
              "box_predictor": faster.FastRCNNPredictor(16, 3), "box_roi_pool": ops.MultiScaleRoIAlign(["0"], 3, 2),
-             "rpn_pre_nms_top_n_train": 60, "rpn_pre_nms_top_n_test": 60, "rpn_post_nms_top_n_train": 12, "rpn_post_nms_top_n_test": 12,
-             "box_batch_size_per_image": 10, "box_detections_per_img": 8, **size}
+             "rpn_pre_nms_top_n_train": 60, "rpn_pre_nms_top_n_test": 60, "rpn_post_nms_top_n_train": 12,
+             "rpn_post_nms_top_n_test": 12, "box_batch_size_per_image": 10, "box_detections_per_img": 8, **size}
     if kind == "MaskRCNN":
         module = home(root, "mask_rcnn")
-        return module.MaskRCNN(backbone, None, mask_roi_pool=ops.MultiScaleRoIAlign(["0"], 4, 2), mask_head=module.MaskRCNNHeads(width, (8,), 1),
+        return module.MaskRCNN(backbone, None, mask_roi_pool=ops.MultiScaleRoIAlign(["0"], 4, 2),
+                               mask_head=module.MaskRCNNHeads(width, (8,), 1),
                                mask_predictor=module.MaskRCNNPredictor(8, 8, 3), **parts)
     if kind == "KeypointRCNN":
         module = home(root, "keypoint_rcnn")
@@ -169,7 +178,9 @@ def build(library: Any, root: str, kind: str) -> Any:
     return faster.FasterRCNN(backbone, None, **parts)
 
 
-IMAGES = [np.random.default_rng(i).random(shape).astype(np.float32) for i, shape in enumerate([(3, 64, 96), (3, 64, 96)])]  # nothing is padded: padding has equal scores
+# nothing is padded: padding has equal scores
+IMAGES = [np.random.default_rng(i).random(shape).astype(np.float32)
+          for i, shape in enumerate([(3, 64, 96), (3, 64, 96)])]
 TRUTH = [np.array([[5, 5, 30, 40], [30, 10, 60, 45]], np.float32), np.array([[8, 10, 40, 50]], np.float32)]
 
 
@@ -178,8 +189,10 @@ def targets(library: Any, kind: str) -> list[dict[str, Any]]:
     for image, where in zip(IMAGES, TRUTH):
         y, x = np.mgrid[:image.shape[1], :image.shape[2]]
         masks = [(x >= b[0]) & (x < b[2]) & (y >= b[1]) & (y < b[3]) for b in where]
-        points = np.concatenate([where[:, None, :2] + np.arange(1, 6)[None, :, None] * 3, np.ones((len(where), 5, 1))], axis=2)
-        extra = {"MaskRCNN": {"masks": np.stack(masks).astype(np.uint8)}, "KeypointRCNN": {"keypoints": points.astype(np.float32)}}
+        points = np.concatenate([where[:, None, :2] + np.arange(1, 6)[None, :, None] * 3,
+                                 np.ones((len(where), 5, 1))], axis=2)
+        extra = {"MaskRCNN": {"masks": np.stack(masks).astype(np.uint8)},
+                 "KeypointRCNN": {"keypoints": points.astype(np.float32)}}
         arrays = {"boxes": where, "labels": np.arange(1, len(where) + 1), **extra.get(kind, {})}
         result.append({key: library.from_numpy(value.copy()) for key, value in arrays.items()})
     return result
@@ -187,7 +200,8 @@ def targets(library: Any, kind: str) -> list[dict[str, Any]]:
 
 def in_order(detections: dict[str, Any]) -> np.ndarray:
     """An order that does not depend on how equal scores (of the padding) were sorted."""
-    columns = [detections["labels"].numpy(), *detections["boxes"].numpy().round(1).T, detections["scores"].numpy().round(4)]
+    columns = [detections["labels"].numpy(), *detections["boxes"].numpy().round(1).T,
+               detections["scores"].numpy().round(4)]
     return np.lexsort(columns)
 
 
@@ -197,7 +211,8 @@ def test_networks_detect_and_learn_alike(kind: str) -> None:
     fill(theirs)
     mine.load_state_dict(rl.load(as_file(theirs.state_dict())), strict=True)
     with rl.no_grad(), torch.no_grad():
-        found, expected = mine.eval()([rl.tensor(i) for i in IMAGES]), theirs.eval()([torch.from_numpy(i) for i in IMAGES])
+        found, expected = mine.eval()([rl.tensor(i) for i in IMAGES]), theirs.eval()(
+            [torch.from_numpy(i) for i in IMAGES])
     for one, other in zip(found, expected):
         assert list(one) == list(other) and len(other["boxes"]) > 0
         np.testing.assert_allclose(one["scores"].numpy(), other["scores"].numpy(), atol=1e-4)

@@ -15,8 +15,9 @@ import rushlight as rl
 from rushlight.vision.models import feature_extraction as ours
 
 theirs = import_module("torchvision.models.feature_extraction")
-NAMED = ["alexnet", "convnext_tiny", "deeplabv3_resnet50", "densenet121", "efficientnet_b0", "fcn_resnet50", "googlenet", "inception_v3",
-         "lraspp_mobilenet_v3_large", "mc3_18", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_y_400mf", "resnet18", "resnet50", "s3d",
+NAMED = ["alexnet", "convnext_tiny", "deeplabv3_resnet50", "densenet121", "efficientnet_b0",
+         "fcn_resnet50", "googlenet", "inception_v3", "lraspp_mobilenet_v3_large", "mc3_18", "mnasnet0_5",
+         "mobilenet_v2", "mobilenet_v3_small", "regnet_y_400mf", "resnet18", "resnet50", "s3d",
          "shufflenet_v2_x0_5", "squeezenet1_1", "swin3d_t", "swin_t", "swin_v2_t", "vgg11", "vit_b_32"]
 
 
@@ -45,8 +46,10 @@ def both_extract(name, x, **options):
 
 
 @pytest.mark.parametrize(("name", "nodes", "size"), [
-    ("resnet18", {"layer1": "low", "layer3.0.relu_1": "middle", "flatten": "vector"}, 64), ("resnet18", ["layer2", "avgpool"], 64),
-    ("mobilenet_v3_small", ["features.3", "features.9.block.2"], 64), ("swin_t", {"features.1": "first", "features.3.1.add": "deep"}, 72),
+    ("resnet18", {"layer1": "low", "layer3.0.relu_1": "middle", "flatten": "vector"}, 64),
+    ("resnet18", ["layer2", "avgpool"], 64),
+    ("mobilenet_v3_small", ["features.3", "features.9.block.2"], 64),
+    ("swin_t", {"features.1": "first", "features.3.1.add": "deep"}, 72),
 ])
 def test_results(name, nodes, size):
     x = np.random.default_rng(0).standard_normal((2, 3, size, size)).astype(np.float32)
@@ -54,7 +57,8 @@ def test_results(name, nodes, size):
     assert list(found) == list(expected)
     for key, value in expected.items():
         np.testing.assert_allclose(found[key].numpy(), value.numpy(), rtol=1e-4, atol=1e-4 * float(value.abs().max()))
-    assert [k for k, _ in mine.named_parameters()] == [k for k, _ in reference.named_parameters()]  # what is not needed is gone
+    # what is not needed is gone
+    assert [k for k, _ in mine.named_parameters()] == [k for k, _ in reference.named_parameters()]
     assert type(mine).__name__ == type(reference).__name__ and not mine.training
 
 
@@ -79,7 +83,8 @@ def test_modes_have_their_graphs():
     assert model.training
     with pytest.raises(ValueError, match="node: 'relu' is not present in model.*separately"):
         ours.create_feature_extractor(model, ["relu"])
-    net = ours.create_feature_extractor(model, train_return_nodes={"relu": "hidden"}, eval_return_nodes={"first": "hidden"}, suppress_diff_warning=True)
+    net = ours.create_feature_extractor(model, train_return_nodes={"relu": "hidden"},
+                                        eval_return_nodes={"first": "hidden"}, suppress_diff_warning=True)
     x = rl.randn(5, 3)
     expected = model.first(x)
     assert rl.equal(net(x)["hidden"], expected.relu())

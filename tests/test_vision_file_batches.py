@@ -34,7 +34,8 @@ def root(tmp_path_factory):
     path = tmp_path_factory.mktemp("pictures")
     for i, pixels in enumerate(real_pictures(12)):
         (path / f"class{i % 3}").mkdir(exist_ok=True)
-        Image.fromarray(pixels).resize((120 + 7 * i, 150 - 5 * i)).save(path / f"class{i % 3}" / f"{i}.{'png' if i % 4 == 3 else 'jpg'}", quality=90)
+        Image.fromarray(pixels).resize((120 + 7 * i, 150 - 5 * i)).save(
+            path / f"class{i % 3}" / f"{i}.{'png' if i % 4 == 3 else 'jpg'}", quality=90)
     return path
 
 
@@ -52,11 +53,14 @@ CHAINS = {
     "training": [T.RandomResizedCrop(48), T.RandomHorizontalFlip(), T.ToTensor(), NORMALIZE],
     "evaluation": [T.Resize(56), T.CenterCrop(48), T.ToTensor(), NORMALIZE],
     "crop": [T.RandomCrop((40, 60)), T.RandomHorizontalFlip(), T.RandomHorizontalFlip(0.9), T.ToTensor()],
-    "bytes": [T.RandomHorizontalFlip(), T.Resize((30, 50)), T.RandomHorizontalFlip(), T.RandomCrop(20), T.PILToTensor(), T.ConvertImageDtype(rl.float32)],
+    "bytes": [T.RandomHorizontalFlip(), T.Resize((30, 50)), T.RandomHorizontalFlip(),
+              T.RandomCrop(20), T.PILToTensor(), T.ConvertImageDtype(rl.float32)],
 }
 OTHERS = {
-    "bicubic": [T.Resize((30, 50), interpolation=T.InterpolationMode.BICUBIC), T.ToTensor()], "jitter": [T.Resize((9, 9)), T.ColorJitter(0.5), T.ToTensor()],
-    "padded": [T.RandomCrop(40, padding=2), T.ToTensor()], "lambda": [T.Resize((9, 9)), T.ToTensor(), T.Lambda(lambda x: x * 2)], "none": [T.Resize((9, 9))],
+    "bicubic": [T.Resize((30, 50), interpolation=T.InterpolationMode.BICUBIC), T.ToTensor()],
+    "jitter": [T.Resize((9, 9)), T.ColorJitter(0.5), T.ToTensor()],
+    "padded": [T.RandomCrop(40, padding=2), T.ToTensor()],
+    "lambda": [T.Resize((9, 9)), T.ToTensor(), T.Lambda(lambda x: x * 2)], "none": [T.Resize((9, 9))],
     "bytes": [T.Resize((9, 9)), T.PILToTensor()],
 }
 
@@ -97,7 +101,8 @@ def test_what_one_picture_cannot_is_done_one_by_one(root):
     """The second picture is too small: the batch begins again, with the same numbers of chance."""
     Image.new("RGB", (30, 30)).save(root / "class0" / "zz.png")
     try:
-        dataset = datasets.ImageFolder(root, T.Compose([T.RandomHorizontalFlip(), T.CenterCrop((40, 40)), T.ToTensor()]))
+        dataset = datasets.ImageFolder(root,
+                                       T.Compose([T.RandomHorizontalFlip(), T.CenterCrop((40, 40)), T.ToTensor()]))
         rows = [0, [path for path, _ in dataset.samples].index(str(root / "class0" / "zz.png"))]
         rl.manual_seed(1)
         before = unwrap(rl.get_rng_state()).tobytes()
@@ -115,7 +120,8 @@ def test_subclasses_and_other_loaders_are_respected(root):
 
     chain = T.Compose(CHAINS["evaluation"])
     assert Own(root, chain)._collated_batch([0]) is None
-    assert datasets.ImageFolder(root, chain, loader=lambda path: Image.open(path).convert("RGB"))._collated_batch([0]) is None
+    assert datasets.ImageFolder(root, chain,
+                                loader=lambda path: Image.open(path).convert("RGB"))._collated_batch([0]) is None
     assert datasets.ImageFolder(root, chain, target_transform=str)._collated_batch([0]) is None
     hooked = T.Resize((9, 9))
     hooked.register_forward_hook(lambda *_: None)
@@ -136,11 +142,13 @@ def test_resampling_is_pillows(size, bytes_each):
     for height, width, top, left in windows:
         place = memory.ctypes.data + bytes_each * (500 * top + left)
         got = compiled.resample(place, 500 * bytes_each, height, width, *size, bytes_each)[..., :3]
-        reference = np.asarray(image.crop((left, top, left + width, top + height)).resize(size[::-1], Image.Resampling.BILINEAR))
+        reference = np.asarray(image.crop((left, top, left + width, top + height)).resize(
+            size[::-1], Image.Resampling.BILINEAR))
         assert np.abs(got.astype(int) - reference).max() <= 1
 
 
-JPEGS = {"4:2:0": {"subsampling": 2}, "4:2:2": {"subsampling": 1}, "4:4:4": {"subsampling": 0}, "progressive": {"progressive": True},
+JPEGS = {"4:2:0": {"subsampling": 2}, "4:2:2": {"subsampling": 1},
+         "4:4:4": {"subsampling": 0}, "progressive": {"progressive": True},
          "restarts": {"restart_marker_rows": 1}, "optimized": {"optimize": True, "quality": 30}}
 
 

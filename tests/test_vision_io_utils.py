@@ -26,15 +26,17 @@ def pair(values):
 
 def assert_same(function, *arrays, **kwargs):
     """Both libraries' function of the same arrays, equal to one step of a byte."""
-    mine, reference = (function(module, *given) for module, given in zip((ours, theirs), zip(*map(pair, arrays)), strict=True))
+    mine, reference = (function(module, *given) for module, given in zip(
+        (ours, theirs), zip(*map(pair, arrays)), strict=True))
     a, b = unwrap(mine), reference.numpy()
     assert a.dtype == b.dtype and a.shape == b.shape
     scale = 255 if a.dtype.kind == "f" else 1
     assert np.abs(a.astype(float) - b.astype(float)).max() * scale <= 1.001
 
 
-@pytest.mark.parametrize("options", [{}, {"nrow": 3, "padding": 5}, {"normalize": True}, {"normalize": True, "scale_each": True},
-                                     {"normalize": True, "value_range": (-1, 0.5)}, {"pad_value": 0.7}])
+@pytest.mark.parametrize("options",
+                         [{}, {"nrow": 3, "padding": 5}, {"normalize": True}, {"normalize": True, "scale_each": True},
+                          {"normalize": True, "value_range": (-1, 0.5)}, {"pad_value": 0.7}])
 @pytest.mark.parametrize("shape", [(7, 3, 5, 6), (2, 1, 5, 6), (3, 5, 6), (1, 5, 6), (5, 6), (1, 3, 5, 6)])
 def test_make_grid(options, shape):
     assert_same(lambda m, x: m.make_grid(x, **options), RNG.standard_normal(shape).astype(np.float32))
@@ -61,10 +63,11 @@ BOXES = np.array([[2, 3, 20, 30], [10, 5, 45, 38], [1, 1, 1, 1]], np.float32)
 TURNED = np.array([[5, 5, 30, 10, 25, 30, 2, 25]], np.float32)
 
 
-@pytest.mark.parametrize("options", [{}, {"colors": "red"}, {"colors": ["blue", (1, 2, 3), "#00ff00"], "width": 3}, {"fill": True},
-                                     {"labels": ["one", None, "three"]}, {"labels": ["a", "b", "c"], "label_colors": "white"},
-                                     {"labels": ["a", "b", "c"], "fill_labels": True, "label_background_colors": ["red"] * 3},
-                                     {"labels": ["a", "b", "c"], "fill_labels": True}])
+@pytest.mark.parametrize("options",
+                         [{}, {"colors": "red"}, {"colors": ["blue", (1, 2, 3), "#00ff00"], "width": 3}, {"fill": True},
+                          {"labels": ["one", None, "three"]}, {"labels": ["a", "b", "c"], "label_colors": "white"},
+                          {"labels": ["a", "b", "c"], "fill_labels": True, "label_background_colors": ["red"] * 3},
+                          {"labels": ["a", "b", "c"], "fill_labels": True}])
 @pytest.mark.parametrize("image", [BYTES, BYTES[:1], FLOATS])
 def test_draw_bounding_boxes(options, image):
     assert_same(lambda m, x, b: m.draw_bounding_boxes(x, b, **options), image, BOXES)
@@ -84,7 +87,8 @@ def test_draw_segmentation_masks(options, image):
     assert_same(lambda m, x, b: m.draw_segmentation_masks(x, b, **options), image, masks[0])
 
 
-@pytest.mark.parametrize("options", [{}, {"colors": "red", "radius": 4}, {"connectivity": [(0, 1), (1, 2)], "width": 2, "colors": (1, 2, 3)}])
+@pytest.mark.parametrize("options", [{}, {"colors": "red", "radius": 4},
+                                     {"connectivity": [(0, 1), (1, 2)], "width": 2, "colors": (1, 2, 3)}])
 @pytest.mark.parametrize("image", [BYTES, FLOATS])
 def test_draw_keypoints(options, image):
     points = RNG.integers(0, 40, (2, 3, 2)).astype(np.float32)
@@ -100,12 +104,18 @@ def test_flow_to_image(shape):
 
 DRAWING_ERRORS = [
     lambda m, t: m.draw_bounding_boxes(3, t(BOXES)), lambda m, t: m.draw_bounding_boxes(t(BYTES)[None], t(BOXES)),
-    lambda m, t: m.draw_bounding_boxes(t(BYTES.astype(np.int32)), t(BOXES)), lambda m, t: m.draw_bounding_boxes(t(BYTES[:2]), t(BOXES)),
-    lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES[:, ::-1])), lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES), labels=["a"]),
-    lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES), colors=["red"]), lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES), colors=3),
-    lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES), colors=(1, 2)), lambda m, t: m.draw_segmentation_masks(t(BYTES), t(BYTES)),
-    lambda m, t: m.draw_segmentation_masks(t(BYTES), t(BYTES[:, 1:] > 3)), lambda m, t: m.draw_segmentation_masks(t(BYTES[:1]), t(BYTES > 3)),
-    lambda m, t: m.draw_keypoints(t(BYTES), t(BOXES)), lambda m, t: m.flow_to_image(t(FLOATS)), lambda m, t: m.flow_to_image(t(BYTES)),
+    lambda m, t: m.draw_bounding_boxes(t(BYTES.astype(np.int32)), t(BOXES)),
+    lambda m, t: m.draw_bounding_boxes(t(BYTES[:2]), t(BOXES)),
+    lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES[:, ::-1])),
+    lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES), labels=["a"]),
+    lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES), colors=["red"]),
+    lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES), colors=3),
+    lambda m, t: m.draw_bounding_boxes(t(BYTES), t(BOXES), colors=(1, 2)),
+    lambda m, t: m.draw_segmentation_masks(t(BYTES), t(BYTES)),
+    lambda m, t: m.draw_segmentation_masks(t(BYTES), t(BYTES[:, 1:] > 3)),
+    lambda m, t: m.draw_segmentation_masks(t(BYTES[:1]), t(BYTES > 3)),
+    lambda m, t: m.draw_keypoints(t(BYTES), t(BOXES)),
+    lambda m, t: m.flow_to_image(t(FLOATS)), lambda m, t: m.flow_to_image(t(BYTES)),
 ]
 
 
@@ -126,11 +136,13 @@ def test_png_round_trip(tmp_path, channels):
     vio.write_png(image, tmp_path / "a.png", compression_level=1)
     assert rl.equal(vio.read_image(tmp_path / "a.png"), image)
     assert rl.equal(vio.decode_png(vio.encode_png(image)), image)
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), BYTES.transpose(1, 2, 0) if channels == 3 else BYTES[0])
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")),
+                          BYTES.transpose(1, 2, 0) if channels == 3 else BYTES[0])
 
 
 def test_jpeg(tmp_path):
-    smooth = np.ascontiguousarray(np.moveaxis(np.asarray(Image.fromarray(BYTES.transpose(1, 2, 0)).resize((8, 8)).resize((64, 48))), -1, 0))
+    smooth = np.ascontiguousarray(np.moveaxis(
+        np.asarray(Image.fromarray(BYTES.transpose(1, 2, 0)).resize((8, 8)).resize((64, 48))), -1, 0))
     vio.write_jpeg(wrap(smooth.copy()), str(tmp_path / "a.jpg"), quality=95)
     read = vio.read_image(str(tmp_path / "a.jpg"))
     assert np.abs(unwrap(read).astype(int) - smooth).mean() < 3
@@ -140,7 +152,8 @@ def test_jpeg(tmp_path):
     assert len(vio.encode_jpeg([read, read], quality=10)[0]) < len(vio.encode_jpeg(read, quality=90))
 
 
-@pytest.mark.parametrize(("mode", "channels"), [("UNCHANGED", {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "P": 3}), ("GRAY", 1), ("GRAY_ALPHA", 2), ("RGB", 3), ("RGB_ALPHA", 4)])
+@pytest.mark.parametrize(("mode", "channels"), [("UNCHANGED", {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "P": 3}),
+                                                ("GRAY", 1), ("GRAY_ALPHA", 2), ("RGB", 3), ("RGB_ALPHA", 4)])
 @pytest.mark.parametrize("kind", ["L", "LA", "RGB", "RGBA", "P"])
 def test_read_modes(tmp_path, mode, channels, kind):
     Image.fromarray(BYTES.transpose(1, 2, 0)).convert(kind).save(tmp_path / "a.png")
@@ -171,7 +184,8 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "empty.png").write_bytes(b"")
     Image.fromarray(BYTES.transpose(1, 2, 0)).save(tmp_path / "whole.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
-    for name, text in (("text.png", "begins with b'This is a te'"), ("empty.png", "Expected a non empty file"), ("cut.jpg", "damaged"), ("none.png", "No such file")):
+    for name, text in (("text.png", "begins with b'This is a te'"), ("empty.png", "Expected a non empty file"),
+                       ("cut.jpg", "damaged"), ("none.png", "No such file")):
         with pytest.raises(RuntimeError, match=text) as caught:
             vio.read_image(tmp_path / name)
         assert name in str(caught.value)
@@ -180,10 +194,11 @@ def test_bad_files_are_named(tmp_path):
     for wrong in (wrap(FLOATS.copy()), wrap(BYTES.copy()), rl.zeros(0, dtype=rl.uint8)):
         with pytest.raises(RuntimeError, match="^Expected a"):
             vio.decode_image(wrong)
-    for call in (lambda: vio.encode_png(wrap(FLOATS.copy())), lambda: vio.encode_png(wrap(BYTES[0].copy())), lambda: vio.encode_jpeg(wrap(BYTES[:2].copy())),
-                 lambda: vio.encode_png(wrap(BYTES.copy()), 10)):
+    for call in (lambda: vio.encode_png(wrap(FLOATS.copy())), lambda: vio.encode_png(wrap(BYTES[0].copy())),
+                 lambda: vio.encode_jpeg(wrap(BYTES[:2].copy())), lambda: vio.encode_png(wrap(BYTES.copy()), 10)):
         with pytest.raises(RuntimeError):
             call()
-    for call in (lambda: vio.encode_jpeg(wrap(BYTES.copy()), 0), lambda: vio.encode_jpeg([]), lambda: vio.decode_jpeg([])):
+    for call in (lambda: vio.encode_jpeg(wrap(BYTES.copy()), 0),
+                 lambda: vio.encode_jpeg([]), lambda: vio.decode_jpeg([])):
         with pytest.raises(ValueError):
             call()

@@ -1,6 +1,8 @@
-"""vision.models against torchvision: names, shapes, weights from real files, outputs, initial values, weight enums, errors.
+"""vision.models against torchvision: names, shapes, weights from real files,
+outputs, initial values, weight enums, errors.
 
-Every model's names and shapes are compared always, outputs of a small set; RUSHLIGHT_ALL_MODELS=1 compares outputs of all.
+Every model's names and shapes are compared always, outputs of a small set;
+RUSHLIGHT_ALL_MODELS=1 compares outputs of all.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ from rushlight.vision import models
 from rushlight.vision.models import _utils
 
 ALL = [name for name in models.list_models()]
-IMAGE_MODELS = [name for name in ALL if models.get_model_builder(name).__module__.split(".")[3] not in ("detection", "video", "optical_flow", "quantization")]
+IMAGE_MODELS = [name for name in ALL if models.get_model_builder(name).__module__.split(".")[3]
+                not in ("detection", "video", "optical_flow", "quantization")]
 SMALL = ["squeezenet1_1", "resnet18", "mobilenet_v3_small", "lraspp_mobilenet_v3_large"]
 COMPARED = IMAGE_MODELS if os.environ.get("RUSHLIGHT_ALL_MODELS") else SMALL
 
@@ -36,7 +39,8 @@ def test_the_same_models_are_listed() -> None:
     assert ALL == torchvision.models.list_models()
     for options in ({"include": "res*"}, {"exclude": ["*1*", "*2*"]}, {"include": ["vgg*", "vit*"], "exclude": "*bn"}):
         assert models.list_models(**options) == torchvision.models.list_models(**options)
-    assert models.list_models(module=models.segmentation) == torchvision.models.list_models(module=torchvision.models.segmentation)
+    assert models.list_models(module=models.segmentation) == torchvision.models.list_models(
+        module=torchvision.models.segmentation)
 
 
 @pytest.mark.parametrize("name", ["", "segmentation", "detection", "video", "optical_flow", "quantization"])
@@ -57,9 +61,11 @@ def test_names_shapes_and_types(name: str) -> None:
     assert [key for key, _ in mine.named_modules()] == [key for key, _ in theirs.named_modules()]
     assert [p.requires_grad for p in mine.parameters()] == [p.requires_grad for p in theirs.parameters()]
     weights = models.get_model_weights(name).DEFAULT
-    # Files of googlenet, vit_h_14 and regnet_y_128gf are of other settings than the default ones; detection networks without
+    # # Files of googlenet, vit_h_14 and regnet_y_128gf are of other settings than
+    # the default ones; detection networks without
     # weights have norms that are not frozen, segmentation networks no auxiliary head
-    if name in IMAGE_MODELS and not name.startswith(("googlenet", "inception", "fcn", "deeplab", "vit_h", "regnet_y_128")):
+    if name in IMAGE_MODELS and not name.startswith(("googlenet", "inception", "fcn",
+                                                     "deeplab", "vit_h", "regnet_y_128")):
         assert sum(p.numel() for p in mine.parameters()) == weights.meta["num_params"]
 
 
@@ -99,21 +105,22 @@ def test_weights_from_a_real_file_and_outputs(name: str) -> None:
 DETECTION = [name for name in ALL if ".detection." in models.get_model_builder(name).__module__]
 
 
-ONE_OF_EACH_KIND = ["ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "fcos_resnet50_fpn",
-                    "maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn"]
+ONE_OF_EACH_KIND = ["ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn",
+                    "fcos_resnet50_fpn", "maskrcnn_resnet50_fpn", "keypointrcnn_resnet50_fpn"]
 
 
 def few_detections(name: str) -> dict[str, Any]:
     """Settings with which a network of made-up weights finds something in small pictures, and not hundreds of it."""
     if "rcnn" in name:
-        return {"min_size": 128, "max_size": 192, "rpn_pre_nms_top_n_test": 100, "rpn_post_nms_top_n_test": 40, "box_detections_per_img": 20,
-                "box_score_thresh": 0.0}
+        return {"min_size": 128, "max_size": 192, "rpn_pre_nms_top_n_test": 100, "rpn_post_nms_top_n_test": 40,
+                "box_detections_per_img": 20, "box_score_thresh": 0.0}
     few = {"topk_candidates": 40, "detections_per_img": 20, "score_thresh": 0.0}
     return few if "ssd" in name else {**few, "min_size": 128, "max_size": 192}
 
 
 def partners(found: dict[str, Any], expected: dict[str, Any]) -> np.ndarray:
-    """For each expected detection the one found with its label and the nearest box and score: equal scores may stand in any order.
+    """For each expected detection the one found with its label and the nearest box
+    and score: equal scores may stand in any order.
 
     Boxes may be equal, too: those without area at an edge do not suppress each other.
     """
@@ -137,16 +144,20 @@ def test_detection_weights_from_a_real_file_and_detections(name: str) -> None:
     back = io.BytesIO()
     rl.save(mine.state_dict(), back)
     assert_same_state(torch.load(io.BytesIO(back.getbuffer()), weights_only=True), theirs.state_dict())
-    images = [np.random.default_rng(i).random(shape).astype(np.float32) for i, shape in enumerate([(3, 96, 120), (3, 120, 100)])]
+    images = [np.random.default_rng(i).random(shape).astype(np.float32)
+              for i, shape in enumerate([(3, 96, 120), (3, 120, 100)])]
     with rl.no_grad(), torch.no_grad():
-        found, expected = mine([rl.tensor(image) for image in images]), theirs([torch.from_numpy(image) for image in images])
+        found, expected = mine([rl.tensor(image) for image in images]), theirs([
+            torch.from_numpy(image) for image in images])
     for one, other in zip(found, expected, strict=True):
         order = partners(one, other)
         for key, value in other.items():
-            np.testing.assert_allclose(one[key].numpy()[order], value.numpy(), atol=1e-4 * float(value.abs().max()), rtol=1e-4, err_msg=key)
+            np.testing.assert_allclose(one[key].numpy()[order], value.numpy(),
+                                       atol=1e-4 * float(value.abs().max()), rtol=1e-4, err_msg=key)
 
 
-@pytest.mark.parametrize("name", DETECTION if os.environ.get("RUSHLIGHT_ALL_MODELS") else ["fcos_resnet50_fpn", "retinanet_resnet50_fpn_v2"])
+@pytest.mark.parametrize("name", DETECTION if os.environ.get("RUSHLIGHT_ALL_MODELS") else [
+    "fcos_resnet50_fpn", "retinanet_resnet50_fpn_v2"])
 def test_initial_values_of_detection_networks(name: str) -> None:
     rl.manual_seed(4)
     torch.manual_seed(4)
@@ -221,8 +232,8 @@ def test_training_outputs_and_gradients(place: int) -> None:
         if value.grad is None:
             continue
         expected = value.grad.numpy()
-        np.testing.assert_allclose(results[0][1][key].grad.numpy(), expected, rtol=1e-2, atol=2e-3 * max(1e-3, np.abs(expected).max()),
-                                   err_msg=key)
+        np.testing.assert_allclose(results[0][1][key].grad.numpy(), expected, rtol=1e-2,
+                                   atol=2e-3 * max(1e-3, np.abs(expected).max()), err_msg=key)
 
 
 ENUMS = sorted({models.get_model_weights(name).__name__ for name in ALL})
@@ -231,7 +242,8 @@ ENUMS = sorted({models.get_model_weights(name).__name__ for name in ALL})
 @pytest.mark.parametrize("name", ENUMS)
 def test_weight_enums(name: str) -> None:
     library = torchvision.models
-    homes = (library, library.segmentation, library.detection, library.video, library.optical_flow, library.quantization)
+    homes = (library, library.segmentation, library.detection, library.video,
+             library.optical_flow, library.quantization)
     theirs = next(getattr(home, name) for home in homes if hasattr(home, name))
     mine = type(models.get_weight(f"{name}.DEFAULT"))
     assert list(mine.__members__) == list(theirs.__members__) and mine.DEFAULT.name == theirs.DEFAULT.name
@@ -361,8 +373,9 @@ def texts_of(call: Any) -> tuple[list[str], Any]:
     return [str(w.message) for w in seen if issubclass(w.category, UserWarning)], result
 
 
-@pytest.mark.parametrize("args,kwargs", [((), {"pretrained": False}), ((False,), {}), ((None, False), {}), ((), {"weights": False}),
-                                         ((), {"pretrained": True}), ((True,), {}), ((), {"weights": None})])
+@pytest.mark.parametrize("args,kwargs",
+                         [((), {"pretrained": False}), ((False,), {}), ((None, False), {}), ((), {"weights": False}),
+                          ((), {"pretrained": True}), ((True,), {}), ((), {"weights": None})])
 def test_deprecated_arguments(args: tuple[Any, ...], kwargs: dict[str, Any], checkpoints: Path) -> None:
     """The same warnings as torchvision's, on the same weights."""
     outcomes = []
@@ -393,7 +406,8 @@ def test_interpolated_positions() -> None:
     expected = theirs.interpolate_embeddings(24, 4, dict(state), reset_heads=True)
     mine = models.vision_transformer.interpolate_embeddings(24, 4, rl.load(as_file(state)), reset_heads=True)
     assert list(mine) == list(expected)
-    np.testing.assert_allclose(mine["encoder.pos_embedding"].numpy(), expected["encoder.pos_embedding"].numpy(), atol=1e-5)
+    np.testing.assert_allclose(mine["encoder.pos_embedding"].numpy(),
+                               expected["encoder.pos_embedding"].numpy(), atol=1e-5)
 
 
 SCRIPT = """
@@ -415,7 +429,8 @@ def test_programs_that_import_torchvision(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(SCRIPT)
     code = "import rushlight, runpy; rushlight.as_torch(); runpy.run_path('program.py')"
     root = str(Path(__file__).resolve().parents[1])
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True)
     assert done.stdout.split("\n")[:2] == ["(1, 2) True", "True"], done.stderr
 
 

@@ -48,7 +48,8 @@ def test_public_names_and_signatures() -> None:
         assert list(mine.parameters) == list(other.parameters), name
         for parameter in other.parameters.values():
             default = mine.parameters[parameter.name].default
-            assert getattr(default, "__name__", default) == getattr(parameter.default, "__name__", parameter.default), (name, parameter)
+            assert getattr(default, "__name__", default) == getattr(parameter.default, "__name__",
+                                                                    parameter.default), (name, parameter)
 
 
 @settings(max_examples=40, deadline=None)
@@ -128,8 +129,8 @@ def test_focal_loss_of_a_wrong_alpha() -> None:
 
 REGIONS: list[tuple[str, dict[str, Any]]] = [
     ("roi_align", {}), ("roi_align", {"aligned": True}), ("roi_align", {"sampling_ratio": 2, "aligned": True}),
-    ("roi_align", {"sampling_ratio": 3}), ("ps_roi_align", {}), ("ps_roi_align", {"sampling_ratio": 2}), ("roi_pool", {}),
-    ("ps_roi_pool", {})]
+    ("roi_align", {"sampling_ratio": 3}), ("ps_roi_align", {}), ("ps_roi_align", {"sampling_ratio": 2}),
+    ("roi_pool", {}), ("ps_roi_pool", {})]
 
 
 @pytest.mark.parametrize("name,options", REGIONS)
@@ -153,7 +154,8 @@ def test_regions_and_their_gradients(name: str, options: dict[str, Any], scale: 
 def test_regions_as_lists_and_wrong_ones() -> None:
     x, first, second = numbers(1, 2, 4, 9, 9), boxes(1, 3, 8), boxes(2, 2, 8)
     listed = ops.roi_align(rl.tensor(x), [rl.tensor(first), rl.tensor(second)], 2)
-    rows = np.concatenate([np.repeat([[0.0], [1.0]], [3, 2], axis=0), np.concatenate([first, second])], axis=1).astype(np.float32)
+    rows = np.concatenate([np.repeat([[0.0], [1.0]], [3, 2], axis=0),
+                           np.concatenate([first, second])], axis=1).astype(np.float32)
     np.testing.assert_array_equal(listed.numpy(), ops.roi_align(rl.tensor(x), rl.tensor(rows), 2).numpy())
     with pytest.raises(AssertionError, match="boxes tensor shape is not correct"):
         ops.roi_align(rl.tensor(x), rl.tensor(first), 2)
@@ -202,7 +204,8 @@ def deform_by_loops(x: np.ndarray, offset: np.ndarray, weight: np.ndarray, strid
     return out
 
 
-@pytest.mark.parametrize("stride,padding,dilation,groups,weight_groups", [(1, 0, 1, 1, 1), (2, 1, 1, 2, 1), (1, 2, 2, 2, 2)])
+@pytest.mark.parametrize("stride,padding,dilation,groups,weight_groups",
+                         [(1, 0, 1, 1, 1), (2, 1, 1, 2, 1), (1, 2, 2, 2, 2)])
 def test_deform_conv(stride: int, padding: int, dilation: int, groups: int, weight_groups: int) -> None:
     x, weight = numbers(1, 2, 4, 6, 5), numbers(2, 4, 4 // weight_groups, 3, 2)
     out_h = (6 + 2 * padding - dilation * 2 - 1) // stride + 1
@@ -256,7 +259,8 @@ def test_drop_block(dims: int) -> None:
 LAYERS: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, ...]]] = [
     ("FrozenBatchNorm2d", (4,), {}, (2, 4, 3, 3)),
     ("Conv2dNormActivation", (3, 8), {"stride": 2}, (2, 3, 8, 8)),
-    ("Conv2dNormActivation", (4, 8, (3, 5)), {"dilation": 2, "groups": 2, "inplace": None, "bias": True}, (2, 4, 12, 12)),
+    ("Conv2dNormActivation", (4, 8, (3, 5)),
+     {"dilation": 2, "groups": 2, "inplace": None, "bias": True}, (2, 4, 12, 12)),
     ("Conv2dNormActivation", (3, 8, 1), {"norm_layer": None, "activation_layer": None}, (2, 3, 4, 4)),
     ("Conv3dNormActivation", (3, 4), {}, (1, 3, 4, 4, 4)),
     ("SqueezeExcitation", (8, 2), {}, (2, 8, 4, 4)),
@@ -276,7 +280,8 @@ def test_layers(name: str, args: tuple[Any, ...], options: dict[str, Any], shape
     for key, value in other.items():
         np.testing.assert_array_equal(mine[key].numpy(), value.numpy(), err_msg=key)
     x = numbers(0, *shape)
-    np.testing.assert_allclose(layers[0](rl.tensor(x)).detach().numpy(), layers[1](torch.from_numpy(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(layers[0](rl.tensor(x)).detach().numpy(),
+                               layers[1](torch.from_numpy(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_feature_pyramid_with_extra_levels() -> None:

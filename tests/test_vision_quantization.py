@@ -80,7 +80,8 @@ def test_builders_quantize(name: str) -> None:
         made.append(home.get_model(name, quantize=True, num_classes=10))
     mine, reference = made
     kinds = [[name for name, m in net.named_modules() if type(m).__module__.count("quantized")] for net in made]
-    assert {k for k in kinds[0] if not k.endswith(".layer")} == {k for k in kinds[1] if not k.endswith("_packed_params")} != set()
+    assert {k for k in kinds[0] if not k.endswith(".layer")} == {k for k in kinds[1]
+                                                                 if not k.endswith("_packed_params")} != set()
     assert list(mine.state_dict()) == list(reference.state_dict()) and not mine.training
     if "v3" not in name:  # whose fusing for training draws weights that nobody sees in PyTorch
         assert rl.get_rng_state().numpy().tobytes() == torch.get_rng_state().numpy().tobytes()
@@ -128,14 +129,16 @@ def test_arguments() -> None:
 
 
 def test_whole_quantized_files(tmp_path: Any, monkeypatch: Any) -> None:
-    """A file in the hub's folder, as published: quantized weights for a quantized network; another architecture's is refused."""
+    """A file in the hub's folder, as published: quantized weights for a quantized network;
+    another architecture's is refused."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(rl.hub, "_folder", None)
     enum = models.quantization.ShuffleNet_V2_X0_5_QuantizedWeights
     reference = torchvision.models.quantization.shufflenet_v2_x0_5(quantize=True)
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
-    monkeypatch.setattr(enum, "get_state_dict", lambda self, *args, **kwargs: rl.load(folder / self.url.rpartition("/")[2]))
+    monkeypatch.setattr(enum, "get_state_dict",
+                        lambda self, *args, **kwargs: rl.load(folder / self.url.rpartition("/")[2]))
     file = folder / enum.DEFAULT.url.rpartition("/")[2]
     torch.save(reference.state_dict(), file)
     mine = models.quantization.shufflenet_v2_x0_5(quantize=True, weights="DEFAULT")
@@ -143,5 +146,6 @@ def test_whole_quantized_files(tmp_path: Any, monkeypatch: Any) -> None:
     found, expected = outputs(mine, reference, x)
     assert np.abs(found - expected).max() <= 0.06 * max(np.abs(expected).max(), 1e-3)
     torch.save(torchvision.models.quantization.resnet18().state_dict(), file)
-    with pytest.raises(RuntimeError, match="does not hold the weights ShuffleNet_V2_X0_5_QuantizedWeights.IMAGENET1K_FBGEMM_V1"):
+    with pytest.raises(RuntimeError, match="does not hold the weights "
+                       "ShuffleNet_V2_X0_5_QuantizedWeights.IMAGENET1K_FBGEMM_V1"):
         models.quantization.shufflenet_v2_x0_5(quantize=True, weights="DEFAULT")

@@ -31,7 +31,8 @@ def test_to_tensor_of_byte_pictures(mode, shape):
         got = T.ToTensor()(source)
         assert got.dtype is rl.float32
         np.testing.assert_array_equal(got.numpy(), expected)
-    np.testing.assert_array_equal(T.PILToTensor()(Image.fromarray(pixels)).numpy(), np.moveaxis(pixels.reshape(*shape[:2], -1), -1, 0))
+    np.testing.assert_array_equal(T.PILToTensor()(Image.fromarray(pixels)).numpy(),
+                                  np.moveaxis(pixels.reshape(*shape[:2], -1), -1, 0))
     assert Image.fromarray(pixels).mode == mode
 
 
@@ -79,12 +80,16 @@ def test_normalize_passes_gradients():
     (lambda: T.ToTensor()("no picture"), TypeError, "pic should be PIL Image or ndarray. Got <class 'str'>"),
     (lambda: T.ToTensor()(np.zeros(3)), ValueError, "pic should be 2/3 dimensional. Got 1 dimensions."),
     (lambda: T.PILToTensor()(np.zeros((3, 3))), TypeError, "pic should be PIL Image. Got <class 'numpy.ndarray'>"),
-    (lambda: T.Normalize([0.5], [0.5])(np.zeros((1, 2, 2))), TypeError, "img should be Tensor Image. Got <class 'numpy.ndarray'>"),
-    (lambda: T.Normalize([0.5], [0.5])(rl.zeros(1, 2, 2, dtype=rl.uint8)), TypeError, "Input tensor should be a float tensor. Got torch.uint8."),
+    (lambda: T.Normalize([0.5], [0.5])(np.zeros((1, 2, 2))), TypeError,
+     "img should be Tensor Image. Got <class 'numpy.ndarray'>"),
+    (lambda: T.Normalize([0.5], [0.5])(rl.zeros(1, 2, 2, dtype=rl.uint8)),
+     TypeError, "Input tensor should be a float tensor. Got torch.uint8."),
     (lambda: T.Normalize([0.5], [0.5])(rl.zeros(2, 2)), ValueError, "Expected tensor to be a tensor image of size"),
-    (lambda: T.Normalize([0.5], [0.0])(rl.zeros(1, 2, 2)), ValueError, "std evaluated to zero after conversion to torch.float32"),
+    (lambda: T.Normalize([0.5], [0.0])(rl.zeros(1, 2, 2)), ValueError,
+     "std evaluated to zero after conversion to torch.float32"),
     (lambda: T.Lambda(3), TypeError, "Argument lambd should be callable, got 'int'"),
-    (lambda: T.ConvertImageDtype(rl.int32)(rl.zeros(1, 2, 2)), RuntimeError, "The cast from torch.float32 to torch.int32 cannot be performed safely."),
+    (lambda: T.ConvertImageDtype(rl.int32)(rl.zeros(1, 2, 2)), RuntimeError,
+     "The cast from torch.float32 to torch.int32 cannot be performed safely."),
 ])
 def test_errors(call, error, text):
     with pytest.raises(error) as caught:
@@ -94,7 +99,8 @@ def test_errors(call, error, text):
 
 def test_convert_image_dtype():
     x = rl.tensor([[[0, 127, 255]]], dtype=rl.uint8)
-    assert T.ConvertImageDtype(rl.float32)(x).tolist() == (np.array([[[0, 127, 255]]], np.float32) / np.float32(255)).tolist()
+    assert T.ConvertImageDtype(rl.float32)(x).tolist() == (np.array([[[0, 127,
+                                                                       255]]], np.float32) / np.float32(255)).tolist()
     assert T.ConvertImageDtype(rl.int32)(x).tolist() == [[[0, 127 << 23, 255 << 23]]]
     back = T.ConvertImageDtype(rl.uint8)(T.ConvertImageDtype(rl.float32)(x))
     assert back.tolist() == x.tolist() and back.dtype is rl.uint8
@@ -114,8 +120,10 @@ class Pictures(InMemoryDataset):
 
 def chains(channels):
     numbers = st.floats(0.0625, 2)
-    normalize = st.builds(T.Normalize, st.lists(numbers, min_size=channels, max_size=channels), st.lists(numbers, min_size=channels, max_size=channels))
-    head = st.sampled_from([[T.ToTensor()], [T.PILToTensor(), T.ConvertImageDtype(rl.float32)], [T.Compose([T.ToTensor()])]])
+    normalize = st.builds(T.Normalize, st.lists(numbers, min_size=channels, max_size=channels),
+                          st.lists(numbers, min_size=channels, max_size=channels))
+    head = st.sampled_from([[T.ToTensor()],
+                            [T.PILToTensor(), T.ConvertImageDtype(rl.float32)], [T.Compose([T.ToTensor()])]])
     return st.builds(lambda a, b: T.Compose(a + b), head, st.lists(normalize, max_size=3))
 
 
@@ -144,8 +152,9 @@ def hooked():
     return normalize
 
 
-@pytest.mark.parametrize("transform", [T.Lambda(lambda x: x), Doubled(), functional.to_tensor, T.Compose([T.ToTensor(), hooked()]),
-                                       T.Compose([T.ToTensor(), T.Normalize([0.5], [0.0])]), T.Normalize([0.5], [0.5]), None])
+@pytest.mark.parametrize("transform",
+                         [T.Lambda(lambda x: x), Doubled(), functional.to_tensor, T.Compose([T.ToTensor(), hooked()]),
+                          T.Compose([T.ToTensor(), T.Normalize([0.5], [0.0])]), T.Normalize([0.5], [0.5]), None])
 def test_what_a_batch_cannot_do_is_left_to_the_samples(transform):
     assert Pictures(picture(4, 3, 3), transform)._collated_batch([0, 1]) is None
 
@@ -176,9 +185,12 @@ def test_rules_are_looked_up_by_exact_type():
 
 CHANCE = {
     "cifar": lambda: [T.RandomCrop(5, padding=2), T.RandomHorizontalFlip(), T.ToTensor(), T.Normalize([0.5], [0.25])],
-    "reflected": lambda: [T.RandomVerticalFlip(0.3), T.RandomCrop((4, 3), padding=(1, 2), padding_mode="reflect"), T.ToTensor()],
-    "planes": lambda: [T.ToTensor(), T.RandomHorizontalFlip(), T.RandomCrop(3, padding=1, padding_mode="edge"), T.RandomVerticalFlip()],
-    "inner": lambda: [T.Compose([T.RandomCrop(7, padding=[1, 2, 3, 1], fill=9), T.RandomHorizontalFlip(1.0)]), T.PILToTensor()],
+    "reflected": lambda: [T.RandomVerticalFlip(0.3),
+                          T.RandomCrop((4, 3), padding=(1, 2), padding_mode="reflect"), T.ToTensor()],
+    "planes": lambda: [T.ToTensor(), T.RandomHorizontalFlip(),
+                       T.RandomCrop(3, padding=1, padding_mode="edge"), T.RandomVerticalFlip()],
+    "inner": lambda: [T.Compose([T.RandomCrop(7, padding=[1, 2, 3, 1], fill=9),
+                                 T.RandomHorizontalFlip(1.0)]), T.PILToTensor()],
     "whole": lambda: [T.RandomCrop((4, 5)), T.RandomHorizontalFlip(), T.ToTensor()],
 }
 
@@ -202,8 +214,10 @@ def test_a_whole_batch_decides_as_its_samples_do(name, channels, workers, monkey
         assert y == labels and x.dtype == reference.dtype and x.tobytes() == reference.tobytes()
 
 
-@pytest.mark.parametrize("steps", [[T.RandomCrop(9), T.ToTensor()], [T.RandomCrop(3, padding=1, fill=(1, 2, 3)), T.ToTensor()], [T.RandomCrop(9, pad_if_needed=True), T.ToTensor()],
-                                   [T.RandomHorizontalFlip(), T.ColorJitter(0.5), T.ToTensor()], [T.RandomHorizontalFlip(), T.ToTensor(), T.Normalize([0.5], [0.0])]])
+@pytest.mark.parametrize("steps", [
+    [T.RandomCrop(9), T.ToTensor()], [T.RandomCrop(3, padding=1, fill=(1, 2, 3)), T.ToTensor()],
+    [T.RandomCrop(9, pad_if_needed=True), T.ToTensor()], [T.RandomHorizontalFlip(), T.ColorJitter(0.5), T.ToTensor()],
+    [T.RandomHorizontalFlip(), T.ToTensor(), T.Normalize([0.5], [0.0])]])
 def test_chance_that_a_batch_cannot_take_is_not_drawn(steps):
     rl.manual_seed(2)
     before = unwrap(rl.get_rng_state()).tobytes()

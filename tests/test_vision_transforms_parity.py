@@ -1,4 +1,5 @@
-"""Transforms against torchvision: 40 of them × 20 seeds, PIL images and tensors: equal decisions, pixels within 1/255."""
+"""Transforms against torchvision: 40 of them × 20 seeds, PIL images and tensors:
+equal decisions, pixels within 1/255."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ TRANSFORMS = {
     "Resize nearest": (lambda T: T.Resize((29, 100), interpolation=T.InterpolationMode.NEAREST), "tf"),
     "Resize exact": (lambda T: T.Resize((29, 100), interpolation=T.InterpolationMode.NEAREST_EXACT), "ptf"),
     "Resize plain": (lambda T: T.Resize((30, 100), antialias=False), "tf"),
-    "Resize plain bicubic": (lambda T: T.Resize((30, 100), interpolation=T.InterpolationMode.BICUBIC, antialias=False), "tf"),
+    "Resize plain bicubic": (lambda T: T.Resize((30, 100),
+                                                interpolation=T.InterpolationMode.BICUBIC, antialias=False), "tf"),
     "CenterCrop": (lambda T: T.CenterCrop((41, 39)), "ptf"),
     "CenterCrop beyond": (lambda T: T.CenterCrop((101, 39)), "ptf"),
     "Pad": (lambda T: T.Pad((1, 2, 3, 4), fill=7), "pt"),
@@ -43,7 +45,8 @@ TRANSFORMS = {
     "RandomRotation bilinear": (lambda T: T.RandomRotation((10, 70), T.InterpolationMode.BILINEAR, expand=True), "ptf"),
     "RandomRotation centre": (lambda T: T.RandomRotation(30, center=(10, 12)), "ptf"),
     "RandomAffine": (lambda T: T.RandomAffine(30, (0.1, 0.2), (0.8, 1.3), (5, 10, -5, 5), fill=3), "ptf"),
-    "RandomAffine bilinear": (lambda T: T.RandomAffine(30, None, (0.8, 1.3), 9, T.InterpolationMode.BILINEAR, center=(1, 2)), "ptf"),
+    "RandomAffine bilinear": (lambda T: T.RandomAffine(30, None, (0.8, 1.3), 9,
+                                                       T.InterpolationMode.BILINEAR, center=(1, 2)), "ptf"),
     "RandomPerspective": (lambda T: T.RandomPerspective(0.6, p=0.8), "ptf"),
     "RandomPerspective nearest": (lambda T: T.RandomPerspective(0.3, 1.0, T.InterpolationMode.NEAREST, fill=200), "pt"),
     "ColorJitter": (lambda T: T.ColorJitter(0.4, 0.5, 0.6, 0.1), "ptf"),
@@ -60,7 +63,8 @@ TRANSFORMS = {
     "RandomAutocontrast": (lambda T: T.RandomAutocontrast(), "ptf"),
     "RandomEqualize": (lambda T: T.RandomEqualize(), "pt"),
     "ElasticTransform": (lambda T: T.ElasticTransform(60.0, 4.0), "ptf"),
-    "ElasticTransform nearest": (lambda T: T.ElasticTransform([30.0, 60.0], [3.0, 4.0], T.InterpolationMode.NEAREST, fill=5), "pt"),
+    "ElasticTransform nearest": (lambda T: T.ElasticTransform([30.0, 60.0], [3.0, 4.0],
+                                                              T.InterpolationMode.NEAREST, fill=5), "pt"),
     "AutoAugment": (lambda T: T.AutoAugment(), "pt"),
     "AutoAugment cifar": (lambda T: T.AutoAugment(T.AutoAugmentPolicy.CIFAR10, fill=128), "pt"),
     "AutoAugment svhn": (lambda T: T.AutoAugment(T.AutoAugmentPolicy.SVHN), "pt"),
@@ -69,11 +73,14 @@ TRANSFORMS = {
     "AugMix": (lambda T: T.AugMix(), "pt"),
     "AugMix some": (lambda T: T.AugMix(5, 2, 2, 0.5, all_ops=False), "pt"),
     "RandomApply": (lambda T: T.RandomApply([T.RandomRotation(10), T.RandomVerticalFlip()], 0.6), "ptf"),
-    "RandomChoice": (lambda T: T.RandomChoice([T.RandomRotation(10), T.RandomVerticalFlip(), T.Pad(3)], (1, 2, 3)), "ptf"),
-    "RandomOrder": (lambda T: T.RandomOrder([T.RandomRotation(10), T.RandomVerticalFlip(), T.Pad(3), T.Resize((20, 70))]), "ptf"),
+    "RandomChoice": (lambda T: T.RandomChoice([T.RandomRotation(10),
+                                               T.RandomVerticalFlip(), T.Pad(3)], (1, 2, 3)), "ptf"),
+    "RandomOrder": (lambda T: T.RandomOrder([T.RandomRotation(10), T.RandomVerticalFlip(),
+                                             T.Pad(3), T.Resize((20, 70))]), "ptf"),
     "FiveCrop": (lambda T: T.FiveCrop((21, 30)), "ptf"),
     "TenCrop": (lambda T: T.TenCrop(20, vertical_flip=True), "ptf"),
-    "Compose": (lambda T: T.Compose([T.RandomResizedCrop(24), T.RandomHorizontalFlip(), T.ToTensor(), T.Normalize((0.4,) * 3, (0.25,) * 3)]), "p"),
+    "Compose": (lambda T: T.Compose([T.RandomResizedCrop(24), T.RandomHorizontalFlip(),
+                                     T.ToTensor(), T.Normalize((0.4,) * 3, (0.25,) * 3)]), "p"),
 }
 
 
@@ -143,7 +150,8 @@ def test_parity(name, kind, pictures):
         assert_close(*both(make, seed, kind, pictures[seed]))
 
 
-@pytest.mark.parametrize("name", [name for name, kind in CASES if kind == "t" and not name.startswith("RandomErasing noise")])
+@pytest.mark.parametrize("name",
+                         [name for name, kind in CASES if kind == "t" and not name.startswith("RandomErasing noise")])
 def test_parity_of_batches(name, pictures):
     make, _ = TRANSFORMS[name]
     for seed in range(3):
@@ -156,7 +164,8 @@ def test_repr(name):
     assert repr(make(ours)) == repr(make(theirs))
 
 
-GRAY = {"Resize", "RandomResizedCrop", "RandomRotation", "ColorJitter", "GaussianBlur", "RandomPosterize", "RandomEqualize", "RandomAutocontrast",
+GRAY = {"Resize", "RandomResizedCrop", "RandomRotation", "ColorJitter",
+        "GaussianBlur", "RandomPosterize", "RandomEqualize", "RandomAutocontrast",
         "RandomAdjustSharpness", "Pad", "RandomPerspective", "Grayscale", "RandAugment"}
 
 
@@ -170,14 +179,18 @@ def test_parity_of_gray_pictures(name, kind, pictures):
 
 
 FUNCTIONS = {
-    "adjust_gamma": lambda F, x: F.adjust_gamma(x, 0.7, 1.1), "hflip": lambda F, x: F.hflip(x), "vflip": lambda F, x: F.vflip(x),
+    "adjust_gamma": lambda F, x: F.adjust_gamma(x, 0.7, 1.1),
+    "hflip": lambda F, x: F.hflip(x), "vflip": lambda F, x: F.vflip(x),
     "crop outside": lambda F, x: F.crop(x, -5, 40, 30, 60), "crop far": lambda F, x: F.crop(x, 100, 100, 5, 5),
-    "rotate 90": lambda F, x: F.rotate(x, 90.0, expand=True), "affine": lambda F, x: F.affine(x, 15, [3, -4], 1.2, 7.0, fill=[1.0]),
-    "resized_crop": lambda F, x: F.resized_crop(x, 3, 4, 30, 40, [20, 24]), "brightness": lambda F, x: F.adjust_brightness(x, 1.7),
+    "rotate 90": lambda F, x: F.rotate(x, 90.0, expand=True),
+    "affine": lambda F, x: F.affine(x, 15, [3, -4], 1.2, 7.0, fill=[1.0]),
+    "resized_crop": lambda F, x: F.resized_crop(x, 3, 4, 30, 40, [20, 24]),
+    "brightness": lambda F, x: F.adjust_brightness(x, 1.7),
     "contrast": lambda F, x: F.adjust_contrast(x, 1.7), "saturation": lambda F, x: F.adjust_saturation(x, 0.2),
     "sharpness": lambda F, x: F.adjust_sharpness(x, 0.3), "gaussian_blur": lambda F, x: F.gaussian_blur(x, 7),
     "get_dimensions": lambda F, x: F.get_dimensions(x), "get_image_size": lambda F, x: F.get_image_size(x),
-    "perspective": lambda F, x: F.perspective(x, [[0, 0], [82, 0], [82, 60], [0, 60]], [[5, 5], [80, 3], [70, 55], [2, 60]]),
+    "perspective": lambda F, x: F.perspective(x, [[0, 0], [82, 0], [82, 60], [0, 60]],
+                                              [[5, 5], [80, 3], [70, 55], [2, 60]]),
 }
 
 
@@ -191,8 +204,10 @@ def test_functions(name, kind, pictures):
         assert_close(*results)
 
 
-@pytest.mark.parametrize(("shape", "dtype", "mode"), [((5, 7, 3), np.uint8, None), ((5, 7), np.uint8, None), ((5, 7, 4), np.uint8, "CMYK"), ((5, 7, 2), np.uint8, None),
-                                                       ((5, 7, 3), np.float32, None), ((5, 7, 1), np.float32, "F"), ((5, 7), np.int32, None), ((5, 7, 3), np.uint8, "HSV")])
+@pytest.mark.parametrize(("shape", "dtype", "mode"),
+                         [((5, 7, 3), np.uint8, None), ((5, 7), np.uint8, None), ((5, 7, 4), np.uint8, "CMYK"),
+                          ((5, 7, 2), np.uint8, None), ((5, 7, 3), np.float32, None), ((5, 7, 1), np.float32, "F"),
+                          ((5, 7), np.int32, None), ((5, 7, 3), np.uint8, "HSV")])
 def test_to_pil_image(shape, dtype, mode):
     values = (np.random.default_rng(0).random(shape) * (1 if dtype == np.float32 else 255)).astype(dtype)
     mine, reference = ours.ToPILImage(mode)(values), theirs.ToPILImage(mode)(values)
@@ -211,7 +226,8 @@ def test_linear_transformation(pictures):
 
 
 def test_gradients_pass_through_places_and_sizes():
-    for function in (lambda F, x: F.resize(x, [5, 7]), lambda F, x: F.crop(x, 2, 3, 5, 5), lambda F, x: F.hflip(x), lambda F, x: F.pad(x, [1, 2]),
+    for function in (lambda F, x: F.resize(x, [5, 7]), lambda F, x: F.crop(x, 2, 3, 5, 5),
+                     lambda F, x: F.hflip(x), lambda F, x: F.pad(x, [1, 2]),
                      lambda F, x: F.crop(x, -2, 3, 5, 50), lambda F, x: F.pad(x, [1, 2], padding_mode="reflect")):
         values = np.random.default_rng(0).random((3, 9, 11), np.float32)
         mine, reference = wrap(values.copy()).requires_grad_(), torch.from_numpy(values.copy()).requires_grad_()
@@ -223,24 +239,37 @@ def test_gradients_pass_through_places_and_sizes():
 
 
 ERRORS = [
-    lambda T: T.Resize(3.0), lambda T: T.Resize((1, 2, 3)), lambda T: T.CenterCrop((1, 2, 3)), lambda T: T.Pad("a"), lambda T: T.Pad(1, "x"),
-    lambda T: T.Pad(1, padding_mode="odd"), lambda T: T.Pad((1, 2, 3)), lambda T: T.RandomResizedCrop(3, scale=2), lambda T: T.RandomRotation(-1),
-    lambda T: T.RandomRotation((1, 2, 3)), lambda T: T.RandomAffine(10, translate=(2, 0)), lambda T: T.RandomAffine(10, scale=(0, 1)),
-    lambda T: T.RandomAffine(10, shear=(1, 2, 3)), lambda T: T.ColorJitter(-1), lambda T: T.ColorJitter(hue=0.7), lambda T: T.ColorJitter("x"),
-    lambda T: T.GaussianBlur(2), lambda T: T.GaussianBlur(3, 0), lambda T: T.GaussianBlur(3, (2, 1)), lambda T: T.GaussianBlur(3, (1, 2, 3)),
-    lambda T: T.RandomErasing(2), lambda T: T.RandomErasing(value="odd"), lambda T: T.RandomErasing(scale=(0, 2)), lambda T: T.RandomErasing(value=None),
-    lambda T: T.AugMix(severity=11), lambda T: T.AutoAugment("odd"), lambda T: T.ElasticTransform("x"), lambda T: T.ElasticTransform(sigma=[1.0]),
-    lambda T: T.RandomChoice(3), lambda T: T.RandomOrder(3), lambda T: T.RandomChoice([], p=3), lambda T: T.RandomPerspective(fill=set()),
+    lambda T: T.Resize(3.0), lambda T: T.Resize((1, 2, 3)),
+    lambda T: T.CenterCrop((1, 2, 3)), lambda T: T.Pad("a"), lambda T: T.Pad(1, "x"),
+    lambda T: T.Pad(1, padding_mode="odd"), lambda T: T.Pad((1, 2, 3)),
+    lambda T: T.RandomResizedCrop(3, scale=2), lambda T: T.RandomRotation(-1),
+    lambda T: T.RandomRotation((1, 2, 3)), lambda T: T.RandomAffine(10, translate=(2, 0)),
+    lambda T: T.RandomAffine(10, scale=(0, 1)),
+    lambda T: T.RandomAffine(10, shear=(1, 2, 3)), lambda T: T.ColorJitter(-1),
+    lambda T: T.ColorJitter(hue=0.7), lambda T: T.ColorJitter("x"),
+    lambda T: T.GaussianBlur(2), lambda T: T.GaussianBlur(3, 0),
+    lambda T: T.GaussianBlur(3, (2, 1)), lambda T: T.GaussianBlur(3, (1, 2, 3)),
+    lambda T: T.RandomErasing(2), lambda T: T.RandomErasing(value="odd"),
+    lambda T: T.RandomErasing(scale=(0, 2)), lambda T: T.RandomErasing(value=None),
+    lambda T: T.AugMix(severity=11), lambda T: T.AutoAugment("odd"),
+    lambda T: T.ElasticTransform("x"), lambda T: T.ElasticTransform(sigma=[1.0]),
+    lambda T: T.RandomChoice(3), lambda T: T.RandomOrder(3),
+    lambda T: T.RandomChoice([], p=3), lambda T: T.RandomPerspective(fill=set()),
     lambda T: T.functional.resize(T.functional.to_tensor(np.zeros((4, 5, 3))), [2, 2], interpolation="bilinear"),
     lambda T: T.functional.resize(T.functional.to_tensor(np.zeros((4, 5, 3))), [2, 2], max_size=3),
-    lambda T: T.functional.adjust_hue(T.functional.to_tensor(np.zeros((4, 5, 3))), 2), lambda T: T.functional.posterize(None, 9),
-    lambda T: T.functional.posterize(T.functional.to_tensor(np.zeros((4, 5, 3))), 2), lambda T: T.functional.hflip(None),
-    lambda T: T.functional.solarize(T.functional.to_tensor(np.zeros((4, 5, 3))), 2), lambda T: T.functional.gaussian_blur(None, 2),
+    lambda T: T.functional.adjust_hue(T.functional.to_tensor(np.zeros((4, 5, 3))), 2),
+    lambda T: T.functional.posterize(None, 9),
+    lambda T: T.functional.posterize(T.functional.to_tensor(np.zeros((4, 5, 3))), 2),
+    lambda T: T.functional.hflip(None),
+    lambda T: T.functional.solarize(T.functional.to_tensor(np.zeros((4, 5, 3))), 2),
+    lambda T: T.functional.gaussian_blur(None, 2),
     lambda T: T.functional.rotate(T.functional.to_tensor(np.zeros((4, 5, 3))), 3, fill=[1.0, 2.0]),
     lambda T: T.functional.rotate(T.functional.to_tensor(np.zeros((4, 5, 3))), 3, T.InterpolationMode.BICUBIC),
     lambda T: T.functional.affine(T.functional.to_tensor(np.zeros((4, 5, 3))), 3, [1], 1, 0),
-    lambda T: T.functional.five_crop(T.functional.to_tensor(np.zeros((4, 5, 3))), 9), lambda T: T.functional.to_pil_image("x"),
-    lambda T: T.functional.to_pil_image(np.zeros((2, 2, 5))), lambda T: T.functional.to_pil_image(np.zeros((2, 2, 3), np.uint8), mode="L"),
+    lambda T: T.functional.five_crop(T.functional.to_tensor(np.zeros((4, 5, 3))), 9),
+    lambda T: T.functional.to_pil_image("x"),
+    lambda T: T.functional.to_pil_image(np.zeros((2, 2, 5))),
+    lambda T: T.functional.to_pil_image(np.zeros((2, 2, 3), np.uint8), mode="L"),
     lambda T: T.RandomCrop(9)(T.functional.to_tensor(np.zeros((4, 5, 3)))), lambda T: T.functional.to_grayscale(3),
 ]
 

@@ -17,7 +17,8 @@ from vision_oracle import torch, torchvision
 import rushlight as rl
 from rushlight.vision import models
 
-WHOLE = {"r3d_18": (4, 40, 44), "mc3_18": (4, 40, 44), "r2plus1d_18": (4, 40, 44), "swin3d_t": (7, 30, 46), "swin3d_s": (3, 36, 36), "swin3d_b": (9, 64, 64),
+WHOLE = {"r3d_18": (4, 40, 44), "mc3_18": (4, 40, 44), "r2plus1d_18": (4, 40, 44),
+         "swin3d_t": (7, 30, 46), "swin3d_s": (3, 36, 36), "swin3d_b": (9, 64, 64),
          "s3d": (14, 224, 224), "mvit_v1_b": (16, 224, 224), "mvit_v2_s": (16, 224, 224)}
 FAST = {"mc3_18", "r2plus1d_18"}
 CHECKED = WHOLE if os.environ.get("RUSHLIGHT_ALL_MODELS") else FAST
@@ -51,11 +52,12 @@ def modules(name: str) -> tuple[Any, Any]:
 
 
 def small_mvit(m: Any, second: bool) -> Any:
-    blocks = [m.MSBlockConfig(1, 8, 8 if second else 16, [3, 3, 3] if second else [], [3, 3, 3], [1, 1, 1] if second else [], [1, 4, 4]),
+    blocks = [m.MSBlockConfig(1, 8, 8 if second else 16, [3, 3, 3] if second else [],
+                              [3, 3, 3], [1, 1, 1] if second else [], [1, 4, 4]),
               m.MSBlockConfig(2, 8 if second else 16, 16, [3, 3, 3], [3, 3, 3], [1, 2, 2], [1, 2, 2]),
               m.MSBlockConfig(2, 16, 16, [], [3, 3, 3], [], [1, 2, 2])]
-    return m.MViT((32, 32), 4, blocks, residual_pool=second, residual_with_cls_embed=not second, rel_pos_embed=second, proj_after_attn=second,
-                  num_classes=5)
+    return m.MViT((32, 32), 4, blocks, residual_pool=second, residual_with_cls_embed=not second,
+                  rel_pos_embed=second, proj_after_attn=second, num_classes=5)
 
 
 def small_swin(m: Any, window: tuple[int, ...]) -> Any:
@@ -63,11 +65,14 @@ def small_swin(m: Any, window: tuple[int, ...]) -> Any:
 
 
 SMALL = {
-    "mvit 1": ("video.mvit", lambda m: small_mvit(m, False), (4, 32, 32)), "mvit 2": ("video.mvit", lambda m: small_mvit(m, True), (4, 32, 32)),
+    "mvit 1": ("video.mvit", lambda m: small_mvit(m, False), (4, 32, 32)),
+    "mvit 2": ("video.mvit", lambda m: small_mvit(m, True), (4, 32, 32)),
     "swin shifted": ("video.swin_transformer", lambda m: small_swin(m, (2, 3, 3)), (9, 30, 26)),
     "swin one window": ("video.swin_transformer", lambda m: small_swin(m, (8, 7, 7)), (4, 20, 24)),
-    "inception": ("video.s3d", lambda m: m.SepInceptionBlock3D(3, 4, 3, 5, 2, 3, 4, torch_or_rl(m).nn.BatchNorm3d), (3, 9, 8)),
-    "bottlenecks": ("video.resnet", lambda m: m.VideoResNet(m.Bottleneck, [m.Conv2Plus1D] * 4, [1, 1, 1, 1], m.R2Plus1dStem, 5), (4, 32, 32)),
+    "inception": ("video.s3d", lambda m: m.SepInceptionBlock3D(3, 4, 3, 5, 2, 3, 4,
+                                                               torch_or_rl(m).nn.BatchNorm3d), (3, 9, 8)),
+    "bottlenecks": ("video.resnet", lambda m: m.VideoResNet(m.Bottleneck, [m.Conv2Plus1D] * 4,
+                                                            [1, 1, 1, 1], m.R2Plus1dStem, 5), (4, 32, 32)),
 }
 
 
@@ -116,11 +121,13 @@ def test_flow_initial_values_and_gradients() -> None:
         both.append({name: p.grad.numpy() for name, p in net.named_parameters()})
     assert list(both[0]) == list(both[1])
     for name, expected in both[1].items():
-        np.testing.assert_allclose(both[0][name], expected, rtol=1e-2, atol=1e-6 + 1e-3 * float(np.abs(expected).max()), err_msg=name)
+        np.testing.assert_allclose(both[0][name], expected, rtol=1e-2,
+                                   atol=1e-6 + 1e-3 * float(np.abs(expected).max()), err_msg=name)
 
 
 @pytest.mark.parametrize("call", [
-    lambda net, lib: net(lib.zeros(1, 3, 128, 128), lib.zeros(1, 3, 128, 136)), lambda net, lib: net(lib.zeros(1, 3, 100, 128), lib.zeros(1, 3, 100, 128)),
+    lambda net, lib: net(lib.zeros(1, 3, 128, 128), lib.zeros(1, 3, 128, 136)),
+    lambda net, lib: net(lib.zeros(1, 3, 100, 128), lib.zeros(1, 3, 100, 128)),
     lambda net, lib: net(lib.zeros(1, 3, 64, 128), lib.zeros(1, 3, 64, 128)),
 ])
 def test_flow_errors(call: Any) -> None:
@@ -145,9 +152,11 @@ def test_what_clips_are_made_into(name: str) -> None:
 
 
 def test_what_pairs_of_pictures_are_made_into() -> None:
-    mine, reference = (home.Raft_Large_Weights.DEFAULT.transforms() for home in (models.optical_flow, torchvision.models.optical_flow))
+    mine, reference = (home.Raft_Large_Weights.DEFAULT.transforms()
+                       for home in (models.optical_flow, torchvision.models.optical_flow))
     first, second = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 9), dtype=np.uint8)
-    for a, b in zip(mine(rl.tensor(first), rl.tensor(second)), reference(torch.from_numpy(first), torch.from_numpy(second))):
+    for a, b in zip(mine(rl.tensor(first), rl.tensor(second)),
+                    reference(torch.from_numpy(first), torch.from_numpy(second))):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
     assert repr(mine) == repr(reference)
 

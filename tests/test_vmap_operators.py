@@ -17,7 +17,8 @@ from rushlight.func import batch_rules, vjp, vmap
 
 MOST = 4  # samples of an entry
 SIZE = 2  # of a batch
-# What vmap refuses, as in PyTorch, and what it says: results whose shape depends on numbers that are batched; random numbers that samples
+# What vmap refuses, as in PyTorch, and what it says: results whose shape depends on numbers
+# that are batched; random numbers that samples
 # should share although their probabilities differ; running statistics that are not batched, but written with what is
 REFUSED = {
     **dict.fromkeys("masked_select repeat_interleave tensor_split nonzero unique unique_consecutive argwhere index_put".split(), "calling .item() on a Tensor"),
@@ -108,7 +109,8 @@ def compare(name: str, f: Any, args: Any, kwargs: Any, tensors: list[rl.Tensor],
             for i, x in zip(floats, some):
                 full[i] = x
             outs = one(*full)
-            real = [(o.abs() if o.dtype.is_complex else o) for o in outs if o.dtype.is_floating_point or o.dtype.is_complex]
+            real = [(o.abs() if o.dtype.is_complex else o)
+                    for o in outs if o.dtype.is_floating_point or o.dtype.is_complex]
             return sum((o.cos().sum() for o in real), start=rl.zeros((), dtype=rl.float64)), outs
         value, pull, outs = vjp(total, *[xs[i] for i in floats], has_aux=True)
         return (*outs, *pull(rl.ones((), dtype=rl.float64)))

@@ -20,13 +20,15 @@ def md5(path):
 def photograph(size=(23, 17), seed=0):
     """A part of a real photograph, enlarged."""
     with np.load(realdata.path("cifar10/cifar10_lossless_6102.npz")) as archive:
-        return Image.fromarray(archive["data_batch_2_x"][seed].transpose(1, 2, 0)).resize(size, Image.Resampling.BICUBIC)
+        return Image.fromarray(archive["data_batch_2_x"][seed].transpose(1, 2, 0)).resize(
+            size, Image.Resampling.BICUBIC)
 
 
 def same(mine, reference):
     """Whether two samples or parts of samples are equal."""
     if isinstance(reference, Image.Image):
-        return isinstance(mine, Image.Image) and mine.mode == reference.mode and mine.size == reference.size and mine.tobytes() == reference.tobytes()
+        return (isinstance(mine, Image.Image) and mine.mode == reference.mode
+                and mine.size == reference.size and mine.tobytes() == reference.tobytes())
     if isinstance(reference, (tuple, list)):
         return type(mine) is type(reference) and len(mine) == len(reference) and all(map(same, mine, reference))
     if hasattr(reference, "numpy"):

@@ -29,7 +29,8 @@ def arguments(name: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def undrawn() -> Iterator[None]:
-    """Within, new tensors of both libraries are not filled with random numbers: memory that nobody touches costs nothing."""
+    """Within, new tensors of both libraries are not filled with random numbers:
+    memory that nobody touches costs nothing."""
     with pytest.MonkeyPatch.context() as patch:
         for library in (rl, torch):
             for name in ("uniform_", "normal_"):
@@ -52,7 +53,8 @@ def described(tensors: Any) -> list[tuple[str, tuple[int, ...], str]]:
 
 
 def fill(model: Any, seed: int = 0) -> None:
-    """Numbers that keep activations of any depth moderate: weights by fan-in, variances near 1; the same for the same names."""
+    """Numbers that keep activations of any depth moderate: weights by fan-in,
+    variances near 1; the same for the same names."""
     rng = np.random.default_rng(seed)
     with torch.no_grad():
         for name, value in model.state_dict().items():

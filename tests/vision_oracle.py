@@ -1,4 +1,5 @@
-"""torchvision as an oracle where its native operators cannot be loaded: their schemas, and straightforward loops for some.
+"""torchvision as an oracle where its native operators cannot be loaded:
+their schemas, and straightforward loops for some.
 
 Import this module before torchvision. It gives ``torch`` and ``torchvision``, or skips where they are not installed.
 """
@@ -69,7 +70,8 @@ def _mean(image: Any, ys: list[float], xs: list[float]) -> Any:
     return total / max(len(ys) * len(xs), 1)
 
 
-def roi_align_of_fixed_grids(image: Any, rois: Any, scale: float, height: int, width: int, ratio: int, aligned: bool) -> Any:
+def roi_align_of_fixed_grids(image: Any, rois: Any, scale: float, height: int, width: int,
+                             ratio: int, aligned: bool) -> Any:
     """The same for all regions at once, where every cell has ratio x ratio points (detection networks have 2 x 2)."""
     half = 0.5 if aligned else 0.0
     x0, y0, x1, y1 = (rois[:, 1:] * scale - half).unbind(1)
@@ -144,15 +146,18 @@ def ps_roi_pool(image: Any, rois: Any, scale: float, height: int, width: int) ->
         h, w = max(y1 - y0, 1) / height, max(x1 - x0, 1) / width
         for i in range(height):
             for j in range(width):
-                ends = [min(max(v, 0), image.shape[2] - 1) for v in (math.floor(i * h + y0), math.ceil((i + 1) * h + y0))]
-                sides = [min(max(v, 0), image.shape[3] - 1) for v in (math.floor(j * w + x0), math.ceil((j + 1) * w + x0))]
+                ends = [min(max(v, 0), image.shape[2] - 1)
+                        for v in (math.floor(i * h + y0), math.ceil((i + 1) * h + y0))]
+                sides = [min(max(v, 0), image.shape[3] - 1)
+                         for v in (math.floor(j * w + x0), math.ceil((j + 1) * w + x0))]
                 part = image[int(roi[0]), i * width + j:: height * width, slice(*ends), slice(*sides)]
                 if part.numel():
                     out[k, :, i, j] = part.mean((1, 2))
     return out, torch.empty(0)
 
 
-_LOOPS = {"nms": nms, "roi_align": roi_align, "roi_pool": roi_pool, "ps_roi_align": ps_roi_align, "ps_roi_pool": ps_roi_pool}
+_LOOPS = {"nms": nms, "roi_align": roi_align, "roi_pool": roi_pool,
+          "ps_roi_align": ps_roi_align, "ps_roi_pool": ps_roi_pool}
 _library = torch.library.Library("torchvision", "FRAGMENT")
 if not hasattr(torch.ops.torchvision, "nms"):
     for _name, _schema in _SCHEMAS.items():

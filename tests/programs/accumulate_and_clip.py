@@ -30,5 +30,6 @@ whole.zero_grad(set_to_none=False)
 zeros = all(p.grad.abs().sum() == 0 for p in whole.parameters())
 vector = nn.utils.parameters_to_vector(parts.parameters())
 nn.utils.vector_to_parameters(vector * 0.5, parts.parameters())
-print(json.dumps({"small": apart < 1e-6, "norm": norm.item(), "after": after.item(), "cleared": cleared, "zeros": bool(zeros),
+print(json.dumps({"small": apart < 1e-6, "norm": norm.item(),
+                  "after": after.item(), "cleared": cleared, "zeros": bool(zeros),
                   "sum": vector.sum().item(), "loss": nn.functional.mse_loss(parts(x), y).item()}))

@@ -35,4 +35,5 @@ swa_model.eval()
 with torch.no_grad():
     final = nn.functional.cross_entropy(swa_model(x), y).item()
     ema = nn.functional.cross_entropy(ema_model.eval()(x), y).item()
-print(json.dumps({"losses": losses, "rates": rates, "final": final, "ema": ema, "averaged": swa_model.n_averaged.item()}))
+print(json.dumps({"losses": losses, "rates": rates, "final": final, "ema": ema,
+                  "averaged": swa_model.n_averaged.item()}))

@@ -90,7 +90,8 @@ class BiLSTM_CRF(nn.Module):
         return self._viterbi_decode(self._get_lstm_features(sentence))
 
 
-training_data = [("the wall street journal reported today that apple corporation made money".split(), "B I I I O O O B I O O".split()),
+training_data = [("the wall street journal reported today that apple corporation made money".split(),
+                  "B I I I O O O B I O O".split()),
                  ("georgia tech is a university in georgia".split(), "B I O O O O B".split())]
 word_to_ix = {}
 for sentence, _ in training_data:

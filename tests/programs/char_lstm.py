@@ -1,4 +1,5 @@
-"""Shakespeare by characters: a two-layer LSTM, hidden state carried on, gradients clipped, truncated backpropagation."""
+"""Shakespeare by characters: a two-layer LSTM, hidden state carried on,
+gradients clipped, truncated backpropagation."""
 import json
 
 import torch

@@ -31,8 +31,8 @@ parts = make()
 losses = steps(*parts, 5)
 with tempfile.TemporaryDirectory() as folder:
     path = os.path.join(folder, "checkpoint.pt")
-    torch.save({"epoch": 5, "state_dict": parts[0].state_dict(), "optimizer": parts[1].state_dict(), "scheduler": parts[2].state_dict(),
-                "rng": torch.get_rng_state()}, path)
+    torch.save({"epoch": 5, "state_dict": parts[0].state_dict(), "optimizer": parts[1].state_dict(),
+                "scheduler": parts[2].state_dict(), "rng": torch.get_rng_state()}, path)
     on = steps(*parts, 5)
     torch.manual_seed(99)
     again = make()
@@ -47,5 +47,6 @@ with tempfile.TemporaryDirectory() as folder:
     whole = os.path.join(folder, "tensors.pt")
     torch.save([torch.arange(4).view(2, 2).t(), {"a": torch.tensor(1.5, dtype=torch.bfloat16)}], whole)
     back = torch.load(whole, weights_only=True)
-print(json.dumps({"losses": losses, "on": on, "exact": on == resumed, "epoch": checkpoint["epoch"], "unexpected": sorted(report.unexpected_keys),
+print(json.dumps({"losses": losses, "on": on, "exact": on == resumed,
+                  "epoch": checkpoint["epoch"], "unexpected": sorted(report.unexpected_keys),
                   "missing": report.missing_keys, "back": [back[0].tolist(), back[0].stride(), back[1]["a"].item()]}))

@@ -14,10 +14,12 @@ x = (x - mean) / std
 
 
 def block(i, o):
-    return nn.Sequential(nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True), nn.MaxPool2d(2))
+    return nn.Sequential(nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o),
+                         nn.ReLU(inplace=True), nn.MaxPool2d(2))
 
 
-net = nn.Sequential(block(3, 16), block(16, 32), block(32, 32), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+net = nn.Sequential(block(3, 16), block(16, 32), block(32, 32),
+                    nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
 for m in net.modules():
     if isinstance(m, nn.Conv2d):
         nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
@@ -33,5 +35,6 @@ for epoch in range(2):
 net.eval()
 with torch.inference_mode():
     logits = net(x[:64])
-print(json.dumps({"losses": losses, "mean": mean.flatten().tolist(), "running": net[0][1].running_mean.tolist(), "steps": net[0][1].num_batches_tracked.item(),
+print(json.dumps({"losses": losses, "mean": mean.flatten().tolist(),
+                  "running": net[0][1].running_mean.tolist(), "steps": net[0][1].num_batches_tracked.item(),
                   "top5": logits[:1].topk(5).values.tolist(), "parameters": sum(p.numel() for p in net.parameters())}))

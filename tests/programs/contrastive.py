@@ -1,4 +1,5 @@
-"""Contrastive learning: two views of each picture, normalised temperature-scaled cross entropy; a nearest neighbour probe."""
+"""Contrastive learning: two views of each picture, normalised temperature-scaled
+cross entropy; a nearest neighbour probe."""
 import json
 
 import torch
@@ -41,4 +42,5 @@ for batch in torch.arange(192).repeat(2).split(48):
 with torch.no_grad():
     codes = F.normalize(encoder(x), dim=1)
     near = (codes @ codes.t()).fill_diagonal_(-1).argmax(1)
-print(json.dumps({"losses": losses, "accuracy": (y[near] == y).float().mean().item(), "codes": codes.mean(0)[:4].tolist()}))
+print(json.dumps({"losses": losses, "accuracy": (y[near] == y).float().mean().item(),
+                  "codes": codes.mean(0)[:4].tolist()}))

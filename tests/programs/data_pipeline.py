@@ -2,8 +2,8 @@
 import json
 
 import torch
-from torch.utils.data import (BatchSampler, ConcatDataset, DataLoader, Dataset, IterableDataset, RandomSampler, Subset, TensorDataset,
-                              WeightedRandomSampler, get_worker_info, random_split)
+from torch.utils.data import (BatchSampler, ConcatDataset, DataLoader, Dataset, IterableDataset, RandomSampler,
+                              Subset, TensorDataset, WeightedRandomSampler, get_worker_info, random_split)
 
 
 class Squares(Dataset):
@@ -26,7 +26,8 @@ class Stream(IterableDataset):
 
 if __name__ == "__main__":
     torch.manual_seed(3)
-    result = {"batches": [[b["x"][:, 1].tolist(), b["name"], b["pair"][1].tolist()] for b in DataLoader(Squares(7), 3, shuffle=True)]}
+    result = {"batches": [[b["x"][:, 1].tolist(), b["name"], b["pair"][1].tolist()]
+                          for b in DataLoader(Squares(7), 3, shuffle=True)]}
     train, valid, test = random_split(range(20), [0.5, 0.25, 0.25], generator=torch.Generator().manual_seed(42))
     result["split"] = [list(train), list(valid), list(test)]
     sampler = WeightedRandomSampler([0.1, 0.9, 0.4, 0.7], 8)

@@ -25,7 +25,8 @@ class Denoiser(nn.Module):
     def __init__(self):
         super().__init__()
         self.time = nn.Sequential(nn.Linear(16, 32), nn.SiLU(), nn.Linear(32, 16))
-        self.inp, self.mid, self.out = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 1, 3, padding=1)
+        self.inp, self.mid, self.out = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(
+            16, 1, 3, padding=1)
         self.norm = nn.GroupNorm(4, 16)
 
     def forward(self, x, t):

@@ -8,8 +8,10 @@ from torch import nn
 torch.manual_seed(42)
 images, labels = mnist(256)
 x, y = torch.from_numpy(images).float().unsqueeze(1) / 255, torch.from_numpy(labels)
-teacher = nn.Sequential(nn.Conv2d(1, 16, 5, 2), nn.ReLU(), nn.Flatten(), nn.Linear(2304, 32), nn.ReLU(), nn.Linear(32, 10))
-student = nn.Sequential(nn.Conv2d(1, 4, 5, 4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 16), nn.ReLU(), nn.Linear(16, 10))
+teacher = nn.Sequential(nn.Conv2d(1, 16, 5, 2), nn.ReLU(), nn.Flatten(),
+                        nn.Linear(2304, 32), nn.ReLU(), nn.Linear(32, 10))
+student = nn.Sequential(nn.Conv2d(1, 4, 5, 4), nn.ReLU(), nn.Flatten(),
+                        nn.Linear(144, 16), nn.ReLU(), nn.Linear(16, 10))
 regressor = nn.Linear(16, 32)
 ce_loss, mse = nn.CrossEntropyLoss(), nn.MSELoss()
 optimizer = torch.optim.Adam(teacher.parameters(), lr=1e-3)
@@ -33,7 +35,8 @@ for i in range(0, 256, 32):
     soft_prob = nn.functional.log_softmax(student_logits / T, dim=-1)
     distill = torch.sum(soft_targets * (soft_targets.log() - soft_prob)) / soft_prob.size()[0] * T ** 2
     cosine = nn.CosineEmbeddingLoss()(regressor(features), hidden, torch.ones(32))
-    total = 0.5 * distill + 0.3 * ce_loss(student_logits, y[i:i + 32]) + 0.2 * cosine + 0.01 * mse(regressor(features), hidden)
+    total = 0.5 * distill + 0.3 * ce_loss(student_logits, y[i:i + 32]) + 0.2 * cosine + 0.01 * mse(
+        regressor(features), hidden)
     total.backward()
     optimizer.step()
     losses.append([total.item(), distill.item(), cosine.item()])

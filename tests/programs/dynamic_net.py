@@ -22,7 +22,8 @@ class DynamicNet(torch.nn.Module):
         return y
 
     def string(self):
-        return f"y = {self.a.item():.2f} + {self.b.item():.2f} x + {self.c.item():.2f} x^2 + {self.d.item():.2f} x^3 + {self.e.item():.2f} x^4?"
+        return (f"y = {self.a.item():.2f} + {self.b.item():.2f} x + {self.c.item():.2f} x^2 "
+                f"+ {self.d.item():.2f} x^3 + {self.e.item():.2f} x^4?")
 
 
 random.seed(0)

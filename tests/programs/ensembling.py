@@ -47,5 +47,5 @@ for _ in range(4):
     grads, values = vmap(grad_and_value(loss_of), in_dims=(0, None, None))(params, data, targets)
     params = {k: p - 0.5 * grads[k] for k, p in params.items()}
     losses.append(values.tolist())
-print(json.dumps({"close": bool(torch.allclose(together, separate, atol=1e-5)), "each": each.mean((1, 2)).tolist(), "losses": losses,
-                  "votes": together.mean(0).argmax(1)[:10].tolist()}))
+print(json.dumps({"close": bool(torch.allclose(together, separate, atol=1e-5)), "each": each.mean((1, 2)).tolist(),
+                  "losses": losses, "votes": together.mean(0).argmax(1)[:10].tolist()}))

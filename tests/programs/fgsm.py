@@ -32,7 +32,8 @@ for epsilon in (0, 0.05, 0.1, 0.2):
     model.zero_grad()
     loss.backward()
     attacked = model(fgsm_attack(data, epsilon, data.grad.data))
-    rows.append([loss.item(), F.cross_entropy(attacked, y[:64]).item(), (attacked.argmax(1) == y[:64]).float().mean().item()])
+    rows.append([loss.item(), F.cross_entropy(attacked, y[:64]).item(),
+                 (attacked.argmax(1) == y[:64]).float().mean().item()])
 delta = torch.zeros_like(x[:16], requires_grad=True)
 for _ in range(4):
     loss = F.cross_entropy(model(x[:16] + delta), y[:16])

@@ -20,7 +20,8 @@ def block(in_feat, out_feat, normalize=True):
 
 
 generator = nn.Sequential(*block(latent_dim, 32, normalize=False), *block(32, 64), nn.Linear(64, 784), nn.Tanh())
-discriminator = nn.Sequential(nn.Flatten(), nn.Linear(784, 64), nn.LeakyReLU(0.2, inplace=True), nn.Linear(64, 1), nn.Sigmoid())
+discriminator = nn.Sequential(nn.Flatten(), nn.Linear(784, 64),
+                              nn.LeakyReLU(0.2, inplace=True), nn.Linear(64, 1), nn.Sigmoid())
 adversarial_loss = nn.BCELoss()
 optimizer_G = torch.optim.Adam(generator.parameters(), lr=0.0002, betas=(0.5, 0.999))
 optimizer_D = torch.optim.Adam(discriminator.parameters(), lr=0.0002, betas=(0.5, 0.999))

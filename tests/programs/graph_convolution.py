@@ -9,7 +9,8 @@ torch.manual_seed(0)
 groups, size = 4, 5
 n = groups * size
 edges = [(g * size + a, g * size + b) for g in range(groups) for a in range(size) for b in range(size) if a != b]
-edges += [(g * size, (g + 1) % groups * size) for g in range(groups)] + [((g + 1) % groups * size, g * size) for g in range(groups)]
+edges += [(g * size, (g + 1) % groups * size) for g in range(groups)] + [
+    ((g + 1) % groups * size, g * size) for g in range(groups)]
 edge_index = torch.tensor(edges).t().contiguous()
 labels = torch.arange(groups).repeat_interleave(size)
 
@@ -50,5 +51,7 @@ for epoch in range(20):
     loss.backward()
     optimizer.step()
     losses.append(loss.item())
-pooled = torch.zeros(groups, groups).scatter_reduce(0, labels[:, None].expand(-1, groups), out.detach(), "amax", include_self=False)
-print(json.dumps({"losses": losses, "accuracy": (out.argmax(1) == labels).float().mean().item(), "pooled": pooled.tolist()}))
+pooled = torch.zeros(groups, groups).scatter_reduce(0, labels[:, None].expand(-1, groups),
+                                                    out.detach(), "amax", include_self=False)
+print(json.dumps({"losses": losses,
+                  "accuracy": (out.argmax(1) == labels).float().mean().item(), "pooled": pooled.tolist()}))

@@ -23,6 +23,7 @@ batch = torch.randn(3, 6)
 batched = vmap(jacrev(predict, argnums=2), in_dims=(None, None, 0))(weight, bias, batch)
 laplacian = vmap(lambda v: torch.trace(hessian(lambda x: predict(weight, bias, x).sum())(v)))(batch)
 third = grad(grad(grad(torch.sin)))(torch.tensor(0.3))
-print(json.dumps({"agree": bool(torch.allclose(J1, J2, atol=1e-6) and torch.allclose(J1, J3, atol=1e-6) and torch.allclose(H1, H2, atol=1e-5)),
-                  "J": J1.tolist(), "H": H1.diag().tolist(), "value": value.tolist(), "tangent": tangent.tolist(), "pull": pull(torch.ones(4))[0].tolist(),
+print(json.dumps({"agree": bool(torch.allclose(J1, J2, atol=1e-6) and torch.allclose(J1, J3, atol=1e-6)
+                                and torch.allclose(H1, H2, atol=1e-5)), "J": J1.tolist(), "H": H1.diag().tolist(),
+                  "value": value.tolist(), "tangent": tangent.tolist(), "pull": pull(torch.ones(4))[0].tolist(),
                   "batched": batched.sum((1, 2)).tolist(), "laplacian": laplacian.tolist(), "third": third.item()}))

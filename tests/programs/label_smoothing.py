@@ -23,9 +23,12 @@ def smooth_by_hand(logits, target, eps=0.1):
 
 weights = 1.0 / torch.bincount(y, minlength=10).float()
 LOSSES = {
-    "smoothed": nn.CrossEntropyLoss(label_smoothing=0.1), "by hand": smooth_by_hand, "weighted": nn.CrossEntropyLoss(weight=weights),
-    "both": nn.CrossEntropyLoss(weight=weights, label_smoothing=0.2), "soft": lambda o, t: F.cross_entropy(o, F.one_hot(t, 10) * 0.9 + 0.01),
-    "focal": focal, "margin": nn.MultiMarginLoss(), "bce": lambda o, t: F.binary_cross_entropy_with_logits(o, F.one_hot(t, 10).float()),
+    "smoothed": nn.CrossEntropyLoss(label_smoothing=0.1),
+    "by hand": smooth_by_hand, "weighted": nn.CrossEntropyLoss(weight=weights),
+    "both": nn.CrossEntropyLoss(weight=weights, label_smoothing=0.2),
+    "soft": lambda o, t: F.cross_entropy(o, F.one_hot(t, 10) * 0.9 + 0.01),
+    "focal": focal, "margin": nn.MultiMarginLoss(),
+    "bce": lambda o, t: F.binary_cross_entropy_with_logits(o, F.one_hot(t, 10).float()),
     "kl": lambda o, t: F.kl_div(o.log_softmax(1), F.one_hot(t, 10) * 0.8 + 0.02, reduction="batchmean"),
 }
 result = {}

@@ -45,4 +45,5 @@ def fitting():
 
 
 steps = [fit.step(fitting).item() for _ in range(3)]
-print(json.dumps({"losses": losses, "p": p.tolist(), "start": start, "end": [round(v, 3) for v in xy.tolist()], "steps": steps}))
+print(json.dumps({"losses": losses, "p": p.tolist(), "start": start,
+                  "end": [round(v, 3) for v in xy.tolist()], "steps": steps}))

@@ -56,4 +56,5 @@ with torch.no_grad():
     output = model(x[:200])
     test_loss = F.nll_loss(output, torch.from_numpy(labels[:200]), reduction="sum").item()
     correct = output.argmax(dim=1, keepdim=True).eq(torch.from_numpy(labels[:200]).view_as(output.argmax(dim=1, keepdim=True))).sum().item()
-print(json.dumps({"losses": losses[:14], "test": test_loss / 200, "correct": correct / 200, "lr": scheduler.get_last_lr()}))
+print(json.dumps({"losses": losses[:14], "test": test_loss / 200,
+                  "correct": correct / 200, "lr": scheduler.get_last_lr()}))

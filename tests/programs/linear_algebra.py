@@ -30,6 +30,7 @@ y = torch.sin(6 * t)
 alpha = torch.cholesky_solve(y[:, None], L).squeeze(1)
 nll = 0.5 * y @ alpha + L.diagonal().log().sum()
 nll.backward()
-print(json.dumps({"solution": solution.tolist(), "ridge": ridge.tolist(), "explained": explained.tolist(), "power": power.item(),
+print(json.dumps({"solution": solution.tolist(), "ridge": ridge.tolist(),
+                  "explained": explained.tolist(), "power": power.item(),
                   "counts": torch.bincount(owner, minlength=5).tolist(), "nll": nll.item(), "slope": noise.grad.item(),
                   "det": torch.logdet(K).item(), "eigen": torch.linalg.eigvalsh(K.detach())[-3:].tolist()}))

@@ -43,5 +43,5 @@ for epoch in range(2):
             weights.grad.zero_()
             bias.grad.zero_()
 by_hand = F.cross_entropy(x_train @ weights + bias, y_train).item()
-print(json.dumps({"loss": by_hand, "nll": nll(model(x_train), y_train).item(), "accuracy": accuracy(model(x_train), y_train).item(),
-                  "bias": bias.tolist()}))
+print(json.dumps({"loss": by_hand, "nll": nll(model(x_train), y_train).item(),
+                  "accuracy": accuracy(model(x_train), y_train).item(), "bias": bias.tolist()}))

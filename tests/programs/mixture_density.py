@@ -14,7 +14,8 @@ class MDN(nn.Module):
     def __init__(self, hidden, mixtures):
         super().__init__()
         self.body = nn.Sequential(nn.Linear(1, hidden), nn.Hardtanh())
-        self.pi, self.sigma, self.mu = nn.Linear(hidden, mixtures), nn.Linear(hidden, mixtures), nn.Linear(hidden, mixtures)
+        self.pi, self.sigma, self.mu = nn.Linear(hidden,
+                                                 mixtures), nn.Linear(hidden, mixtures), nn.Linear(hidden, mixtures)
 
     def forward(self, x):
         h = self.body(x)

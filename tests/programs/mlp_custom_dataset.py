@@ -28,7 +28,8 @@ class NeuralNetwork(nn.Module):
     def __init__(self):
         super().__init__()
         self.flatten = nn.Flatten()
-        self.linear_relu_stack = nn.Sequential(nn.Linear(28 * 28, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
+        self.linear_relu_stack = nn.Sequential(nn.Linear(28 * 28, 128), nn.ReLU(),
+                                               nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
 
     def forward(self, x):
         return self.linear_relu_stack(self.flatten(x))

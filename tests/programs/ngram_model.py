@@ -10,7 +10,8 @@ from datafiles import text
 torch.manual_seed(1)
 CONTEXT_SIZE, EMBEDDING_DIM = 2, 10
 test_sentence = text("alice_wonderland", 1400).split()
-trigrams = [([test_sentence[i - j - 1] for j in range(CONTEXT_SIZE)], test_sentence[i]) for i in range(CONTEXT_SIZE, len(test_sentence))]
+trigrams = [([test_sentence[i - j - 1] for j in range(CONTEXT_SIZE)], test_sentence[i])
+            for i in range(CONTEXT_SIZE, len(test_sentence))]
 vocab = sorted(set(test_sentence))
 word_to_ix = {word: i for i, word in enumerate(vocab)}
 

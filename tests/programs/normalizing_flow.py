@@ -8,7 +8,8 @@ from torch import nn
 torch.manual_seed(0)
 angle = torch.rand(128) * math.pi
 upper = torch.rand(128) < 0.5
-x = torch.stack([torch.where(upper, angle.cos(), 1 - angle.cos()), torch.where(upper, angle.sin(), 0.5 - angle.sin())], 1) + 0.05 * torch.randn(128, 2)
+x = torch.stack([torch.where(upper, angle.cos(), 1 - angle.cos()),
+                 torch.where(upper, angle.sin(), 0.5 - angle.sin())], 1) + 0.05 * torch.randn(128, 2)
 
 
 class Coupling(nn.Module):

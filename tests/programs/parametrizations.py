@@ -46,5 +46,6 @@ parametrize.remove_parametrizations(weight, "weight")
 removed = torch.allclose(weight(torch.ones(1, 4)), y)
 with parametrize.cached():
     both = layer.weight is layer.weight
-print(json.dumps({"flags": [bool(f) for f in (symmetric, kept, still, removed, both)], "losses": losses, "norm": round(norm, 2), "names": names,
+print(json.dumps({"flags": [bool(f) for f in (symmetric, kept, still, removed, both)],
+                  "losses": losses, "norm": round(norm, 2), "names": names,
                   "is": parametrize.is_parametrized(layer), "type": type(layer).__name__, "text": str(layer)}))

@@ -22,7 +22,8 @@ def compute_loss(params, buffers, sample, target):
 ft_per_sample_grads = vmap(grad(compute_loss), in_dims=(None, None, 0, 0))(params, buffers, data, targets)
 apart = 0.0
 for i in range(4):
-    loop = torch.autograd.grad(nn.functional.cross_entropy(model(data[i:i + 1]), targets[i:i + 1]), list(model.parameters()))
+    loop = torch.autograd.grad(nn.functional.cross_entropy(model(data[i:i + 1]), targets[i:i + 1]),
+                               list(model.parameters()))
     apart = max(apart, *((g[i] - l).abs().max().item() for g, l in zip(ft_per_sample_grads.values(), loop)))
 norms = torch.stack([g.flatten(1).norm(dim=1) for g in ft_per_sample_grads.values()]).norm(dim=0)
 factor = (1.0 / norms).clamp(max=1.0)
@@ -31,4 +32,5 @@ with torch.no_grad():
         g = ft_per_sample_grads[name]
         clipped = (g * factor.view(-1, *[1] * (g.dim() - 1))).mean(0)
         p -= 0.1 * (clipped + 0.01 * torch.randn_like(p))
-print(json.dumps({"close": apart < 1e-5, "norms": norms.tolist(), "loss": nn.functional.cross_entropy(model(data), targets).item()}))
+print(json.dumps({"close": apart < 1e-5, "norms": norms.tolist(),
+                  "loss": nn.functional.cross_entropy(model(data), targets).item()}))

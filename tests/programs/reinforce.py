@@ -22,7 +22,8 @@ class CartPole:
         temp = (force + 0.05 * theta_dot ** 2 * np.sin(theta)) / 1.1
         thetaacc = (9.8 * np.sin(theta) - np.cos(theta) * temp) / (0.5 * (4.0 / 3.0 - 0.1 * np.cos(theta) ** 2 / 1.1))
         xacc = temp - 0.05 * thetaacc * np.cos(theta) / 1.1
-        self.state = np.array([x + 0.02 * x_dot, x_dot + 0.02 * xacc, theta + 0.02 * theta_dot, theta_dot + 0.02 * thetaacc])
+        self.state = np.array([x + 0.02 * x_dot, x_dot + 0.02 * xacc,
+                               theta + 0.02 * theta_dot, theta_dot + 0.02 * thetaacc])
         done = abs(self.state[0]) > 2.4 or abs(self.state[2]) > 0.21
         return self.state.astype(np.float32), 1.0, bool(done)
 

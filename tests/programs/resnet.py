@@ -78,4 +78,5 @@ for step in range(12):
     loss.backward()
     optimizer.step()
     losses.append(loss.item())
-print(json.dumps({"losses": losses, "keys": list(model.state_dict())[:12], "names": [n for n, _ in model.named_children()]}))
+print(json.dumps({"losses": losses, "keys": list(model.state_dict())[:12],
+                  "names": [n for n, _ in model.named_children()]}))

@@ -6,7 +6,8 @@ from torch import nn
 from torch.optim import lr_scheduler as s
 
 MAKE = {
-    "step": lambda o: s.StepLR(o, 3, 0.5), "multi": lambda o: s.MultiStepLR(o, [2, 5], 0.1), "exp": lambda o: s.ExponentialLR(o, 0.9),
+    "step": lambda o: s.StepLR(o, 3, 0.5), "multi": lambda o: s.MultiStepLR(o, [2, 5], 0.1),
+    "exp": lambda o: s.ExponentialLR(o, 0.9),
     "cosine": lambda o: s.CosineAnnealingLR(o, 6), "warm": lambda o: s.CosineAnnealingWarmRestarts(o, 3, 2),
     "lambda": lambda o: s.LambdaLR(o, lambda e: 1 / (1 + e)), "one": lambda o: s.OneCycleLR(o, 0.5, total_steps=12),
     "cyclic": lambda o: s.CyclicLR(o, 0.01, 0.1, 3), "linear": lambda o: s.LinearLR(o, 0.1, total_iters=4),

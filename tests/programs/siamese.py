@@ -14,7 +14,8 @@ x, y = torch.from_numpy(images).float().unsqueeze(1) / 255, torch.from_numpy(lab
 class Siamese(nn.Module):
     def __init__(self):
         super().__init__()
-        self.cnn = nn.Sequential(nn.Conv2d(1, 4, 5, stride=2), nn.PReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(144, 8))
+        self.cnn = nn.Sequential(nn.Conv2d(1, 4, 5, stride=2), nn.PReLU(),
+                                 nn.MaxPool2d(2), nn.Flatten(), nn.Linear(144, 8))
 
     def forward_once(self, x):
         return self.cnn(x)
@@ -30,7 +31,8 @@ class ContrastiveLoss(nn.Module):
 
     def forward(self, output1, output2, label):
         distance = F.pairwise_distance(output1, output2, keepdim=True)
-        return torch.mean((1 - label) * torch.pow(distance, 2) + label * torch.pow(torch.clamp(self.margin - distance, min=0.0), 2))
+        return torch.mean((1 - label) * torch.pow(distance, 2) + label * torch.pow(
+            torch.clamp(self.margin - distance, min=0.0), 2))
 
 
 net = Siamese()
@@ -48,4 +50,5 @@ for step in range(12):
     losses.append(loss.item())
 with torch.no_grad():
     (codes,) = net(x[:6])
-print(json.dumps({"losses": losses, "distances": torch.cdist(codes, codes)[0].tolist(), "slope": net.cnn[1].weight.item()}))
+print(json.dumps({"losses": losses, "distances": torch.cdist(codes, codes)[0].tolist(),
+                  "slope": net.cnn[1].weight.item()}))

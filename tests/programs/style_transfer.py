@@ -9,7 +9,8 @@ from datafiles import cifar
 torch.manual_seed(0)
 photos = torch.from_numpy(cifar(2)[0]).float() / 255
 content_img, style_img = photos[:1], photos[1:]
-cnn = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(8, 12, 3)).eval()
+cnn = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1),
+                    nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(8, 12, 3)).eval()
 cnn.requires_grad_(False)
 
 

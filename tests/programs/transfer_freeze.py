@@ -1,4 +1,5 @@
-"""Transfer learning: a network trained on digits, its features frozen, a new head for clothes; then fine-tuning in groups."""
+"""Transfer learning: a network trained on digits, its features frozen,
+a new head for clothes; then fine-tuning in groups."""
 import copy
 import json
 
@@ -47,7 +48,9 @@ second = train(model, optimizer, lr_scheduler.StepLR(optimizer, step_size=4, gam
 unchanged = torch.equal(before, model.features[0].weight)
 for param in model.parameters():
     param.requires_grad_(True)
-optimizer = optim.AdamW([{"params": model.features.parameters(), "lr": 1e-4}, {"params": model.fc.parameters()}], lr=1e-3)
+optimizer = optim.AdamW([{"params": model.features.parameters(), "lr": 1e-4},
+                         {"params": model.fc.parameters()}], lr=1e-3)
 third = train(model, optimizer, None, x, y, 6)
 print(json.dumps({"first": first, "second": second, "third": third, "unchanged": unchanged,
-                  "moved": not torch.equal(before, model.features[0].weight), "rates": [g["lr"] for g in optimizer.param_groups]}))
+                  "moved": not torch.equal(before, model.features[0].weight),
+                  "rates": [g["lr"] for g in optimizer.param_groups]}))

@@ -64,4 +64,5 @@ for step in range(8):
 model.eval()
 with torch.no_grad():
     logits = model(ids.t(), ids == 0)
-print(json.dumps({"losses": losses, "logits": logits[:3].tolist(), "padding": model.encoder.weight[0].abs().sum().item()}))
+print(json.dumps({"losses": losses, "logits": logits[:3].tolist(),
+                  "padding": model.encoder.weight[0].abs().sum().item()}))

@@ -38,7 +38,8 @@ class Model(nn.Module):
 
     def forward(self, src, tgt):
         causal = nn.Transformer.generate_square_subsequent_mask(tgt.size(1))
-        out = self.transformer(self.embed(self.src, src), self.embed(self.tgt, tgt), tgt_mask=causal, src_key_padding_mask=src == PAD,
+        out = self.transformer(self.embed(self.src, src), self.embed(self.tgt, tgt),
+                               tgt_mask=causal, src_key_padding_mask=src == PAD,
                                tgt_key_padding_mask=(tgt == PAD), memory_key_padding_mask=src == PAD)
         return self.out(out)
 

@@ -15,7 +15,8 @@ y = F.pad(mask, (2, 2, 2, 2)).float()
 
 class DoubleConv(nn.Sequential):
     def __init__(self, i, o):
-        super().__init__(nn.Conv2d(i, o, 3, padding=1), nn.GroupNorm(2, o), nn.ReLU(inplace=True), nn.Conv2d(o, o, 3, padding="same"), nn.ELU())
+        super().__init__(nn.Conv2d(i, o, 3, padding=1), nn.GroupNorm(2, o), nn.ReLU(inplace=True),
+                         nn.Conv2d(o, o, 3, padding="same"), nn.ELU())
 
 
 class UNet(nn.Module):

@@ -42,5 +42,6 @@ for i in range(0, 120, 12):
     optimizer.step()
     losses.append(loss.item())
 twin = copy.deepcopy(model)
-print(json.dumps({"losses": losses, "tied": model.decoder.weight is model.encoder.weight, "twin": twin.decoder.weight is twin.encoder.weight,
-                  "parameters": len(list(model.parameters())), "keys": list(model.state_dict()), "weight": model.encoder.weight.sum().item()}))
+print(json.dumps({"losses": losses, "tied": model.decoder.weight is model.encoder.weight,
+                  "twin": twin.decoder.weight is twin.encoder.weight, "parameters": len(list(model.parameters())),
+                  "keys": list(model.state_dict()), "weight": model.encoder.weight.sum().item()}))

@@ -45,4 +45,5 @@ for step in range(30):
     losses.append(loss.item())
 vectors = F.normalize(model.target.weight.detach(), dim=1)
 near = (vectors @ vectors[index["alice"]]).topk(4)
-print(json.dumps({"losses": losses, "near": [counts[i][0] for i in near.indices.tolist()], "cosines": near.values.tolist()}))
+print(json.dumps({"losses": losses, "near": [counts[i][0] for i in near.indices.tolist()],
+                  "cosines": near.values.tolist()}))
