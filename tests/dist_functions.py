@@ -21,7 +21,8 @@ def start(rank: int, path: str) -> None:
 
 def collectives(rank: int, path: str) -> None:
     start(rank, path)
-    assert dist.get_rank() == rank and dist.get_world_size() == SIZE and dist.get_backend() == "gloo" and dist.is_initialized()
+    assert dist.get_rank() == rank and dist.get_world_size() == SIZE and dist.get_backend() == "gloo"
+    assert dist.is_initialized()
     mine = rl.tensor([rank + 1.0, 2.0])
     for op, want in (("SUM", [6.0, 6.0]), ("PRODUCT", [6.0, 8.0]), ("MIN", [1.0, 2.0]),
                      ("MAX", [3.0, 2.0]), ("AVG", [2.0, 2.0])):

@@ -79,11 +79,8 @@ def calls(rank: int, size: int, path: str) -> None:
     start(rank, size, path)
     assert rpc.get_worker_info().name == f"w{rank}" and rpc.get_worker_info("w1").id == 1
     if rank == 0:
-        assert (
-            rpc.rpc_sync("w1", add, (2,), {"b": 3}) == 5
-            and rpc.rpc_sync(1, add, (2,)) == 3
-            and rpc.rpc_sync("w0", add, (1,)) == 2
-        )
+        assert rpc.rpc_sync("w1", add, (2,), {"b": 3}) == 5 and rpc.rpc_sync(1, add, (2,)) == 3
+        assert rpc.rpc_sync("w0", add, (1,)) == 2
         x = rl.arange(4.0)
         close(rpc.rpc_sync("w1", rl.add, (x, x)), x * 2)
         close(rpc.rpc_sync(rpc.get_worker_info("w2"), rl.mul, (x, 3)), x * 3)
@@ -106,13 +103,8 @@ def calls(rank: int, size: int, path: str) -> None:
 
 def references() -> None:
     c = rpc.remote("w1", Counter, (5,))
-    assert (
-        c.owner_name() == "w1"
-        and not c.is_owner()
-        and c.rpc_sync().more(2) == 7
-        and c.rpc_async().more().wait() == 8
-        and c.remote().more(3).to_here() == 11
-    )
+    assert c.owner_name() == "w1" and not c.is_owner() and c.rpc_sync().more(2) == 7
+    assert c.rpc_async().more().wait() == 8 and c.remote().more(3).to_here() == 11
     raises(RuntimeError, "can't call localValue() on user", lambda: c.local_value())
     t = rpc.remote("w2", rl.ones, (3,))
     close(t.to_here(), rl.ones(3))
@@ -121,11 +113,8 @@ def references() -> None:
     own, value = rpc.rpc_sync("w1", peek, (t,))  # a third process asks the owner
     assert not own and value.tolist() == [1.0] * 3
     mine = rpc.RRef({"a": 1})
-    assert (
-        mine.is_owner()
-        and mine.local_value() == {"a": 1} == mine.to_here()
-        and rpc.rpc_sync("w1", peek, (mine,))[1] == {"a": 1}
-    )
+    assert mine.is_owner() and mine.local_value() == {"a": 1} == mine.to_here()
+    assert rpc.rpc_sync("w1", peek, (mine,))[1] == {"a": 1}
     raises(KeyError, "bad", lambda: rpc.remote("w1", fail, ("bad",)).to_here())
     back = rpc.rpc_sync("w1", keep, (mine,))
     assert back.is_owner() and back.local_value() is mine.local_value()
@@ -269,10 +258,8 @@ def with_a_process_group(rank: int, size: int, path: str) -> None:
     if rank == 0:
         state = optimizer.state_dict()
         want = reference.state_dict()
-        assert (
-            sorted(state["state"]) == sorted(want["state"])
-            and state["param_groups"][0]["params"] == want["param_groups"][0]["params"]
-        )
+        assert sorted(state["state"]) == sorted(want["state"])
+        assert state["param_groups"][0]["params"] == want["param_groups"][0]["params"]
         close(state["state"][2]["exp_avg"], want["state"][2]["exp_avg"])
     optimizer.load_state_dict(reference.state_dict())
     dist.destroy_process_group()

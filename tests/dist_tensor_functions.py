@@ -19,26 +19,14 @@ from rushlight.distributed.tensor.parallel import ColwiseParallel, parallelize_m
 def meshes(rank: int, size: int, path: str) -> None:
     start(rank, size, path)
     mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
-    assert (
-        mesh.shape == (2, 2)
-        and mesh.size() == 4
-        and mesh.size(1) == 2
-        and mesh.ndim == 2
-        and mesh.mesh.tolist() == [[0, 1], [2, 3]]
-    )
-    assert (
-        mesh.get_coordinate() == (rank // 2, rank % 2)
-        and mesh.get_local_rank("tp") == rank % 2
-        and mesh.get_local_rank(0) == rank // 2
-    )
+    assert mesh.shape == (2, 2) and mesh.size() == 4 and mesh.size(1) == 2 and mesh.ndim == 2
+    assert mesh.mesh.tolist() == [[0, 1], [2, 3]]
+    assert mesh.get_coordinate() == (rank // 2, rank % 2) and mesh.get_local_rank("tp") == rank % 2
+    assert mesh.get_local_rank(0) == rank // 2
     tp, dp = mesh["tp"], mesh["dp"]
     assert tp.mesh.tolist() == [rank // 2 * 2, rank // 2 * 2 + 1] and dp.mesh.tolist() == [rank % 2, rank % 2 + 2]
-    assert (
-        tp.get_group() is mesh.get_group("tp")
-        and mesh["dp", "tp"] == mesh
-        and tp.get_local_rank() == rank % 2
-        and len(mesh.get_all_groups()) == 2
-    )
+    assert tp.get_group() is mesh.get_group("tp") and mesh["dp", "tp"] == mesh
+    assert tp.get_local_rank() == rank % 2 and len(mesh.get_all_groups()) == 2
     t = rl.tensor([float(rank)])
     dist.all_reduce(t, group=dp.get_group())
     assert t.item() == 2 * (rank % 2) + 2
@@ -82,14 +70,8 @@ def placements_and_moves(rank: int, size: int, path: str) -> None:
                 else True
             )
     d = distribute_tensor(x, mesh, [Shard(0)])
-    assert (
-        d.shape == (5, 3)
-        and d.size(0) == 5
-        and d.numel() == 15
-        and d.stride() == (3, 1)
-        and d.placements == (Shard(0),)
-        and d.device_mesh == mesh
-    )
+    assert d.shape == (5, 3) and d.size(0) == 5 and d.numel() == 15 and d.stride() == (3, 1)
+    assert d.placements == (Shard(0),) and d.device_mesh == mesh
     assert isinstance(d, rl.Tensor) and isinstance(d, DTensor) and d.dtype is rl.float32 and len(d) == 5 and d.ndim == 2
     assert "placements=(Shard(dim=0),)" in repr(d) and "DTensor(local_tensor=tensor(" in repr(d)
     # gradients go back the way the values came
@@ -307,31 +289,18 @@ def stays_sharded(mesh: Any) -> None:
         randn(8, 12, device_mesh=mesh, placements=[Shard(0)]),
         randn(12, 8, device_mesh=mesh, placements=[Replicate()]),
     )
-    assert (
-        (x @ w).placements == (Shard(0),)
-        and (x + 1).relu().placements == (Shard(0),)
-        and x.sum(1).placements == (Shard(0),)
-        and x.sum(0).placements == (Partial(),)
-    )
-    assert (
-        (w.t() @ x.t()).placements == (Shard(1),)
-        and (x.t() @ x).placements == (Partial(),)
-        and x.view(8, 3, 4).placements == (Shard(0),)
-    )
-    assert (
-        x.t().placements == (Shard(1),)
-        and x.softmax(1).placements == (Shard(0),)
-        and x.softmax(0).placements == (Replicate(),)
-    )
+    assert (x @ w).placements == (Shard(0),) and (x + 1).relu().placements == (Shard(0),)
+    assert x.sum(1).placements == (Shard(0),) and x.sum(0).placements == (Partial(),)
+    assert (w.t() @ x.t()).placements == (Shard(1),) and (x.t() @ x).placements == (Partial(),)
+    assert x.view(8, 3, 4).placements == (Shard(0),)
+    assert x.t().placements == (Shard(1),) and x.softmax(1).placements == (Shard(0),)
+    assert x.softmax(0).placements == (Replicate(),)
     y = w.redistribute(placements=[Shard(1)])
-    assert F.linear(x.redistribute(placements=[Replicate()]), y.t()).placements == (Shard(1),) and (
-        x.sum(0) + x.sum(0)
-    ).placements == (Partial(),)
+    assert F.linear(x.redistribute(placements=[Replicate()]), y.t()).placements == (Shard(1),)
+    assert (x.sum(0) + x.sum(0)).placements == (Partial(),)
     assert (x.sum(0) * 2).placements == (Partial(),) and (x.sum(0) + 1).placements == (Replicate(),)
-    assert (
-        x.to_local().numel() == 96 // size
-        and zeros(8, 2, device_mesh=mesh, placements=[Shard(0)]).to_local().numel() == 16 // size
-    )
+    assert x.to_local().numel() == 96 // size
+    assert zeros(8, 2, device_mesh=mesh, placements=[Shard(0)]).to_local().numel() == 16 // size
 
 
 def a_rank_dies(rank: int, size: int, path: str) -> None:

@@ -55,12 +55,8 @@ def modules_and_optimizers(rank: int, size: int, path: str) -> None:
         make(), mesh, shard_all, lambda m, inputs, mesh: (distribute_tensor(inputs[0], mesh, [Shard(0)]),)
     )
     for p in net.parameters():
-        assert (
-            isinstance(p, DTensor)
-            and isinstance(p, rl.nn.Parameter)
-            and p.is_leaf
-            and p.to_local().shape[0] <= -(-p.shape[0] // size)
-        )
+        assert isinstance(p, DTensor) and isinstance(p, rl.nn.Parameter) and p.is_leaf
+        assert p.to_local().shape[0] <= -(-p.shape[0] // size)
     for kind, options in (
         (rl.optim.SGD, dict(lr=0.1, momentum=0.9)),
         (rl.optim.AdamW, dict(lr=0.01)),
@@ -250,9 +246,8 @@ def tensor_parallel(rank: int, size: int, path: str) -> None:
             getattr(sequence.layers[0], name).weight.to_local().shape[0]
             == getattr(plain.layers[0], name).weight.shape[0] // size
         )
-    assert sequence.embed.weight.to_local().numel() == plain.embed.weight.numel() // size and sequence.layers[
-        1
-    ].down.bias.placements == (Replicate(),)
+    assert sequence.embed.weight.to_local().numel() == plain.embed.weight.numel() // size
+    assert sequence.layers[1].down.bias.placements == (Replicate(),)
     nets = (plain, simple, sequence)
     optimizers = [
         rl.optim.SGD(n.parameters(), lr=0.3, momentum=0.9) for n in nets

@@ -125,7 +125,8 @@ def test_what_is_chosen():
         net[0].weight.copy_(rl.tensor([3.0, 1.0, 4.0, 2.0]).view(4, 1, 1, 1))
         net[1].weight.copy_(rl.tensor([0.1, 1.0, 0.2, 2.0]))
     by_norm, _ = compress.prune_channels(net, x, {"0": 0.5})
-    assert by_norm[0].weight.flatten().tolist() == [3.0, 4.0] and by_norm[3].weight.shape == (6, 2, 1, 1) and net[0].weight.shape[0] == 4
+    assert by_norm[0].weight.flatten().tolist() == [3.0, 4.0] and by_norm[3].weight.shape == (6, 2, 1, 1)
+    assert net[0].weight.shape[0] == 4
     by_scale, _ = compress.prune_channels(net, x, {"0": 0.5}, importance="scale")
     assert by_scale[0].weight.flatten().tolist() == [1.0, 2.0]
     net(x).square().sum().backward()
@@ -170,6 +171,6 @@ def test_what_is_not_followed_keeps_its_size():
 def test_costs():
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 5))
     c = compress.cost(net, rl.zeros(1, 3, 8, 8))
-    assert (c.parameters, c.multiply_adds) == (3 * 4 * 9 + 4 + 256 * 5 + 5,
-                                               4 * 64 * 27 + 256 * 5) and c.bytes > 4 * c.parameters
+    assert (c.parameters, c.multiply_adds) == (3 * 4 * 9 + 4 + 256 * 5 + 5, 4 * 64 * 27 + 256 * 5)
+    assert c.bytes > 4 * c.parameters
     assert "multiply-adds" in str(c)

@@ -71,12 +71,8 @@ def test_options() -> None:
             "1",
         ]
     )
-    assert (
-        args.node_rank == 1
-        and args.module
-        and args.training_script == "pkg.mod"
-        and args.training_script_args == ["-x", "1"]
-    )
+    assert args.node_rank == 1 and args.module and args.training_script == "pkg.mod"
+    assert args.training_script_args == ["-x", "1"]
     assert run._address(args, 2) == ("host", 1234) and run._command(args)[-4:] == ["-m", "pkg.mod", "-x", "1"]
     for wrong, text in (
         (["--nnodes=1:4", "s.py"], "must be fixed"),

@@ -63,7 +63,8 @@ def test_the_traced_module_does_the_same() -> None:
     for got, want in zip(fx.node.map_aggregate(traced(x), lambda v: v)[0].values(), net(x)[0].values()):
         assert rl.equal(got, want)
     assert traced(x, 4.0)[0]["y"].shape == (3, 3)
-    assert sorted(traced.state_dict()) == sorted(net.state_dict()) and isinstance(traced, fx.GraphModule) and type(traced).__name__ == "Block"
+    assert sorted(traced.state_dict()) == sorted(net.state_dict()) and isinstance(traced, fx.GraphModule)
+    assert type(traced).__name__ == "Block"
     traced(x)[1].backward()
     assert net.linear.weight.grad is not None  # parameters are shared
 

@@ -54,8 +54,8 @@ def test_activation_maps(x):
 def test_distributions(x, tmp_path):
     d = inspect.activation_distributions(network(), x)
     a = inspect.record(network(), x)["1"]
-    assert d.facts["1"]["zeros"] == pytest.approx((a == 0).mean()) and d.facts["1"]["99%"] == pytest.approx(
-        np.quantile(a, 0.99), rel=1e-5)
+    assert d.facts["1"]["zeros"] == pytest.approx((a == 0).mean())
+    assert d.facts["1"]["99%"] == pytest.approx(np.quantile(a, 0.99), rel=1e-5)
     counts, edges = d.histograms["1"]
     assert counts.sum() == (a != 0).sum() and edges[0] <= a.min() and edges[-1] >= a.max()
     assert "zeros" in str(d).splitlines()[0] and len(str(d).splitlines()) == 11
@@ -100,8 +100,8 @@ def test_saliency_is_the_gradient(x):
     slopes = at.grad.abs().amax(1).numpy()
     found = inspect.saliency(net, x, target=1)
     assert np.allclose(found.maps, slopes / slopes.reshape(5, -1).max(1).reshape(5, 1, 1), atol=1e-5)
-    assert found.targets == (1,) * 5 and np.allclose(found.scores,
-                                                     F.softmax(net(x), 1)[:, 1].detach().numpy(), atol=1e-6)
+    assert found.targets == (1,) * 5
+    assert np.allclose(found.scores, F.softmax(net(x), 1)[:, 1].detach().numpy(), atol=1e-6)
     assert net[0].weight.grad is None
     smooth = inspect.saliency(net, x, smooth=4)
     assert smooth.targets == tuple(net(x).argmax(1).tolist()) and "saliency" in texts(smooth.figure)

@@ -67,8 +67,8 @@ def test_functions_and_decorators() -> None:
     @rl.jit.ignore(drop=True)
     def g() -> int:
         return 2
-    assert f() + g() == 3 and rl.jit.annotate(list[int],
-                                              [1]) == [1] and not rl.jit.is_scripting() and not rl.jit.is_tracing()
+    assert f() + g() == 3 and rl.jit.annotate(list[int], [1]) == [1] and not rl.jit.is_scripting()
+    assert not rl.jit.is_tracing()
     assert rl.jit.wait(rl.jit.fork(lambda a: a + 1, 1)) == 2
 
 
@@ -96,8 +96,8 @@ def test_archives_are_refused_with_the_way_out(tmp_path: Any) -> None:
 
 def test_compile() -> None:
     net = Net()
-    assert rl.compile(net) is net and rl.compile(mode="max-autotune",
-                                                 fullgraph=True)(net) is net and net.compile is not None
+    assert rl.compile(net) is net and rl.compile(mode="max-autotune", fullgraph=True)(net) is net
+    assert net.compile is not None
     for options, text in (({"mode": "fast"}, "Unrecognized mode"), ({"backend": "magic"}, "Invalid backend"),
                           ({"mode": "default", "options": {"a": 1}}, "can't be"),
                           ({"options": {"a": 1}}, "none of these options")):

@@ -50,9 +50,8 @@ def test_traced_modules(name: str) -> None:
         same(traced(*args), model(*args))
     loaded = check(traced, *inputs)
     assert isinstance(loaded, rl.jit.ScriptModule) and loaded.original_name == type(model).__name__
-    assert list(loaded.state_dict()) == list(model.state_dict()) and [n for n, _ in loaded.named_parameters()] == [
-        n for n, _ in model.named_parameters()
-    ]
+    assert list(loaded.state_dict()) == list(model.state_dict())
+    assert [n for n, _ in loaded.named_parameters()] == [n for n, _ in model.named_parameters()]
     assert "def forward(self" in loaded.code and str(loaded.graph)
 
 

@@ -92,8 +92,8 @@ def test_a_module_is_copied_pickled_and_frozen() -> None:
     model = Line()
     trainer().fit(model, loader())
     for copy in (deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert torch.equal(copy.layer.weight,
-                           model.layer.weight) and copy._trainer is None and copy.hparams == model.hparams
+        assert torch.equal(copy.layer.weight, model.layer.weight) and copy._trainer is None
+        assert copy.hparams == model.hparams
     assert model.trainer.global_step == 2
     with pytest.raises(RuntimeError, match="Line is not attached to a `Trainer`"):
         Line().trainer
@@ -225,8 +225,8 @@ def test_a_data_module() -> None:
             calls.append(f"loaded {state}")
     run = trainer()
     run.fit(Line(), Data())
-    assert calls == ["prepare", "setup fit",
-                     "teardown fit"] and run.datamodule.hparams.n == 8 and run.num_training_batches == 2
+    assert calls == ["prepare", "setup fit", "teardown fit"] and run.datamodule.hparams.n == 8
+    assert run.num_training_batches == 2
     assert run.validate(datamodule=Data(), model=Line(), verbose=False)[0].keys() == {"val"}
     made = pl.LightningDataModule.from_datasets(TensorDataset(torch.ones(6, 3), torch.ones(6, 1)), batch_size=2)
     run = trainer()
@@ -276,8 +276,8 @@ def test_csv_files(tmp_path: Path) -> None:
                      enable_model_summary=False)
     run.fit(Logs(rate=0.02), loader(), loader())
     folder = tmp_path / "runs" / "version_0"
-    assert sorted(p.name for p in folder.iterdir()) == ["checkpoints", "hparams.yaml",
-                                                        "metrics.csv"] and run.log_dir == str(folder)
+    assert sorted(p.name for p in folder.iterdir()) == ["checkpoints", "hparams.yaml", "metrics.csv"]
+    assert run.log_dir == str(folder)
     assert (folder / "hparams.yaml").read_text() == "width: 3\nrate: 0.02\n"
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
     assert [(row["epoch"], row["step"], bool(row["train"]), bool(row["val"])) for row in rows] == [

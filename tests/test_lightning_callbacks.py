@@ -197,10 +197,8 @@ def test_batch_sizes_that_fit(method: str, mode: str, found: int) -> None:
     getattr(run, method)(model)
     assert model.batch_size == found and model.tried[-1] == (80 % found or found)
     if method == "fit":
-        assert (
-            run.global_step == -(-80 // found)
-            and int(run.optimizers[0].state[model.layer.weight]["step"]) == run.global_step
-        )
+        assert run.global_step == -(-80 // found)
+        assert int(run.optimizers[0].state[model.layer.weight]["step"]) == run.global_step
     with pytest.raises(MisconfigurationException, match="Field no not found"):
         Tuner(trainer()).scale_batch_size(model, method=method, batch_arg_name="no")
 

@@ -241,10 +241,8 @@ def test_a_checkpoint_of_lightning_is_gone_on_from(tmp_path: Path) -> None:
         torch.save(checkpoint, tmp_path / "theirs.ckpt")
         rest = Model()
         again = fit(rest, loaders(), tmp_path / "theirs.ckpt")
-        assert len(rest.losses) == 24 - step and (again.global_step, again.current_epoch) == (24, 4) == (
-            trainer.global_step,
-            trainer.current_epoch,
-        )
+        assert len(rest.losses) == 24 - step
+        assert (again.global_step, again.current_epoch) == (24, 4) == (trainer.global_step, trainer.current_epoch,)
 
 
 def test_no_training_from_weights_alone(tmp_path: Path) -> None:

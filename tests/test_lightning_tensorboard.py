@@ -81,9 +81,8 @@ def test_the_logger(tmp_path: Path) -> None:
                          enable_model_summary=False)
     trainer.fit(Model(), torch.utils.data.DataLoader(torch.randn(8, 2), batch_size=2))
     folder = tmp_path / "tb" / "version_0"
-    assert logger.log_dir == str(folder) and trainer.checkpoint_callback.best_model_path.startswith(
-        str(folder / "checkpoints")
-    )
+    assert logger.log_dir == str(folder)
+    assert trainer.checkpoint_callback.best_model_path.startswith(str(folder / "checkpoints"))
     assert (folder / "hparams.yaml").read_text() == "rate: 0.1\n"
     found = events(folder)
     assert [step for step, _ in found["p-loss_step"]] == [1, 3, 5, 7]

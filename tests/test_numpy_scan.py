@@ -142,5 +142,5 @@ def test_logcumsumexp(dtype: str) -> None:
 
 def test_scalars_and_empty() -> None:
     assert scan.cumsum(np.float32([]), 0).shape == (0,) and scan.cummax(np.array(2.0), 0)[1] == 0
-    assert selection.sort(np.array(2.0), 0,
-                          False)[0] == 2 and selection.topk(np.arange(200.0), 0, 0, True, True)[0].shape == (0,)
+    assert selection.sort(np.array(2.0), 0, False)[0] == 2
+    assert selection.topk(np.arange(200.0), 0, 0, True, True)[0].shape == (0,)

@@ -77,8 +77,8 @@ CONFIGS = {"x86": lambda q: q.get_default_qconfig("x86"), "onednn": lambda q: q.
 
 def test_signed_activations():
     net, _, small, x = calibrated(rl, lambda q: q.default_per_channel_symmetric_qnnpack_qconfig)
-    assert small.conv(small.quant(x)).dtype is rl.qint8 and np.abs(small(x).numpy()
-                                                                   - net(x).detach().numpy()).max() < 8 * small.fc.scale
+    assert small.conv(small.quant(x)).dtype is rl.qint8
+    assert np.abs(small(x).numpy() - net(x).detach().numpy()).max() < 8 * small.fc.scale
 
 
 def state(net):

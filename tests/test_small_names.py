@@ -49,8 +49,8 @@ def test_wrapped_modules_train_alike_and_keep_their_names(impl: CheckpointImpl) 
     plain = rl.autograd.grad(model(x).sum(), list(model.parameters()))
     keys = list(model.state_dict())
     apply_activation_checkpointing(model, lambda m: checkpoint_wrapper(m, impl), lambda m: isinstance(m, rl.nn.Linear))
-    assert [type(m).__name__ for m in model] == ["CheckpointWrapper", "Sequential", "CheckpointWrapper"] and isinstance(
-        model[1][0], CheckpointWrapper)
+    assert [type(m).__name__ for m in model] == ["CheckpointWrapper", "Sequential", "CheckpointWrapper"]
+    assert isinstance(model[1][0], CheckpointWrapper)
     assert list(model.state_dict()) == keys == [
         n.replace("_checkpoint_wrapped_module.", "") for n, _ in model.named_parameters()]
     model.load_state_dict(model.state_dict())
@@ -63,7 +63,8 @@ def test_offloaded_modules() -> None:
     inner = rl.nn.Linear(2, 2)
     wrapped = offload_wrapper(inner)
     wrapped(rl.ones(1, 2)).sum().backward()
-    assert inner.weight.grad.tolist() == [[1.0, 1.0], [1.0, 1.0]] and [n for n, _ in wrapped.named_parameters()] == ["weight", "bias"]
+    assert inner.weight.grad.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    assert [n for n, _ in wrapped.named_parameters()] == ["weight", "bias"]
 
 
 # --- flops --------------------------------------------------------------------------------------------------------
@@ -99,7 +100,8 @@ def test_flops_of_modules(capsys: Any) -> None:
     with FlopCounterMode(depth=3) as counter:
         out = model(rl.ones(5, 3))
     counts = counter.get_flop_counts()
-    assert sum(counts["Sequential"].values()) == counter.get_total_flops() == 2 * 5 * (12 + 4) and sum(counts["Sequential.Linear"].values()) == 160
+    assert sum(counts["Sequential"].values()) == counter.get_total_flops() == 2 * 5 * (12 + 4)
+    assert sum(counts["Sequential.Linear"].values()) == 160
     assert "Sequential" in capsys.readouterr().out and out.shape == (5, 1)
 
 

@@ -52,8 +52,8 @@ def test_pytree_errors() -> None:
         tree.tree_unflatten([1], tree.tree_structure([1, 2]))
     with pytest.raises(ValueError, match="mismatch"):
         tree.tree_map(max, [1, 2], [1, (2, 3)])
-    assert tree.tree_all(bool, [1, [1]]) and tree.tree_any(bool, [0, [1]]) and not tree.tree_all_only(
-        int, bool, [0, "a"])
+    assert tree.tree_all(bool, [1, [1]]) and tree.tree_any(bool, [0, [1]])
+    assert not tree.tree_all_only(int, bool, [0, "a"])
     assert tree.tree_flatten([1, (2, 3)], is_leaf=lambda x: isinstance(x, tuple))[0] == [1, (2, 3)]
 
 

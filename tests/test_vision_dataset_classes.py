@@ -142,7 +142,8 @@ def test_cifar_names_what_is_missing_and_damaged(tmp_path, monkeypatch):
                        "You can use download=True to download it") as caught:
         ours.CIFAR10(tmp_path)
     text = str(caught.value)
-    assert str(tmp_path / "cifar-10-batches-py") in text and "data_batch_5" in text and "batches.meta" in text and ours.CIFAR10.url in text
+    assert str(tmp_path / "cifar-10-batches-py") in text and "data_batch_5" in text and "batches.meta" in text
+    assert ours.CIFAR10.url in text
     folder = make_cifar(tmp_path, ours.CIFAR10, python2_pickle, monkeypatch)
     (folder / "data_batch_3").write_bytes((folder / "data_batch_3").read_bytes()[:-7])
     with pytest.raises(RuntimeError, match="data_batch_3 is damaged .MD5 .* expected .*delete it") as caught:
@@ -203,7 +204,8 @@ def test_plain_pickles_of_many_kinds(tmp_path):
     for protocol in range(2, 5):
         (tmp_path / "f").write_bytes(pickle.dumps(value, protocol=protocol))
         got = load_plain(tmp_path / "f")
-        assert got["a"] == value["a"] and got["b"] == value["b"] and np.array_equal(got["c"], value["c"]) and got["d"] == {"e": [3]}
+        assert got["a"] == value["a"] and got["b"] == value["b"] and np.array_equal(got["c"], value["c"])
+        assert got["d"] == {"e": [3]}
 
 
 def test_kmnist(tmp_path):
@@ -224,8 +226,8 @@ def test_emnist(tmp_path, split):
         (raw / f"emnist-{split}-{part}-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(5, dtype=np.uint8)))
     for train in (True, False):
         mine, reference = (module.EMNIST(tmp_path, split, train=train) for module in (ours, theirs))
-        assert mine.classes == reference.classes and len(mine) == len(reference) == 5 and all(
-            same(mine[i], reference[i]) for i in range(5))
+        assert mine.classes == reference.classes and len(mine) == len(reference) == 5
+        assert all(same(mine[i], reference[i]) for i in range(5))
     with pytest.raises(ValueError, match="Unknown value 'odd' for argument split"):
         ours.EMNIST(tmp_path, "odd")
     with pytest.raises(RuntimeError, match="emnist-digits-test-labels-idx1-ubyte.gz") if split != "digits" else pytest.raises(TypeError):
@@ -260,8 +262,8 @@ def test_qmnist(tmp_path, what, compat):
         values = pictures(n, 28, 28) if "images" in name else RNG.integers(0, 9, (n, 8)).astype(">i4")
         (raw / name).write_bytes(idx_bytes(values, 8 if "images" in name else 12))
     mine, reference = (module.QMNIST(tmp_path, what, compat=compat) for module in (ours, theirs))
-    assert len(mine) == len(reference) and repr(mine) == repr(reference) and all(
-        same(mine[i], reference[i]) for i in range(3))
+    assert len(mine) == len(reference) and repr(mine) == repr(reference)
+    assert all(same(mine[i], reference[i]) for i in range(3))
     mine.transform = T.ToTensor()
     batch = mine._collated_batch([0, 1])
     assert batch[1].tolist() == [mine[0][1], mine[1][1]] if compat else batch is None
@@ -336,7 +338,8 @@ def test_archives(tmp_path):
         with tarfile.open(tmp_path / f"a.{suffix}", mode) as archive:
             archive.add(tmp_path / "inner", "top")
         utils.extract_archive(tmp_path / f"a.{suffix}", tmp_path / suffix)
-        assert (tmp_path / suffix / "top" / "file.txt").read_text() == "hello" and len(list((tmp_path / suffix).iterdir())) == 1
+        assert (tmp_path / suffix / "top" / "file.txt").read_text() == "hello"
+        assert len(list((tmp_path / suffix).iterdir())) == 1
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"hello"))
     assert utils.extract_archive(str(tmp_path / "b.txt.gz"), remove_finished=True) == str(tmp_path / "b.txt")
     assert (tmp_path / "b.txt").read_text() == "hello" and not (tmp_path / "b.txt.gz").exists()

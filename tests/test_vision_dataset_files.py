@@ -199,7 +199,8 @@ def test_coco(tmp_path):
     assert same(detection[0][0], Image.open(tmp_path / "000000000001.jpg"))
     assert ours.CocoCaptions(tmp_path, str(file))[1][1] == ["a dog", "two dogs"]
     coco = detection.coco
-    assert coco.getCatIds(["dog"]) == [2] and coco.getAnnIds(catIds=[1], iscrowd=False) == [12] and coco.getImgIds(catIds=[1, 2]) == [3]
+    assert coco.getCatIds(["dog"]) == [2] and coco.getAnnIds(catIds=[1], iscrowd=False) == [12]
+    assert coco.getImgIds(catIds=[1, 2]) == [3]
     with pytest.raises(ValueError, match="Index must be of type integer"):
         detection[[0]]
     file.write_text("[1, 2")

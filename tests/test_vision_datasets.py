@@ -188,8 +188,8 @@ def test_failed_download_says_what_each_mirror_answered(server, tmp_path):
     with pytest.raises(download.DownloadError) as caught:
         download.fetch([server.url("/none"), server.url("/wrong"), "http://127.0.0.1:9/f"], tmp_path, "f", SUM)
     text = str(caught.value)
-    assert "404" in text and "expected " + SUM in text and "refused" in text and text.startswith(
-        "Could not download f:")
+    assert "404" in text and "expected " + SUM in text and "refused" in text
+    assert text.startswith("Could not download f:")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -169,7 +169,8 @@ def test_sixteen_bits_gif_webp_and_orientation(tmp_path):
     frames = [Image.fromarray(BYTES.transpose(1, 2, 0)), Image.fromarray(255 - BYTES.transpose(1, 2, 0))]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "b.gif")
-    assert tuple(vio.read_image(tmp_path / "a.gif").shape) == (2, 3, 40, 50) and tuple(vio.read_image(tmp_path / "b.gif").shape) == (3, 40, 50)
+    assert tuple(vio.read_image(tmp_path / "a.gif").shape) == (2, 3, 40, 50)
+    assert tuple(vio.read_image(tmp_path / "b.gif").shape) == (3, 40, 50)
     frames[0].save(tmp_path / "a.webp", lossless=True)
     assert np.array_equal(unwrap(vio.decode_webp(vio.read_file(tmp_path / "a.webp"))), BYTES)
     exif = Image.Exif()

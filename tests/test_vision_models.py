@@ -255,7 +255,8 @@ def test_weight_enums(name: str) -> None:
             facts["unquantized"] = str(facts.get("unquantized"))
         np.testing.assert_equal(found, public)
         assert repr(mine[member].transforms()) == repr(weights.transforms())
-    assert mine.verify(f"{name}.DEFAULT") is mine.DEFAULT and mine.verify("DEFAULT") is mine.DEFAULT and mine.verify(None) is None
+    assert mine.verify(f"{name}.DEFAULT") is mine.DEFAULT and mine.verify("DEFAULT") is mine.DEFAULT
+    assert mine.verify(None) is None
 
 
 def test_transforms_of_weights() -> None:
@@ -338,7 +339,8 @@ def test_downloads_are_checked(checkpoints: Path, tmp_path: Path, capsys: pytest
     good.write_bytes(whole)
     bad.write_bytes(whole)
     state = hub.load_state_dict_from_url(good.as_uri(), check_hash=True)
-    assert state["a"].tolist() == [1, 1, 1] and (checkpoints / good.name).exists() and "Downloading" in capsys.readouterr().err
+    assert state["a"].tolist() == [1, 1, 1] and (checkpoints / good.name).exists()
+    assert "Downloading" in capsys.readouterr().err
     with pytest.raises(RuntimeError, match='invalid hash value \\(expected "00000000"'):
         hub.load_state_dict_from_url(bad.as_uri(), check_hash=True, progress=False)
     assert not (checkpoints / bad.name).exists() and not list(checkpoints.glob("*unchecked"))

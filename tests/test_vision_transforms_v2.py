@@ -102,8 +102,8 @@ def assert_same_sample(mine, reference):
     assert_close(mine["image"], reference["image"])
     assert_close(mine["masks"], reference["masks"])
     for name in ("boxes", "points"):
-        assert type(mine[name]).__name__ == type(reference[name]).__name__ and tuple(mine[name].canvas_size) == tuple(
-            reference[name].canvas_size)
+        assert type(mine[name]).__name__ == type(reference[name]).__name__
+        assert tuple(mine[name].canvas_size) == tuple(reference[name].canvas_size)
         np.testing.assert_allclose(unwrap(mine[name]), reference[name].numpy(), rtol=1e-4, atol=2e-3)
     assert mine["boxes"].format.name == reference["boxes"].format.name
     assert type(mine["masks"]).__name__ == "Mask"
@@ -267,7 +267,8 @@ def test_a_kernel_of_ones_own():
         return "backwards"
 
     sound = Sound.wrap(rl.zeros(3), rl.zeros(3))
-    assert ours.functional.horizontal_flip(sound) == "backwards" and ours.RandomHorizontalFlip(1.0)(sound) == "backwards"
+    assert ours.functional.horizontal_flip(sound) == "backwards"
+    assert ours.RandomHorizontalFlip(1.0)(sound) == "backwards"
     with pytest.raises(TypeError, match="resize supports inputs of type"):
         ours.functional.resize(sound, 3)
 
