@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from rushlight.exec import apart
 from rushlight.exec.numpy import executor as numpy_executor
 from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
@@ -31,16 +32,24 @@ ROUNDED = frozenset(("sum prod exp exp2 expm1 log log2 log10 log1p sin cos tan a
 
 def compile_program(program: Program) -> Run:
     """The program as a function from inputs to flat results."""
-    @cache
-    def original() -> Run:
-        lowered = pipeline.lower(program, numpy_executor.claims)
-        lowered.verify()
-        return numpy_executor.compile_program(lowered)
     if native() and worth(program):
         from rushlight.exec.cpu import executor
         if executor.available():
-            return executor.compile_program(program, original)
-    return original()
+            return apart.compile_program(program, _compiled)
+    return _interpreted(program)
+
+
+def _compiled(program: Program, changing: frozenset[int]) -> Run:
+    """The program as a native plan; `changing` are inputs that are others at each run."""
+    from rushlight.exec.cpu import executor
+    return executor.compile_program(program, cache(lambda: _interpreted(program)), changing)
+
+
+def _interpreted(program: Program) -> Run:
+    """The program as NumPy calls."""
+    lowered = pipeline.lower(program, numpy_executor.claims)
+    lowered.verify()
+    return numpy_executor.compile_program(lowered)
 
 
 def native() -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec import choose
+from rushlight.exec import apart, choose
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Wiring, wiring_of
 from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node, Signature
@@ -190,3 +190,4 @@ def clear_plans() -> None:
     """Forget every plan."""
     with _plans_lock:
         _plans.clear()
+    apart.forget()

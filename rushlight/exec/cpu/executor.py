@@ -8,14 +8,13 @@ from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rushlight.exec import threads
 from rushlight.exec.cpu import jit
 from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
 
 if TYPE_CHECKING:
+    from rushlight.exec.cpu.plan import Plan
     from rushlight.exec.cpu.steps import Step
 
 
@@ -35,15 +34,16 @@ def _start() -> None:
         threads.bound(runtime.fix_teams())
 
 
-def compile_program(program: Program, original: Callable[[], Any]) -> Callable[[list[Any]], tuple[np.ndarray[Any, Any], ...]]:
-    """The program as a plan. ``original()`` gives the same plan for NumPy, for the cases that only it can run or explain."""
+def compile_program(program: Program, original: Callable[[], Any], changing: frozenset[int] | None = None) -> Plan:
+    """The program as a plan. ``original()`` gives the same plan for NumPy, for the cases that only it can run or
+    explain; `changing` are inputs that are others at each run, if they are more than the donated ones."""
     from rushlight.exec.cpu.onednn import openmp
     _start()
     with openmp.limit(1 if threads.single_library else threads.count()):  # primitives are made for a number of threads
-        return _compile(program, original)
+        return _compile(program, original, program.donated if changing is None else changing)
 
 
-def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[Any]], tuple[np.ndarray[Any, Any], ...]]:
+def _compile(program: Program, original: Callable[[], Any], changing: frozenset[int]) -> Plan:
     from rushlight.exec.cpu import groups, layouts, lower, products, quantized
     from rushlight.exec.cpu.loops import loops_of
     from rushlight.exec.cpu.plan import Plan, flat_size
@@ -61,7 +61,7 @@ def _compile(program: Program, original: Callable[[], Any]) -> Callable[[list[An
 
     kept = set(program.outputs)
     readers = _readers(program)
-    lasting = set(range(len(program.inputs))) - numbers - program.donated
+    lasting = set(range(len(program.inputs))) - numbers - changing
     real = Program(program.inputs, [i for i in program.instrs if isinstance(i.outs[0], Spec)], program.outputs, program.donated, program.values)
     steps: list[Step] = []
     for item in groups.fuse(real):

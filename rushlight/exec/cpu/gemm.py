@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -38,6 +39,14 @@ CYCLE = 4  # multiply-adds of vectors are counted as so many operations of a loo
 UNITS_PER_THREAD = 16
 CACHE_BYTES = 32  # that two cycles bring from the cache, for products that do nothing but read
 FEWEST_ROWS, SHORT = 4, 64  # rows that do not pay for packing, and sums too short to be cut into lanes
+
+
+ONE_START = np.zeros(1, np.int64)
+
+
+@lru_cache(64)
+def _slot_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple([n.lstrip("*") for n in names])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +104,8 @@ def _matmul(instr: Instr) -> Product:
 def _matrices(o: Operand, batch: tuple[int, ...] = (), turned: bool = False) -> Matrices:
     s = o.spec
     row, column = reversed(s.strides[-2:]) if turned else s.strides[-2:]
+    if not batch:
+        return Matrices(o.value, s.offset, ONE_START, row, column)
     starts = np.zeros((1,) * len(batch), np.int64)
     for d, (size, stride) in enumerate(zip(reversed(s.shape[:-2]), reversed(s.strides[:-2])), 1):
         if len(batch) >= d:
@@ -227,7 +238,8 @@ class Product:
         dtype, form, size = self.dtype, self.form, self.instr.outs[0].dtype.itemsize
         values: dict[str, Any] = {**sizes, "out": Address(self.instr.results[0]), "relu": int(self.instr.op.name in RELU_OF)}
         for name, x in (("a", self.a), ("b", self.b)):
-            values |= {name: Address(x.value, x.start * size), f"{name}_starts": x.starts.ctypes.data}
+            values[name] = Address(x.value, x.start * size)
+            values[f"{name}_starts"] = x.starts.__array_interface__["data"][0]
         values |= {"a_row": self.a.rows, "a_k": self.a.columns, "b_k": self.b.rows, "b_n": self.b.columns}
         results = {self.instr.results[0]}
         if self.bias is not None:
@@ -236,7 +248,7 @@ class Product:
             scratch = new_value(threads.count() * room * form.size)
             values["scratch"] = Address(scratch)
             results.add(scratch)
-        slots = [values.get(n.lstrip("*"), 0) for n in names]
+        slots = [values.get(n, 0) for n in _slot_names(names)]
         shape = f"{f'{self.batch}x' if self.batch > 1 else ''}{self.m}x{self.n}x{self.k}"
         return KernelStep(f"product {kernel.__name__} {dtype} {form}", lambda name: kernel(dtype, name), slots,
                           self.batch * sizes["column_parts"] * sizes.get("row_parts", 1), work, {o.value for o in self.instr.operands}, results,

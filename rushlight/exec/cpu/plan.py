@@ -6,6 +6,7 @@ import ctypes
 import struct
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -42,6 +43,8 @@ class Scratch:
         except IndexError:
             arena = None
         if arena is None or arena.nbytes < size:
+            if arena is not None:  # more than asked for: fresh memory costs time when it is touched, and only then
+                size = max(size, arena.nbytes * 3 // 2)
             arena = None  # let the small one go first
             raw = np.empty(size + memory.ALIGN, np.uint8)
             start = -raw.ctypes.data % memory.ALIGN
@@ -71,6 +74,8 @@ class Plan:
         self._locate(sizes, numbers)
         self._build()
         self._prelude(numbers)
+        self.program = replace(program, instrs=[])  # what plans keep is what the garbage collector goes through
+        del self.types, self.last
         self.blank = [None] * (self.objects - self.buffers - 1)
         self.places = [self.object[v] for v in self.program.outputs]
 

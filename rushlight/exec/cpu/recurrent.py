@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 from rushlight.exec.cpu import recurrent_kernels as kernels
@@ -29,6 +30,12 @@ def recurrent_steps(instr: Instr, new_value: NewValue) -> list[KernelStep] | Non
     return layer.steps() if layer.fits() else None
 
 
+@lru_cache(16)
+def _schedule(shape: tuple[int, ...], sizes: tuple[int, ...] | None, reverse: bool) -> tuple[Step, ...]:
+    """`schedule` of rows that lie so, for a layer and its gradient at once."""
+    return tuple(schedule((*shape, 1), sizes, reverse))
+
+
 class _Layer:
     """One instruction."""
 
@@ -47,7 +54,7 @@ class _Layer:
         self.projected = len(rest) > 1 if self.back else len(rest) % 2 == 1
         self.hidden = self.weights.w_hh.spec.shape[0] // self.kind.gates
         rows = self.operands["dy" if self.back else "x"].spec
-        self.schedule: list[Step] = schedule(rows.shape, attrs["sizes"], attrs["reverse"])
+        self.schedule = _schedule(rows.shape[:-1], attrs["sizes"], attrs["reverse"])
         self.batch = max(s.count for s in self.schedule)
         self.made: list[KernelStep] = []
         self.tables: list[Any] = []
@@ -96,7 +103,7 @@ class _Layer:
         size = panels * values["depth"] * groups * self.form.lanes
         target = self.memory(size)
         way = "k" if values["k_stride"] == 1 else "units" if values["unit_stride"] == 1 else "any"
-        self.emit(f"pack {groups} {way}", lambda name: pack_kernel(self.form, groups, way, name), PACK_SLOTS,
+        self.emit(f"pack {groups} {way}", partial(pack_kernel, self.form, groups, way), PACK_SLOTS,
                   {"target": target, "source": self.address(source), **values}, panels, size, {target.value})
         return target
 
@@ -125,7 +132,7 @@ class _Layer:
         bias = self.memory(self.panels() * self.form.panel)
         both = {"target": bias, "hidden": self.hidden, "b_ih": self.address(w.b_ih), "b_hh": self.address(w.b_hh)} if w.b_ih is not None \
             else {"target": bias, "hidden": self.hidden}
-        self.emit(f"bias {k.name} {w.b_ih is not None}", lambda name: kernels.bias(k, self.form, w.b_ih is not None, name), kernels.BIAS_SLOTS, both,
+        self.emit(f"bias {k.name} {w.b_ih is not None}", partial(kernels.bias, k, self.form, w.b_ih is not None), kernels.BIAS_SLOTS, both,
                   self.panels(), self.hidden, {bias.value})
         x_start, x_stride = self.starts(x.spec)
         results = dict(zip(("y", "h", "c", "gates", "cells") if k.name == "lstm" else ("y", "h", "gates"), map(Address, self.instr.results)))
@@ -135,7 +142,7 @@ class _Layer:
         if k.name == "lstm":
             values["c0"] = self.address(self.operands["c"])
         rows = self.instr.outs[0].numel // self.hidden
-        self.emit(f"recurrent {k.name} {self.keep}", lambda name: kernels.forward(k, self.form, self.keep, name), kernels.FORWARD_SLOTS, values,
+        self.emit(f"recurrent {k.name} {self.keep}", partial(kernels.forward, k, self.form, self.keep), kernels.FORWARD_SLOTS, values,
                   self.batch, rows * k.gates * self.hidden * (x.spec.shape[-1] + self.hidden), {state.value, *self.instr.results})
 
     def backward(self) -> None:
@@ -151,5 +158,5 @@ class _Layer:
                   **{slot: self.address(o[name]) for slot, name in kernels.OPERANDS.items() if name in o},
                   **dict(zip(names, map(Address, self.instr.results)))}
         rows = o["dy"].spec.numel // self.hidden
-        self.emit(f"recurrent back {k.name}", lambda name: kernels.backward(k, self.form, name), kernels.BACKWARD_SLOTS, values,
+        self.emit(f"recurrent back {k.name}", partial(kernels.backward, k, self.form), kernels.BACKWARD_SLOTS, values,
                   self.batch, rows * depth * self.hidden, set(self.instr.results))

@@ -103,9 +103,10 @@ def _handlers() -> Iterator[None]:
 def _safe(found: OpenMP) -> OpenMP:
     """A runtime whose threads do not survive ``fork`` gets one thread in children, which needs no region."""
     def alone() -> None:
-        from rushlight.exec import realize, threads
+        from rushlight.exec import apart, realize, threads
         found.set_threads(1)
         threads.bound(1)
+        apart.forget()
         realize._plans.clear()  # they were made for more threads; the lock may be held by a thread that is not here
     if not found.fork_safe:
         os.register_at_fork(after_in_child=alone)
