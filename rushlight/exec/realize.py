@@ -100,6 +100,10 @@ def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
 def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: list[Any]) -> None:
     """Hand results to their storages; memory shared with the outside receives the numbers in place."""
     known = set(map(id, given))
+    away = [id(storage.home) for (cell, storage), buffer in zip(live, results)
+            if storage.home is not None and storage.home is not buffer and storage.cell is cell]
+    if away:  # they are written to below: other results that have taken over this memory leave it first
+        results = tuple([buffer.copy() if id(buffer) in away else buffer for buffer in results])
     for (cell, storage), buffer in zip(live, results):
         if storage.home is not None and storage.cell is cell:
             if storage.home is not buffer:
