@@ -62,14 +62,16 @@ class Health(Picture):
         left.set_title("Gradients", loc="left", weight="bold")
         kinds = list(self.units)
         dead, full = (np.array([self.units[n][k] for n in kinds]) for k in ("dead", "saturated"))
-        right.barh(np.arange(len(kinds)) - 0.18, dead, 0.36,
-                   color=[WARN if d >= DEAD else ACCENT for d in dead], label="dead")
-        right.barh(np.arange(len(kinds)) + 0.18, full, 0.36,
-                   color=[WARN if f >= SATURATED else "#86bbd8" for f in full], label="saturated")
-        for at, (d, f) in enumerate(zip(dead, full)):
-            right.text(d + 0.01, at - 0.18, f"{d:.0%} dead", va="center", fontsize=7)
+        beside = np.where(full > 0, 0.18, 0.0)  # a layer with nothing saturated has one bar, in the middle
+        places = np.arange(len(kinds))
+        right.barh(places - beside, dead, np.where(full > 0, 0.36, 0.5), label="dead",
+                   color=[WARN if d >= DEAD else ACCENT for d in dead])
+        right.barh(places + beside, full, 0.36, label="saturated",
+                   color=[WARN if f >= SATURATED else "#86bbd8" for f in full])
+        for at, (d, f, by) in enumerate(zip(dead, full, beside)):
+            right.text(d + 0.01, at - by, f"{d:.0%} dead", va="center", fontsize=7)
             if f:
-                right.text(f + 0.01, at + 0.18, f"{f:.0%} saturated", va="center", fontsize=7)
+                right.text(f + 0.01, at + by, f"{f:.0%} saturated", va="center", fontsize=7)
         right.set_xlim(0, 1.25)
         right.set_xticks([0, 0.5, 1], ["0", "50%", "100%"])
         right.set_xlabel("fraction of units")

@@ -40,10 +40,10 @@ class WeightHistograms(Picture):
         for ax, (name, facts) in zip(axes.flat, self.facts.items()):
             counts, edges = self.histograms[name]
             ax.bar(edges[:-1], counts, np.diff(edges), align="edge", color=ACCENT, linewidth=0)
-            ax.axvline(0, color=INK, linewidth=0.6)
+            ax.axvline(0, ymax=0.97, color=INK, linewidth=0.6)
             shape = " × ".join(map(str, self.shapes[name]))
             ax.set_title(f"{name}\n", loc="left", weight="bold", fontsize=8)
-            ax.text(0, 1.02, f"{shape}   σ = {number(facts['std'])}", transform=ax.transAxes, fontsize=7)
+            ax.text(0, 1.04, f"{shape}   σ = {number(facts['std'])}", transform=ax.transAxes, fontsize=7)
             ax.set_yticks([])
             ax.spines["left"].set_visible(False)
             ax.tick_params(labelsize=7, length=2)
