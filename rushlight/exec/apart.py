@@ -71,7 +71,7 @@ def cut(program: Program) -> Parts | None:
             later.update(instr.results)
         else:
             first.append(instr)
-            types.update((r, s if not isinstance(s, Spec) else spec(s.dtype, (s.numel,))) for r, s in zip(instr.results, instr.outs))
+            types.update(zip(instr.results, instr.outs))
     used = {o.value for i in second for o in i.operands} - later
     if not first or not all(isinstance(types[v], Spec) for v in used if v >= inputs):
         return None
@@ -87,7 +87,8 @@ def cut(program: Program) -> Parts | None:
 def _numbered(instrs: list[Instr], needs: list[int], types: dict[int, Any], outputs: tuple[int, ...], spare: set[int]) -> Program:
     """Instructions as a program of their own, whose inputs are these values."""
     number = {v: i for i, v in enumerate(needs)}
-    program = Program([types[v] for v in needs], values=len(needs), donated=frozenset([number[v] for v in spare]))
+    memory = [spec(s.dtype, (s.numel,)) if isinstance(s, Spec) else s for s in [types[v] for v in needs]]
+    program = Program(memory, values=len(needs), donated=frozenset([number[v] for v in spare]))
     for i in instrs:
         operands = tuple([Operand(number[o.value], o.spec) for o in i.operands])
         results = tuple([program.new() for _ in i.results])

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """Values by key, those used last, of as much size together as ``most``. Threads may share it.
+    """Values by key, those used last, of at most as much size together as ``most`` (and one more).
 
-    >>> kept = Recent[str](2)
-    >>> for key in (1, 2, 1, 3):
+    There are two generations: what is asked for moves to the young one, and when that has half of the size
+    the old one is forgotten. No lock is needed, so that none is held in a process that is forked: threads
+    that meet here may lose a value, which is made again.
+
+    >>> kept = Recent[str](4)
+    >>> for key in (1, 2, 1, 3, 1, 4):
     ...     _ = kept.get(key) or kept.put(key, "it")
-    >>> sorted(kept.found)
-    [1, 3]
+    >>> [key for key in (1, 2, 3, 4) if kept.get(key)]
+    [1, 3, 4]
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.size = 0
-        self.found: OrderedDict[object, tuple[Value, int]] = OrderedDict()
-        self.lock = threading.Lock()
+        self.young: dict[object, tuple[Value, int]] = {}
+        self.old: dict[object, tuple[Value, int]] = {}
 
     def get(self, key: object) -> Value | None:
         """The value of a key, if it is there still."""
-        with self.lock:
-            entry = self.found.get(key)
+        entry = self.young.get(key)
+        if entry is None:
+            entry = self.old.get(key)
             if entry is None:
                 return None
-            self.found.move_to_end(key)
-            return entry[0]
+            self._add(key, entry)
+        return entry[0]
 
     def put(self, key: object, value: Value, size: int = 1) -> Value:
         """Keep a value, or the one that another thread has put there before; gives the one that is kept."""
-        with self.lock:
-            kept, _ = self.found.setdefault(key, (value, size))
-            if kept is value:
-                self.size += size
-            while self.size > self.most:
-                self.size -= self.found.popitem(last=False)[1][1]
-        return kept
+        return self._add(key, (value, size))[0]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.young, self.old, self.size = {}, {}, 0
+
+    def _add(self, key: object, entry: tuple[Value, int]) -> tuple[Value, int]:
+        if self.young and self.size + entry[1] > self.most // 2:
+            self.old, self.young, self.size = self.young, {}, 0
+        self.size += entry[1]
+        return self.young.setdefault(key, entry)

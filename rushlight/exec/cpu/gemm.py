@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import prod
 from typing import Any
 
@@ -42,6 +42,11 @@ FEWEST_ROWS, SHORT = 4, 64  # rows that do not pay for packing, and sums too sho
 
 
 ONE_START = np.zeros(1, np.int64)
+
+
+@cache
+def _form(dtype: str) -> Form:
+    return Form(SUMS[dtype])
 
 
 @lru_cache(64)
@@ -132,7 +137,7 @@ class Product:
 
     @property
     def form(self) -> Form:
-        return Form(SUMS[self.dtype])
+        return _form(self.dtype)
 
     def a_way(self) -> int:
         """How A is read: columns of large matrices are packed, else it lies well however it lies."""

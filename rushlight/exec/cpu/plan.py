@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec import threads
-from rushlight.exec.cpu import driver, memory, packing, panels
+from rushlight.exec.cpu import driver, emit, memory, packing, panels
 from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED
@@ -83,10 +83,11 @@ class Plan:
     def _locate(self, sizes: dict[int, int], numbers: set[int]) -> None:
         """Decide for every value which object holds it, and where."""
         last: dict[int, int] = {}
-        times = self.times = together(self.steps)
-        for at, step in enumerate(self.steps):
-            for v in step.reads() | step.writes():
-                last[v] = at
+        reads, writes = [s.reads() for s in self.steps], [s.writes() for s in self.steps]
+        times = self.times = together(self.steps, reads, writes)
+        for at in range(len(self.steps)):
+            last.update(dict.fromkeys(reads[at], at))
+            last.update(dict.fromkeys(writes[at], at))
         self.last = last
         self.checked = max((at for at, step in enumerate(self.steps) if may_fail(step)), default=-1)
         outputs = set(self.program.outputs)
@@ -98,7 +99,7 @@ class Plan:
         taken: set[int] = set()
         spans = []
         for at, step in enumerate(self.steps):
-            for v in sorted(step.writes()):
+            for v in sorted(writes[at]):
                 if isinstance(step, PythonStep) or (v in outputs and not (host := self._takes_over(step, v, at, taken, outputs))):
                     self.object[v] = count
                     if not isinstance(step, PythonStep):
@@ -206,7 +207,6 @@ class Plan:
             value = next(scratch) if place is None else values[place.value]
             offset = self.offset.get(value, 0) + (0 if place is None else place.offset * place.itemsize)
             fills.append((spot, self.object[value], offset))
-        from rushlight.exec.cpu import emit
         address = COMPILED.address(k, lambda name: emit.write(k, name))
         segment.kernels.append((address, loop.units, loop.work, list(loop.words), fills, [0], blocks[key]))
 
@@ -387,22 +387,22 @@ def may_fail(step: Step) -> bool:
     return isinstance(step, PythonStep) and step.instr.op.kind in ("index", "library", "coarse")
 
 
-def together(steps: list[Step]) -> list[int]:
+def together(steps: list[Step], reads: list[set[int]], writes: list[set[int]]) -> list[int]:
     """A time for each step: neighbouring kernels that do not depend on each other have the same."""
     times: list[int] = []
     time = -1
     read: set[int] = set()
     written: set[int] = set()
-    for step in steps:
-        reads, writes = step.reads(), step.writes()
-        alone = not isinstance(step, (LoopStep, KernelStep))
-        if alone or not times or not isinstance(steps[len(times) - 1], (LoopStep, KernelStep)) \
-                or not written.isdisjoint(reads) or not written.isdisjoint(writes) or not read.isdisjoint(writes):
+    before = False  # whether the step before is a kernel
+    for step, r, w in zip(steps, reads, writes):
+        kernel = isinstance(step, (LoopStep, KernelStep))
+        if not (kernel and before and written.isdisjoint(r) and written.isdisjoint(w) and read.isdisjoint(w)):
             time += 1
             read, written = set(), set()
+        before = kernel
         times.append(time)
-        read |= reads
-        written |= writes
+        read |= r
+        written |= w
     return times
 
 

@@ -30,10 +30,21 @@ def recurrent_steps(instr: Instr, new_value: NewValue) -> list[KernelStep] | Non
     return layer.steps() if layer.fits() else None
 
 
-@lru_cache(16)
-def _schedule(shape: tuple[int, ...], sizes: tuple[int, ...] | None, reverse: bool) -> tuple[Step, ...]:
-    """`schedule` of rows that lie so, for a layer and its gradient at once."""
-    return tuple(schedule((*shape, 1), sizes, reverse))
+class _Schedule:
+    """The steps of a layer and of its gradient, with the tables that both have."""
+
+    def __init__(self, shape: tuple[int, ...], sizes: tuple[int, ...] | None, reverse: bool):
+        self.steps: list[Step] = schedule((*shape, 1), sizes, reverse)
+        self.batch = max([s.count for s in self.steps])
+        self.active = _table([0, *[s.count for s in self.steps], 0])
+        self.first_row = _table([s.first for s in self.steps])
+
+
+_schedules = lru_cache(16)(_Schedule)
+
+
+def _table(values: list[int]) -> Any:
+    return (ctypes.c_int64 * len(values))(*values)
 
 
 class _Layer:
@@ -54,10 +65,10 @@ class _Layer:
         self.projected = len(rest) > 1 if self.back else len(rest) % 2 == 1
         self.hidden = self.weights.w_hh.spec.shape[0] // self.kind.gates
         rows = self.operands["dy" if self.back else "x"].spec
-        self.schedule = _schedule(rows.shape[:-1], attrs["sizes"], attrs["reverse"])
-        self.batch = max(s.count for s in self.schedule)
+        self.schedule = _schedules(rows.shape[:-1], attrs["sizes"], attrs["reverse"])
+        self.batch = self.schedule.batch
         self.made: list[KernelStep] = []
-        self.tables: list[Any] = []
+        self.tables: list[Any] = [self.schedule]
 
     def fits(self) -> bool:
         """Whether the kernels can run it."""
@@ -70,18 +81,20 @@ class _Layer:
     # --- pieces ---------------------------------------------------------------------------------------------------
     def table(self, values: list[int]) -> int:
         """The address of a table of numbers that lives as long as the step."""
-        self.tables.append((ctypes.c_int64 * len(values))(*values))
+        self.tables.append(_table(values))
         return ctypes.addressof(self.tables[-1])
 
     def starts(self, s: Spec) -> tuple[int, int]:
         """Where the rows of each step begin in an operand, as a table, and the distance of rows; in elements."""
         if len(s.shape) == 2:
-            return self.table([step.first * s.strides[0] for step in self.schedule]), s.strides[0]
-        return self.table([step.first // s.shape[1] * s.strides[0] for step in self.schedule]), s.strides[1]
+            return self.table([step.first * s.strides[0] for step in self.schedule.steps]), s.strides[0]
+        rows, stride = s.shape[1], s.strides[0]
+        return self.table([step.first // rows * stride for step in self.schedule.steps]), s.strides[1]
 
     def step_tables(self) -> dict[str, int]:
-        return {"steps": len(self.schedule), "hidden": self.hidden, "batch": self.batch,
-                "active": self.table([0, *[s.count for s in self.schedule], 0]), "first_row": self.table([s.first for s in self.schedule])}
+        s = self.schedule
+        return {"steps": len(s.steps), "hidden": self.hidden, "batch": self.batch, "active": ctypes.addressof(s.active),
+                "first_row": ctypes.addressof(s.first_row)}
 
     def address(self, o: Operand) -> Address:
         return Address(o.value, o.spec.offset * self.form.size)
