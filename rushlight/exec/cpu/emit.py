@@ -32,7 +32,9 @@ class Writer(Code):
         self._load_slots()
         self.exits = self.function.append_basic_block("out_of_range")
         begin, end = self.function.args[1], self.function.args[2]
-        self.loop(begin, end, 1, self._unit)
+        last = self.b.sub(end, constant(I64, 1))
+        # a map goes backwards: what the step before it has written last is still in the cache
+        self.loop(begin, end, 1, self._unit if self.k.mode != "map" else lambda unit: self._unit(self.b.add(begin, self.b.sub(last, unit))))
         self.b.ret(constant(I64, 0))
         self.b.position_at_end(self.exits)
         self.b.ret(constant(I64, OUT_OF_RANGE))
