@@ -64,15 +64,26 @@ def test_a_product_with_zeros() -> None:
             assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("text", ["x.softmax(0)", "x.prod(0)", "x.std(0)", "x.norm()", "torch.add(x, y, alpha=0.3)",
-                                  "x * torch.tensor(0.3)", "torch.lerp(x, y, 0.3)"])
-def test_gradients_of_gradients(text: str) -> None:
-    found = []
-    for lib in (torch, rushlight):
-        x, y = (lib.tensor(v, dtype=lib.bfloat16, requires_grad=True) for v in numbers("bfloat16", 7)[:2])
+# whose first gradient PyTorch computes by a kernel of its own, with a rule of its own for the second
+ROUNDED_OTHERWISE = {"x.erf()", "x.tanh()", "x.sigmoid()", "x.abs() ** y", "torch.addmm(x[0, :3], x, y.t())", "x.var(1)",
+                     "x.var(0, unbiased=False)"}
+
+
+def second_gradient(lib: Any, text: str, dtype: str, seed: int) -> str:
+    """The gradient of the squared gradient as text, or the error where there is none."""
+    x, y = (lib.tensor(v, dtype=getattr(lib, dtype), requires_grad=True) for v in numbers(dtype, seed)[:2])
+    try:
         first = lib.autograd.grad(eval(text, {"torch": lib, "x": x, "y": y}).pow(2).sum(), x, create_graph=True)[0]
-        found.append(lib.autograd.grad(first.float().pow(2).sum(), x)[0].double().tolist())
-    np.testing.assert_allclose(found[1], found[0], rtol=0.1, atol=0.1)
+        return str(lib.autograd.grad(first.float().pow(2).sum(), x)[0].double().tolist())
+    except RuntimeError as e:
+        return type(e).__name__
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("text", [t for t in UNARY + NUMBERS + BINARY + REDUCTIONS if t not in ROUNDED_OTHERWISE])
+def test_gradients_of_gradients(text: str, dtype: str) -> None:
+    for seed in (7, 8, 9):
+        assert second_gradient(rushlight, text, dtype, seed) == second_gradient(torch, text, dtype, seed)
 
 
 def test_a_wider_scalar_gets_its_own_gradient() -> None:

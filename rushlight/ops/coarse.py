@@ -34,6 +34,11 @@ def _softmax(F: Any, x: Any, dim: int) -> Any:
     return e / e.sum(dim, keepdim=True)
 
 
+def _softmax_grad_by_p(F: Any, g: Any, y: Any, p: Any, dim: int) -> Any:
+    """The gradient of (y - Σ y p) p by p, in the steps that PyTorch rounds."""
+    return y * g - (p * y).sum(dim, keepdim=True) * g - y * (p * g).sum(dim, keepdim=True)
+
+
 def _log_softmax(F: Any, x: Any, dim: int) -> Any:
     shifted = x - x.amax(dim, keepdim=True)
     return shifted - shifted.exp().sum(dim, keepdim=True).log()
@@ -43,12 +48,15 @@ SOFTMAX = row("softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim", de
               vjp={"x": lambda F, g, out, dim: F.softmax_grad(g, out, dim)})
 SOFTMAX_GRAD = row("softmax_grad", "coarse", "y p", lambda y, p, dim: first(y), attrs="dim",
                    grad_name="SoftmaxBackwardBackward0",
-                   decompose=lambda F, y, p, dim: (y - (y * p).sum(dim, keepdim=True)) * p)
+                   decompose=lambda F, y, p, dim: (y - (y * p).sum(dim, keepdim=True)) * p,
+                   vjp={"y": lambda F, g, p, dim: F.softmax_grad(g, p, dim), "p": _softmax_grad_by_p})
 LOG_SOFTMAX = row("log_softmax", "coarse", "x", lambda x, dim: first(x), attrs="dim", decompose=_log_softmax,
                   vjp={"x": lambda F, g, out, dim: F.log_softmax_grad(g, out, dim)})
-LOG_SOFTMAX_GRAD = row("log_softmax_grad", "coarse", "y out", lambda y, out, dim: first(y), attrs="dim",
+LOG_SOFTMAX_GRAD = row("log_softmax_grad", "coarse", "y logs", lambda y, logs, dim: first(y), attrs="dim",
                        grad_name="LogSoftmaxBackwardBackward0",
-                       decompose=lambda F, y, out, dim: y - out.exp() * y.sum(dim, keepdim=True))
+                       decompose=lambda F, y, logs, dim: y - logs.exp() * y.sum(dim, keepdim=True),
+                       vjp={"y": lambda F, g, logs, dim: g - (g * logs.exp()).sum(dim, keepdim=True),
+                            "logs": lambda F, g, y, logs, dim: -y.sum(dim, keepdim=True) * logs.exp() * g})
 
 # rows of logits (n, classes), targets (n,); losses of ignored rows are 0
 CROSS_ENTROPY = row("cross_entropy_rows", "coarse", "x target ignore",
