@@ -216,8 +216,7 @@ def in_place(rank: int, size: int, path: str) -> None:
 
 
 def freed(rank: int, size: int, path: str) -> None:
-    """Whole parameters are gone between forward and backward, and after it; frozen and unused parameters; mixed
-    precision."""
+    """Whole parameters are gone between forward and backward, and after it."""
     start(rank, size, path)
     seen: list[Any] = []
 
@@ -237,8 +236,14 @@ def freed(rank: int, size: int, path: str) -> None:
     for w in seen:
         raises(RuntimeError, "this parameter is sharded at the moment", lambda w=w: w.sum().item())
     assert all(p.grad is not None and p.grad.to_local().numel() == p.to_local().numel() for p in net.parameters())
-    # frozen and unused parameters
     data = batches(size)
+    frozen_and_unused(rank, data)
+    mixed_precision(rank, data)
+    dist.destroy_process_group()
+
+
+def frozen_and_unused(rank: int, data: Any) -> None:
+    """Parameters without gradients stay as they are, and do not hold up the others."""
     nets = [Net() for _ in range(3)]
     for n in nets:
         rl.manual_seed(7)
@@ -256,7 +261,10 @@ def freed(rank: int, size: int, path: str) -> None:
         train(n, SGD, data, rank)
         same(n.state_dict(), plain, type(n))
     assert second.extra.weight.grad is None
-    # mixed precision: computation in bfloat16, parameters and optimizer in float32
+
+
+def mixed_precision(rank: int, data: Any) -> None:
+    """Computation in bfloat16, parameters and optimizer in float32."""
     kinds: list[Any] = []
     low, half = Net(), Net()
     low.head.register_forward_hook(lambda m, args, out: kinds.append((args[0].dtype, m.weight.dtype, out.dtype)))
@@ -276,7 +284,6 @@ def freed(rank: int, size: int, path: str) -> None:
             got = n.state_dict()[k]
             got = got.full_tensor() if isinstance(got, DTensor) else got
             assert rl.allclose(got, v, atol=0.05), k
-    dist.destroy_process_group()
 
 
 def wrapping(rank: int, size: int, path: str) -> None:

@@ -59,34 +59,14 @@ def select_model_mode_for_export(model: Any, mode: TrainingMode) -> Iterator[Non
 
 
 def export(
-    model: Any,
-    args: Any = (),
-    f: Any = None,
-    *,
-    kwargs: dict[str, Any] | None = None,
-    verbose: bool | None = None,
-    input_names: Any = None,
-    output_names: Any = None,
-    opset_version: int | None = None,
-    dynamo: bool = True,
-    external_data: bool = True,
-    dynamic_shapes: Any = None,
-    custom_translation_table: Any = None,
-    report: bool = False,
-    optimize: bool = True,
-    verify: bool = False,
-    profile: bool = False,
-    dump_exported_program: bool = False,
-    artifacts_dir: Any = ".",
-    export_params: bool = True,
-    keep_initializers_as_inputs: bool = False,
-    dynamic_axes: Any = None,
-    training: TrainingMode = TrainingMode.EVAL,
-    operator_export_type: OperatorExportTypes = OperatorExportTypes.ONNX,
-    do_constant_folding: bool = True,
-    custom_opsets: Any = None,
-    export_modules_as_functions: Any = False,
-    autograd_inlining: bool = True,
+    model: Any, args: Any = (), f: Any = None, *, kwargs: dict[str, Any] | None = None, verbose: bool | None = None,
+    input_names: Any = None, output_names: Any = None, opset_version: int | None = None, dynamo: bool = True,
+    external_data: bool = True, dynamic_shapes: Any = None, custom_translation_table: Any = None,
+    report: bool = False, optimize: bool = True, verify: bool = False, profile: bool = False,
+    dump_exported_program: bool = False, artifacts_dir: Any = ".", export_params: bool = True,
+    keep_initializers_as_inputs: bool = False, dynamic_axes: Any = None, training: TrainingMode = TrainingMode.EVAL,
+    operator_export_type: OperatorExportTypes = OperatorExportTypes.ONNX, do_constant_folding: bool = True,
+    custom_opsets: Any = None, export_modules_as_functions: Any = False, autograd_inlining: bool = True
 ) -> ONNXProgram | None:
     """Write a module or function as an ONNX model to ``f`` (a path or file), and return it as an `ONNXProgram`.
 
@@ -98,24 +78,14 @@ def export(
     UnsupportedOperatorError for operations without a rule, OnnxExporterError for programs that no graph can hold,
     ValueError for opsets outside 13-23.
     """
-    opset = DEFAULT_OPSET if opset_version is None else opset_version
-    if opset not in OPSETS:
-        raise ValueError(
-            f"Unsupported ONNX opset version: {opset}; rushlight writes opsets {OPSETS[0]} to {OPSETS[-1]}"
-        )
-    for name, value in (
-        ("report", report),
-        ("profile", profile),
-        ("dump_exported_program", dump_exported_program),
-        ("export_modules_as_functions", export_modules_as_functions),
-    ):
-        if value:
-            raise OnnxExporterError(f"torch.onnx.export({name}={value!r}): rushlight has no such option; leave it out")
-    if operator_export_type != OperatorExportTypes.ONNX:
-        raise OnnxExporterError(
-            f"operator_export_type {operator_export_type.name}: operations of ATen cannot stand in files; "
-            "write a rule with torch.onnx.register_custom_op_symbolic"
-        )
+    opset = _opset(opset_version)
+    _refuse(
+        operator_export_type,
+        report=report,
+        profile=profile,
+        dump_exported_program=dump_exported_program,
+        export_modules_as_functions=export_modules_as_functions,
+    )
     positional, named = _arguments(args, kwargs)
     exported = model if isinstance(model, ExportedProgram) else None
     model = model.module(check_guards=False) if exported is not None else model
@@ -124,16 +94,8 @@ def export(
         captured = _captured(model, positional, named, sizes)
     rules = {**_custom, **{getattr(k, "__name__", str(k)): v for k, v in (custom_translation_table or {}).items()}}
     proto = _convert(
-        captured,
-        opset,
-        rules,
-        input_names,
-        output_names,
-        dynamic_axes,
-        export_params,
-        keep_initializers_as_inputs,
-        dict(custom_opsets or {}),
-        "main_graph",
+        captured, opset, rules, input_names, output_names, dynamic_axes, export_params, keep_initializers_as_inputs,
+        dict(custom_opsets or {}), "main_graph"
     )
     program = ONNXProgram(proto, exported, captured.flat)
     if verify:
@@ -141,6 +103,28 @@ def export(
     if f is not None:
         _write(program, f)
     return program
+
+
+def _opset(version: int | None) -> int:
+    """The opset to write; ValueError for one that rushlight does not write."""
+    opset = DEFAULT_OPSET if version is None else version
+    if opset not in OPSETS:
+        raise ValueError(
+            f"Unsupported ONNX opset version: {opset}; rushlight writes opsets {OPSETS[0]} to {OPSETS[-1]}"
+        )
+    return opset
+
+
+def _refuse(kind: OperatorExportTypes, **options: Any) -> None:
+    """OnnxExporterError for options of PyTorch's that are asked for and that rushlight lacks."""
+    for name, value in options.items():
+        if value:
+            raise OnnxExporterError(f"torch.onnx.export({name}={value!r}): rushlight has no such option; leave it out")
+    if kind != OperatorExportTypes.ONNX:
+        raise OnnxExporterError(
+            f"operator_export_type {kind.name}: operations of ATen cannot stand in files; "
+            "write a rule with torch.onnx.register_custom_op_symbolic"
+        )
 
 
 def _arguments(args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -35,8 +35,8 @@ class Trainer(TrainerProperties, Runs):
         callbacks: a Callback or a list of them.
         fast_dev_run: so many batches of everything, without logs and checkpoints, to see whether it runs; True for one.
         max_epochs, min_epochs, max_steps, min_steps, max_time: when training ends; steps are steps of optimizers.
-        limit_train_batches, limit_val_batches, limit_test_batches,
-            limit_predict_batches: a share, or a number of batches.
+        limit_train_batches, limit_val_batches, limit_test_batches, limit_predict_batches:
+            a share, or a number of batches.
         overfit_batches: the same for training and validation, without shuffling.
         val_check_interval: validate after this share of an epoch, or so many batches.
         check_val_every_n_epoch: validate in every n-th epoch; None to count val_check_interval over epochs.

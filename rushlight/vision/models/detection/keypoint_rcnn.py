@@ -23,8 +23,8 @@ class KeypointRCNN(FasterRCNN):
 
     Args:
         min_size: lengths of the shorter side, one of which is drawn in training; 640 to 800 where not said.
-        keypoint_roi_pool, keypoint_head, keypoint_predictor: read regions,
-        describe them, and give a map for each keypoint.
+        keypoint_roi_pool, keypoint_head, keypoint_predictor: read regions, describe them,
+            and give a map for each keypoint.
         num_keypoints: 17 where not said; None where ``keypoint_predictor`` is given.
         args, kwargs: as of FasterRCNN.
     """

@@ -72,16 +72,16 @@ def quantizable(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnu
                 prepare: Callable[[WeightsEnum | None, dict[str, Any]], Any] | None = None,
                 finish: Callable[[nn.Module, WeightsEnum | None, Any], None] | None = None,
                 quantized: Callable[..., None] | None = None, **fixed: Any) -> Callable[..., Any]:
-    """The function ``name(*, weights=None, progress=True, quantize=False,
-    **kwargs)``, registered as ``quantized_name``.
+    """The function ``name(*, weights=None, progress=True, quantize=False, **kwargs)``,
+    registered as ``quantized_name``.
 
     Args:
         make: builds the network that can be quantized.
         enum, floats: its weights when it is quantized, and when not;
-        ``legacy`` is the member of ``floats`` for ``pretrained=True``.
+            ``legacy`` is the member of ``floats`` for ``pretrained=True``.
         backend: for whose kernels it is quantized where weights do not say so.
         prepare, finish: change the arguments for weights before, and the network after;
-        ``finish`` sees what ``prepare`` gave.
+            ``finish`` sees what ``prepare`` gave.
         quantized: loads weights and quantizes in an order of its own, and sees it too.
         fixed: arguments that make the variant.
     """
@@ -107,8 +107,18 @@ def quantizable(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnu
             finish(model, weights, kept)
         return model
 
+    _described(build, name, make.__module__, enum, floats)
+
+    def pretrained(kwargs: dict[str, Any]) -> WeightsEnum:
+        return next(iter(enum)) if kwargs.get("quantize", False) else floats[legacy]
+    return register_model(f"quantized_{name}")(handle_legacy_interface(weights=("pretrained", pretrained))(build))
+
+
+def _described(build: Callable[..., nn.Module], name: str, module: str, enum: type[WeightsEnum],
+               floats: type[WeightsEnum]) -> None:
+    """Give a builder its name, its text and the signature that torchvision's has."""
     build.__name__ = build.__qualname__ = name
-    build.__module__ = make.__module__
+    build.__module__ = module
     build.__doc__ = f"""{name} for 8 bits: with ``quantize`` already quantized, else ready to be.
 
     Args:
@@ -124,7 +134,3 @@ def quantizable(name: str, make: Callable[..., nn.Module], enum: type[WeightsEnu
         inspect.Parameter("progress", keyword, default=True, annotation=bool),
         inspect.Parameter("quantize", keyword, default=False, annotation=bool),
         inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, annotation=Any)], return_annotation=nn.Module)
-
-    def pretrained(kwargs: dict[str, Any]) -> WeightsEnum:
-        return next(iter(enum)) if kwargs.get("quantize", False) else floats[legacy]
-    return register_model(f"quantized_{name}")(handle_legacy_interface(weights=("pretrained", pretrained))(build))
