@@ -9,11 +9,13 @@ import pickle
 import numpy as np
 import pytest
 
+import realdata
 import rushlight as rl
 from rushlight import finetune, nn
 from rushlight.finetune import (freeze, gradual_unfreezing, head_name, is_frozen, layer_groups, parameter_groups,
                                 replace_head, unfreeze)
-from rushlight.vision import models
+from rushlight.vision import datasets, models
+from rushlight.vision.models.resnet import BasicBlock, ResNet
 
 
 def small() -> nn.Sequential:
@@ -96,6 +98,46 @@ def test_a_slow_group_moves_by_its_share() -> None:
     rates = [0.025] * 4 + [0.05] * 4 + [0.1] * 2
     for p, old, rate in zip(model.parameters(), before, rates, strict=True):
         np.testing.assert_allclose(p.detach().numpy(), old - rate * p.grad.numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_stages_of_a_resnet_on_pictures() -> None:
+    """What a stage promises, by one SGD step of each: frozen weights and statistics stay bit for bit, and batch norms
+    use them though the model trains; what is unfrozen moves by its own rate, and its statistics follow the batch."""
+    images, labels = pictures()
+    rl.manual_seed(0)
+    model = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=7)
+    model(images)  # statistics of these pictures
+    replace_head(model, outputs=10)
+    body, head = layer_groups(model)
+    rates = [{"fc": 0.2}, {"fc": 0.05, "body": 0.05 / 2.6}]
+    for parameters, rate in zip(gradual_unfreezing([body, head], lr=0.05, decay=1 / 2.6, head_lr=0.2), rates, strict=True):
+        before = state(model)
+        model.eval()
+        seen = model(images).detach().numpy()
+        model.train()
+        answers = model(images)
+        assert np.array_equal(answers.detach().numpy(), seen) == is_frozen(body)
+        optimizer = rl.optim.SGD(parameters)
+        nn.functional.cross_entropy(answers, labels).backward()
+        optimizer.step()
+        after, gradients = state(model), {k: p.grad for k, p in model.named_parameters()}
+        for name, value in after.items():
+            share = rate.get("fc" if name.startswith("fc") else "body")
+            if share is None:
+                assert np.array_equal(value, before[name]) and gradients.get(name) is None, name
+            elif name in gradients:
+                assert gradients[name].abs().max() > 0, name
+                np.testing.assert_allclose(value, before[name] - share * gradients[name].numpy(), rtol=1e-5, atol=1e-7)
+            else:
+                assert not np.array_equal(value, before[name]), name
+    tracked = {int(value) for name, value in after.items() if name.endswith("num_batches_tracked")}
+    assert tracked == {2}  # the first batch, and that of the second stage
+
+
+def pictures() -> tuple[rl.Tensor, rl.Tensor]:
+    """32 test pictures of FashionMNIST in three channels."""
+    test = datasets.FashionMNIST(realdata.path("FashionMNIST").parent, train=False)
+    return test.data[:32, None].float().div(255).expand(-1, 3, -1, -1), test.targets[:32]
 
 
 def test_an_optimizer_may_go_on_with_the_group_just_unfrozen() -> None:
