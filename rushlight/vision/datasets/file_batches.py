@@ -74,7 +74,7 @@ class Picture(NamedTuple):
             if len(way) == 4:
                 place += way[0] * stride + size * way[1]
             else:
-                resized = resample(place, stride, height, width, *way, size, f"resized {i % 2}")
+                resized = resample(place, stride, height, width, way[0], way[1], size, f"resized {i % 2}")
                 place, stride, size = address_of(resized), 4 * way[1], 4
             height, width = way[-2:]
         finish(place, stride, height, width, table, self.mirrored, out, size)
@@ -224,7 +224,8 @@ class _Out:
             self.values = np.empty((self.count, 3, picture.height, picture.width), np.float32)
         if (picture.height, picture.width) != self.values.shape[2:]:
             raise Unfit
-        return self.values[i]
+        place: np.ndarray = self.values[i]
+        return place
 
 
 def _make(work: list[tuple[Picture, Opened, np.ndarray, np.ndarray]], count: int) -> None:

@@ -46,7 +46,7 @@ class Opened:
         self.path = path
         self.raw = _read(path)
         self.frame = frame_of(self.raw)
-        self.jpeg = simplejpeg() if self.raw.startswith(START) else None
+        self.jpeg: Any = simplejpeg() if self.raw.startswith(START) else None
         if self.jpeg is not None:
             try:
                 self.height, self.width, space, _ = self.jpeg.decode_jpeg_header(self.raw)

@@ -33,4 +33,4 @@ def address_of(memory: np.ndarray) -> int:
     >>> address_of(x[1:]) - x.ctypes.data
     8
     """
-    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))  # type: ignore[arg-type]
