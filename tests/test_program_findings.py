@@ -126,6 +126,39 @@ FOUND = {
         v7 = v4.sin()
         v4.data.mul_(2)
         v7.sum().backward()""",
+    "a product's gradient is a quotient of what is there": """
+        v0 = torch.tensor([-0.5, 2.0], dtype=torch.float64, requires_grad=True)
+        v6 = v0.prod(-1)
+        v7 = v0.cumprod(0)
+        v0.data.add_(1.5)
+        v6.backward()
+        v7.sum().backward()""",
+    "gradients by results of reductions": """
+        v0 = torch.tensor([[-0.5, 2.0, 1.0], [0.5, 3.0, -1.0]], requires_grad=True)
+        v1 = v0.logsumexp(0)
+        v2 = v0.std(1)
+        v3 = v0.var(0)
+        v4 = v0.norm()
+        v5 = v0.clamp(-1, 1)
+        v0.data.mul_(-0.5)
+        v1.sum().backward()
+        v2.sum().backward()
+        v3.sum().backward()
+        v4.sum().backward()
+        v5.sum().backward()
+        v6 = v0.std(False)""",
+    "an operand of another type is written by NumPy": """
+        v1 = torch.tensor([[-1, 2, -4]], dtype=torch.int8)
+        v2 = v1.sum()
+        v3 = torch.tensor([[-1.5, -1.0], [-0.5, 2.5]], dtype=torch.float16, requires_grad=True)
+        v5 = torch.maximum(v2, v3)
+        v6 = v1[0, :2] * v3
+        a10 = v2.view([-1]).numpy()
+        a10[...] = 1
+        a11 = v1.numpy()
+        a11[...] = 3
+        v5.sum().backward()
+        v6.sum().backward()""",
     "half precision seen as float64": """
         v1 = torch.tensor([[2.5, -1.5, -2.0], [-2.0, 2.0, 2.5]], dtype=torch.bfloat16)
         v5 = v1.softmax(-1)
@@ -170,3 +203,13 @@ def test_strides_of_rolled_images() -> None:
             slope, = lib.autograd.grad((y * y).sum(), x)
             found.append((y.tolist(), y.stride(), slope.tolist(), slope.stride(), y.grad_fn.name()))
         assert found[0] == found[1], (shape, order, shifts, dims)
+
+
+@pytest.mark.parametrize("kept", ["int8", "float32", "float16", "float64"])
+def test_a_backward_pass_is_not_taken_for_one_with_another_type(kept: str) -> None:
+    for dtype in (kept, "float64", kept):
+        scalar = rushlight.full((), 4, dtype=getattr(rushlight, dtype))
+        half = rushlight.full((2,), 3.0, dtype=rushlight.float16).requires_grad_()
+        product = scalar * half
+        product.sum().backward()
+        assert half.grad.tolist() == [4.0, 4.0]

@@ -119,6 +119,17 @@ class RemovableHandle:
         self.remove()
 
 
+def changed_outside(t: Any) -> bool:
+    """Whether t stands in for a tensor of another type whose memory others hold too, and may have written."""
+    of = t.__dict__.get("_of")
+    return of is not None and of._storage.home is not None
+
+
+def as_it_is_now(t: Any) -> Any:
+    """t, converted anew where it stands in for a tensor whose memory others hold too."""
+    return t.__dict__["_of"].to(t.dtype) if changed_outside(t) else t
+
+
 class Saved:
     """A tensor kept for backward, with the version that it had. Outputs are kept without their node: no cycle."""
 
@@ -151,7 +162,8 @@ class Saved:
                                "its gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False)."
                                + (f" The operation that saved it was recorded at {node.line}." if node.line else ""))
         if self.output < 0:
-            return self.tensor
+            t = self.tensor
+            return t if self.counter is t._storage else as_it_is_now(t)
         return node.make_output(self)
 
     def register_hooks(self, pack_hook: Any, unpack_hook: Any) -> None:

@@ -10,7 +10,7 @@ from rushlight.tensor.core import Tensor, apply, keeps
 from rushlight.tensor.functions.common import cast, give, is_float, wrap_dims
 from rushlight.tensor.functions.histories import history_first
 from rushlight.tensor.functions.numpy_names import take_numpy_names
-from rushlight.tensor.functions.precision import half_of, wide, with_gradient
+from rushlight.tensor.functions.precision import wide, with_gradient
 from rushlight.tensor.functions.reduction import _long_name, reduce, sum
 
 
@@ -25,14 +25,14 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     if p == "nuc":
         from rushlight.tensor.functions import linalg
         return give(out, linalg.matrix_norm(x, "nuc", tuple(dim) if dim is not None else (-2, -1), keepdim))
-    if half_of(x) and p in ("fro", None, 2):
-        return give(out, _half_norm(x, dim, keepdim))
+    if p in ("fro", None, 2) and not x._storage.batched:
+        return give(out, _two_norm(x, dim, keepdim))
     value = vector_norm(wide(x), 2.0 if p in ("fro", None) else float(p), dim, keepdim)
     return give(out, keeps(cast(value, x._spec.dtype.to_real()), x, result=True))
 
 
-def _half_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    """The 2-norm of half floats, whose gradient PyTorch rounds after every step."""
+def _two_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    """The 2-norm, whose gradient PyTorch rounds after every step."""
     from rushlight.tensor.functions.pointwise import where
     from rushlight.tensor.functions.rules import expand_reduced
     dims, shape = wrap_dims(dim, len(x._spec.shape)), x._spec.shape
@@ -41,7 +41,7 @@ def _half_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
         g, value = (expand_reduced(t, shape, dims, keepdim) for t in (g, value))
         return (g * where(value == 0, 0, x / value),)
     return with_gradient("LinalgVectorNormBackward0", (x,),
-                         lambda: cast(vector_norm(wide(x), 2.0, dim, keepdim), x._spec.dtype), rule, (x,), result=True)
+                         lambda: cast(vector_norm(wide(x), 2.0, dim, keepdim), x._spec.dtype.to_real()), rule, (x,), result=True)
 
 
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,

@@ -15,8 +15,8 @@ from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, lying, lying_as, lying_at,
                                                need_tensor, operand, result_type, rewrite, settings, tensor_of, unify)
 from rushlight.tensor.functions.histories import history_first, say_first
-from rushlight.tensor.functions.precision import (EXACT_NUMBERS, SHORT, by_scalar, half_of, history_of, once,
-                                                  rounded_number, tracked, with_gradient)
+from rushlight.tensor.functions.precision import (EXACT_NUMBERS, SHORT, by_scalar, half_of, history_of, in_place_of,
+                                                  once, rounded_number, tracked, with_gradient)
 from rushlight.tensor.functions.unary_docs import unary_doc
 from rushlight.tensor.state import state
 
@@ -403,7 +403,10 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     if min is not None:
         x = join(TABLE["clamp_min"], x, cast(min, dtype) if isinstance(min, Tensor) else checked(min, dtype))
     if max is not None:
+        low = x
         x = join(TABLE["clamp_max"], x, cast(max, dtype) if isinstance(max, Tensor) else checked(max, dtype))
+        if low is not input and input._spec.dtype is dtype and not (isinstance(min, Tensor) or isinstance(max, Tensor)):
+            in_place_of(x, "x", input)  # the same places are cut, and PyTorch keeps nothing else
     return give(out, lying(x, *[o for o in (input, min, max) if isinstance(o, Tensor)]))
 
 

@@ -107,6 +107,21 @@ def with_gradient(title: str, inputs: tuple[Tensor, ...], compute: Callable[[], 
     return out
 
 
+class OpFnApart(OpFn):
+    """A node that keeps a tensor of another type than its signature says, so that no template of a pass fits it."""
+
+    __slots__ = ()
+
+
+def in_place_of(out: Tensor, name: str, kept: Tensor) -> None:
+    """Let the operation that gave `out` keep another tensor for its gradient than the operand of this name."""
+    fn = out._grad_fn
+    if isinstance(fn, OpFn) and isinstance(fn.saved, dict) and name in fn.saved:
+        if fn.saved[name].spec is not kept._spec:
+            fn.__class__ = OpFnApart
+        fn.saved[name] = Saved(kept)
+
+
 def by_scalar(op: Op, x: Tensor, y: Tensor) -> Tensor | None:
     """Half precision times or over a 0-d tensor of a wider type,
     which PyTorch does not round first; None for other operands.
@@ -123,7 +138,5 @@ def by_scalar(op: Op, x: Tensor, y: Tensor) -> Tensor | None:
         out = history_of(op, (x, stand_in(y, dtype)), lambda: cast(apply(op, (wide(x), cast(y, float32))), dtype))
     else:
         out = apply(op, (stand_in(x, dtype), y))
-    name = "xy"[half is x]
-    if isinstance(out._grad_fn, OpFn) and name in out._grad_fn.saved:
-        out._grad_fn.saved[name] = Saved(scalar)
+    in_place_of(out, "xy"[half is x], scalar)
     return out

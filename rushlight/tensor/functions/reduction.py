@@ -294,7 +294,7 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     compute = lambda: _centred(input, dim, keepdim, _correction(unbiased, correction))[0]
-    if half_of(input):
+    if not input._storage.batched:
         return give(out, with_gradient("VarBackward0", (input,), compute,
                                        _var_rule(dim, _correction(unbiased, correction)), (input,)))
     return give(out, keeps(compute(), input))
@@ -316,9 +316,11 @@ def _var_rule(dim: Any, correction: Any) -> Any:
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None,
         out: Any = None) -> Tensor:
     """The square root of the variance."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     compute = lambda: cast(_root(var(wide(input), dim, unbiased, keepdim, correction=correction)),
                            input._spec.dtype.to_real())
-    if half_of(input):
+    if not input._storage.batched:
         from rushlight.tensor.functions.pointwise import where
         inner = _var_rule(dim, _correction(unbiased, correction))
         rule = lambda g, x, value: inner(where(value == 0, 0, g / (value * 2)), x)
@@ -356,12 +358,12 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
     from rushlight.tensor.functions.pointwise import where
     x = to_float(input)
     dims = wrap_dims(dim, len(x._spec.shape))
-    if half_of(x) and count(x, dims) and tracked(x):
+    if count(x, dims) and tracked(x) and not x._storage.batched:
         from rushlight.tensor.functions.rules import expand_reduced
         shape = x._spec.shape
         spread = lambda t: expand_reduced(t, shape, dims, keepdim)
         return give(out, with_gradient("LogsumexpBackward0", (x,), lambda: logsumexp(x.detach(), dim, keepdim),
-                                       lambda g, x, value: (spread(g) * (x - spread(value)).exp(),), (x,), result=True))
+                                       lambda g, x, value: (spread(g) * (x - spread(value)).exp().conj(),), (x,), result=True))
     if count(x, dims) == 0:
         return give(out, sum(x.exp(), dims, keepdim).log())
     top = reduce("amax", x.detach() if not x._spec.dtype.is_complex else x.real.detach(), dims, True)

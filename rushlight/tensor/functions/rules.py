@@ -121,7 +121,7 @@ def extreme_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepd
 
 
 def prod_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
-    """g times the product of the other elements, by running products from both ends (exact with zeros)."""
+    """g times the product of the other elements: a quotient, by running products from both ends where x has zeros."""
     if not x._spec.shape:
         return g
     shape = x._spec.shape
@@ -139,18 +139,17 @@ def prod_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim:
     for i, d in enumerate(order):
         inverse[d] = i
     safe, spread = others.permute(inverse), expand_reduced(g, shape, dims, keepdim)
-    if x._spec.dtype in HALF:  # the roundings are those of a quotient, unless there are zeros
-        return where((x == 0).any(), spread * safe, spread * (expand_reduced(out, shape, dims, keepdim) / x))
-    return safe * spread
+    zero = x == 0
+    whole = expand_reduced(out, shape, dims, keepdim)
+    return spread * where(zero.any(), safe, (whole / where(zero, 1, x)).conj())
 
 
 def cumprod_grad(g: Tensor, x: Tensor, out: Tensor, dim: int) -> Tensor:
     """sum over j >= i of g_j * prod of the others up to j, exact with zeros."""
-    if x._spec.dtype in HALF:  # before a zero the roundings are those of a quotient
-        clear = cast(x == 0, float32).cumsum(dim) == 0
-        quotient = (g * out).flip(dim).cumsum(dim).flip(dim) / where(clear, x, 1)
-        return where(clear, quotient, cast(_cumprod_grad(*[cast(t, float32) for t in (g, x)], dim), x._spec.dtype))
-    return _cumprod_grad(g, x, dim)
+    clear = cast(x == 0, float32).cumsum(dim) == 0  # before a zero it is a quotient
+    quotient = (g * out.conj()).flip(dim).cumsum(dim).flip(dim) / where(clear, x, 1).conj()
+    wide = (cast(t, float32) if t._spec.dtype in HALF else t for t in (g, x))
+    return where(clear, quotient, cast(_cumprod_grad(*wide, dim), x._spec.dtype))
 
 
 def _cumprod_grad(g: Tensor, x: Tensor, dim: int) -> Tensor:
