@@ -92,7 +92,8 @@ def main():
         codes, test_codes = torch.cat([model.encoder(part) for part in x.split(1000)]), model.encoder(tx)
         shown = torch.cat([tx[(test.targets[:2000] == k).nonzero()[0]] for k in range(10)])  # one of each kind
         dirty = noisy(shown)
-        save_image(torch.cat([shown, dirty, model(dirty)]), args.picture, nrow=10, pad_value=0.3)
+        rows = torch.cat([shown, dirty, model(dirty)])
+        save_image(nn.functional.interpolate(rows, scale_factor=3), args.picture, nrow=10, pad_value=0.3)
     right = linear_probe(codes, data.targets[:args.images], test_codes, test.targets[:2000])
     print(f"a linear classifier of the codes: {right:.1%} right")
     print(f"saved {args.picture}")

@@ -129,8 +129,8 @@ def main():
         mean = torch.stack(losses).mean(0).tolist()
         steady.eval()
         sure, rarest, score = quality(judge, draw(steady, torch.randn(2048, CODE)))
-        save_image(draw(steady, shown), folder / f"epoch{epoch}.png", nrow=8, normalize=True,
-                   value_range=(-1, 1), pad_value=0.3)
+        save_image(F.interpolate(draw(steady, shown), scale_factor=3), folder / f"epoch{epoch}.png", nrow=8,
+                   normalize=True, value_range=(-1, 1), pad_value=0.3)
         print(f"epoch {epoch}: generator {mean[0]:.2f}, discriminator {mean[1]:.2f}; draws: sure {sure:.1%}, "
               f"rarest digit {rarest:.1%}, inception score {score:.2f}", flush=True)
     print(f"saved {folder}/epoch1.png to epoch{args.epochs}.png")

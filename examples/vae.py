@@ -74,7 +74,8 @@ def picture(model, x, path):
     with torch.no_grad():
         again = torch.sigmoid(model(x)[0]).view_as(x)
         fresh = torch.sigmoid(model.decoder(torch.randn(2 * len(x), model.code))).view(-1, 1, 28, 28)
-    save_image(torch.cat([x, again, fresh]), path, nrow=len(x), pad_value=0.3)
+    rows = torch.cat([x, again, fresh])
+    save_image(F.interpolate(rows, scale_factor=3), path, nrow=len(x), pad_value=0.3)
 
 
 def main():
