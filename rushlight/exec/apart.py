@@ -109,7 +109,8 @@ class Apart:
     """A plan in two parts; from its second run on one plan."""
 
     def __init__(self, program: Program, parts: Parts, compiled: Compile) -> None:
-        self.program, self.parts, self.compiled = program, parts, compiled
+        self.program, self.compiled = program, compiled
+        self.needs, self.made, self.updated = parts.needs, parts.made, parts.updated
         self.lock = threading.Lock()
         self.whole: Any = None
         self.runs = 0
@@ -131,13 +132,12 @@ class Apart:
         return whole(inputs, *cells) if whole is not None else self._run(inputs, before, update)
 
     def _run(self, inputs: list[Any], before: Run, update: Run) -> tuple[Any, ...]:
-        parts = self.parts
         values = dict(enumerate(inputs))
-        values.update(zip(parts.made, before(inputs)))
+        values.update(zip(self.made, before(inputs)))
         try:
-            values.update(zip(parts.updated, update([values[v] for v in parts.needs])))
+            values.update(zip(self.updated, update([values[v] for v in self.needs])))
         except Exception as e:
-            lost = [parts.needs[i] for i in getattr(e, "spoiled", ())]
+            lost = [self.needs[i] for i in getattr(e, "spoiled", ())]
             taken = [i for _, i in getattr(before, "taken", ())]
             e.spoiled = [*[v for v in lost if v < len(inputs)], *taken]  # type: ignore[attr-defined]
             raise

@@ -10,8 +10,10 @@ NumPy at once, without waiting for a compiler.
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -39,10 +41,24 @@ def compile_program(program: Program) -> Run:
     return _interpreted(program)
 
 
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """No garbage collection: much of what the making of a plan makes would be taken for something that lasts, and be gone
+    through again and again."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
 def _compiled(program: Program, changing: frozenset[int]) -> Run:
     """The program as a native plan; `changing` are inputs that are others at each run."""
     from rushlight.exec.cpu import executor
-    return executor.compile_program(program, cache(lambda: _interpreted(program)), changing)
+    with _without_collector():
+        return executor.compile_program(program, cache(lambda: _interpreted(program)), changing)
 
 
 def _interpreted(program: Program) -> Run:

@@ -77,23 +77,21 @@ def _compile(program: Program, original: Callable[[], Any], changing: frozenset[
 
 def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> list[Step]:
     """The steps of an instruction that is no generated loop."""
-    for implementation in _implementations():
-        if found := implementation(instr, new_value, lasting):
+    attention, contract, convolutions, direct, quantized, recurrent, windows, python = _implementations()
+    if convolution := convolutions.steps(instr, new_value, lasting):
+        return list(convolution)
+    for several in (direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps):
+        if found := several(instr, new_value):
             return list(found)
-    raise AssertionError(f"nothing runs {instr.op.name}")  # NumPy runs everything
+    return contract.steps(instr, new_value, lasting) or [windows.step(instr) or python(instr)]
 
 
 @cache
-def _implementations() -> tuple[Callable[..., Any], ...]:
-    """What makes steps of an instruction, in the order in which they are asked."""
+def _implementations() -> tuple[Any, ...]:
+    """The modules that make steps of instructions, imported with the first plan."""
     from rushlight.exec.cpu import attention, contract, convolutions, direct, quantized, recurrent, windows
     from rushlight.exec.cpu.steps import PythonStep
-
-    def without_lasting(steps: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda instr, new_value, lasting: steps(instr, new_value)
-    several = (direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps)
-    return (convolutions.steps, *map(without_lasting, several), contract.steps,
-            lambda instr, new_value, lasting: [windows.step(instr) or PythonStep(instr)])
+    return attention, contract, convolutions, direct, quantized, recurrent, windows, PythonStep
 
 
 def _readers(program: Program) -> dict[int, list[int]]:

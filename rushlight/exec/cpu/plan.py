@@ -74,10 +74,20 @@ class Plan:
         self._locate(sizes, numbers)
         self._build()
         self._prelude(numbers)
-        self.program = replace(program, instrs=[])  # what plans keep is what the garbage collector goes through
-        del self.types, self.last
+        self._slim()
         self.blank = [None] * (self.objects - self.buffers - 1)
         self.places = [self.object[v] for v in self.program.outputs]
+
+    def _slim(self) -> None:
+        """Let go what only the making needed: the garbage collector goes through all that plans keep."""
+        self.program = replace(self.program, instrs=[])
+        del self.types, self.last, self.times, self.offset
+        for step in self.steps:
+            if isinstance(step, KernelStep):
+                step.slots = []
+        for segment in self.segments:
+            if isinstance(segment, Segment):
+                del segment.kernels, segment.times, segment.slots, segment.memories, segment.steps, segment.variants, segment.panels, segment.blocks
 
     # --- memory ---------------------------------------------------------------------------------------------------
     def _locate(self, sizes: dict[int, int], numbers: set[int]) -> None:

@@ -6,7 +6,7 @@ Left to NumPy: projections, numbers other than float32 and float64, and inputs w
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -34,16 +34,17 @@ class _Schedule:
     """The steps of a layer and of its gradient, with the tables that both have."""
 
     def __init__(self, shape: tuple[int, ...], sizes: tuple[int, ...] | None, reverse: bool):
-        self.steps: list[Step] = schedule((*shape, 1), sizes, reverse)
-        self.batch = max([s.count for s in self.steps])
-        self.active = _table([0, *[s.count for s in self.steps], 0])
-        self.first_row = _table([s.first for s in self.steps])
+        steps: list[Step] = schedule((*shape, 1), sizes, reverse)
+        self.firsts = tuple([s.first for s in steps])
+        self.batch = max([s.count for s in steps])
+        self.active = _table([0, *[s.count for s in steps], 0])
+        self.first_row = _table(self.firsts)
 
 
 _schedules = lru_cache(16)(_Schedule)
 
 
-def _table(values: list[int]) -> Any:
+def _table(values: Sequence[int]) -> Any:
     return (ctypes.c_int64 * len(values))(*values)
 
 
@@ -87,13 +88,13 @@ class _Layer:
     def starts(self, s: Spec) -> tuple[int, int]:
         """Where the rows of each step begin in an operand, as a table, and the distance of rows; in elements."""
         if len(s.shape) == 2:
-            return self.table([step.first * s.strides[0] for step in self.schedule.steps]), s.strides[0]
+            return self.table([first * s.strides[0] for first in self.schedule.firsts]), s.strides[0]
         rows, stride = s.shape[1], s.strides[0]
-        return self.table([step.first // rows * stride for step in self.schedule.steps]), s.strides[1]
+        return self.table([first // rows * stride for first in self.schedule.firsts]), s.strides[1]
 
     def step_tables(self) -> dict[str, int]:
         s = self.schedule
-        return {"steps": len(s.steps), "hidden": self.hidden, "batch": self.batch, "active": ctypes.addressof(s.active),
+        return {"steps": len(s.firsts), "hidden": self.hidden, "batch": self.batch, "active": ctypes.addressof(s.active),
                 "first_row": ctypes.addressof(s.first_row)}
 
     def address(self, o: Operand) -> Address:
