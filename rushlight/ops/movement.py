@@ -35,7 +35,7 @@ def as_rolled(xs: Any, attrs: Any) -> Any:
         size = x.shape[dim]
         start = -shift % size
         order = common_channels_last((x.narrow(dim, start, size - start), x.narrow(dim, 0, start)))
-        x = x.at(x.shape, dense_strides(x.shape, order or range(len(x.shape))))
+        x = x.at(x.shape, dense_strides(x.shape, order or tuple(range(len(x.shape)))))
     return order
 
 
