@@ -14,9 +14,9 @@ from rushlight.tensor.state import state
 Pair = tuple[int, int]
 
 
-def differences(first: Pair, second: Pair, keep: bool, arrays: list[np.ndarray]) -> list[list[float]]:
+def differences(first: Pair, second: Pair, keep: bool, inputs: list[rl.Tensor]) -> list[list[float]]:
     """Two differences of realized values, the second perhaps of the first; the first is read only where it is kept."""
-    tensors = [rl.tensor(a) for a in arrays]
+    tensors = list(inputs)
     for i, j in (first, second):
         tensors.append(tensors[i] - tensors[j])
     kept = tensors[2:] if keep else tensors[3:]
@@ -27,10 +27,10 @@ def differences(first: Pair, second: Pair, keep: bool, arrays: list[np.ndarray])
 def test_an_operand_in_two_places_is_another_graph() -> None:
     """The plan for (x - x) - x is not that of (x - y) - y, though all operations and types are the same."""
     clear_plans()
-    arrays = [np.float32([1, 2]), np.float32([5, 7])]
-    assert differences((0, 1), (2, 1), True, arrays) == [[-4, -5], [-9, -12]]
-    assert differences((0, 0), (2, 0), False, arrays) == [[-1, -2]]
-    assert differences((0, 1), (2, 1), False, arrays) == [[-9, -12]]
+    inputs = [rl.tensor([1.0, 2.0]), rl.tensor([5.0, 7.0])]
+    assert differences((0, 1), (2, 1), True, inputs) == [[-4, -5], [-9, -12]]
+    assert differences((0, 0), (2, 0), False, inputs) == [[-1, -2]]
+    assert differences((0, 1), (2, 1), False, inputs) == [[-9, -12]]
 
 
 PROGRAM = st.tuples(st.sampled_from([(0, 0), (0, 1), (1, 0)]), st.sampled_from([(2, 0), (2, 1), (1, 0)]), st.booleans())
@@ -42,10 +42,11 @@ def test_graphs_of_the_same_operations(programs: list[tuple[Pair, Pair, bool]]) 
     """Differently wired graphs of the same operations, in any order, give NumPy's values."""
     clear_plans()
     arrays = [np.float32([1, 2]), np.float32([5, 8])]
+    inputs = [rl.tensor(a) for a in arrays]
     for first, second, keep in programs:
         values = [*arrays, arrays[first[0]] - arrays[first[1]]]
         values.append(values[second[0]] - values[second[1]])
-        assert differences(first, second, keep, arrays) == [a.tolist() for a in (values[2:] if keep else values[3:])]
+        assert differences(first, second, keep, inputs) == [a.tolist() for a in (values[2:] if keep else values[3:])]
 
 
 def test_an_input_that_is_replaced_counts_its_references() -> None:
