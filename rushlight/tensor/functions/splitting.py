@@ -26,10 +26,11 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     n = s.shape[d]
     if not -n <= i < n:
         raise IndexError(f"select(): index {i} out of range for tensor of size {list(s.shape)} at dimension {d}")
-    return _select(input, d, i % n)
+    return select_view(input, d, i % n)
 
 
-def _select(t: Tensor, d: int, i: int, origin: Any = None) -> Tensor:
+def select_view(t: Tensor, d: int, i: int, origin: Any = None) -> Tensor:
+    """One index of a dimension, both not negative."""
     s = t._spec
     return view(t, s.select(d, i), origin or "SelectBackward0",
                 part_gradient(s.shape, lambda whole: whole.select(d, i)), origin=origin)
@@ -212,7 +213,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not input._spec.shape:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     d = wrap_dim(dim, len(input._spec.shape))
-    return tuple([_select(input, d, i, "UnbindBackward0") for i in range(input._spec.shape[d])])
+    return tuple([select_view(input, d, i, "UnbindBackward0") for i in range(input._spec.shape[d])])
 
 
 def hsplit(input: Tensor, sections: Any = None, *, indices: Any = None) -> tuple[Tensor, ...]:

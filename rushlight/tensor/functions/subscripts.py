@@ -14,11 +14,12 @@ from rushlight.tensor.core import Tensor, apply, assign, check_in_place, check_o
 from rushlight.tensor.functions.checked import check_value, checked
 from rushlight.tensor.functions.common import cast, scalar_name
 from rushlight.tensor.functions.shape import broadcast_shapes, expand, reshape
-from rushlight.tensor.functions.splitting import part_gradient, strided_part
+from rushlight.tensor.functions.splitting import select_view, strided_part
 from rushlight.tensor.known import check_index
 from rushlight.tensor.state import state
 
 INT_TYPES = (int, np.integer)
+PLAIN = frozenset((int, slice, type(None), type(Ellipsis)))  # parts of a subscript that are what they seem
 OUT_OF_BOUNDS = "index {{bad}} is out of bounds for dimension {} with size {{size}}"
 
 
@@ -26,20 +27,38 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     """self[index] with PyTorch's rules: a view for numbers, slices, None and …; a copy for tensors and lists."""
     cls = index.__class__
     if cls is int and self._spec.shape:
-        return _select(self, index)
+        return _at(self, 0, index)
+    if cls is tuple and 0 < len(index) <= len(self._spec.shape) and all([p.__class__ is int for p in index]):
+        return _at_numbers(self, index)
     basic, advanced = parse(self, index)
     if not advanced:
         return basic
     return gather_at(basic, advanced)
 
 
-def _select(t: Tensor, i: int) -> Tensor:
-    n = t._spec.shape[0]
+def _at(t: Tensor, dim: int, i: int, source: int = 0) -> Tensor:
+    """One index of a dimension, which goes away; ``source`` is its number in what the program subscripts."""
+    n = t._spec.shape[dim]
     if not -n <= i < n:
-        raise IndexError(f"index {i} is out of bounds for dimension 0 with size {n}")
-    i %= n
-    return view(t, t._spec.select(0, i), "SelectBackward0",
-                part_gradient(t._spec.shape, lambda whole: whole.select(0, i)))
+        raise IndexError(f"index {i} is out of bounds for dimension {source} with size {n}")
+    return select_view(t, dim, i % n)
+
+
+def _at_numbers(t: Tensor, index: tuple[int, ...]) -> Tensor:
+    """One index of each of the first dimensions: one view, or one after the other where they leave a history."""
+    if state.grad and (t._base is not None or t._rg) or t._storage.batched:
+        for source, i in enumerate(index):
+            t = _at(t, 0, i, source)
+        return t
+    s = t._spec
+    shape, strides, offset = s.shape, s.strides, s.offset
+    for d, i in enumerate(index):
+        n = shape[d]
+        if not -n <= i < n:
+            raise IndexError(f"index {i} is out of bounds for dimension {d} with size {n}")
+        offset += i % n * strides[d]
+    to = s.at(shape[len(index):], strides[len(index):], offset)
+    return view(t, to, "SelectBackward0", None)
 
 
 def normalize(index: Any) -> list[Any]:
@@ -47,7 +66,9 @@ def normalize(index: Any) -> list[Any]:
     parts = list(index) if isinstance(index, tuple) else [index]
     out: list[Any] = []
     for p in parts:
-        if isinstance(p, (list, tuple, range)):
+        if p.__class__ in PLAIN:
+            pass
+        elif isinstance(p, (list, tuple, range)):
             p = _sequence(p)
         elif isinstance(p, np.ndarray):
             p = wrap(np.array(p))
@@ -87,6 +108,8 @@ def _sequence(p: Any) -> Tensor:
 
 
 def _indexed_dims(p: Any) -> int:
+    if p.__class__ is int or p.__class__ is slice:
+        return 1
     if p is None or p is Ellipsis or (isinstance(p, Tensor) and p._spec.dtype is bool_ and not p._spec.shape):
         return 0
     if isinstance(p, Tensor) and p._spec.dtype.name in ("bool", "uint8"):
@@ -101,14 +124,14 @@ def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple
     Where all of t is meant, the view is t itself or, with `alias`, another tensor on its memory.
     """
     parts = normalize(index)
-    used = sum(_indexed_dims(p) for p in parts)
+    used = sum([_indexed_dims(p) for p in parts])
     ndim = len(t._spec.shape)
     if used > ndim:
         raise IndexError(f"too many indices for tensor of dimension {ndim}")
-    if sum(p is Ellipsis for p in parts) > 1:
+    dots = [i for i, p in enumerate(parts) if p is Ellipsis]
+    if len(dots) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
-    if any(p is Ellipsis for p in parts):
-        at = next(i for i, p in enumerate(parts) if p is Ellipsis)
+    for at in dots:
         parts[at:at + 1] = [slice(None)] * (ndim - used)
     out = t
     dim = source = 0
@@ -122,10 +145,7 @@ def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple
             dim += 1
             source += 1
         elif isinstance(p, int):
-            n = out._spec.shape[dim]
-            if not -n <= p < n:
-                raise IndexError(f"index {p} is out of bounds for dimension {source} with size {n}")
-            out = out.select(dim, p)
+            out = _at(out, dim, p, source)
             source += 1
         elif p._spec.dtype.name in ("bool", "uint8"):
             out, dim, source = _mask(out, p, dim, source, advanced)
