@@ -100,10 +100,8 @@ def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
 def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: list[Any]) -> None:
     """Hand results to their storages; memory shared with the outside receives the numbers in place."""
     known = set(map(id, given))
-    away = [id(storage.home) for (cell, storage), buffer in zip(live, results)
-            if storage.home is not None and storage.home is not buffer and storage.cell is cell]
-    if away:  # they are written to below: other results that have taken over this memory leave it first
-        results = tuple([buffer.copy() if id(buffer) in away else buffer for buffer in results])
+    if any([storage.home is not None for _, storage in live]):
+        results = _apart_from_homes(live, results)
     for (cell, storage), buffer in zip(live, results):
         if storage.home is not None and storage.cell is cell:
             if storage.home is not buffer:
@@ -112,6 +110,13 @@ def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: li
         elif id(buffer) not in known:  # a buffer taken over is counted already
             stats.track(buffer, buffer.nbytes)
         cell.buffer = buffer
+
+
+def _apart_from_homes(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...]) -> tuple[Buffer, ...]:
+    """The results, in other memory where they have taken over some that a storage's own result is written to now."""
+    away = [id(storage.home) for (cell, storage), buffer in zip(live, results)
+            if storage.home is not None and storage.home is not buffer and storage.cell is cell]
+    return tuple([buffer.copy() if id(buffer) in away else buffer for buffer in results])
 
 
 def _summary(nodes: list[Node]) -> tuple[Key, list[Cell], list[tuple[Cell, Any]], Sequence[Cell], list[Any]]:

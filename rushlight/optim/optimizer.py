@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.autograd.grad_mode import enable_grad, is_grad_enabled, set_grad_enabled
+from rushlight.autograd.grad_mode import enable_grad, is_grad_enabled
 from rushlight.autograd.graph import RemovableHandle
 from rushlight.optim import fused
 from rushlight.tensor.core import Tensor, realize_pending, wrap
 from rushlight.tensor.inplace import old_values
+from rushlight.tensor.state import state as thread
 
 
 class _Required:
@@ -135,7 +136,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with set_grad_enabled(self._recorded):
+        before, thread.grad = thread.grad, self._recorded
+        try:
             for group in self.param_groups:
                 params = [p for p in group["params"] if p.grad is not None]
                 sparse = [p for p in params if p.grad.__class__ is not Tensor and p.grad.is_sparse]
@@ -144,6 +146,8 @@ class Optimizer:
                     params = [p for p in params if not p.grad.is_sparse]
                 if params:
                     self._update(group, params)
+        finally:
+            thread.grad = before
         realize_pending()
         return loss
 
@@ -162,7 +166,7 @@ class Optimizer:
 
     def _ready(self, p: Tensor, **zeros: Any) -> dict[str, Any]:
         """The state of a parameter, made at its first step: ``step`` and tensors like the parameter."""
-        state = self.state[p]
+        state: dict[str, Any] = self.state[p]
         if not state:
             from rushlight import zeros_like  # the public one: parameters may be DTensors
             state["step"] = wrap(np.zeros((), np.float32))
@@ -196,7 +200,7 @@ class Optimizer:
             for p in params:
                 state = self.state[p]
                 new, *kept = rule(old_values(p), *(state[n] for n in names), p.grad, *numbers, *flags)
-                p.copy_(new)  # type: ignore[attr-defined]
+                p.copy_(new)
                 state.update(zip(names, kept))
             return
         states = [self.state[p] for p in params] if names else []

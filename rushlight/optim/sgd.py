@@ -72,6 +72,6 @@ class SGD(Optimizer):
         sparse_rows.sgd(self.state, group, params, number)
 
 
-def _zeros(p: Tensor) -> Tensor:
+def _zeros(p: Tensor) -> Any:
     from rushlight import zeros_like  # the public one: parameters may be DTensors
     return zeros_like(p)

@@ -16,6 +16,7 @@ from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import cast, is_float, scalar_name
 from rushlight.tensor.functions import reduction as R
 from rushlight.tensor.known import known
+from rushlight.tensor.state import state
 
 
 def legacy_reduction(reduction: str, size_average: Any, reduce: Any) -> str:
@@ -46,7 +47,6 @@ def _same_size(input: Tensor, target: Tensor) -> None:
                       "Please ensure they have the same size.", stacklevel=3)
 
 
-@full
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
                   ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
                   label_smoothing: float = 0.0) -> Tensor:
@@ -57,6 +57,8 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     tensor(1.3863)
     """
     reduction = legacy_reduction(reduction, size_average, reduce)
+    if state.autocast is not None:
+        return _full_cross_entropy(input, target, weight, None, ignore_index, None, reduction, label_smoothing)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if not isinstance(target, Tensor):
@@ -81,6 +83,9 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     if not label_smoothing:
         return loss
     return _smoothed(loss, logp, target, weight, ignore_index, reduction, label_smoothing, dim)
+
+
+_full_cross_entropy = full(cross_entropy)
 
 
 def _no_classes(target: Tensor) -> RuntimeError:
