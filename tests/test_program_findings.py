@@ -159,6 +159,36 @@ FOUND = {
         a11[...] = 3
         v5.sum().backward()
         v6.sum().backward()""",
+    "gradients of vectors in products are no views": """
+        v1 = torch.tensor([-2.0, 2.0, -3.0], requires_grad=True)
+        v2 = torch.arange(12.).reshape(2, 2, 3)
+        v3 = torch.autograd.grad((v2 @ v1).sum(), v1)[0].contiguous()
+        v3.mul_(v1)
+        v4 = torch.autograd.grad((v1 @ v1).sum(), v1)[0].contiguous()
+        v4.mul_(v1)
+        v5 = torch.autograd.grad((v1 @ v2.mT).sum(), v1)[0].contiguous()
+        v5.mul_(v1)""",
+    "zero to a complex power": """
+        v0 = torch.tensor([complex(1, 1), complex(-1, 1), complex(2, 0), complex(0, 0)], requires_grad=True)
+        v1 = torch.tensor([False, True, False, False]) ** v0
+        v1.abs().sum().backward()
+        v2 = torch.tensor([1.0, -1.0, 0.0], requires_grad=True)
+        v3 = 0 ** v2
+        v3.sum().backward()""",
+    "an operand of another type is written through data": """
+        v0 = torch.tensor([[-1.0, 2.0]], requires_grad=True)
+        v1 = torch.tensor([[-4]])
+        v2 = v1 * v0
+        v3 = torch.tensor(-2.5, requires_grad=True)
+        v4 = torch.addcmul(v0.detach().half().requires_grad_(), v3, v3, value=2)
+        v1.data.fill_(1)
+        v3.data.fill_(2)
+        v2.sum().backward()
+        v4.sum().backward()
+        v5 = torch.tensor([[-1.5], [0.0]], requires_grad=True)
+        v6 = v5.cumprod(1)
+        v5.data.fill_(3)
+        v6.sum().backward()""",
     "half precision seen as float64": """
         v1 = torch.tensor([[2.5, -1.5, -2.0], [-2.0, 2.0, 2.5]], dtype=torch.bfloat16)
         v5 = v1.softmax(-1)

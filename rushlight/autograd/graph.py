@@ -119,15 +119,16 @@ class RemovableHandle:
         self.remove()
 
 
-def changed_outside(t: Any) -> bool:
-    """Whether t stands in for a tensor of another type whose memory others hold too, and may have written."""
-    of = t.__dict__.get("_of")
-    return of is not None and of._storage.home is not None
+def changed_unseen(t: Any) -> bool:
+    """Whether t stands in for a tensor of another type that may have been written unseen: through `.data`, or by
+    others who hold its memory."""
+    of, cell = t.__dict__.get("_of", (None, None))
+    return of is not None and (of._storage.home is not None or of._storage.cell is not cell)
 
 
 def as_it_is_now(t: Any) -> Any:
-    """t, converted anew where it stands in for a tensor whose memory others hold too."""
-    return t.__dict__["_of"].to(t.dtype) if changed_outside(t) else t
+    """t, converted anew where it stands in for a tensor that may have been written unseen."""
+    return t.__dict__["_of"][0].to(t.dtype) if changed_unseen(t) else t
 
 
 class Saved:

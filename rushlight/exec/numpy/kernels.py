@@ -110,6 +110,8 @@ def _product_error(x: Array, y: Array, product: Array) -> Array:
 
 def power(x: Any, y: Any) -> Any:
     dtype = getattr(x, "dtype", None) or y.dtype
+    if dtype.kind == "c" and isinstance(y, np.ndarray):  # PyTorch's exp(y log(x)) of zeros
+        return np.where((np.asarray(x) == 0) & (y == 0), dtype.type(complex("nan+nanj")), np.power(x, y))
     if dtype.kind not in "iu":
         return np.power(x, y) if dtype.kind != "b" else np.logical_or(x, np.logical_not(y))
     if not isinstance(y, np.ndarray):

@@ -72,7 +72,7 @@ def stand_in(x: Tensor, dtype: DType) -> Tensor:
         return x
     out = cast(x, dtype)
     out._vc = x._vc
-    out.__dict__["_of"] = x  # whose memory others may write without notice: a gradient reads it as it is then
+    out.__dict__["_of"] = x, x._storage.cell  # what may be written without notice: a gradient reads it as it is then
     return out
 
 

@@ -12,6 +12,7 @@ from rushlight.tensor.functions.common import fit, give, need_tensor
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.precision import once
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
+from rushlight.tensor.views import ViewFn
 
 
 @reduced
@@ -40,11 +41,20 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     if m == 1:
         if n == 2:
             _inner("mat1 and mat2", (1, *input._spec.shape), other._spec.shape)
-        return give(out, owned(squeeze(apply(TABLE["matmul"], (unsqueeze(input, 0), other)), -2)))
+        row = unsqueeze(input, 0) if n == 2 else as_matrix(input, 0)
+        return give(out, owned(squeeze(apply(TABLE["matmul"], (row, other)), -2)))
     if input._spec.shape[-1] != other._spec.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input._spec.shape[-2]}), "
                            f"mat ({input._spec.shape[-2]}x{input._spec.shape[-1]}), vec ({other._spec.shape[0]})")
-    return give(out, owned(squeeze(apply(TABLE["matmul"], (input, unsqueeze(other, 1))), -1)))
+    return give(out, owned(squeeze(apply(TABLE["matmul"], (input, as_matrix(other, 1))), -1)))
+
+
+def as_matrix(vector: Tensor, dim: int) -> Tensor:
+    """A vector as a row (dim 0) or a column (1); its gradient is a tensor of its own, not a view of a matrix."""
+    out = unsqueeze(vector, dim)
+    if isinstance(out._grad_fn, ViewFn):
+        out._grad_fn.back = (lambda g: owned(squeeze(g, 0))) if dim == 0 else (lambda g: owned(squeeze(g, 1)))
+    return out
 
 
 def _inner(names: str, a: tuple[int, ...], b: tuple[int, ...]) -> None:
@@ -119,7 +129,7 @@ def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor:
         from rushlight.tensor.functions.common import scalar_name
         raise RuntimeError("dot : expected both vectors to have same dtype, "
                            f"but found {scalar_name(input.dtype)} and {scalar_name(tensor.dtype)}")
-    return give(out, owned(reshape(apply(TABLE["matmul"], (unsqueeze(input, 0), unsqueeze(tensor, 1))), ())))
+    return give(out, owned(reshape(apply(TABLE["matmul"], (as_matrix(input, 0), as_matrix(tensor, 1))), ())))
 
 
 def vdot(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:

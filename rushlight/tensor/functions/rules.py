@@ -79,18 +79,26 @@ def pow_grad_base(g: Tensor, x: Any, y: Any) -> Tensor:
 
 
 def pow_grad_exponent(g: Tensor, x: Any, y: Tensor, out: Tensor) -> Tensor:
-    """g * x ** y * log(x), 0 where x is 0 and y is not negative."""
+    """g * x ** y * log(x), 0 where x is 0 and y is not negative (among complex numbers: where y is positive)."""
     if not isinstance(x, Tensor):
         import cmath
         import math
         if x == 0:
-            return where(y == 0, g * conjugate(out) * float("-inf"), 0) if not y._spec.dtype.is_complex else g * 0
+            log = complex("-inf") if out._spec.dtype.is_complex else float("-inf")
+            return where(_stays_zero(y, out), 0, g * conjugate(out * log))
         if isinstance(x, complex) or y._spec.dtype.is_complex:
             return g * conjugate(out * cmath.log(x))
         return g * conjugate(out * (math.log(x) if x > 0 else float("nan")))
     zero = x == 0
-    flat = zero & (y >= 0) if not y._spec.dtype.is_complex else zero
+    flat = zero & _stays_zero(y, out)
     return where(flat, 0, g * conjugate(out * where(flat, 1, x).log()))
+
+
+def _stays_zero(y: Tensor, out: Tensor) -> Tensor:
+    """Where 0 ** y does not change with y, or only in a direction that PyTorch does not count."""
+    if y._spec.dtype.is_complex:
+        return (y.imag == 0) & (y.real > 0)
+    return y > 0 if out._spec.dtype.is_complex else y >= 0
 
 
 def extremum_grad(g: Tensor, mine: Tensor, tie: Tensor) -> Tensor:
@@ -146,6 +154,8 @@ def prod_grad(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim:
 
 def cumprod_grad(g: Tensor, x: Tensor, out: Tensor, dim: int) -> Tensor:
     """sum over j >= i of g_j * prod of the others up to j, exact with zeros."""
+    if not x._spec.shape or x._spec.shape[dim] == 1:
+        return g
     clear = cast(x == 0, float32).cumsum(dim) == 0  # before a zero it is a quotient
     quotient = (g * out.conj()).flip(dim).cumsum(dim).flip(dim) / where(clear, x, 1).conj()
     wide = (cast(t, float32) if t._spec.dtype in HALF else t for t in (g, x))
