@@ -12,7 +12,7 @@ from executors import close_to_numpy, only
 import rushlight as rl
 from rushlight import nn
 from rushlight.exec import apart, realize
-from rushlight.exec.cpu import executor
+from rushlight.exec.cpu import executor, gemm, loops
 from rushlight.exec.cpu.jit import COMPILED
 from rushlight.exec.cpu.kernel import Kernel
 from rushlight.ir.dtype import float32
@@ -246,6 +246,36 @@ def test_a_decomposition_is_traced_once(monkeypatch: pytest.MonkeyPatch) -> None
     with only("cpu"):
         trained(Classifier, adam, range(10, 14))
     assert traced.count("adam_step") == 1
+
+
+def test_products_and_groups_of_one_form_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    product, group = gemm._step_of, loops._made
+    monkeypatch.setattr(gemm, "_step_of", lambda instr, *rest: made.append(instr.op.name) or product(instr, *rest))
+    monkeypatch.setattr(loops, "_made", lambda g, *rest: made.append(g.mode) or group(g, *rest))
+    r = np.random.default_rng(0)
+    arrays = [r.standard_normal((24, 24)) for _ in range(4)]
+    with only("cpu"):
+        x, y, z, w = (rl.from_numpy(a).clone() for a in arrays)
+        assert float(x.sum() + y.sum() + z.sum() + w.sum()) < 1e6  # they are there
+        made.clear()
+        found = [((x @ y).tanh() + z, (y @ z).tanh() + w, (w @ w).tanh() + x), ((z @ x).tanh() + w,)]
+        got = [t.numpy() for step in found for t in step]
+    a, b, c, d = arrays
+    want = [np.tanh(a @ b) + c, np.tanh(b @ c) + d, np.tanh(d @ d) + a, np.tanh(c @ a) + d]
+    for have, expected in zip(got, want, strict=True):
+        np.testing.assert_allclose(have, expected, rtol=1e-12, atol=1e-12)
+    assert made.count("matmul") == 2  # w @ w reads one value twice
+    assert made.count("map") == 1
+
+
+def test_clear_plans_forgets_what_plans_have_in_common() -> None:
+    with only("cpu"):
+        trained(Classifier, adam, (10, 11, 12))
+        kept = [apart._forms, apart._updates, pipeline._bodies, loops._patterns, gemm._kept]
+        assert all(k.young for k in kept)
+        realize.clear_plans()
+        assert not any(k.young or k.old or k.size for k in kept)
 
 
 def test_the_bounded_dictionary_forgets_what_was_not_asked_for() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, spec
+from rushlight.passes import recent
 from rushlight.passes.pipeline import hashable
 from rushlight.passes.recent import Recent
 
@@ -53,9 +54,8 @@ def compile_program(program: Program, compiled: Compile) -> Run:
 
 
 def forget() -> None:
-    """Forget the updates, and which forms there were (`rushlight.exec.realize.clear_plans`)."""
-    _forms.clear()
-    _updates.clear()
+    """Forget all that plans have in common (`rushlight.exec.realize.clear_plans`)."""
+    recent.forget()
 
 
 def cut(program: Program) -> Parts | None:

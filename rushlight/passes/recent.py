@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+import weakref
+from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
+_all: weakref.WeakSet[Recent[Any]] = weakref.WeakSet()
+
+
+def forget() -> None:
+    """Empty every such dictionary."""
+    for kept in list(_all):
+        kept.clear()
 
 
 class Recent(Generic[Value]):
@@ -26,6 +34,7 @@ class Recent(Generic[Value]):
         self.size = 0
         self.young: dict[object, tuple[Value, int]] = {}
         self.old: dict[object, tuple[Value, int]] = {}
+        _all.add(self)
 
     def get(self, key: object) -> Value | None:
         """The value of a key, if it is there still."""

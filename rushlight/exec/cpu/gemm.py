@@ -27,6 +27,7 @@ from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.exec.cpu.tiles import Form
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
+from rushlight.passes.recent import Recent
 
 Array = np.ndarray[Any, Any]
 BLOCK_K, BLOCK_BYTES = 256, 1 << 19  # of a packed block of B; narrow blocks are deeper
@@ -65,17 +66,54 @@ class Matrices:
     columns: int
 
 
+@dataclass(slots=True)
+class Kept:
+    """The step of all products of one form, and the bytes of the memory that it needs beside operands and result."""
+
+    step: KernelStep
+    rooms: list[int]
+
+
+_kept: Recent[Kept] = Recent(512)
+
+
 def steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int] = frozenset()) -> list[KernelStep] | None:
     """The step of a product, None where the kernel has no code for it. `lasting` are inputs that the plan does not replace."""
-    from rushlight.exec.cpu.products import NAMES, RELU_OF
-    name = RELU_OF.get(instr.op.name, instr.op.name)
     out = instr.outs[0]
-    if name not in NAMES or out.dtype.name not in SUMS or not out.numel:
+    if instr.op.name not in _names() or out.dtype.name not in SUMS or not out.numel:
         return None
-    if any(not isinstance(o.spec, Spec) or o.spec.dtype is not out.dtype for o in instr.operands):
+    if any([not isinstance(o.spec, Spec) or o.spec.dtype is not out.dtype for o in instr.operands]):
         return None
-    product = _linear(instr) if name != "matmul" else _matmul(instr)
-    return None if product is None else [product.step(new_value, lasting)]
+    position: dict[int, int] = {}
+    places = [(position.setdefault(o.value, len(position)), o.spec) for o in instr.operands]
+    key = (instr.op, out, threads.count(), *places, *[v in lasting for v in position])
+    kept = _kept.get(key)
+    if kept is None:
+        kept = _step_of(instr, position, frozenset([i for v, i in position.items() if v in lasting]))
+        if kept is None:
+            return None
+        _kept.put(key, kept)
+    return [kept.step.on([*position, instr.results[0], *[new_value(size) for size in kept.rooms]])]
+
+
+def _step_of(instr: Instr, position: dict[int, int], lasting: AbstractSet[int]) -> Kept | None:
+    """The step on the positions of its operands, then its result, then further memory."""
+    operands = tuple([Operand(position[o.value], o.spec) for o in instr.operands])
+    instr = Instr(instr.op, operands, instr.attrs, (len(position),), instr.outs, instr.line)
+    rooms: list[int] = []
+
+    def room(size: int) -> int:
+        rooms.append(size)
+        return len(position) + len(rooms)
+    product = _matmul(instr) if instr.op.name == "matmul" else _linear(instr)
+    return None if product is None else Kept(product.step(room, lasting), rooms)
+
+
+@cache
+def _names() -> frozenset[str]:
+    """The operations that are products."""
+    from rushlight.exec.cpu.products import NAMES, RELU_OF
+    return NAMES | frozenset(RELU_OF)
 
 
 def _linear(instr: Instr) -> Product | None:

@@ -36,6 +36,7 @@ class Group:
     instrs: list[Instr] = field(default_factory=list)
     levels: dict[int, str] = field(default_factory=dict)
     streams: set[int] = field(default_factory=set)  # what it reads from outside
+    rows: list[int] | None = None  # the sizes of the kept dimensions, once it has rows
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -127,7 +128,9 @@ class Group:
         return all(n == 1 or stride == want.get(d, 0) for d, (n, stride) in enumerate(zip(s.shape, s.strides)))
 
     def _is_row(self, shape: tuple[int, ...]) -> bool:
-        return [n for n in shape if n != 1] == [self.shape[d] for d in self.kept if self.shape[d] != 1]
+        if self.rows is None:
+            self.rows = [self.shape[d] for d in self.kept if self.shape[d] != 1]
+        return [n for n in shape if n != 1] == self.rows
 
     def _row_operand(self, o: Operand) -> bool:
         level = self.levels.get(o.value)

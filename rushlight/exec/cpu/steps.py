@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rushlight.exec.cpu.loops import Loop
@@ -81,6 +81,12 @@ class KernelStep:
     title: str = ""  # what it does, where the key does not say all
     light: bool = False  # written such that LLVM's passes find nothing to gain
     variant: Panels | None = None  # its weights in panels, which may be kept
+
+    def on(self, values: list[int]) -> KernelStep:
+        """The same for other values: those that it has are positions among them."""
+        slots: list[int | Address] = [Address(values[s.value], s.offset) if isinstance(s, Address) else s for s in self.slots]
+        variant = None if self.variant is None else replace(self.variant, value=values[self.variant.value])
+        return replace(self, slots=slots, sources={values[i] for i in self.sources}, results={values[i] for i in self.results}, variant=variant)
 
     def reads(self) -> set[int]:
         return self.sources
