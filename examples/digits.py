@@ -44,10 +44,10 @@ class ResNet(nn.Module):
         return self.head(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 
-def train(model, loader, epochs, rate):
-    """Adam with a rate that falls to 0."""
+def train(model, loader, epochs, rate, end=0.0):
+    """Adam with a rate that falls evenly to ``end`` times the first."""
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, epochs * len(loader))
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end, epochs * len(loader))
     model.train()
     for _ in range(epochs):
         for x, y in loader:

@@ -11,10 +11,9 @@ import argparse
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 
-from digits import accuracy, images
+from digits import accuracy, images, train
 
 from rushlight import compress
 
@@ -25,18 +24,6 @@ def network(width: int) -> nn.Sequential:
         return [nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
     return nn.Sequential(*stage(1, width), *stage(width, 2 * width), *stage(2 * width, 4 * width),
                          nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, 10))
-
-
-def train(model, loader, epochs, rate):
-    """Adam, from labels."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate)
-    model.train()
-    for _ in range(epochs):
-        for x, y in loader:
-            optimizer.zero_grad()
-            F.cross_entropy(model(x), y).backward()
-            optimizer.step()
-    return model.eval()
 
 
 def main():
@@ -50,7 +37,8 @@ def main():
     torch.manual_seed(0)
     digits, others = images(args.root)
     test = DataLoader(others, batch_size=1000)
-    teacher = train(network(32), DataLoader(Subset(digits, range(args.images)), batch_size=64, shuffle=True), 2, 2e-3)
+    many = DataLoader(Subset(digits, range(args.images)), batch_size=64, shuffle=True)
+    teacher = train(network(32), many, 2, 2e-3, 1.0)
     few = Subset(digits, range(args.images, args.images + args.few))
     example = torch.zeros(1, 1, 28, 28)
 
@@ -63,7 +51,7 @@ def main():
         torch.manual_seed(1)
         student, loader = network(args.width), DataLoader(few, batch_size=32, shuffle=True)
         if name == "labels":
-            train(student, loader, args.epochs, 3e-3)
+            train(student, loader, args.epochs, 3e-3, 1.0)
         else:
             matching = compress.FeatureMatching(student, teacher, {"8": "8"}) if "features" in name else None
             if matching is not None:  # one pass makes its parameters

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 from torchvision import datasets, transforms
 
+from digits import train
+
 from rushlight import inspect
 
 
@@ -36,18 +38,6 @@ def badly_started() -> nn.Sequential:
     return model
 
 
-def train(model, loader, epochs):
-    """Adam."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    model.train()
-    for _ in range(epochs):
-        for x, y in loader:
-            optimizer.zero_grad()
-            F.cross_entropy(model(x), y).backward()
-            optimizer.step()
-    return model.eval()
-
-
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--root", default="../shared/data", help="the folder that holds FashionMNIST/raw")
@@ -63,7 +53,8 @@ def main():
     x, y = next(iter(DataLoader(test, batch_size=256)))
     model = network()
     print("before training:", *inspect.health(model, F.cross_entropy, x, y).problems or ["no problems found"])
-    train(model, DataLoader(Subset(clothes, range(args.images)), batch_size=64, shuffle=True), args.epochs)
+    loader = DataLoader(Subset(clothes, range(args.images)), batch_size=64, shuffle=True)
+    train(model, loader, args.epochs, 2e-3, 1.0)
     with torch.no_grad():
         print(f"accuracy on 256 test images {(model(x).argmax(1) == y).float().mean():.1%}")
 

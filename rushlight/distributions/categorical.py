@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from rushlight.distributions import constraints
-from rushlight.distributions.distribution import ONE_OF, ProbsOrLogits
+from rushlight.distributions.distribution import ONE_OF, Distribution, ProbsOrLogits
 from rushlight.tensor import functions as F
 from rushlight.tensor.drawing import multinomial
 from rushlight.tensor.sequences import arange
@@ -76,3 +76,29 @@ class Categorical(ProbsOrLogits):
     def enumerate_support(self, expand: bool = True) -> Any:
         values = arange(self._num_events).view((-1, *[1] * len(self._batch_shape)))
         return values.expand((-1, *self._batch_shape)) if expand else values
+
+
+class ByCategorical(Distribution):
+    """What the distributions over vectors share that have the parameters of a `Categorical`.
+
+    A subclass says so in ``_parameters``, which makes it one that `expand` copies.
+    """
+
+    def __init__(self, categorical: Categorical, validate_args: bool | None):
+        self._categorical = categorical
+        super().__init__(categorical.batch_shape, categorical.param_shape[-1:], validate_args=validate_args)
+
+    @property
+    def probs(self) -> Any:
+        """Normalised probabilities."""
+        return self._categorical.probs
+
+    @property
+    def logits(self) -> Any:
+        """Normalised log-probabilities."""
+        return self._categorical.logits
+
+    @property
+    def param_shape(self) -> Any:
+        """The shape of the probabilities."""
+        return self._categorical.param_shape

@@ -6,8 +6,7 @@ from typing import Any
 
 from rushlight.distributions import constraints
 from rushlight.distributions.binomial import Binomial
-from rushlight.distributions.categorical import Categorical
-from rushlight.distributions.distribution import Distribution
+from rushlight.distributions.categorical import ByCategorical, Categorical
 from rushlight.distributions.utils import broadcast_all
 from rushlight.tensor import functions as F
 from rushlight.tensor.creation import ones_like, zeros
@@ -16,7 +15,7 @@ from rushlight.tensor.functions.shape import Size
 __all__ = ["Multinomial"]
 
 
-class Multinomial(Distribution):
+class Multinomial(ByCategorical):
     """How often each of K outcomes comes in ``total_count`` draws of `Categorical`: n! Π pᵢ^xᵢ / xᵢ!.
 
     NotImplementedError for a total count that is no int.
@@ -35,28 +34,13 @@ class Multinomial(Distribution):
         if not isinstance(total_count, int):
             raise NotImplementedError("inhomogeneous total_count is not supported")
         self.total_count = total_count
-        self._categorical = Categorical(probs=probs, logits=logits)
-        self._binomial = Binomial(total_count=total_count, probs=self.probs)
-        super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args=validate_args)
+        categorical = Categorical(probs=probs, logits=logits)
+        self._binomial = Binomial(total_count=total_count, probs=categorical.probs)
+        super().__init__(categorical, validate_args)
 
     @constraints.dependent_property(is_discrete=True, event_dim=1)
     def support(self) -> Any:
         return constraints.multinomial(self.total_count)
-
-    @property
-    def probs(self) -> Any:
-        """Normalised probabilities."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Any:
-        """Normalised log-probabilities."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the probabilities."""
-        return self._categorical.param_shape
 
     @property
     def mean(self) -> Any:

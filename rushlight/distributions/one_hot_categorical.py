@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.distributions import constraints
-from rushlight.distributions.categorical import Categorical
-from rushlight.distributions.distribution import Distribution
+from rushlight.distributions.categorical import ByCategorical, Categorical
 from rushlight.nn.functional.activation import one_hot
 from rushlight.tensor.sequences import eye
 from rushlight.tensor.functions.shape import Size
@@ -14,7 +13,7 @@ from rushlight.tensor.functions.shape import Size
 __all__ = ["OneHotCategorical", "OneHotCategoricalStraightThrough"]
 
 
-class OneHotCategorical(Distribution):
+class OneHotCategorical(ByCategorical):
     """One-hot vectors of `Categorical` numbers, with its parameters.
 
     >>> import rushlight as rl
@@ -28,27 +27,11 @@ class OneHotCategorical(Distribution):
     _parameters = {"_categorical": None}
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
-        self._categorical = Categorical(probs, logits)
-        super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args=validate_args)
+        super().__init__(Categorical(probs, logits), validate_args)
 
     @property
     def _param(self) -> Any:
         return self._categorical._param
-
-    @property
-    def probs(self) -> Any:
-        """Normalised probabilities."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Any:
-        """Normalised log-probabilities."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the probabilities."""
-        return self._categorical.param_shape
 
     @property
     def mean(self) -> Any:

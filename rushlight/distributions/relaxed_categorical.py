@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from rushlight.distributions import constraints
-from rushlight.distributions.categorical import Categorical
-from rushlight.distributions.distribution import Distribution
+from rushlight.distributions.categorical import ByCategorical, Categorical
 from rushlight.distributions.transformed_distribution import TransformedDistribution
 from rushlight.distributions.transforms import ExpTransform
 from rushlight.distributions.utils import clamp_probs
@@ -17,7 +16,7 @@ from rushlight.tensor.drawing import rand
 __all__ = ["ExpRelaxedCategorical", "RelaxedOneHotCategorical"]
 
 
-class ExpRelaxedCategorical(Distribution):
+class ExpRelaxedCategorical(ByCategorical):
     """Logarithms of `RelaxedOneHotCategorical` values: Gumbel noise on ``logits``,
     divided by ``temperature``, normalised.
 
@@ -33,23 +32,8 @@ class ExpRelaxedCategorical(Distribution):
     _constants = ("temperature",)
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
-        self._categorical, self.temperature = Categorical(probs, logits), temperature
-        super().__init__(self._categorical.batch_shape, self._categorical.param_shape[-1:], validate_args=validate_args)
-
-    @property
-    def param_shape(self) -> Any:
-        """The shape of the probabilities."""
-        return self._categorical.param_shape
-
-    @property
-    def logits(self) -> Any:
-        """Normalised log-probabilities."""
-        return self._categorical.logits
-
-    @property
-    def probs(self) -> Any:
-        """Normalised probabilities."""
-        return self._categorical.probs
+        self.temperature = temperature
+        super().__init__(Categorical(probs, logits), validate_args)
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         u = clamp_probs(rand(self._extended_shape(sample_shape), dtype=self.logits.dtype))

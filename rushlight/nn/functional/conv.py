@@ -26,13 +26,15 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return out if bias is None else out + bias
 
 
+def repeated(value: Any, n: int) -> tuple[int, ...]:
+    """One number n times; several as they are."""
+    out = (value,) if isinstance(value, int) else tuple(int(v) for v in value)
+    return out * n if len(out) == 1 else out
+
+
 def many(value: Any, n: int, name: str = "") -> tuple[int, ...]:
     """A number repeated n times, or a sequence of n."""
-    if isinstance(value, int):
-        return (value,) * n
-    out = tuple(int(v) for v in value)
-    if len(out) == 1:
-        return out * n
+    out = repeated(value, n)
     if len(out) != n:
         raise RuntimeError(f"expected {name} to be a single integer value or a list of {n} values to "
                            f"match the convolution dimensions, but got {name}={list(out)}")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from rushlight.ir.dtype import int64
+from rushlight.nn.functional.conv import repeated
 from rushlight.ops.windows import window_count
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor, wrap
@@ -15,11 +16,7 @@ from rushlight.tensor.functions.common import is_float, scalar_name
 
 def sizes(value: Any, n: int, name: str, function: str) -> tuple[int, ...]:
     """A number repeated n times, or n numbers."""
-    if isinstance(value, int):
-        return (value,) * n
-    out = tuple(int(v) for v in value)
-    if len(out) == 1:
-        return out * n
+    out = repeated(value, n)
     if len(out) != n:
         raise RuntimeError(f"{function}: {name} must either be a single int, or a tuple of {n} ints, got {list(out)}")
     return out

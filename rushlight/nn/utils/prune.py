@@ -102,7 +102,7 @@ class BasePruningMethod(ABC):
 class PruningContainer(BasePruningMethod):
     """Several methods in order: each chooses among what those before it left."""
 
-    def __init__(self, *args: Any):
+    def __init__(self, *args: Any) -> None:
         self._pruning_methods: tuple[BasePruningMethod, ...] = ()
         methods = tuple(args[0]) if len(args) == 1 and not isinstance(args[0], BasePruningMethod) else args
         if methods:
@@ -165,7 +165,7 @@ class Identity(BasePruningMethod):
 class _ByAmount(BasePruningMethod):
     """Prunes a number of units (an int) or a fraction of them (a float)."""
 
-    def __init__(self, amount: Any):
+    def __init__(self, amount: Any) -> None:
         _check_amount(amount)
         self.amount = amount
 
@@ -208,45 +208,49 @@ class L1Unstructured(_Unstructured):
         return t.detach().abs()
 
 
-class RandomStructured(_ByAmount):
-    """Prunes channels of a dimension at random."""
+class _Structured(_ByAmount):
+    """Prunes some of the channels along a dimension."""
 
     PRUNING_TYPE = "structured"
 
-    def __init__(self, amount: Any, dim: int = -1):
+    def __init__(self, amount: Any, dim: int = -1) -> None:
         super().__init__(amount)
         self.dim = dim
 
+    def kept(self, t: Any, size: int, count: int) -> Any:
+        """For each of ``size`` channels whether it stays, which ``count`` do not."""
+        raise NotImplementedError
+
     def compute_mask(self, t: Any, default_mask: Any) -> Any:
         _check_channels(t, self.dim)
         size = t.shape[self.dim]
         count = self.units(size)
         if not count:
             return default_mask
+        return _channel_mask(t, self.dim, self.kept(t, size, count)) * default_mask.to(t.dtype)
+
+
+class RandomStructured(_Structured):
+    """Prunes channels of a dimension at random."""
+
+    def kept(self, t: Any, size: int, count: int) -> Any:
         draws = rl.rand(size)
-        return _channel_mask(t, self.dim, draws > rl.kthvalue(draws, count).values) * default_mask.to(t.dtype)
+        return draws > rl.kthvalue(draws, count).values
 
 
-class LnStructured(_ByAmount):
+class LnStructured(_Structured):
     """Prunes the channels of a dimension whose n-norm is smallest."""
 
-    PRUNING_TYPE = "structured"
+    def __init__(self, amount: Any, n: Any, dim: int = -1) -> None:
+        super().__init__(amount, dim)
+        self.n = n
 
-    def __init__(self, amount: Any, n: Any, dim: int = -1):
-        super().__init__(amount)
-        self.n, self.dim = n, dim
-
-    def compute_mask(self, t: Any, default_mask: Any) -> Any:
-        _check_channels(t, self.dim)
-        size = t.shape[self.dim]
-        count = self.units(size)
-        if not count:
-            return default_mask
+    def kept(self, t: Any, size: int, count: int) -> Any:
         others = [d for d in range(t.ndim) if d != self.dim % t.ndim]
         norms = rl.norm(t.detach(), p=self.n, dim=others)
         kept = rl.zeros(size, dtype=rl.bool)
         kept[rl.topk(norms, size - count).indices] = True
-        return _channel_mask(t, self.dim, kept) * default_mask.to(t.dtype)
+        return kept
 
 
 class CustomFromMask(BasePruningMethod):
@@ -254,7 +258,7 @@ class CustomFromMask(BasePruningMethod):
 
     PRUNING_TYPE = "global"
 
-    def __init__(self, mask: Any):
+    def __init__(self, mask: Any) -> None:
         self.mask = mask
 
     def compute_mask(self, t: Any, default_mask: Any) -> Any:

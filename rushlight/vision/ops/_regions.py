@@ -7,13 +7,13 @@ small products instead of a gather per sample, and its gradient is the same prod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 import rushlight as rl
-from rushlight import Tensor
+from rushlight import Tensor, nn
 from rushlight.autograd import Function
 
 
@@ -36,6 +36,24 @@ def pair(size: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) from one number or two."""
     height, width = (size, size) if isinstance(size, int) else tuple(size)
     return int(height), int(width)
+
+
+class RegionLayer(nn.Module):
+    """A function of pictures and regions as a layer, which has the function's ``options`` as attributes."""
+
+    pool: Callable[..., Tensor]
+    options: tuple[str, ...] = ("output_size", "spatial_scale")
+
+    def __init__(self, output_size: int | Sequence[int], spatial_scale: float):
+        super().__init__()
+        self.output_size = output_size
+        self.spatial_scale = spatial_scale
+
+    def forward(self, input: Tensor, rois: Tensor | list[Tensor]) -> Tensor:
+        return self.pool(input, rois, *(getattr(self, name) for name in self.options))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)}' for name in self.options)})"
 
 
 def check(input: Tensor, rois: Tensor, size: tuple[int, int], position_sensitive: bool) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rushlight import Tensor, nn
-from rushlight.vision.ops._regions import LinearRegions, as_rows, check, pair, sampling_weights
+from rushlight import Tensor
+from rushlight.vision.ops._regions import LinearRegions, RegionLayer, as_rows, check, pair, sampling_weights
 
 
 class _Reader:
@@ -52,22 +52,16 @@ def ps_roi_align(input: Tensor, boxes: Tensor | list[Tensor], output_size: int |
     return LinearRegions.apply(input, _Reader(rois.detach().numpy(), size, spatial_scale, sampling_ratio))
 
 
-class PSRoIAlign(nn.Module):
+class PSRoIAlign(RegionLayer):
     """:func:`ps_roi_align` as a layer.
 
     >>> PSRoIAlign(7, 0.25, 2)
     PSRoIAlign(output_size=7, spatial_scale=0.25, sampling_ratio=2)
     """
 
+    pool = staticmethod(ps_roi_align)
+    options = ("output_size", "spatial_scale", "sampling_ratio")
+
     def __init__(self, output_size: int | Sequence[int], spatial_scale: float, sampling_ratio: int):
-        super().__init__()
-        self.output_size = output_size
-        self.spatial_scale = spatial_scale
+        super().__init__(output_size, spatial_scale)
         self.sampling_ratio = sampling_ratio
-
-    def forward(self, input: Tensor, rois: Tensor | list[Tensor]) -> Tensor:
-        return ps_roi_align(input, rois, self.output_size, self.spatial_scale, self.sampling_ratio)
-
-    def __repr__(self) -> str:
-        return (f"{type(self).__name__}(output_size={self.output_size}, spatial_scale={self.spatial_scale}, "
-                f"sampling_ratio={self.sampling_ratio})")

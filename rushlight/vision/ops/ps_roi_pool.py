@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rushlight import Tensor, nn
-from rushlight.vision.ops._regions import LinearRegions, as_rows, check, pair, pooling_cells, rounded
+from rushlight import Tensor
+from rushlight.vision.ops._regions import LinearRegions, RegionLayer, as_rows, check, pair, pooling_cells, rounded
 
 
 class _Reader:
@@ -55,20 +55,11 @@ def ps_roi_pool(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | 
     return LinearRegions.apply(input, _Reader(rois.detach().numpy(), size, spatial_scale))
 
 
-class PSRoIPool(nn.Module):
+class PSRoIPool(RegionLayer):
     """:func:`ps_roi_pool` as a layer.
 
     >>> PSRoIPool(7, 0.25)
     PSRoIPool(output_size=7, spatial_scale=0.25)
     """
 
-    def __init__(self, output_size: int | Sequence[int], spatial_scale: float):
-        super().__init__()
-        self.output_size = output_size
-        self.spatial_scale = spatial_scale
-
-    def forward(self, input: Tensor, rois: Tensor | list[Tensor]) -> Tensor:
-        return ps_roi_pool(input, rois, self.output_size, self.spatial_scale)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(output_size={self.output_size}, spatial_scale={self.spatial_scale})"
+    pool = staticmethod(ps_roi_pool)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rushlight import Tensor, nn
-from rushlight.vision.ops._regions import LinearRegions, as_rows, check, pair, sampling_weights
+from rushlight import Tensor
+from rushlight.vision.ops._regions import LinearRegions, RegionLayer, as_rows, check, pair, sampling_weights
 
 
 class _Reader:
@@ -71,24 +71,18 @@ def roi_align(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Se
     return LinearRegions.apply(input, _Reader(rois.detach().numpy(), size, spatial_scale, sampling_ratio, aligned))
 
 
-class RoIAlign(nn.Module):
+class RoIAlign(RegionLayer):
     """:func:`roi_align` as a layer.
 
     >>> RoIAlign(7, 0.25, 2)
     RoIAlign(output_size=7, spatial_scale=0.25, sampling_ratio=2, aligned=False)
     """
 
+    pool = staticmethod(roi_align)
+    options = ("output_size", "spatial_scale", "sampling_ratio", "aligned")
+
     def __init__(self, output_size: int | Sequence[int], spatial_scale: float, sampling_ratio: int,
                  aligned: bool = False):
-        super().__init__()
-        self.output_size = output_size
-        self.spatial_scale = spatial_scale
+        super().__init__(output_size, spatial_scale)
         self.sampling_ratio = sampling_ratio
         self.aligned = aligned
-
-    def forward(self, input: Tensor, rois: Tensor | list[Tensor]) -> Tensor:
-        return roi_align(input, rois, self.output_size, self.spatial_scale, self.sampling_ratio, self.aligned)
-
-    def __repr__(self) -> str:
-        return (f"{type(self).__name__}(output_size={self.output_size}, spatial_scale={self.spatial_scale}, "
-                f"sampling_ratio={self.sampling_ratio}, aligned={self.aligned})")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 import rushlight as rl
-from rushlight import Tensor, nn
+from rushlight import Tensor
 from rushlight.autograd import Function
-from rushlight.vision.ops._regions import as_rows, check, pair, pooling_cells, rounded
+from rushlight.vision.ops._regions import RegionLayer, as_rows, check, pair, pooling_cells, rounded
 
 
 class _Pool(Function):
@@ -61,20 +61,11 @@ def roi_pool(input: Tensor, boxes: Tensor | list[Tensor], output_size: int | Seq
     return _Pool.apply(input, rois.detach().numpy(), size, spatial_scale)
 
 
-class RoIPool(nn.Module):
+class RoIPool(RegionLayer):
     """:func:`roi_pool` as a layer.
 
     >>> RoIPool(7, 0.25)
     RoIPool(output_size=7, spatial_scale=0.25)
     """
 
-    def __init__(self, output_size: int | Sequence[int], spatial_scale: float):
-        super().__init__()
-        self.output_size = output_size
-        self.spatial_scale = spatial_scale
-
-    def forward(self, input: Tensor, rois: Tensor | list[Tensor]) -> Tensor:
-        return roi_pool(input, rois, self.output_size, self.spatial_scale)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(output_size={self.output_size}, spatial_scale={self.spatial_scale})"
+    pool = staticmethod(roi_pool)
