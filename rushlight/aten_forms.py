@@ -23,12 +23,12 @@ def _index(x: Tensor, indices: Any) -> Any:
 
 def _to_copy(x: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = None,
              non_blocking: bool = False, memory_format: Any = None) -> Any:
-    return x.to(dtype=dtype or x.dtype, device=device or x.device, copy=True)  # type: ignore[attr-defined]
+    return x.to(dtype=dtype or x.dtype, device=device or x.device, copy=True)
 
 
 def _native_dropout(x: Tensor, p: float, train: bool | None) -> Any:
     if not train:
-        return x.clone(), rl.ones_like(x, dtype=rl.bool)  # type: ignore[attr-defined]
+        return x.clone(), rl.ones_like(x, dtype=rl.bool)
     keep = rl.rand_like(x) >= p
     return x * keep / (1 - p), keep
 
@@ -38,7 +38,7 @@ def _threshold_backward(grad_output: Tensor, x: Tensor, threshold: float) -> Any
 
 
 def _copy(x: Tensor, src: Tensor, non_blocking: bool = False) -> Any:
-    return src.to(x.dtype).expand(x.shape).clone()  # type: ignore[attr-defined]
+    return src.to(x.dtype).expand(x.shape).clone()
 
 
 def _elu(x: Tensor, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:

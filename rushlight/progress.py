@@ -59,7 +59,8 @@ class Progress:
 def _rich_bar(progress: Progress) -> tuple[Any, Any] | None:
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+        from rich.progress import (BarColumn, DownloadColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn,
+                                   TransferSpeedColumn)
         from rich.progress import Progress as Rich
     except ImportError:
         return None

@@ -10,7 +10,8 @@ import pytest
 
 import rushlight as rl
 from rushlight import nn
-from rushlight.utils.checkpoint import CheckpointError, checkpoint, checkpoint_sequential, set_checkpoint_debug_enabled, set_checkpoint_early_stop
+from rushlight.utils.checkpoint import (CheckpointError, checkpoint, checkpoint_sequential,
+                                        set_checkpoint_debug_enabled, set_checkpoint_early_stop)
 
 BOTH = pytest.mark.parametrize("reentrant", [True, False])
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import rushlight as rl
-from rushlight.profiler import ProfilerAction, ProfilerActivity, profile, record_function, schedule, tensorboard_trace_handler
+from rushlight.profiler import (ProfilerAction, ProfilerActivity, profile, record_function, schedule,
+                                tensorboard_trace_handler)
 
 
 def work(n: int = 1) -> None:

@@ -142,7 +142,8 @@ def test_flow_errors(call: Any) -> None:
 
 @pytest.mark.parametrize("name", ["r3d_18", "s3d", "mvit_v2_s", "swin3d_t"])
 def test_what_clips_are_made_into(name: str) -> None:
-    mine, reference = models.get_model_weights(name).DEFAULT.transforms(), torchvision.models.get_model_weights(name).DEFAULT.transforms()
+    mine = models.get_model_weights(name).DEFAULT.transforms()
+    reference = torchvision.models.get_model_weights(name).DEFAULT.transforms()
     assert repr(mine).replace("InterpolationMode.", "") == repr(reference).replace("InterpolationMode.", "")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 40, 50), dtype=np.uint8)
     for clip in (pixels, np.stack([pixels, pixels[::-1]])):

@@ -6,7 +6,8 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from rushlight.compiler import allow_in_graph, assume_constant_result, disable, is_compiling, list_backends, reset  # noqa: F401
+from rushlight.compiler import (  # noqa: F401
+    allow_in_graph, assume_constant_result, disable, is_compiling, list_backends, reset)
 
 disallow_in_graph = graph_break_free = allow_in_graph
 

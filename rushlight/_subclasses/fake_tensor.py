@@ -54,8 +54,8 @@ class Forgetting(Graph):
     """A pending graph that keeps no node."""
 
     __slots__ = ()
-    nodes = property(lambda self: _Sink(), lambda self, value: None)  # type: ignore[assignment]
-    bytes = property(lambda self: 0, lambda self, value: None)  # type: ignore[assignment]
+    nodes = property(lambda self: _Sink(), lambda self, value: None)
+    bytes = property(lambda self: 0, lambda self, value: None)
 
 
 class FakeStorage(Storage):

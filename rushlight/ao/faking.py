@@ -26,11 +26,12 @@ def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, 
     """
     _check(quant_min, quant_max)
     if isinstance(scale, Tensor):
-        scale = scale.detach().to(input._spec.dtype).reshape(())  # type: ignore[attr-defined]
+        scale = scale.detach().to(input._spec.dtype).reshape(())
         zero_point = zero_point.detach().to(input._spec.dtype).reshape(())
     else:
         scale, zero_point = float(scale), float(zero_point)
-    return apply(FAKE_QUANTIZE, (input, scale, zero_point), (int(quant_min), int(quant_max)))  # type: ignore[no-any-return]
+    return apply(FAKE_QUANTIZE, (input, scale, zero_point),  # type: ignore[no-any-return]
+                 (int(quant_min), int(quant_max)))
 
 
 def fake_quantize_per_channel_affine(input: Tensor, scale: Tensor, zero_point: Tensor, axis: int, quant_min: int,
@@ -41,9 +42,9 @@ def fake_quantize_per_channel_affine(input: Tensor, scale: Tensor, zero_point: T
     if not -rank <= axis < rank:
         raise RuntimeError("`axis` must be between 0 and number of dimensions of input, "
                            f"got {axis} for {list(input._spec.shape)}")
-    if scale.numel() != input._spec.shape[axis]:  # type: ignore[attr-defined]
+    if scale.numel() != input._spec.shape[axis]:
         raise RuntimeError("dimensions of scale and zero-point are not consistent with input tensor: "
-                           f"{scale.numel()} scales for {list(input._spec.shape)}, axis {axis}")  # type: ignore[attr-defined]
+                           f"{scale.numel()} scales for {list(input._spec.shape)}, axis {axis}")
     shape = [-1 if d == axis % rank else 1 for d in range(rank)]
-    parts = [t.detach().to(input._spec.dtype).reshape(shape) for t in (scale, zero_point)]  # type: ignore[attr-defined]
+    parts = [t.detach().to(input._spec.dtype).reshape(shape) for t in (scale, zero_point)]
     return apply(FAKE_QUANTIZE, (input, *parts), (int(quant_min), int(quant_max)))  # type: ignore[no-any-return]

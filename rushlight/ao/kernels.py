@@ -38,11 +38,11 @@ class Weights:
             raise RuntimeError(WEIGHTS.format(f"zero point {m.zero}"))
         self.weight, self.bias, self.window = weight, bias, window
         n = weight._spec.shape[0]
-        self.ints = weight._ints.contiguous()  # type: ignore[attr-defined]
+        self.ints = weight._ints.contiguous()
         scales = unwrap(m.scale).astype(np.float64) if m.axis is not None else np.full(n, m.scale, np.float64)
         self.scales = scales
         self.scale_tensor = wrap(scales.astype(np.float32))
-        self.offset = bias.detach().to(float32).contiguous() if bias is not None else wrap(np.zeros(n, np.float32))  # type: ignore[attr-defined]
+        self.offset = bias.detach().to(float32).contiguous() if bias is not None else wrap(np.zeros(n, np.float32))
         self.joint: dict[float, Tensor] = {}  # scale of the input -> scales of the sums
         self.known: dict[Any, tuple[Any, Tensor]] = {}
 
@@ -60,7 +60,8 @@ class Weights:
         op = QLINEAR if self.window is None else QCONV
         attrs = (*(self.window or ()), *plain)
         packing, packed = self._packed(op.name, x._spec, attrs) if choose.native() else (None, NOTHING)
-        return core.apply(op, (x, self.ints, packed, scale, self.offset, out_scale, zero_x), (*attrs, packing))  # type: ignore[no-any-return]
+        operands = (x, self.ints, packed, scale, self.offset, out_scale, zero_x)
+        return core.apply(op, operands, (*attrs, packing))  # type: ignore[no-any-return]
 
     def _packed(self, op: str, x: Spec, attrs: tuple[Any, ...]) -> tuple[Any, Tensor]:
         key = (x.dtype, x.shape, attrs[-4:])
@@ -92,24 +93,24 @@ def output(x: QuantizedTensor, w: Weights, scale: float, zero: int, relu: bool) 
     plain = (bool(m.zero), int(zero), relu, x._spec.dtype)
     out = w.run(ints, w.scale_with(m.scale), number(float(scale)), number(m.zero, int32), plain)
     return per_tensor(images_first(out) if images else out.reshape((*x._spec.shape[:-1], out._spec.shape[-1])), scale,
-                      zero, m.dtype)  # type: ignore[attr-defined]
+                      zero, m.dtype)
 
 
 def _rows(t: Tensor) -> Tensor:
-    return t.reshape((-1, t._spec.shape[-1])).contiguous()  # type: ignore[attr-defined, no-any-return]
+    return t.reshape((-1, t._spec.shape[-1])).contiguous()  # type: ignore[no-any-return]
 
 
 def dynamic_linear(x: Tensor, w: Weights, relu: bool = False) -> Tensor:
     """A linear layer on float32: the input is quantized to 7 bits by its own range
     at each call, the result is float32 again."""
-    rows = x.detach().reshape((-1, x._spec.shape[-1]))  # type: ignore[attr-defined]
+    rows = x.detach().reshape((-1, x._spec.shape[-1]))
     low, high = rows.amin().clamp(max=0), rows.amax().clamp(min=0)
     scale = (high - low) / 127.0
     scale = core.functions().where(scale == 0, 0.1, scale)
     zero = (-low / scale).round().clamp(0, 127)
     ints = to_integers(rows, 1.0 / scale, zero, uint8, (0, 127))
     out = w.run(ints, w.scale_tensor * scale, number(1.0), zero.reshape((1,)).to(int32), (True, 0, relu, float32))
-    return out.reshape((*x._spec.shape[:-1], out._spec.shape[-1]))  # type: ignore[attr-defined, no-any-return]
+    return out.reshape((*x._spec.shape[:-1], out._spec.shape[-1]))  # type: ignore[no-any-return]
 
 
 def add(x: Any, y: Any, scale: float, zero: int, relu: bool) -> Any:
@@ -127,9 +128,9 @@ def add(x: Any, y: Any, scale: float, zero: int, relu: bool) -> Any:
 def _alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, bool]:
     """Two arrays with one order of dimensions, images with channels last."""
     if len(a._spec.shape) not in (4, 5):
-        return a.contiguous(), b.contiguous(), False  # type: ignore[attr-defined]
+        return a.contiguous(), b.contiguous(), False
     order = (0, *range(2, len(a._spec.shape)), 1)
-    first, second = (core.as_spec(t, t._spec.permute(order)).contiguous() for t in (a, b))  # type: ignore[attr-defined]
+    first, second = (core.as_spec(t, t._spec.permute(order)).contiguous() for t in (a, b))
     return first, second, True
 
 

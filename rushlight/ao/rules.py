@@ -121,7 +121,7 @@ def _compared(name: str) -> Callable[..., Any]:
 def images_last(x: Q) -> Tensor:
     """The integers of (N, C, *spatial) as (N, *spatial, C) with adjacent channels."""
     order = (0, *range(2, len(x._spec.shape)), 1)
-    return core.as_spec(x._ints, x._spec.permute(order)).contiguous()  # type: ignore[attr-defined, no-any-return]
+    return core.as_spec(x._ints, x._spec.permute(order)).contiguous()  # type: ignore[no-any-return]
 
 
 def images_first(t: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ def mean(x: Q, dim: Any, keepdim: bool) -> Any:
     for d in dims:
         count *= shape[d]
     total = core.apply(TABLE["sum"], (cast(x._ints, int32),), (tuple(dims), bool(keepdim)))
-    real = cast(total, float32) - zero * count  # type: ignore[operator]
+    real = cast(total, float32) - zero * count
     return make(to_integers(real, 1 / count, zero, x._spec.dtype), x._meaning)
 
 

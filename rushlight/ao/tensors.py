@@ -84,7 +84,7 @@ class QuantizedTensor(Tensor):
 
     _ints: Tensor
     _meaning: Meaning
-    is_quantized = True  # type: ignore[assignment]
+    is_quantized = True
 
     # --- what it is
     # -----------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class QuantizedTensor(Tensor):
 
     def int_repr(self) -> Tensor:
         """The integers as a plain tensor of their own."""
-        return self._ints.clone()  # type: ignore[attr-defined, no-any-return]
+        return self._ints.clone()  # type: ignore[no-any-return]
 
     def dequantize(self) -> Tensor:
         """The real numbers in float32."""
@@ -144,8 +144,8 @@ class QuantizedTensor(Tensor):
         return to_reals(self._ints, scale, zero)
 
     # --- what Tensor's own methods would look for in memory -----------------------------------------------------------
-    requires_grad = property(lambda self: False)  # type: ignore[assignment]
-    grad_fn = None  # type: ignore[assignment]
+    requires_grad = property(lambda self: False)
+    grad_fn = None
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """RuntimeError unless False: integers have no gradient."""
@@ -165,16 +165,17 @@ class QuantizedTensor(Tensor):
 
     def clone(self, *, memory_format: Any = None) -> Any:
         """A copy."""
-        return make(self._ints.clone(memory_format=memory_format), self._meaning)  # type: ignore[attr-defined]
+        return make(self._ints.clone(memory_format=memory_format), self._meaning)
 
     def contiguous(self, memory_format: Any = None) -> Any:
         """The same numbers with adjacent elements."""
-        own = self._ints.contiguous() if memory_format is None else self._ints.contiguous(memory_format=memory_format)  # type: ignore[attr-defined]
+        options = {} if memory_format is None else {"memory_format": memory_format}
+        own = self._ints.contiguous(**options)
         return self if own is self._ints else make(own, self._meaning)
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the integers lie in that order."""
-        return self._ints.is_contiguous() if memory_format is None else self._ints.is_contiguous(memory_format=memory_format)  # type: ignore[attr-defined, no-any-return]
+        return self._ints.is_contiguous() if memory_format is None else self._ints.is_contiguous(memory_format=memory_format)  # type: ignore[no-any-return]
 
     def element_size(self) -> int:
         """Bytes of an integer."""
@@ -182,11 +183,11 @@ class QuantizedTensor(Tensor):
 
     def untyped_storage(self) -> Any:
         """The memory of the integers."""
-        return self._ints.untyped_storage()  # type: ignore[attr-defined]
+        return self._ints.untyped_storage()
 
     def data_ptr(self) -> int:
         """The address of the integers."""
-        return self._ints.data_ptr()  # type: ignore[attr-defined, no-any-return]
+        return self._ints.data_ptr()  # type: ignore[no-any-return]
 
     def numpy(self, *, force: bool = False) -> NoReturn:
         """There is no NumPy type for it: TypeError."""
@@ -198,11 +199,11 @@ class QuantizedTensor(Tensor):
 
     def tolist(self) -> Any:
         """The real numbers as a list."""
-        return self.dequantize().tolist()  # type: ignore[attr-defined]
+        return self.dequantize().tolist()
 
     def item(self) -> Any:
         """The real number."""
-        return self.dequantize().item()  # type: ignore[attr-defined]
+        return self.dequantize().item()
 
     def __len__(self) -> int:
         if not self._spec.shape:
@@ -239,14 +240,14 @@ class QuantizedTensor(Tensor):
         """Take over what another quantized tensor of this shape holds: what writing in place does."""
         if not isinstance(other, QuantizedTensor):
             return self.copy_(other)
-        self._ints, self._meaning = other._ints.expand(self._spec.shape), other._meaning  # type: ignore[attr-defined]
+        self._ints, self._meaning = other._ints.expand(self._spec.shape), other._meaning
         self._vc.version += 1
         return self
 
     def equal(self, other: Any) -> bool:
         """Whether shape, integers and meaning are the same."""
         return isinstance(other, QuantizedTensor) and self._spec.shape == other._spec.shape and self._same(other) \
-            and bool(self._ints.equal(other._ints))  # type: ignore[attr-defined]
+            and bool(self._ints.equal(other._ints))
 
     def _same(self, other: QuantizedTensor) -> bool:
         a, b = self._meaning, other._meaning
@@ -262,7 +263,7 @@ class QuantizedTensor(Tensor):
             if src._meaning.dtype is not self._meaning.dtype:
                 raise RuntimeError("Quantized copy only works with Quantized Tensors of one dtype, "
                                    f"got {src.dtype} for {self.dtype}")
-            self._ints, self._meaning = src._ints.expand(self._spec.shape).clone(), src._meaning  # type: ignore[attr-defined]
+            self._ints, self._meaning = src._ints.expand(self._spec.shape).clone(), src._meaning
         else:
             scale, zero = self._meaning.along(len(self._spec.shape))
             self._ints = to_integers(src.to(float32).expand(self._spec.shape), 1 / scale, zero, self._spec.dtype)

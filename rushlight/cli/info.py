@@ -33,7 +33,7 @@ def version(package: str = "rushlight") -> str:
 def blas() -> str:
     """The matrix library that NumPy was built with."""
     import numpy as np
-    built: Any = np.show_config(mode="dicts")  # type: ignore[call-arg]
+    built: Any = np.show_config(mode="dicts")
     found = (built or {}).get("Build Dependencies", {}).get("blas", {})
     return f"{found.get('name', 'unknown')} {found.get('version', '')}".strip()
 

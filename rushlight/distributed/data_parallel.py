@@ -57,7 +57,8 @@ class DistributedDataParallel(Module):
             raise NotImplementedError("DistributedDataParallel: mixed_precision is not there; "
                                       "use torch.autocast inside the module")
         self.module, self.device_ids, self.output_device, self.dim = module, None, None, dim
-        self.broadcast_buffers, self.find_unused_parameters, self.static_graph = broadcast_buffers, find_unused_parameters, static_graph
+        self.broadcast_buffers, self.find_unused_parameters = broadcast_buffers, find_unused_parameters
+        self.static_graph = static_graph
         self.bucket_bytes_cap = int((25 if bucket_cap_mb is None else bucket_cap_mb) * 1024 * 1024)
         self.gradient_as_bucket_view, self.require_backward_grad_sync = gradient_as_bucket_view, True
         self._chosen, self._waiting, self._missing = chosen, False, []  # type: ignore[var-annotated]

@@ -32,7 +32,7 @@ def _last(condition: Tensor, count: int) -> Tensor:
     """True where all of the last ``count`` dimensions are."""
     if not count:
         return condition
-    return condition.reshape((*condition.shape[:condition.dim() - count], -1)).all(-1)  # type: ignore[attr-defined]
+    return condition.reshape((*condition.shape[:condition.dim() - count], -1)).all(-1)
 
 
 def _whole(value: Any) -> Any:
@@ -63,14 +63,14 @@ class _Dependent(Constraint):
         self._is_discrete, self._event_dim = is_discrete, event_dim
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         """Whether the values are discrete, where that is known without the parameters."""
         if self._is_discrete is NotImplemented:
             raise NotImplementedError(".is_discrete cannot be determined statically")
         return bool(self._is_discrete)
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         """The dimensions of one value, where they are known without the parameters."""
         if self._event_dim is NotImplemented:
             raise NotImplementedError(".event_dim cannot be determined statically")
@@ -118,12 +118,12 @@ class _IndependentConstraint(Constraint):
         self.base_constraint, self.reinterpreted_batch_ndims = base_constraint, reinterpreted_batch_ndims
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         """That of the base."""
         return bool(self.base_constraint.is_discrete)
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         """That of the base and the reinterpreted dimensions."""
         return int(self.base_constraint.event_dim) + self.reinterpreted_batch_ndims
 
@@ -131,7 +131,7 @@ class _IndependentConstraint(Constraint):
         """Whether the base holds everywhere in an event; ValueError when the value has too few dimensions."""
         result = self.base_constraint.check(value)
         if result.dim() < self.reinterpreted_batch_ndims:
-            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")  # type: ignore[attr-defined]
+            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
         return _last(result, self.reinterpreted_batch_ndims)
 
     def __repr__(self) -> str:
@@ -147,12 +147,12 @@ class MixtureSameFamilyConstraint(Constraint):
         self.base_constraint = base_constraint
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         """That of the base."""
         return bool(self.base_constraint.is_discrete)
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         """That of the base."""
         return int(self.base_constraint.event_dim)
 
@@ -341,7 +341,7 @@ class _Sequence(Constraint):
             raise AssertionError(f"dim {self.dim} out of range for value with {value.dim()} dimensions")
 
     @property
-    def is_discrete(self) -> bool:  # type: ignore[override]
+    def is_discrete(self) -> bool:
         """Whether any part is discrete."""
         return any(c.is_discrete for c in self.cseq)
 
@@ -356,7 +356,7 @@ class _Cat(_Sequence):
             raise AssertionError(f"lengths ({len(self.lengths)}) must match cseq ({len(self.cseq)})")
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         """The most that a part has."""
         return max(int(c.event_dim) for c in self.cseq)
 
@@ -375,7 +375,7 @@ class _Stack(_Sequence):
         self._own(cseq, dim)
 
     @property
-    def event_dim(self) -> int:  # type: ignore[override]
+    def event_dim(self) -> int:
         """The most that a part has, and one more where ``dim`` is among the event's."""
         most = max(int(c.event_dim) for c in self.cseq)
         return most + 1 if self.dim + most < 0 else most

@@ -159,7 +159,7 @@ class Distribution:
     @property
     def stddev(self) -> Tensor:
         """The square root of the variance."""
-        return self.variance.sqrt()  # type: ignore[attr-defined, no-any-return]
+        return self.variance.sqrt()  # type: ignore[no-any-return]
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
         """Values of shape ``sample_shape + batch_shape + event_shape``, without gradients."""
@@ -198,14 +198,14 @@ class Distribution:
 
     def perplexity(self) -> Tensor:
         """exp of the entropy."""
-        return self.entropy().exp()  # type: ignore[attr-defined, no-any-return]
+        return self.entropy().exp()  # type: ignore[no-any-return]
 
     # --- checks of values ---------------------------------------------------------------------------------------------
     def _validate_sample(self, value: Any) -> None:
         """ValueError for a value of a wrong type or shape, or outside the support."""
         if not isinstance(value, Tensor):
             raise ValueError("The value argument to log_prob must be a Tensor")
-        actual, expected = value.shape, Size((*self._batch_shape, *self._event_shape))  # type: ignore[attr-defined]
+        actual, expected = value.shape, Size((*self._batch_shape, *self._event_shape))
         if tuple(actual[len(actual) - len(self._event_shape):]) != tuple(self._event_shape):
             raise ValueError(f"The right-most size of value must match event_shape: {actual} vs {self._event_shape}.")
         if any(i != 1 and j != 1 and i != j for i, j in zip(reversed(actual), reversed(expected))):

@@ -211,7 +211,7 @@ def capture(
 def _call_form(signature: Any, given: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if signature is None:
         return given["args"], given["kwargs"]
-    call = inspect.BoundArguments(signature, given)  # type: ignore[arg-type]
+    call = inspect.BoundArguments(signature, given)
     return call.args, call.kwargs
 
 

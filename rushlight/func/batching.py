@@ -172,7 +172,7 @@ class BatchedCell(Cell):
         self.level = level
 
     @property
-    def error(self) -> BaseException:  # type: ignore[override]
+    def error(self) -> BaseException:
         return RuntimeError(NO_ITEM)
 
     @error.setter
@@ -314,7 +314,8 @@ def write(storage: Storage, s: Spec, new: Tensor) -> Cell:
         from rushlight.tensor.functions.shape import expand
         return BatchedCell(expand(value, (size, *s.shape)), level)
     from rushlight.func.batch_rules import reshape, written
-    return BatchedCell(written(reshape(storage.cell.physical, (size, n)), value, s, size), level)  # type: ignore[attr-defined]
+    return BatchedCell(written(reshape(storage.cell.physical,  # type: ignore[attr-defined]
+                                       (size, n)), value, s, size), level)
 
 
 def _promote(storage: Storage, level: Level) -> None:

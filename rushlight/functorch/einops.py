@@ -41,7 +41,7 @@ def rearrange(tensor: Tensor | Sequence[Tensor], pattern: str, **axes_lengths: i
     if unknown:
         raise ValueError(f"identifiers {sorted(unknown)} are not in the pattern {pattern!r}")
     sizes = _sizes(left, tuple(tensor.shape), axes_lengths, pattern)
-    parts = tensor.reshape([sizes[n] for n in names]).permute(*[names.index(n) for n in wanted])  # type: ignore[attr-defined]
+    parts = tensor.reshape([sizes[n] for n in names]).permute(*[names.index(n) for n in wanted])
     return parts.reshape([prod(sizes[n] for n in g) for g in right])  # type: ignore[no-any-return]
 
 

@@ -43,7 +43,7 @@ def _run(module: Any, given: dict[str, Tensor], args: tuple[Any, ...], kwargs: d
 
 
 def _own(t: Tensor, constant: bool) -> Tensor:
-    return t.detach().clone().requires_grad_(t.requires_grad and not constant)  # type: ignore[attr-defined, no-any-return]
+    return t.detach().clone().requires_grad_(t.requires_grad and not constant)  # type: ignore[no-any-return]
 
 
 def make_functional(model: Any, disable_autograd_tracking: bool = False) -> tuple[FunctionalModule, tuple[Tensor, ...]]:

@@ -57,7 +57,8 @@ class Tracer(TracerBase):
 
     def __init__(self, autowrap_modules: tuple[Any, ...] = (math,), autowrap_functions: tuple[Any, ...] = (),
                  param_shapes_constant: bool = False):
-        self.autowrap_modules, self.autowrap_functions, self.param_shapes_constant = autowrap_modules, autowrap_functions, param_shapes_constant
+        self.autowrap_modules, self.autowrap_functions = autowrap_modules, autowrap_functions
+        self.param_shapes_constant = param_shapes_constant
         self.root: Any = None
 
     # --- what may be overridden -----------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ class Tracer(TracerBase):
         spaces += [(vars(m), n) for m in list(sys.modules.values()) if wanted and hasattr(m, "__dict__")
                    for n, f in list(vars(m).items()) if id(f) in wanted]
         import builtins
-        Module.__call__, Module.__getattr__ = module_call, module_getattr  # type: ignore[method-assign]
+        Module.__call__, Module.__getattr__ = module_call, module_getattr
         try:
             for space, name in spaces:
                 have = name in space
@@ -200,7 +201,7 @@ class Tracer(TracerBase):
                     space[name] = _leaf(original)
             yield
         finally:
-            Module.__call__, Module.__getattr__ = call, look_up  # type: ignore[method-assign]
+            Module.__call__, Module.__getattr__ = call, look_up
             for space, name, have, original in changed[::-1]:
                 if have:
                     space[name] = original

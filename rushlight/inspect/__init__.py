@@ -6,7 +6,8 @@ drawn when it is asked for; `save(path)` writes it, and notebooks show it.
 
 from __future__ import annotations
 
-from rushlight.inspect.activations import ActivationMaps, Distributions, activation_distributions, activation_maps, record
+from rushlight.inspect.activations import (ActivationMaps, Distributions, activation_distributions, activation_maps,
+                                           record)
 from rushlight.inspect.attribution import Attribution, grad_cam, saliency
 from rushlight.inspect.health import Health, health
 from rushlight.inspect.weights import Filters, WeightHistograms, filters, weight_histograms

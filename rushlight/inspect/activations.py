@@ -10,7 +10,8 @@ import numpy as np
 
 import rushlight as rl
 from rushlight import nn
-from rushlight.inspect.picture import ACCENT, FAINT, INK, WARN, WIDTH, Array, Picture, bare, cell, grid, layer_names, number
+from rushlight.inspect.picture import (ACCENT, FAINT, INK, WARN, WIDTH, Array, Picture, bare, cell, grid, layer_names,
+                                       number)
 from rushlight.tensor.core import unwrap
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -51,13 +52,13 @@ def record(model: Any, x: Any, layers: str | Iterable[str] | None = None) -> dic
         def hook(module: Any, inputs: Any, output: Any) -> None:
             if isinstance(output, rl.Tensor):
                 found.pop(name, None)
-                found[name] = output.dequantize() if output.is_quantized else output.detach().clone()  # type: ignore[attr-defined]
+                found[name] = output.dequantize() if output.is_quantized else output.detach().clone()
         return hook
     handles = [m.register_forward_hook(keep(name)) for name, m in chosen(model, layers).items()]
     try:
         with rl.no_grad():
             model(*(x if isinstance(x, tuple) else (x,)))
-        return {name: unwrap(t.float()) for name, t in found.items()}  # type: ignore[attr-defined]
+        return {name: unwrap(t.float()) for name, t in found.items()}
     finally:
         for h in handles:
             h.remove()

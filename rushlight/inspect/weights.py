@@ -10,7 +10,8 @@ import numpy as np
 
 from rushlight import nn
 from rushlight.inspect.activations import chosen, facts_of
-from rushlight.inspect.picture import ACCENT, INK, WIDTH, Array, Picture, as_image, bare, cell, grid, layer_names, number
+from rushlight.inspect.picture import (ACCENT, INK, WIDTH, Array, Picture, as_image, bare, cell, grid, layer_names,
+                                       number)
 from rushlight.tensor.core import unwrap
 
 

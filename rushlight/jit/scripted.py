@@ -83,13 +83,13 @@ class RecursiveScriptModule(ScriptModule):
         return self._module(*args, **kwargs)
 
     def __len__(self) -> int:
-        return len(self._module)  # type: ignore[arg-type]
+        return len(self._module)
 
     def __iter__(self) -> Any:
-        return iter(self._module)  # type: ignore[call-overload]
+        return iter(self._module)
 
     def __getitem__(self, key: Any) -> Any:
-        return self._module[key]  # type: ignore[index]
+        return self._module[key]
 
     @property
     def original_name(self) -> str:

@@ -12,7 +12,8 @@ from multiprocessing import current_process, get_all_start_methods, get_context,
 from typing import Any
 
 from rushlight.multiprocessing import shared
-from rushlight.multiprocessing.spawning import ProcessContext, ProcessException, ProcessExitedException, ProcessRaisedException, SpawnContext, spawn, start_processes
+from rushlight.multiprocessing.spawning import (ProcessContext, ProcessException, ProcessExitedException,
+                                                ProcessRaisedException, SpawnContext, spawn, start_processes)
 
 shared.register()
 _STRATEGIES = {"file_descriptor", "file_system"}

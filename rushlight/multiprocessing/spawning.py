@@ -75,7 +75,7 @@ class ProcessContext:
         ready = multiprocessing.connection.wait(self.sentinels.keys(), timeout=timeout)
         failed = None
         for sentinel in ready:
-            i = self.sentinels.pop(sentinel)  # type: ignore[arg-type]
+            i = self.sentinels.pop(sentinel)
             process = self.processes[i]
             process.join()
             if process.exitcode != 0:

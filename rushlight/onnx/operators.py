@@ -16,7 +16,7 @@ def shape_as_tensor(x: Tensor) -> Any:
     """
     import rushlight as rl
 
-    return rl.tensor(list(x.shape))  # type: ignore[attr-defined]
+    return rl.tensor(list(x.shape))
 
 
 def reshape_from_tensor_shape(x: Tensor, shape: Tensor) -> Any:
@@ -26,7 +26,7 @@ def reshape_from_tensor_shape(x: Tensor, shape: Tensor) -> Any:
     >>> reshape_from_tensor_shape(rl.ones(4), rl.tensor([2, 2])).shape
     torch.Size([2, 2])
     """
-    return x.reshape([n.item() for n in shape.unbind(0)])  # type: ignore[attr-defined]
+    return x.reshape([n.item() for n in shape.unbind(0)])
 
 
 __all__ = ["reshape_from_tensor_shape", "shape_as_tensor"]

@@ -128,8 +128,10 @@ class profile:
         if ProfilerActivity.CPU not in chosen:
             warnings.warn("torch.profiler.profile: only the CPU is here, and it is not among the activities; "
                           "nothing is recorded", stacklevel=2)
-        self.activities, self._schedule, self._by_schedule = chosen, schedule or (lambda step: ProfilerAction.RECORD), schedule is not None
-        self.on_trace_ready, self.record_shapes, self.profile_memory, self.with_stack = on_trace_ready, record_shapes, profile_memory, with_stack
+        self.activities, self._schedule = chosen, schedule or (lambda step: ProfilerAction.RECORD)
+        self._by_schedule = schedule is not None
+        self.on_trace_ready, self.record_shapes = on_trace_ready, record_shapes
+        self.profile_memory, self.with_stack = profile_memory, with_stack
         self.acc_events = acc_events
         self.step_num, self.current_action = 0, ProfilerAction.NONE
         self._recorder: Recorder | None = None

@@ -26,7 +26,7 @@ def _window(name: str, points: int, periodic: bool, dtype: DType | None, layout:
         out = ones(1, dtype=float64, device=device)
     else:
         out = getattr(windows, name)(points, sym=not periodic, dtype=float64, layout=layout, device=device, **shape)
-    return cast(out, kind).requires_grad_(requires_grad)  # type: ignore[attr-defined,no-any-return]
+    return cast(out, kind).requires_grad_(requires_grad)  # type: ignore[no-any-return]
 
 
 def hann_window(window_length: int, periodic: bool = True, *, dtype: DType | None = None, layout: Any = None,
@@ -54,7 +54,7 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
         kind = hann.dtype
         hann = cast((alpha - beta) + 2 * beta * _window("hann", window_length, periodic,
                                                         float64, layout, device, False), kind)
-    return hann.requires_grad_(requires_grad)  # type: ignore[attr-defined,no-any-return]
+    return hann.requires_grad_(requires_grad)  # type: ignore[no-any-return]
 
 
 def blackman_window(window_length: int, periodic: bool = True, *, dtype: DType | None = None, layout: Any = None,

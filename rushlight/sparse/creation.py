@@ -20,10 +20,10 @@ __all__ = ["sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "spars
 
 def _component(data: Any, dtype: Any, name: str) -> Tensor:
     t = as_tensor(data) if dtype is None else as_tensor(data, dtype=dtype)
-    if name and t.dtype.kind not in "iu" and t.numel():  # type: ignore[attr-defined]
+    if name and t.dtype.kind not in "iu" and t.numel():
         raise RuntimeError(f"{name} must be an int64 tensor" if name == "indices"
                            else f"{name} must be an int32 or int64 type, but got: {t.dtype}")
-    return t.to(dtypes.int64).detach() if name else t  # type: ignore[attr-defined, no-any-return]
+    return t.to(dtypes.int64).detach() if name else t
 
 
 def _finished(t: Any, device: Any, requires_grad: bool) -> Any:
@@ -34,7 +34,7 @@ def _finished(t: Any, device: Any, requires_grad: bool) -> Any:
 
 def _values(values: Any, dtype: Any) -> Tensor:
     t = _component(values, dtype, "")
-    return t.view(t.shape) if t.requires_grad else t.detach()  # type: ignore[attr-defined, no-any-return]
+    return t.view(t.shape) if t.requires_grad else t.detach()  # type: ignore[no-any-return]
 
 
 def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None, *, dtype: Any = None,
@@ -54,18 +54,19 @@ def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None,
         shape = size if size is not None else indices
         return _finished(empty(shape, dtype), device, requires_grad)
     at, v = _component(indices, None, "indices"), _values(values, dtype)
-    if at.ndim == 1 and not at.numel():  # type: ignore[attr-defined]
-        at = at.reshape(0 if size is None else len(size), 0)  # type: ignore[attr-defined]
-    if at.ndim != 2:  # type: ignore[attr-defined]
-        raise RuntimeError(f"indices must be sparse_dim x nnz, but got: {list(at.shape)}")  # type: ignore[attr-defined]
-    if v.ndim == 0:  # type: ignore[attr-defined]
-        v = v.expand(at.shape[1])  # type: ignore[attr-defined]
-    if at.shape[1] != v.shape[0]:  # type: ignore[attr-defined]
-        raise RuntimeError(f"indices and values must have same nnz, but got nnz from indices: {at.shape[1]}, nnz from values: {v.shape[0]}")  # type: ignore[attr-defined]
-    k, places = at.shape[0], unwrap(at)  # type: ignore[attr-defined]
+    if at.ndim == 1 and not at.numel():
+        at = at.reshape(0 if size is None else len(size), 0)
+    if at.ndim != 2:
+        raise RuntimeError(f"indices must be sparse_dim x nnz, but got: {list(at.shape)}")
+    if v.ndim == 0:
+        v = v.expand(at.shape[1])
+    if at.shape[1] != v.shape[0]:
+        raise RuntimeError("indices and values must have same nnz, "
+                           f"but got nnz from indices: {at.shape[1]}, nnz from values: {v.shape[0]}")
+    k, places = at.shape[0], unwrap(at)
     most = (places.max(1) + 1).tolist() if places.size else [0] * k
     if size is None:
-        size = (*most, *v.shape[1:])  # type: ignore[attr-defined]
+        size = (*most, *v.shape[1:])
     else:
         size = tuple(int(n) for n in size)
         _check_size(size, k, v, places, most)
@@ -111,7 +112,7 @@ def sparse_compressed_tensor(compressed_indices: Any, plain_indices: Any, values
     starts, others, v = _component(compressed_indices, None,
                                    names[0]), _component(plain_indices, None, names[1]), _values(values, dtype)
     begin, at = unwrap(starts), unwrap(others)
-    if begin.ndim != 1 or at.ndim != 1 or v.ndim != 1:  # type: ignore[attr-defined]
+    if begin.ndim != 1 or at.ndim != 1 or v.ndim != 1:
         raise RuntimeError("rushlight's compressed tensors are matrices: "
                            "their components have one dimension each; batches are not supported")
     if size is None:
@@ -122,8 +123,9 @@ def sparse_compressed_tensor(compressed_indices: Any, plain_indices: Any, values
     if begin.size != lines + 1:
         raise RuntimeError(f"{names[0]}.shape[-1] must be equal to the number of {'rows' if rows else 'columns'} "
                            f"+ 1 as size[-{2 if rows else 1}]={lines}, but got {begin.size}")
-    if at.size != v.shape[0]:  # type: ignore[attr-defined]
-        raise RuntimeError(f"number of elements in {names[1]} ({at.size}) must be equal to the number of values ({v.shape[0]})")  # type: ignore[attr-defined]
+    if at.size != v.shape[0]:
+        raise RuntimeError(f"number of elements in {names[1]} ({at.size}) must be equal "
+                           f"to the number of values ({v.shape[0]})")
     if begin[0] != 0 or begin[-1] != at.size or (np.diff(begin) < 0).any():
         raise RuntimeError(f"`{names[0]}[..., 0] == 0` is not satisfied." if begin[0]
                            else f"`{names[0]}[..., -1] == nnz` is not satisfied.")
@@ -168,7 +170,7 @@ def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) 
             [0., 0.]])
     """
     from rushlight.sparse.conversion import convert
-    table, steps = diagonals.reshape(-1, diagonals.shape[-1]), unwrap(offsets).reshape(-1)  # type: ignore[attr-defined]
+    table, steps = diagonals.reshape(-1, diagonals.shape[-1]), unwrap(offsets).reshape(-1)
     rows, columns = int(shape[0]), int(shape[1])
     which, column = np.meshgrid(np.arange(steps.size), np.arange(min(table.shape[1], columns)), indexing="ij")
     row = column - steps[which]

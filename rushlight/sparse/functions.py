@@ -42,9 +42,9 @@ def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1.0, alpha: 
 
 def sampled_addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Any:
     """alpha mat1 @ mat2 at the places of the sparse `input`, and beta times its values."""
-    coo: CooTensor = input.to_sparse_coo()  # type: ignore[attr-defined]
+    coo: CooTensor = input.to_sparse_coo()
     rows, columns = (index_tensor(line) for line in coo.places())
-    products = (mat1[rows] * mat2.t()[columns]).sum(-1)  # type: ignore[index, attr-defined]
+    products = (mat1[rows] * mat2.t()[columns]).sum(-1)
     out = coo.with_values(beta * coo._vals + alpha * products)
     return out if isinstance(input, CooTensor) else out.to_sparse_csr()
 
@@ -57,10 +57,10 @@ def sum(input: Tensor, dim: Any = None, dtype: Any = None) -> Any:
     tensor([1., 1.])
     """
     if dtype is not None:
-        input = input.to(dtype)  # type: ignore[attr-defined]
+        input = input.to(dtype)
     if dim is None:
-        return input.sum()  # type: ignore[attr-defined]
-    return input.sum(wrap_dims(dim, len(input._spec.shape)))  # type: ignore[attr-defined]
+        return input.sum()
+    return input.sum(wrap_dims(dim, len(input._spec.shape)))
 
 
 def _normalized(s: Any, dim: int, dtype: Any, log: bool) -> CooTensor:

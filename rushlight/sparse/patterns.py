@@ -20,8 +20,9 @@ def index_tensor(array: Any) -> Tensor:
 
 def added(values: Tensor, groups: np.ndarray, count: int) -> Any:
     """The sums of values with equal group numbers, ``count`` of them. Of bool whether any is True."""
-    whole = values.to(dtypes.int64) if values._spec.dtype is dtypes.bool_ else values  # type: ignore[attr-defined]
-    sums = zeros((count, *values._spec.shape[1:]), dtype=whole._spec.dtype).index_add(0, index_tensor(groups), whole)  # type: ignore[attr-defined]
+    whole = values.to(dtypes.int64) if values._spec.dtype is dtypes.bool_ else values
+    sums = zeros((count, *values._spec.shape[1:]), dtype=whole._spec.dtype)
+    sums = sums.index_add(0, index_tensor(groups), whole)
     return sums if whole is values else sums.to(dtypes.bool_)
 
 
@@ -36,7 +37,7 @@ def merge(at: np.ndarray, values: Tensor, shape: Any) -> CooTensor:
     places, groups = np.unique(flat, return_inverse=True)
     if places.size == flat.size:
         order = np.argsort(flat, kind="stable")
-        kept = values if (order[1:] > order[:-1]).all() else values[index_tensor(order)]  # type: ignore[index]
+        kept = values if (order[1:] > order[:-1]).all() else values[index_tensor(order)]
         return CooTensor.build(index_tensor(at[:, order]), kept, shape, True)
     unique = np.stack(np.unravel_index(places, sizes)) if places.size else at[:, :0]
     return CooTensor.build(index_tensor(unique), added(values, groups.reshape(-1), places.size), shape, True)
@@ -66,9 +67,9 @@ def masked(t: Any, mask: CooTensor) -> CooTensor:
             flat, wanted = own.flat(), mask.flat()
             where = np.searchsorted(flat, wanted).clip(max=flat.size - 1)
             found = wrap((flat[where] == wanted).reshape(-1, *[1] * t.dense_dim()))
-            values = own._vals[index_tensor(where)] * found.to(t.dtype)  # type: ignore[index, attr-defined]
+            values = own._vals[index_tensor(where)] * found.to(t.dtype)
         else:
-            values = t._vals.new_zeros(mask._vals.shape)  # type: ignore[attr-defined]
+            values = t._vals.new_zeros(mask._vals.shape)
         return CooTensor.build(mask._at, values, t._spec.shape, mask._coalesced)
     return CooTensor.build(mask._at, taken(t, mask), t._spec.shape, mask._coalesced)
 
@@ -76,7 +77,7 @@ def masked(t: Any, mask: CooTensor) -> CooTensor:
 def intersection(a: CooTensor, b: CooTensor) -> tuple[np.ndarray, Any, Any]:
     """The places that two coalesced tensors share, and the values of each there."""
     _, i, j = np.intersect1d(a.flat(), b.flat(), assume_unique=True, return_indices=True)
-    return a.places()[:, i], a._vals[index_tensor(i)], b._vals[index_tensor(j)]  # type: ignore[index]
+    return a.places()[:, i], a._vals[index_tensor(i)], b._vals[index_tensor(j)]
 
 
 def permute(s: CooTensor, dims: Any) -> CooTensor:
@@ -89,7 +90,7 @@ def permute(s: CooTensor, dims: Any) -> CooTensor:
                            f"input.dim() = {n} is not equal to len(dims) = {len(order)}")
     if sorted(order[:k]) != list(range(k)):
         raise RuntimeError("permutation of dimensions of a sparse tensor must not mix sparse and dense dimensions")
-    values = s._vals.permute((0, *[d - k + 1 for d in order[k:]]))  # type: ignore[attr-defined]
+    values = s._vals.permute((0, *[d - k + 1 for d in order[k:]]))
     ordered = s._coalesced and order[:k] == list(range(k))
     return CooTensor.build(index_tensor(s.places()[order[:k]]), values, [s._spec.shape[d] for d in order], ordered)
 
@@ -100,7 +101,7 @@ def unsqueeze(s: CooTensor, dim: int) -> CooTensor:
     at = wrap_dim(dim, len(shape) + 1)
     shape.insert(at, 1)
     if at > k:
-        return CooTensor.build(s._at, s._vals.unsqueeze(at - k + 1), shape, s._coalesced)  # type: ignore[attr-defined]
+        return CooTensor.build(s._at, s._vals.unsqueeze(at - k + 1), shape, s._coalesced)
     return CooTensor.build(index_tensor(np.insert(s.places(), at, 0, 0)), s._vals, shape, s._coalesced)
 
 
@@ -115,7 +116,7 @@ def index_select(s: CooTensor, dim: int, index: Any) -> CooTensor:
     own = s.coalesce()
     shape[at] = wanted.size
     if at >= k:
-        return CooTensor.build(own._at, own._vals.index_select(at - k + 1, index), shape, True)  # type: ignore[attr-defined]
+        return CooTensor.build(own._at, own._vals.index_select(at - k + 1, index), shape, True)
     line = own.places()[at]
     order = np.argsort(line, kind="stable")
     begin, end = (np.searchsorted(line[order], wanted, side=side) for side in ("left", "right"))
@@ -126,7 +127,7 @@ def index_select(s: CooTensor, dim: int, index: Any) -> CooTensor:
         source = order[np.repeat(shift, counts) + np.arange(counts.sum())]
     places = own.places()[:, source]
     places[at] = np.repeat(np.arange(wanted.size), counts)
-    return CooTensor.build(index_tensor(places), own._vals[index_tensor(source)], shape, at == 0)  # type: ignore[index]
+    return CooTensor.build(index_tensor(places), own._vals[index_tensor(source)], shape, at == 0)
 
 
 def select(s: CooTensor, dim: int, index: int) -> Any:
@@ -139,10 +140,10 @@ def select(s: CooTensor, dim: int, index: int) -> Any:
     index %= shape[at]
     shape.pop(at)
     if at >= k:
-        return CooTensor.build(s._at, s._vals.select(at - k + 1, index), shape, s._coalesced)  # type: ignore[attr-defined]
+        return CooTensor.build(s._at, s._vals.select(at - k + 1, index), shape, s._coalesced)
     places = s.places()
     here = np.nonzero(places[at] == index)[0]
-    values = s._vals[index_tensor(here)]  # type: ignore[index]
+    values = s._vals[index_tensor(here)]
     if k == 1:
         return values.sum(0)
     return CooTensor.build(index_tensor(np.delete(places[:, here], at, 0)), values, shape, s._coalesced)

@@ -31,8 +31,8 @@ def _sparse_dense(a: CooTensor, b: Any, m: int, p: int) -> Any:
     if a.dtype is not b.dtype:
         raise RuntimeError(f"addmm: expected m1 and m2 to have the same dtype, but got {a.dtype} and {b.dtype}")
     rows, columns = a.places()
-    weighted = a._vals.unsqueeze(1) * b[index_tensor(columns)]  # type: ignore[attr-defined]
-    return zeros((m, p), dtype=b.dtype).index_add(0, index_tensor(rows), weighted)  # type: ignore[attr-defined]
+    weighted = a._vals.unsqueeze(1) * b[index_tensor(columns)]
+    return zeros((m, p), dtype=b.dtype).index_add(0, index_tensor(rows), weighted)
 
 
 def _sparse_sparse(a: CooTensor, b: CooTensor, m: int, p: int) -> CooTensor:
@@ -43,5 +43,5 @@ def _sparse_sparse(a: CooTensor, b: CooTensor, m: int, p: int) -> CooTensor:
     left = np.repeat(np.arange(columns.size), counts)
     before = np.cumsum(counts) - counts
     right = np.arange(left.size) - before[left] + starts[columns[left]]
-    values = a._vals[index_tensor(left)] * b._vals[index_tensor(right)]  # type: ignore[index]
+    values = a._vals[index_tensor(left)] * b._vals[index_tensor(right)]
     return merge(np.stack([rows[left], b.places()[1][right]]), values, (m, p))

@@ -79,7 +79,7 @@ def add(a: Any, b: Any) -> Any:
             raise RuntimeError("add: expected 'self' and 'other' to have same size, but self has size "
                                f"{list(a._spec.shape)} while other has size {list(b._spec.shape)} (FYI: "
                                "dense-sparse addition does not currently support broadcasting)")
-        return a + dense(b)  # type: ignore[operator]
+        return a + dense(b)
     raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead.")
 
 
@@ -88,7 +88,7 @@ def _together(a: CooTensor, b: CooTensor) -> CooTensor:
     if a.sparse_dim() != b.sparse_dim():
         raise RuntimeError("cannot add sparse tensors with different numbers of sparse dimensions")
     if a._at is b._at:
-        return a.with_values(a._vals + b._vals)  # type: ignore[operator]
+        return a.with_values(a._vals + b._vals)
     at, values = np.concatenate([a.places(), b.places()], 1), core.functions().cat(_promoted(a._vals, b._vals))
     if a._coalesced and b._coalesced:
         return merge(at, values, a._spec.shape)
@@ -134,18 +134,18 @@ def power(a: Any, b: Any) -> Any:
     if not isinstance(a, CooTensor) or isinstance(b, Tensor) or not b > 0:
         raise NotImplementedError(FOR_DENSE.format("pow", "SparseCPU"))
     own = a.coalesce()
-    return own.with_values(own._vals ** b)  # type: ignore[operator]
+    return own.with_values(own._vals ** b)
 
 
 def total(s: CooTensor, dims: tuple[int, ...], keepdim: bool) -> Any:
     """The sum over dimensions: dense over all of them or all sparse ones, else sparse."""
     shape, k = s._spec.shape, s.sparse_dim()
     if len(dims) == len(shape):
-        return s._vals.sum().reshape([1] * len(shape) if keepdim else [])  # type: ignore[attr-defined]
+        return s._vals.sum().reshape([1] * len(shape) if keepdim else [])
     values = s._vals
     inner = tuple(d - k + 1 for d in dims if d >= k)
     if inner:
-        values = values.sum(inner, keepdim)  # type: ignore[attr-defined]
+        values = values.sum(inner, keepdim)
     outer = [d for d in dims if d < k]
     shape = tuple(1 if d in dims else n for d, n in enumerate(shape) if keepdim or d not in dims)
     if not outer:
@@ -164,7 +164,7 @@ def _anywhere(s: CooTensor, dims: tuple[int, ...]) -> Any:
     """Whether any element is True. NotImplementedError over some dimensions only."""
     if len(dims) != len(s._spec.shape):
         raise NotImplementedError(FOR_DENSE.format("any.dim", "SparseCPU"))
-    return s.coalesce()._vals.any()  # type: ignore[attr-defined]
+    return s.coalesce()._vals.any()
 
 
 def concatenate(*rest: Any) -> Any:

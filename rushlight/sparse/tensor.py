@@ -57,7 +57,7 @@ class SparseTensor(Tensor):
         return self._vals.requires_grad
 
     @property
-    def _grad_fn(self) -> Any:  # type: ignore[override]
+    def _grad_fn(self) -> Any:
         return gradient_edge(self._vals)[0] if self._vals.requires_grad else None
 
     @property
@@ -72,7 +72,7 @@ class SparseTensor(Tensor):
     @property
     def is_leaf(self) -> bool:
         """Whether the values are a leaf."""
-        return bool(self._vals.is_leaf)  # type: ignore[attr-defined]
+        return bool(self._vals.is_leaf)
 
     @property
     def grad(self) -> Any:
@@ -95,16 +95,16 @@ class SparseTensor(Tensor):
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Record gradients of the values; returns the tensor."""
-        self._vals.requires_grad_(requires_grad)  # type: ignore[attr-defined]
+        self._vals.requires_grad_(requires_grad)
         return self
 
     def retain_grad(self) -> None:
         """Keep the gradient of the values."""
-        self._vals.retain_grad()  # type: ignore[attr-defined]
+        self._vals.retain_grad()
 
     def detach(self) -> Any:
         """The same pattern and values without history."""
-        return self.with_values(self._vals.detach())  # type: ignore[attr-defined]
+        return self.with_values(self._vals.detach())
 
     @property
     def data(self) -> Any:
@@ -115,13 +115,13 @@ class SparseTensor(Tensor):
                  inputs: Any = None) -> None:
         """Backward from the values, weighted by those of a sparse gradient of the same pattern."""
         weights = gradient._vals if isinstance(gradient, SparseTensor) else gradient
-        self._vals.backward(weights, retain_graph, create_graph, inputs)  # type: ignore[attr-defined]
+        self._vals.backward(weights, retain_graph, create_graph, inputs)
 
     # --- what it is
     # -----------------------------------------------------------------------------------------------------
     def values(self) -> Any:
         """The stored values; a view of them that keeps their history."""
-        return self._vals.view(self._vals.shape) if self._vals.requires_grad else self._vals.detach()  # type: ignore[attr-defined]
+        return self._vals.view(self._vals.shape) if self._vals.requires_grad else self._vals.detach()
 
     def _values(self) -> Any:
         return SparseTensor.values(self)
@@ -189,7 +189,7 @@ class SparseTensor(Tensor):
     # -----------------------------------------------------------------------------------------------------------
     def clone(self, *, memory_format: Any = None) -> Any:
         """A copy of pattern and values."""
-        return self.with_values(self._vals.clone())  # type: ignore[attr-defined]
+        return self.with_values(self._vals.clone())
 
     def __deepcopy__(self, memo: Any) -> Any:
         with no_grad():
@@ -215,7 +215,7 @@ class SparseTensor(Tensor):
         if isinstance(exponent, Tensor) or exponent == 0:
             raise RuntimeError("pow(sparse) takes a number other than 0: nothing else keeps zeros")
         own = self._distinct()
-        return own.with_values(own._vals ** exponent)  # type: ignore[operator]
+        return own.with_values(own._vals ** exponent)
 
     __pow__ = pow
 
@@ -226,25 +226,25 @@ class SparseTensor(Tensor):
             return type_name(self.dtype).replace("torch.",
                                                  "torch.sparse." if self.layout is formats.sparse_coo
                                                  else "torch.sparse_csr.")
-        return self.to(dtype)  # type: ignore[attr-defined]
+        return self.to(dtype)
 
     # --- in place
     # -----------------------------------------------------------------------------------------------------------
     def add_(self, other: Any, *, alpha: Any = 1) -> Any:
         """Add a sparse tensor in place."""
-        return self._become(self + (other if alpha == 1 else other * alpha))  # type: ignore[operator]
+        return self._become(self + (other if alpha == 1 else other * alpha))
 
     def sub_(self, other: Any, *, alpha: Any = 1) -> Any:
         """Subtract a sparse tensor in place."""
-        return self._become(self - (other if alpha == 1 else other * alpha))  # type: ignore[operator]
+        return self._become(self - (other if alpha == 1 else other * alpha))
 
     def mul_(self, other: Any) -> Any:
         """Multiply the values in place."""
-        return self._become(self * other)  # type: ignore[operator]
+        return self._become(self * other)
 
     def div_(self, other: Any, *, rounding_mode: Any = None) -> Any:
         """Divide the values in place."""
-        return self._become(self.div(other, rounding_mode=rounding_mode))  # type: ignore[attr-defined]
+        return self._become(self.div(other, rounding_mode=rounding_mode))
 
     __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 

@@ -94,15 +94,15 @@ def assign(t: Tensor, new: Tensor, take: bool = False, severs: bool = False) -> 
     `take`: nobody else knows the memory of `new`, so that t may have it without a copy. `severs`: the values do not
     depend on what t was, so that no gradient flows to it.
     """
-    if t._storage.batched and t.is_quantized:  # type: ignore[attr-defined]
-        return t._become(new)  # type: ignore[attr-defined, no-any-return]
+    if t._storage.batched and t.is_quantized:
+        return t._become(new)  # type: ignore[no-any-return]
     check_in_place(t, new)
     s = t._spec
     if new._base is not None and state.grad and new.requires_grad:
         if s.dtype.kind in "fc":
             sync_view(new)
         else:  # t has no history, so that nobody asks for that of the values
-            new = new.detach()  # type: ignore[attr-defined]
+            new = new.detach()
     if new._spec.dtype is not s.dtype:
         if new._rg and new._spec.shape != s.shape:
             new = functions().expand(new, s.shape)  # its gradient is cast before it is summed
@@ -225,7 +225,9 @@ class CopySlices(GradFn):
     def backward(self, grads: list[Any]) -> Any:
         if self.part is None:
             raise RuntimeError(TWICE)
-        inside = taken_from(grads[0], self.part, self.whole).clone() if self.edges[1] is not None else None  # type: ignore[attr-defined]
+        inside = None
+        if self.edges[1] is not None:
+            inside = taken_from(grads[0], self.part, self.whole).clone()
         outside = owned(emptied(grads[0], self.part, self.whole)) if self.edges[0] is not None else None
         return [outside, inside]
 
@@ -292,7 +294,7 @@ def _rebase_history(t: Tensor, new: Tensor, severs: bool) -> None:
     t._rg = True
     for x, was in zip((t, whole), kept):
         if was:
-            x.retain_grad()  # type: ignore[attr-defined]
+            x.retain_grad()
 
 
 def _let_go(t: Tensor) -> bool:

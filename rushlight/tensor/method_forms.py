@@ -63,7 +63,8 @@ def dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
         if any(f not in known for f in ambiguity_check):
             raise TypeError("The ambiguity_check argument must be a bool or a list of "
                             f"memory formats, not {ambiguity_check}")
-        fits = [f for f in ambiguity_check if known[f] in (None, len(s.shape)) and self.is_contiguous(memory_format=f)]  # type: ignore[attr-defined]
+        fits = [f for f in ambiguity_check
+                if known[f] in (None, len(s.shape)) and self.is_contiguous(memory_format=f)]
         clear = len(fits) == 1
     elif ambiguity_check is False:
         clear = True
@@ -84,7 +85,7 @@ def hardshrink(self: Tensor, lambd: float = 0.5) -> Tensor:
     tensor([0., 2.])
     """
     from rushlight.nn.functional.activation import hardshrink as compute
-    return compute(self, lambd)  # type: ignore[no-any-return]
+    return compute(self, lambd)
 
 
 def prelu(self: Tensor, weight: Tensor) -> Tensor:
@@ -95,7 +96,7 @@ def prelu(self: Tensor, weight: Tensor) -> Tensor:
     tensor([-1.])
     """
     from rushlight.nn.functional.activation import prelu as compute
-    return compute(self, weight)  # type: ignore[no-any-return]
+    return compute(self, weight)
 
 
 def resize(self: Tensor, *sizes: Any) -> Tensor:
@@ -132,7 +133,7 @@ def map2_(self: Tensor, x: Tensor, y: Tensor, callable: Any) -> Tensor:
     >>> rl.ones(2).map2_(rl.ones(2), rl.ones(2), lambda a, b, c: a + b + c)
     tensor([3., 3.])
     """
-    arrays = [unwrap(t.expand(self._spec.shape)).reshape(-1).tolist() for t in (self, x, y)]  # type: ignore[attr-defined]
+    arrays = [unwrap(t.expand(self._spec.shape)).reshape(-1).tolist() for t in (self, x, y)]
     values = np.array([callable(a, b, c) for a, b, c in zip(*arrays)]).reshape(self._spec.shape)
     return assign(self, wrap(values.astype(self._spec.dtype.numpy)))
 
@@ -155,7 +156,7 @@ def const_data_ptr(self: Tensor) -> int:
     >>> x.const_data_ptr() == x.data_ptr()
     True
     """
-    return self.data_ptr()  # type: ignore[attr-defined,no-any-return]
+    return self.data_ptr()  # type: ignore[no-any-return]
 
 
 def module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
@@ -166,7 +167,7 @@ def module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
     >>> rl.zeros(1).module_load(rl.ones(1))
     tensor([1.])
     """
-    return other.detach() if assign else self.copy_(other)  # type: ignore[attr-defined,no-any-return]
+    return other.detach() if assign else self.copy_(other)  # type: ignore[no-any-return]
 
 
 def reinforce(self: Tensor, reward: Any) -> None:

@@ -200,7 +200,7 @@ def as_subclass(self: Tensor, cls: type) -> Any:
         raise TypeError(f"as_subclass(): argument 'cls' must be a subclass of Tensor, not {cls!r}")
     switch_on()
     with without_any():
-        out = self.view(self._spec.shape)  # type: ignore[attr-defined]
+        out = self.view(self._spec.shape)
     out.__class__ = cls
     return out
 
@@ -209,7 +209,7 @@ def make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
     """A leaf of a subclass on the memory of `data`."""
     switch_on()
     with without_any():
-        out = data.detach()  # type: ignore[attr-defined]
+        out = data.detach()
         out.__class__ = cls
         return out.requires_grad_(require_grad)
 

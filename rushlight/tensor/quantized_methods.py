@@ -10,7 +10,7 @@ from rushlight.tensor.core import Tensor
 def dequantize(self: Tensor) -> Tensor:
     """The tensor in float32: a plain tensor's numbers are real already."""
     from rushlight.ir.dtype import float32
-    return self.to(float32)  # type: ignore[attr-defined, no-any-return]
+    return self.to(float32)  # type: ignore[no-any-return]
 
 
 def _only_quantized(name: str) -> Any:

@@ -46,4 +46,4 @@ def numbers(t: Tensor) -> np.ndarray:
     while level is not None:
         t = level.lowered(t)
         level = level_of(t)
-    return unwrap(t.detach())  # type: ignore[attr-defined]
+    return unwrap(t.detach())

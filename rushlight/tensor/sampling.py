@@ -21,7 +21,7 @@ def _floating(name: str, t: Tensor) -> None:
 
 
 def _numbers(t: Tensor) -> np.ndarray:
-    return unwrap(t.detach()).astype(np.float64)  # type: ignore[attr-defined]
+    return unwrap(t.detach()).astype(np.float64)
 
 
 @draws()
@@ -40,7 +40,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     if count._spec.dtype is not prob._spec.dtype:
         raise RuntimeError(f"Found dtype {prob._spec.dtype.name} but expected {count._spec.dtype.name}")
     shape = np.broadcast_shapes(count._spec.shape, prob._spec.shape)
-    pair = [np.broadcast_to(unwrap(t.detach()), shape) for t in (count, prob)]  # type: ignore[attr-defined]
+    pair = [np.broadcast_to(unwrap(t.detach()), shape) for t in (count, prob)]
     return wrap(rng.binomial(engine_of(generator), *pair).astype(count._spec.dtype.numpy))
 
 
@@ -56,7 +56,7 @@ class StandardGammaBackward(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
-        return g * _standard_gamma_grad(*ctx.saved_tensors), None  # type: ignore[operator]
+        return g * _standard_gamma_grad(*ctx.saved_tensors), None
 
 
 @draws()

@@ -55,7 +55,7 @@ def _only_sparse(name: str, layout: str = "coordinate") -> Any:
 
 def to_dense(self: Tensor, dtype: Any = None, *, masked_grad: Any = None) -> Tensor:
     """The tensor itself, in ``dtype`` where that is given."""
-    return self if dtype is None else self.to(dtype)  # type: ignore[attr-defined, no-any-return]
+    return self if dtype is None else self.to(dtype)
 
 
 def sparse_dim(self: Tensor) -> int:

@@ -113,7 +113,7 @@ def _plain(x: Any) -> Any:
 def _as_tensor(x: Any) -> Tensor | None:
     from rushlight.tensor.creation import as_tensor
     if isinstance(x, Tensor):
-        return x.detach()  # type: ignore[attr-defined, no-any-return]
+        return x.detach()  # type: ignore[no-any-return]
     if isinstance(x, (str, bytes)) or not (hasattr(x, "__array__") or _is_number(x)
                                            or isinstance(x, (bool, np.bool_, Sequence))):
         return None

@@ -72,7 +72,7 @@ class FlopCounterMode:
             finally:
                 counter._count()
                 counter._path.pop()
-        Module.__call__ = module_call  # type: ignore[method-assign]
+        Module.__call__ = module_call
         from rushlight.exec import realize
         self._observer = realize.observer
         realize.observer = self._observe
@@ -82,7 +82,7 @@ class FlopCounterMode:
         from rushlight.exec import realize
         from rushlight.nn import Module
         self._count()
-        Module.__call__ = self._call  # type: ignore[method-assign]
+        Module.__call__ = self._call
         realize.observer = self._observer
         if self.display:
             print(self.get_table(self.depth))

@@ -75,7 +75,8 @@ class FakeQuantize(FakeQuantizeBase):
             observer_kwargs.pop("is_dynamic")
         self.activation_post_process = observer(**observer_kwargs)
         o = self.activation_post_process
-        self.quant_min, self.quant_max, self.dtype, self.qscheme, self.is_dynamic = o.quant_min, o.quant_max, o.dtype, o.qscheme, is_dynamic
+        self.quant_min, self.quant_max = o.quant_min, o.quant_max
+        self.dtype, self.qscheme, self.is_dynamic = o.dtype, o.qscheme, is_dynamic
         self.ch_axis = getattr(o, "ch_axis", -1)
         self.is_per_channel = self.qscheme in PER_CHANNEL
         self.register_buffer("scale", rl.tensor([1.0]))
@@ -157,7 +158,8 @@ class FixedQParamsFakeQuantize(FakeQuantize):
         if not isinstance(o, FixedQParamsObserver):
             raise AssertionError(f"{type(self).__name__}'s observer must be a "
                                  f"FixedQParamsObserver, not {type(o).__name__}")
-        self.quant_min, self.quant_max, self.dtype, self.qscheme, self.is_dynamic = o.quant_min, o.quant_max, o.dtype, o.qscheme, False
+        self.quant_min, self.quant_max = o.quant_min, o.quant_max
+        self.dtype, self.qscheme, self.is_dynamic = o.dtype, o.qscheme, False
         self.ch_axis, self.is_per_channel = -1, False
         self.register_buffer("scale", o.scale.clone())
         self.register_buffer("zero_point", o.zero_point.clone())

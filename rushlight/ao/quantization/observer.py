@@ -271,7 +271,7 @@ class MovingAveragePerChannelMinMaxObserver(PerChannelMinMaxObserver):
 
     def forward(self, x_orig: Any) -> Any:
         if x_orig.numel():
-            MovingAverageMinMaxObserver._average(self, *self._ranges(x_orig))  # type: ignore[arg-type]
+            MovingAverageMinMaxObserver._average(self, *self._ranges(x_orig))
         return x_orig
 
 

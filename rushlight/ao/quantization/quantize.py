@@ -11,7 +11,8 @@ from rushlight.ao.nn import intrinsic as nni
 from rushlight.ao.nn import quantized as nnq
 from rushlight.ao.quantization import quantization_mappings as maps
 from rushlight.ao.quantization.observer import _is_activation_post_process
-from rushlight.ao.quantization.qconfig import default_dynamic_qconfig, float16_dynamic_qconfig, float_qparams_weight_only_qconfig
+from rushlight.ao.quantization.qconfig import (default_dynamic_qconfig, float16_dynamic_qconfig,
+                                               float_qparams_weight_only_qconfig)
 from rushlight.ao.quantization.stubs import DeQuantStub, QuantStub, QuantWrapper
 
 

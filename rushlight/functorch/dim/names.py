@@ -37,7 +37,7 @@ class Dim(Named):
         self._range: Tensor | None = None
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         """How many elements it has. ValueError before it is bound;
         DimensionBindError when it is set to another size."""
         if self._size == -1:

@@ -20,7 +20,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float
     inside = strides[1] < strides[2]
     args = (q, k, v) if mask is None else (q, k, v, expand(mask, (*q._spec.shape[:3], k._spec.shape[2])))
     out = apply(TABLE["sdpa"], args, (float(scale), bool(causal), inside))[0]
-    return transpose(out, 1, 2) if inside else out  # type: ignore[no-any-return]
+    return transpose(out, 1, 2) if inside else out
 
 
 def _turned(x: Tensor, inside: bool) -> Tensor:
@@ -49,7 +49,7 @@ def _scores(q: Tensor, k: Tensor, mask: tuple[Tensor, ...], scale: float, causal
 def sdpa_parts(q: Tensor, k: Tensor, v: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     *mask, scale, causal, inside = rest
     scores = _scores(q, k, tuple(mask), scale, causal)
-    top = scores.detach().amax(-1, keepdim=True)  # type: ignore[attr-defined]
+    top = scores.detach().amax(-1, keepdim=True)
     top = where(top == -INFINITY, 0.0, top)
     weights = (scores - top).exp()
     total = weights.sum(-1, keepdim=True)

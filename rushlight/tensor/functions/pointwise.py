@@ -395,8 +395,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     need_tensor("clamp", 1, "input", input)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if input._storage.batched and input.is_quantized:  # type: ignore[attr-defined]
-        return input.clamp(min, max)  # type: ignore[attr-defined]
+    if input._storage.batched and input.is_quantized:
+        return input.clamp(min, max)
     dtype = result_type(*[o for o in (input, min, max) if o is not None])
     check_domain("clamp", dtype)
     x = cast(input, dtype)

@@ -46,4 +46,4 @@ def fake_quantize_grad(g: Tensor, x: Tensor, scale: Any, zero: Any, low: int, hi
     """g where x lies within the range, else 0."""
     q = _rounded(x, scale, zero)
     inside = (q >= low) & (q <= high)
-    return g * cast(inside, g._spec.dtype)  # type: ignore[operator, no-any-return]
+    return g * cast(inside, g._spec.dtype)  # type: ignore[no-any-return]

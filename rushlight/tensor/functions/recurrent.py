@@ -60,7 +60,7 @@ def rnn_step(nonlinearity: str) -> Callable[[Tensor, State, Weights], tuple[Stat
 # --- layers -------------------------------------------------------------------------------------------------------
 def _rows(x: Tensor) -> Tensor:
     """With adjacent rows, step by step: kernels read every number many times."""
-    return x if x._spec.contiguous else x.contiguous()  # type: ignore[attr-defined, no-any-return]
+    return x if x._spec.contiguous else x.contiguous()
 
 
 def _keeps(*tensors: Tensor) -> bool:
@@ -72,13 +72,13 @@ def lstm_layer(x: Tensor, h: Tensor, c: Tensor, w: Weights, sizes: Sizes,
                reverse: bool) -> tuple[Tensor, Tensor, Tensor]:
     """One direction of one LSTM layer over all steps: the outputs, the last h and the last c."""
     args = (_rows(x), h, c, *w.operands())
-    return tuple(apply(TABLE["lstm_layer"], args, (sizes, reverse, _keeps(*args)))[:3])  # type: ignore[return-value]
+    return tuple(apply(TABLE["lstm_layer"], args, (sizes, reverse, _keeps(*args)))[:3])
 
 
 def gru_layer(x: Tensor, h: Tensor, w: Weights, sizes: Sizes, reverse: bool) -> tuple[Tensor, Tensor]:
     """One direction of one GRU layer over all steps: the outputs and the last h."""
     args = (_rows(x), h, *w.operands())
-    return tuple(apply(TABLE["gru_layer"], args, (sizes, reverse, _keeps(*args)))[:2])  # type: ignore[return-value]
+    return tuple(apply(TABLE["gru_layer"], args, (sizes, reverse, _keeps(*args)))[:2])
 
 
 def rnn_layer(x: Tensor, h: Tensor, w: Weights, nonlinearity: str, sizes: Sizes,
@@ -247,7 +247,8 @@ def lstm_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: T
              reverse: bool) -> list[Any]:
     """The gradients of an LSTM layer's operands."""
     if state.grad:
-        return _second(lstm_parts, (x, h, c, *weights), (sizes, reverse, False), needs, grads)  # type: ignore[no-any-return]
+        return _second(lstm_parts, (x, h, c, *weights),  # type: ignore[no-any-return]
+                       (sizes, reverse, False), needs, grads)
     w = Weights.of(weights)
     projection = (w.w_hr,) if w.w_hr is not None else ()
     operands = (*map(_rows, grads), c, gates, cells, w.w_hh, *projection)
@@ -266,7 +267,8 @@ def gru_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Te
             y: Tensor, gates: Tensor, sizes: Sizes, reverse: bool) -> list[Any]:
     """The gradients of a GRU layer's operands."""
     if state.grad:
-        return _second(gru_parts, (x, h, *weights), (sizes, reverse, False), needs, grads)  # type: ignore[no-any-return]
+        return _second(gru_parts, (x, h, *weights),  # type: ignore[no-any-return]
+                       (sizes, reverse, False), needs, grads)
     w = Weights.of(weights)
     dgates, dh = apply(TABLE["gru_layer_grad"], (*map(_rows, grads), h, y, gates, w.w_hh), (sizes, reverse))
     H = h._spec.shape[-1]
@@ -282,7 +284,8 @@ def rnn_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Te
             y: Tensor, nonlinearity: str, sizes: Sizes, reverse: bool) -> list[Any]:
     """The gradients of a plain recurrent layer's operands."""
     if state.grad:
-        return _second(rnn_parts, (x, h, *weights), (nonlinearity, sizes, reverse), needs, grads)  # type: ignore[no-any-return]
+        return _second(rnn_parts, (x, h, *weights),  # type: ignore[no-any-return]
+                       (nonlinearity, sizes, reverse), needs, grads)
     w = Weights.of(weights)
     dgates, dh = apply(TABLE["rnn_layer_grad"], (*map(_rows, grads), y, w.w_hh), (nonlinearity, sizes, reverse))
     p = _Products(x, h, y, sizes, reverse)

@@ -69,8 +69,8 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType 
     >>> rl.mean(rl.tensor([[1.0, 2.0], [3.0, 6.0]]), 1)
     tensor([1.5000, 4.5000])
     """
-    if input._storage.batched and input.is_quantized:  # type: ignore[attr-defined]
-        return input.mean(dim, keepdim)  # type: ignore[attr-defined, no-any-return]
+    if input._storage.batched and input.is_quantized:
+        return input.mean(dim, keepdim)  # type: ignore[no-any-return]
     if dtype is None and not is_float(input):
         raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating "
                            f"point or complex dtype. Got: {_long_name(input.dtype)}")

@@ -316,7 +316,7 @@ def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
     if not input._spec.numel:
         return reshape(input, (0,))
-    return reshape(input.contiguous(), (-1,))  # type: ignore[attr-defined]
+    return reshape(input.contiguous(), (-1,))
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:

@@ -35,7 +35,7 @@ def flow_to_image(flow: Tensor) -> Tensor:
     shape = vectors.shape
     vectors = vectors[None] if vectors.ndim == 3 else vectors
     if vectors.ndim != 4 or vectors.shape[1] != 2:
-        raise ValueError(f"Input flow should have shape (2, H, W) or (N, 2, H, W), got {flow.shape}.")  # type: ignore[attr-defined]
+        raise ValueError(f"Input flow should have shape (2, H, W) or (N, 2, H, W), got {flow.shape}.")
     vectors = vectors / (np.sqrt(np.square(vectors).sum(1)).max() + np.finfo(np.float32).eps)
     length = np.sqrt(np.square(vectors).sum(1))
     wheel = colour_wheel()

@@ -47,15 +47,15 @@ class TVTensor(Tensor):
     def clone(self, *, memory_format: Any = None) -> Any:
         """A copy of the same kind."""
         return self.wrap(plain(self).clone() if memory_format is None
-                         else plain(self).clone(memory_format=memory_format), self)  # type: ignore[attr-defined]
+                         else plain(self).clone(memory_format=memory_format), self)
 
     def detach(self) -> Any:
         """The same memory without history, of the same kind."""
-        return self.wrap(plain(self).detach(), self)  # type: ignore[attr-defined]
+        return self.wrap(plain(self).detach(), self)
 
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """Another number type or device, of the same kind."""
-        return self.wrap(plain(self).to(*args, **kwargs), self)  # type: ignore[attr-defined]
+        return self.wrap(plain(self).to(*args, **kwargs), self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         made = memo[id(self)] = self.detach().clone().requires_grad_(self.requires_grad)

@@ -102,7 +102,7 @@ class _Layer(nn.Module):
 
     def __setstate__(self, state: Any) -> None:
         kept = state.pop("_kept")
-        super().__setstate__(state)  # type: ignore[misc]
+        super().__setstate__(state)
         self._set(*kept)
 
     @classmethod
@@ -195,7 +195,8 @@ class _Conv(_Layer):
         if in_channels % groups or out_channels % groups:
             raise ValueError(f"in_channels ({in_channels}) and out_channels ({out_channels}) "
                              f"must be divisible by groups ({groups})")
-        self.in_channels, self.out_channels, self.groups, self.padding_mode = in_channels, out_channels, groups, padding_mode
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.groups, self.padding_mode = groups, padding_mode
         self.kernel_size, self.stride, self.dilation = _tuple(kernel_size, n), _tuple(stride, n), _tuple(dilation, n)
         if padding == "same":
             self.padding = _same(self.kernel_size, self.dilation)

@@ -1,3 +1,4 @@
 """torch.utils.benchmark.utils.common."""
 
-from rushlight.utils.benchmark.measurement import Measurement, TaskSpec, select_unit, trim_sigfig, unit_to_english  # noqa: F401
+from rushlight.utils.benchmark.measurement import (  # noqa: F401
+    Measurement, TaskSpec, select_unit, trim_sigfig, unit_to_english)
