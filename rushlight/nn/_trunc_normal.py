@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import rushlight as rl
 from rushlight.tensor.core import Tensor, unwrap
@@ -13,7 +14,7 @@ def _cdf(x: float) -> float:
     return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
 
 
-def fill_trunc_normal(tensor: Tensor, mean: float, std: float, a: float, b: float, generator=None) -> Tensor:
+def fill_trunc_normal(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any = None) -> Tensor:
     """Fills with numbers of N(mean, std²) that lie in [a, b], by rejection.
 
     Where the interval holds over 30 % of the distribution the proposals are normal, else uniform.
@@ -29,7 +30,7 @@ def fill_trunc_normal(tensor: Tensor, mean: float, std: float, a: float, b: floa
     return tensor.copy_(fill(tensor, mean, std, a, b, generator))
 
 
-def _reject_normal(tensor: Tensor, mean, std, a, b, generator) -> Tensor:
+def _reject_normal(tensor: Tensor, mean: Any, std: Any, a: Any, b: Any, generator: Any) -> Tensor:
     low, high = (rl.tensor(bound, dtype=tensor.dtype).item() for bound in (a, b))
     result = rl.empty_like(tensor).normal_(mean, std, generator=generator)
     while not _within(result, low, high):
@@ -45,7 +46,7 @@ def _within(x: Tensor, low: float, high: float) -> bool:
     return not values.size or bool(values.min() >= low and values.max() <= high)
 
 
-def _reject_uniform(tensor: Tensor, mean, std, a, b, generator) -> Tensor:
+def _reject_uniform(tensor: Tensor, mean: Any, std: Any, a: Any, b: Any, generator: Any) -> Tensor:
     mode = max(a, min(mean, b))
     log_peak = -0.5 * ((mode - mean) / std) ** 2
 

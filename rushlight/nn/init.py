@@ -8,6 +8,7 @@ import math
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import rushlight as rl
 from rushlight.tensor.core import Tensor
@@ -47,7 +48,7 @@ _skip = threading.local()
 
 
 @contextlib.contextmanager
-def skipped():
+def skipped() -> Any:
     """Within the ``with``, uniform, normal and constant fills of this thread leave tensors as they are."""
     before = getattr(_skip, "on", False)
     _skip.on = True
@@ -89,13 +90,13 @@ def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float
     return math.sqrt(2.0 / (1 + param**2))
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fills with numbers uniform in [a, b)."""
     with rl.no_grad():
         return tensor if _skipping() else tensor.uniform_(a, b, generator=generator)
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fills with normally distributed numbers.
 
     In place, without recording; returns the tensor.
@@ -109,7 +110,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None)
 
 
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator=None
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
 ) -> Tensor:
     """Fills with normally distributed numbers, redrawn until they lie in [a, b]."""
     with rl.no_grad():
@@ -188,7 +189,7 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
     return _calculate_fan_in_and_fan_out(tensor)[mode == "fan_out"]
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform in ±gain·√(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
 
     In place, without recording; returns the tensor. ValueError for fewer than two dimensions.
@@ -202,7 +203,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator=None) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Normal with std gain·√(2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
     std = gain * math.sqrt(2.0 / float(sum(_calculate_fan_in_and_fan_out(tensor))))
     return normal_(tensor, 0.0, std, generator)
@@ -221,7 +222,7 @@ def _warn_empty(tensor: Tensor) -> bool:
 
 
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator=None
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
 ) -> Tensor:
     """Uniform in ±gain·√(3 / fan) (He et al. 2015); ``a`` is the slope of leaky_relu."""
     if _warn_empty(tensor):
@@ -231,7 +232,7 @@ def kaiming_uniform_(
 
 
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator=None
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
 ) -> Tensor:
     """Normal with std gain / √fan (He et al. 2015); ``a`` is the slope of leaky_relu."""
     if _warn_empty(tensor):
@@ -248,7 +249,7 @@ def _reset_like_linear(weight: Tensor, bias: Tensor | None) -> None:
         uniform_(bias, -bound, bound)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
     """Fills the matrix (first dimension × all others) with orthonormal rows or columns (Saxe et al. 2013)."""
     if tensor.ndim < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
@@ -264,7 +265,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator=None) -> Tensor:
         return tensor.mul_(gain)
 
 
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator=None) -> Tensor:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """Normal numbers with the fraction ``sparsity`` of every column set to zero (Martens 2010)."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
@@ -277,13 +278,13 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator=None) 
     return tensor
 
 
-def _old_name(function: Callable) -> Callable:
+def _old_name(function: Callable[..., Any]) -> Callable[..., Any]:
     """The name without underscore, which still works, with a warning."""
     new = function.__name__
     old = new[:-1]
 
     @functools.wraps(function)
-    def deprecated(*args, **kwargs):
+    def deprecated(*args: Any, **kwargs: Any) -> Any:
         warnings.warn(f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning, stacklevel=2)
         return function(*args, **kwargs)
 

@@ -60,7 +60,7 @@ class Parameter(Tensor, metaclass=_MarkedMeta):
     _mark = "_is_param"
     __torch_function__ = disabled
 
-    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True):
+    def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
         if data is None:
             data = rl.empty(0)
         if type(data) is Tensor or type(data) is Parameter:
@@ -74,7 +74,7 @@ class Parameter(Tensor, metaclass=_MarkedMeta):
         marked._is_param = True
         return marked
 
-    def __deepcopy__(self, memo: dict[int, Any]):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if id(self) not in memo:
             data = self.data.clone(memory_format=rl.preserve_format)
             memo[id(self)] = type(self)(data, self.requires_grad)
@@ -86,7 +86,7 @@ class Parameter(Tensor, metaclass=_MarkedMeta):
 
     __str__ = __repr__
 
-    def __reduce_ex__(self, protocol: object):
+    def __reduce_ex__(self, protocol: object) -> Any:
         return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
 
 
@@ -101,14 +101,14 @@ class UninitializedTensorMixin:
     cls_to_become: type
     _held: Tensor  # an empty tensor with the dtype and device to be
 
-    def materialize(self, shape, device=None, dtype=None) -> None:
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Becomes an ordinary tensor of this shape, with uninitialised values."""
         held = self.__dict__.pop("_held")
         self.__class__ = self.cls_to_become
         self.data = rl.empty(shape, device=device or held.device, dtype=dtype or held.dtype)
 
     @property
-    def _spec(self):
+    def _spec(self) -> Any:
         """What every operation asks for first."""
         raise ValueError(
             "Attempted to use an uninitialized parameter. This error happens when you are using a `LazyModule` or "
@@ -117,11 +117,11 @@ class UninitializedTensorMixin:
         )
 
     @property
-    def dtype(self):
+    def dtype(self) -> Any:
         return self._held.dtype
 
     @property
-    def device(self):
+    def device(self) -> Any:
         return self._held.device
 
     def is_floating_point(self) -> bool:
@@ -131,13 +131,13 @@ class UninitializedTensorMixin:
         return self._held.is_complex()
 
     @property
-    def shape(self):
+    def shape(self) -> Any:
         raise RuntimeError(NO_SHAPE)
 
-    def size(self, dim=None):
+    def size(self, dim: Any = None) -> Any:
         raise RuntimeError(NO_SHAPE)
 
-    def share_memory_(self):
+    def share_memory_(self) -> Any:
         raise RuntimeError(NO_SHARING)
 
     def __repr__(self) -> str:
@@ -145,20 +145,20 @@ class UninitializedTensorMixin:
 
     __str__ = __repr__
 
-    def __reduce_ex__(self, protocol: object):
+    def __reduce_ex__(self, protocol: object) -> Any:
         return type(self), (self.requires_grad, None, self._held.dtype)
 
-    def __deepcopy__(self, memo: dict[int, Any]):
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if id(self) not in memo:
             memo[id(self)] = type(self)(self.requires_grad, self._held.device, self._held.dtype)
         return memo[id(self)]
 
-    def to(self, *args, **kwargs):
+    def to(self, *args: Any, **kwargs: Any) -> Any:
         held = self._held.to(*args, **kwargs)
         return type(self)(self.requires_grad, held.device, held.dtype)
 
 
-def _uninitialized(cls, requires_grad, device, dtype):
+def _uninitialized(cls: Any, requires_grad: Any, device: Any, dtype: Any) -> Any:
     held = rl.empty(0, device=device, dtype=dtype)
     tensor = _as_class(cls, held, requires_grad)
     tensor._held = held
@@ -175,7 +175,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
 
     cls_to_become = Parameter
 
-    def __new__(cls, requires_grad: bool = True, device=None, dtype=None):
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
         return _uninitialized(cls, requires_grad, device, dtype)
 
 
@@ -184,7 +184,7 @@ class Buffer(Tensor, metaclass=_MarkedMeta):
 
     _mark = "_is_buffer"
 
-    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True):
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
         if data is None:
             data = rl.empty(0)
         marked = data.detach().requires_grad_(data.requires_grad)
@@ -198,7 +198,8 @@ class UninitializedBuffer(UninitializedTensorMixin, Tensor):
 
     cls_to_become = Tensor
 
-    def __new__(cls, requires_grad: bool = False, device=None, dtype=None, persistent: bool = True):
+    def __new__(cls, requires_grad: bool = False, device: Any = None,
+                dtype: Any = None, persistent: bool = True) -> Any:
         buffer = _uninitialized(cls, requires_grad, device, dtype)
         buffer.persistent = persistent
         buffer._is_buffer = True

@@ -8,6 +8,7 @@ Shapes: T time steps, N sequences, D input size, H hidden size, P size of the ou
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from rushlight.ops.recurrent import Weights as LayerWeights
 from rushlight.tensor.core import Tensor
@@ -33,7 +34,8 @@ State = tuple[Tensor, ...]  # (h,), for an LSTM (h, c)
 
 
 def layer(
-    mode: str, x: Tensor, state: State, weights: LayerWeights, batch_sizes: list[int] | None = None, reverse=False
+        mode: str, x: Tensor, state: State, weights: LayerWeights,
+        batch_sizes: list[int] | None = None, reverse: Any = False
 ) -> tuple[Tensor, State]:
     """One direction of one layer over all time steps: one recorded operation.
 
@@ -113,7 +115,8 @@ def lstm(
 
 
 def _layers(
-    mode, input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first, batch_sizes
+        mode: Any, input: Any, hx: Any, params: Any, has_biases: Any, num_layers: Any,
+        dropout: Any, train: Any, bidirectional: Any, batch_first: Any, batch_sizes: Any
 ) -> tuple[Tensor, State]:
     initial = tuple(hx) if isinstance(hx, (list, tuple)) else (hx,)
     projected = mode == "LSTM" and initial[0].size(-1) != initial[1].size(-1)
@@ -125,7 +128,7 @@ def _layers(
     return (output.transpose(0, 1) if batch_first else output), final
 
 
-def _single_state(mode: str, name: str, formula: str) -> Callable:
+def _single_state(mode: str, name: str, formula: str) -> Callable[..., Any]:
     """The function of a stack whose state is h alone."""
 
     def run(
@@ -156,22 +159,23 @@ rnn_tanh = _single_state("RNN_TANH", "rnn_tanh", "h' = tanh(W_ih x + b_ih + W_hh
 rnn_relu = _single_state("RNN_RELU", "rnn_relu", "h' = relu(W_ih x + b_ih + W_hh h + b_hh)")
 
 
-def lstm_cell(input: Tensor, hx: State, w_ih, w_hh, b_ih=None, b_hh=None) -> tuple[Tensor, Tensor]:
+def lstm_cell(input: Tensor, hx: State, w_ih: Any, w_hh: Any, b_ih: Any = None,
+              b_hh: Any = None) -> tuple[Tensor, Tensor]:
     """One step of an LSTM: (N, D) and (h, c) to the next h and c."""
     (h, c), _ = R.lstm_step(F.linear(input, w_ih, b_ih), tuple(hx), LayerWeights(w_ih, w_hh, b_ih, b_hh))
     return h, c
 
 
-def gru_cell(input: Tensor, hx: Tensor, w_ih, w_hh, b_ih=None, b_hh=None) -> Tensor:
+def gru_cell(input: Tensor, hx: Tensor, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Tensor:
     """One step of a GRU: (N, D) and h to the next h."""
     return R.gru_step(F.linear(input, w_ih, b_ih), (hx,), LayerWeights(w_ih, w_hh, b_ih, b_hh))[0][0]
 
 
-def rnn_tanh_cell(input: Tensor, hx: Tensor, w_ih, w_hh, b_ih=None, b_hh=None) -> Tensor:
+def rnn_tanh_cell(input: Tensor, hx: Tensor, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Tensor:
     """One step of h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
     return R.rnn_step("tanh")(F.linear(input, w_ih, b_ih), (hx,), LayerWeights(w_ih, w_hh, b_ih, b_hh))[0][0]
 
 
-def rnn_relu_cell(input: Tensor, hx: Tensor, w_ih, w_hh, b_ih=None, b_hh=None) -> Tensor:
+def rnn_relu_cell(input: Tensor, hx: Tensor, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Tensor:
     """One step of h' = relu(W_ih x + b_ih + W_hh h + b_hh)."""
     return R.rnn_step("relu")(F.linear(input, w_ih, b_ih), (hx,), LayerWeights(w_ih, w_hh, b_ih, b_hh))[0][0]

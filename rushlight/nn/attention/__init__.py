@@ -33,7 +33,7 @@ def _cur_sdpa_kernel_backends(with_priority: bool = False) -> list[SDPBackend]:
 
 
 @contextlib.contextmanager
-def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = False) -> Iterator[dict]:
+def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = False) -> Iterator[dict[str, Any]]:
     """Within the ``with``, scripts that choose a backend run unchanged; the results do not depend on it."""
     global _allowed
     if not isinstance(backends, (list, SDPBackend)):

@@ -67,7 +67,7 @@ def and_masks(*mask_mods: Mod) -> Mod:
 def _positions(shape: tuple[int, ...]) -> list[Tensor]:
     """For each of four dimensions its numbers, broadcastable to the shape."""
     def along(d: int, n: int) -> Tensor:
-        return arange(n).reshape([-1 if d == e else 1 for e in range(4)])  # type: ignore[attr-defined]
+        return arange(n).reshape([-1 if d == e else 1 for e in range(4)])
 
     return [along(d, n) for d, n in enumerate(shape)]
 
@@ -95,7 +95,7 @@ class BlockMask:
     partly (``kv_…``) or whole (``full_kv_…``)."""
 
     def __init__(self, seq_lengths: tuple[int, int], partial: np.ndarray, whole: np.ndarray | None,
-                 block_size: tuple[int, int], mask_mod: Mod):
+                 block_size: tuple[int, int], mask_mod: Mod) -> None:
         self.seq_lengths, self.BLOCK_SIZE, self.mask_mod = seq_lengths, block_size, mask_mod
         self._partial, self._whole = partial, whole
         self.kv_num_blocks, self.kv_indices = _ordered(partial)
@@ -217,9 +217,9 @@ def flex_attention(query: Tensor, key: Tensor, value: Tensor, score_mod: Mod | N
     heads = query._spec.shape[1]
     if enable_gqa and heads != key._spec.shape[1]:
         times = heads // key._spec.shape[1]
-        key, value = (t.repeat_interleave(times, 1) for t in (key, value))  # type: ignore[attr-defined]
+        key, value = (t.repeat_interleave(times, 1) for t in (key, value))
     factor = 1 / math.sqrt(query._spec.shape[-1]) if scale is None else scale
-    scores = F.matmul(query * factor, key.transpose(-2, -1))  # type: ignore[operator, attr-defined]
+    scores = F.matmul(query * factor, key.transpose(-2, -1))
     at = _positions(scores._spec.shape)
     if score_mod is not None:
         scores = score_mod(scores, *at).expand(scores._spec.shape)

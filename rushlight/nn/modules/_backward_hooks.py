@@ -12,25 +12,25 @@ from rushlight.tensor.core import Tensor
 
 
 @functools.cache
-def _relay_function():
+def _relay_function() -> Any:
     """The identity whose backward hands the gradients to a callback and passes on what it returns."""
     from rushlight.autograd import Function
 
     class BackwardHookFunction(Function):
         @staticmethod
-        def forward(ctx, callback, *tensors):
+        def forward(ctx: Any, callback: Any, *tensors: Any) -> Any:
             ctx.callback = callback
             ctx.set_materialize_grads(False)
             return tuple(tensor.view_as(tensor) for tensor in tensors)
 
         @staticmethod
-        def backward(ctx, *grads):
+        def backward(ctx: Any, *grads: Any) -> Any:
             return (None, *ctx.callback(grads))
 
     return BackwardHookFunction
 
 
-def _relay(values: tuple, callback: Callable) -> tuple[tuple, list[int]]:
+def _relay(values: tuple[Any, ...], callback: Callable[..., Any]) -> tuple[tuple[Any, ...], list[int]]:
     """Sends the tensors among ``values`` that need a gradient through an identity; also tells where they are."""
     where = [i for i, value in enumerate(values) if isinstance(value, Tensor) and value.requires_grad]
     if not where or not rl.is_grad_enabled():
@@ -42,21 +42,22 @@ def _relay(values: tuple, callback: Callable) -> tuple[tuple, list[int]]:
     return type(values)(*result) if hasattr(values, "_fields") else type(values)(result), where
 
 
-def _as_tuple(value: Any) -> tuple:
+def _as_tuple(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
 class BackwardHook:
     """Wires one call of a module: the output node stores ``grad_output``, the input node runs the hooks."""
 
-    def __init__(self, module, user_hooks: list[Callable], user_pre_hooks: list[Callable]) -> None:
+    def __init__(self, module: Any, user_hooks: list[Callable[..., Any]],
+                 user_pre_hooks: list[Callable[..., Any]]) -> None:
         self.module, self.user_hooks, self.user_pre_hooks = module, user_hooks, user_pre_hooks
-        self.grad_outputs: tuple | None = None
+        self.grad_outputs: tuple[Any, ...] | None = None
         self.input_places: list[int] = []
         self.output_places: list[int] = []
         self.n_inputs = self.n_outputs = 0
 
-    def setup_input_hook(self, args: tuple) -> tuple:
+    def setup_input_hook(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.n_inputs = len(args)
         args, self.input_places = _relay(args, self._on_grad_inputs)
         return args
@@ -71,14 +72,14 @@ class BackwardHook:
         return values[0] if single else values
 
     @staticmethod
-    def _spread(places: list[int], count: int, grads: tuple) -> tuple:
+    def _spread(places: list[int], count: int, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         full = [None] * count
         for place, grad in zip(places, grads):
             full[place] = grad
         return tuple(full)
 
     @staticmethod
-    def _replaced(kind: str, new: Any, old: tuple) -> tuple:
+    def _replaced(kind: str, new: Any, old: tuple[Any, ...]) -> tuple[Any, ...]:
         new = _as_tuple(new)
         if len(new) != len(old):
             raise RuntimeError(
@@ -87,7 +88,7 @@ class BackwardHook:
             )
         return new
 
-    def _on_grad_outputs(self, grads: tuple) -> tuple:
+    def _on_grad_outputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         outputs = self._spread(self.output_places, self.n_outputs, grads)
         for hook in self.user_pre_hooks:
             changed = hook(self.module, outputs)
@@ -107,7 +108,7 @@ class BackwardHook:
             self.grad_outputs = None
         return tuple(outputs[i] for i in self.output_places)
 
-    def _on_grad_inputs(self, grads: tuple) -> tuple:
+    def _on_grad_inputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
         if self.grad_outputs is None:
             raise RuntimeError(
                 "Module backward hook for grad_input is called before the grad_output one. This happens because the "
@@ -165,7 +166,7 @@ def _partial_warning(args: Any, result: Any, grad_fn: Any) -> str | None:
     return None
 
 
-def attach_grad_fn_hooks(hooks: list[Callable], args: Any, result: Any) -> None:
+def attach_grad_fn_hooks(hooks: list[Callable[..., Any]], args: Any, result: Any) -> None:
     """Registers deprecated backward hooks on the node that made ``result``."""
     grad_fn = _first_tensor(result).grad_fn
     if grad_fn is None:

@@ -18,7 +18,8 @@ COMPLEX_MODULES = (
 )
 
 
-def parse_to(*args, device=None, dtype=None, tensor=None, non_blocking=False, copy=False, memory_format=None):
+def parse_to(*args: Any, device: Any = None, dtype: Any = None, tensor: Any = None,
+             non_blocking: Any = False, copy: Any = False, memory_format: Any = None) -> Any:
     """The arguments of ``to`` in their three forms (device and dtype, dtype, other tensor), sorted out.
 
     Returns ``(device, dtype, non_blocking, memory_format)``. Raises TypeError for anything else.
@@ -46,7 +47,7 @@ def parse_to(*args, device=None, dtype=None, tensor=None, non_blocking=False, co
 class ConvertMethods:
     """``to``, ``float``, ``cuda`` …, ``train``, ``requires_grad_``, ``zero_grad`` of Module."""
 
-    def _apply(self, fn: Callable, recurse: bool = True):
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
         """Replaces every parameter's data, its gradient and every buffer by ``fn`` of it."""
         if recurse:
             for module in self.children():
@@ -76,14 +77,14 @@ class ConvertMethods:
             param.grad = grad.detach()
         return param
 
-    def apply(self, fn: Callable):
+    def apply(self, fn: Callable[..., Any]) -> Any:
         """Calls ``fn(module)`` for every module of the tree, children first; returns self."""
         for module in self.children():
             module.apply(fn)
         fn(self)
         return self
 
-    def to(self, *args, **kwargs):
+    def to(self, *args: Any, **kwargs: Any) -> Any:
         """Moves and casts in place: ``to(device, dtype)``, ``to(dtype)``, ``to(tensor)``, ``memory_format=``.
 
         Only floating point and complex tensors change their dtype. Returns self.
@@ -117,42 +118,42 @@ class ConvertMethods:
 
         return self._apply(convert)
 
-    def _cast_floats(self, dtype: DType):
+    def _cast_floats(self, dtype: DType) -> Any:
         return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
 
-    def float(self):
+    def float(self) -> Any:
         """Casts the floating point tensors to float32."""
         return self._cast_floats(rl.float32)
 
-    def double(self):
+    def double(self) -> Any:
         """Casts the floating point tensors to float64."""
         return self._cast_floats(rl.float64)
 
-    def half(self):
+    def half(self) -> Any:
         """Casts the floating point tensors to float16."""
         return self._cast_floats(rl.float16)
 
-    def bfloat16(self):
+    def bfloat16(self) -> Any:
         """Casts the floating point tensors to bfloat16."""
         return self._cast_floats(rl.bfloat16)
 
-    def type(self, dst_type):
+    def type(self, dst_type: Any) -> Any:
         """Casts all tensors to one type."""
         return self._apply(lambda t: t.type(dst_type))
 
-    def cuda(self, device=None):
+    def cuda(self, device: Any = None) -> Any:
         """Moves the tensors to a GPU."""
         return self._apply(lambda t: t.cuda(device))
 
-    def cpu(self):
+    def cpu(self) -> Any:
         """Moves the tensors to the CPU."""
         return self._apply(lambda t: t.cpu())
 
-    def to_empty(self, *, device, recurse: bool = True):
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Any:
         """Moves to ``device`` without the values."""
         return self._apply(lambda t: rl.empty_like(t, device=device), recurse=recurse)
 
-    def share_memory(self):
+    def share_memory(self) -> Any:
         """Puts the tensors where other processes can see them."""
         return self._apply(lambda t: t.share_memory_())
 
@@ -169,7 +170,7 @@ class ConvertMethods:
         """``train(False)``."""
         return self.train(False)
 
-    def requires_grad_(self, requires_grad: bool = True):
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Freezes or unfreezes all parameters. Returns self."""
         for param in self.parameters():
             param.requires_grad_(requires_grad)

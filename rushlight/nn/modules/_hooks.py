@@ -30,22 +30,23 @@ MIXED_GLOBAL = MIXED.format("as a global Module hook")
 MIXED_ON_MODULE = MIXED.format("on a single Module")
 
 # Hooks that apply to every module, by the event they wait for.
-global_forward_pre_hooks: OrderedDict[int, Callable] = OrderedDict()
-global_forward_hooks: OrderedDict[int, Callable] = OrderedDict()
+global_forward_pre_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
+global_forward_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
 global_forward_hooks_with_kwargs: OrderedDict[int, bool] = OrderedDict()
 global_forward_hooks_always_called: OrderedDict[int, bool] = OrderedDict()
-global_backward_pre_hooks: OrderedDict[int, Callable] = OrderedDict()
-global_backward_hooks: OrderedDict[int, Callable] = OrderedDict()
-global_buffer_registration_hooks: OrderedDict[int, Callable] = OrderedDict()
-global_module_registration_hooks: OrderedDict[int, Callable] = OrderedDict()
-global_parameter_registration_hooks: OrderedDict[int, Callable] = OrderedDict()
+global_backward_pre_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
+global_backward_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
+global_buffer_registration_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
+global_module_registration_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
+global_parameter_registration_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
 # Whether the global backward hooks are full ones; None until the first is registered.
 _global_backward_is_full: bool | None = None
 
 
 def _add(
-    hooks: OrderedDict, hook: Callable, *, prepend: bool = False, flags: tuple[tuple[OrderedDict, bool], ...] = ()
-):
+        hooks: OrderedDict[str, Any], hook: Callable[..., Any], *, prepend: bool = False,
+        flags: tuple[tuple[OrderedDict[str, Any], bool], ...] = ()
+) -> Any:
     """Puts a hook into its dictionary and its flags into theirs; returns the handle that removes all of them."""
     handle = RemovableHandle(hooks, extra_dict=[where for where, _ in flags])
     hooks[handle.id] = hook
@@ -57,38 +58,39 @@ def _add(
     return handle
 
 
-def register_module_buffer_registration_hook(hook: Callable) -> RemovableHandle:
+def register_module_buffer_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Calls ``hook(module, name, buffer)`` before any module registers a buffer; a result replaces the buffer."""
     return _add(global_buffer_registration_hooks, hook)
 
 
-def register_module_module_registration_hook(hook: Callable) -> RemovableHandle:
+def register_module_module_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Calls ``hook(module, name, submodule)`` before any module registers a child; a result replaces the child."""
     return _add(global_module_registration_hooks, hook)
 
 
-def register_module_parameter_registration_hook(hook: Callable) -> RemovableHandle:
+def register_module_parameter_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Calls ``hook(module, name, param)`` before any module registers a parameter; a result replaces it."""
     return _add(global_parameter_registration_hooks, hook)
 
 
-def register_module_forward_pre_hook(hook: Callable) -> RemovableHandle:
+def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Calls ``hook(module, args)`` before every module's forward; a result replaces the arguments."""
     return _add(global_forward_pre_hooks, hook)
 
 
-def register_module_forward_hook(hook: Callable, *, with_kwargs: bool = False, always_call: bool = False):
+def register_module_forward_hook(hook: Callable[..., Any], *, with_kwargs: bool = False,
+                                 always_call: bool = False) -> Any:
     """Calls ``hook(module, args, output)`` after every module's forward; a result replaces the output."""
     flags = ((global_forward_hooks_with_kwargs, with_kwargs), (global_forward_hooks_always_called, always_call))
     return _add(global_forward_hooks, hook, flags=flags)
 
 
-def register_module_full_backward_pre_hook(hook: Callable) -> RemovableHandle:
+def register_module_full_backward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Calls ``hook(module, grad_output)`` before the gradient of every module is taken."""
     return _add(global_backward_pre_hooks, hook)
 
 
-def _add_global_backward(hook: Callable, full: bool) -> RemovableHandle:
+def _add_global_backward(hook: Callable[..., Any], full: bool) -> RemovableHandle:
     global _global_backward_is_full
     if _global_backward_is_full is (not full):
         raise RuntimeError(MIXED_GLOBAL)
@@ -96,12 +98,12 @@ def _add_global_backward(hook: Callable, full: bool) -> RemovableHandle:
     return _add(global_backward_hooks, hook)
 
 
-def register_module_backward_hook(hook: Callable) -> RemovableHandle:
+def register_module_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Deprecated form of :func:`register_module_full_backward_hook` that sees the last node of a module only."""
     return _add_global_backward(hook, full=False)
 
 
-def register_module_full_backward_hook(hook: Callable) -> RemovableHandle:
+def register_module_full_backward_hook(hook: Callable[..., Any]) -> RemovableHandle:
     """Calls ``hook(module, grad_input, grad_output)`` when the gradient of any module's inputs is known."""
     return _add_global_backward(hook, full=True)
 
@@ -109,7 +111,7 @@ def register_module_full_backward_hook(hook: Callable) -> RemovableHandle:
 class WrappedHook:
     """A hook that receives its module first, without keeping the module alive."""
 
-    def __init__(self, hook: Callable, module: Any = None) -> None:
+    def __init__(self, hook: Callable[..., Any], module: Any = None) -> None:
         self.hook = hook
         functools.update_wrapper(self, hook)
         self.with_module = module is not None
@@ -124,13 +126,13 @@ class WrappedHook:
             raise RuntimeError("You are trying to call the hook of a dead Module!")
         return self.hook(module, *args, **kwargs)
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         state = {"hook": self.hook, "with_module": self.with_module}
         if self.with_module:
             state["module"] = self.module()
         return state
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.hook = state["hook"]
         self.with_module = state["with_module"]
         if self.with_module:
@@ -142,7 +144,8 @@ class WrappedHook:
 class HookMethods:
     """The ``register_…_hook`` methods of Module."""
 
-    def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False):
+    def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False,
+                                  with_kwargs: bool = False) -> Any:
         """Calls ``hook(module, args)`` before forward; a result replaces the arguments.
 
         With ``with_kwargs`` the hook also receives ``kwargs`` and returns None or ``(args, kwargs)``.
@@ -151,8 +154,8 @@ class HookMethods:
         return _add(self._forward_pre_hooks, hook, prepend=prepend, flags=flags)
 
     def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
-    ):
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> Any:
         """Calls ``hook(module, args, output)`` after forward; a result other than None replaces the output.
 
         With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``;
@@ -164,37 +167,38 @@ class HookMethods:
         )
         return _add(self._forward_hooks, hook, prepend=prepend, flags=flags)
 
-    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False):
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Any:
         """Calls ``hook(module, grad_output)`` before the module's gradient; a result replaces ``grad_output``."""
         return _add(self._backward_pre_hooks, hook, prepend=prepend)
 
-    def register_full_backward_hook(self, hook: Callable, prepend: bool = False):
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> Any:
         """Calls ``hook(module, grad_input, grad_output)``; a result replaces ``grad_input``."""
         if self._is_full_backward_hook is False:
             raise RuntimeError(MIXED_ON_MODULE)
         self._is_full_backward_hook = True
         return _add(self._backward_hooks, hook, prepend=prepend)
 
-    def register_backward_hook(self, hook: Callable):
+    def register_backward_hook(self, hook: Callable[..., Any]) -> Any:
         """Deprecated: like the full hook, but it sees only the node that made the output."""
         if self._is_full_backward_hook is True:
             raise RuntimeError(MIXED_ON_MODULE)
         self._is_full_backward_hook = False
         return _add(self._backward_hooks, hook)
 
-    def _get_backward_hooks(self) -> tuple[list[Callable], list[Callable]]:
+    def _get_backward_hooks(self) -> tuple[list[Callable[..., Any]], list[Callable[..., Any]]]:
         """The full hooks and the others, global ones first."""
-        full: list[Callable] = []
-        partial: list[Callable] = []
+        full: list[Callable[..., Any]] = []
+        partial: list[Callable[..., Any]] = []
         (full if _global_backward_is_full else partial).extend(global_backward_hooks.values())
         (full if self._is_full_backward_hook else partial).extend(self._backward_hooks.values())
         return full, partial
 
-    def _get_backward_pre_hooks(self) -> list[Callable]:
+    def _get_backward_pre_hooks(self) -> list[Callable[..., Any]]:
         return [*global_backward_pre_hooks.values(), *self._backward_pre_hooks.values()]
 
 
-def _run_pre_hooks(module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+def _run_pre_hooks(module: Any, args: tuple[Any, ...],
+                   kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     for key, hook in (*global_forward_pre_hooks.items(), *module._forward_pre_hooks.items()):
         if key in module._forward_pre_hooks_with_kwargs:
             changed = hook(module, args, kwargs)
@@ -215,12 +219,12 @@ def _run_pre_hooks(module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
 class HookedCall:
     """One call of a module that has hooks; keeps what the ``always_call`` hooks need if it fails."""
 
-    def __init__(self, module, args: tuple, kwargs: dict) -> None:
+    def __init__(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.module, self.args, self.kwargs = module, args, kwargs
         self.result: Any = None
         self.called: set[int] = set()
 
-    def _run_forward_hook(self, key: int, hook: Callable) -> None:
+    def _run_forward_hook(self, key: int, hook: Callable[..., Any]) -> None:
         if key in self.module._forward_hooks_with_kwargs or key in global_forward_hooks_with_kwargs:
             changed = hook(self.module, self.args, self.kwargs, self.result)
         else:
@@ -273,7 +277,7 @@ class HookedCall:
                     )
 
 
-def call_with_hooks(module, args: tuple, kwargs: dict) -> Any:
+def call_with_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Calls a module's forward with every hook that concerns it."""
     call = HookedCall(module, args, kwargs)
     try:

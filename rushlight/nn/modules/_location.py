@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # Attribute pairs that say what goes into a layer and what comes out.
 _IN_OUT = (
@@ -14,7 +15,7 @@ _IN_OUT = (
 _ONE = ("normalized_shape", "num_features", "num_channels", "embed_dim")
 
 
-def brief(module) -> str:
+def brief(module: Any) -> str:
     """A module in a few characters: its class and its sizes."""
     state = module.__dict__
     for source, target in _IN_OUT:
@@ -26,7 +27,7 @@ def brief(module) -> str:
     return module._get_name()
 
 
-def _path_below(parent, child) -> str | None:
+def _path_below(parent: Any, child: Any) -> str | None:
     """Where in ``parent`` the module ``child`` hangs; also through containers that were not called themselves."""
     for name, module in parent.named_modules():
         if module is child and name:
@@ -34,7 +35,7 @@ def _path_below(parent, child) -> str | None:
     return None
 
 
-def locate(error: Exception, module) -> None:
+def locate(error: Exception, module: Any) -> None:
     """Adds ``module`` to the path that ``error`` carries, and rewrites the error's note.
 
     Called once per module level on the way out, innermost first. A level that is not below the next one (a module

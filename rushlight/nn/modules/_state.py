@@ -56,7 +56,7 @@ class StateMethods:
 
     # Saving
 
-    def _save_to_state_dict(self, destination, prefix, keep_vars) -> None:
+    def _save_to_state_dict(self, destination: Any, prefix: Any, keep_vars: Any) -> None:
         """Stores this module's own parameters, persistent buffers and extra state."""
         for name, param in self._parameters.items():
             if param is not None:
@@ -67,7 +67,7 @@ class StateMethods:
         if type(self).get_extra_state is not StateMethods.get_extra_state:
             destination[prefix + EXTRA_STATE] = self.get_extra_state()
 
-    def state_dict(self, *args, destination=None, prefix="", keep_vars=False):
+    def state_dict(self, *args: Any, destination: Any = None, prefix: Any = "", keep_vars: Any = False) -> Any:
         """The tensors of the whole tree by dotted name; they share memory with the module's.
 
         ``_metadata`` of the result holds each module's version. ``keep_vars`` leaves the tensors attached to autograd.
@@ -101,7 +101,7 @@ class StateMethods:
             destination = result
         return destination
 
-    def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
+    def _register_state_dict_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         if getattr(hook, "_from_public_api", False):
             raise RuntimeError(
                 "Cannot register the same function as the state dict post hook that was previously registered "
@@ -111,14 +111,14 @@ class StateMethods:
         self._state_dict_hooks[handle.id] = hook
         return handle
 
-    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Calls ``hook(module, state_dict, prefix, local_metadata)`` after saving; it may change the dictionary."""
         hook._from_public_api = True
         handle = RemovableHandle(self._state_dict_hooks)
         self._state_dict_hooks[handle.id] = hook
         return handle
 
-    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Calls ``hook(module, prefix, keep_vars)`` before saving."""
         handle = RemovableHandle(self._state_dict_pre_hooks)
         self._state_dict_pre_hooks[handle.id] = hook
@@ -126,23 +126,25 @@ class StateMethods:
 
     # Loading
 
-    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
+    def _register_load_state_dict_pre_hook(self, hook: Callable[..., Any],
+                                           with_module: bool = False) -> RemovableHandle:
         handle = RemovableHandle(self._load_state_dict_pre_hooks)
         self._load_state_dict_pre_hooks[handle.id] = WrappedHook(hook, self if with_module else None)
         return handle
 
-    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Calls ``hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)`` before loading."""
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
-    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Calls ``hook(module, incompatible_keys)`` after loading; it may change the key lists in place."""
         handle = RemovableHandle(self._load_state_dict_post_hooks)
         self._load_state_dict_post_hooks[handle.id] = hook
         return handle
 
     def _load_from_state_dict(
-        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            self, state_dict: Any, prefix: Any, local_metadata: Any, strict: Any,
+            missing_keys: Any, unexpected_keys: Any, error_msgs: Any
     ) -> None:
         """Loads this module's own tensors; problems go into the three lists."""
         for hook in self._load_state_dict_pre_hooks.values():
@@ -202,7 +204,8 @@ class StateMethods:
                 given = Parameter(given, requires_grad=tensor.requires_grad)
         setattr(self, name, given)
 
-    def _load_extra_state(self, state_dict, key, strict, missing_keys, unexpected_keys) -> None:
+    def _load_extra_state(self, state_dict: Any, key: Any, strict: Any,
+                          missing_keys: Any, unexpected_keys: Any) -> None:
         wanted = type(self).set_extra_state is not StateMethods.set_extra_state
         if wanted and key in state_dict:
             self.set_extra_state(state_dict[key])
@@ -211,7 +214,7 @@ class StateMethods:
         elif strict and key in state_dict:
             unexpected_keys.append(key)
 
-    def _unexpected(self, state_dict, prefix: str, own: Mapping[str, Tensor]) -> list[str]:
+    def _unexpected(self, state_dict: Any, prefix: str, own: Mapping[str, Tensor]) -> list[str]:
         """Keys below ``prefix`` that belong neither to this module nor to one of its children."""
         found = []
         for key in state_dict:
@@ -222,7 +225,7 @@ class StateMethods:
                 found.append(key)
         return found
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False):
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Copies tensors from ``state_dict`` into this tree (``assign``: puts them in place of the present ones).
 
         Returns the missing and unexpected keys. Raises RuntimeError that lists all of them (``strict``) and every
@@ -238,7 +241,7 @@ class StateMethods:
         if metadata is not None:
             state_dict._metadata = metadata
 
-        def load(module, local: dict, prefix: str) -> None:
+        def load(module: Any, local: dict[str, Any], prefix: str) -> None:
             about = {} if metadata is None else metadata.get(prefix[:-1], {})
             if assign:
                 about["assign_to_params_buffers"] = assign

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..parameter import Parameter
 
@@ -10,7 +11,8 @@ from ..parameter import Parameter
 class WalkMethods:
     """The iterators of Module, and the lookups by dotted path."""
 
-    def named_modules(self, memo: set | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator:
+    def named_modules(self, memo: set[Any] | None = None, prefix: str = "",
+                      remove_duplicate: bool = True) -> Iterator[Any]:
         """All modules of the tree with their dotted paths, this one first; a shared one once unless told otherwise."""
         if memo is None:
             memo = set()
@@ -23,12 +25,12 @@ class WalkMethods:
             if module is not None:
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
-    def modules(self, remove_duplicate: bool = True) -> Iterator:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Any]:
         """All modules of the tree, this one first."""
         for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
-    def named_children(self) -> Iterator:
+    def named_children(self) -> Iterator[Any]:
         """The direct submodules with their names, each once."""
         seen = set()
         for name, module in self._modules.items():
@@ -36,14 +38,14 @@ class WalkMethods:
                 seen.add(module)
                 yield name, module
 
-    def children(self) -> Iterator:
+    def children(self) -> Iterator[Any]:
         """The direct submodules, each once."""
         for _, module in self.named_children():
             yield module
 
     def _named_members(
-        self, get_members_fn: Callable, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator:
+        self, get_members_fn: Callable[..., Any], prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[Any]:
         seen: set[int] = set()
         homes = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
         for path, module in homes:
@@ -54,7 +56,7 @@ class WalkMethods:
                     seen.add(id(value))
                 yield f"{path}.{name}" if path else name, value
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator:
+    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[Any]:
         """The parameters with their dotted names, of this module or (``recurse``) of the whole tree."""
         yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
 
@@ -63,16 +65,16 @@ class WalkMethods:
         for _, param in self.named_parameters(recurse=recurse):
             yield param
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator:
+    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[Any]:
         """The buffers with their dotted names."""
         yield from self._named_members(lambda m: m._buffers.items(), prefix, recurse, remove_duplicate)
 
-    def buffers(self, recurse: bool = True) -> Iterator:
+    def buffers(self, recurse: bool = True) -> Iterator[Any]:
         """The buffers."""
         for _, buffer in self.named_buffers(recurse=recurse):
             yield buffer
 
-    def get_submodule(self, target: str):
+    def get_submodule(self, target: str) -> Any:
         """The module at a dotted path; the empty path is this module.
 
         Raises AttributeError if a name on the way is missing or is no module.
@@ -84,12 +86,12 @@ class WalkMethods:
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
 
-    def _member(self, name: str):
+    def _member(self, name: str) -> Any:
         if not hasattr(self, name):
             raise AttributeError(f"{self._get_name()} has no attribute `{name}`")
         return getattr(self, name)
 
-    def set_submodule(self, target: str, module, strict: bool = False) -> None:
+    def set_submodule(self, target: str, module: Any, strict: bool = False) -> None:
         """Puts ``module`` at a dotted path; with ``strict`` only in place of an existing one."""
         if target == "":
             raise ValueError("Cannot set the submodule without a target name!")
@@ -110,7 +112,7 @@ class WalkMethods:
             raise AttributeError(f"`{name}` is not an nn.Parameter")
         return param
 
-    def get_buffer(self, target: str):
+    def get_buffer(self, target: str) -> Any:
         """The buffer at a dotted path."""
         path, _, name = target.rpartition(".")
         home = self.get_submodule(path)

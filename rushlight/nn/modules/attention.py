@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rushlight as rl
 from rushlight.tensor.core import Tensor
 
@@ -28,17 +30,17 @@ class MultiheadAttention(Module):
 
     def __init__(
         self,
-        embed_dim,
-        num_heads,
-        dropout=0.0,
-        bias=True,
-        add_bias_kv=False,
-        add_zero_attn=False,
-        kdim=None,
-        vdim=None,
-        batch_first=False,
-        device=None,
-        dtype=None,
+        embed_dim: Any,
+        num_heads: Any,
+        dropout: Any = 0.0,
+        bias: Any = True,
+        add_bias_kv: Any = False,
+        add_zero_attn: Any = False,
+        kdim: Any = None,
+        vdim: Any = None,
+        batch_first: Any = False,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         if embed_dim <= 0 or num_heads <= 0:
             raise ValueError(
@@ -71,7 +73,7 @@ class MultiheadAttention(Module):
         self.add_zero_attn = add_zero_attn
         self._reset_parameters()
 
-    def _make_projections(self, factory: dict) -> None:
+    def _make_projections(self, factory: dict[str, Any]) -> None:
         """One matrix for query, key and value together where their sizes agree, else three."""
         size = self.embed_dim
         if self._qkv_same_embed_dim:
@@ -95,7 +97,7 @@ class MultiheadAttention(Module):
             if bias is not None:
                 init.xavier_normal_(bias)
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         state.setdefault("_qkv_same_embed_dim", True)
         super().__setstate__(state)
 

@@ -47,8 +47,8 @@ class _NormBase(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
@@ -93,7 +93,8 @@ class _NormBase(Module):
         )
 
     def _load_from_state_dict(
-        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            self, state_dict: Any, prefix: Any, local_metadata: Any, strict: Any,
+            missing_keys: Any, unexpected_keys: Any, error_msgs: Any
     ) -> None:
         version = local_metadata.get("version")
         if (version is None or version < 2) and self.track_running_stats:
@@ -137,7 +138,8 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
     bias: UninitializedParameter
 
     def __init__(
-        self, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True, device=None, dtype=None, *, bias=True
+            self, eps: Any = 1e-5, momentum: Any = 0.1, affine: Any = True,
+            track_running_stats: Any = True, device: Any = None, dtype: Any = None, *, bias: Any = True
     ) -> None:
         factory = {"device": device, "dtype": dtype}
         super().__init__(0, eps, momentum, False, False, **factory, bias=False)
@@ -237,8 +239,8 @@ class SyncBatchNorm(_BatchNorm):
         affine: bool = True,
         track_running_stats: bool = True,
         process_group: Any | None = None,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
@@ -257,7 +259,7 @@ class SyncBatchNorm(_BatchNorm):
         return super().forward(input)
 
     @classmethod
-    def convert_sync_batchnorm(cls, module: Module, process_group=None) -> Module:
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
         """The same tree with every BatchNorm replaced by a SyncBatchNorm that shares its tensors."""
         converted = module
         if isinstance(module, _BatchNorm):

@@ -60,12 +60,12 @@ class _Numbered(Module):
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.isdigit()]
 
-    def append(self, module: Module):
+    def append(self, module: Module) -> Any:
         """Adds a module at the end; returns self."""
         self.add_module(str(len(self)), module)
         return self
 
-    def pop(self, key: int | slice):
+    def pop(self, key: int | slice) -> Any:
         """Removes and returns a module, or the modules of a slice."""
         found = self[key]
         del self[key]
@@ -88,19 +88,19 @@ class Sequential(_Numbered):
     )
     """
 
-    def __init__(self, *args):
+    def __init__(self, *args: Any) -> None:
         super().__init__()
         named = (args[0] if len(args) == 1 and isinstance(args[0], OrderedDict) else
                  {str(i): module for i, module in enumerate(args)})
         for name, module in named.items():
             self.add_module(name, module)
 
-    def forward(self, input):
+    def forward(self, input: Any) -> Any:
         for module in self._modules.values():
             input = module(input)
         return input
 
-    def __getitem__(self, idx: int | slice):
+    def __getitem__(self, idx: int | slice) -> Any:
         if isinstance(idx, slice):
             return self.__class__(OrderedDict(list(self._modules.items())[idx]))
         return self._modules[self._key(idx)]
@@ -113,7 +113,7 @@ class Sequential(_Numbered):
         self._require_sequential(other)
         return Sequential(*self, *other)
 
-    def __iadd__(self, other: Sequential):
+    def __iadd__(self, other: Sequential) -> Any:
         self._require_sequential(other)
         return self.extend(list(other))
 
@@ -130,11 +130,11 @@ class Sequential(_Numbered):
     def __rmul__(self, other: int) -> Sequential:
         return self * other
 
-    def __imul__(self, other: int):
+    def __imul__(self, other: int) -> Any:
         self._require_count(other)
         return self.extend(list(self) * (other - 1))
 
-    def insert(self, index: int, module: Module):
+    def insert(self, index: int, module: Module) -> Any:
         """Puts a module before position ``index``; returns self."""
         if not isinstance(module, Module):
             raise AssertionError(f"module should be of type: {Module}")
@@ -144,7 +144,7 @@ class Sequential(_Numbered):
         self._shift_in(index + size if index < 0 else index, module)
         return self
 
-    def extend(self, sequential: Iterable[Module]):
+    def extend(self, sequential: Iterable[Module]) -> Any:
         """Adds modules at the end; returns self."""
         for module in sequential:
             self.append(module)
@@ -168,12 +168,12 @@ class ModuleList(_Numbered):
     def _key(self, index: int) -> str:
         return str(self._position(index))
 
-    def __getitem__(self, idx: int | slice):
+    def __getitem__(self, idx: int | slice) -> Any:
         if isinstance(idx, slice):
             return self.__class__(list(self._modules.values())[idx])
         return self._modules[self._key(idx)]
 
-    def __iadd__(self, modules: Iterable[Module]):
+    def __iadd__(self, modules: Iterable[Module]) -> Any:
         return self.extend(modules)
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
@@ -183,7 +183,7 @@ class ModuleList(_Numbered):
         """Puts a module before position ``index``."""
         self._shift_in(index, module)
 
-    def extend(self, modules: Iterable[Module]):
+    def extend(self, modules: Iterable[Module]) -> Any:
         """Adds modules at the end; returns self."""
         if not isinstance(modules, Iterable):
             raise TypeError(f"ModuleList.extend should be called with an iterable, but got {type(modules).__name__}")
@@ -245,15 +245,15 @@ class ModuleDict(Module):
         del self[key]
         return found
 
-    def keys(self):
+    def keys(self) -> Any:
         """The keys, in order of insertion."""
         return self._modules.keys()
 
-    def items(self):
+    def items(self) -> Any:
         """The pairs of key and module."""
         return self._modules.items()
 
-    def values(self):
+    def values(self) -> Any:
         """The modules."""
         return self._modules.values()
 

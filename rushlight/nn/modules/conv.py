@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rushlight as rl
 from rushlight.tensor.core import Tensor
 
@@ -16,7 +18,8 @@ __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-def _check_conv_arguments(in_channels, out_channels, groups, stride, padding, padding_mode) -> None:
+def _check_conv_arguments(in_channels: Any, out_channels: Any, groups: Any, stride: Any,
+                          padding: Any, padding_mode: Any) -> None:
     if groups <= 0:
         raise ValueError("groups must be a positive integer")
     if in_channels % groups != 0:
@@ -32,7 +35,8 @@ def _check_conv_arguments(in_channels, out_channels, groups, stride, padding, pa
         raise ValueError(f"padding_mode must be one of {set(PADDING_MODES)}, but got padding_mode='{padding_mode}'")
 
 
-def _explicit_padding(padding, kernel_size: tuple, dilation: tuple) -> list[int] | tuple[int, ...]:
+def _explicit_padding(padding: Any, kernel_size: tuple[Any, ...],
+                      dilation: tuple[Any, ...]) -> list[int] | tuple[int, ...]:
     """The padding as ``F.pad`` takes it: both sides of the last dimension first."""
     if not isinstance(padding, str):
         return _reverse_repeat_tuple(padding, 2)
@@ -82,8 +86,8 @@ class _ConvNd(Module):
         groups: int,
         bias: bool,
         padding_mode: str,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         factory = {"device": device, "dtype": dtype}
@@ -129,7 +133,7 @@ class _ConvNd(Module):
             text += f", padding_mode={self.padding_mode}"
         return text
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("padding_mode", "zeros")
 
@@ -148,8 +152,8 @@ class _PlainConv(_ConvNd):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         spread = _ntuple(self._dims)
         super().__init__(
@@ -235,8 +239,8 @@ class _ConvTransposeNd(_ConvNd):
         bias: bool = True,
         dilation: int | tuple[int, ...] = 1,
         padding_mode: str = "zeros",
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         if padding_mode != "zeros":
             raise ValueError(f'Only "zeros" padding mode is supported for {self.__class__.__name__}')
@@ -257,7 +261,7 @@ class _ConvTransposeNd(_ConvNd):
             dtype,
         )
 
-    def _output_padding(self, input: Tensor, output_size) -> tuple[int, ...] | list[int]:
+    def _output_padding(self, input: Tensor, output_size: Any) -> tuple[int, ...] | list[int]:
         """How much to add at the end so that the output has ``output_size``.
 
         Several input sizes give one output size when stride > 1, so the inverse is ambiguous within a stride.
@@ -325,7 +329,7 @@ class ConvTranspose3d(_ConvTransposeNd):
         )
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """The lazy convolutions, which PyTorch keeps in this module."""
     if name.startswith("LazyConv"):
         from . import lazy_conv

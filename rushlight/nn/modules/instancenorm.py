@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from rushlight.tensor.core import Tensor
 
@@ -29,8 +30,8 @@ class _InstanceNorm(_NormBase):
         momentum: float = 0.1,
         affine: bool = False,
         track_running_stats: bool = False,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
@@ -52,7 +53,8 @@ class _InstanceNorm(_NormBase):
         )
 
     def _load_from_state_dict(
-        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            self, state_dict: Any, prefix: Any, local_metadata: Any, strict: Any,
+            missing_keys: Any, unexpected_keys: Any, error_msgs: Any
     ) -> None:
         version = local_metadata.get("version")
         if version is None and not self.track_running_stats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rushlight as rl
 
 from ..parameter import is_lazy
@@ -18,12 +20,12 @@ class LazyModuleMixin:
 
     cls_to_become: type | None = None
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._load_hook = self._register_load_state_dict_pre_hook(self._lazy_load_hook)
         self._initialize_hook = self.register_forward_pre_hook(self._infer_parameters, with_kwargs=True)
 
-    def _save_to_state_dict(self, destination, prefix, keep_vars):
+    def _save_to_state_dict(self, destination: Any, prefix: Any, keep_vars: Any) -> None:
         for name, param in self._parameters.items():
             if param is not None:
                 destination[prefix + name] = param if keep_vars or is_lazy(param) else param.detach()
@@ -32,7 +34,8 @@ class LazyModuleMixin:
                 destination[prefix + name] = buffer if keep_vars or is_lazy(buffer) else buffer.detach()
 
     def _lazy_load_hook(
-        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+            self, state_dict: Any, prefix: Any, local_metadata: Any, strict: Any,
+            missing_keys: Any, unexpected_keys: Any, error_msgs: Any
     ) -> None:
         """Gives parameters the shape that the file has for them."""
         for name, tensor in [*self._parameters.items(), *self._buffers.items()]:
@@ -41,7 +44,7 @@ class LazyModuleMixin:
                 with rl.no_grad():
                     tensor.materialize(given.shape)
 
-    def initialize_parameters(self, *args, **kwargs):
+    def initialize_parameters(self, *args: Any, **kwargs: Any) -> Any:
         """Materializes the parameters; receives what forward receives."""
         raise NotImplementedError(f"initialize_parameters is not implemented for {self.__class__.__name__}")
 
@@ -49,7 +52,7 @@ class LazyModuleMixin:
         """Whether a parameter or buffer of this module has no shape yet."""
         return any(is_lazy(t) for t in [*self._parameters.values(), *self._buffers.values()])
 
-    def _infer_parameters(self, module, args, kwargs=None) -> None:
+    def _infer_parameters(self, module: Any, args: Any, kwargs: Any = None) -> None:
         """The forward pre-hook that runs once."""
         module.initialize_parameters(*args, **(kwargs or {}))
         if module.has_uninitialized_params():
@@ -61,7 +64,7 @@ class LazyModuleMixin:
         if module.cls_to_become is not None:
             module.__class__ = module.cls_to_become
 
-    def _replicate_for_data_parallel(self):
+    def _replicate_for_data_parallel(self) -> Any:
         raise RuntimeError(
             "Modules with uninitialized parameters can't be used with `DataParallel`. "
             "Run a dummy forward pass to correctly initialize the modules"

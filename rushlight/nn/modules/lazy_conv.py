@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rushlight.tensor.core import Tensor
 
 from ..parameter import UninitializedParameter
@@ -24,7 +26,7 @@ class _LazyConv(LazyModuleMixin):
     weight: UninitializedParameter
     bias: UninitializedParameter
 
-    def _start(self, out_channels: int, bias: bool, factory: dict) -> None:
+    def _start(self, out_channels: int, bias: bool, factory: dict[str, Any]) -> None:
         """Puts uninitialized parameters in place of the empty ones of the constructor."""
         self.weight = UninitializedParameter(**factory)
         self.out_channels = out_channels
@@ -35,7 +37,7 @@ class _LazyConv(LazyModuleMixin):
         if not self.has_uninitialized_params() and self.in_channels != 0:
             super().reset_parameters()
 
-    def initialize_parameters(self, input: Tensor, *args, **kwargs) -> None:
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
         if not self.has_uninitialized_params():
             return
         self.in_channels = self._get_in_channels(input)
@@ -67,8 +69,8 @@ class _LazyPlainConv(_LazyConv):
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         factory = {"device": device, "dtype": dtype}
         super().__init__(0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode, **factory)
@@ -87,8 +89,8 @@ class _LazyTransposedConv(_LazyConv):
         bias: bool = True,
         dilation: int | tuple[int, ...] = 1,
         padding_mode: str = "zeros",
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         factory = {"device": device, "dtype": dtype}
         args = (kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode)

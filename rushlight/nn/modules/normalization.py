@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from typing import Any
 
 import rushlight as rl
 from rushlight.tensor.core import Tensor
@@ -55,7 +56,7 @@ class CrossMapLRN2d(LocalResponseNorm):
         return input * (total * (self.alpha / self.size) + self.k) ** -self.beta
 
 
-def _as_shape(normalized_shape) -> tuple[int, ...]:
+def _as_shape(normalized_shape: Any) -> tuple[int, ...]:
     return (normalized_shape,) if isinstance(normalized_shape, numbers.Integral) else tuple(normalized_shape)
 
 
@@ -74,12 +75,12 @@ class LayerNorm(Module):
 
     def __init__(
         self,
-        normalized_shape,
+        normalized_shape: Any,
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         factory = {"device": device, "dtype": dtype}
@@ -121,8 +122,8 @@ class GroupNorm(Module):
         num_channels: int,
         eps: float = 1e-5,
         affine: bool = True,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
         *,
         bias: bool = True,
     ) -> None:
@@ -163,7 +164,8 @@ class RMSNorm(Module):
     elementwise_affine: bool
 
     def __init__(
-        self, normalized_shape, eps: float | None = None, elementwise_affine: bool = True, device=None, dtype=None
+            self, normalized_shape: Any, eps: float | None = None,
+            elementwise_affine: bool = True, device: Any = None, dtype: Any = None
     ) -> None:
         super().__init__()
         self.normalized_shape = shape = _as_shape(normalized_shape)

@@ -44,7 +44,7 @@ class ParameterList(Module):
             raise IndexError(f"index {index} is out of range")
         return str(index % len(self))
 
-    def __getitem__(self, idx: int | slice):
+    def __getitem__(self, idx: int | slice) -> Any:
         if isinstance(idx, slice):
             return self.__class__(self[i] for i in range(*idx.indices(len(self))))
         return getattr(self, self._key(idx))
@@ -58,19 +58,19 @@ class ParameterList(Module):
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
 
-    def __iadd__(self, parameters: Iterable[Any]):
+    def __iadd__(self, parameters: Iterable[Any]) -> Any:
         return self.extend(parameters)
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.isdigit()]
 
-    def append(self, value: Any):
+    def append(self, value: Any) -> Any:
         """Adds a value at the end; returns self."""
         self._size += 1
         self[self._size - 1] = value
         return self
 
-    def extend(self, values: Iterable[Any]):
+    def extend(self, values: Iterable[Any]) -> Any:
         """Adds values at the end; returns self."""
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
             raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
@@ -81,7 +81,7 @@ class ParameterList(Module):
     def extra_repr(self) -> str:
         return "\n".join(_entry_repr(i, p, str(p.dtype) if isinstance(p, Tensor) else "") for i, p in enumerate(self))
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
 
 
@@ -163,7 +163,7 @@ class ParameterDict(Module):
         """A new ParameterDict with ``default`` under each key."""
         return ParameterDict((key, default) for key in keys)
 
-    def keys(self):
+    def keys(self) -> Any:
         """The keys, in order of insertion."""
         return self._keys.keys()
 
@@ -200,7 +200,7 @@ class ParameterDict(Module):
             _entry_repr(key, value, typename(value) if isinstance(value, Tensor) else "") for key, value in self.items()
         )
 
-    def __call__(self, input):
+    def __call__(self, input: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")
 
     def __or__(self, other: ParameterDict) -> ParameterDict:
@@ -213,6 +213,6 @@ class ParameterDict(Module):
         merged.update(self)
         return merged
 
-    def __ior__(self, other: ParameterDict):
+    def __ior__(self, other: ParameterDict) -> Any:
         self.update(other)
         return self

@@ -42,7 +42,8 @@ class _MaxPoolNd(Module):
     ceil_mode: bool
 
     def __init__(
-        self, kernel_size, stride=None, padding=0, dilation=1, return_indices: bool = False, ceil_mode: bool = False
+            self, kernel_size: Any, stride: Any = None, padding: Any = 0,
+            dilation: Any = 1, return_indices: bool = False, ceil_mode: bool = False
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
@@ -52,7 +53,7 @@ class _MaxPoolNd(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
-    def _pool(self, function, input: Tensor):
+    def _pool(self, function: Any, input: Tensor) -> Any:
         return function(
             input,
             self.kernel_size,
@@ -73,7 +74,7 @@ class _MaxPoolNd(Module):
 class MaxPool1d(_MaxPoolNd):
     """The maximum of every window of (N, C, L)."""
 
-    def forward(self, input: Tensor):
+    def forward(self, input: Tensor) -> Any:
         return self._pool(F.max_pool1d, input)
 
 
@@ -86,14 +87,14 @@ class MaxPool2d(_MaxPoolNd):
               [13., 15.]]]])
     """
 
-    def forward(self, input: Tensor):
+    def forward(self, input: Tensor) -> Any:
         return self._pool(F.max_pool2d, input)
 
 
 class MaxPool3d(_MaxPoolNd):
     """The maximum of every window of (N, C, D, H, W)."""
 
-    def forward(self, input: Tensor):
+    def forward(self, input: Tensor) -> Any:
         return self._pool(F.max_pool3d, input)
 
 
@@ -102,7 +103,7 @@ class _MaxUnpoolNd(Module):
 
     _dims: int
 
-    def __init__(self, kernel_size, stride=None, padding=0) -> None:
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
         super().__init__()
         spread = _ntuple(self._dims)
         self.kernel_size = spread(kernel_size)
@@ -153,7 +154,8 @@ class AvgPool1d(_AvgPoolNd):
     """The mean of every window of (N, C, L)."""
 
     def __init__(
-        self, kernel_size, stride=None, padding=0, ceil_mode: bool = False, count_include_pad: bool = True
+            self, kernel_size: Any, stride: Any = None, padding: Any = 0,
+            ceil_mode: bool = False, count_include_pad: bool = True
     ) -> None:
         super().__init__()
         self.kernel_size = _single(kernel_size)
@@ -171,9 +173,9 @@ class _AvgPoolWithDivisor(_AvgPoolNd):
 
     def __init__(
         self,
-        kernel_size,
-        stride=None,
-        padding=0,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
         divisor_override: int | None = None,
@@ -186,7 +188,7 @@ class _AvgPoolWithDivisor(_AvgPoolNd):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
-    def _pool(self, function, input: Tensor) -> Tensor:
+    def _pool(self, function: Any, input: Tensor) -> Tensor:
         return function(
             input,
             self.kernel_size,
@@ -224,7 +226,8 @@ class _FractionalMaxPoolNd(Module):
     _dims: int
 
     def __init__(
-        self, kernel_size, output_size=None, output_ratio=None, return_indices: bool = False, _random_samples=None
+            self, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
+            return_indices: bool = False, _random_samples: Any = None
     ) -> None:
         super().__init__()
         spread = _ntuple(self._dims)
@@ -242,7 +245,7 @@ class _FractionalMaxPoolNd(Module):
         if self.output_ratio is not None and not all(0 < ratio < 1 for ratio in self.output_ratio):
             raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
 
-    def _pool(self, function, input: Tensor):
+    def _pool(self, function: Any, input: Tensor) -> Any:
         return function(
             input,
             self.kernel_size,
@@ -258,7 +261,7 @@ class FractionalMaxPool2d(_FractionalMaxPoolNd):
 
     _dims = 2
 
-    def forward(self, input: Tensor):
+    def forward(self, input: Tensor) -> Any:
         return self._pool(F.fractional_max_pool2d, input)
 
 
@@ -267,7 +270,7 @@ class FractionalMaxPool3d(_FractionalMaxPoolNd):
 
     _dims = 3
 
-    def forward(self, input: Tensor):
+    def forward(self, input: Tensor) -> Any:
         return self._pool(F.fractional_max_pool3d, input)
 
 
@@ -278,7 +281,7 @@ class _LPPoolNd(Module):
     norm_type: float
     ceil_mode: bool
 
-    def __init__(self, norm_type: float, kernel_size, stride=None, ceil_mode: bool = False) -> None:
+    def __init__(self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> None:
         super().__init__()
         self.norm_type = norm_type
         self.kernel_size = kernel_size
@@ -319,7 +322,7 @@ class _AdaptiveMaxPoolNd(Module):
     __constants__ = ["output_size", "return_indices"]
     return_indices: bool
 
-    def __init__(self, output_size, return_indices: bool = False) -> None:
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__()
         self.output_size = output_size
         self.return_indices = return_indices
@@ -331,21 +334,21 @@ class _AdaptiveMaxPoolNd(Module):
 class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """(N, C, L) to (N, C, output_size) by maxima."""
 
-    def forward(self, input: Tensor):
+    def forward(self, input: Tensor) -> Any:
         return F.adaptive_max_pool1d(input, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """(N, C, H, W) to (N, C, *output_size) by maxima."""
 
-    def forward(self, input: Tensor):
+    def forward(self, input: Tensor) -> Any:
         return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """(N, C, D, H, W) to (N, C, *output_size) by maxima."""
 
-    def forward(self, input: Tensor):
+    def forward(self, input: Tensor) -> Any:
         return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)
 
 
@@ -354,7 +357,7 @@ class _AdaptiveAvgPoolNd(Module):
 
     __constants__ = ["output_size"]
 
-    def __init__(self, output_size) -> None:
+    def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
 

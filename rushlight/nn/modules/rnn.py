@@ -32,7 +32,8 @@ def _check_type(name: str, value: Any, kind: type) -> None:
         raise TypeError(f"{name} should be of type {kind.__name__}, got: {type(value).__name__}")
 
 
-def _check_arguments(mode, input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size) -> None:
+def _check_arguments(mode: Any, input_size: Any, hidden_size: Any, num_layers: Any, bias: Any,
+                     batch_first: Any, dropout: Any, proj_size: Any) -> None:
     if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
@@ -89,8 +90,8 @@ class RNNBase(Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int = 0,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         _check_arguments(mode, input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
@@ -276,7 +277,7 @@ class RNNBase(Module):
 class RNN(RNNBase):
     """``h' = tanh(W_ih x + b_ih + W_hh h + b_hh)``, or relu, over time; see LSTM for the shapes."""
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if "proj_size" in kwargs:
             raise ValueError(NO_PROJECTION)
         if len(args) > 3:
@@ -302,7 +303,7 @@ class LSTM(RNNBase):
     (torch.Size([7, 2, 5]), torch.Size([1, 2, 5]))
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("LSTM", *args, **kwargs)
 
     def get_expected_cell_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
@@ -347,7 +348,7 @@ class LSTM(RNNBase):
 class GRU(RNNBase):
     """Gated recurrent units: (T, N, input_size) to (T, N, directions · hidden_size) and the last h; see LSTM."""
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if "proj_size" in kwargs:
             raise ValueError(NO_PROJECTION)
         super().__init__("GRU", *args, **kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rushlight as rl
 from rushlight.tensor.core import Tensor
 
@@ -29,7 +31,7 @@ class _Table(Module):
                 padding_idx += self.num_embeddings
         self.padding_idx = padding_idx
 
-    def _set_weight(self, weight: Tensor | None, requires_grad: bool, factory: dict) -> None:
+    def _set_weight(self, weight: Tensor | None, requires_grad: bool, factory: dict[str, Any]) -> None:
         shape = (self.num_embeddings, self.embedding_dim)
         if weight is None:
             self.weight = Parameter(rl.empty(shape, **factory), requires_grad=requires_grad)
@@ -85,8 +87,8 @@ class Embedding(_Table):
         sparse: bool = False,
         _weight: Tensor | None = None,
         _freeze: bool = False,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.num_embeddings = num_embeddings
@@ -128,7 +130,7 @@ class Embedding(_Table):
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
-    ):
+    ) -> Any:
         """An Embedding with this table (rows, dim); ``freeze`` keeps it from being trained."""
         if embeddings.dim() != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
@@ -176,8 +178,8 @@ class EmbeddingBag(_Table):
         _weight: Tensor | None = None,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         self.num_embeddings = num_embeddings
@@ -228,7 +230,7 @@ class EmbeddingBag(_Table):
         sparse: bool = False,
         include_last_offset: bool = False,
         padding_idx: int | None = None,
-    ):
+    ) -> Any:
         """An EmbeddingBag with this table (rows, dim); ``freeze`` keeps it from being trained."""
         if embeddings.dim() != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")

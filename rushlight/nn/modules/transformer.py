@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 
-def _generate_square_subsequent_mask(sz: int, device=None, dtype=None) -> Tensor:
+def _generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
     """(sz, sz): -inf above the diagonal, 0 elsewhere, so position i sees positions up to i."""
     return rl.full((sz, sz), float("-inf"), dtype=dtype, device=device).triu(1)
 
 
-def _float_mask(name: str, mask: Tensor | None, dtype) -> Tensor | None:
+def _float_mask(name: str, mask: Tensor | None, dtype: Any) -> Tensor | None:
     """A mask as numbers to add to the scores: -inf where a bool mask is True."""
     if mask is None or mask.is_floating_point():
         return mask
@@ -87,8 +87,8 @@ class Transformer(Module):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         factory = {"device": device, "dtype": dtype}
@@ -152,7 +152,7 @@ class Transformer(Module):
         )
 
     @staticmethod
-    def generate_square_subsequent_mask(sz: int, device=None, dtype=None) -> Tensor:
+    def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Tensor:
         """The causal mask (sz, sz): -inf above the diagonal."""
         return _generate_square_subsequent_mask(sz, device, dtype)
 
@@ -261,8 +261,8 @@ class TransformerEncoderLayer(Module):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         factory = {"device": device, "dtype": dtype}
@@ -285,7 +285,7 @@ class TransformerEncoderLayer(Module):
         self.activation_relu_or_gelu = 1 if is_relu else 2 if is_gelu else 0
         self.activation = activation
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if not hasattr(self, "activation"):
             self.activation = F.relu
@@ -305,7 +305,7 @@ class TransformerEncoderLayer(Module):
         x = self.norm1(src + self._sa_block(src, src_mask, src_key_padding_mask, is_causal))
         return self.norm2(x + self._ff_block(x))
 
-    def _sa_block(self, x, attn_mask, key_padding_mask, is_causal: bool = False) -> Tensor:
+    def _sa_block(self, x: Any, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False) -> Tensor:
         x, _ = self.self_attn(
             x,
             x,
@@ -337,8 +337,8 @@ class TransformerDecoderLayer(Module):
         batch_first: bool = False,
         norm_first: bool = False,
         bias: bool = True,
-        device=None,
-        dtype=None,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
         factory = {"device": device, "dtype": dtype}
@@ -358,7 +358,7 @@ class TransformerDecoderLayer(Module):
         activation = _DEFAULTS.get(activation, activation)
         self.activation = _get_activation_fn(activation) if isinstance(activation, str) else activation
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         if not hasattr(self, "activation"):
             self.activation = F.relu
@@ -384,7 +384,7 @@ class TransformerDecoderLayer(Module):
         x = self.norm2(x + self._mha_block(x, *cross))
         return self.norm3(x + self._ff_block(x))
 
-    def _sa_block(self, x, attn_mask, key_padding_mask, is_causal: bool = False) -> Tensor:
+    def _sa_block(self, x: Any, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False) -> Tensor:
         x, _ = self.self_attn(
             x,
             x,
@@ -396,7 +396,7 @@ class TransformerDecoderLayer(Module):
         )
         return self.dropout1(x)
 
-    def _mha_block(self, x, mem, attn_mask, key_padding_mask, is_causal: bool = False) -> Tensor:
+    def _mha_block(self, x: Any, mem: Any, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False) -> Tensor:
         x, _ = self.multihead_attn(
             x,
             mem,

@@ -19,8 +19,8 @@ class Upsample(Module):
 
     def __init__(
         self,
-        size: int | tuple | None = None,
-        scale_factor: float | tuple | None = None,
+        size: int | tuple[Any, ...] | None = None,
+        scale_factor: float | tuple[Any, ...] | None = None,
         mode: str = "nearest",
         align_corners: bool | None = None,
         recompute_scale_factor: bool | None = None,
@@ -58,12 +58,14 @@ class Upsample(Module):
 class UpsamplingNearest2d(Upsample):
     """Upsample with mode ``nearest``."""
 
-    def __init__(self, size: int | tuple | None = None, scale_factor: float | tuple | None = None) -> None:
+    def __init__(self, size: int | tuple[Any, ...] | None = None,
+                 scale_factor: float | tuple[Any, ...] | None = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
     """Upsample with mode ``bilinear`` and aligned corners."""
 
-    def __init__(self, size: int | tuple | None = None, scale_factor: float | tuple | None = None) -> None:
+    def __init__(self, size: int | tuple[Any, ...] | None = None,
+                 scale_factor: float | tuple[Any, ...] | None = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)

@@ -7,8 +7,8 @@ from itertools import repeat
 from typing import Any
 
 
-def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple]:
-    def parse(x: Any) -> tuple:
+def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple[Any, ...]]:
+    def parse(x: Any) -> tuple[Any, ...]:
         return tuple(x) if isinstance(x, Iterable) else tuple(repeat(x, n))
 
     parse.__name__ = name
@@ -21,12 +21,12 @@ _triple = _ntuple(3, "_triple")
 _quadruple = _ntuple(4, "_quadruple")
 
 
-def _reverse_repeat_tuple(t: tuple, n: int) -> tuple:
+def _reverse_repeat_tuple(t: tuple[Any, ...], n: int) -> tuple[Any, ...]:
     """``(a, b)`` -> ``(b, b, a, a)`` for n = 2: a convolution's padding in the order of ``F.pad``."""
     return tuple(x for x in reversed(t) for _ in range(n))
 
 
-def _list_with_default(out_size: list, defaults: list[int]) -> list[int]:
+def _list_with_default(out_size: list[Any], defaults: list[int]) -> list[int]:
     """``out_size`` with the input's own sizes where it is None."""
     if isinstance(out_size, int):
         return out_size

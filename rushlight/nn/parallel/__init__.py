@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .data_parallel import DataParallel as DataParallel
 from .data_parallel import data_parallel as data_parallel
 
 __all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "DistributedDataParallel":
         try:
             from rushlight.distributed.data_parallel import DistributedDataParallel

@@ -16,7 +16,7 @@ class DataParallel(Module):
     Raises NotImplementedError for several devices: the compiler spreads work over them without this wrapper.
     """
 
-    def __init__(self, module: Module, device_ids=None, output_device=None, dim: int = 0) -> None:
+    def __init__(self, module: Module, device_ids: Any = None, output_device: Any = None, dim: int = 0) -> None:
         super().__init__()
         if device_ids is not None and len(device_ids) > 1:
             raise NotImplementedError(f"DataParallel over several devices {device_ids} is not implemented")

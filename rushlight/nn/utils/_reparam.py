@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rushlight as rl
 from rushlight.tensor.core import Tensor
 
@@ -29,7 +31,7 @@ def as_matrix(weight: Tensor, dim: int) -> Tensor:
     return weight.reshape(weight.size(0), -1)
 
 
-def output_dim(module) -> int:
+def output_dim(module: Any) -> int:
     """The dimension of a weight that counts outputs: 1 in transposed convolutions, else 0."""
     return 1 if isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)) else 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from rushlight.tensor.core import Tensor
 
@@ -11,14 +12,14 @@ from ..parameter import Parameter
 __all__ = ["fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights"]
 
 
-def _check(layer, bn) -> None:
+def _check(layer: Any, bn: Any) -> None:
     if layer.training or bn.training:
         raise AssertionError("Fusion only for eval!")
     if bn.running_mean is None or bn.running_var is None:
         raise AssertionError("bn.running_mean and bn.running_var must not be None")
 
 
-def fuse_conv_bn_eval(conv, bn, transpose: bool = False):
+def fuse_conv_bn_eval(conv: Any, bn: Any, transpose: bool = False) -> Any:
     """A copy of a convolution that does what it and the batch norm after it do together."""
     _check(conv, bn)
     fused = copy.deepcopy(conv)
@@ -28,7 +29,8 @@ def fuse_conv_bn_eval(conv, bn, transpose: bool = False):
     return fused
 
 
-def _fold(weight, bias, mean, var, eps, bn_weight, bn_bias, shape) -> tuple[Parameter, Parameter]:
+def _fold(weight: Any, bias: Any, mean: Any, var: Any, eps: Any, bn_weight: Any,
+          bn_bias: Any, shape: Any) -> tuple[Parameter, Parameter]:
     """``(Wx + b - mean)·s + β`` with ``s = γ/√(var + eps)`` as one weight and bias."""
     bias_dtype = weight.dtype if bias is None else bias.dtype
     needs_grad = weight.requires_grad, False if bias is None else bias.requires_grad
@@ -58,7 +60,7 @@ def fuse_conv_bn_weights(
     return _fold(conv_w, conv_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, shape)
 
 
-def fuse_linear_bn_eval(linear, bn):
+def fuse_linear_bn_eval(linear: Any, bn: Any) -> Any:
     """A copy of a Linear that does what it and the batch norm after it do together."""
     _check(linear, bn)
     if bn.num_features not in (linear.out_features, 1):

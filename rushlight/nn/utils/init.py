@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from .. import init
 from ..modules.module import Module
 
 
-def skip_init(module_cls, *args, **kwargs):
+def skip_init(module_cls: Any, *args: Any, **kwargs: Any) -> Any:
     """``module_cls(*args, **kwargs)`` with uninitialised parameters, so large models start fast.
 
     The class must take ``device``. Raises RuntimeError otherwise.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Any
 
 import rushlight as rl
 from rushlight.tensor.core import Tensor
@@ -163,7 +164,8 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     """Trains length (``original0``) and direction (``original1``) of a weight apart (Salimans and Kingma 2016)."""
     parametrize.register_parametrization(module, name, _WeightNorm(dim), unsafe=True)
 
-    def rename_old_keys(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs) -> None:
+    def rename_old_keys(state_dict: Any, prefix: Any, local_metadata: Any, strict: Any,
+                        missing_keys: Any, unexpected_keys: Any, error_msgs: Any) -> None:
         old = [f"{prefix}{name}_g", f"{prefix}{name}_v"]
         if all(key in state_dict for key in old):
             for i, key in enumerate(old):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from typing import Any
 
 import rushlight as rl
 from rushlight.tensor.core import Tensor
@@ -28,7 +29,7 @@ _cache: dict[tuple[int, str], Tensor] = {}
 
 
 @contextmanager
-def cached():
+def cached() -> Any:
     """Within the ``with``, each parametrized tensor is computed once."""
     global _cache_enabled
     _cache_enabled += 1
@@ -47,7 +48,8 @@ def _register(module: Module, name: str, tensor: Tensor) -> None:
         module.register_buffer(name, tensor)
 
 
-def _require_same(new: Tensor, old: Tensor, complaint: str, new_name: str, old_name: str, what: tuple) -> None:
+def _require_same(new: Tensor, old: Tensor, complaint: str, new_name: str,
+                  old_name: str, what: tuple[Any, ...]) -> None:
     """Raises ValueError if dtype, shape or device of two tensors differ."""
     for attribute in what:
         if getattr(new, attribute) != getattr(old, attribute):
@@ -86,7 +88,7 @@ class ParametrizationList(ModuleList):
         if not unsafe:
             self._check_result(before)
 
-    def _invert(self, value):
+    def _invert(self, value: Any) -> Any:
         """What the parametrizations map to ``value``, as far as they say so."""
         with rl.no_grad():
             for module in reversed(list(self)):
@@ -105,7 +107,7 @@ class ParametrizationList(ModuleList):
                 original.set_(new)
         _register(self, "original", original)
 
-    def _keep_several(self, original: Tensor, new: Sequence) -> None:
+    def _keep_several(self, original: Tensor, new: Sequence[Any]) -> None:
         for i, tensor in enumerate(new):
             if not isinstance(tensor, Tensor):
                 raise ValueError(
@@ -171,7 +173,7 @@ class ParametrizationList(ModuleList):
         return result
 
 
-def _copy_parametrized(self, memo: dict):
+def _copy_parametrized(self: Any, memo: dict[str, Any]) -> Any:
     """Deepcopy without ``__getstate__``, which refuses."""
     if id(self) in memo:
         return memo[id(self)]
@@ -181,7 +183,7 @@ def _copy_parametrized(self, memo: dict):
     return replica
 
 
-def _no_pickling(self):
+def _no_pickling(self: Any) -> Any:
     raise RuntimeError(
         "Serialization of parametrized modules is only supported through state_dict(). See:\n"
         "https://pytorch.org/tutorials/beginner/saving_loading_models.html"
@@ -201,7 +203,7 @@ def _inject_new_class(module: Module) -> None:
 def _inject_property(module: Module, name: str) -> None:
     """Makes ``name`` compute its value, and an assignment to it change the originals."""
 
-    def get(self) -> Tensor:
+    def get(self: Any) -> Tensor:
         parametrization = self.parametrizations[name]
         if not _cache_enabled:
             return parametrization()
@@ -210,7 +212,7 @@ def _inject_property(module: Module, name: str) -> None:
             _cache[key] = parametrization()
         return _cache[key]
 
-    def put(self, value: Tensor) -> None:
+    def put(self: Any, value: Tensor) -> None:
         self.parametrizations[name].right_inverse(value)
 
     setattr(type(module), name, property(get, put))

@@ -40,7 +40,7 @@ class PackedSequence(PackedSequence_):
         batch_sizes: Tensor | None = None,
         sorted_indices: Tensor | None = None,
         unsorted_indices: Tensor | None = None,
-    ):
+    ) -> Any:
         if unsorted_indices is None:
             unsorted_indices = invert_permutation(sorted_indices)
         if batch_sizes is None:
@@ -54,59 +54,59 @@ class PackedSequence(PackedSequence_):
             )
         return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
 
-    def _with(self, data: Tensor, device: Any = None):
+    def _with(self, data: Tensor, device: Any = None) -> Any:
         indices = (self.sorted_indices, self.unsorted_indices)
         if device is not None:
             indices = tuple(None if index is None else index.to(device) for index in indices)
         return type(self)(data, self.batch_sizes, *indices)
 
-    def to(self, *args: Any, **kwargs: Any):
+    def to(self, *args: Any, **kwargs: Any) -> Any:
         """The same with the data moved or cast as by ``Tensor.to``."""
         data = self.data.to(*args, **kwargs)
         return self if data is self.data else self._with(data, data.device)
 
-    def cuda(self, *args: Any, **kwargs: Any):
+    def cuda(self, *args: Any, **kwargs: Any) -> Any:
         """The same on a GPU."""
         return self.to(*args, **kwargs) if args else self.to(**{"device": "cuda", **kwargs})
 
-    def cpu(self, *args: Any, **kwargs: Any):
+    def cpu(self, *args: Any, **kwargs: Any) -> Any:
         """The same on the CPU."""
         return self.to(*args, **{"device": "cpu", **kwargs})
 
-    def pin_memory(self):
+    def pin_memory(self) -> Any:
         """The same in page-locked memory."""
         pinned = (None if t is None else t.pin_memory() for t in (self.sorted_indices, self.unsorted_indices))
         return type(self)(self.data.pin_memory(), self.batch_sizes, *pinned)
 
-    def double(self):
+    def double(self) -> Any:
         """The data as float64."""
         return self.to(dtype=rl.float64)
 
-    def float(self):
+    def float(self) -> Any:
         """The data as float32."""
         return self.to(dtype=rl.float32)
 
-    def half(self):
+    def half(self) -> Any:
         """The data as float16."""
         return self.to(dtype=rl.float16)
 
-    def long(self):
+    def long(self) -> Any:
         """The data as int64."""
         return self.to(dtype=rl.int64)
 
-    def int(self):
+    def int(self) -> Any:
         """The data as int32."""
         return self.to(dtype=rl.int32)
 
-    def short(self):
+    def short(self) -> Any:
         """The data as int16."""
         return self.to(dtype=rl.int16)
 
-    def char(self):
+    def char(self) -> Any:
         """The data as int8."""
         return self.to(dtype=rl.int8)
 
-    def byte(self):
+    def byte(self) -> Any:
         """The data as uint8."""
         return self.to(dtype=rl.uint8)
 

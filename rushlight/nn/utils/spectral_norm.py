@@ -41,7 +41,7 @@ class SpectralNorm:
         """The weight as (outputs, everything else)."""
         return as_matrix(weight, self.dim)
 
-    def compute_weight(self, module, do_power_iteration: bool) -> Tensor:
+    def compute_weight(self, module: Any, do_power_iteration: bool) -> Tensor:
         """The normalized weight; in training the singular vectors are improved first."""
         weight, u, v = (getattr(module, self.name + suffix) for suffix in ("_orig", "_u", "_v"))
         matrix = self.reshape_weight_to_matrix(weight)
@@ -53,7 +53,7 @@ class SpectralNorm:
                 u, v = u.clone(), v.clone()  # the buffers change again before backward
         return weight / u.dot(matrix.mv(v))
 
-    def remove(self, module) -> None:
+    def remove(self, module: Any) -> None:
         """Makes the weight a parameter again."""
         with rl.no_grad():
             weight = self.compute_weight(module, do_power_iteration=False)
@@ -61,7 +61,7 @@ class SpectralNorm:
             delattr(module, self.name + suffix)
         module.register_parameter(self.name, Parameter(weight.detach()))
 
-    def __call__(self, module, inputs: Any) -> None:
+    def __call__(self, module: Any, inputs: Any) -> None:
         setattr(module, self.name, self.compute_weight(module, do_power_iteration=module.training))
 
     def _solve_v_and_rescale(self, matrix: Tensor, u: Tensor, target_sigma: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class SpectralNorm:
         return v * (target_sigma / u.dot(matrix.mv(v)))
 
     @staticmethod
-    def apply(module, name: str, n_power_iterations: int, dim: int, eps: float) -> SpectralNorm:
+    def apply(module: Any, name: str, n_power_iterations: int, dim: int, eps: float) -> SpectralNorm:
         """Renames the parameter, draws the first singular vectors and installs the hooks."""
         for hook in module._forward_pre_hooks.values():
             if isinstance(hook, SpectralNorm) and hook.name == name:
@@ -105,7 +105,8 @@ class SpectralNormLoadStateDictPreHook:
     def __init__(self, fn: SpectralNorm) -> None:
         self.fn = fn
 
-    def __call__(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs) -> None:
+    def __call__(self, state_dict: Any, prefix: Any, local_metadata: Any, strict: Any,
+                 missing_keys: Any, unexpected_keys: Any, error_msgs: Any) -> None:
         hook, key = self.fn, prefix + self.fn.name
         version = local_metadata.get("spectral_norm", {}).get(hook.name + ".version")
         if version is not None and version >= 1:
@@ -131,7 +132,7 @@ class SpectralNormStateDictHook:
     def __init__(self, fn: SpectralNorm) -> None:
         self.fn = fn
 
-    def __call__(self, module, state_dict, prefix, local_metadata) -> None:
+    def __call__(self, module: Any, state_dict: Any, prefix: Any, local_metadata: Any) -> None:
         versions = local_metadata.setdefault("spectral_norm", {})
         key = self.fn.name + ".version"
         if key in versions:
@@ -140,14 +141,14 @@ class SpectralNormStateDictHook:
 
 
 def spectral_norm(
-    module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
-):
+    module: Any, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
+) -> Any:
     """Keeps a weight's largest singular value at 1 (Miyato et al. 2018)."""
     SpectralNorm.apply(module, name, n_power_iterations, output_dim(module) if dim is None else dim, eps)
     return module
 
 
-def remove_spectral_norm(module, name: str = "weight"):
+def remove_spectral_norm(module: Any, name: str = "weight") -> Any:
     """Undoes :func:`spectral_norm`; the weight keeps its value."""
     for key, hook in module._forward_pre_hooks.items():
         if isinstance(hook, SpectralNorm) and hook.name == name:

@@ -12,13 +12,13 @@ from rushlight.tensor.core import Tensor
 __all__ = ["functional_call"]
 
 
-def _members(module) -> Iterator[tuple[str, Tensor]]:
+def _members(module: Any) -> Iterator[tuple[str, Tensor]]:
     """All names of parameters and buffers, also the further names of shared ones."""
     yield from module.named_parameters(remove_duplicate=False)
     yield from module.named_buffers(remove_duplicate=False)
 
 
-def _tied_names(module) -> list[set[str]]:
+def _tied_names(module: Any) -> list[set[str]]:
     """The sets of names that mean one tensor."""
     names: dict[int, set[str]] = {}
     for name, tensor in _members(module):
@@ -26,7 +26,7 @@ def _tied_names(module) -> list[set[str]]:
     return [group for group in names.values() if len(group) > 1]
 
 
-def _with_tied(module, given: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_tied(module: Any, given: dict[str, Tensor]) -> dict[str, Tensor]:
     """``given`` with every tensor under all names that are tied to its own."""
     spread = dict(given)
     for group in _tied_names(module):
@@ -41,7 +41,7 @@ def _with_tied(module, given: dict[str, Tensor]) -> dict[str, Tensor]:
     return spread
 
 
-def _check_keys(module, given: dict[str, Tensor]) -> None:
+def _check_keys(module: Any, given: dict[str, Tensor]) -> None:
     names = {name for name, _ in _members(module)}
     unexpected = [name for name in given if name not in names]
     missing = [name for name, _ in _members(module) if name not in given]
@@ -59,7 +59,7 @@ def _check_keys(module, given: dict[str, Tensor]) -> None:
 _ABSENT = object()
 
 
-def _swap(module, path: str, tensor: Any) -> Any:
+def _swap(module: Any, path: str, tensor: Any) -> Any:
     """Puts a tensor in place of a parameter, buffer or attribute; returns what was there."""
     home, _, name = path.rpartition(".")
     owner = module.get_submodule(home)
@@ -78,8 +78,8 @@ def _swap(module, path: str, tensor: Any) -> Any:
 
 @contextlib.contextmanager
 def _reparametrize_module(
-    module, parameters_and_buffers: dict[str, Tensor], tie_weights: bool = False, strict: bool = False
-):
+    module: Any, parameters_and_buffers: dict[str, Tensor], tie_weights: bool = False, strict: bool = False
+) -> Any:
     """Within the ``with``, the module holds the given tensors; what it then assigns to them goes into the dict."""
     given = _with_tied(module, parameters_and_buffers) if tie_weights else dict(parameters_and_buffers)
     if strict:
@@ -95,14 +95,14 @@ def _reparametrize_module(
 
 
 def _functional_call(
-    module,
+    module: Any,
     parameters_and_buffers: dict[str, Tensor],
-    args: Any | tuple | None = None,
+    args: Any | tuple[Any, ...] | None = None,
     kwargs: dict[str, Any] | None = None,
     *,
     tie_weights: bool = True,
     strict: bool = False,
-):
+) -> Any:
     """``module(*args, **kwargs)`` with the given tensors in place of its own, by their dotted names.
 
     ``tie_weights`` replaces a shared tensor under all its names; ``strict`` wants every name, and no others.
@@ -113,14 +113,14 @@ def _functional_call(
 
 
 def functional_call(
-    module,
+    module: Any,
     parameters_and_buffers: dict[str, Tensor],
-    args: Any | tuple | None = None,
+    args: Any | tuple[Any, ...] | None = None,
     kwargs: dict[str, Any] | None = None,
     *,
     tie_weights: bool = True,
     strict: bool = False,
-):
+) -> Any:
     """Deprecated place of ``func.functional_call``."""
     warnings.warn(
         "`torch.nn.utils.stateless.functional_call` is deprecated as of PyTorch 2.0 and will be removed in a future "

@@ -20,12 +20,12 @@ class WeightNorm:
         self.name = name
         self.dim = -1 if dim is None else dim
 
-    def compute_weight(self, module) -> Any:
+    def compute_weight(self, module: Any) -> Any:
         """g · v / ‖v‖."""
         return weight_from(getattr(module, self.name + "_g"), getattr(module, self.name + "_v"), self.dim)
 
     @staticmethod
-    def apply(module, name: str, dim: int | None) -> WeightNorm:
+    def apply(module: Any, name: str, dim: int | None) -> WeightNorm:
         """Splits the parameter and installs the hook."""
         for hook in module._forward_pre_hooks.values():
             if isinstance(hook, WeightNorm) and hook.name == name:
@@ -44,7 +44,7 @@ class WeightNorm:
         module.register_forward_pre_hook(hook)
         return hook
 
-    def remove(self, module) -> None:
+    def remove(self, module: Any) -> None:
         """Makes the weight a parameter again."""
         weight = self.compute_weight(module).detach()
         delattr(module, self.name)
@@ -52,18 +52,18 @@ class WeightNorm:
         del module._parameters[self.name + "_v"]
         setattr(module, self.name, Parameter(weight))
 
-    def __call__(self, module, inputs: Any) -> None:
+    def __call__(self, module: Any, inputs: Any) -> None:
         setattr(module, self.name, self.compute_weight(module))
 
 
-def weight_norm(module, name: str = "weight", dim: int | None = 0):
+def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
     """Trains length and direction of a weight apart (Salimans and Kingma 2016); one length per slice of ``dim``."""
     warnings.warn(DEPRECATED, FutureWarning, stacklevel=2)
     WeightNorm.apply(module, name, dim)
     return module
 
 
-def remove_weight_norm(module, name: str = "weight"):
+def remove_weight_norm(module: Any, name: str = "weight") -> Any:
     """Undoes :func:`weight_norm`; the weight keeps its value."""
     for key, hook in module._forward_pre_hooks.items():
         if isinstance(hook, WeightNorm) and hook.name == name:
