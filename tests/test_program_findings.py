@@ -168,6 +168,11 @@ FOUND = {
         v4.mul_(v1)
         v5 = torch.autograd.grad((v1 @ v2.mT).sum(), v1)[0].contiguous()
         v5.mul_(v1)""",
+    "addmm of half precision reads its matrices as they are": """
+        v0 = torch.tensor([[-3.0, 1.5], [1.0, 2.0]], dtype=torch.float16, requires_grad=True)
+        v4 = torch.addmm(v0.ceil(), v0, v0.t())
+        v0.data.fill_(3)
+        v4.sum().backward()""",
     "zero to a complex power": """
         v0 = torch.tensor([complex(1, 1), complex(-1, 1), complex(2, 0), complex(0, 0)], requires_grad=True)
         v1 = torch.tensor([False, True, False, False]) ** v0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.ir.dtype import HALF
+from rushlight.ir.dtype import HALF, float32
 from rushlight.ops.table import TABLE
 from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply, keeps, owned
-from rushlight.tensor.functions.common import fit, give, need_tensor
+from rushlight.tensor.functions.common import cast, fit, give, need_tensor, stand_in
 from rushlight.tensor.functions.numpy_names import take_numpy_names
-from rushlight.tensor.functions.precision import once
+from rushlight.tensor.functions.precision import half_of, once, wide
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
 from rushlight.tensor.views import ViewFn
 
@@ -175,8 +175,10 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     """beta * input + alpha * mat1 @ mat2."""
     _rank("addmm", 2, mat1=mat1)
     _rank("addmm", 2, mat2=mat2)
-    if mat1._spec.dtype in HALF:
-        result = once(lambda i, x, y: _mixed(i, apply(TABLE["matmul"], (x, y)), beta, alpha), input, mat1, mat2)
+    half = mat1._spec.dtype
+    if half in HALF and input._spec.dtype is half is mat2._spec.dtype and half_of(input, mat1, mat2):  # rounded once
+        product = apply(TABLE["matmul"], (stand_in(mat1, float32), stand_in(mat2, float32)))
+        result = cast(_mixed(wide(input), product, beta, alpha), half)
     else:
         result = _mixed(input, apply(TABLE["matmul"], (mat1, mat2)), beta, alpha)
     return give(out, keeps(result, *[a for a, b in ((mat1, mat2), (mat2, mat1)) if b.requires_grad]))
