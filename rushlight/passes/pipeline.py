@@ -15,6 +15,7 @@ from rushlight.passes.recent import Recent
 Claims = Callable[[Instr], bool]  # whether an executor runs an instruction as it is
 # Writes a coarse instruction with public operations: (op, operand types, attrs) -> a program. The tensor layer sets it.
 trace: Callable[[Any, tuple[Any, ...], tuple[Any, ...]], Program] | None = None
+setting: Callable[[], object] = lambda: None  # what it depends on beside that: the default dtype, likewise
 MOST_KEPT = 20_000  # instructions of decompositions that are kept
 
 
@@ -65,7 +66,7 @@ def _body(instr: Instr, claims: Claims) -> _Body:
     attrs = hashable(instr.attrs)
     if attrs is None:
         return _written_out(instr, kinds, claims)
-    key = (instr.op, claims, kinds, attrs)
+    key = (instr.op, claims, kinds, attrs, setting())
     body = _bodies.get(key)
     if body is None:
         body = _written_out(instr, kinds, claims)

@@ -154,3 +154,4 @@ CONSTANT = row("constant", "move", "", lambda value: (), attrs="value", numpy=la
                differentiable=False)
 SCALARS[Symbol] = SCALARS[float]
 pipeline.trace = trace
+pipeline.setting = lambda: settings.default_dtype
