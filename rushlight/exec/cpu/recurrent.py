@@ -5,10 +5,11 @@ Left to NumPy: projections, numbers other than float32 and float64, and inputs w
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
+
+import numpy as np
 
 from rushlight.exec.cpu import recurrent_kernels as kernels
 from rushlight.exec.cpu.recurrent_kernels import KINDS, Kind
@@ -16,8 +17,9 @@ from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.exec.cpu.tiles import PACK_SLOTS, REALS, WIDTH, Form, pack_kernel
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
-from rushlight.ops.recurrent import Step, Weights, schedule
+from rushlight.ops.recurrent import Weights, schedule
 
+Array = np.ndarray[Any, Any]
 NewValue = Callable[[int], int]
 NAMES = frozenset(f"{n}_layer{way}" for n in ("lstm", "gru", "rnn") for way in ("", "_grad"))
 
@@ -34,18 +36,25 @@ class _Schedule:
     """The steps of a layer and of its gradient, with the tables that both have."""
 
     def __init__(self, shape: tuple[int, ...], sizes: tuple[int, ...] | None, reverse: bool):
-        steps: list[Step] = schedule((*shape, 1), sizes, reverse)
-        self.firsts = tuple([s.first for s in steps])
-        self.batch = max([s.count for s in steps])
-        self.active = _table([0, *[s.count for s in steps], 0])
-        self.first_row = _table(self.firsts)
+        if sizes is None:  # `schedule` of sequences that are all as long
+            firsts = np.arange(shape[0], dtype=np.int64) * shape[1]
+            self.firsts, counts = np.ascontiguousarray(firsts[::-1] if reverse else firsts), np.full(shape[0], shape[1], np.int64)
+        else:
+            steps = schedule((*shape, 1), sizes, reverse)
+            self.firsts, counts = np.array([s.first for s in steps], np.int64), np.array([s.count for s in steps], np.int64)
+        self.batch = int(counts.max())
+        self.active = np.concatenate([NONE, counts, NONE])
+
+    def __len__(self) -> int:
+        return len(self.firsts)
 
 
+NONE = np.zeros(1, np.int64)
 _schedules = lru_cache(16)(_Schedule)
 
 
-def _table(values: Sequence[int]) -> Any:
-    return (ctypes.c_int64 * len(values))(*values)
+def _address(table: Array) -> int:
+    return int(table.__array_interface__["data"][0])
 
 
 class _Layer:
@@ -80,22 +89,21 @@ class _Layer:
             and all(s.dtype is rows.dtype for s in (*others, *biases))
 
     # --- pieces ---------------------------------------------------------------------------------------------------
-    def table(self, values: list[int]) -> int:
+    def table(self, values: Array) -> int:
         """The address of a table of numbers that lives as long as the step."""
-        self.tables.append(_table(values))
-        return ctypes.addressof(self.tables[-1])
+        self.tables.append(values)
+        return _address(values)
 
     def starts(self, s: Spec) -> tuple[int, int]:
         """Where the rows of each step begin in an operand, as a table, and the distance of rows; in elements."""
         if len(s.shape) == 2:
-            return self.table([first * s.strides[0] for first in self.schedule.firsts]), s.strides[0]
-        rows, stride = s.shape[1], s.strides[0]
-        return self.table([first // rows * stride for first in self.schedule.firsts]), s.strides[1]
+            return self.table(self.schedule.firsts * s.strides[0]), s.strides[0]
+        return self.table(self.schedule.firsts // s.shape[1] * s.strides[0]), s.strides[1]
 
     def step_tables(self) -> dict[str, int]:
         s = self.schedule
-        return {"steps": len(s.firsts), "hidden": self.hidden, "batch": self.batch, "active": ctypes.addressof(s.active),
-                "first_row": ctypes.addressof(s.first_row)}
+        return {"steps": len(s), "hidden": self.hidden, "batch": self.batch, "active": _address(s.active),
+                "first_row": _address(s.firsts)}
 
     def address(self, o: Operand) -> Address:
         return Address(o.value, o.spec.offset * self.form.size)
