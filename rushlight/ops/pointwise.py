@@ -78,11 +78,25 @@ def zero(F: Any, g: Any) -> Any:
     return F.zeros_like(g)
 
 
+def first_of_equals(np: Any, choose: Any, x: Any, y: Any) -> Any:
+    """The larger or smaller of two; of zeros that differ in sign the first, as in PyTorch's loops over single numbers
+    (those over vectors take the second of `maximum` and `minimum`)."""
+    out = choose(x, y)
+    return out if out.dtype.kind in "iub" else np.where(x == y, x, out)
+
+
+def direction(np: Any, x: Any) -> Any:
+    """x / |x|, 0 where x is 0; NaN for infinite complex numbers."""
+    if x.dtype.kind != "c":
+        return np.sign(x) if x.dtype.kind != "b" else x.copy()
+    return np.where(np.isinf(np.abs(x)), x.dtype.type(complex("nan+nanj")), np.sign(x))
+
+
 # --- one operand --------------------------------------------------------------------------------------------------
 NEG = unary("neg", lambda np, x: np.negative(x), lambda g: -g)
 ABS = unary("abs", lambda np, x: np.abs(x), lambda g, x: g * x.sgn(), shape=real)
 SIGN = unary("sign", lambda np, x: np.sign(x) if x.dtype.kind != "b" else x.copy(), zero)
-SGN = unary("sgn", lambda np, x: np.sign(x) if x.dtype.kind != "b" else x.copy(),
+SGN = unary("sgn", lambda np, x: direction(np, x),
             lambda F, g, x, out: F.sgn_grad(g, x, out))
 FLOOR = unary("floor", lambda np, x: np.floor(x), zero)
 CEIL = unary("ceil", lambda np, x: np.ceil(x), zero)
@@ -115,7 +129,7 @@ ACOSH = unary("acosh", lambda np, x: np.arccosh(x),
               lambda g, x: g * ((x - 1).rsqrt() * (x + 1).rsqrt()).conj(), sample="above one")
 ATANH = unary("atanh", lambda np, x: np.arctanh(x), lambda g, x: g / (1 - x * x).conj(), sample="unit")
 SIGMOID = unary("sigmoid", None, lambda g, out: g * (1 - out).conj() * out.conj(), once=frozenset((bfloat16,)))
-RELU = unary("relu", lambda np, x: np.maximum(x, 0), lambda F, g, out: F.relu_grad(g, out))
+RELU = unary("relu", lambda np, x: first_of_equals(np, np.maximum, x, 0), lambda F, g, out: F.relu_grad(g, out))
 ERF = unary("erf", None, lambda g, x: g * ((-x * x).exp() * (2 / sqrt(pi))))
 ERFC = unary("erfc", None, lambda g, x: g * ((-x * x).exp() * (-2 / sqrt(pi))))
 ERFINV = unary("erfinv", None, lambda g, out: g * ((out * out).exp() * (sqrt(pi) / 2)), sample="unit")
@@ -154,17 +168,21 @@ POW = binary("pow", None, lambda F, g, x, y: F.pow_grad_base(g, x, y),
              lambda F, g, x, y, out: F.pow_grad_exponent(g, x, y, out), sample="positive", strides="joint")
 ATAN2 = binary("atan2", lambda np, x, y: np.arctan2(x, y), lambda F, g, x, y: g * y * F.atan2_scale(x, y),
                lambda F, g, x, y: g * -x * F.atan2_scale(x, y), sample="positive")
-MAXIMUM = binary("maximum", lambda np, x, y: np.maximum(x, y), lambda F, g, x, y: F.extremum_grad(g, x > y, x == y),
+MAXIMUM = binary("maximum", lambda np, x, y: first_of_equals(np, np.maximum, x, y),
+                 lambda F, g, x, y: F.extremum_grad(g, x > y, x == y),
                  lambda F, g, x, y: F.extremum_grad(g, y > x, x == y))
-MINIMUM = binary("minimum", lambda np, x, y: np.minimum(x, y), lambda F, g, x, y: F.extremum_grad(g, x < y, x == y),
+MINIMUM = binary("minimum", lambda np, x, y: first_of_equals(np, np.minimum, x, y),
+                 lambda F, g, x, y: F.extremum_grad(g, x < y, x == y),
                  lambda F, g, x, y: F.extremum_grad(g, y < x, x == y))
 FMAX = binary("fmax", lambda np, x, y: np.fmax(x, y), lambda F, g, x, y: F.where((x >= y) | (y != y), g, 0),
               lambda F, g, x, y: F.where((x >= y) | (y != y), 0, g))
 FMIN = binary("fmin", lambda np, x, y: np.fmin(x, y), lambda F, g, x, y: F.where((x <= y) | (y != y), g, 0),
               lambda F, g, x, y: F.where((x <= y) | (y != y), 0, g))
-CLAMP_MIN = binary("clamp_min", lambda np, x, y: np.maximum(x, y), lambda F, g, x, y: F.where(x >= y, g, 0),
+CLAMP_MIN = binary("clamp_min", lambda np, x, y: first_of_equals(np, np.maximum, x, y),
+                   lambda F, g, x, y: F.where(x >= y, g, 0),
                    lambda F, g, x, y: F.where(x < y, g, 0), strides="joint")
-CLAMP_MAX = binary("clamp_max", lambda np, x, y: np.minimum(x, y), lambda F, g, x, y: F.where(x <= y, g, 0),
+CLAMP_MAX = binary("clamp_max", lambda np, x, y: first_of_equals(np, np.minimum, x, y),
+                   lambda F, g, x, y: F.where(x <= y, g, 0),
                    lambda F, g, x, y: F.where(x > y, g, 0), strides="joint")
 EQ = binary("eq", lambda np, x, y: np.equal(x, y), shape=boolean)
 NE = binary("ne", lambda np, x, y: np.not_equal(x, y), shape=boolean)

@@ -75,18 +75,23 @@ def _is_nan(e: Any, x: Any) -> Any:
     return e.b.fcmp_unordered("uno", x, x)
 
 
+def _beyond(e: Any, sign: str, x: Any, y: Any) -> Any:
+    """y where it lies beyond x or is NaN, else x: the first of zeros, as in PyTorch."""
+    return e.b.select(_is_nan(e, y), y, e.b.select(e.b.fcmp_ordered(sign, x, y), y, x))
+
+
 def _largest(e: Any, x: Any, y: Any) -> Any:
-    return e.intrinsic("maximum", x, y) if e.kind == "f" else e.intrinsic("smax" if e.kind == "i" else "umax", x, y)
+    return _beyond(e, "<", x, y) if e.kind == "f" else e.intrinsic("smax" if e.kind == "i" else "umax", x, y)
 
 
 def _smallest(e: Any, x: Any, y: Any) -> Any:
-    return e.intrinsic("minimum", x, y) if e.kind == "f" else e.intrinsic("smin" if e.kind == "i" else "umin", x, y)
+    return _beyond(e, ">", x, y) if e.kind == "f" else e.intrinsic("smin" if e.kind == "i" else "umin", x, y)
 
 
 def _relu(e: Any, x: Any) -> Any:
     zero = e.constant(x.type, 0)
     if e.kind == "f":
-        return e.b.select(e.b.fcmp_ordered("<=", x, zero), zero, x)  # NaN stays
+        return e.b.select(e.b.fcmp_ordered("<", x, zero), zero, x)  # NaN and -0 stay
     return _largest(e, x, zero) if e.kind == "i" else x
 
 

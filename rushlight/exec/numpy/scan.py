@@ -23,7 +23,8 @@ def _accumulate(ufunc: Any, x: Array, dim: int) -> Array:
 
 def cumsum(x: Array, dim: int) -> Array:
     """The running sum along dim, in the type of x."""
-    return _accumulate(np.add, x, dim)
+    sums = _accumulate(np.add, x, dim)
+    return sums if x.dtype.kind in "iub" else np.asarray(sums + x.dtype.type(0))  # which start at 0, so that none is -0
 
 
 def cumprod(x: Array, dim: int) -> Array:

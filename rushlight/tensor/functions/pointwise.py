@@ -331,6 +331,8 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:  # n
             return give(out, small_power(cast(input, result_type(input, exponent)), exponent))
         if exponent in IN_STEPS and input._spec.dtype is bfloat16 and half_of(input):
             return give(out, history_of(TABLE["pow"], (input, exponent), lambda: IN_STEPS[exponent](input)))
+        if exponent == 0.5 and input._spec.dtype.kind == "f" and not input._storage.batched:
+            return give(out, history_of(TABLE["pow"], (input, exponent), lambda: sqrt(input)))
         if input._spec.dtype.kind in "biu" and isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     # the gradient takes the number as it is
