@@ -44,11 +44,14 @@ def layer(
     """
     sizes = None if batch_sizes is None else tuple(batch_sizes)
     if mode == "LSTM":
-        y, *last = R.lstm_layer(x, *state, weights, sizes, reverse)
-    elif mode == "GRU":
-        y, *last = R.gru_layer(x, *state, weights, sizes, reverse)
+        h, c = state
+        y, *last = R.lstm_layer(x, h, c, weights, sizes, reverse)
+        return y, tuple(last)
+    (h,) = state
+    if mode == "GRU":
+        y, *last = R.gru_layer(x, h, weights, sizes, reverse)
     else:
-        y, *last = R.rnn_layer(x, *state, weights, mode.removeprefix("RNN_").lower(), sizes, reverse)
+        y, *last = R.rnn_layer(x, h, weights, mode.removeprefix("RNN_").lower(), sizes, reverse)
     return y, tuple(last)
 
 

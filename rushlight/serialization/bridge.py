@@ -54,7 +54,8 @@ class TensorBuilder:
     def parameter(self, data: Any, requires_grad: bool) -> Parameter:
         if requires_grad and data.dtype.kind not in "fc":
             raise Fault("Only Tensors of floating point and complex dtype can require gradients")
-        return Parameter(data, requires_grad)
+        made: Parameter = Parameter(data, requires_grad)
+        return made
 
     def attributes(self, tensor: Any, state: dict[str, Any]) -> None:
         for name, value in state.items():

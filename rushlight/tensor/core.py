@@ -76,6 +76,8 @@ class Tensor(metaclass=TensorMeta):
         __gt__: Any
         __le__: Any
         __ge__: Any
+        __eq__: Any
+        __ne__: Any
 
         def __getattr__(self, name: str) -> Any: ...
 

@@ -50,7 +50,7 @@ def distribute_tensor(
             t = t.clone()
     out = make(t.requires_grad_(tensor.requires_grad), mesh, chosen, tuple(tensor.shape))
     if isinstance(tensor, Parameter):
-        return Parameter(out, tensor.requires_grad)  # type: ignore[return-value]
+        out = Parameter(out, tensor.requires_grad)
     return out
 
 

@@ -99,10 +99,10 @@ class BlockMask:
         self.seq_lengths, self.BLOCK_SIZE, self.mask_mod = seq_lengths, block_size, mask_mod
         self._partial, self._whole = partial, whole
         self.kv_num_blocks, self.kv_indices = _ordered(partial)
-        self.full_kv_num_blocks, self.full_kv_indices = (None, None) if whole is None else _ordered(whole)
         self.q_num_blocks, self.q_indices = _ordered(partial.swapaxes(-1, -2))
-        self.full_q_num_blocks, self.full_q_indices = (None,
-                                                       None) if whole is None else _ordered(whole.swapaxes(-1, -2))
+        none: tuple[Tensor | None, Tensor | None] = (None, None)
+        self.full_kv_num_blocks, self.full_kv_indices = none if whole is None else _ordered(whole)
+        self.full_q_num_blocks, self.full_q_indices = none if whole is None else _ordered(whole.swapaxes(-1, -2))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 from collections.abc import Callable
+from typing import Any
 
 import rushlight as rl
 from rushlight.ir.dtype import DType
 from rushlight.tensor.core import Tensor
 
 from ..parameter import Parameter, is_lazy
+from ._fields import Fields
 
 COMPLEX_MODULES = (
     "Complex modules are a new feature under active development whose design may change, and some modules might not "
@@ -44,7 +45,7 @@ def parse_to(*args: Any, device: Any = None, dtype: Any = None, tensor: Any = No
     return (None if device is None else rl.device(device)), dtype, non_blocking, memory_format
 
 
-class ConvertMethods:
+class ConvertMethods(Fields):
     """``to``, ``float``, ``cuda`` …, ``train``, ``requires_grad_``, ``zero_grad`` of Module."""
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:

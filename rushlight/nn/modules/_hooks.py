@@ -13,6 +13,7 @@ from rushlight.tensor.core import Tensor
 from rushlight.utils.hooks import RemovableHandle
 
 from ._backward_hooks import BackwardHook, attach_grad_fn_hooks
+from ._fields import Fields
 
 __all__ = [
     "register_module_forward_pre_hook",
@@ -44,8 +45,8 @@ _global_backward_is_full: bool | None = None
 
 
 def _add(
-        hooks: OrderedDict[str, Any], hook: Callable[..., Any], *, prepend: bool = False,
-        flags: tuple[tuple[OrderedDict[str, Any], bool], ...] = ()
+        hooks: OrderedDict[int, Any], hook: Callable[..., Any], *, prepend: bool = False,
+        flags: tuple[tuple[OrderedDict[int, bool], bool], ...] = ()
 ) -> Any:
     """Puts a hook into its dictionary and its flags into theirs; returns the handle that removes all of them."""
     handle = RemovableHandle(hooks, extra_dict=[where for where, _ in flags])
@@ -141,7 +142,7 @@ class WrappedHook:
             self.module = weakref.ref(state["module"])
 
 
-class HookMethods:
+class HookMethods(Fields):
     """The ``register_…_hook`` methods of Module."""
 
     def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False,

@@ -12,6 +12,7 @@ from rushlight.tensor.core import Tensor
 from rushlight.utils.hooks import RemovableHandle
 
 from ..parameter import Parameter, is_lazy
+from ._fields import Fields
 from ._hooks import WrappedHook
 
 EXTRA_STATE = "_extra_state"
@@ -39,7 +40,7 @@ def _quoted(keys: list[str]) -> str:
     return ", ".join(f'"{key}"' for key in keys)
 
 
-class StateMethods:
+class StateMethods(Fields):
     """``state_dict``, ``load_state_dict``, their hooks, and the extra state of Module."""
 
     def get_extra_state(self) -> Any:

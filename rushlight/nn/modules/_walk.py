@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..parameter import Parameter
+from ._fields import Fields
 
 
-class WalkMethods:
+class WalkMethods(Fields):
     """The iterators of Module, and the lookups by dotted path."""
 
     def named_modules(self, memo: set[Any] | None = None, prefix: str = "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rushlight as rl
 
@@ -11,7 +11,13 @@ from ..parameter import is_lazy
 __all__ = ["LazyModuleMixin"]
 
 
-class LazyModuleMixin:
+if TYPE_CHECKING:
+    from .module import Module
+else:
+    Module = object  # it stands before a class that is one
+
+
+class LazyModuleMixin(Module):
     """Put before a module class whose parameters start uninitialized.
 
     ``initialize_parameters`` of the subclass materializes them from the first call's arguments; after it the module

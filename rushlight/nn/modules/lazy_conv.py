@@ -23,8 +23,8 @@ __all__ = [
 class _LazyConv(LazyModuleMixin):
     """What all lazy convolutions do before and at their first input."""
 
-    weight: UninitializedParameter
-    bias: UninitializedParameter
+    weight: Any
+    bias: Any
 
     def _start(self, out_channels: int, bias: bool, factory: dict[str, Any]) -> None:
         """Puts uninitialized parameters in place of the empty ones of the constructor."""

@@ -34,7 +34,8 @@ def _check_type(name: str, value: Any, kind: type) -> None:
 
 def _check_arguments(mode: Any, input_size: Any, hidden_size: Any, num_layers: Any, bias: Any,
                      batch_first: Any, dropout: Any, proj_size: Any) -> None:
-    if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:
+    number = isinstance(dropout, numbers.Number) and not isinstance(dropout, bool)
+    if not number or not 0 <= dropout <= 1:
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
         )
@@ -183,27 +184,27 @@ class RNNBase(Module):
         if tuple(hx.size()) != expected_hidden_size:
             raise RuntimeError(msg.format(expected_hidden_size, list(hx.size())))
 
-    def check_forward_args(self, input: Tensor, hidden: Tensor, batch_sizes: Tensor | None) -> None:
+    def check_forward_args(self, input: Tensor, hidden: Any, batch_sizes: Tensor | None) -> None:
         self.check_input(input, batch_sizes)
         self.check_hidden_size(hidden, self.get_expected_hidden_size(input, batch_sizes))
 
-    def permute_hidden(self, hx: Tensor, permutation: Tensor | None) -> Tensor:
+    def permute_hidden(self, hx: Any, permutation: Tensor | None) -> Any:
         return hx if permutation is None else _apply_permutation(hx, permutation)
 
     def _zero_state(self, input: Tensor, count: int) -> Any:
         shape = (self.num_layers * self._directions, count, self._output_size)
         return rl.zeros(shape, dtype=input.dtype, device=input.device)
 
-    def _unbatched_state(self, hx: Tensor) -> Tensor:
+    def _unbatched_state(self, hx: Any) -> Any:
         if hx.dim() != 2:
             raise RuntimeError(f"For unbatched 2-D input, hx should also be 2-D but got {hx.dim()}-D tensor")
         return hx.unsqueeze(1)
 
-    def _check_batched_state(self, hx: Tensor) -> None:
+    def _check_batched_state(self, hx: Any) -> None:
         if hx.dim() != 3:
             raise RuntimeError(f"For batched 3-D input, hx should also be 3-D but got {hx.dim()}-D tensor")
 
-    def _squeeze_state(self, hidden: Tensor) -> Tensor:
+    def _squeeze_state(self, hidden: Any) -> Any:
         return hidden.squeeze(1)
 
     def _layers(self, input: Tensor, hx: Any, batch_sizes: Tensor | None) -> tuple[Tensor, Any]:
@@ -241,16 +242,15 @@ class RNNBase(Module):
             raise ValueError(f"{self._get_name()}: Expected input to be 2D or 3D, got {input.dim()}D {kind}instead")
         batched = input.dim() == 3
         batch_dim = 0 if self.batch_first else 1
-        if not batched:
-            input = input.unsqueeze(batch_dim)
+        x: Tensor = input if batched else input.unsqueeze(batch_dim)
         if hx is None:
-            hx = self._zero_state(input, input.size(batch_dim))
+            hx = self._zero_state(x, x.size(batch_dim))
         elif batched:
             self._check_batched_state(hx)
         else:
             hx = self._unbatched_state(hx)
-        self.check_forward_args(input, hx, None)
-        output, hidden = self._layers(input, hx, None)
+        self.check_forward_args(x, hx, None)
+        output, hidden = self._layers(x, hx, None)
         return (output, hidden) if batched else (output.squeeze(batch_dim), self._squeeze_state(hidden))
 
     def extra_repr(self) -> str:

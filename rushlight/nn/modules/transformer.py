@@ -47,7 +47,7 @@ def _get_clones(module: Module, n: int) -> ModuleList:
 
 
 # as they are at import: behind dispatchers later, see rushlight.tensor.protocol
-_DEFAULTS = {F.relu: "relu", F.gelu: "gelu"}
+_DEFAULTS: dict[Any, Any] = {F.relu: "relu", F.gelu: "gelu"}
 
 
 def _get_activation_fn(activation: str) -> Callable[[Tensor], Tensor]:

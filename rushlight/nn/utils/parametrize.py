@@ -173,7 +173,7 @@ class ParametrizationList(ModuleList):
         return result
 
 
-def _copy_parametrized(self: Any, memo: dict[str, Any]) -> Any:
+def _copy_parametrized(self: Any, memo: dict[int, Any]) -> Any:
     """Deepcopy without ``__getstate__``, which refuses."""
     if id(self) in memo:
         return memo[id(self)]
@@ -194,7 +194,7 @@ def _no_pickling(self: Any) -> Any:
 def _inject_new_class(module: Module) -> None:
     """Gives one module a class of its own, where properties can stand for its tensors."""
     cls = type(module)
-    members = {"__getstate__": _no_pickling}
+    members: dict[str, Any] = {"__getstate__": _no_pickling}
     if not hasattr(cls, "__deepcopy__"):
         members["__deepcopy__"] = _copy_parametrized
     module.__class__ = type(f"Parametrized{cls.__name__}", (cls,), members)
