@@ -69,7 +69,8 @@ CROSS_ENTROPY_GRAD = row("cross_entropy_rows_grad", "coarse", "y x target ignore
                              x.softmax(1) - F.one_hot_like(x, target, ignore)))
 CROSS_ENTROPY_MEAN = row("cross_entropy_mean", "coarse", "x target ignore", lambda x, target, ignore: ((x.dtype, ()),),
                          grad_name="NllLossBackward0",
-                         decompose=lambda F, x, target, ignore: F.cross_entropy_rows(x, target, ignore).sum() / (target != ignore).sum().to(x.dtype),
+                         decompose=lambda F, x, target, ignore: (F.cross_entropy_rows(x, target, ignore).sum()
+                                                                 / (target != ignore).sum().to(x.dtype)),
                          vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_mean_grad(g, x, target, ignore)})
 CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target ignore",
                               lambda y, x, target, ignore: first(x), grad_name="NllLossBackward0",
@@ -97,18 +98,25 @@ HARDSWISH = row("hardswish", "coarse", "x", first, elementwise=True,
                 vjp={"x": lambda F, g, x: F.where(x <= -3, 0, F.where(x >= 3, g, g * (x / 3 + 0.5)))})
 
 # batches normalised by given statistics: mean, var, weight and bias hold one number per channel
-BATCH_NORM_GIVEN = row("batch_norm_given", "coarse", "x mean var weight bias eps", first, attrs="channel",
-                       grad_name="NativeBatchNormBackward0",
-                       decompose=lambda F, x, mean, var, weight, bias, eps, channel: F.batch_norm_given_parts(x, mean, var, weight, bias, eps, channel), vjp={"x": lambda F, g, var, weight, eps, channel: g * F.along(weight * (var + eps).rsqrt(), g, channel),
-                            "weight": lambda F, g, x, mean, var, eps, channel: F.sum_beside(g * (x - F.along(mean, x, channel)), channel) * (var + eps).rsqrt(),
-                            "bias": lambda F, g, channel: F.sum_beside(g, channel)},
-                       lies=lambda specs, attrs: as_it_lies(specs), turn=turn_dim)
+BATCH_NORM_GIVEN = row(
+    "batch_norm_given", "coarse", "x mean var weight bias eps", first, attrs="channel",
+    grad_name="NativeBatchNormBackward0",
+    decompose=lambda F, x, mean, var, weight, bias, eps, channel: F.batch_norm_given_parts(
+        x, mean, var, weight, bias, eps, channel),
+    vjp={"x": lambda F, g, var, weight, eps, channel: g * F.along(weight * (var + eps).rsqrt(), g, channel),
+         "weight": lambda F, g, x, mean, var, eps, channel: (
+             F.sum_beside(g * (x - F.along(mean, x, channel)), channel) * (var + eps).rsqrt()),
+         "bias": lambda F, g, channel: F.sum_beside(g, channel)},
+    lies=lambda specs, attrs: as_it_lies(specs), turn=turn_dim)
 
-# x with the trailing `axes` dimensions normalised to mean 0 and variance 1; mean and 1/std are results too
-NORMALIZE = row("normalize", "coarse", "x eps",
-                lambda x, eps, dims: ((x.dtype, x.shape),
-                                      *(2 * ((x.dtype, tuple(1 if d in dims else n for d, n in enumerate(x.shape))),))),
-                attrs="dims", grad_name="NativeLayerNormBackward0",
+
+def normalize_shape(x: Any, eps: Any, dims: Any) -> Types:
+    statistic = (x.dtype, tuple(1 if d in dims else n for d, n in enumerate(x.shape)))
+    return (x.dtype, x.shape), statistic, statistic
+
+
+# x with the dimensions ``dims`` normalised to mean 0 and variance 1; mean and 1/std are results too
+NORMALIZE = row("normalize", "coarse", "x eps", normalize_shape, attrs="dims", grad_name="NativeLayerNormBackward0",
                 decompose=lambda F, x, eps, dims: F.normalize_parts(x, eps, dims),
                 vjp={"x": lambda F, g0, g1, g2, given, x, out1, out2, dims: F.normalize_vjp(
                     g0, g1, g2, given, x, out1, out2, dims)})
@@ -118,12 +126,15 @@ NORMALIZE_GRAD = row("normalize_grad", "coarse", "y x mean rstd", lambda y, x, m
 
 # batches normalised by their own statistics, then scaled and shifted per channel; each channel's mean and 1/std are
 # results too
-BATCH_NORM = row("batch_norm", "coarse", "x weight bias eps", lambda x, weight, bias, eps, channel: (
-    (x.dtype, x.shape), *(2 * ((x.dtype, weight.shape),))), attrs="channel", grad_name="NativeBatchNormBackward0",
+BATCH_NORM = row(
+    "batch_norm", "coarse", "x weight bias eps",
+    lambda x, weight, bias, eps, channel: ((x.dtype, x.shape), *(2 * ((x.dtype, weight.shape),))),
+    attrs="channel", grad_name="NativeBatchNormBackward0",
     decompose=lambda F, x, weight, bias, eps, channel: F.batch_norm_parts(x, weight, bias, eps, channel),
-    vjp={"x": lambda F, g0, g1, g2, given, x, weight, out1, out2, channel: F.batch_norm_vjp(g0, g1, g2, given, x, weight, out1, out2, channel),
-         "weight": lambda F, g0, x, out1, out2, channel: F.sum_beside(g0 * F.standardized(x, out1, out2, channel),
-                                                                      channel),
+    vjp={"x": lambda F, g0, g1, g2, given, x, weight, out1, out2, channel: F.batch_norm_vjp(
+             g0, g1, g2, given, x, weight, out1, out2, channel),
+         "weight": lambda F, g0, x, out1, out2, channel: F.sum_beside(
+             g0 * F.standardized(x, out1, out2, channel), channel),
          "bias": lambda F, g0, channel: F.sum_beside(g0, channel)},
     lies=lambda specs, attrs: as_it_lies(specs), turn=turn_dim)
 
@@ -148,10 +159,10 @@ MAX_POOL_GRAD = row("max_pool_grad", "coarse", "y positions", lambda y, position
                     vjp={"y": lambda F, g, positions, kernel: F.pool_gather(g, positions, len(kernel))})
 AVG_POOL = row("avg_pool", "coarse", "x", windows.avg_pool_shape,
                attrs="kernel stride padding ceil_mode count_include_pad divisor", grad_name="AvgPool2DBackward0",
-               vjp={"x": lambda F, g, x_spec, kernel, stride, padding, ceil_mode, count_include_pad, divisor: F.avg_pool_grad(
-                   g, x_spec.shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})
+               vjp={"x": lambda F, g, x_spec, kernel, stride, padding, ceil_mode, count_include_pad, divisor:
+                    F.avg_pool_grad(g, x_spec.shape, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})
 AVG_POOL_GRAD = row("avg_pool_grad", "coarse", "y", lambda y, shape, *a: ((y.dtype, shape),),
                     attrs="shape kernel stride padding ceil_mode count_include_pad divisor",
                     grad_name="AvgPool2DBackwardBackward0",
-                    vjp={"y": lambda F, g, kernel, stride, padding, ceil_mode, count_include_pad, divisor: F.avg_pool(
-                        g, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})
+                    vjp={"y": lambda F, g, kernel, stride, padding, ceil_mode, count_include_pad, divisor:
+                         F.avg_pool(g, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})

@@ -42,23 +42,30 @@ def conv_shape(x: Any, w: Any, stride: Ints, padding: Ints, dilation: Ints, grou
     return ((x.dtype, (x.shape[0], w.shape[0], *spatial)),)
 
 
-CONVOLUTION = row("convolution", "contract", "x w", conv_shape, attrs="stride padding dilation groups", sample="images",
-                  vjp={
-    "x": lambda F, g, x_spec, w, stride, padding, dilation, groups: F.conv_input(g, w.conj(), x_spec.shape, stride, padding, dilation, groups),
-    "w": lambda F, g, x, w_spec, stride, padding, dilation, groups: F.conv_weight(g, x.conj(), w_spec.shape, stride, padding, dilation, groups)})
+CONVOLUTION = row(
+    "convolution", "contract", "x w", conv_shape, attrs="stride padding dilation groups", sample="images", vjp={
+        "x": lambda F, g, x_spec, w, stride, padding, dilation, groups: F.conv_input(
+            g, w.conj(), x_spec.shape, stride, padding, dilation, groups),
+        "w": lambda F, g, x, w_spec, stride, padding, dilation, groups: F.conv_weight(
+            g, x.conj(), w_spec.shape, stride, padding, dilation, groups)})
 CONVOLUTION_BIAS = row(
     "convolution_bias", "contract", "x w b", lambda x, w, b, *attrs: conv_shape(x, w, *attrs),
     attrs="stride padding dilation groups", sample="images", grad_name="ConvolutionBackward0",
-    decompose=lambda F, x, w, b, stride, padding, dilation, groups: F.add_channels(F.conv(x, w, stride, padding, dilation, groups), b),
+    decompose=lambda F, x, w, b, stride, padding, dilation, groups: F.add_channels(
+        F.conv(x, w, stride, padding, dilation, groups), b),
     vjp={**CONVOLUTION.vjp, "b": lambda F, g: F.channel_sums(g)})
 # <g, conv(x, w)> is linear in each of the three, so each gradient is one of the other two operations
 CONVOLUTION_INPUT = row(
     "convolution_input_grad", "contract", "y w", lambda y, w, shape, *_: ((y.dtype, shape),),
     attrs="shape stride padding dilation groups", grad_name="ConvolutionBackward0", sample="images", vjp={
-        "y": lambda F, g, y_spec, w, stride, padding, dilation, groups: F.cropped(F.conv(g, w.conj(), stride, padding, dilation, groups), y_spec.shape),
-        "w": lambda F, g, y, w_spec, stride, padding, dilation, groups: F.conv_weight(y.conj(), g, w_spec.shape, stride, padding, dilation, groups)})
+        "y": lambda F, g, y_spec, w, stride, padding, dilation, groups: F.cropped(
+            F.conv(g, w.conj(), stride, padding, dilation, groups), y_spec.shape),
+        "w": lambda F, g, y, w_spec, stride, padding, dilation, groups: F.conv_weight(
+            y.conj(), g, w_spec.shape, stride, padding, dilation, groups)})
 CONVOLUTION_WEIGHT = row(
     "convolution_weight_grad", "contract", "y x", lambda y, x, shape, *_: ((y.dtype, shape),),
     attrs="shape stride padding dilation groups", grad_name="ConvolutionBackward0", sample="images", vjp={
-        "y": lambda F, g, y_spec, x, stride, padding, dilation, groups: F.cropped(F.conv(x.conj(), g, stride, padding, dilation, groups), y_spec.shape),
-        "x": lambda F, g, y, x_spec, stride, padding, dilation, groups: F.conv_input(y.conj(), g, x_spec.shape, stride, padding, dilation, groups)})
+        "y": lambda F, g, y_spec, x, stride, padding, dilation, groups: F.cropped(
+            F.conv(x.conj(), g, stride, padding, dilation, groups), y_spec.shape),
+        "x": lambda F, g, y, x_spec, stride, padding, dilation, groups: F.conv_input(
+            y.conj(), g, x_spec.shape, stride, padding, dilation, groups)})

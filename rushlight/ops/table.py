@@ -6,20 +6,16 @@ A row's cells are functions that receive what they need as arguments, so this la
 - ``numpy(np, *arrays, *attrs)`` computes it (absent: the NumPy executor has a kernel of the row's name);
 - ``vjp`` gives one gradient rule per input, written with the public operations. A rule names what it needs: ``g``
   (the gradient of the result; ``g0, g1 …`` of several, ``given`` which of them are not known to be zero), ``out``
-  (``out0 …``), any input or attribute by its name, ``x_spec`` for the type alone of input ``x``, ``i`` for the number
-  of
-  a variadic operand, and ``F``, the public functions. What no rule names is not kept for the backward pass. A rule
-  named
-  ``*`` gives the gradients of all inputs in one list; ``needs`` tells it which are wanted;
-- ``strides`` says how an elementwise result lies: as its operands do together (joint), where numbers are operands like
-the
-  others (numbers), or exactly as the one dense operand (same);
-- ``once`` names the dtypes of half precision whose gradient is computed in float32 and rounded once, as in PyTorch's
-kernel;
-- ``lies(types, attrs)`` names the memory order (dimensions, outermost first) of the results, None for the ordinary one,
-and
-  ``turn(attrs, place)`` the attributes when dimension d has become dimension place[d]: so the operation runs in that
-  order;
+  (``out0 …``), any input or attribute by its name, ``x_spec`` for the type alone of input ``x``, ``i`` for the
+  number of a variadic operand, and ``F``, the public functions. What no rule names is not kept for the backward
+  pass. A rule named ``*`` gives the gradients of all inputs in one list; ``needs`` tells it which are wanted;
+- ``strides`` says how an elementwise result lies: as its operands do together (joint), where numbers are operands
+  like the others (numbers), or exactly as the one dense operand (same);
+- ``once`` names the dtypes of half precision whose gradient is computed in float32 and rounded once,
+  as in PyTorch's kernel;
+- ``lies(types, attrs)`` names the memory order (dimensions, outermost first) of the results, None for the ordinary
+  one, and ``turn(attrs, place)`` the attributes when dimension d has become dimension place[d]:
+  so the operation runs in that order;
 - ``decompose(F, *inputs, *attrs)`` writes a coarse operation with public operations. It serves the executors, and is
   the gradient of rows that have no ``vjp``.
 """
