@@ -1,4 +1,4 @@
-"""Programs whose sizes change at every step: what is planned and compiled for a new size, and that the numbers stay the same."""
+"""Programs whose sizes change at every step: what a new size costs, and that the numbers stay the same."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class Attention(nn.Module):
         return self.head((h + self.attention(h, h, h, need_weights=False)[0]).mean(1))
 
 
-def trained(model: Callable[[], Any], optimizer: Callable[[Any], Any], lengths: Iterable[int]) -> list[np.ndarray[Any, Any]]:
+def trained(model: Callable[[], Any], optimizer: Callable[[Any], Any],
+            lengths: Iterable[int]) -> list[np.ndarray[Any, Any]]:
     """The losses and the parameters after a step for each length."""
     rl.manual_seed(0)
     net = model()
@@ -78,7 +79,7 @@ OPTIMIZERS = {"adam": adam, "momentum": lambda p: rl.optim.SGD(p, lr=0.1, moment
 @pytest.mark.parametrize("model", [Classifier, Attention])
 def test_new_sizes_compile_nothing(model: Callable[[], Any]) -> None:
     with only("cpu"):
-        for lengths in ((20, 21), (22, 23, 24)):  # both kinds of steps, the first and later ones, as one plan and as two
+        for lengths in ((20, 21), (22, 23, 24)):  # the first step and later ones, as one plan and as two
             trained(model, adam, lengths)
         before = set(COMPILED.addresses)
         trained(model, adam, range(25, 55))
@@ -98,14 +99,15 @@ def test_an_update_is_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with only("cpu"):
         trained(Classifier, adam, range(10, 18))
         updates = [p for p in programs if any(i.op.attrs == apart.UPDATE for i in p.instrs)]
-        # the first step, which makes Adam's state, and the first of the other steps as one plan; then all share an update
+        # the first step, which makes Adam's state, and the first of the others as one plan; then all share an update
         assert [len(p.instrs) > 1 for p in updates] == [True, True, False]
 
 
 # --- numbers --------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("model", [Classifier, Attention])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_two_parts_give_the_bits_of_one_plan(model: Callable[[], Any], optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_parts_give_the_bits_of_one_plan(model: Callable[[], Any], optimizer: str,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
     with only("cpu"):
         apart_ = trained(model, OPTIMIZERS[optimizer], LENGTHS)
         plans = [p for p in realize._plans.values() if isinstance(p, apart.Apart)]
@@ -184,7 +186,8 @@ def test_a_bad_index_before_the_update_changes_nothing() -> None:
 def _program(n: int) -> tuple[Program, Op]:
     """x + y, an update of p by it, and the update doubled."""
     s = spec(float32, (n,))
-    update = Op("step", "coarse", "p g", lambda p, g, *_: ((p.dtype, p.shape),), attrs=" ".join(apart.UPDATE), differentiable=False)
+    update = Op("step", "coarse", "p g", lambda p, g, *_: ((p.dtype, p.shape),),
+                attrs=" ".join(apart.UPDATE), differentiable=False)
     program = Program([s, s, s], values=3, donated=frozenset((0, 2)))
     for op, operands, attrs in ((TABLE["add"], (0, 1), ()), (update, (2, 3), ((), 0, 1)), (TABLE["mul"], (4, 4), ())):
         program.instrs.append(Instr(op, tuple(Operand(v, s) for v in operands), attrs, (program.new(),), (s,)))
@@ -228,7 +231,8 @@ def test_an_error_of_an_update_says_what_is_lost() -> None:
 
 # --- what is kept ---------------------------------------------------------------------------------------------------
 def test_attributes_that_only_look_equal_are_told_apart() -> None:
-    keys = [pipeline.hashable(attrs) for attrs in ((0.0,), (-0.0,), (0,), (False,), ((0.0, 1),), ((False, 1),), ((0, True),))]
+    different = ((0.0,), (-0.0,), (0,), (False,), ((0.0, 1),), ((False, 1),), ((0, True),))
+    keys = [pipeline.hashable(attrs) for attrs in different]
     assert len(set(keys)) == len(keys)
     assert pipeline.hashable(([],)) is None
 

@@ -84,7 +84,8 @@ def cut(program: Program) -> Parts | None:
     return Parts(before, _numbered(second, needs, types, updated, spare), needs, made, updated)
 
 
-def _numbered(instrs: list[Instr], needs: list[int], types: dict[int, Any], outputs: tuple[int, ...], spare: set[int]) -> Program:
+def _numbered(instrs: list[Instr], needs: list[int], types: dict[int, Any], outputs: tuple[int, ...],
+              spare: set[int]) -> Program:
     """Instructions as a program of their own, whose inputs are these values."""
     number = {v: i for i, v in enumerate(needs)}
     memory = [spec(s.dtype, (s.numel,)) if isinstance(s, Spec) else s for s in [types[v] for v in needs]]

@@ -43,8 +43,8 @@ def compile_program(program: Program) -> Run:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """No garbage collection: much of what the making of a plan makes would be taken for something that lasts, and be gone
-    through again and again."""
+    """No garbage collection: much of what the making of a plan makes would be taken for something that lasts,
+    and be gone through again and again."""
     on = gc.isenabled()
     gc.disable()
     try:

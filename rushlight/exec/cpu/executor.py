@@ -69,7 +69,8 @@ def _compile(program: Program, original: Callable[[], Any], changing: frozenset[
             inside = {i.results[0] for i in item.instrs}
             outputs = {r for r in inside if r in kept or not inside.issuperset(readers.get(r, ()))}
             loops, values = loops_of(item, outputs, new_value)
-            steps += [LoopStep(loop, values, [new_value(threads.count() * size) for size in loop.scratch]) for loop in loops]
+            steps += [LoopStep(loop, values, [new_value(threads.count() * size) for size in loop.scratch])
+                      for loop in loops]
         else:
             steps += _steps(item, new_value, lasting)
     return Plan(program, steps, sizes, numbers, original)

@@ -54,7 +54,8 @@ class Group:
         out = instr.outs[0]
         if out.shape == self.shape and self._full_operands(instr.operands):
             return "full"
-        if self.mode == "row" and self._is_row(out.shape) and any([self.levels.get(o.value) == "row" for o in instr.operands]) \
+        if self.mode == "row" and self._is_row(out.shape) \
+                and any([self.levels.get(o.value) == "row" for o in instr.operands]) \
                 and all([self._row_operand(o) for o in instr.operands]):
             return "row"
         return None
@@ -270,7 +271,8 @@ class Fusion:
         for o in instr.operands:
             if isinstance(o.spec, Spec) and o.spec.numel > 1:
                 found.update(self.readers.get(o.value, ()))
-        return [p for p in sorted(found, reverse=True) if p > at and p not in self.closed and len(self._group(p).streams) < STREAMS]
+        return [p for p in sorted(found, reverse=True)
+                if p > at and p not in self.closed and len(self._group(p).streams) < STREAMS]
 
     def _group(self, position: int) -> Group:
         group = self.steps[position]

@@ -196,7 +196,9 @@ def renamed(operands: tuple[Operand, ...], names: dict[int, int]) -> tuple[Opera
 
 def with_operands(instr: Instr, operands: tuple[Operand, ...]) -> Instr:
     """The instruction on other operands."""
-    return instr if operands is instr.operands else Instr(instr.op, operands, instr.attrs, instr.results, instr.outs, instr.line)
+    if operands is instr.operands:
+        return instr
+    return Instr(instr.op, operands, instr.attrs, instr.results, instr.outs, instr.line)
 
 
 def _without_copies(program: Program) -> Program:

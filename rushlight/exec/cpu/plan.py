@@ -87,7 +87,8 @@ class Plan:
                 step.slots = []
         for segment in self.segments:
             if isinstance(segment, Segment):
-                del segment.kernels, segment.times, segment.slots, segment.memories, segment.steps, segment.variants, segment.panels, segment.blocks
+                del segment.kernels, segment.times, segment.slots, segment.memories, segment.steps
+                del segment.variants, segment.panels, segment.blocks
 
     # --- memory ---------------------------------------------------------------------------------------------------
     def _locate(self, sizes: dict[int, int], numbers: set[int]) -> None:
@@ -130,7 +131,8 @@ class Plan:
         if not isinstance(step, LoopStep) or step.loop.kernel.phases > 1 or step.loop.kernel.mode != "map" or at < self.checked:
             return 0
         loop = step.loop
-        own, access = next((p, a) for p, a in zip(loop.places, loop.kernel.accesses) if p is not None and step.values[p.value] == value)
+        own, access = next((p, a) for p, a in zip(loop.places, loop.kernel.accesses)
+                           if p is not None and step.values[p.value] == value)
         assert own is not None
         for i in sorted(step.reads() & self.program.donated):
             if i in taken or self.last.get(i) != at or i in outputs or self._read_beside(i, at):

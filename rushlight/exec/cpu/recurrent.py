@@ -38,10 +38,12 @@ class _Schedule:
     def __init__(self, shape: tuple[int, ...], sizes: tuple[int, ...] | None, reverse: bool):
         if sizes is None:  # `schedule` of sequences that are all as long
             firsts = np.arange(shape[0], dtype=np.int64) * shape[1]
-            self.firsts, counts = np.ascontiguousarray(firsts[::-1] if reverse else firsts), np.full(shape[0], shape[1], np.int64)
+            self.firsts = np.ascontiguousarray(firsts[::-1] if reverse else firsts)
+            counts = np.full(shape[0], shape[1], np.int64)
         else:
             steps = schedule((*shape, 1), sizes, reverse)
-            self.firsts, counts = np.array([s.first for s in steps], np.int64), np.array([s.count for s in steps], np.int64)
+            self.firsts = np.array([s.first for s in steps], np.int64)
+            counts = np.array([s.count for s in steps], np.int64)
         self.batch = int(counts.max())
         self.active = np.concatenate([NONE, counts, NONE])
 

@@ -84,9 +84,11 @@ class KernelStep:
 
     def on(self, values: list[int]) -> KernelStep:
         """The same for other values: those that it has are positions among them."""
-        slots: list[int | Address] = [Address(values[s.value], s.offset) if isinstance(s, Address) else s for s in self.slots]
+        slots: list[int | Address] = [Address(values[s.value], s.offset) if isinstance(s, Address) else s
+                                      for s in self.slots]
+        sources, results = {values[i] for i in self.sources}, {values[i] for i in self.results}
         variant = None if self.variant is None else replace(self.variant, value=values[self.variant.value])
-        return replace(self, slots=slots, sources={values[i] for i in self.sources}, results={values[i] for i in self.results}, variant=variant)
+        return replace(self, slots=slots, sources=sources, results=results, variant=variant)
 
     def reads(self) -> set[int]:
         return self.sources
