@@ -173,6 +173,16 @@ FOUND = {
         v4 = torch.addmm(v0.ceil(), v0, v0.t())
         v0.data.fill_(3)
         v4.sum().backward()""",
+    "a view keeps its gradient when its base is written": """
+        v5 = torch.zeros(2)
+        v1 = torch.tensor(-2.5, requires_grad=True)
+        v7 = v5.narrow(0, 0, 2)
+        v8 = v5.reshape([2])
+        v7[torch.tensor([0])] = v1
+        v7.retain_grad()
+        v8[...] = torch.tensor(3)
+        v9 = torch.autograd.grad(v7.sum(), v1, create_graph=True)[0]
+        v7.sum().backward()""",
     "zero to a complex power": """
         v0 = torch.tensor([complex(1, 1), complex(-1, 1), complex(2, 0), complex(0, 0)], requires_grad=True)
         v1 = torch.tensor([False, True, False, False]) ** v0

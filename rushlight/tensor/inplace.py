@@ -13,7 +13,7 @@ from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, 
 from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
 from rushlight.tensor.tape import OpFn
-from rushlight.tensor.views import as_spec, forbidden, owned, rebuilt_view, relaid, sync_view, with_history
+from rushlight.tensor.views import as_spec, forbidden, let_go, owned, rebuilt_view, relaid, sync_view, with_history
 
 LEAF_IN_PLACE = "a leaf Variable that requires grad is being used in an in-place operation."
 INSTEAD = " Wrap it in torch.no_grad(), or work on x.detach() or x.clone()."
@@ -153,7 +153,8 @@ def _store(storage: Storage, s: Spec, new: Tensor, take: bool) -> None:
     before = state.grad
     state.grad = False
     try:
-        if s.offset == 0 and s.numel == storage.size and s.dtype is storage.dtype and (order := _whole_order(s)) is not None:
+        whole = s.offset == 0 and s.numel == storage.size and s.dtype is storage.dtype
+        if whole and (order := _whole_order(s)) is not None:
             cell = new._storage.cell
             if not (take and new._spec is s and new._storage.size == s.numel and new._storage.home is None
                     and cell.buffer is None):
@@ -282,7 +283,7 @@ def _rebase_history(t: Tensor, new: Tensor, severs: bool) -> None:
     edge = gradient_edge(new) if new._rg else None
     whole = t if t._base is None else t._base
     old = gradient_edge(whole) if whole._rg else None
-    kept = _let_go(t), _let_go(whole)
+    kept = let_go(t), let_go(whole)
     if whole is not t:
         whole._grad_fn, whole._out, whole._rg = CopySlices(old, edge, t._spec, whole._spec), 0, True
         t._grad_fn, t._out = rebuilt_view(t, whole), 0
@@ -295,19 +296,6 @@ def _rebase_history(t: Tensor, new: Tensor, severs: bool) -> None:
     for x, was in zip((t, whole), kept):
         if was:
             x.retain_grad()
-
-
-def _let_go(t: Tensor) -> bool:
-    """Stop the present node from keeping t's gradient; whether it did."""
-    if not t.__dict__.get("retains_grad"):
-        return False
-    fn = t._grad_fn
-    if fn is not None and fn.retain is not None:
-        ref = fn.retain.get(t._out)
-        if ref is not None and ref() is t:
-            del fn.retain[t._out]
-    t.retains_grad = False
-    return True
 
 
 def _saved_as(t: Tensor, new: Tensor) -> None:

@@ -92,9 +92,25 @@ def sync_view(t: Tensor) -> None:
         if t._origin is not None:
             raise RuntimeError(forbidden(t, "its base or another view of its base has been"))
         t._seen = t._vc.version
+        kept = let_go(t)
         t._grad_fn = rebuilt_view(t, base)
         t._out = 0
+        if kept:
+            t.retain_grad()  # type: ignore[attr-defined]
     t._rg = base._rg or t._grad_fn is not None or t._wants
+
+
+def let_go(t: Tensor) -> bool:
+    """Stop the present node from keeping t's gradient; whether it did."""
+    if not t.__dict__.get("retains_grad"):
+        return False
+    fn = t._grad_fn
+    if fn is not None and fn.retain is not None:
+        ref = fn.retain.get(t._out)
+        if ref is not None and ref() is t:
+            del fn.retain[t._out]
+    t.retains_grad = False
+    return True
 
 
 def forbidden(t: Tensor, what: str) -> str:
