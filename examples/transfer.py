@@ -47,12 +47,13 @@ def pictures(root, train, classes, *counts):
         rows = [r[torch.randperm(len(r))[:sum(counts)]].split(counts) for r in rows]
     x = (data.data.float()[:, None] / 255 - 0.286) / 0.353
     parts = [torch.cat(part) for part in zip(*rows)] if counts else [torch.cat(rows)]
-    return [(x[part].expand(-1, 3, -1, -1), torch.bucketize(data.targets[part], torch.tensor(classes))) for part in parts]
+    return [(x[part].expand(-1, 3, -1,
+                            -1), torch.bucketize(data.targets[part], torch.tensor(classes))) for part in parts]
 
 
 def train(model, optimizer, x, y, epochs, batch=BATCH):
-    """Some epochs of cross entropy in batches of one size, at a rate that falls to 0; of every batch half the pictures
-    are mirrored."""
+    """Some epochs of cross entropy in batches of one size, at a rate that falls to 0;
+    of every batch half the pictures are mirrored."""
     steps = max(len(x) // batch, 1)
     schedule = LambdaLR(optimizer, lambda step: 1 - step / (epochs * steps))
     model.train()
@@ -144,7 +145,8 @@ def main():
     p.add_argument("--each", type=int, default=5, help="how many pictures of each new class")
     p.add_argument("--rounds", type=int, default=12, help="a quarter of the epochs over the new classes")
     p.add_argument("--others", type=int, default=20, help="how many more of each choose the learning rate")
-    p.add_argument("--rates", type=float, nargs="+", default=[1e-3, 3e-3, 1e-2], help="the learning rates to choose from")
+    p.add_argument("--rates", type=float, nargs="+", default=[1e-3, 3e-3, 1e-2],
+                   help="the learning rates to choose from")
     p.add_argument("--draws", type=int, default=3, help="how often pictures of the new classes are drawn")
     p.add_argument("--seed", type=int, default=0)
     args = p.parse_args()
@@ -158,7 +160,8 @@ def main():
         right = [accuracy(m, *test) for m in made]
         each = ", ".join(f"{share:.1%}" for share in right)
         spread = f" ± {100 * stdev(right):.1f}" if len(right) > 1 else ""
-        print(f"new classes, {args.each} pictures of each, {name + ':':14} {mean(right):.1%}{spread} ({each}) at {rates[name]:g}", flush=True)
+        print(f"new classes, {args.each} pictures of each, "
+              f"{name + ':':14} {mean(right):.1%}{spread} ({each}) at {rates[name]:g}", flush=True)
 
 
 if __name__ == "__main__":

@@ -347,18 +347,21 @@ def test_kl_of_unknown_types_and_registering():
 # --- wrappers -------------------------------------------------------------------------------------------------------
 def mixtures(lib, dist):
     t = lib.tensor
-    return [
+    return ([
         dist.MixtureSameFamily(dist.Categorical(t([0.3, 0.7])), dist.Normal(t([-1.0, 2.0]), t([1.0, 0.5]))),
-        dist.MixtureSameFamily(dist.Categorical(t([[0.3, 0.7], [0.5, 0.5], [0.9, 0.1]])),
-                               dist.Independent(dist.Normal(t([[[0.0], [1.0]]] * 3).expand(3, 2, 4), lib.ones(3, 2, 4)), 1)),
+        dist.MixtureSameFamily(dist.Categorical(t([[0.3, 0.7], [0.5, 0.5], [0.9, 0.1]])), dist.Independent(
+            dist.Normal(t([[[0.0], [1.0]]] * 3).expand(3, 2, 4), lib.ones(3, 2, 4)), 1)),
         dist.MixtureSameFamily(dist.Categorical(t([0.3, 0.7])), dist.Poisson(t([1.0, 5.0]))),
         dist.Independent(dist.Normal(lib.zeros(2, 3), lib.ones(2, 3)), 1),
         dist.Independent(dist.Bernoulli(lib.full((2, 3), 0.3)), 2),
-        dist.TransformedDistribution(dist.Normal(lib.zeros(3), lib.ones(3)), [dist.AffineTransform(1.0, -2.0), dist.SigmoidTransform()]),
+        dist.TransformedDistribution(dist.Normal(lib.zeros(3), lib.ones(3)),
+                                     [dist.AffineTransform(1.0, -2.0), dist.SigmoidTransform()]),
         dist.TransformedDistribution(dist.Normal(lib.zeros(4, 3), lib.ones(3)), dist.StickBreakingTransform()),
-        dist.TransformedDistribution(dist.Normal(lib.zeros(2, 3), lib.ones(3)), [dist.ReshapeTransform((3,), (3, 1)), dist.ExpTransform()]),
-        dist.TransformedDistribution(dist.Uniform(lib.zeros(3), lib.ones(3)), [dist.AffineTransform(lib.zeros(2, 3), lib.ones(3))]),
-    ]
+        dist.TransformedDistribution(dist.Normal(lib.zeros(2, 3), lib.ones(3)),
+                                     [dist.ReshapeTransform((3,), (3, 1)), dist.ExpTransform()]),
+        dist.TransformedDistribution(dist.Uniform(lib.zeros(3), lib.ones(3)),
+                                     [dist.AffineTransform(lib.zeros(2, 3), lib.ones(3))]),
+    ])
 
 
 @pytest.mark.parametrize("i", range(9))

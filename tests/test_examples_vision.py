@@ -57,8 +57,8 @@ def test_transfer(tmp_path: Path) -> None:
     """A body that was trained and may move serves new classes better than one that was not, or may not. Between its two
     ways no order is asked: the point that stages are expected to bring is less than what draws of the pictures differ
     by (README). What a stage guarantees is in test_finetune.py."""
-    out = run("transfer.py", tmp_path, "--root", realdata.path("FashionMNIST").parent, "--images", 1000, "--rounds", 8,
-              "--rates", 0.003)
+    out = run("transfer.py", tmp_path, "--root", realdata.path("FashionMNIST").parent,
+              "--images", 1000, "--rounds", 8, "--rates", 0.003)
     assert numbers(r"known classes.*: ([\d.]+)%", out)[0] > 90
     scratch, head, once, stages = numbers(r": +([\d.]+)% ±", out)
     assert min(once, stages) > max(head, scratch) + 1

@@ -20,8 +20,8 @@ from rushlight.vision.models.resnet import BasicBlock, ResNet
 
 def small() -> nn.Sequential:
     rl.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(),
-                         nn.Linear(5, 3))
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 5),
+                         nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
 
 
 def step(model: nn.Module, optimizer: rl.optim.Optimizer) -> None:
@@ -85,7 +85,8 @@ def test_gradual_unfreezing_trains_one_group_more_each_time() -> None:
 
 def test_a_head_may_learn_faster_while_it_is_alone() -> None:
     model = small()
-    rates = [[g["lr"] for g in stage] for stage in gradual_unfreezing(layer_groups(model, "3", "6"), lr=0.4, decay=0.5, head_lr=2.0)]
+    rates = ([[g["lr"] for g in stage]
+              for stage in gradual_unfreezing(layer_groups(model, "3", "6"), lr=0.4, decay=0.5, head_lr=2.0)])
     assert rates == [[2.0], [0.2, 0.4], [0.1, 0.2, 0.4]]
 
 
@@ -110,7 +111,8 @@ def test_stages_of_a_resnet_on_pictures() -> None:
     replace_head(model, outputs=10)
     body, head = layer_groups(model)
     rates = [{"fc": 0.2}, {"fc": 0.05, "body": 0.05 / 2.6}]
-    for parameters, rate in zip(gradual_unfreezing([body, head], lr=0.05, decay=1 / 2.6, head_lr=0.2), rates, strict=True):
+    for parameters, rate in zip(gradual_unfreezing([body, head], lr=0.05, decay=1 / 2.6, head_lr=0.2),
+                                rates, strict=True):
         before = state(model)
         model.eval()
         seen = model(images).detach().numpy()

@@ -65,8 +65,8 @@ def test_a_product_with_zeros() -> None:
 
 
 # whose first gradient PyTorch computes by a kernel of its own, with a rule of its own for the second
-ROUNDED_OTHERWISE = {"x.erf()", "x.tanh()", "x.sigmoid()", "x.abs() ** y", "torch.addmm(x[0, :3], x, y.t())", "x.var(1)",
-                     "x.var(0, unbiased=False)"}
+ROUNDED_OTHERWISE = {"x.erf()", "x.tanh()", "x.sigmoid()", "x.abs() ** y", "torch.addmm(x[0, :3], x, y.t())",
+                     "x.var(1)", "x.var(0, unbiased=False)"}
 
 
 def second_gradient(lib: Any, text: str, dtype: str, seed: int) -> str:

@@ -26,7 +26,8 @@ def gradient(lib: Any, f: Any, x: np.ndarray) -> np.ndarray:
 DECOMPOSITIONS: dict[str, Any] = {
     **{f"eigh {u}": lambda lib, x, u=u: lib.linalg.eigh(x, UPLO=u)[1].abs() for u in "LU"},
     **{f"cholesky {upper}": lambda lib, x, upper=upper: lib.linalg.cholesky(x, upper=upper) for upper in (False, True)},
-    **{f"cholesky_ex {upper}": lambda lib, x, upper=upper: lib.linalg.cholesky_ex(x, upper=upper)[0] for upper in (False, True)},
+    **{f"cholesky_ex {upper}": lambda lib, x, upper=upper: lib.linalg.cholesky_ex(x, upper=upper)[0]
+       for upper in (False, True)},
     "qr": lambda lib, x: lib.linalg.qr(x)[0], "qr of a tall matrix": lambda lib, x: lib.linalg.qr(x[:, :2])[0],
 }
 

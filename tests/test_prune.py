@@ -26,20 +26,30 @@ def state(net: Any) -> Any:
 
 
 CHANGES: dict[str, Any] = {
-    "identity": lambda lib, p, net: p.identity(net[0], "weight"), "random": lambda lib, p, net: p.random_unstructured(net[0], "weight", 0.3),
-    "random count": lambda lib, p, net: p.random_unstructured(net[2], "bias", 2), "l1": lambda lib, p, net: p.l1_unstructured(net[0], "weight", 0.4),
+    "identity": lambda lib, p, net: p.identity(net[0], "weight"),
+    "random": lambda lib, p, net: p.random_unstructured(net[0], "weight", 0.3),
+    "random count": lambda lib, p, net: p.random_unstructured(net[2], "bias", 2),
+    "l1": lambda lib, p, net: p.l1_unstructured(net[0], "weight", 0.4),
     "l1 of nothing": lambda lib, p, net: p.l1_unstructured(net[0], "weight", 0),
-    "scores": lambda lib, p, net: p.l1_unstructured(net[2], "weight", 4, importance_scores=lib.arange(20.0).reshape(5, 4)),
+    "scores": lambda lib, p, net: p.l1_unstructured(net[2], "weight", 4,
+                                                    importance_scores=lib.arange(20.0).reshape(5, 4)),
     "random channels": lambda lib, p, net: p.random_structured(net[0], "weight", 2, 0),
-    "channels": lambda lib, p, net: p.ln_structured(net[0], "weight", 0.5, 2, 0), "channels by dim 1": lambda lib, p, net: p.ln_structured(net[2], "weight", 1, 1, -1),
+    "channels": lambda lib, p, net: p.ln_structured(net[0], "weight", 0.5, 2, 0),
+    "channels by dim 1": lambda lib, p, net: p.ln_structured(net[2], "weight", 1, 1, -1),
     "mask": lambda lib, p, net: p.custom_from_mask(net[2], "bias", lib.tensor([1, 0, 0, 1, 1])),
     "twice": lambda lib, p, net: p.l1_unstructured(p.l1_unstructured(net[0], "weight", 0.4), "weight", 0.5),
-    "elements after channels": lambda lib, p, net: p.l1_unstructured(p.ln_structured(net[0], "weight", 1, 2, 0), "weight", 5),
-    "channels after channels": lambda lib, p, net: p.ln_structured(p.ln_structured(net[0], "weight", 1, 2, 0), "weight", 1, 2, 0),
-    "three": lambda lib, p, net: p.random_unstructured(p.ln_structured(p.l1_unstructured(net[2], "weight", 3), "weight", 1, 2, 1), "weight", 2),
-    "global": lambda lib, p, net: p.global_unstructured([(net[0], "weight"), (net[2], "weight")], p.L1Unstructured, amount=0.3),
-    "global twice": lambda lib, p, net: [p.global_unstructured([(net[0], "weight"), (net[2], "bias")], p.L1Unstructured, amount=n) for n in (10, 0.5)],
-    "global random": lambda lib, p, net: p.global_unstructured(((net[0], "weight"), (net[2], "weight")), p.RandomUnstructured, amount=7),
+    "elements after channels": lambda lib, p, net: p.l1_unstructured(
+        p.ln_structured(net[0], "weight", 1, 2, 0), "weight", 5),
+    "channels after channels": lambda lib, p, net: p.ln_structured(
+        p.ln_structured(net[0], "weight", 1, 2, 0), "weight", 1, 2, 0),
+    "three": lambda lib, p, net: p.random_unstructured(
+        p.ln_structured(p.l1_unstructured(net[2], "weight", 3), "weight", 1, 2, 1), "weight", 2),
+    "global": lambda lib, p, net: p.global_unstructured([(net[0], "weight"),
+                                                         (net[2], "weight")], p.L1Unstructured, amount=0.3),
+    "global twice": lambda lib, p, net: [
+        p.global_unstructured([(net[0], "weight"), (net[2], "bias")], p.L1Unstructured, amount=n) for n in (10, 0.5)],
+    "global random": lambda lib, p, net: p.global_unstructured(((net[0], "weight"),
+                                                                (net[2], "weight")), p.RandomUnstructured, amount=7),
     "removed": lambda lib, p, net: p.remove(p.l1_unstructured(net[0], "weight", 0.4), "weight"),
 }
 

@@ -36,17 +36,28 @@ def equal(a, b):
 
 
 CALLS = {
-    "pad": lambda lib, u, s: u.pad_sequence(s), "pad first": lambda lib, u, s: u.pad_sequence(s, True, -1.0), "pad left": lambda lib, u, s: u.pad_sequence(s, padding_side="left"),
-    "unpad": lambda lib, u, s: u.unpad_sequence(u.pad_sequence(s), lib.tensor(LENGTHS)), "unpad first": lambda lib, u, s: u.unpad_sequence(u.pad_sequence(s, True), lib.tensor(LENGTHS), True),
-    "pack": lambda lib, u, s: tuple(u.pack_padded_sequence(u.pad_sequence(s), lib.tensor(LENGTHS), enforce_sorted=False)),
-    "pack first": lambda lib, u, s: tuple(u.pack_padded_sequence(u.pad_sequence(s, True), LENGTHS, batch_first=True, enforce_sorted=False)),
-    "pack sorted": lambda lib, u, s: tuple(u.pack_padded_sequence(u.pad_sequence(s), [5, 4, 4, 1])), "pack_sequence": lambda lib, u, s: tuple(u.pack_sequence(s, enforce_sorted=False)),
-    "unpack": lambda lib, u, s: u.unpack_sequence(u.pack_sequence(s, enforce_sorted=False)), "pad packed": lambda lib, u, s: u.pad_packed_sequence(u.pack_sequence(s, enforce_sorted=False)),
-    "pad packed first": lambda lib, u, s: u.pad_packed_sequence(u.pack_sequence(s, enforce_sorted=False), batch_first=True),
-    "total length": lambda lib, u, s: u.pad_packed_sequence(u.pack_sequence(s, enforce_sorted=False), total_length=7, padding_value=9.0),
-    "double": lambda lib, u, s: u.pack_sequence(s, False).double().data, "to": lambda lib, u, s: u.pack_sequence(s, False).to(lib.float64).data,
-    "cpu": lambda lib, u, s: u.pack_sequence(s, False).cpu().is_cuda, "pinned": lambda lib, u, s: u.pack_sequence(s, False).is_pinned(),
-    "invert": lambda lib, u, s: u.invert_permutation(lib.tensor([2, 0, 1])), "none": lambda lib, u, s: u.invert_permutation(None),
+    "pad": lambda lib, u, s: u.pad_sequence(s), "pad first": lambda lib, u, s: u.pad_sequence(s, True, -1.0),
+    "pad left": lambda lib, u, s: u.pad_sequence(s, padding_side="left"),
+    "unpad": lambda lib, u, s: u.unpad_sequence(u.pad_sequence(s), lib.tensor(LENGTHS)),
+    "unpad first": lambda lib, u, s: u.unpad_sequence(u.pad_sequence(s, True), lib.tensor(LENGTHS), True),
+    "pack": lambda lib, u, s: tuple(u.pack_padded_sequence(u.pad_sequence(s),
+                                                           lib.tensor(LENGTHS), enforce_sorted=False)),
+    "pack first": lambda lib, u, s: tuple(u.pack_padded_sequence(u.pad_sequence(s, True), LENGTHS,
+                                                                 batch_first=True, enforce_sorted=False)),
+    "pack sorted": lambda lib, u, s: tuple(u.pack_padded_sequence(u.pad_sequence(s), [5, 4, 4, 1])),
+    "pack_sequence": lambda lib, u, s: tuple(u.pack_sequence(s, enforce_sorted=False)),
+    "unpack": lambda lib, u, s: u.unpack_sequence(u.pack_sequence(s, enforce_sorted=False)),
+    "pad packed": lambda lib, u, s: u.pad_packed_sequence(u.pack_sequence(s, enforce_sorted=False)),
+    "pad packed first": lambda lib, u, s: u.pad_packed_sequence(
+        u.pack_sequence(s, enforce_sorted=False), batch_first=True),
+    "total length": lambda lib, u, s: u.pad_packed_sequence(u.pack_sequence(s, enforce_sorted=False),
+                                                            total_length=7, padding_value=9.0),
+    "double": lambda lib, u, s: u.pack_sequence(s, False).double().data,
+    "to": lambda lib, u, s: u.pack_sequence(s, False).to(lib.float64).data,
+    "cpu": lambda lib, u, s: u.pack_sequence(s, False).cpu().is_cuda,
+    "pinned": lambda lib, u, s: u.pack_sequence(s, False).is_pinned(),
+    "invert": lambda lib, u, s: u.invert_permutation(lib.tensor([2, 0, 1])),
+    "none": lambda lib, u, s: u.invert_permutation(None),
 }
 
 

@@ -10,8 +10,10 @@ import rushlight
 torch = pytest.importorskip("torch")
 
 CALLS = [
-    "x.relu()", "x.clamp(min=0)", "x.clamp(max=0)", "x.clamp(0, 1)", "x.clamp(-1, 0)", "x.clamp(min=-0.0)", "x.cumsum(0)",
-    "x[:3].maximum(-x[:3])", "x[:3].minimum(-x[:3])", "x.pow(0.5)[:2]", "x.round()", "x.ceil()", "x.trunc()", "x.sqrt()[:2]",
+    "x.relu()", "x.clamp(min=0)", "x.clamp(max=0)", "x.clamp(0, 1)",
+    "x.clamp(-1, 0)", "x.clamp(min=-0.0)", "x.cumsum(0)",
+    "x[:3].maximum(-x[:3])", "x[:3].minimum(-x[:3])", "x.pow(0.5)[:2]",
+    "x.round()", "x.ceil()", "x.trunc()", "x.sqrt()[:2]",
     "x.abs()", "-x", "x.sign()", "x * 2", "x.frac()",
 ]
 

@@ -1,4 +1,5 @@
-"""Graphs that are recorded again: their plans are found by how they are wired, whichever of their operands are one and the same."""
+"""Graphs that are recorded again: their plans are found by how they are wired,
+whichever of their operands are one and the same."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def test_graphs_of_the_same_operations(programs: list[tuple[Pair, Pair, bool]]) 
 
 
 def test_an_input_that_is_replaced_counts_its_references() -> None:
-    """A value that only its storage's next value refers to may be overwritten; one that a program still holds may not."""
+    """A value that only its storage's next value refers to may be overwritten;
+    one that a program still holds may not."""
     x = rl.ones(4) * 1
     x.numpy()
     for _ in range(3):
