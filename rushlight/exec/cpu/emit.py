@@ -7,11 +7,14 @@ from typing import Any
 
 from llvmlite import ir
 
+from rushlight.exec.cpu.accumulators import Accumulator
 from rushlight.exec.cpu.cells import CELLS, constant
 from rushlight.exec.cpu.code import I64, POINTER, Code
 from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.sums import Columns, Rounds, ordered
 
+FREE = frozenset(("amax", "amin", "any", "all"))  # reductions that any order gives
+FEW, SIDE_BY_SIDE = 12, 4  # statements of a phase whose reductions are kept in so many vectors
 OUT_OF_RANGE = 1  # the kernel's result when an index is no position of its dimension
 
 
@@ -112,19 +115,46 @@ class Writer(Code):
     def _rows_mode(self) -> None:
         for phase in range(self.k.phases):
             self._row_statements(phase)
-            sums = self._accumulators(phase)
+            sums = self.accumulators(phase)
             if any(s.phase == phase and ordered(self.k, s) for s in self.k.body):
-                for j, total in Rounds(self, phase, sums).run().items():
-                    self.rows[j] = self._finish(self.k.body[j], total)
+                found = {**Rounds(self, phase, sums).run(), **self._folded([sums])}
             else:
-                def inner(mids: list[Any], phase: int = phase, sums: dict[int, Any] = sums) -> None:
-                    self.vectors(*self._bounds("vector"), lambda v, mask: Body(self, phase, v, mask, mids, sums).run())
-                self._nest(inner)
-            for j, place in sums.items():
-                s = self.k.body[j]
-                vector = self.b.load(place, typ=self.s.vector(s.dtype))
-                self.rows[j] = self._finish(s, self.s.fold(s.name, vector, s.dtype))
+                found = self._plain_phase(phase, sums)
+            for j, value in found.items():
+                self.rows[j] = self._finish(self.k.body[j], value)
         self._row_statements(self.k.phases)
+
+    def _plain_phase(self, phase: int, sums: dict[int, Accumulator]) -> dict[int, Any]:
+        """A phase without sums in order; its reductions. Those that any order gives have several vectors, so that one need not
+        wait for the other."""
+        several = self._several(phase, sums)
+
+        def inner(mids: list[Any]) -> None:
+            low, high = self._bounds("vector")
+            if len(several) > 1:
+                def block(v: Any) -> None:
+                    for i, mine in enumerate(several):
+                        Body(self, phase, self.b.add(v, constant(I64, i * self.lanes)), None, mids, mine).run()
+                low = self.b.load(self.loop(low, high, SIDE_BY_SIDE * self.lanes, block), typ=I64)
+            self.vectors(low, high, lambda v, mask: Body(self, phase, v, mask, mids, sums).run())
+        self._nest(inner)
+        return self._folded(several)
+
+    def _several(self, phase: int, sums: dict[int, Accumulator]) -> list[dict[int, Accumulator]]:
+        """The vectors of a phase's reductions, with more where any order gives their result."""
+        statements = [s for s in self.k.body if s.phase == phase]
+        free = sums and len(statements) <= FEW and all(s.name in FREE for s in statements if s.reduces)
+        return [sums, *[self.accumulators(phase) for _ in range(SIDE_BY_SIDE - 1 if free else 0)]]
+
+    def _folded(self, several: list[dict[int, Accumulator]]) -> dict[int, Any]:
+        """Each reduction as a number."""
+        self._join(several)
+        return {j: accumulator.number() for j, accumulator in several[0].items()}
+
+    def _join(self, several: list[dict[int, Accumulator]]) -> None:
+        """Everything into the first ones."""
+        for j, accumulator in several[0].items():
+            accumulator.take([mine[j] for mine in several[1:]])
 
     def _col(self) -> None:
         def finish(values: dict[int, Any], v: Any, mask: Any) -> None:
@@ -134,28 +164,33 @@ class Writer(Code):
                     self.store(a, self.s.round(value, s.dtype), self.b.gep(self.pointers[a], [v], source_etype=self.s.memory(self.k.accesses[a].dtype)), mask)
 
         def column(v: Any, mask: Any) -> None:
-            sums = self._accumulators(0)
-            self._nest(lambda mids: Body(self, 0, v, mask, mids, sums).run())
-            finish({j: self.b.load(place, typ=self.s.vector(self.k.body[j].dtype)) for j, place in sums.items()}, v, mask)
+            several = self._several(0, self.accumulators(0))
+            self._nest(*[lambda mids, sums=sums: Body(self, 0, v, mask, mids, sums).run() for sums in several])
+            self._join(several)
+            finish({j: accumulator.vector() for j, accumulator in several[0].items()}, v, mask)
         if any(ordered(self.k, s) for s in self.k.body):
             Columns(self).run(finish)
         else:
             self.vectors(constant(I64, 0), self.size, column)
 
-    def _nest(self, body: Callable[[list[Any]], None]) -> None:
-        """The loops over the middle dimensions around a body."""
+    def _nest(self, body: Callable[[list[Any]], None], *more: Callable[[list[Any]], None]) -> None:
+        """The loops over the middle dimensions around a body, or around several, which take turns in the innermost."""
         def level(d: int, places: list[Any]) -> None:
             if d == self.k.mid:
                 body(places)
                 return
             begin, end = self._bounds("mid") if d == 0 else (constant(I64, 0), self.mid[d])
+            if more and d == self.k.mid - 1:
+                def turn(i: Any) -> None:
+                    for at, one in enumerate((body, *more)):
+                        one([*places, self.b.add(i, constant(I64, at))])
+                begin = self.b.load(self.loop(begin, end, 1 + len(more), turn), typ=I64)
             self.loop(begin, end, 1, lambda i: level(d + 1, [*places, i]))
         level(0, [])
 
-    def _accumulators(self, phase: int) -> dict[int, Any]:
-        """Stack vectors for the reductions of a phase, set to the neutral element."""
-        return {j: self.variable(self.s.vector(s.dtype), self.s.neutral(s.name, s.dtype))
-                for j, s in enumerate(self.k.body) if s.reduces and s.phase == phase and not ordered(self.k, s)}
+    def accumulators(self, phase: int) -> dict[int, Accumulator]:
+        """Vectors for the reductions of a phase that are no sums in order."""
+        return {j: Accumulator(self, s) for j, s in enumerate(self.k.body) if s.reduces and s.phase == phase and not ordered(self.k, s)}
 
     def _row_statements(self, phase: int) -> None:
         """What is computed once per row before a phase."""
@@ -224,14 +259,17 @@ class Body:
                 value = self.value(s.refs[0], s)
                 if s.dtype == "bool":
                     value = w.s.cast(value, s.kind, "bool")  # any, all
-                old = w.b.load(self.sums[j], typ=w.s.vector(s.dtype))
                 if self.mask is not None:
                     value = w.b.select(self.mask, value, w.s.neutral(s.name, s.dtype))
-                w.b.store(w.s.combine(s.name, old, value, s.dtype), self.sums[j])
+                place = self.sums[j]
+                if isinstance(place, Accumulator):
+                    place.add(value)
+                else:
+                    w.b.store(w.b.fadd(w.b.load(place, typ=w.s.vector(s.dtype)), value), place)
         for a, value in stores:
             dtype, step = w.k.accesses[a].dtype, w.frames[a].get("step")
             if step is None:
-                w.store(a, value, self._place(a), self.mask)
+                w.store(a, value, self._place(a), None if w.k.accesses[a].use == "scratch" else self.mask)
             else:
                 w.s.scatter(w.s.narrow(value, dtype), self._place(a), dtype, step, w.iota, self.mask)
 
@@ -272,6 +310,6 @@ class Body:
         place = self._place(access)
         if a.step == 0:
             return w.s.splat(w.s.widen(w.b.load(place, typ=w.s.memory(a.dtype)), a.dtype))
-        if a.step == 1:
-            return w.s.widen(w.s.load(place, a.dtype, self.mask), a.dtype)
+        if a.step == 1:  # scratch memory has room for whole vectors, and what was stored whole is read again without waiting
+            return w.s.widen(w.s.load(place, a.dtype, None if a.use == "scratch" else self.mask), a.dtype)
         return w.s.widen(w.s.gather(place, a.dtype, w.frames[access]["step"], w.iota, self.mask), a.dtype)

@@ -151,16 +151,19 @@ class Draft:
         self.body.append(Statement(name, refs, operand_dtype(instr), out.dtype.name, level, phase, store, reduces))
 
     def _reloads(self) -> None:
-        """Values of earlier phases that are dear to compute are read again from where they were stored, or kept in scratch."""
+        """Values of earlier phases that are dear to compute are read again from where they were stored, or kept in scratch, which
+        has room for one run of vectors."""
         if not any([s.phase for s in self.body]):
             return
+        runs = [d for d in self.g.reduced or () if self.g.shape[d] != 1 and d not in self.g.merged]
+        one_run = len(runs) <= 1 and not any([s.name == "position" for s in self.body])
         for j, s in enumerate(self.body):
             if s.level != "full" or not any(("t", j) in t.refs and t.phase > s.phase and t.level == "full" or
                                             ("t", j) in t.refs and t.reduces and t.phase > s.phase for t in self.body):
                 continue
             if s.store:
                 self.body[j] = s._replace(reload=s.store[0])
-            elif s.name in EXPENSIVE:
+            elif s.name in EXPENSIVE and one_run:
                 access = self._access(s.dtype, "scratch", "full", None)
                 self.body[j] = s._replace(store=(access,), reload=access)
 
@@ -303,8 +306,9 @@ def _finish(group: Group, draft: Draft, dims: _Dims, room: Callable[[int], int])
 
 def _slots(a: Access, place: Place | None, dims: _Dims, outer: tuple[int, ...], size: int, mode: str) -> tuple[int, ...]:
     """The slots after the address."""
-    if place is None:
-        return (size * FORMS[a.dtype][3],)
+    if place is None:  # whole vectors
+        lanes = vector_bytes() // 4
+        return (-(-size // lanes) * lanes * FORMS[a.dtype][3],)
     if place.partial:
         strides = [prod(outer[i + 1:]) * (size if mode == "col" else 1) for i in range(len(outer))]
         return (*strides, prod(outer) * (size if mode == "col" else 1))

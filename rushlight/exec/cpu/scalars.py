@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -191,12 +192,15 @@ class Scalars:
             return f(x, y) if kind == "f" else i(x, y)
         if name in ("any", "all"):
             return self.b.or_(x, y) if name == "any" else self.b.and_(x, y)
-        longest = {"f": "imum", "i": "", "u": "", "b": ""}[kind]
         if kind == "f":
-            return self.intrinsic(("max" if name == "amax" else "min") + longest, x, y)
+            return self.b.select(self.b.fcmp_unordered("uno", y, y), y, self.extreme(name, x, y))
         return self.intrinsic(("s" if kind == "i" else "u") + ("max" if name == "amax" else "min"), x, y)
 
-    def fold(self, name: str, vector: Any, dtype: str) -> Any:
+    def extreme(self, name: str, x: Any, y: Any) -> Any:
+        """The larger (or smaller) of floating-point numbers, x where y is NaN: one instruction. Zeros of two signs are equal."""
+        return self.b.select(self.b.fcmp_ordered(">" if name == "amax" else "<", y, x), y, x)
+
+    def fold(self, name: str, vector: Any, dtype: str, combine: Callable[[Any, Any], Any] | None = None) -> Any:
         """All lanes into one scalar, pairwise: halves as vectors of their own.
 
         Shuffles within a vector of one length are read wrongly by LLVM 22's x86 backend: beside a second reduction of
@@ -207,7 +211,7 @@ class Scalars:
             width //= 2
             low, high = [self.b.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(I32, width), [*range(at, at + width)]))
                          for at in (0, width)]
-            vector = self.combine(name, low, high, dtype)
+            vector = self.combine(name, low, high, dtype) if combine is None else combine(low, high)
         return self.b.extract_element(vector, ir.Constant(I32, 0))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from llvmlite import ir
 
 from rushlight.exec import order
+from rushlight.exec.cpu.accumulators import Accumulator
 from rushlight.exec.cpu.cells import constant
 from rushlight.exec.cpu.code import I32, I64
 from rushlight.exec.cpu.kernel import Kernel, Statement
@@ -73,7 +74,7 @@ class Carry:
 
 
 class Rounds:
-    """The sums of a phase over the rows of a unit; other reductions keep a vector each (`plain`)."""
+    """The sums of a phase over the rows of a unit; other reductions have an accumulator each (`plain`)."""
 
     def __init__(self, w: Writer, phase: int, plain: dict[int, Any]):
         self.w, self.b, self.phase, self.plain = w, w.b, phase, plain
@@ -187,7 +188,7 @@ class Rounds:
 
 
 class Columns:
-    """The sums of all columns of a unit over one dimension; other reductions keep a vector each."""
+    """The sums of all columns of a unit over one dimension; other reductions have an accumulator each."""
 
     def __init__(self, w: Writer):
         self.w, self.b = w, w.b
@@ -218,7 +219,7 @@ class Columns:
 
     def _in_order(self, v: Any, mask: Any) -> dict[int, Any]:
         w = self.w
-        plain = w._accumulators(0)
+        plain = w.accumulators(0)
         levels = {j: [[w.variable(t, constant(t, 0))] for _ in range(order.LEVELS)] for j, t in self.types.items()}
         first = {**plain, **{j: found[0][0] for j, found in levels.items()}}
         Carry(w, levels.values(), next(iter(self.types.values()))).rounds(self.count, lambda r: self._body(v, mask, r, first))
@@ -226,7 +227,7 @@ class Columns:
 
     def _by_fours(self, v: Any, mask: Any) -> dict[int, Any]:
         w, b = self.w, self.b
-        plain = w._accumulators(0)
+        plain = w.accumulators(0)
         four = constant(I64, order.GROUPS)
         rounds = b.udiv(self.count, four)
         rooms = {j: [self._room(t) for _ in range(order.LEVELS)] for j, t in self.types.items()}
@@ -245,7 +246,7 @@ class Columns:
         return self._values({**plain, **first})
 
     def _values(self, places: dict[int, Any]) -> dict[int, Any]:
-        return {j: self.b.load(place, typ=self.w.s.vector(self.w.k.body[j].dtype)) for j, place in places.items()}
+        return {j: place.vector() if isinstance(place, Accumulator) else self.b.load(place, typ=self.types[j]) for j, place in places.items()}
 
     def _room(self, type_: Any) -> Any:
         """Memory for four vectors of sums, zero."""

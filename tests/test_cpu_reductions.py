@@ -1,0 +1,73 @@
+"""Reductions inside generated kernels: extrema with NaN in any place, values that a later phase reads again."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import rushlight as rl
+from rushlight.exec.cpu import jit
+from rushlight.exec.realize import clear_plans
+
+pytestmark = pytest.mark.skipif(not jit.available(), reason="needs llvmlite and a known processor")
+SIZES = (1, 2, 15, 16, 17, 63, 64, 65, 80, 127, 130, 200)
+
+
+@pytest.fixture(autouse=True)
+def compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything runs natively."""
+    monkeypatch.setenv("RUSHLIGHT_EXEC", "")
+    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
+    clear_plans()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32", "uint8"])
+@pytest.mark.parametrize("size", SIZES)
+def test_extrema_of_rows_and_columns(dtype: str, size: int, rng: np.random.Generator) -> None:
+    """Equal to NumPy's along either dimension, with NaN and infinities where the type has them."""
+    x = (rng.standard_normal((size, 70)) * 50).astype(dtype)
+    if dtype.startswith("float"):
+        x[rng.random(x.shape) < 0.02] = np.nan
+        x[rng.random(x.shape) < 0.02] = np.inf
+        x[:, 3], x[size // 2] = -np.inf, -np.inf
+    for array, dim in itertools.product((x, x.T.copy()), (0, 1)):
+        t = rl.tensor(array)
+        np.testing.assert_array_equal(t.amax(dim).numpy(), array.max(dim))
+        np.testing.assert_array_equal(t.amin(dim).numpy(), array.min(dim))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_nan_in_every_place(size: int) -> None:
+    """One NaN anywhere makes the row's result NaN, and no other row's."""
+    x = np.tile(np.arange(size, dtype="float32"), (size, 1))
+    np.fill_diagonal(x, np.nan)
+    assert np.isnan(rl.tensor(x).amax(1).numpy()).all()
+    x[1:] = 0
+    assert np.isnan(rl.tensor(x).amin(1).numpy()).tolist() == [True] + [False] * (size - 1)
+
+
+def shares(x: rl.Tensor, function: str, dims: tuple[int, ...]) -> rl.Tensor:
+    """f(x) / Σ f(x), of which nothing else stays."""
+    y = getattr(x, function)()
+    return y / y.sum(dims, keepdim=True)
+
+
+@pytest.mark.parametrize("function", ["exp", "tanh", "sqrt", "reciprocal"])
+@pytest.mark.parametrize("dims", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)])
+def test_dear_values_are_there_for_the_next_phase(function: str, dims: tuple[int, ...], rng: np.random.Generator) -> None:
+    """Where the sum goes over dimensions that do not lie together as well."""
+    x = rng.random((7, 5, 19)).astype("float32") + 0.5
+    found = shares(rl.tensor(x), function, dims).numpy()
+    want = getattr(np, function)(x.astype("float64"))
+    np.testing.assert_allclose(found, want / want.sum(dims, keepdims=True), rtol=1e-5)
+
+
+@pytest.mark.parametrize("columns", SIZES)
+def test_softmax_of_every_width(columns: int, rng: np.random.Generator) -> None:
+    """What is kept between the phases is a row of whole vectors: no row sees another's."""
+    x = (rng.standard_normal((300, columns)) * 5).astype("float32")
+    e = np.exp(x.astype("float64") - x.max(1, keepdims=True))
+    np.testing.assert_allclose(rl.tensor(x).softmax(1).numpy(), e / e.sum(1, keepdims=True), rtol=2e-6, atol=1e-9)
+    np.testing.assert_allclose(rl.tensor(x).T.contiguous().softmax(0).numpy().T, e / e.sum(1, keepdims=True), rtol=2e-6, atol=1e-9)
