@@ -63,7 +63,9 @@ def _loss(name: str) -> Callable[..., Any]:
             kwargs.update(zip(("beta" if name == "smooth_l1_loss" else "delta",), args))
             args = ()
         elif name == "binary_cross_entropy":
-            kwargs["weight"], kwargs["reduction"], args = args[0] if args else None, REDUCTIONS[args[1] if len(args) > 1 else 1], ()
+            kwargs["weight"] = args[0] if args else None
+            kwargs["reduction"] = REDUCTIONS[args[1] if len(args) > 1 else 1]
+            args = ()
         return getattr(F, name)(x, target, *args, **kwargs)
     return loss
 

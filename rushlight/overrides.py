@@ -189,6 +189,7 @@ def wrap_torch_function(dispatcher: Callable[..., Iterable[Any]]) -> Callable[[C
             if has_torch_function(relevant):
                 return handle_torch_function(wrapped, relevant, *args, **kwargs)
             return func(*args, **kwargs)
-        wrapped.__name__, wrapped.__doc__, wrapped.__wrapped__ = func.__name__, func.__doc__, func  # type: ignore[attr-defined]
+        wrapped.__name__, wrapped.__doc__ = func.__name__, func.__doc__
+        wrapped.__wrapped__ = func  # type: ignore[attr-defined]
         return wrapped
     return decorate

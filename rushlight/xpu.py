@@ -16,7 +16,8 @@ def _absent(*args: object, **kwargs: object) -> None:
     raise AssertionError("Torch not compiled with XPU enabled")
 
 
-current_device = synchronize = set_device = get_device_name = get_rng_state = set_rng_state = memory_allocated = get_device_properties = _absent
+current_device = synchronize = set_device = get_device_name = get_device_properties = _absent
+get_rng_state = set_rng_state = memory_allocated = _absent
 
 
 def manual_seed_all(seed: int) -> None:

@@ -175,7 +175,8 @@ class QuantizedTensor(Tensor):
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the integers lie in that order."""
-        return self._ints.is_contiguous() if memory_format is None else self._ints.is_contiguous(memory_format=memory_format)  # type: ignore[no-any-return]
+        options = {} if memory_format is None else {"memory_format": memory_format}
+        return self._ints.is_contiguous(**options)  # type: ignore[no-any-return]
 
     def element_size(self) -> int:
         """Bytes of an integer."""

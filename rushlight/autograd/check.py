@@ -246,8 +246,10 @@ def _fast(c: _Check, outs: list[Any], forward: bool, backward: bool) -> None:
 def _fast_message(c: _Check, j: int, i: int, n: int, out: Any, numeric: float, analytic: float) -> str:
     rows, columns = analytical(out, [c.xs[n]])[0], numerical(c.numbers, c.xs[n], c.eps, c.outputs())[j]
     note = FAST_NOTE if c.close(rows, columns) else ""
-    return f"{note}Jacobian mismatch for output {j} with respect to input {i},\nnumerical:{numeric}\nanalytical:{analytic}\n\n" \
-           f"The above quantities relating the numerical and analytical jacobians are computed in fast mode.\n{mismatch(j, i, columns, rows)}"
+    return (f"{note}Jacobian mismatch for output {j} with respect to input {i},\n"
+            f"numerical:{numeric}\nanalytical:{analytic}\n\n"
+            "The above quantities relating the numerical and analytical jacobians are computed in fast mode.\n"
+            f"{mismatch(j, i, columns, rows)}")
 
 
 def _check_undefined(c: _Check) -> None:

@@ -94,8 +94,9 @@ def figures(steps: int) -> Iterator[tuple[str, str]]:
     yield "nodes of an MLP training step", str(step_nodes(step))
     yield "first MLP training step of a process", f"{first * 1e3:.0f} ms"
     yield "planning an MLP training step", f"{planning_seconds(step) * 1e3:.1f} ms"
-    times = seconds(step, steps)
-    yield "MLP training step 784-256-128-10, batch 64", f"{statistics.median(times) * 1e3:.2f} ms (best {min(times) * 1e3:.2f} ms)"
+    times = [1e3 * t for t in seconds(step, steps)]
+    usual, best = statistics.median(times), min(times)
+    yield "MLP training step 784-256-128-10, batch 64", f"{usual:.2f} ms (best {best:.2f} ms)"
 
 
 def kernels(steps: int) -> list[tuple[str, ...]]:
@@ -109,8 +110,11 @@ def kernels(steps: int) -> list[tuple[str, ...]]:
     seconds(step, 5)
     with profile.profile() as found:
         seconds(step, steps)
-    return [(f"{1e3 * ms / calls:.1f}", f"{share:.0%}", f"{flops:.0f}" if flops else "", f"{size:.0f}" if size else "",
-             title)
+
+    def rounded(value: float) -> str:
+        return f"{value:.0f}" if value else ""
+
+    return [(f"{1e3 * ms / calls:.1f}", f"{share:.0%}", rounded(flops), rounded(size), title)
             for title, calls, ms, share, flops, size in found.rows()[:KERNELS]]
 
 

@@ -16,8 +16,8 @@ from rushlight.tensor.functions.common import cast, to_float, wrap_dim, wrap_dim
 
 DOC = """{text}
 
-    ``input``, ``mask`` (True: counts; broadcast to the input; None: all count); ``dim``: {dims}; ``dtype``: the type in which
-    it is computed. IndexError for a mask of more dimensions or a wrong dim.
+    ``input``, ``mask`` (True: counts; broadcast to the input; None: all count); ``dim``: {dims}; ``dtype``: the type
+    in which it is computed. IndexError for a mask of more dimensions or a wrong dim.
 
     >>> import rushlight as rl
     >>> rl.masked.{name}(rl.tensor([1., 2., 4.]), {arguments}mask=rl.tensor([True, True, False]))

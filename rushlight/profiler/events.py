@@ -90,8 +90,9 @@ class FunctionEventAvg(Timed):
         return self.add(e)
 
     def __repr__(self) -> str:
-        return f"<FunctionEventAvg key={self.key} self_cpu_time={format_time(self.self_cpu_time_total)} cpu_time={format_time(self.cpu_time)} " \
-               f"count={self.count} input_shapes={self.input_shapes}>"
+        own, whole = format_time(self.self_cpu_time_total), format_time(self.cpu_time)
+        return (f"<FunctionEventAvg key={self.key} self_cpu_time={own} cpu_time={whole} "
+                f"count={self.count} input_shapes={self.input_shapes}>")
 
 
 def format_time(us: float) -> str:

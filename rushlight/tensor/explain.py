@@ -15,10 +15,9 @@ from rushlight.tensor.state import state
 def explain(fn: Any, *args: Any, to: str = "plan", **kwargs: Any) -> None:
     """Run fn(*args) and print the recorded graph, its decomposition into primitives and the NumPy plan.
 
-    Types read as ``f32[64,10]``; each line ends with the user's source line. With ``to="kernel"`` the native plan is
-    printed
-    instead, each fused kernel as loops with the operations that it stands for; ``to="llvm"`` and ``to="asm"`` print its
-    code.
+    Types read as ``f32[64,10]``; each line ends with the user's source line. With ``to="kernel"`` the
+    native plan is printed instead, each fused kernel as loops with the operations that it stands for;
+    ``to="llvm"`` and ``to="asm"`` print its code.
     ValueError for another `to`, RuntimeError where no native executor is there.
     """
     if to not in ("plan", "kernel", "llvm", "asm"):
@@ -54,7 +53,8 @@ def _native(program: Any, to: str) -> None:
     """Print the steps of the native plan."""
     from rushlight.exec.cpu import executor as native
     if not native.available():
-        raise RuntimeError("explain(): this machine has no native executor (llvmlite is missing or does not know the processor); to='plan' works")
+        raise RuntimeError("explain(): this machine has no native executor (llvmlite is missing "
+                           "or does not know the processor); to='plan' works")
     from rushlight.exec.cpu import listing
     plan: Any = native.compile_program(program, lambda: None)
     for number, step in enumerate(plan.steps):

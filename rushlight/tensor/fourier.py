@@ -144,9 +144,9 @@ def along(row: str, x: Tensor, sizes: list[int], dims: list[int], norm: str) -> 
 # --- one dimension ------------------------------------------------------------------------------------------------
 ONE = """{title}
 
-    ``input``: any real or complex tensor ({kind}); ``n``: the number of points, to which the input is cut or padded with
-    zeros; ``norm``: where the factor 1/n goes, "backward" (inverse transforms), "forward", or "ortho" (its root on both).
-    RuntimeError for n < 1, an unknown norm or half precision, IndexError for a wrong dim.
+    ``input``: any real or complex tensor ({kind}); ``n``: the number of points, to which the input is cut or padded
+    with zeros; ``norm``: where the factor 1/n goes, "backward" (inverse transforms), "forward", or "ortho" (its root
+    on both). RuntimeError for n < 1, an unknown norm or half precision, IndexError for a wrong dim.
 
     >>> import rushlight as rl
     >>> {example}
@@ -219,8 +219,8 @@ def from_half(name: str, x: Any, s: Any, dim: Any, norm: str | None) -> Tensor:
 
 MANY = """`{base}` over {which}.
 
-    ``s``: the number of points of each transformed dimension (-1: as it is); ``dim``: the dimensions, {default}; ``norm``: as
-    in `{base}`. RuntimeError for lengths below 1, repeated dimensions, or sizes and dimensions that do not match.
+    ``s``: the number of points of each transformed dimension (-1: as it is); ``dim``: the dimensions, {default};
+    ``norm``: as in `{base}`. RuntimeError for lengths below 1, repeated dimensions, or sizes and dimensions that do not match.
 
     >>> import rushlight as rl
     >>> rl.fft.{name}({example}).shape

@@ -74,7 +74,9 @@ def _beta_series(x: Array, a: Array, b: Array) -> tuple[Array, Array]:
             psi_s, psi_a = psi_s + 1 / (s + n - 1), psi_a + 1 / (a + n)
             one, two = u * (log_x + psi_s - psi_a), u * (log_rest + psi_s - psi_b)
             first, second = first + one, second + two
-            if n % 8 == 0 and (~((np.abs(one) > 1e-17 * np.abs(first)) | (np.abs(two) > 1e-17 * np.abs(second)))).all() \
-                    and (x * (s + n) < a + n + 1).all():
+            if n % 8:
+                continue
+            moves = (np.abs(one) > 1e-17 * np.abs(first)) | (np.abs(two) > 1e-17 * np.abs(second))
+            if not moves.any() and (x * (s + n) < a + n + 1).all():
                 break
         return np.where(x == 0, 0.0, -first), np.where(x == 0, 0.0, -second)

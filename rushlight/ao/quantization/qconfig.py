@@ -14,8 +14,8 @@ BACKENDS = ("fbgemm", "x86", "qnnpack", "onednn")
 
 
 class QConfig(namedtuple("QConfig", ["activation", "weight"])):
-    """``activation`` and ``weight`` make observers (or fake quantization) when they are called: classes, or
-    `Observer.with_args(…)`.
+    """``activation`` and ``weight`` make observers (or fake quantization) when they are called:
+    classes, or `Observer.with_args(…)`.
 
     >>> config = QConfig(activation=ob.MinMaxObserver, weight=ob.default_weight_observer)
     """

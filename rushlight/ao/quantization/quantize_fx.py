@@ -212,7 +212,9 @@ def _with_relu(traced: _Traced, node: Any) -> Any:
 def _insert(traced: _Traced, node: Any, config: Any) -> Any:
     """An observer of a node's result, which all readers go through."""
     graph = traced.model.graph
-    name = f"activation_post_process_{sum(1 for n in graph.nodes if n.op == 'call_module' and str(n.target).startswith('activation_post_process'))}"
+    stem = "activation_post_process"
+    count = sum(1 for n in graph.nodes if n.op == "call_module" and str(n.target).startswith(stem))
+    name = f"{stem}_{count}"
     traced.model.add_submodule(name, config.activation())
     traced.modules[name] = getattr(traced.model, name)
     with graph.inserting_after(node):

@@ -77,8 +77,8 @@ def _delivered(state: dict[str, Any], o: StateDictOptions) -> dict[str, Any]:
 
 def get_model_state_dict(model: Any, *, submodules: Any = None,
                          options: StateDictOptions | None = None) -> dict[str, Any]:
-    """The model's state_dict by names without wrappers: of sharded models DTensors, or whole tensors
-    (``full_state_dict``)."""
+    """The model's state_dict by names without wrappers: of sharded models DTensors,
+    or whole tensors (``full_state_dict``)."""
     _no_submodules(submodules)
     o = options or StateDictOptions()
     frozen = {_clean(n, model)

@@ -41,7 +41,8 @@ PRODUCTS = {
     "divide": (0,),
     "true_divide": (0,),
 }  # linear in these operands alone
-CASTS = """to float double half bfloat16 long int short char byte bool type type_as clone contiguous cpu requires_grad_""".split()
+CASTS = """to float double half bfloat16 long int short char byte bool type type_as clone contiguous cpu
+    requires_grad_""".split()
 IN_PLACE = """abs add sub mul div pow neg clamp clamp_min clamp_max sqrt rsqrt exp log reciprocal sigmoid tanh relu zero
     fill copy addcmul addcdiv lerp masked_fill round floor ceil sign square multiply divide subtract logical_not
     nan_to_num remainder fmod maximum minimum""".split()

@@ -130,7 +130,8 @@ def convolution_input_grad(g: Array, w: Array, x_shape: Ints, stride: Ints, padd
     if g.size == 0 or w.size == 0:
         return np.zeros(x_shape, np.result_type(g, w))
     edge = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding))
-    if all(s == 1 for s in stride) and min(edge) >= 0 and w.shape[1] > 1 and _out_size(size, kernel, stride, edge, dilation) == x_shape[2:]:
+    turned = all(s == 1 for s in stride) and min(edge) >= 0 and w.shape[1] > 1
+    if turned and _out_size(size, kernel, stride, edge, dilation) == x_shape[2:]:
         return convolution(g, _mirrored(w, groups), stride, edge, dilation, groups)
     extent = tuple(max(n + 2 * p, (o - 1) * s + d * (k - 1) + 1)
                    for n, p, o, s, d, k in zip(x_shape[2:], padding, size, stride, dilation, kernel))

@@ -84,8 +84,8 @@ def fmod(x: Any, y: Any) -> Any:
 
 
 def fma(x: Any, y: Any, z: Any) -> Any:
-    """x y + z, rounded once: in float64 from the exact product and the sum's error, in float32 with a sum rounded to
-    odd before."""
+    """x y + z, rounded once: in float64 from the exact product and the sum's error,
+    in float32 with a sum rounded to odd before."""
     dtype = next(a.dtype for a in (x, y, z) if isinstance(a, np.ndarray))
     if dtype not in (np.float32, np.float64):
         return x * y + z

@@ -2,8 +2,8 @@
 
 Shapes and results: rushlight/ops/recurrent.py. Formulas, with σ the logistic function:
 
-- LSTM: i, f, o = σ(·), g = tanh(·) of W_ih x + b_ih + W_hh h + b_hh; c' = f·c + i·g; h' = o·tanh(c'), or W_hr times
-that;
+- LSTM: i, f, o = σ(·), g = tanh(·) of W_ih x + b_ih + W_hh h + b_hh;
+  c' = f·c + i·g; h' = o·tanh(c'), or W_hr times that;
 - GRU: r, z = σ(·) likewise, n = tanh(W_in x + b_in + r·(W_hn h + b_hn)); h' = n + z·(h - n);
 - RNN: h' = tanh(·) or max(0, ·).
 """

@@ -200,9 +200,10 @@ def _both(a: Array, x: Array, upper: bool) -> Array:
     take(_fraction, regular & ~tiny & ~low, not upper)
     one, zero = (0.0, 1.0) if upper else (1.0, 0.0)
     # limits: P(0, x) = 1, P(a, 0) = 0, P(inf, x) = 0, P(a, inf) = 1
-    edges = ((x == 0) & (a > 0), zero), ((a == 0) & (x > 0), one), (np.isinf(a) & (a > 0) & (x >= 0) & np.isfinite(x),
-                                                                    zero), \
-        ((x == np.inf) & (a >= 0) & np.isfinite(a), one)
+    edges = (((x == 0) & (a > 0), zero),
+             ((a == 0) & (x > 0), one),
+             (np.isinf(a) & (a > 0) & (x >= 0) & np.isfinite(x), zero),
+             ((x == np.inf) & (a >= 0) & np.isfinite(a), one))
     for mask, value in edges:
         out[mask] = value
     return out

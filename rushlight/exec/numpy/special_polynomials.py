@@ -56,8 +56,10 @@ FAMILIES: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Arr
 }
 chebyshev_polynomial_t, chebyshev_polynomial_u, chebyshev_polynomial_v, chebyshev_polynomial_w = (
     chebyshev(*FAMILIES[f], False) for f in "tuvw")
-shifted_chebyshev_polynomial_t, shifted_chebyshev_polynomial_u, shifted_chebyshev_polynomial_v, shifted_chebyshev_polynomial_w = (
-    chebyshev(*FAMILIES[f], True) for f in "tuvw")
+shifted_chebyshev_polynomial_t = chebyshev(*FAMILIES["t"], True)
+shifted_chebyshev_polynomial_u = chebyshev(*FAMILIES["u"], True)
+shifted_chebyshev_polynomial_v = chebyshev(*FAMILIES["v"], True)
+shifted_chebyshev_polynomial_w = chebyshev(*FAMILIES["w"], True)
 
 
 @elementwise

@@ -51,8 +51,8 @@ class Named:
         return self.ndim
 
     def order(self, *dims: Any) -> Any:
-        """The tensor with these dims (Dims, numbers, lists of Dims; a tuple becomes one dimension) as its first
-        positional dimensions.
+        """The tensor with these dims (Dims, numbers, lists of Dims; a tuple becomes one dimension)
+        as its first positional dimensions.
 
         An ordinary tensor once no named dim is left. ValueError for a dim that it does not have.
         """

@@ -41,7 +41,8 @@ def _two_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
         g, value = (expand_reduced(t, shape, dims, keepdim) for t in (g, value))
         return (g * where(value == 0, 0, x / value),)
     return with_gradient("LinalgVectorNormBackward0", (x,),
-                         lambda: cast(vector_norm(wide(x), 2.0, dim, keepdim), x._spec.dtype.to_real()), rule, (x,), result=True)
+                         lambda: cast(vector_norm(wide(x), 2.0, dim, keepdim), x._spec.dtype.to_real()),
+                         rule, (x,), result=True)
 
 
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,

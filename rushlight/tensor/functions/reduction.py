@@ -362,8 +362,9 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
         from rushlight.tensor.functions.rules import expand_reduced
         shape = x._spec.shape
         spread = lambda t: expand_reduced(t, shape, dims, keepdim)
-        return give(out, with_gradient("LogsumexpBackward0", (x,), lambda: logsumexp(x.detach(), dim, keepdim),
-                                       lambda g, x, value: (spread(g) * (x - spread(value)).exp().conj(),), (x,), result=True))
+        return give(out, with_gradient(
+            "LogsumexpBackward0", (x,), lambda: logsumexp(x.detach(), dim, keepdim),
+            lambda g, x, value: (spread(g) * (x - spread(value)).exp().conj(),), (x,), result=True))
     if count(x, dims) == 0:
         return give(out, sum(x.exp(), dims, keepdim).log())
     top = reduce("amax", x.detach() if not x._spec.dtype.is_complex else x.real.detach(), dims, True)

@@ -15,8 +15,8 @@ from rushlight.tensor.methods.gradients import detach
 def item(self: Tensor) -> Any:
     """The only element as a Python number."""
     if self._spec.numel != 1:
-        raise RuntimeError(f"a Tensor with {self._spec.numel} elements cannot be converted to Scalar. Its shape is {list(self._spec.shape)}; "
-                           "reduce it, for example with .sum(), or use .tolist().")
+        raise RuntimeError(f"a Tensor with {self._spec.numel} elements cannot be converted to Scalar. Its shape is "
+                           f"{list(self._spec.shape)}; reduce it, for example with .sum(), or use .tolist().")
     s, memory = self._spec, self._storage.memory()
     if s.dtype is dtypes.bfloat16 or memory.dtype != s.dtype.numpy:
         value = unwrap(self).reshape(-1)[0]
@@ -31,8 +31,8 @@ def tolist(self: Tensor) -> Any:
 
 
 def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
-    """The values as a NumPy array on the same memory. RuntimeError for tensors that require gradients unless
-    force=True."""
+    """The values as a NumPy array on the same memory. RuntimeError for tensors
+    that require gradients unless force=True."""
     if self.requires_grad:
         if not force:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")

@@ -37,7 +37,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         return assign(self, functions.fill(self, value))
     if isinstance(value, Tensor):
         if value._spec.shape:
-            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {len(value._spec.shape)} dimensions.")
+            raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor "
+                               f"with {len(value._spec.shape)} dimensions.")
         return assign(self, value, severs=True)
     return assign(self, apply(TABLE["full"], (checked(value, self._spec.dtype),), (self._spec.shape, self._spec.dtype)),
                   take=True, severs=True)

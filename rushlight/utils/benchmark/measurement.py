@@ -138,8 +138,9 @@ class Measurement:
             if n >= 4:
                 low, high = np.percentile(self.times, [25, 75]) / scale
                 body.append(f"  IQR:    {self.iqr / scale:.2f} {unit} ({low:.2f} to {high:.2f})")
-        runs = f"  {n} measurement{'s' if n > 1 else ''}, {self.number_per_run} runs {'per measurement,' if n > 1 else ','} {spec.num_threads} thread" \
-               f"{'s' if spec.num_threads > 1 else ''}"
+        many, threads = "s" if n > 1 else "", "threads" if spec.num_threads > 1 else "thread"
+        each = "per measurement," if n > 1 else ","
+        runs = f"  {n} measurement{many}, {self.number_per_run} runs {each} {spec.num_threads} {threads}"
         warning = []
         if self.has_warnings:
             level = "Gross" if self.iqr / self.median > IQR_GROSS else "Notable"

@@ -101,8 +101,8 @@ class _Cut(ParallelStyle):
 
 
 class ColwiseParallel(_Cut):
-    """A Linear cut along its outputs, or an Embedding along its columns: the output is a piece along the last
-    dimension (Shard(-1)).
+    """A Linear cut along its outputs, or an Embedding along its columns:
+    the output is a piece along the last dimension (Shard(-1)).
 
     The input is replicated (``input_layouts``: how it arrives); ``output_layouts`` other than
     Shard(-1) redistributes the output, and ``use_local_output`` gives the plain piece instead of a

@@ -122,8 +122,8 @@ def _described(build: Callable[..., nn.Module], name: str, module: str, enum: ty
     build.__doc__ = f"""{name} for 8 bits: with ``quantize`` already quantized, else ready to be.
 
     Args:
-        weights: with ``quantize`` a member of {enum.__name__} ({", ".join(enum.__members__)}), else of {floats.__name__}
-            ({", ".join(floats.__members__)}), its name, or None for random weights.
+        weights: with ``quantize`` a member of {enum.__name__} ({", ".join(enum.__members__)}),
+            else of {floats.__name__} ({", ".join(floats.__members__)}), its name, or None for random weights.
         progress: show how far a download is.
         quantize: give the network with integer weights, for inference alone.
         kwargs: further arguments of the network, and ``backend``.
