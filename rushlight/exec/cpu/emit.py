@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -15,6 +16,7 @@ from rushlight.exec.cpu.sums import Columns, Rounds, ordered
 
 FREE = frozenset(("amax", "amin", "any", "all"))  # reductions that any order gives
 FEW, SIDE_BY_SIDE = 12, 4  # statements of a phase whose reductions are kept in so many vectors
+ABREAST = (8, 2)  # vectors of columns
 OUT_OF_RANGE = 1  # the kernel's result when an index is no position of its dimension
 
 
@@ -140,6 +142,15 @@ class Writer(Code):
         self._nest(inner)
         return self._folded(several)
 
+    def abreast(self, begin: Any, end: Any, body: Callable[[list[Any]], None]) -> Any:
+        """body(places of several vectors of columns), which go through the rows together, so that memory is read in longer pieces;
+        where the columns begin that are left."""
+        def block(v: Any, count: int) -> None:
+            body([self.b.add(v, constant(I64, q * self.lanes)) for q in range(count)])
+        for count in ABREAST if len(self.k.body) <= FEW else ():
+            begin = self.b.load(self.loop(begin, end, count * self.lanes, partial(block, count=count)), typ=I64)
+        return begin
+
     def _several(self, phase: int, sums: dict[int, Accumulator]) -> list[dict[int, Accumulator]]:
         """The vectors of a phase's reductions, with more where any order gives their result."""
         statements = [s for s in self.k.body if s.phase == phase]
@@ -163,6 +174,16 @@ class Writer(Code):
                 for a in s.store:
                     self.store(a, self.s.round(value, s.dtype), self.b.gep(self.pointers[a], [v], source_etype=self.s.memory(self.k.accesses[a].dtype)), mask)
 
+        def block(places: list[Any]) -> None:
+            sums = [self.accumulators(0) for _ in places]
+
+            def row(mids: list[Any]) -> None:
+                for at, mine in zip(places, sums):
+                    Body(self, 0, at, None, mids, mine).run()
+            self._nest(row)
+            for at, mine in zip(places, sums):
+                finish({j: accumulator.vector() for j, accumulator in mine.items()}, at, None)
+
         def column(v: Any, mask: Any) -> None:
             several = self._several(0, self.accumulators(0))
             self._nest(*[lambda mids, sums=sums: Body(self, 0, v, mask, mids, sums).run() for sums in several])
@@ -171,7 +192,7 @@ class Writer(Code):
         if any(ordered(self.k, s) for s in self.k.body):
             Columns(self).run(finish)
         else:
-            self.vectors(constant(I64, 0), self.size, column)
+            self.vectors(self.abreast(constant(I64, 0), self.size, block), self.size, column)
 
     def _nest(self, body: Callable[[list[Any]], None], *more: Callable[[list[Any]], None]) -> None:
         """The loops over the middle dimensions around a body, or around several, which take turns in the innermost."""

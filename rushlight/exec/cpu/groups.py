@@ -14,6 +14,7 @@ from rushlight.ir.spec import Spec, contiguous_strides
 MOST = 48  # statements of a kernel
 STREAMS = 12  # operands from memory, beyond which a group takes in nothing that it does not need
 CHUNK = 8192  # elements of a unit that was cut from a longer dimension
+MOST_CHUNKS = 32  # of a reduction: what they leave is read again, by one thread
 LEAST_UNITS = 64  # with fewer units than this, long dimensions are cut
 SPECIAL = frozenset(("cast", "pick", "position", "full"))
 
@@ -163,7 +164,7 @@ def cut(mode: str, shape: tuple[int, ...], dims: tuple[int, ...], merged: frozen
         return "none", 0, 1
     if not mid:
         return chunks("vector", vector, CHUNK) if mode == "row" else ("none", 0, 1)
-    return chunks("mid", mid[0], max(1, CHUNK * 2 // max(1, prod(mid[1:]) * vector)))
+    return chunks("mid", mid[0], max(1, CHUNK * 2 // max(1, prod(mid[1:]) * vector), -(-mid[0] // MOST_CHUNKS)))
 
 
 def chunks(name: str, size: int, length: int) -> tuple[str, int, int]:

@@ -204,8 +204,13 @@ class Columns:
         zero, four, group, most = (constant(I64, n) for n in (0, order.GROUPS, self.width, order.GROUPS * self.width))
         whole = b.select(b.icmp_signed("<", w.size, group), four, most)
         inside = b.mul(b.udiv(w.size, whole), whole)
-        w.vectors(zero, inside, lambda v, mask: finish(self._in_order(v, mask), v, mask))
         lanes = constant(I64, w.lanes)
+
+        def block(places: list[Any]) -> None:
+            for at, found in zip(places, self._in_order(places, None)):
+                finish(found, at, None)
+        left = w.abreast(zero, inside, block)
+        w.vectors(left, inside, lambda v, mask: finish(self._in_order([v], mask)[0], v, mask))
 
         def last(t: Any) -> None:
             v = b.add(inside, b.mul(t, lanes))
@@ -217,13 +222,17 @@ class Columns:
         from rushlight.exec.cpu.emit import Body
         Body(self.w, 0, v, mask, [self.b.add(self.begin, row)], sums).run()
 
-    def _in_order(self, v: Any, mask: Any) -> dict[int, Any]:
+    def _in_order(self, places: list[Any], mask: Any) -> list[dict[int, Any]]:
+        """The sums of vectors of columns, which go through the rows side by side."""
         w = self.w
-        plain = w.accumulators(0)
-        levels = {j: [[w.variable(t, constant(t, 0))] for _ in range(order.LEVELS)] for j, t in self.types.items()}
-        first = {**plain, **{j: found[0][0] for j, found in levels.items()}}
-        Carry(w, levels.values(), next(iter(self.types.values()))).rounds(self.count, lambda r: self._body(v, mask, r, first))
-        return self._values({**plain, **{j: found[0][0] for j, found in levels.items()}})
+        levels = {j: [[w.variable(t, constant(t, 0)) for _ in places] for _ in range(order.LEVELS)] for j, t in self.types.items()}
+        sums = [{**w.accumulators(0), **{j: found[0][q] for j, found in levels.items()}} for q in range(len(places))]
+
+        def row(r: Any) -> None:
+            for v, mine in zip(places, sums):
+                self._body(v, mask, r, mine)
+        Carry(w, levels.values(), next(iter(self.types.values()))).rounds(self.count, row)
+        return [self._values(mine) for mine in sums]
 
     def _by_fours(self, v: Any, mask: Any) -> dict[int, Any]:
         w, b = self.w, self.b
