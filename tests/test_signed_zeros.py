@@ -37,3 +37,14 @@ def test_directions_of_infinite_complex_numbers() -> None:
         assert [v == v for v in x.sgn().tolist()] == [False, False, False, True, True]
         x.abs().sum().backward()
         assert x.grad.isnan().tolist() == [True, True, True, False, False]
+
+
+def test_relu_in_a_product_is_relu() -> None:
+    """Sums that underflow to -0 keep their sign, whether the product's kernel does the relu or another one."""
+    F = rushlight.nn.functional
+    x, w = rushlight.full((16, 20), -1e-30), rushlight.full((32, 20), 1e-30)
+    with only("cpu"):
+        joined = F.relu(F.linear(x, w)).signbit()
+        product = F.linear(x, w)
+        product.numpy()
+        assert joined.tolist() == F.relu(product).signbit().tolist() == [[True] * 32] * 16

@@ -147,7 +147,7 @@ def forward(shape: Shape, name: str) -> str:
 def _finished(k: Direct, value: Any) -> Any:
     if not k.shape.relu:
         return value
-    return k.b.select(k.b.fcmp_ordered("<=", value, k.zero()), k.zero(), value)  # NaN stays
+    return k.b.select(k.b.fcmp_ordered("<", value, k.zero()), k.zero(), value)  # NaN and -0 stay, as in relu alone
 
 
 def _pack_weights(k: Direct, target: Any) -> None:

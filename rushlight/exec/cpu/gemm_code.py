@@ -101,10 +101,10 @@ class Product(Vectors):
         return self.b.fadd(x, y) if self.s.kind_of(self.dtype) == "f" else self.b.add(x, y)
 
     def positive(self, value: Any) -> Any:
-        """max(value, 0); NaN stays."""
+        """max(value, 0); NaN and -0 stay, as in relu alone."""
         test = self.b.fcmp_ordered if self.s.kind_of(self.dtype) == "f" else self.b.icmp_signed
         zero = ir.Constant(value.type, None)
-        return self.b.select(test("<=", value, zero), zero, value)
+        return self.b.select(test("<", value, zero), zero, value)
 
     def is_set(self, flags: Any, bit: int) -> Any:
         return self.b.icmp_signed("!=", self.b.and_(flags, const(bit)), const(0))
