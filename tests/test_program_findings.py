@@ -183,6 +183,25 @@ FOUND = {
         v8[...] = torch.tensor(3)
         v9 = torch.autograd.grad(v7.sum(), v1, create_graph=True)[0]
         v7.sum().backward()""",
+    "no part of nothing": """
+        v0 = torch.zeros((2, 0), requires_grad=True)
+        v9 = v0 * 2
+        v11 = v9.split(1, 0)[0]
+        v9.t_()
+        v13 = v11.unbind(-1)""",
+    "the gradient of an empty vector in a cat": """
+        v0 = torch.tensor([], dtype=torch.complex64, requires_grad=True)
+        v4 = torch.cat([v0, v0], 0)
+        v4.abs().sum().backward(create_graph=True)
+        v10 = v0.grad * 1""",
+    "a product copies batches that are not evenly spaced": """
+        v2 = torch.tensor([[-1.5], [-3.0]], requires_grad=True)
+        v6 = torch.arange(12.).reshape(2, 3, -1, 2).contiguous(memory_format=torch.channels_last)
+        v8 = v2 @ v6
+        v9 = (v6 * 1).requires_grad_() @ v2.t()
+        v6[None] = v6 * v6
+        v8.sum().backward()
+        v9.sum().backward()""",
     "zero to a complex power": """
         v0 = torch.tensor([complex(1, 1), complex(-1, 1), complex(2, 0), complex(0, 0)], requires_grad=True)
         v1 = torch.tensor([False, True, False, False]) ** v0

@@ -131,10 +131,23 @@ def as_it_is_now(t: Any) -> Any:
     return t.__dict__["_of"][0].to(t.dtype) if changed_unseen(t) else t
 
 
+def as_it_was(saved: Saved) -> Any:
+    """The tensor with the values that it had, at its place in the graph."""
+    from rushlight.tensor.core import new_tensor
+    from rushlight.tensor.storage import Storage
+    whole = saved.tensor._storage
+    t = new_tensor(Storage(saved.cell, whole.size, whole.dtype), saved.spec)
+    edge = saved.edge
+    if edge is not None and edge[0].edges:
+        t._grad_fn, t._out, t._rg = *edge, True
+    return t
+
+
 class Saved:
     """A tensor kept for backward, with the version that it had. Outputs are kept without their node: no cycle."""
 
-    __slots__ = ("tensor", "storage", "spec", "counter", "version", "output", "hooks", "packed", "edge")
+    __slots__ = ("tensor", "storage", "spec", "counter", "version", "output", "hooks", "packed", "edge",
+                 "cell")  # what the memory held, for operands of which PyTorch keeps a copy
 
     def __init__(self, tensor: Any, output: int = -1):
         self.counter = counter = tensor._vc
@@ -156,6 +169,9 @@ class Saved:
         if self.hooks is not None:
             return self._unpack_packed(node)
         if self.counter.version != self.version:
+            old = getattr(self, "cell", None)
+            if old is not None and (old.node is not None or old.buffer is not None):  # else nobody has it any more
+                return as_it_was(self)
             raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace "
                                f"operation: [{type_name(self.spec.dtype)} {list(self.spec.shape)}]{self._origin(node)} "
                                f"is at version {self.counter.version}; expected version {self.version} instead. "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import prod
 from typing import Any
 
 from rushlight.ir.dtype import HALF, float32
 from rushlight.ops.table import TABLE
 from rushlight.tensor.autocast import reduced
-from rushlight.tensor.core import Tensor, apply, keeps, owned
+from rushlight.ir.spec import Spec
+from rushlight.tensor.core import Tensor, apply, gradient_edge, keeps, owned
 from rushlight.tensor.functions.common import cast, fit, give, need_tensor, stand_in
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.precision import half_of, once, wide
@@ -33,7 +36,10 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
                 return give(out, apply(TABLE["matmul"], (input, other)))
             flat = apply(TABLE["matmul"], (reshape(input, (-1, input._spec.shape[-1])), other))
             return give(out, owned(reshape(flat, (*input._spec.shape[:-1], other._spec.shape[-1]))))
-        return give(out, apply(TABLE["matmul"], (input, other)))
+        result = apply(TABLE["matmul"], (input, other))
+        if result._rg and (m > 2 or n > 2):
+            keep_copies(result, input, other)
+        return give(out, result)
     if m == 0 or n == 0:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {m}D and {n}D")
     if m == 1 and n == 1:
@@ -47,6 +53,33 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
         raise RuntimeError(f"size mismatch, got input ({input._spec.shape[-2]}), "
                            f"mat ({input._spec.shape[-2]}x{input._spec.shape[-1]}), vec ({other._spec.shape[0]})")
     return give(out, owned(squeeze(apply(TABLE["matmul"], (input, as_matrix(other, 1))), -1)))
+
+
+def keep_copies(result: Tensor, input: Tensor, other: Tensor) -> None:
+    """Writing an operand later is no error where PyTorch copies it, since its batches are not evenly spaced."""
+    fn: Any = result._grad_fn
+    for name, x in (("x", input), ("y", other)):
+        kept = fn.saved.get(name) if isinstance(fn.saved, dict) else None
+        if kept is not None and x._storage.home is None and copied(
+                x._spec, result._spec.shape[:-2], len(input._spec.shape) == 2, len(other._spec.shape) == 2):
+            kept.cell, kept.edge = x._storage.cell, gradient_edge(x) if x._rg else None
+
+
+@lru_cache(4096)
+def copied(s: Spec, batch: tuple[int, ...], first: bool, second: bool) -> bool:
+    """Whether an operand, expanded to the batches of the result, has no view as one batch of matrices.
+
+    Beside one matrix, the `first` or the `second` operand, it is all columns or all rows that make one matrix.
+    """
+    n = len(s.shape)
+    if n == 2:
+        return False
+    if first:
+        s = s.permute((*range(n - 2), n - 1, n - 2))
+    if first or second:
+        return s.numel > 0 and s.reshape((s.numel // s.shape[-1], s.shape[-1])) is None
+    wide = s.expand((*batch, *s.shape[-2:]))
+    return wide is not None and wide.reshape((prod(batch), *s.shape[-2:])) is None
 
 
 def as_matrix(vector: Tensor, dim: int) -> Tensor:

@@ -204,7 +204,9 @@ def as_spec_of(g: Tensor, s: Spec) -> Tensor:
 
 
 def cat_part(g: Tensor, i: int, specs: tuple[Spec, ...], dim: int) -> Tensor:
-    """The part of a joined gradient that belongs to operand i."""
+    """The part of a joined gradient that belongs to operand i; an empty vector is left out, whatever the others are."""
+    if specs[i].shape == (0,):
+        return zeros_of(specs[i], g)
     return g.narrow(dim, sum(s.shape[dim] for s in specs[:i]), specs[i].shape[dim])
 
 

@@ -8,7 +8,7 @@ from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned, sync_view, view
 from rushlight.tensor.functions.common import wrap_dim
-from rushlight.tensor.functions.histories import history_first
+from rushlight.tensor.functions.histories import history_first, say_first
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.shape import reshape
 from rushlight.tensor.state import state
@@ -213,6 +213,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not input._spec.shape:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     d = wrap_dim(dim, len(input._spec.shape))
+    if not input._spec.shape[d]:
+        say_first((input,))  # no part asks for the history
     return tuple([select_view(input, d, i, "UnbindBackward0") for i in range(input._spec.shape[d])])
 
 
