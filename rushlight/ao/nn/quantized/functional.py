@@ -22,8 +22,8 @@ def linear(input: Any, weight: Any, bias: Any = None, scale: float | None = None
 
 def _conv(n: int) -> Any:
     def conv(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-             groups: int = 1,
-             padding_mode: str = "zeros", scale: float = 1.0, zero_point: int = 0, dtype: Any = None) -> Any:
+             groups: int = 1, padding_mode: str = "zeros", scale: float = 1.0,
+             zero_point: int = 0, dtype: Any = None) -> Any:
         if padding_mode != "zeros":
             raise NotImplementedError("Only zero-padding is supported!")
         if input.dim() != n + 2:
