@@ -202,6 +202,11 @@ FOUND = {
         v6[None] = v6 * v6
         v8.sum().backward()
         v9.sum().backward()""",
+    "an expanded view is filled": """
+        v1 = torch.tensor([-3.0, 2.0, 1.5], requires_grad=True)
+        v10 = (v1 * 2).sum()[...].expand([2, 1, 2])
+        v10.fill_(-1.5)
+        v10.sum().backward()""",
     "zero to a complex power": """
         v0 = torch.tensor([complex(1, 1), complex(-1, 1), complex(2, 0), complex(0, 0)], requires_grad=True)
         v1 = torch.tensor([False, True, False, False]) ** v0

@@ -226,6 +226,10 @@ class CopySlices(GradFn):
     def backward(self, grads: list[Any]) -> Any:
         if self.part is None:
             raise RuntimeError(TWICE)
+        if any([n > 1 and step == 0 for n, step in zip(self.part.shape, self.part.strides)]):
+            raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a "
+                               "single memory location. Please clone() the tensor before performing the operation: "
+                               "an expanded view was filled, whose gradient has no place of its own.")
         inside = None
         if self.edges[1] is not None:
             inside = taken_from(grads[0], self.part, self.whole).clone()
