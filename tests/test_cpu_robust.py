@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from executors import only
 
 import rushlight as rl
 import rushlight.nn.functional as F
+from rushlight.exec import realize
 from rushlight.exec.cpu import executor, jit
 
 pytestmark = pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
@@ -51,24 +54,66 @@ def test_children_of_a_process_that_used_threads_compute() -> None:
             time.sleep(0.002)
 
 
+@pytest.fixture(params=[1e-6, 5e-3])
+def switching(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Threads change places after so many seconds: almost between any two steps, or as usual."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(request.param)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("switching")
 def test_eight_threads_add_into_one_leaf() -> None:
     with only("cpu"):
-        leaf = rl.ones(64, requires_grad=True)
-        errors = []
+        for _ in range(4):
+            leaf = rl.ones(64, requires_grad=True)
+            errors: list[BaseException] = []
 
-        def run() -> None:
-            try:
-                for _ in range(200):
-                    (leaf * 2).sum().backward()
-            except BaseException as e:
-                errors.append(e)
-        threads = [threading.Thread(target=run) for _ in range(8)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        assert not errors
-        assert leaf.grad.tolist() == [8 * 200 * 2.0] * 64
+            def run(leaf: rl.Tensor = leaf, errors: list[BaseException] = errors) -> None:
+                try:
+                    for _ in range(200):
+                        (leaf * 2).sum().backward()
+                except BaseException as e:
+                    errors.append(e)
+            threads = [threading.Thread(target=run) for _ in range(8)]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            assert not errors
+            assert leaf.grad.tolist() == [8 * 200 * 2.0] * 64
+
+
+def test_a_value_is_read_while_another_thread_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread records the last reader of a value and lets go of it just when another thread has taken its graph to run."""
+    begun, taken, recorded = (threading.Event() for _ in range(3))
+    shown: dict[str, rl.Tensor] = {}
+    found: list[list[float]] = []
+
+    def record() -> None:
+        x = rl.tensor([1.0, 2.0])
+        y, shown["z"] = x + 1, x * 3
+        begun.set()
+        assert taken.wait(20)
+        w = y * 2
+        del y
+        recorded.set()
+        found.append(w.tolist())
+
+    def summary(*args: Any) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            taken.set()
+            assert recorded.wait(20)
+        return original(*args)
+    original = realize._summary
+    monkeypatch.setattr(realize, "_summary", summary)
+    thread = threading.Thread(target=record)
+    thread.start()
+    assert begun.wait(20)
+    assert shown["z"].tolist() == [3.0, 6.0]
+    thread.join()
+    assert found == [[4.0, 6.0]]
 
 
 def test_threads_run_one_plan_at_once() -> None:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import count
 from sys import getrefcount
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def realize(graph: Graph) -> None:
         nodes = pending[:]  # another thread may be just about to append to the list that this one took
         inputs: Sequence[Cell] = ()
         try:
-            key, outs, live, inputs, given = _summary(nodes)
+            key, outs, live, inputs, given = _summary(nodes, graph.thread != get_ident())
             run = _plans.get(key)
             if run is None:
                 run = _build(nodes, [cell for cell, _ in live], inputs, given, key)
@@ -100,10 +101,10 @@ def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
 def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: list[Any]) -> None:
     """Hand results to their storages; memory shared with the outside receives the numbers in place."""
     known = set(map(id, given))
-    if any([storage.home is not None for _, storage in live]):
+    if any([storage is not None and storage.home is not None for _, storage in live]):
         results = _apart_from_homes(live, results)
     for (cell, storage), buffer in zip(live, results):
-        if storage.home is not None and storage.cell is cell:
+        if storage is not None and storage.home is not None and storage.cell is cell:
             if storage.home is not buffer:
                 np.copyto(storage.home, buffer)
             buffer = storage.home
@@ -115,15 +116,15 @@ def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: li
 def _apart_from_homes(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...]) -> tuple[Buffer, ...]:
     """The results, in other memory where they have taken over some that a storage's own result is written to now."""
     away = [id(storage.home) for (cell, storage), buffer in zip(live, results)
-            if storage.home is not None and storage.home is not buffer and storage.cell is cell]
+            if storage is not None and storage.home is not None and storage.home is not buffer and storage.cell is cell]
     return tuple([buffer.copy() if id(buffer) in away else buffer for buffer in results])
 
 
-def _summary(nodes: list[Node]) -> tuple[Key, list[Cell], list[tuple[Cell, Any]], Sequence[Cell], list[Any]]:
+def _summary(nodes: list[Node], foreign: bool = False) -> tuple[Key, list[Cell], list[tuple[Cell, Any]], Sequence[Cell], list[Any]]:
     """The key of the graph, its results, those that storages show (with the storage), the inputs' cells, and what a plan is given.
 
     The key holds topology, operations, types, memory sizes, which results live and which inputs die (and may be overwritten);
-    never a number.
+    never a number. Of a `foreign` thread's nodes all results live: just now it may be recording another reader.
     """
     wiring, outs, inputs, numbers = wiring_of(nodes, realize_cell)
     live: list[tuple[Cell, Any]] = []
@@ -132,6 +133,9 @@ def _summary(nodes: list[Node]) -> tuple[Key, list[Cell], list[tuple[Cell, Any]]
         owner = cell.owner
         if owner is not None and (storage := owner()) is not None and storage.cell is cell:
             live.append((cell, storage))
+            alive.append(True)
+        elif foreign:
+            live.append((cell, None))
             alive.append(True)
         else:
             alive.append(False)

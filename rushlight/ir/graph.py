@@ -104,9 +104,10 @@ class Node:
 class Graph:
     """The nodes that one thread recorded since it last realized, in order of recording."""
 
-    __slots__ = ("nodes", "lock", "bytes")
+    __slots__ = ("nodes", "lock", "bytes", "thread")
 
     def __init__(self) -> None:
+        self.thread = threading.get_ident()
         self.nodes: list[Node] = []
         self.lock = threading.RLock()
         self.bytes = 0

@@ -156,14 +156,13 @@ def run(form: Form) -> bool:
                 return False  # another thread was here
         bundle = template.bundle
         node = Node(bundle, (*[cells[i] for i in template.used], *template.numbers), graph)
-        made = []
+        node.outs = tuple([Cell(node, i) for i in range(len(bundle.outs))])
+        grads = [new_tensor(Storage(cell, s.numel, s.dtype), s) for cell, s in zip(node.outs, bundle.outs)]
+        graph.nodes.append(node)  # before anybody else can see a gradient: another thread may run the node for it at once
+        given = iter(grads)
         for leaf, s in zip(form.leaves, template.grads):
             if s is not None:
-                cell = Cell(node, len(made))
-                made.append(cell)
-                leaf.variable.grad = new_tensor(Storage(cell, s.numel, s.dtype), s)
-        node.outs = tuple(made)
-        graph.nodes.append(node)
+                leaf.variable.grad = next(given)
     for fn in form.order:
         fn.release()
     graph.bytes += template.bytes
