@@ -307,3 +307,29 @@ def test_numbers_beyond_64_bits_run_elsewhere() -> None:
         x = rl.ones(4)
         np.testing.assert_array_equal((x * 1e300).numpy(), [np.inf] * 4)
         assert (rl.ones(4, dtype=rl.float64) * (1 << 70)).sum().item() == 4 * 2.0 ** 70
+
+
+def test_threads_that_read_each_others_pending_values() -> None:
+    """Each of two graphs reads a value that is pending in the other one."""
+    steps = [threading.Event() for _ in range(3)]
+    shared: dict[str, rl.Tensor] = {}
+    x = rl.tensor([1.0, 2.0], requires_grad=True)
+
+    def other() -> None:
+        shared["b"] = x + 1
+        steps[0].set()
+        assert steps[1].wait(20)
+        shared["b2"] = shared["b"] + shared["a"]
+        steps[2].set()
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert steps[0].wait(20)
+    shared["a"] = x * 2
+    steps[1].set()
+    assert steps[2].wait(20)
+    thread.join()
+    last = shared["a"] + shared["b"]
+    assert last.tolist() == [4.0, 7.0]
+    assert shared["b2"].tolist() == [4.0, 7.0]
+    (last * shared["b2"]).sum().backward()
+    assert x.grad.tolist() == [24.0, 42.0]

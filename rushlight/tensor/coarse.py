@@ -8,7 +8,7 @@ from rushlight.ir.graph import SCALARS
 from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE, Op
 from rushlight.tensor.autocast import reduced
-from rushlight.tensor.core import Tensor, apply, assign, new_tensor, realize_when_large, record
+from rushlight.tensor.core import Tensor, apply, assign, new_tensor, realize_when_large, record, settle
 from rushlight.tensor.functions import normalization_rules
 from rushlight.tensor.functions.common import cast, need_tensor, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import reshape
@@ -203,6 +203,7 @@ def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tenso
         if t._base is not None:
             sync_view(t)
         specs.append(t._spec)
+        settle(t)
         storage = t._storage
         if storage.home is None:
             ins.append(storage.cell)

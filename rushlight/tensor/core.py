@@ -206,6 +206,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
     specs: list[Any] = []
     ins: list[Any] = []
     needs = False
+    graph = state.graph
     for a in args:
         number = SCALARS.get(a.__class__)
         if number is None:
@@ -214,19 +215,22 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
             specs.append(a._spec)
             storage = a._storage
             if storage.home is None:
-                ins.append(storage.cell)
+                cell = storage.cell
             elif storage.batched:
                 from rushlight.func import batching
                 return batching.apply(op, args, attrs)
             else:
-                ins.append(storage.read())
+                cell = storage.read()
+            pending = cell.node
+            if pending is not None and pending.graph is not graph:
+                realize_cell(cell)  # another thread's: graphs that read each other's values could wait for each other
+            ins.append(cell)
             if a._rg:
                 needs = True
         else:
             specs.append(number)
             ins.append(a)
     sig = op.cache.get((attrs, *specs)) or _inferred(op, specs, attrs, args)
-    graph = state.graph
     node = Node(sig, tuple(ins), graph)
     if state.lines:
         node.line = user_line()
@@ -279,7 +283,7 @@ def record(op: Op, ins: tuple[Any, ...], specs: list[Any], attrs: tuple[Any, ...
 
 
 def settle(t: Tensor) -> None:
-    """Run what another thread recorded for a tensor, before this thread gives its storage a new value."""
+    """Run what another thread recorded for a tensor, before this thread reads it or gives its storage a new value."""
     node = t._storage.cell.node
     if node is not None and node.graph is not state.graph:
         realize_cell(t._storage.cell)

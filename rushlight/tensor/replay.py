@@ -12,7 +12,7 @@ from typing import Any
 
 from rushlight.autograd.graph import FREED, GradFn, Saved, changed_unseen
 from rushlight.exec import realize as realizing
-from rushlight.exec.realize import realize
+from rushlight.exec.realize import realize, realize_cell
 from rushlight.exec.stats import stats
 from rushlight.ir.graph import SCALARS, Bundle, Cell, Node
 from rushlight.ir.spec import Spec
@@ -149,13 +149,18 @@ def run(form: Form) -> bool:
         return False
     if template is None:
         return False
-    graph, cells = state.graph, form.cells
+    graph = state.graph
+    ins = [form.cells[i] for i in template.used]
+    for cell in ins:
+        pending = cell.node
+        if pending is not None and pending.graph is not graph:  # the forward pass of another thread
+            realize_cell(cell)
     with accumulating:
         for leaf in form.leaves:
             if leaf.variable.grad is not None:
                 return False  # another thread was here
         bundle = template.bundle
-        node = Node(bundle, (*[cells[i] for i in template.used], *template.numbers), graph)
+        node = Node(bundle, (*ins, *template.numbers), graph)
         node.outs = tuple([Cell(node, i) for i in range(len(bundle.outs))])
         grads = [new_tensor(Storage(cell, s.numel, s.dtype), s) for cell, s in zip(node.outs, bundle.outs)]
         graph.nodes.append(node)  # before anybody else can see a gradient: another thread may run the node for it at once
