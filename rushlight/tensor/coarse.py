@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.exec.realize import realize_cell
 from rushlight.ir.graph import SCALARS
 from rushlight.ir.spec import spec
 from rushlight.ops.table import TABLE, Op
 from rushlight.tensor.autocast import reduced
-from rushlight.tensor.core import Tensor, apply, assign, new_tensor, realize_when_large, record, settle
+from rushlight.tensor.core import Tensor, apply, assign, new_tensor, realize_when_large, record
 from rushlight.tensor.functions import normalization_rules
 from rushlight.tensor.functions.common import cast, need_tensor, scalar_name, wrap_dim
 from rushlight.tensor.functions.shape import reshape
@@ -199,17 +200,21 @@ def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tenso
     specs: list[Any] = [SCALARS[x.__class__] for x in numbers]
     ins: list[Any] = list(numbers)
     mapped = False  # whether some memory is others' as well
+    graph = state.graph
     for t in outputs + others:
         if t._base is not None:
             sync_view(t)
         specs.append(t._spec)
-        settle(t)
         storage = t._storage
         if storage.home is None:
-            ins.append(storage.cell)
+            cell = storage.cell
         else:
-            ins.append(storage.read())
+            cell = storage.read()
             mapped = True
+        pending = cell.node
+        if pending is not None and pending.graph is not graph:
+            realize_cell(cell)  # another thread's
+        ins.append(cell)
     op = _regions.get((rule, len(specs))) or _region_op(name, rule, len(specs))
     node = record(op, tuple(ins), specs, (attrs, len(numbers), len(outputs)))
     # writing memory that others map runs the node: all its results must be there
