@@ -358,7 +358,8 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
     from rushlight.tensor.functions.pointwise import where
     x = to_float(input)
     dims = wrap_dims(dim, len(x._spec.shape))
-    if count(x, dims) and tracked(x) and not x._storage.batched:
+    # large complex numbers lose the digits of exp(x - result): their gradient is that of the parts below
+    if count(x, dims) and tracked(x) and not x._storage.batched and not x._spec.dtype.is_complex:
         from rushlight.tensor.functions.rules import expand_reduced
         shape = x._spec.shape
         spread = lambda t: expand_reduced(t, shape, dims, keepdim)
