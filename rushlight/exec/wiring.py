@@ -6,20 +6,19 @@ a handful of calls instead of work for each operand.
 
 from __future__ import annotations
 
-import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
 from rushlight.ir.graph import Cell, Node
+from rushlight.passes.recent import Recent
 
 Pick = Callable[["list[Any]"], Sequence[Any]]
 MOST = 1024
 
-_lock = threading.Lock()
-_by_shape: OrderedDict[tuple[Any, ...], Wiring] = OrderedDict()
-_latest: OrderedDict[tuple[int, ...], Wiring] = OrderedDict()  # by the numbers of the nodes' signatures
+_by_shape: Recent[Wiring] = Recent(2 * MOST)
+_latest: dict[tuple[int, ...], Wiring] = {}  # by the numbers of the nodes' signatures
 
 
 def _picking(places: Sequence[int]) -> Pick:
@@ -83,18 +82,9 @@ def wiring_of(nodes: list[Node], realize_cell: Callable[[Cell], None]) -> tuple[
     for cell in inputs:
         if cell.buffer is None:
             realize_cell(cell)
-    wiring = _latest[key] = _shared(Wiring(key, ins, outs, inputs))
-    with _lock:
-        while len(_latest) > MOST:
-            _latest.popitem(last=False)
+    wiring = Wiring(key, ins, outs, inputs)
+    wiring = _by_shape.get(wiring.shape) or _by_shape.put(wiring.shape, wiring)  # plans are kept under the one of this shape
+    if len(_latest) >= MOST:
+        _latest.clear()
+    _latest[key] = wiring
     return wiring, outs, inputs, wiring.numbers(ins)
-
-
-def _shared(wiring: Wiring) -> Wiring:
-    """The one wiring of this shape: plans are kept under it."""
-    with _lock:
-        found = _by_shape.setdefault(wiring.shape, wiring)
-        _by_shape.move_to_end(wiring.shape)
-        while len(_by_shape) > MOST:
-            _by_shape.popitem(last=False)
-    return found
