@@ -70,9 +70,13 @@ def expand(t: CompressedTensor) -> CooTensor:
                            t._vals, t._spec.shape, rows)
 
 
-def to_sparse(self: Tensor, *args: Any, layout: Any = None, blocksize: Any = None, dense_dim: Any = None) -> Any:
+def to_sparse(self: Tensor, sparse_dim: int | None = None, *, layout: Any = None, blocksize: Any = None,
+              dense_dim: Any = None) -> Any:
     """The tensor in a sparse layout, COO unless told otherwise; differentiable.
     ``to_sparse(k)`` keeps all but k dimensions dense."""
     if blocksize is not None:
         raise ValueError(BLOCKS.format("a blocksize"))
-    return convert(self, args[0] if args else None, layout)
+    if dense_dim:
+        raise NotImplementedError(f"to_sparse with dense_dim={dense_dim} is not supported: compressed sparse tensors have no "
+                                  "dense dimensions here. to_sparse(k) keeps dimensions from the k-th on dense, in COO.")
+    return convert(self, sparse_dim, layout)

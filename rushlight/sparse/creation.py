@@ -134,8 +134,15 @@ def sparse_compressed_tensor(compressed_indices: Any, plain_indices: Any, values
     return _finished(CompressedTensor.build(starts, others, v, size, layout), device, requires_grad)
 
 
+def _only(own: Any, layout: Any) -> Any:
+    """The layout of a function that makes this one only; RuntimeError where another is asked for."""
+    if layout not in (None, own):
+        raise RuntimeError(f"{str(own).removeprefix('torch.')} layout must be {own}, but got {layout}")
+    return own
+
+
 def sparse_csr_tensor(crow_indices: Any, col_indices: Any, values: Any, size: Any = None, *, dtype: Any = None,
-                      device: Any = None, pin_memory: Any = False, requires_grad: bool = False,
+                      layout: Any = None, device: Any = None, pin_memory: Any = False, requires_grad: bool = False,
                       check_invariants: bool | None = None) -> Any:
     """A matrix with compressed rows: where each begins among the values, and the column of each value.
 
@@ -146,19 +153,19 @@ def sparse_csr_tensor(crow_indices: Any, col_indices: Any, values: Any, size: An
     tensor([[0., 3.],
             [4., 0.]])
     """
-    return sparse_compressed_tensor(crow_indices, col_indices, values, size, dtype=dtype, layout=formats.sparse_csr,
-                                    device=device, requires_grad=requires_grad)
+    return sparse_compressed_tensor(crow_indices, col_indices, values, size, dtype=dtype, device=device,
+                                    layout=_only(formats.sparse_csr, layout), requires_grad=requires_grad)
 
 
 def sparse_csc_tensor(ccol_indices: Any, row_indices: Any, values: Any, size: Any = None, *, dtype: Any = None,
-                      device: Any = None, pin_memory: Any = False, requires_grad: bool = False,
+                      layout: Any = None, device: Any = None, pin_memory: Any = False, requires_grad: bool = False,
                       check_invariants: bool | None = None) -> Any:
     """A matrix with compressed columns: where each begins among the values, and the row of each value.
 
     RuntimeError for components that do not fit.
     """
-    return sparse_compressed_tensor(ccol_indices, row_indices, values, size, dtype=dtype, layout=formats.sparse_csc,
-                                    device=device, requires_grad=requires_grad)
+    return sparse_compressed_tensor(ccol_indices, row_indices, values, size, dtype=dtype, device=device,
+                                    layout=_only(formats.sparse_csc, layout), requires_grad=requires_grad)
 
 
 def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) -> Any:

@@ -30,9 +30,9 @@ def mm(mat1: Tensor, mat2: Tensor, reduce: Any = None) -> Any:
     return F.mm(mat1, mat2)
 
 
-def spmm(input: Tensor, mat2: Tensor) -> Any:
+def spmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Any:
     """`mm` under its old name."""
-    return mm(input, mat2)
+    return F.mm(input, mat2, out_dtype, out=out)
 
 
 def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from math import prod
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from rushlight.ir.dtype import DType
 from rushlight.tensor.core import Tensor, assign, unwrap, wrap
 from rushlight.tensor.formats import channels_last, channels_last_3d, contiguous_format
-from rushlight.tensor.functions import factorizations, norms, shape, splitting
+from rushlight.tensor.functions import factorizations, norms, reduction, shape, splitting
 from rushlight.tensor.functions.common import shape_of
 
 
@@ -181,5 +182,15 @@ def reinforce(self: Tensor, reward: Any) -> None:
     raise RuntimeError("reinforce() was removed. Use torch.distributions instead.")
 
 
-FORMS = {f.__name__: f for f in (split, norm, lu, dim_order, hardshrink, prelu, resize, resize_as, map2_,
+def _numbers_one_by_one(f: Any) -> Any:
+    """f as a method that takes the numbers of its list one by one too: ``x.squeeze(0, 1)`` for ``x.squeeze((0, 1))``."""
+    @functools.wraps(f)
+    def method(self: Tensor, *numbers: Any, **named: Any) -> Any:
+        return f(self, numbers, **named) if len(numbers) > 1 else f(self, *numbers, **named)
+    return method
+
+
+FORMS: dict[str, Any] = {f.__name__: f for f in (split, norm, lu, dim_order, hardshrink, prelu, resize, resize_as, map2_,
                                  is_distributed, const_data_ptr, module_load, reinforce)}
+FORMS |= {f.__name__: _numbers_one_by_one(f) for f in (shape.squeeze, shape.broadcast_to, reduction.count_nonzero,
+                                                      splitting.hsplit, splitting.vsplit, splitting.dsplit)}

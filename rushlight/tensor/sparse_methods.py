@@ -8,7 +8,8 @@ from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor
 
 
-def to_sparse(self: Tensor, *args: Any, layout: Any = None, blocksize: Any = None, dense_dim: Any = None) -> Any:
+def to_sparse(self: Tensor, sparse_dim: int | None = None, *, layout: Any = None, blocksize: Any = None,
+              dense_dim: Any = None) -> Any:
     """The tensor in a sparse layout, COO unless told otherwise;
     ``to_sparse(k)`` makes the first k dimensions sparse. Differentiable.
 
@@ -18,7 +19,7 @@ def to_sparse(self: Tensor, *args: Any, layout: Any = None, blocksize: Any = Non
             [0, 1]])
     """
     from rushlight.sparse import conversion
-    return conversion.to_sparse(self, *args, layout=layout, blocksize=blocksize, dense_dim=dense_dim)
+    return conversion.to_sparse(self, sparse_dim, layout=layout, blocksize=blocksize, dense_dim=dense_dim)
 
 
 def to_sparse_coo(self: Tensor) -> Any:

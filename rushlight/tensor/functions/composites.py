@@ -14,6 +14,7 @@ from rushlight.tensor.core import Tensor, apply, edges_of
 from rushlight.tensor.functions.common import (cast, give, is_float, lying, lying_as, need_tensor, operand,
                                                result_type, stand_in, tensor_of, to_float)
 from rushlight.tensor.functions.histories import history_first
+from rushlight.tensor.functions.older_forms import in_order
 from rushlight.tensor.functions.pointwise import (abs, clamp, digamma, exp2, isfinite, isinf, log, log2, maximum, mul,
                                                   pow, sin, trunc, where)
 from rushlight.tensor.functions.precision import once, tracked
@@ -62,8 +63,12 @@ def _lerp_by_number(x: Tensor, y: Tensor, weight: Any) -> Tensor:
     return out
 
 
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input + value * tensor1 * tensor2."""
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *older: Tensor, value: Any = 1,
+            out: Tensor | None = None) -> Tensor:
+    """input + value * tensor1 * tensor2. ``addcmul(input, value, tensor1, tensor2)`` is an older form."""
+    if older:
+        (input, tensor1, tensor2), given = in_order("addcmul", input, tensor1, tensor2, *older)
+        return addcmul(input, tensor1, tensor2, **given, out=out)
     dtype = result_type(input, tensor1, tensor2)
     joint(input._spec, tensor1._spec, tensor2._spec)
     check_domain("addcmul", dtype)
@@ -71,8 +76,12 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
                            (*[stand_in(t, dtype) for t in (input, tensor1, tensor2)], operand(value))))
 
 
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input + value * tensor1 / tensor2."""
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *older: Tensor, value: Any = 1,
+            out: Tensor | None = None) -> Tensor:
+    """input + value * tensor1 / tensor2. ``addcdiv(input, value, tensor1, tensor2)`` is an older form."""
+    if older:
+        (input, tensor1, tensor2), given = in_order("addcdiv", input, tensor1, tensor2, *older)
+        return addcdiv(input, tensor1, tensor2, **given, out=out)
     if tensor1._spec.dtype.kind in "biu" and tensor2._spec.dtype.kind in "biu":
         raise RuntimeError("Integer division with addcdiv is no longer supported, "
                            "and in a future release addcdiv will perform a true division of tensor1 and tensor2.")

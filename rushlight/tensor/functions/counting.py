@@ -102,7 +102,7 @@ def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | N
 
 
 @sample_by_sample
-def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False,
+def histogramdd(input: Tensor, bins: Any, range: Any = None, weight: Tensor | None = None, density: bool = False,
                 out: Any = None) -> Any:
     """Counts in a grid of bins over the last dimension's coordinates, and the edges of each."""
     from rushlight.tensor.functions.reduction import result

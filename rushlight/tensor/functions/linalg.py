@@ -178,8 +178,10 @@ def matrix_exp(A: Tensor) -> Tensor:
     return apply(TABLE["matrix_exp"], (A,))
 
 
-def pinv(A: Tensor, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, out: Any = None) -> Tensor:
-    """The pseudo-inverse: singular values below max(atol, rtol σ₁) count as 0."""
+def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None,
+         out: Any = None) -> Tensor:
+    """The pseudo-inverse: singular values below max(atol, rtol σ₁) count as 0. ``rcond`` is an older name of rtol."""
+    rtol = rcond if rtol is None else rtol
     checked_matrix("pinv", A)
     if hermitian:
         checked_matrix("pinv", A, True)

@@ -30,9 +30,10 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
                                             for t in apply(TABLE["sort"], (input,), (d, bool(descending)))]))
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *,
+            out: Any = None) -> Tensor:
     """The positions that put the elements in order."""
-    return sort(input, dim, descending).indices
+    return give(out, sort(input, dim, descending).indices)
 
 
 def msort(input: Tensor, *, out: Any = None) -> Tensor:

@@ -15,6 +15,7 @@ from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import (NUMBERS, cast, fit, give, is_float, lying, lying_as, lying_at,
                                                need_tensor, operand, result_type, rewrite, settings, tensor_of, unify)
 from rushlight.tensor.functions.histories import history_first, say_first
+from rushlight.tensor.functions.older_forms import in_order
 from rushlight.tensor.functions.precision import (EXACT_NUMBERS, SHORT, by_scalar, half_of, history_of, in_place_of,
                                                   once, rounded_number, tracked, with_gradient)
 from rushlight.tensor.functions.unary_docs import unary_doc
@@ -209,18 +210,24 @@ def positive(input: Tensor) -> Tensor:
     return input
 
 
-def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input + alpha * other.
+def add(input: Any, other: Any, *older: Any, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input + alpha * other. ``add(input, alpha, other)`` is an older form.
 
     >>> import rushlight as rl
     >>> rl.add(rl.tensor([1., 2.]), 3, alpha=2)
     tensor([7., 8.])
     """
+    if older:
+        (input, other), given = in_order("add", input, other, *older)
+        return add(input, other, **given, out=out)
     return give(out, scaled(TABLE["add"], input, other, alpha))
 
 
-def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
-    """input - alpha * other. RuntimeError for bool tensors."""
+def sub(input: Any, other: Any, *older: Any, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
+    """input - alpha * other. RuntimeError for bool tensors. ``sub(input, alpha, other)`` is an older form."""
+    if older:
+        (input, other), given = in_order("sub", input, other, *older)
+        return sub(input, other, **given, out=out)
     for o in (input, other):
         if o.__class__ is bool or isinstance(o, Tensor) and o._spec.dtype is bool_:
             raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. "
@@ -269,7 +276,7 @@ def _scaled_half(op: Op, input: Any, other: Any, alpha: Any, dtype: Any) -> Tens
     return with_gradient(op.grad_name, (x, y), compute, rule)
 
 
-def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def rsub(input: Tensor, other: Any, alpha: Any = 1) -> Tensor:
     """other - alpha * input."""
     need_tensor("rsub", 1, "input", input)
     return sub(other, input, alpha=alpha)

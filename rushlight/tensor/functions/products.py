@@ -13,6 +13,7 @@ from rushlight.ir.spec import Spec
 from rushlight.tensor.core import Tensor, apply, gradient_edge, keeps, owned
 from rushlight.tensor.functions.common import cast, fit, give, need_tensor, stand_in
 from rushlight.tensor.functions.numpy_names import take_numpy_names
+from rushlight.tensor.functions.older_forms import in_order
 from rushlight.tensor.functions.precision import half_of, once, wide
 from rushlight.tensor.functions.shape import reshape, squeeze, unsqueeze
 from rushlight.tensor.views import ViewFn
@@ -108,7 +109,8 @@ def _rank(name: str, rank: int, **tensors: Tensor) -> None:
 def mm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Tensor:
     """The product of two matrices.
 
-    (n, k) and (k, m) of one dtype to (n, m). RuntimeError for other shapes.
+    (n, k) and (k, m) of one dtype to (n, m), in out_dtype if that is given: float32 for half precision, which then is not
+    rounded to half. RuntimeError for other shapes.
 
     >>> import rushlight as rl
     >>> rl.mm(rl.tensor([[1.0, 2.0]]), rl.tensor([[3.0], [4.0]]))
@@ -116,14 +118,25 @@ def mm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -
     """
     _rank("mm", 2, self=input)
     _rank("mm", 2, mat2=mat2)
-    return give(out, apply(TABLE["matmul"], (input, mat2)))
+    return give(out, apply(TABLE["matmul"], _in(out_dtype, input, mat2)))
+
+
+def _in(out_dtype: Any, *operands: Tensor) -> tuple[Tensor, ...]:
+    """The factors of a product whose result is to have that dtype (their own where None). RuntimeError for others."""
+    have = operands[0]._spec.dtype
+    if out_dtype is None or out_dtype is have:
+        return operands
+    if out_dtype is not float32 or have not in HALF:
+        raise RuntimeError("out_dtype must be the same as input dtype or fp32 for fp16/bf16 inputs: "
+                           f"got {out_dtype} for {have}")
+    return tuple([cast(x, out_dtype) for x in operands])
 
 
 @reduced
 def bmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Tensor:
     """The products of two batches of matrices.
 
-    (b, n, k) and (b, k, m) of one dtype to (b, n, m). RuntimeError for other shapes.
+    (b, n, k) and (b, k, m) of one dtype to (b, n, m), in out_dtype as `mm` says. RuntimeError for other shapes.
 
     >>> import rushlight as rl
     >>> rl.bmm(rl.ones(2, 1, 3), rl.ones(2, 3, 1)).shape
@@ -137,7 +150,7 @@ def bmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) 
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{a[0]}, "
                            f"{a[2]}] but got: [{b[0]}, {b[1]}]. The shapes are {list(a)} and {list(b)}: "
                            f"the first sizes must be equal, and the inner ones, {a[2]} and {b[1]}.")
-    return give(out, apply(TABLE["matmul"], (input, mat2)))
+    return give(out, apply(TABLE["matmul"], _in(out_dtype, input, mat2)))
 
 
 def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor:
@@ -204,10 +217,18 @@ def _mixed(start: Any, product: Tensor, beta: Any, alpha: Any) -> Tensor:
 
 
 @reduced
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
-    """beta * input + alpha * mat1 @ mat2."""
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, out_dtype: Any = None, *older: Tensor, beta: Any = 1,
+          alpha: Any = 1, out: Any = None) -> Tensor:
+    """beta * input + alpha * mat1 @ mat2. ``addmm(beta, input, alpha, mat1, mat2)`` is an older form.
+
+    With out_dtype=float32 the product of matrices in half precision is not rounded to half.
+    """
+    if isinstance(out_dtype, Tensor):
+        (input, mat1, mat2), given = in_order("addmm", input, mat1, mat2, out_dtype, *older)
+        return addmm(input, mat1, mat2, **given, out=out)  # type: ignore[no-any-return]
     _rank("addmm", 2, mat1=mat1)
     _rank("addmm", 2, mat2=mat2)
+    mat1, mat2 = _in(out_dtype, mat1, mat2)
     half = mat1._spec.dtype
     if half in HALF and input._spec.dtype is half is mat2._spec.dtype and half_of(input, mat1, mat2):  # rounded once
         product = apply(TABLE["matmul"], (stand_in(mat1, float32), stand_in(mat2, float32)))
@@ -217,26 +238,45 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     return give(out, keeps(result, *[a for a, b in ((mat1, mat2), (mat2, mat1)) if b.requires_grad]))
 
 
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
-    """beta * input + alpha * mat @ vec."""
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *older: Tensor, beta: Any = 1, alpha: Any = 1,
+          out: Any = None) -> Tensor:
+    """beta * input + alpha * mat @ vec. ``addmv(beta, input, alpha, mat, vec)`` is an older form."""
+    if older:
+        (input, mat, vec), given = in_order("addmv", input, mat, vec, *older)
+        return addmv(input, mat, vec, **given, out=out)  # type: ignore[no-any-return]
     return give(out, once(lambda i, x, y: _mixed(i, mv(x, y), beta, alpha), input, mat, vec))
 
 
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
-    """beta * input + alpha * outer(vec1, vec2)."""
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *older: Tensor, beta: Any = 1, alpha: Any = 1,
+         out: Any = None) -> Tensor:
+    """beta * input + alpha * outer(vec1, vec2). ``addr(beta, input, alpha, vec1, vec2)`` is an older form."""
+    if older:
+        (input, vec1, vec2), given = in_order("addr", input, vec1, vec2, *older)
+        return addr(input, vec1, vec2, **given, out=out)  # type: ignore[no-any-return]
     return give(out, _mixed(input, outer(vec1, vec2), beta, alpha))
 
 
 @reduced
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, out_dtype: Any = None, *, beta: Any = 1, alpha: Any = 1,
-            out: Any = None) -> Tensor:
-    """beta * input + alpha * batch1 @ batch2."""
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, out_dtype: Any = None, *older: Tensor, beta: Any = 1,
+            alpha: Any = 1, out: Any = None) -> Tensor:
+    """beta * input + alpha * batch1 @ batch2. ``baddbmm(beta, input, alpha, batch1, batch2)`` is an older form."""
+    if isinstance(out_dtype, Tensor):
+        (input, batch1, batch2), given = in_order("baddbmm", input, batch1, batch2, out_dtype, *older)
+        return baddbmm(input, batch1, batch2, **given, out=out)
+    batch1, batch2 = _in(out_dtype, batch1, batch2)
     return give(out, once(lambda i, x, y: _mixed(i, bmm(x, y), beta, alpha), input, batch1, batch2))
 
 
 @reduced
-def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Tensor:
-    """beta * input + alpha * the sum of the products of two batches."""
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *older: Tensor, beta: Any = 1, alpha: Any = 1,
+           out: Any = None) -> Tensor:
+    """beta * input + alpha * the sum of the products of two batches.
+
+    ``addbmm(beta, input, alpha, batch1, batch2)`` is an older form.
+    """
+    if older:
+        (input, batch1, batch2), given = in_order("addbmm", input, batch1, batch2, *older)
+        return addbmm(input, batch1, batch2, **given, out=out)  # type: ignore[no-any-return]
     return give(out, _mixed(input, bmm(batch1, batch2).sum(0, dtype=batch1._spec.dtype), beta, alpha))
 
 

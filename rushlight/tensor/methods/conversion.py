@@ -112,8 +112,8 @@ def resolve_conj(self: Tensor) -> Tensor:
 resolve_neg = resolve_conj
 
 
-def view(self: Tensor, *size: Any, dtype: Any = None) -> Tensor:
-    return shape.view_method(self, *size, dtype=dtype)
+def view(self: Tensor, *args: Any, size: Any = None, dtype: Any = None) -> Tensor:
+    return shape.view_method(self, *(args if size is None else (size,)), dtype=dtype)
 
 
 view.__doc__ = shape.view_method.__doc__

@@ -9,6 +9,7 @@ from rushlight.tensor import functions
 from rushlight.tensor.core import Tensor, check_in_place
 from rushlight.tensor.functions import composites, shape
 from rushlight.tensor.functions.common import rewrite
+from rushlight.tensor.method_forms import FORMS
 from rushlight.tensor.state import state
 
 IN_PLACE = """abs absolute acos arccos acosh arccosh add addcdiv addcmul addmm addmv addr addbmm baddbmm asin arcsin
@@ -52,9 +53,11 @@ def _scan_in_place(name: str) -> Any:
 
 
 def _spec_in_place(name: str) -> Any:
+    f = FORMS.get(name, getattr(shape, name))
+
     def method(self: Tensor, *args: Any, **kw: Any) -> Tensor:
         check_in_place(self)
-        changed = getattr(shape, name)(self, *args, **kw)
+        changed = f(self, *args, **kw)
         if self._rg and state.grad and self._grad_fn is not None:
             self._grad_fn, self._out = changed._grad_fn, 0
         self._spec = changed._spec
