@@ -123,6 +123,11 @@ class Apart:
         """What the one plan keeps with its inputs (`rushlight.exec.realize`)."""
         return getattr(self.whole, "switches", None)
 
+    @property
+    def launcher(self) -> Any:
+        """How the one plan runs while the program goes on (`rushlight.exec.realize`)."""
+        return getattr(self.whole, "launcher", None)
+
     def __call__(self, inputs: list[Any], *cells: Any) -> tuple[Any, ...]:
         with self.lock:
             self.runs += 1

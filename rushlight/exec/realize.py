@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec import apart, choose
+from rushlight.exec import apart, choose, flight
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Wiring, wiring_of
 from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node, Signature
@@ -31,17 +31,25 @@ observer: Callable[[list[Node], Run, list[Any]], Any] | None = None  # runs plan
 
 def realize_cell(cell: Cell) -> None:
     """Run what the value of a cell waits for, in whichever thread's graph it is pending."""
-    node = cell.node
-    if cell.buffer is None and node is not None and cell.error is None:
-        realize(node.graph)
+    if cell.buffer is None and cell.error is None:
+        if flight.current is not None:
+            flight.fetch(cell)
+        node = cell.node
+        if cell.buffer is None and node is not None:
+            realize(node.graph)
     if cell.error is not None:
         raise cell.error
     assert cell.buffer is not None, "a value was read that the plan did not materialise"
 
 
-def realize(graph: Graph) -> None:
-    """Run every pending node of a graph that something outside still refers to."""
+def realize(graph: Graph, leave: bool = False) -> None:
+    """Run every pending node of a graph that something outside still refers to.
+
+    With `leave` the last of them may still run when this returns (`rushlight.exec.flight`).
+    """
     with graph.lock:
+        if flight.current is not None:
+            flight.land()
         pending, graph.nodes, graph.bytes = graph.nodes, [], 0
         if not pending:
             return
@@ -59,7 +67,10 @@ def realize(graph: Graph) -> None:
                 except KeyError:  # another thread forgot it just now
                     pass
             stats.nodes += len(nodes)
-            if observer is not None:
+            results: tuple[Buffer, ...] | None
+            if leave and _launch(run, given, inputs, live, outs):
+                results = None  # the flight shows them
+            elif observer is not None:
                 results = observer(nodes, run, given)
             elif getattr(run, "switches", None):  # plans that keep something with their inputs
                 results = run(given, inputs)  # type: ignore[call-arg]
@@ -70,11 +81,41 @@ def realize(graph: Graph) -> None:
             raise
         if len(pending) > len(nodes):
             graph.nodes[:0] = pending[len(nodes):]
-        _settle(live, results, given)
         for node in nodes:  # nodes and cells refer to each other: let go, so that memory is freed at once
             node.ins = ()
-        for cell in outs:
-            cell.node = cell.before = None
+        if results is not None:
+            _settle(live, results, given)
+            for cell in outs:
+                cell.node = cell.before = None
+
+
+def _launch(run: Run, given: list[Any], inputs: Sequence[Cell], live: list[tuple[Cell, Any]], outs: list[Cell]) -> bool:
+    """Run a plan until nothing of it can fail, its rest while the program goes on; False where that cannot be now.
+
+    Memory that is shared with the outside receives its results when no step reads its old values any more: not in parts.
+    """
+    launcher = getattr(run, "launcher", None)
+    if launcher is None or launcher.head == launcher.steps or observer is not None:
+        return False
+    if any([storage is not None and storage.home is not None for _, storage in live]):
+        return False
+    with launcher.lock:
+        if not flight.lock.acquire(blocking=False):
+            return False
+        try:
+            flight.land()  # another thread's
+            job = launcher.job(given, inputs)
+            if job is None:
+                return False
+            flying = flight.current = flight.Flight(job, live, outs, given, _settle)
+            try:
+                flying.reach(launcher.head)
+            except BaseException:
+                flight.abandon()
+                raise
+        finally:
+            flight.lock.release()
+    return True
 
 
 def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:

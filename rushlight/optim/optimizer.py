@@ -13,7 +13,7 @@ import numpy as np
 from rushlight.autograd.grad_mode import enable_grad, is_grad_enabled
 from rushlight.autograd.graph import RemovableHandle
 from rushlight.optim import fused
-from rushlight.tensor.core import Tensor, realize_pending, wrap
+from rushlight.tensor.core import Tensor, start_pending, wrap
 from rushlight.tensor.inplace import old_values
 from rushlight.tensor.state import state as thread
 
@@ -148,7 +148,7 @@ class Optimizer:
                     self._update(group, params)
         finally:
             thread.grad = before
-        realize_pending()
+        start_pending()
         return loss
 
     @property

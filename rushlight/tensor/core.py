@@ -344,8 +344,8 @@ def user_line() -> str:
 from rushlight.tensor.views import as_spec, owned, relaid, spread_into, sync_view, view  # noqa: E402
 from rushlight.tensor.tape import AccumulateGrad, OpFn, accumulate, edge_key, keeps, lasting, needed_names  # noqa: E402
 from rushlight.tensor.inplace import assign, check_in_place, check_overlap  # noqa: E402
-from rushlight.tensor.memory import flat_memory, from_flat, from_storage, realize_pending, unwrap, wrap  # noqa: E402
+from rushlight.tensor.memory import flat_memory, from_flat, from_storage, realize_pending, start_pending, unwrap, wrap  # noqa: E402
 
 __all__ = ["AccumulateGrad", "OpFn", "ScalarSpec", "Tensor", "accumulate", "apply", "as_spec", "assign", "check_in_place", "check_overlap",
            "edge_key", "edges_of", "flat_memory", "from_flat", "from_storage", "functions", "gradient_edge", "infer", "keeps", "lasting", "needed_names", "new_tensor", "owned",
-           "realize_pending", "relaid", "spread_into", "sync_view", "unwrap", "user_line", "view", "wrap", "zeros"]
+           "realize_pending", "relaid", "spread_into", "start_pending", "sync_view", "unwrap", "user_line", "view", "wrap", "zeros"]

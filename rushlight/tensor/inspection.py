@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rushlight.exec import flight
 from rushlight.exec.stats import stats as _stats
 from rushlight.tensor.core import realize_pending
 from rushlight.tensor.state import state
@@ -14,6 +15,7 @@ def stats() -> dict[str, int]:
     >>> sorted(rl.stats())
     ['bytes_live', 'bytes_peak', 'nodes', 'plans_built', 'plans_reused']
     """
+    flight.land()
     out = _stats.as_dict()
     out["nodes"] += len(state.graph.nodes)
     return out

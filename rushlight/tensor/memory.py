@@ -54,6 +54,11 @@ def unwrap(t: Tensor) -> np.ndarray:
     return array_view(flat, s.dtype.numpy, s.shape, tuple(n * size for n in s.strides), s.offset * size)
 
 
+def start_pending() -> None:
+    """Run everything that the calling thread has recorded and that is still of use; the last of it may run on meanwhile."""
+    realize(state.graph, leave=True)
+
+
 def realize_pending() -> None:
     """Run everything that the calling thread has recorded and that is still of use."""
     realize(state.graph)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.exec import flight
 from rushlight.exec.realize import realize, realize_cell
 from rushlight.ir.graph import Cell
 from rushlight.tensor.state import state
@@ -38,8 +39,8 @@ class Storage:
             cell.before = self.cell
         self.cell = cell
         cell.owner = weakref.ref(self)
-        if self.home is not None and (cell.buffer is not None or self.exposed()):
-            realize_cell(cell)
+        if self.home is not None and (cell.buffer is not None or flight.current is not None or self.exposed()):
+            realize_cell(cell)  # what is in flight would not find its way home
             if cell.buffer is not self.home:  # it was realized before this storage showed it
                 np.copyto(self.home, cell.buffer)
                 cell.buffer = self.home

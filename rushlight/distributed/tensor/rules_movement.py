@@ -193,8 +193,7 @@ def view(name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     first = args[1] if len(args) > 1 else None
     if given.get("dtype") is not None or type(first).__name__ == "DType":
         return NotImplemented
-    sizes = _sizes(given, "size" if "size" in given else "args", "shape")
-    return reshaped(x, sizes)
+    return reshaped(x, _sizes(given, "args", "size", "shape"))
 
 
 @rule("expand", "expand_as", "broadcast_to")

@@ -14,7 +14,7 @@ divided among OpenMP's threads, and oneDNN primitives. Written in LLVM IR once f
 Kind 0, a kernel in this thread: [kernel, slots, units].
 Kind 1, a primitive: [dnnl_primitive_execute, primitive, stream, count, arguments, threads, omp_set_num_threads or 0].
 Kind 2, a region in which threads share the units of kernels that do not depend on each other: [parts, their number, total
-work, threads, error, GOMP_parallel, omp_get_thread_num, omp_get_num_threads]; part: [kernel, slots, units, work before, work].
+work, threads, error, GOMP_parallel, omp_get_thread_num, omp_get_num_threads, pieces for a team]; part: [kernel, slots, units, work before, work].
 
 The result is 0, or the number of the failed step (from 1) times 256 plus its code.
 """
@@ -29,7 +29,7 @@ from rushlight.exec.cpu.jit import COMPILED
 HEADER = object.__basicsize__  # of every Python object; in an array object the data pointer comes next
 SIZED = tuple.__basicsize__  # of an object with a size; in a list the pointer to its items comes next
 
-IR = """
+COMMON = """
 define internal ptr @rl_data(ptr %objects, i64 %i) {
   %p = getelementptr i64, ptr %objects, i64 %i
   %o = load ptr, ptr %p
@@ -62,6 +62,85 @@ done:
   ret void
 }
 
+define internal i64 @rl_unit(i64 %weight, i64 %start, i64 %share, i64 %units) {
+  %over = sub i64 %weight, %start
+  %none = icmp sle i64 %over, 0
+  br i1 %none, label %first, label %some
+first:
+  ret i64 0
+some:
+  %all = icmp sge i64 %over, %share
+  br i1 %all, label %last, label %part
+last:
+  ret i64 %units
+part:
+  %scaled = mul i64 %over, %units
+  %up = add i64 %scaled, %share
+  %less = sub i64 %up, 1
+  %unit = sdiv i64 %less, %share
+  ret i64 %unit
+}
+
+; run one of several equal pieces of a region's work in thread t; the last code that is not 0
+define internal i64 @rl_share(ptr %a, i64 %piece, i64 %pieces, i64 %t) {
+entry:
+  %parts = load ptr, ptr %a
+  %a1 = getelementptr i64, ptr %a, i64 1
+  %count = load i64, ptr %a1
+  %a2 = getelementptr i64, ptr %a, i64 2
+  %total = load i64, ptr %a2
+  %low0 = mul i64 %total, %piece
+  %low = sdiv i64 %low0, %pieces
+  %piece1 = add i64 %piece, 1
+  %high0 = mul i64 %total, %piece1
+  %high = sdiv i64 %high0, %pieces
+  br label %head
+head:
+  %i = phi i64 [0, %entry], [%next, %after]
+  %failed = phi i64 [0, %entry], [%status, %after]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %body, label %done
+body:
+  %k = mul i64 %i, 5
+  %p = getelementptr i64, ptr %parts, i64 %k
+  %kernel = load ptr, ptr %p
+  %p1 = getelementptr i64, ptr %p, i64 1
+  %slots = load ptr, ptr %p1
+  %p2 = getelementptr i64, ptr %p, i64 2
+  %units = load i64, ptr %p2
+  %p3 = getelementptr i64, ptr %p, i64 3
+  %start = load i64, ptr %p3
+  %p4 = getelementptr i64, ptr %p, i64 4
+  %share = load i64, ptr %p4
+  %begin = call i64 @rl_unit(i64 %low, i64 %start, i64 %share, i64 %units)
+  %end = call i64 @rl_unit(i64 %high, i64 %start, i64 %share, i64 %units)
+  %next = add i64 %i, 1
+  %some = icmp slt i64 %begin, %end
+  br i1 %some, label %run, label %after
+run:
+  %code = call i64 %kernel(ptr %slots, i64 %begin, i64 %end, i64 %t)
+  %good = icmp eq i64 %code, 0
+  %worse = select i1 %good, i64 %failed, i64 %code
+  br label %after
+after:
+  %status = phi i64 [%failed, %body], [%worse, %run]
+  br label %head
+done:
+  ret i64 %failed
+}
+
+define internal i64 @rl_kernel(ptr %a) {
+  %kernel = load ptr, ptr %a
+  %a1 = getelementptr i64, ptr %a, i64 1
+  %slots = load ptr, ptr %a1
+  %a2 = getelementptr i64, ptr %a, i64 2
+  %units = load i64, ptr %a2
+  %code = call i64 %kernel(ptr %slots, i64 0, i64 %units, i64 0)
+  ret i64 %code
+}
+"""
+
+IR = COMMON + """
 define internal void @rl_memories(ptr %table, i64 %n, ptr %objects, ptr %set) {
 entry:
   br label %head
@@ -94,32 +173,7 @@ done:
   ret void
 }
 
-define internal i64 @rl_unit(i64 %weight, i64 %start, i64 %share, i64 %units) {
-  %over = sub i64 %weight, %start
-  %none = icmp sle i64 %over, 0
-  br i1 %none, label %first, label %some
-first:
-  ret i64 0
-some:
-  %all = icmp sge i64 %over, %share
-  br i1 %all, label %last, label %part
-last:
-  ret i64 %units
-part:
-  %scaled = mul i64 %over, %units
-  %up = add i64 %scaled, %share
-  %less = sub i64 %up, 1
-  %unit = sdiv i64 %less, %share
-  ret i64 %unit
-}
-
 define internal void @rl_part(ptr %a) {
-entry:
-  %parts = load ptr, ptr %a
-  %a1 = getelementptr i64, ptr %a, i64 1
-  %count = load i64, ptr %a1
-  %a2 = getelementptr i64, ptr %a, i64 2
-  %total = load i64, ptr %a2
   %a6 = getelementptr i64, ptr %a, i64 6
   %number = load ptr, ptr %a6
   %a7 = getelementptr i64, ptr %a, i64 7
@@ -128,55 +182,15 @@ entry:
   %n32 = call i32 %threads()
   %t = sext i32 %t32 to i64
   %n = sext i32 %n32 to i64
-  %low0 = mul i64 %total, %t
-  %low = sdiv i64 %low0, %n
-  %t1 = add i64 %t, 1
-  %high0 = mul i64 %total, %t1
-  %high = sdiv i64 %high0, %n
-  br label %head
-head:
-  %i = phi i64 [0, %entry], [%next, %after]
-  %more = icmp slt i64 %i, %count
-  br i1 %more, label %body, label %done
-body:
-  %k = mul i64 %i, 5
-  %p = getelementptr i64, ptr %parts, i64 %k
-  %kernel = load ptr, ptr %p
-  %p1 = getelementptr i64, ptr %p, i64 1
-  %slots = load ptr, ptr %p1
-  %p2 = getelementptr i64, ptr %p, i64 2
-  %units = load i64, ptr %p2
-  %p3 = getelementptr i64, ptr %p, i64 3
-  %start = load i64, ptr %p3
-  %p4 = getelementptr i64, ptr %p, i64 4
-  %share = load i64, ptr %p4
-  %begin = call i64 @rl_unit(i64 %low, i64 %start, i64 %share, i64 %units)
-  %end = call i64 @rl_unit(i64 %high, i64 %start, i64 %share, i64 %units)
-  %next = add i64 %i, 1
-  %some = icmp slt i64 %begin, %end
-  br i1 %some, label %run, label %after
-run:
-  %code = call i64 %kernel(ptr %slots, i64 %begin, i64 %end, i64 %t)
+  %code = call i64 @rl_share(ptr %a, i64 %t, i64 %n, i64 %t)
   %bad = icmp ne i64 %code, 0
-  br i1 %bad, label %fail, label %after
+  br i1 %bad, label %fail, label %done
 fail:
   %a4 = getelementptr i64, ptr %a, i64 4
   store atomic i64 %code, ptr %a4 monotonic, align 8
-  br label %after
-after:
-  br label %head
+  br label %done
 done:
   ret void
-}
-
-define internal i64 @rl_kernel(ptr %a) {
-  %kernel = load ptr, ptr %a
-  %a1 = getelementptr i64, ptr %a, i64 1
-  %slots = load ptr, ptr %a1
-  %a2 = getelementptr i64, ptr %a, i64 2
-  %units = load i64, ptr %a2
-  %code = call i64 %kernel(ptr %slots, i64 0, i64 %units, i64 0)
-  ret i64 %code
 }
 
 define internal i64 @rl_region(ptr %a) {
@@ -281,8 +295,12 @@ done:
 """
 
 
+def text(ir: str, name: str) -> str:
+    """LLVM IR with the name of its function and what depends on the interpreter."""
+    return ir.replace("NAME", name).replace("HEADER", str(HEADER)).replace("SIZED", str(SIZED))
+
+
 @cache
 def run() -> ctypes._CFuncPtr:  # type: ignore[name-defined]
     """The driver as a function of the address of a block; it runs without the interpreter's lock."""
-    address = COMPILED.address("driver", lambda name: IR.replace("NAME", name).replace("HEADER", str(HEADER)).replace("SIZED", str(SIZED)))
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(address)
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(COMPILED.address("driver", lambda name: text(IR, name)))

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from bisect import insort
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 ALIGN = 64
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(slots=True)
@@ -42,3 +47,30 @@ def arrange(spans: list[Span]) -> tuple[dict[int, int], int]:
         insort(placed, (at, at + size, s.first, s.last))
         total = max(total, at + size)
     return dict(sorted(offsets.items())), total
+
+
+class Scratch:
+    """Arenas that plans lend and give back: as many as run at the same time, grown to the largest need."""
+
+    def __init__(self) -> None:
+        self.free: list[Array] = []  # taking from a list and adding to it are atomic
+
+    def take(self, size: int) -> Array:
+        try:
+            arena: Array | None = self.free.pop()
+        except IndexError:
+            arena = None
+        if arena is None or arena.nbytes < size:
+            if arena is not None:  # more than asked for: fresh memory costs time when it is touched, and only then
+                size = max(size, arena.nbytes * 3 // 2)
+            arena = None  # let the small one go first
+            raw = np.empty(size + ALIGN, np.uint8)
+            start = -raw.ctypes.data % ALIGN
+            arena = raw[start:start + size]
+        return arena
+
+    def give(self, arena: Array) -> None:
+        self.free.append(arena)
+
+
+SCRATCH = Scratch()

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec import threads
-from rushlight.exec.cpu import driver, emit, memory, packing, panels
+from rushlight.exec import flight, threads
+from rushlight.exec.cpu import driver, emit, launch, memory, packing, panels, teams
 from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED
@@ -29,33 +29,6 @@ PARALLEL_WORK = 65536  # statements times elements; below, waking threads costs 
 PARALLEL_FLOPS = 2_000_000  # likewise for primitives
 ARENA, OBJECTS = 0, 1  # object 0 is the arena, then come inputs, results and what NumPy made
 BLOCK_TIME = 2  # milliseconds that idle OpenMP threads wait actively
-
-
-class Scratch:
-    """Arenas that plans lend and give back: as many as run at the same time, grown to the largest need."""
-
-    def __init__(self) -> None:
-        self.free: list[Array] = []  # taking from a list and adding to it are atomic
-
-    def take(self, size: int) -> Array:
-        try:
-            arena: Array | None = self.free.pop()
-        except IndexError:
-            arena = None
-        if arena is None or arena.nbytes < size:
-            if arena is not None:  # more than asked for: fresh memory costs time when it is touched, and only then
-                size = max(size, arena.nbytes * 3 // 2)
-            arena = None  # let the small one go first
-            raw = np.empty(size + memory.ALIGN, np.uint8)
-            start = -raw.ctypes.data % memory.ALIGN
-            arena = raw[start:start + size]
-        return arena
-
-    def give(self, arena: Array) -> None:
-        self.free.append(arena)
-
-
-SCRATCH = Scratch()
 
 
 class Plan:
@@ -74,6 +47,8 @@ class Plan:
         self._locate(sizes, numbers)
         self._build()
         self._prelude(numbers)
+        self.launcher = launch.launcher_of(self, {v: at for at, s in enumerate(self.steps) for v in s.writes()})
+        self.openmp = self.launcher is None and any(isinstance(s, Segment) and {1, 2} & {*s.steps[::2]} for s in self.segments)
         self._slim()
         self.blank = [None] * (self.objects - self.buffers - 1)
         self.places = [self.object[v] for v in self.program.outputs]
@@ -245,14 +220,17 @@ class Plan:
     # --- running --------------------------------------------------------------------------------------------------
     def __call__(self, inputs: list[Any], cells: list[Any] | None = None) -> tuple[Array, ...]:
         """The results of these inputs; `cells` are what holds them, where packed weights may be kept for the next run."""
-        arena = SCRATCH.take(self.arena)
+        arena = memory.SCRATCH.take(self.arena)
         try:
             with self.lock:
+                if flight.current is not None:
+                    flight.land()  # it may be this plan, whose argument blocks are in use then
                 return self._run(inputs, cells, arena)
         finally:
-            SCRATCH.give(arena)
+            memory.SCRATCH.give(arena)
 
-    def _run(self, inputs: list[Any], cells: list[Any] | None, arena: Array) -> tuple[Array, ...]:
+    def prepare(self, inputs: list[Any], cells: Any, arena: Array) -> tuple[list[Any], dict[int, Any]]:
+        """The arrays of a run, and the numbers that its NumPy steps read; struct.error for a number beyond 64 bits."""
         n = self.buffers
         arrays: list[Any] = [arena, *inputs[:n], *self.blank]
         for at, size, dtype in self.made:
@@ -260,12 +238,20 @@ class Plan:
         for switch in self.switches:
             arrays[switch.at] = switch.choose(None if cells is None else cells[switch.variant.value], arena)
         packed, numbers = self.prelude(*inputs[n:])
+        self.pack.pack_into(self.numbers, 0, *packed)
+        self.list[0] = id(arrays)
+        return arrays, numbers
+
+    def _run(self, inputs: list[Any], cells: list[Any] | None, arena: Array) -> tuple[Array, ...]:
         try:
-            self.pack.pack_into(self.numbers, 0, *packed)
+            arrays, numbers = self.prepare(inputs, cells, arena)
         except struct.error:  # a number beyond 64 bits
             return self.fallback()(inputs)  # type: ignore[no-any-return]
-        self.list[0] = id(arrays)
+        if self.openmp:
+            launch.openmp_ran()
         profiler = profiling.active
+        if self.launcher is not None and profiler is None and (code := self.launcher.whole()) is not None:
+            return self.failed(code, inputs, self.launcher.segment) if code else tuple([arrays[at] for at in self.places])
         for segment in self.segments:
             if isinstance(segment, PythonCall):
                 try:
@@ -277,10 +263,10 @@ class Plan:
                     e.spoiled = self._spoiled(segment.at)  # type: ignore[attr-defined]
                     raise
             elif code := segment.run(self) if profiler is None else profiler.segment(segment, self):
-                return self._failed(code, inputs, segment)
+                return self.failed(code, inputs, segment)
         return tuple([arrays[at] for at in self.places])
 
-    def _failed(self, code: int, inputs: list[Any], segment: Segment) -> tuple[Array, ...]:
+    def failed(self, code: int, inputs: list[Any], segment: Segment) -> tuple[Array, ...]:
         """A kernel met a bad index: NumPy runs the plan again and says which; any other code is a fault of ours."""
         if code % 256 != OUT_OF_RANGE:
             raise RuntimeError(f"step {code // 256} of a compiled plan failed with code {code % 256}")
@@ -373,7 +359,8 @@ class Segment:
         table = _words(parts)
         plan.keep.append(table)
         gomp = [self.omp.address(name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")]
-        self._step(plan, 2, [ctypes.addressof(table), len(prepared), total, min(units, plan.threads), 0, *gomp])
+        pieces = min(units, teams.PIECES * plan.threads, teams.MOST_PIECES)
+        self._step(plan, 2, [ctypes.addressof(table), len(prepared), total, min(units, plan.threads), 0, *gomp, pieces])
 
     def _argument(self, plan: Plan, i: int) -> int:
         """The argument block of a kernel."""

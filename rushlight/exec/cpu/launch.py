@@ -1,0 +1,132 @@
+"""Plans of generated kernels alone run in a team of threads, and may be left while it works on their last steps.
+
+Plans with oneDNN's primitives or NumPy calls run as they are (`rushlight.exec.cpu.plan`), in OpenMP's threads. The two kinds
+of threads wait actively for work and would be in each other's way: a program that uses OpenMP now and then uses it always.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import TYPE_CHECKING, Any
+
+from rushlight.exec import flight, threads
+from rushlight.exec.cpu import memory, teams
+from rushlight.exec.cpu import profile as profiling
+from rushlight.exec.cpu.steps import PrimitiveStep, PythonStep
+from rushlight.ir.graph import Buffer
+
+if TYPE_CHECKING:
+    from rushlight.exec.cpu.plan import Plan, Segment
+
+REGION = 2  # the driver's kind of steps that threads share
+CALM = 8  # runs of plans without OpenMP before a team is used again
+_calm = [0]
+
+
+def openmp_ran() -> None:
+    """OpenMP's threads wait for more work just now."""
+    _calm[0] = CALM
+
+
+class Launcher:
+    """How a plan runs in a team. ``head`` steps are waited for: they can fail, or nothing is worth leaving after them;
+    ``ready`` says for each result the number of steps after which it is there."""
+
+    __slots__ = ("plan", "segment", "head", "ready", "steps", "lock", "threads", "team", "requests")
+
+    def __init__(self, plan: Plan, segment: Segment, head: int, ready: list[int], steps: int) -> None:
+        self.plan, self.segment, self.head, self.ready, self.steps = plan, segment, head, ready, steps
+        self.lock, self.threads = plan.lock, plan.threads
+        self.team: teams.Team | None = None
+        self.requests: dict[int, Any] = {}  # to the team: steps to start with, or minus steps to go on to
+
+    def assemble(self) -> Any:
+        """How to call the team that runs the plan; None where OpenMP has to."""
+        if _calm[0]:
+            _calm[0] -= 1
+            return None
+        team = teams.current
+        if team is None or team is not self.team:
+            team = self.team = teams.team(self.threads)
+            self.requests = {}
+            if team is None:
+                return None
+        return team.call
+
+    def request(self, until: int, start: bool) -> int:
+        """The address of a request to the team."""
+        assert self.team is not None
+        key = until if start else -until
+        found = self.requests.get(key)
+        if found is None:
+            make = self.team.start if start else self.team.help
+            found = self.requests[key] = make(self.segment.address, until)
+        return ctypes.addressof(found)
+
+    def whole(self) -> int | None:
+        """Run all of a prepared plan and give its failure or 0; None where OpenMP has to run it."""
+        if not flight.lock.acquire(False):
+            return None
+        try:
+            if flight.current is not None:
+                flight.land()
+            call = self.assemble()
+            return None if call is None else call(self.request(self.steps, True))
+        finally:
+            flight.lock.release()
+
+    def job(self, inputs: list[Any], cells: Any) -> Job | None:
+        """A run with these inputs, not started; None where it has to be an ordinary one."""
+        plan = self.plan
+        call = None if profiling.active is not None else self.assemble()
+        if call is None:
+            return None
+        arena = memory.SCRATCH.take(plan.arena)
+        try:
+            arrays, _ = plan.prepare(inputs, cells, arena)
+        except struct.error:  # a number beyond 64 bits
+            memory.SCRATCH.give(arena)
+            return None
+        return Job(self, call, inputs, arrays, arena)
+
+
+class Job:
+    """A run of a plan in a team (`rushlight.exec.flight.Job`)."""
+
+    __slots__ = ("launcher", "call", "inputs", "arrays", "arena", "results", "ready", "steps", "started")
+
+    def __init__(self, launcher: Launcher, call: Any, inputs: list[Any], arrays: list[Any], arena: Any) -> None:
+        self.launcher, self.call, self.inputs, self.arrays, self.arena = launcher, call, inputs, arrays, arena
+        self.results: tuple[Buffer, ...] = tuple([arrays[at] for at in launcher.plan.places])
+        self.ready, self.steps = launcher.ready, launcher.steps
+        self.started = False
+
+    def run(self, until: int) -> None:
+        """Run it until so many steps are done; IndexError where a kernel met a bad index."""
+        launcher = self.launcher
+        code = self.call(launcher.request(until, not self.started))
+        self.started = True
+        if code:
+            launcher.plan.failed(code, self.inputs, launcher.segment)
+
+    def close(self) -> None:
+        """Give the arena back, once."""
+        arena, self.arena = self.arena, None
+        if arena is not None:
+            memory.SCRATCH.give(arena)
+
+
+def launcher_of(plan: Plan, last_write: dict[int, int]) -> Launcher | None:
+    """How the plan runs in a team; None where it has steps that no team can run, or none that threads share."""
+    if len(plan.segments) != 1 or any(isinstance(s, (PrimitiveStep, PythonStep)) for s in plan.steps):
+        return None
+    segment: Any = plan.segments[0]
+    kinds = segment.steps[::2]
+    if REGION not in kinds or not 1 < plan.threads <= min(threads.affinity(), teams.MOST_THREADS):
+        return None
+    done = {at: i + 1 for i, part in enumerate(segment.parts) for at in part}  # steps of the driver after which one of the plan's is done
+    head = done.get(plan.checked, 0)
+    if REGION not in kinds[head:]:
+        head = len(kinds)
+    return Launcher(plan, segment, head, [done[last_write[v]] if v in last_write else 1 for v in plan.program.outputs], len(kinds))

@@ -1,0 +1,104 @@
+"""Plans in flight: their last steps run in other threads while the program records its next operations.
+
+At most one plan is in flight. Its results have memory already, but no cell shows it before its step is done: whoever wants a
+value that is not there comes to `rushlight.exec.realize.realize_cell`, and before anything else is realized, or memory is
+handed to the outside, the plan lands. So nobody sees a plan in flight, but for the time it does not take. What it reads is
+safe for the reason for which pending operations are: outside writers have snapshots taken of what they could write to.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from rushlight.ir.graph import Buffer, Cell
+
+Live = list[tuple[Cell, Any]]
+Settle = Callable[[Live, "tuple[Buffer, ...]", list[Any]], None]
+
+
+class Job(Protocol):
+    """A run of a plan that can be left and returned to."""
+
+    results: tuple[Buffer, ...]
+    ready: Sequence[int]  # for each result the number of steps after which it is there
+    steps: int
+
+    def run(self, until: int) -> None:
+        """Run it until so many steps are done. What can fail does so in the first call, which then ends it."""
+
+    def close(self) -> None:
+        """Let go what it used."""
+
+
+lock = threading.RLock()  # whoever starts a plan in flight, helps it or lands it
+current: Flight | None = None
+
+
+class Flight:
+    """A job in flight, with the cells that wait for its results."""
+
+    __slots__ = ("job", "live", "outs", "given", "settle", "shown")
+
+    def __init__(self, job: Job, live: Live, outs: list[Cell], given: list[Any], settle: Settle) -> None:
+        self.job, self.live, self.outs, self.given, self.settle = job, live, outs, given, settle
+        self.shown = 0  # results that are there after so many steps are shown
+
+    def reach(self, until: int) -> None:
+        """Run until so many steps are done, and show the results that are there then."""
+        job, shown = self.job, self.shown
+        try:
+            job.run(until)
+        except Exception:
+            self._end()
+            raise
+        due = [(x, result) for x, result, ready in zip(self.live, job.results, job.ready) if shown < ready <= until]
+        if due:
+            live, results = zip(*due)
+            self.settle(list(live), results, self.given)
+        self.shown = max(until, self.shown)  # now: an interrupt before this does all of it again
+        if until == job.steps:
+            for cell in self.outs:
+                cell.node = cell.before = None
+            self._end()
+
+    def _end(self) -> None:
+        global current
+        self.job.close()
+        if current is self:  # a finalizer may have landed it in between, and something else be in flight
+            current = None
+
+
+def abandon() -> None:
+    """Let the plan in flight end without showing its results."""
+    if current is not None:
+        current.job.run(current.job.steps)
+        current._end()
+
+
+def land() -> None:
+    """Wait for the plan in flight, if there is one, and show all its results."""
+    if current is not None:
+        with lock:
+            if current is not None:
+                current.reach(current.job.steps)
+
+
+def fetch(cell: Cell) -> None:
+    """Wait for one value of the plan in flight, if it is one of its results."""
+    with lock:
+        if current is not None:
+            for ready, (waiting, _) in zip(current.job.ready, current.live):
+                if waiting is cell:
+                    current.reach(ready)
+                    return
+
+
+def _before_fork() -> None:
+    lock.acquire()
+    land()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=lock.release, after_in_child=lock.release)
