@@ -30,6 +30,7 @@ from rushlight.tensor.functions.factorizations import TORCH_LEVEL as _factorizat
 from rushlight.tensor.functions.linalg import TORCH_LEVEL as _linear_algebra
 from rushlight.tensor.functions.shape import Size  # noqa: F401
 from rushlight.tensor.promotion import can_cast, promote_types, result_type  # noqa: F401
+from rushlight.tensor.dlpack import from_dlpack  # noqa: F401
 from rushlight.tensor.sequences import *  # noqa: F403
 from rushlight.tensor.sequences import range_ as range  # noqa: F401
 
@@ -53,6 +54,7 @@ _LAZY: dict[str, str] = {
                      "set_rng_state"), "rushlight.random"),
     **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse_csc_tensor", "sparse_compressed_tensor"),
                     "rushlight.sparse.creation"),
+    **dict.fromkeys(("from_file",), "rushlight.tensor.mapped"),
     **dict.fromkeys(("spmm",), "rushlight.sparse.functions"),
     **dict.fromkeys(("binomial", "_standard_gamma", "_standard_gamma_grad", "_sample_dirichlet", "_dirichlet_grad"),
                     "rushlight.tensor.sampling"),

@@ -424,3 +424,25 @@ def test_sparse_buffers_of_modules():
     same(*found)
     with pytest.raises(NotImplementedError, match="fill_"):
         rl.ones_like(coo(rl))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("reduce", ("sum", "mean", "amax", "amin", "max", "min"))
+def test_products_reduced_in_other_ways(reduce):
+    """Of a CSR matrix with an empty row; gradients of both factors too."""
+    found = []
+    for lib in (rl, torch):
+        a = lib.tensor([[1.0, 0, 2], [0, 0, 0], [3, 4, 0]]).to_sparse_csr().requires_grad_()
+        b = lib.tensor([[1.0, -5], [3, 4], [5, 6]], requires_grad=True)
+        out = lib.sparse.mm(a, b, reduce)
+        (out * lib.tensor([1.0, 10.0])).sum().backward()
+        found.append((out.tolist(), b.grad.tolist(), a.grad.to_dense().tolist()))
+    assert found[0] == found[1]
+
+
+def test_products_are_reduced_in_known_ways_only():
+    csr = rl.eye(2).to_sparse_csr()
+    with pytest.raises(RuntimeError, match="reduce type of prod has not been enabled"):
+        rl.sparse.mm(csr, rl.ones(2, 2), "prod")
+    with pytest.raises(NotImplementedError, match="takes a CSR matrix, not torch.sparse_coo"):
+        rl.sparse.mm(rl.eye(2).to_sparse(), rl.ones(2, 2), "amax")

@@ -9,8 +9,10 @@ import numpy as np
 from rushlight.sparse.patterns import added, index_tensor
 from rushlight.sparse.coo import CooTensor
 from rushlight.sparse.tensor import SparseTensor
+from rushlight.tensor import formats
 from rushlight.tensor import functions as F
 from rushlight.tensor.core import Tensor
+from rushlight.tensor.creation import zeros
 from rushlight.tensor.functions.common import wrap_dim, wrap_dims
 
 __all__ = ["addmm", "mm", "sum", "softmax", "log_softmax", "sampled_addmm", "as_sparse_gradcheck"]
@@ -18,16 +20,32 @@ __all__ = ["addmm", "mm", "sum", "softmax", "log_softmax", "sampled_addmm", "as_
 def mm(mat1: Tensor, mat2: Tensor, reduce: Any = None) -> Any:
     """The product of a sparse and a dense matrix (dense), or of two sparse ones (sparse); differentiable in both.
 
-    NotImplementedError with a `reduce` other than sum.
+    With ``reduce`` "mean", "amax" ("max") or "amin" ("min") products of a CSR matrix are not summed but reduced in that
+    way; rows without elements give 0. RuntimeError for other ways, NotImplementedError for other layouts.
 
     >>> import rushlight as rl
     >>> rl.sparse.mm(rl.eye(2).to_sparse(), rl.ones(2, 2))
     tensor([[1., 1.],
             [1., 1.]])
     """
-    if reduce not in (None, "sum"):
-        raise NotImplementedError(f"sparse.mm with reduce={reduce!r} is not supported, only sums are")
-    return F.mm(mat1, mat2)
+    return F.mm(mat1, mat2) if reduce in (None, "sum") else _mm_reduced(mat1, mat2, reduce)
+
+
+REDUCED = {"mean": "mean", "amax": "amax", "max": "amax", "amin": "amin", "min": "amin"}
+
+
+def _mm_reduced(mat1: Any, mat2: Tensor, reduce: str) -> Tensor:
+    if mat1.layout is not formats.sparse_csr:
+        raise NotImplementedError(f"sparse.mm with reduce={reduce!r} takes a CSR matrix, not {mat1.layout}: "
+                                  "use to_sparse_csr()")
+    if reduce not in REDUCED:
+        raise RuntimeError(f"sparse_mm_reduce: reduce type of {reduce} has not been enabled. "
+                           f"There are sum, {', '.join(REDUCED)}.")
+    coo = mat1.to_sparse_coo()
+    rows, columns = (index_tensor(line) for line in coo.places())
+    products = coo._vals[:, None] * mat2[columns]
+    empty = zeros((mat1.shape[0], mat2.shape[1]), dtype=products.dtype)
+    return empty.index_reduce(0, rows, products, REDUCED[reduce], include_self=False)
 
 
 def spmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) -> Any:

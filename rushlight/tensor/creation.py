@@ -161,19 +161,28 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
 
 def asarray(obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None,
             requires_grad: bool | None = None) -> Tensor:
-    """A tensor of any object; memory is shared unless copy=True or a conversion needs a copy."""
+    """A tensor of any object; memory is shared unless copy=True or a conversion needs a copy.
+
+    A tensor keeps its history unless requires_grad=False.
+
+    >>> import rushlight as rl
+    >>> rl.asarray(rl.ones(1, requires_grad=True) + 2)
+    tensor([3.], grad_fn=<AddBackward0>)
+    """
     if isinstance(obj, Tensor):
         out = obj if dtype is None else obj.to(dtype)
         if copy:
             out = out.clone()
         elif out is not obj and copy is False:
             raise ValueError("can't alias tensor with different dtype: a copy would be needed")
-        if not requires_grad:
-            out = out.detach()
-    elif isinstance(obj, np.ndarray) and not copy:
+        if requires_grad is False:
+            return ready(out.detach(), False, device)
+        return ready(out, requires_grad or out.requires_grad, device)
+    if isinstance(obj, np.ndarray) and not copy:
         out = from_numpy(obj)
         out = out if dtype is None else out.to(dtype)
     elif hasattr(obj, "__dlpack__") and not copy:
+        from rushlight.tensor.dlpack import from_dlpack
         out = from_dlpack(obj)
     else:
         out = tensor(obj, dtype=dtype)
@@ -238,30 +247,6 @@ def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, r
     t = from_flat(flat, (n,))
     t._storage.home, t._storage.owner, t._storage.forever = flat, buffer, True
     return ready(t, requires_grad)
-
-
-def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor on memory exported through DLPack (NumPy, JAX, PyTorch …), or with copy=True on memory of its own."""
-    if device is not None:
-        check_device(device)
-    if copy:
-        return from_dlpack(ext_tensor).clone()
-    if isinstance(ext_tensor, Tensor):
-        return ext_tensor.detach()
-    array = np.from_dlpack(ext_tensor)
-    if not array.flags.writeable:
-        # NumPy marks imported memory read-only; the producer shares it for writing
-        array = np.lib.stride_tricks.as_strided(array, writeable=False)
-    t = from_numpy(array) if array.flags.writeable else _read_only(array)
-    t._storage.forever = True
-    return t
-
-
-def _read_only(array: np.ndarray) -> Tensor:
-    import warnings
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return from_numpy(array)
 
 
 def full(size: Any, fill_value: Any, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
@@ -456,6 +441,6 @@ def scalar_tensor(s: Any, *, dtype: DType | None = None, device: Any = None, lay
                                dtype=kind.numpy)), requires_grad, device)
 
 
-__all__ = ["tensor", "as_tensor", "asarray", "from_numpy", "frombuffer", "from_dlpack", "full", "zeros", "ones",
+__all__ = ["tensor", "as_tensor", "asarray", "from_numpy", "frombuffer", "full", "zeros", "ones",
            "empty", "full_like", "zeros_like", "ones_like", "empty_like",
            "empty_strided", "empty_permuted", "scalar_tensor"]
