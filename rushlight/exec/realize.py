@@ -26,6 +26,7 @@ MAX_PLANS = int(os.environ.get("RUSHLIGHT_PLANS", "512"))
 
 _plans: OrderedDict[Key, Run] = OrderedDict()
 _plans_lock = threading.Lock()
+_newest: list[Run | None] = [None]  # the plan at the end of the dictionary, by which it need not be moved there
 observer: Callable[[list[Node], Run, list[Any]], Any] | None = None  # runs plans in the profiler's stead
 
 
@@ -62,10 +63,12 @@ def realize(graph: Graph, leave: bool = False) -> None:
                 run = _build(nodes, [cell for cell, _ in live], inputs, given, key)
             else:
                 stats.plans_reused += 1
-                try:
-                    _plans.move_to_end(key)
-                except KeyError:  # another thread forgot it just now
-                    pass
+                if run is not _newest[0]:
+                    _newest[0] = run
+                    try:
+                        _plans.move_to_end(key)
+                    except KeyError:  # another thread forgot it just now
+                        pass
             stats.nodes += len(nodes)
             results: tuple[Buffer, ...] | None
             if leave and _launch(run, given, inputs, live, outs):
@@ -200,6 +203,7 @@ def _build(nodes: list[Node], live: list[Cell], inputs: Sequence[Cell], given: l
     run = choose.compile_program(to_program(nodes, live, [*inputs, *given[len(inputs):]], key[-1]))
     stats.plans_built += 1
     with _plans_lock:
+        _newest[0] = run
         _plans[key] = run
         while len(_plans) > MAX_PLANS:
             _plans.popitem(last=False)
@@ -244,4 +248,5 @@ def clear_plans() -> None:
     """Forget every plan."""
     with _plans_lock:
         _plans.clear()
+        _newest[0] = None
     apart.forget()

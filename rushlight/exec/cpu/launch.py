@@ -33,26 +33,28 @@ class Launcher:
     """How a plan runs in a team. ``head`` steps are waited for: they can fail, or nothing is worth leaving after them;
     ``ready`` says for each result the number of steps after which it is there."""
 
-    __slots__ = ("plan", "segment", "head", "ready", "steps", "lock", "threads", "team", "requests")
+    __slots__ = ("plan", "segment", "head", "ready", "steps", "lock", "team", "call", "all", "requests")
 
     def __init__(self, plan: Plan, segment: Segment, head: int, ready: list[int], steps: int) -> None:
         self.plan, self.segment, self.head, self.ready, self.steps = plan, segment, head, ready, steps
-        self.lock, self.threads = plan.lock, plan.threads
+        self.lock = plan.lock
         self.team: teams.Team | None = None
-        self.requests: dict[int, Any] = {}  # to the team: steps to start with, or minus steps to go on to
+        self.call: Any = None  # with the address of a request to the team
+        self.all = 0  # that of the request to run all steps
+        self.requests: dict[int, Any] = {}  # by the steps to start with, or minus the steps to go on to
 
-    def assemble(self) -> Any:
-        """How to call the team that runs the plan; None where OpenMP has to."""
+    def assemble(self) -> bool:
+        """Whether there is a team that runs the plan; else OpenMP has to."""
         if _calm[0]:
             _calm[0] -= 1
-            return None
-        team = teams.current
-        if team is None or team is not self.team:
-            team = self.team = teams.team(self.threads)
+            return False
+        if teams.current is None or teams.current is not self.team:
+            self.team = teams.team(self.plan.threads)
+            if self.team is None:
+                return False
             self.requests = {}
-            if team is None:
-                return None
-        return team.call
+            self.call, self.all = self.team.call, self.request(self.steps, True)
+        return True
 
     def request(self, until: int, start: bool) -> int:
         """The address of a request to the team."""
@@ -71,16 +73,14 @@ class Launcher:
         try:
             if flight.current is not None:
                 flight.land()
-            call = self.assemble()
-            return None if call is None else call(self.request(self.steps, True))
+            return self.call(self.all) if self.assemble() else None
         finally:
             flight.lock.release()
 
     def job(self, inputs: list[Any], cells: Any) -> Job | None:
         """A run with these inputs, not started; None where it has to be an ordinary one."""
         plan = self.plan
-        call = None if profiling.active is not None else self.assemble()
-        if call is None:
+        if profiling.active is not None or not self.assemble():
             return None
         arena = memory.SCRATCH.take(plan.arena)
         try:
@@ -88,16 +88,16 @@ class Launcher:
         except struct.error:  # a number beyond 64 bits
             memory.SCRATCH.give(arena)
             return None
-        return Job(self, call, inputs, arrays, arena)
+        return Job(self, inputs, arrays, arena)
 
 
 class Job:
     """A run of a plan in a team (`rushlight.exec.flight.Job`)."""
 
-    __slots__ = ("launcher", "call", "inputs", "arrays", "arena", "results", "ready", "steps", "started")
+    __slots__ = ("launcher", "inputs", "arrays", "arena", "results", "ready", "steps", "started")
 
-    def __init__(self, launcher: Launcher, call: Any, inputs: list[Any], arrays: list[Any], arena: Any) -> None:
-        self.launcher, self.call, self.inputs, self.arrays, self.arena = launcher, call, inputs, arrays, arena
+    def __init__(self, launcher: Launcher, inputs: list[Any], arrays: list[Any], arena: Any) -> None:
+        self.launcher, self.inputs, self.arrays, self.arena = launcher, inputs, arrays, arena
         self.results: tuple[Buffer, ...] = tuple([arrays[at] for at in launcher.plan.places])
         self.ready, self.steps = launcher.ready, launcher.steps
         self.started = False
@@ -105,7 +105,7 @@ class Job:
     def run(self, until: int) -> None:
         """Run it until so many steps are done; IndexError where a kernel met a bad index."""
         launcher = self.launcher
-        code = self.call(launcher.request(until, not self.started))
+        code = launcher.call(launcher.request(until, not self.started))
         self.started = True
         if code:
             launcher.plan.failed(code, self.inputs, launcher.segment)

@@ -47,6 +47,7 @@ class Plan:
         self._locate(sizes, numbers)
         self._build()
         self._prelude(numbers)
+        self.numbered = bool(numbers)
         self.launcher = launch.launcher_of(self, {v: at for at, s in enumerate(self.steps) for v in s.writes()})
         self.openmp = self.launcher is None and any(isinstance(s, Segment) and {1, 2} & {*s.steps[::2]} for s in self.segments)
         self._slim()
@@ -237,9 +238,11 @@ class Plan:
             arrays[at] = np.empty(size, dtype)
         for switch in self.switches:
             arrays[switch.at] = switch.choose(None if cells is None else cells[switch.variant.value], arena)
+        self.list[0] = id(arrays)
+        if not self.numbered:
+            return arrays, {}
         packed, numbers = self.prelude(*inputs[n:])
         self.pack.pack_into(self.numbers, 0, *packed)
-        self.list[0] = id(arrays)
         return arrays, numbers
 
     def _run(self, inputs: list[Any], cells: list[Any] | None, arena: Array) -> tuple[Array, ...]:

@@ -107,6 +107,7 @@ def _safe(found: OpenMP) -> OpenMP:
         found.set_threads(1)
         threads.bound(1)
         apart.forget()
+        realize._newest[0] = None
         realize._plans.clear()  # they were made for more threads; the lock may be held by a thread that is not here
     if not found.fork_safe:
         os.register_at_fork(after_in_child=alone)
