@@ -232,3 +232,45 @@ def test_a_write_after_saving_names_the_line_that_saved() -> None:
         with pytest.warns(UserWarning), pytest.raises(
                 RuntimeError, match=r"modified by an inplace operation.*recorded at test_autograd_graph.py"):
             z.sum().backward()
+
+
+def _doubled(lib):
+    w = lib.ones(3, requires_grad=True)
+    return w, w * 2
+
+
+@pytest.mark.parametrize("use", (lambda h, w: h * w, lambda h, w: h.pow(2), lambda h, w: h.double().addcmul(h, h)),
+                         ids=("mul", "pow", "another dtype"))
+def test_a_saved_tensor_must_not_be_detached_in_place(use):
+    """PyTorch's rule: what was saved has lost its place in the graph."""
+    w, h = _doubled(rl)
+    y = use(h, w).sum()
+    h.detach_()
+    with pytest.raises(RuntimeError, match="saved tensor that has been detached in-place"):
+        y.backward()
+    w, h = _doubled(rl)
+    y = use(h, w).sum()
+    h.detach_().requires_grad_()
+    with pytest.raises(RuntimeError, match="saved tensor that has been detached in-place"):
+        y.backward()
+
+
+def test_what_is_recorded_after_detaching_in_place_counts():
+    """Backpropagation through time that is cut now and then, and operations that save nothing."""
+    w = rl.full((3,), 0.5, requires_grad=True)
+    h = rl.zeros(3)
+    for i in range(6):
+        h = (h * w + 1).tanh()
+        if i % 2:
+            h.sum().backward()
+            h.detach_()
+    assert w.grad.abs().min() > 0
+    w, h = _doubled(rl)
+    h.detach_()
+    (h * w).sum().backward()
+    assert w.grad.tolist() == [2, 2, 2]
+    w, h = _doubled(rl)
+    y = (h + w).sum()
+    h.detach_()
+    y.backward()
+    assert w.grad.tolist() == [3, 3, 3]

@@ -131,6 +131,14 @@ def as_it_is_now(t: Any) -> Any:
     return t.__dict__["_of"][0].to(t.dtype) if changed_unseen(t) else t
 
 
+def detached_since(saved: Saved) -> int | None:
+    """The place in the sequence of nodes at which the saved operand was detached in place, None if it was not."""
+    t = saved.tensor
+    if saved.counter is not t._storage:  # it may stand in for one of another type
+        t = t.__dict__.get("_of", (t,))[0]
+    return t.__dict__.get("_detached") if t._grad_fn is None else None
+
+
 def as_it_was(saved: Saved) -> Any:
     """The tensor with the values that it had, at its place in the graph."""
     from rushlight.tensor.core import new_tensor
@@ -180,6 +188,11 @@ class Saved:
                                + (f" The operation that saved it was recorded at {node.line}." if node.line else ""))
         if self.output < 0:
             t = self.tensor
+            since = detached_since(self)
+            if since is not None and node.seq < since:
+                raise RuntimeError("Trying to use a saved tensor that has been detached in-place, i.e. with .detach_()."
+                                   "This is not supported, please use out-of-place `.detach()` instead"
+                                   + (f". The operation that saved it was recorded at {node.line}." if node.line else ""))
             return t if self.counter is t._storage else as_it_is_now(t)
         return node.make_output(self)
 

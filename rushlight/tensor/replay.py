@@ -10,7 +10,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any
 
-from rushlight.autograd.graph import FREED, GradFn, Saved, changed_unseen
+from rushlight.autograd.graph import FREED, GradFn, Saved, changed_unseen, detached_since
 from rushlight.exec import realize as realizing
 from rushlight.exec.realize import realize, realize_cell
 from rushlight.exec.stats import stats
@@ -107,7 +107,7 @@ def _saved(saved: dict[str, Any], key: list[Any], cells: list[Cell], known: dict
             if s.hooks is not None or s.counter.version != s.version:
                 return False
             storage = s.tensor._storage if s.output < 0 else s.storage
-            if s.counter is not storage and s.output < 0 and changed_unseen(s.tensor):
+            if s.output < 0 and (s.counter is not storage and changed_unseen(s.tensor) or detached_since(s) is not None):
                 return False
             if storage.home is None:
                 cell = storage.cell

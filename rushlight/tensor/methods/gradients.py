@@ -6,7 +6,7 @@ import weakref
 from typing import Any
 
 from rushlight.autograd.api import backward as run_backward
-from rushlight.autograd.graph import RemovableHandle
+from rushlight.autograd.graph import RemovableHandle, sequence
 from rushlight.tensor.core import Tensor, gradient_edge, new_tensor
 
 
@@ -29,6 +29,8 @@ def detach_(self: Tensor) -> Tensor:
     """Forget the history. RuntimeError for views."""
     if self._base is not None:
         raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+    if self._grad_fn is not None:
+        self.__dict__["_detached"] = next(sequence)  # nodes recorded before must not use it any more
     self._grad_fn, self._out, self._rg = None, 0, False
     return self
 
