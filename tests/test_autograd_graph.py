@@ -274,3 +274,14 @@ def test_what_is_recorded_after_detaching_in_place_counts():
     h.detach_()
     y.backward()
     assert w.grad.tolist() == [3, 3, 3]
+
+
+def test_comparing_asks_for_no_history_of_a_view():
+    """PyTorch converts operands of a comparison without recording it, so it may be one of several views of changed memory."""
+    x = leaf(1., 2., 3.)
+    part = x.unbind()[1]
+    with rl.no_grad():
+        x.mul_(2)
+    assert (rl.tensor([3., 5.], dtype=rl.float16) <= part).tolist() == [True, False]
+    with pytest.raises(RuntimeError, match="view and its base or another view of its base has been modified inplace"):
+        part + 1

@@ -70,6 +70,8 @@ def join(op: Op, x: Any, y: Any, floating: bool = False) -> Tensor:
         have, other = x._spec.dtype, y._spec.dtype
         if have is other and not (floating and have.kind in "biu"):
             return keep_layout(op, x, y)
+        if not op.differentiable:  # conversions are none of its history either, nor is what became of a view's base
+            x, y = (t.detach() if t._base is not None else t for t in (x, y))
         if (have in HALF or other in HALF) and (found := by_scalar(op, x, y)) is not None:
             return found
     elif not left and not right:
