@@ -350,3 +350,25 @@ def test_a_finalizer_may_read_values_while_a_plan_lands():
     assert sums == [other.model[0].weight.sum().item()] and flight.current is None
     for a, b in zip(net.values(), other.values(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_plan_that_cannot_fail_is_left_at_its_start(monkeypatch):
+    """No labels to check: nothing is waited for but what is read."""
+    def train() -> tuple[list[float], list[np.ndarray]]:
+        net, losses = Net(), []
+        heads.clear()
+        for _ in range(30):
+            net.optimizer.zero_grad()
+            loss = (net.model(net.x) - 1).square().mean()
+            loss.backward()
+            net.optimizer.step()
+            heads.append(flight.current.shown if flight.current is not None else -1)
+            losses.append(loss.item())
+        return losses, net.values()
+    heads: list[int] = []
+    flown = train()
+    assert heads.count(0) >= 25
+    with monkeypatch.context() as m:
+        m.setattr(launch.Launcher, "job", lambda *_: None)
+        same(train(), flown)
+    assert max(heads) == -1

@@ -9,7 +9,8 @@ The control block has 64-bit words; what different threads write lies in differe
 - [40] syscall, [41] its number of futex, [42] sched_yield.
 
 A piece is taken by exchanging the ticket for one without it, and only who has taken one reads the tables: its step cannot end,
-nor its plan be gone, before the piece is done. Who finishes the last piece of a step offers those of the next.
+nor its plan be gone, before the piece is done. Who finishes the last piece of a step offers those of the next, but for one that
+it runs itself: then two threads do not ask for the ticket at the same time.
 
 A request of the program's thread: control block, plan's block, steps to help with, [27] if it is to be started, whether it is.
 """
@@ -52,24 +53,92 @@ several:
   ret i64 %pieces
 }
 
-; let everybody take the pieces of a step, or of none after the last
-define internal void @rl_offer(ptr %control, i64 %step, i64 %count) {
-  %high = shl i64 %step, 32
-  %more = icmp slt i64 %step, %count
-  br i1 %more, label %some, label %none
-some:
+; offer the pieces of a step, one of them to thread t alone (to nobody for t = -1); that one
+define internal i64 @rl_offer(ptr %control, i64 %step, i64 %t) {
   %pieces = call i64 @rl_pieces(ptr %control, i64 %step)
-  %end = shl i64 %pieces, 16
-  %ticket = or i64 %high, %end
+  %leads = icmp eq i64 %t, 0
+  %follows = icmp sgt i64 %t, 0
+  %last = sub i64 %pieces, 1
+  %begin = select i1 %leads, i64 1, i64 0
+  %end = select i1 %follows, i64 %last, i64 %pieces
+  %piece = select i1 %leads, i64 0, i64 %last
+  %high = shl i64 %step, 32
+  %middle = shl i64 %end, 16
+  %ticket0 = or i64 %high, %middle
+  %ticket = or i64 %ticket0, %begin
   store atomic i64 %ticket, ptr %control release, align 64
-  ret void
-none:
-  store atomic i64 %high, ptr %control release, align 64
+  ret i64 %piece
+}
+
+; run a piece that is thread t's, and as long as it was the last of its step one of the next; up to so many steps
+define internal void @rl_run(ptr %control, i64 %t, i64 %until, i64 %step0, i64 %piece0) {
+entry:
+  %q8 = getelementptr i64, ptr %control, i64 8
+  %q16 = getelementptr i64, ptr %control, i64 16
+  %q25 = getelementptr i64, ptr %control, i64 25
+  %q26 = getelementptr i64, ptr %control, i64 26
+  br label %run
+run: ; the step cannot end, nor the plan, before this piece has
+  %step = phi i64 [%step0, %entry], [%next, %more]
+  %piece = phi i64 [%piece0, %entry], [%mine, %more]
+  %steps = load ptr, ptr %q25
+  %k = mul i64 %step, 2
+  %p = getelementptr i64, ptr %steps, i64 %k
+  %kind = load i64, ptr %p
+  %p1 = getelementptr i64, ptr %p, i64 1
+  %argument = load ptr, ptr %p1
+  %pieces = call i64 @rl_pieces(ptr %control, i64 %step)
+  %region = icmp eq i64 %kind, 2
+  br i1 %region, label %part, label %whole
+part:
+  %code0 = call i64 @rl_share(ptr %argument, i64 %piece, i64 %pieces, i64 %t)
+  br label %check
+whole:
+  %code1 = call i64 @rl_kernel(ptr %argument)
+  br label %check
+check:
+  %code = phi i64 [%code0, %part], [%code1, %whole]
+  %bad = icmp ne i64 %code, 0
+  br i1 %bad, label %fail, label %count
+fail:
+  %number = add i64 %step, 1
+  %high = shl i64 %number, 8
+  %failure = add i64 %high, %code
+  store atomic i64 %failure, ptr %q16 monotonic, align 64
+  br label %count
+count:
+  %before = atomicrmw add ptr %q8, i64 1 acq_rel
+  %after = add i64 %before, 1
+  %all = icmp eq i64 %after, %pieces
+  br i1 %all, label %ended, label %done
+ended:
+  store atomic i64 0, ptr %q8 monotonic, align 64
+  %total = load i64, ptr %q26
+  %failed = load atomic i64, ptr %q16 monotonic, align 64
+  %good = icmp eq i64 %failed, 0
+  %next0 = add i64 %step, 1
+  %next = select i1 %good, i64 %next0, i64 %total
+  %there = icmp slt i64 %next, %total
+  br i1 %there, label %offer, label %over
+offer:
+  %stays = icmp slt i64 %next, %until
+  br i1 %stays, label %more, label %leave
+more:
+  %mine = call i64 @rl_offer(ptr %control, i64 %next, i64 %t)
+  br label %run
+leave:
+  %nobody = call i64 @rl_offer(ptr %control, i64 %next, i64 -1)
+  br label %done
+over:
+  %ticket = shl i64 %total, 32
+  store atomic i64 %ticket, ptr %control release, align 64
+  br label %done
+done:
   ret void
 }
 
 ; take a piece and run it; 0 if there was none
-define internal i64 @rl_take(ptr %control, i64 %t) {
+define internal i64 @rl_take(ptr %control, i64 %t, i64 %until) {
 entry:
   %ticket = load atomic i64, ptr %control acquire, align 64
   %end0 = lshr i64 %ticket, 16
@@ -89,54 +158,11 @@ try:
   %pair = cmpxchg ptr %control, i64 %ticket, i64 %rest acq_rel acquire, align 64
   %mine = extractvalue {i64, i1} %pair, 1
   br i1 %mine, label %run, label %again
-again:
-  ret i64 1
-run: ; the step cannot end, nor the plan, before this piece has
+run:
   %step = lshr i64 %ticket, 32
-  %q25 = getelementptr i64, ptr %control, i64 25
-  %steps = load ptr, ptr %q25
-  %k = mul i64 %step, 2
-  %p = getelementptr i64, ptr %steps, i64 %k
-  %kind = load i64, ptr %p
-  %p1 = getelementptr i64, ptr %p, i64 1
-  %argument = load ptr, ptr %p1
-  %pieces = call i64 @rl_pieces(ptr %control, i64 %step)
-  %region = icmp eq i64 %kind, 2
-  br i1 %region, label %part, label %whole
-part:
-  %code0 = call i64 @rl_share(ptr %argument, i64 %piece, i64 %pieces, i64 %t)
-  br label %check
-whole:
-  %code1 = call i64 @rl_kernel(ptr %argument)
-  br label %check
-check:
-  %code = phi i64 [%code0, %part], [%code1, %whole]
-  %q16 = getelementptr i64, ptr %control, i64 16
-  %bad = icmp ne i64 %code, 0
-  br i1 %bad, label %fail, label %count
-fail:
-  %number = add i64 %step, 1
-  %high = shl i64 %number, 8
-  %failure = add i64 %high, %code
-  store atomic i64 %failure, ptr %q16 monotonic, align 64
-  br label %count
-count:
-  %q8 = getelementptr i64, ptr %control, i64 8
-  %before = atomicrmw add ptr %q8, i64 1 acq_rel
-  %after = add i64 %before, 1
-  %all = icmp eq i64 %after, %pieces
-  br i1 %all, label %ended, label %took
-took:
+  call void @rl_run(ptr %control, i64 %t, i64 %until, i64 %step, i64 %piece)
   ret i64 1
-ended:
-  store atomic i64 0, ptr %q8 monotonic, align 64
-  %q26 = getelementptr i64, ptr %control, i64 26
-  %total = load i64, ptr %q26
-  %failed = load atomic i64, ptr %q16 monotonic, align 64
-  %good = icmp eq i64 %failed, 0
-  %next0 = add i64 %step, 1
-  %next = select i1 %good, i64 %next0, i64 %total
-  call void @rl_offer(ptr %control, i64 %next, i64 %total)
+again:
   ret i64 1
 }
 
@@ -195,17 +221,22 @@ start:
   %q27 = getelementptr i64, ptr %control, i64 27
   store i64 %head, ptr %q27
   store atomic i64 0, ptr %q16 monotonic, align 64
-  call void @rl_offer(ptr %control, i64 0, i64 %n)
+  %stays = icmp sgt i64 %until, 0
+  %who = select i1 %stays, i64 0, i64 -1
+  %first = call i64 @rl_offer(ptr %control, i64 0, i64 %who)
   call void @rl_wake(ptr %control)
+  br i1 %stays, label %begin, label %look
+begin:
+  call void @rl_run(ptr %control, i64 0, i64 %until, i64 0, i64 %first)
   br label %look
 look:
-  %patience = phi i64 [PATIENCE, %entry], [PATIENCE, %start], [%less, %rest], [PATIENCE, %help]
+  %patience = phi i64 [PATIENCE, %entry], [PATIENCE, %start], [PATIENCE, %begin], [%less, %rest], [PATIENCE, %help]
   %ticket = load atomic i64, ptr %control acquire, align 64
   %step = lshr i64 %ticket, 32
   %there = icmp sge i64 %step, %until
   br i1 %there, label %done, label %help
 help:
-  %took = call i64 @rl_take(ptr %control, i64 0)
+  %took = call i64 @rl_take(ptr %control, i64 0, i64 %until)
   %some = icmp ne i64 %took, 0
   br i1 %some, label %look, label %wait
 wait:
@@ -247,7 +278,7 @@ look:
   %over = icmp ne i64 %stop, 0
   br i1 %over, label %done, label %work
 work:
-  %took = call i64 @rl_take(ptr %control, i64 %t)
+  %took = call i64 @rl_take(ptr %control, i64 %t, i64 9223372036854775807)
   %some = icmp ne i64 %took, 0
   br i1 %some, label %look, label %wait
 wait:
