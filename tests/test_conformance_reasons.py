@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,7 @@ import numpy as np
 import pytest
 
 import rushlight as rl
+from lbfgs_descent import descent
 
 torch = pytest.importorskip("torch")
 RNG = np.random.default_rng(0)
@@ -101,3 +106,40 @@ def test_bessel_functions_are_exact(name: str) -> None:
     exact = getattr(scipy, name.removeprefix("bessel_"))(x)
     ours, theirs = (np.abs(getattr(lib.special, name)(lib.tensor(x)).numpy() - exact).max() for lib in (rl, torch))
     assert ours < 1e-13 < 1e-8 < theirs
+
+
+# the entry "LBFGS"
+
+
+class TorchsTanh(rl.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.y = torch.tanh(torch.from_numpy(x.detach().numpy().copy()))
+        return rl.from_numpy(ctx.y.numpy().copy())
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return rl.from_numpy(torch.ops.aten.tanh_backward(torch.from_numpy(g.detach().numpy().copy()), ctx.y).numpy())
+
+
+def test_lbfgs_has_pytorchs_trajectory_but_for_tanh() -> None:
+    wanted = descent(torch, torch.tanh, lr=0.01)
+    assert descent(rl, TorchsTanh.apply, lr=0.01) == wanted
+    assert not np.allclose(descent(rl, rl.tanh, lr=0.01), wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_pytorch_has_another_trajectory_where_its_sums_have_another_order() -> None:
+    program = Path(__file__).with_name("lbfgs_descent.py")
+    found = [json.loads(subprocess.run([sys.executable, program], env={**os.environ, **more}, capture_output=True, text=True,
+                                       check=True).stdout) for more in ({}, {"ATEN_CPU_CAPABILITY": "default"})]
+    assert found[0] == descent(torch, torch.tanh, lr=0.01)
+    assert not np.allclose(*found, rtol=1e-3, atol=1e-5)
+
+
+def test_pytorchs_tanh_and_sqrt_miss_the_nearest_number() -> None:
+    x = np.abs(RNG.standard_normal((20, 8000))).astype(np.float32)  # of that many numbers ours are rounded correctly
+    for name, low, high in (("tanh", 1e-5, 2e-3), ("sqrt", 0, 0.3)):
+        exact = getattr(np, name)(x.astype(np.float64)).astype(np.float32)
+        theirs, ours = (np.stack([getattr(lib, name)(lib.from_numpy(row)).numpy() for row in x]) for lib in (torch, rl))
+        assert low <= (theirs != exact).mean() < high, name
+        assert (ours == exact).all(), name
