@@ -372,3 +372,14 @@ def test_a_plan_that_cannot_fail_is_left_at_its_start(monkeypatch):
         m.setattr(launch.Launcher, "job", lambda *_: None)
         same(train(), flown)
     assert max(heads) == -1
+
+
+def test_where_no_thread_can_be_started_openmp_works(waited, monkeypatch):
+    def none(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+    rl.realize()
+    teams.dismiss()
+    monkeypatch.setattr(teams, "refused", False)
+    monkeypatch.setattr(teams._thread, "start_new_thread", none)
+    same(steps(10), (waited[0][:10], steps(10)[1]))
+    assert teams.refused and teams.current is None

@@ -59,10 +59,16 @@ class Team:
         library = ctypes.CDLL(None)
         words[40], words[41] = _address(library.syscall), FUTEX or 0
         words[42] = _address(library.sched_yield)
-        self.ended = [threading.Lock() for _ in range(size - 1)]
-        for i, lock in enumerate(self.ended):
-            lock.acquire()
-            _thread.start_new_thread(self._serve, (i + 1, lock))
+        self.ended: list[Any] = []
+        try:
+            for number in range(1, size):
+                lock = threading.Lock()
+                lock.acquire()
+                _thread.start_new_thread(self._serve, (number, lock))
+                self.ended.append(lock)
+        except RuntimeError:  # the system gives no more threads
+            self.stop()
+            raise
 
     def _serve(self, number: int, ended: Any) -> None:
         try:
@@ -89,19 +95,23 @@ class Team:
 
 
 current: Team | None = None
+refused = False  # whether no team could be made: then it is not tried again
 _at_exit: list[Any] = []
 
 
 def team(size: int) -> Team | None:
     """The process's team of that many threads, started at the first call; None where there can be none."""
-    global current
+    global current, refused
     if current is None or current.size != size:
-        if FUTEX is None or size < 2:
+        if FUTEX is None or size < 2 or refused:
             return None
         if not _at_exit:
             _at_exit.append(atexit.register(_end))
         dismiss()
-        current = Team(size)
+        try:
+            current = Team(size)
+        except (RuntimeError, AttributeError):  # no threads, or a C library without these functions
+            refused = True
     return current
 
 
