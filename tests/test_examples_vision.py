@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import realdata
-from example_scripts import run
+from example_scripts import SAME_BITS, run
 
 
 def numbers(pattern: str, text: str) -> list[float]:
@@ -56,9 +56,10 @@ def test_dcgan(tmp_path: Path) -> None:
 def test_transfer(tmp_path: Path) -> None:
     """A body that was trained and may move serves new classes better than one that was not, or may not. Between its two
     ways no order is asked: the point that stages are expected to bring is less than what draws of the pictures differ
-    by (README). What a stage guarantees is in test_finetune.py."""
+    by (README). What a stage guarantees is in test_finetune.py. With other last bits, from another implementation of a
+    convolution, the ways move by up to two points."""
     out = run("transfer.py", tmp_path, "--root", realdata.path("FashionMNIST").parent,
-              "--images", 1000, "--rounds", 8, "--rates", 0.003)
+              "--images", 1000, "--rounds", 8, "--rates", 0.003, settings=SAME_BITS)
     assert numbers(r"known classes.*: ([\d.]+)%", out)[0] > 90
     scratch, head, once, stages = numbers(r": +([\d.]+)% ±", out)
     assert min(once, stages) > max(head, scratch) + 1
