@@ -44,4 +44,4 @@ def from_file(filename: Any, shared: bool | None = None, size: int = 0, *, dtype
     memory = np.memmap(name, kind, "r+" if shared else "c", shape=(int(size),)) if size else np.empty(0, kind)
     t = from_numpy(np.asarray(memory))
     t._storage.forever = bool(shared)  # the file may be read at any time
-    return ready(t, requires_grad, device)
+    return ready(t, requires_grad, device, layout, pin_memory)

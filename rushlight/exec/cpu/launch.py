@@ -125,8 +125,10 @@ def launcher_of(plan: Plan, last_write: dict[int, int]) -> Launcher | None:
     kinds = segment.steps[::2]
     if REGION not in kinds or not 1 < plan.threads <= min(threads.affinity(), teams.MOST_THREADS):
         return None
-    done = {at: i + 1 for i, part in enumerate(segment.parts) for at in part}  # steps of the driver after which one of the plan's is done
+    # the number of the driver's steps after which a step of the plan is done
+    done = {at: i + 1 for i, part in enumerate(segment.parts) for at in part}
     head = done.get(plan.checked, 0)
     if REGION not in kinds[head:]:
         head = len(kinds)
-    return Launcher(plan, segment, head, [done[last_write[v]] if v in last_write else 1 for v in plan.program.outputs], len(kinds))
+    ready = [done[last_write[v]] if v in last_write else 1 for v in plan.program.outputs]
+    return Launcher(plan, segment, head, ready, len(kinds))
