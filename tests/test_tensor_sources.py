@@ -71,3 +71,17 @@ def test_from_file_names_what_is_wrong(tmp_path):
     (tmp_path / "short.bin").write_bytes(b"1234")
     with pytest.raises(RuntimeError, match="size <4> is smaller than the required mapping size <80>"):
         rl.from_file(tmp_path / "short.bin", size=20)
+
+
+@pytest.mark.parametrize("make", (lambda **kw: rl.full((2,), 1.0, **kw), lambda **kw: rl.ones(2, **kw)), ids=("full", "ones"))
+def test_no_layout_is_ignored(make):
+    assert make(layout=rl.strided).layout is rl.strided
+    with pytest.raises(NotImplementedError):
+        make(layout=rl.sparse_coo)
+    assert rl.zeros(2, layout=rl.sparse_coo).layout is rl.sparse_coo
+
+
+def test_from_file_makes_dense_tensors_only(tmp_path):
+    (tmp_path / "numbers.bin").write_bytes(bytes(8))
+    with pytest.raises(NotImplementedError, match="layout=torch.sparse_coo"):
+        rl.from_file(tmp_path / "numbers.bin", size=2, layout=rl.sparse_coo)

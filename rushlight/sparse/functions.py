@@ -17,6 +17,7 @@ from rushlight.tensor.functions.common import wrap_dim, wrap_dims
 
 __all__ = ["addmm", "mm", "sum", "softmax", "log_softmax", "sampled_addmm", "as_sparse_gradcheck"]
 
+
 def mm(mat1: Tensor, mat2: Tensor, reduce: Any = None) -> Any:
     """The product of a sparse and a dense matrix (dense), or of two sparse ones (sparse); differentiable in both.
 

@@ -24,9 +24,12 @@ from rushlight.tensor.storage import Storage
 
 def ready(t: Tensor, requires_grad: bool = False, device: Any = None, layout: Any = None,
           pin_memory: bool = False) -> Tensor:
-    """The last step of every creation: device checked, requires_grad set."""
+    """The last step of every creation: device and layout checked, requires_grad set."""
     if device is not None:
         check_device(device)
+    if layout is not None and layout is not formats.strided:
+        raise NotImplementedError(f"only zeros and empty make tensors with layout={layout}: make a dense one, "
+                                  "then convert it with to_sparse() or to_sparse_csr()")
     if requires_grad and t._spec.dtype.kind not in "fc":
         raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients. "
                            f"This one is {t._spec.dtype.name}.")
@@ -261,10 +264,10 @@ def full(size: Any, fill_value: Any, *, out: Any = None, dtype: DType | None = N
             [7, 7]])
     """
     if isinstance(fill_value, Tensor):
-        return ready(full(size, 0, dtype=dtype or fill_value.dtype) + fill_value, requires_grad, device)
+        return ready(full(size, 0, dtype=dtype or fill_value.dtype) + fill_value, requires_grad, device, layout)
     d = dtype or number_dtype(fill_value)
     return give(out, ready(apply(TABLE["full"], (checked(fill_value, d),), (_positive(shape_of(size)), d)),
-                           requires_grad, device))
+                           requires_grad, device, layout))
 
 
 def _positive(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -58,9 +58,9 @@ def rand(*size: Any, generator: Any = None, out: Any = None, dtype: DType | None
     d = dtype or settings.default_dtype
     if d.is_complex:
         r = rng.uniform(engine_of(generator), 2 * math.prod(shape), 0.0, 1.0, d.to_real().numpy)
-        return give(out, ready(_drawn(r.view(d.numpy), shape), requires_grad, device))
+        return give(out, ready(_drawn(r.view(d.numpy), shape), requires_grad, device, layout))
     return give(out, ready(_drawn(rng.uniform(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape),
-                           requires_grad, device))
+                           requires_grad, device, layout))
 
 
 @draws(sized=True)
@@ -80,9 +80,9 @@ def randn(*size: Any, generator: Any = None, out: Any = None, dtype: DType | Non
     d = dtype or settings.default_dtype
     if d.is_complex:
         r = rng.normal(engine_of(generator), 2 * math.prod(shape), 0.0, math.sqrt(0.5), d.to_real().numpy)
-        return give(out, ready(_drawn(r.view(d.numpy), shape), requires_grad, device))
+        return give(out, ready(_drawn(r.view(d.numpy), shape), requires_grad, device, layout))
     return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), 0.0, 1.0, d.numpy), shape),
-                           requires_grad, device))
+                           requires_grad, device, layout))
 
 
 @draws()
@@ -111,7 +111,7 @@ def randint(*args: Any, low: int = 0, high: int | None = None, size: Any = None,
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     d = dtype or dtypes.int64
     values = rng.randint(engine_of(generator), math.prod(shape), low, high, np.dtype(np.int64)).astype(d.numpy)
-    return give(out, ready(_drawn(values, shape), requires_grad, device))
+    return give(out, ready(_drawn(values, shape), requires_grad, device, layout))
 
 
 @draws()
@@ -129,7 +129,7 @@ def randperm(n: int, *, generator: Any = None, out: Any = None, dtype: DType = d
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
     return give(out, ready(wrap(rng.randperm(engine_of(generator), n, np.dtype(np.int64)).astype(dtype.numpy)),
-                           requires_grad, device))
+                           requires_grad, device, layout))
 
 
 def in_memory_order(values: np.ndarray, s: Any) -> np.ndarray:
@@ -152,7 +152,7 @@ def _like_random(function: Any, name: str) -> Any:
             getattr(t, fill)(*((0, *args) if len(args) == 1 else args), generator=generator)
         else:
             t = function(*args, size=input._spec.shape, dtype=dtype or input._spec.dtype, generator=generator, **kw)
-        return ready(t, requires_grad, device)
+        return ready(t, requires_grad, device, layout)
     like.__name__ = like.__qualname__ = name
     like.__doc__ = f"`{function.__name__}` in the shape and dtype of ``input``."
     return like
@@ -179,9 +179,9 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any 
     d = dtype or settings.default_dtype
     shape = shape_of(size)
     if d.is_complex:
-        return give(out, ready(randn(shape, generator=generator, dtype=d) * std + mean, requires_grad, device))
+        return give(out, ready(randn(shape, generator=generator, dtype=d) * std + mean, requires_grad, device, layout))
     return give(out, ready(_drawn(rng.normal(engine_of(generator), math.prod(shape), float(mean), float(std), d.numpy),
-                                  shape), requires_grad, device))
+                                  shape), requires_grad, device, layout))
 
 
 @draws()

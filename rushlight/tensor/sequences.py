@@ -53,7 +53,7 @@ def arange(*args: Any, start: Any = 0, end: Any = None, step: Any = 1, out: Any 
     size = max(0, math.ceil((end - start) / step))
     if dtype.kind in "iu" and all(isinstance(v, int) for v in (start, end, step)):
         size = max(0, -((start - end) // step))
-    return give(out, ready(apply(TABLE["arange"], (start, step), (size, dtype)), requires_grad, device))
+    return give(out, ready(apply(TABLE["arange"], (start, step), (size, dtype)), requires_grad, device, layout))
 
 
 def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dtype: DType | None = None,
@@ -63,7 +63,7 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, d
         start, end = 0, start
     n = math.floor((end - start) / step) + 1
     return give(out, ready(apply(TABLE["arange"], (start, step), (n, dtype or settings.default_dtype)),
-                           requires_grad, device))
+                           requires_grad, device, layout))
 
 
 @sample_by_sample
@@ -81,7 +81,7 @@ def linspace(start: Any, end: Any, steps: int, *, out: Any = None, dtype: DType 
     _steps("linspace", steps)
     d = dtype or (settings.default_dtype.to_complex() if isinstance(start, complex) or isinstance(end, complex)
                   else settings.default_dtype)
-    return give(out, ready(wrap(_spaced(start, end, steps, d), d), requires_grad, device))
+    return give(out, ready(wrap(_spaced(start, end, steps, d), d), requires_grad, device, layout))
 
 
 def _steps(name: str, steps: Any) -> None:
@@ -121,7 +121,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any =
     d = dtype or settings.default_dtype
     wide = dtypes.complex128 if d.is_complex else dtypes.float64
     values = np.power(float(base), _spaced(start, end, steps, wide))
-    return give(out, ready(wrap(values.astype(d.numpy), d), requires_grad, device))
+    return give(out, ready(wrap(values.astype(d.numpy), d), requires_grad, device, layout))
 
 
 def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = None, layout: Any = None,
@@ -139,7 +139,7 @@ def eye(n: int, m: int | None = None, *, out: Any = None, dtype: DType | None = 
     for size, name in ((n, "n"), (m, "m")):
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
-    return give(out, ready(wrap(np.eye(n, m, dtype=(dtype or settings.default_dtype).numpy)), requires_grad, device))
+    return give(out, ready(wrap(np.eye(n, m, dtype=(dtype or settings.default_dtype).numpy)), requires_grad, device, layout))
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = dtypes.int64, device: Any = None,
