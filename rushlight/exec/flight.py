@@ -16,7 +16,11 @@ from typing import Any, Protocol
 from rushlight.ir.graph import Buffer, Cell
 
 Live = list[tuple[Cell, Any]]
-Settle = Callable[[Live, "tuple[Buffer, ...]", list[Any]], None]
+Settle = Callable[[Live, "tuple[Buffer, ...]", Any], None]
+
+
+def _nothing(live: Live, results: tuple[Buffer, ...], given: Any) -> None:
+    """What has no results settles nothing."""
 
 
 class Job(Protocol):
@@ -42,7 +46,8 @@ class Flight:
 
     __slots__ = ("job", "live", "outs", "given", "settle", "shown")
 
-    def __init__(self, job: Job, live: Live, outs: list[Cell], given: list[Any], settle: Settle) -> None:
+    def __init__(self, job: Job, live: Sequence[tuple[Cell, Any]] = (), outs: Sequence[Cell] = (), given: Sequence[Any] = (),
+                 settle: Settle = _nothing) -> None:
         self.job, self.live, self.outs, self.given, self.settle = job, live, outs, given, settle
         self.shown = 0  # results that are there after so many steps are shown
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec import apart, choose, flight
+from rushlight.exec import apart, choose, flight, speculation
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Wiring, wiring_of
 from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node, Signature
@@ -49,11 +49,15 @@ def realize(graph: Graph, leave: bool = False) -> None:
     With `leave` the last of them may still run when this returns (`rushlight.exec.flight`).
     """
     with graph.lock:
-        if flight.current is not None:
+        begun, graph.begun = graph.begun, None
+        flying = flight.current
+        if flying is not None and flying.job is not begun:
             flight.land()
+        flying = None  # it refers to cells whose memory may be overwritten if nobody else does
         pending, graph.nodes, graph.bytes = graph.nodes, [], 0
         if not pending:
             return
+        graph.due = 0
         nodes = pending[:]  # another thread may be just about to append to the list that this one took
         inputs: Sequence[Cell] = ()
         try:
@@ -70,8 +74,12 @@ def realize(graph: Graph, leave: bool = False) -> None:
                     except KeyError:  # another thread forgot it just now
                         pass
             stats.nodes += len(nodes)
-            results: tuple[Buffer, ...] | None
-            if leave and _launch(run, given, inputs, live, outs):
+            results: tuple[Buffer, ...] | None = None
+            if begun is not None:
+                results = begun.finish(run if observer is None else None, given, inputs)
+            if results is not None:
+                pass
+            elif leave and _launch(run, given, inputs, live, outs):
                 results = None  # the flight shows them
             elif observer is not None:
                 results = observer(nodes, run, given)
@@ -80,10 +88,13 @@ def realize(graph: Graph, leave: bool = False) -> None:
             else:
                 results = run(given)
         except BaseException as e:
+            if begun is not None:
+                begun.drop()
             _fail(nodes, e, {id(inputs[i]) for i in getattr(e, "spoiled", ()) if i < len(inputs)})
             raise
         if len(pending) > len(nodes):
             graph.nodes[:0] = pending[len(nodes):]
+        speculation.follow(graph, None if leave else run, nodes, inputs)
         for node in nodes:  # nodes and cells refer to each other: let go, so that memory is freed at once
             node.ins = ()
         if results is not None:

@@ -21,7 +21,7 @@ _by_shape: Recent[Wiring] = Recent(2 * MOST)
 _latest: dict[tuple[int, ...], Wiring] = {}  # by the numbers of the nodes' signatures
 
 
-def _picking(places: Sequence[int]) -> Pick:
+def picking(places: Sequence[int]) -> Pick:
     """A function from a list to what stands at these places of it."""
     if len(places) > 1:
         return itemgetter(*places)
@@ -45,10 +45,10 @@ class Wiring:
         replaced = [place[id(outs[i].before)] for i in replacing]
         count = Counter(values + replaced)
         places = range(len(outs), len(outs) + len(inputs))
-        self.inputs = _picking([first[v] for v in places])
-        self.numbers = _picking([i for i, x in enumerate(ins) if x.__class__ is not Cell])
-        self.cells, self.values = _picking(cells), _picking(values)
-        self.replacing, self.replaced = _picking(replacing), _picking(replaced)
+        self.inputs = picking([first[v] for v in places])
+        self.numbers = picking([i for i, x in enumerate(ins) if x.__class__ is not Cell])
+        self.cells, self.values = picking(cells), picking(values)
+        self.replacing, self.replaced = picking(replacing), picking(replaced)
         self.references = [count[v] for v in places]
         self.shape = (key, tuple(values), tuple(replacing), tuple(replaced))
 

@@ -102,12 +102,19 @@ class Node:
 
 
 class Graph:
-    """The nodes that one thread recorded since it last realized, in order of recording."""
+    """The nodes that one thread recorded since it last realized, in order of recording.
 
-    __slots__ = ("nodes", "lock", "bytes", "thread")
+    ``successor`` says what follows the last plan, ``begun`` is the plan that was started with the first ``due`` nodes
+    (`rushlight.exec.speculation`).
+    """
+
+    __slots__ = ("nodes", "lock", "bytes", "thread", "due", "successor", "begun")
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         self.nodes: list[Node] = []
         self.lock = threading.RLock()
         self.bytes = 0
+        self.due = 0
+        self.successor: Any = None
+        self.begun: Any = None

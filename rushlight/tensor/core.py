@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from rushlight.exec import speculation
 from rushlight.exec.realize import realize, realize_cell
 from rushlight.ir.dtype import DType
 from rushlight.ir.graph import SCALARS, Cell, Node, ScalarSpec, Signature
@@ -246,8 +247,9 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
         if needs and state.grad and op.differentiable and out_spec.dtype.kind in "fc":
             out._grad_fn = OpFn(op, sig, args, (out,), edges_of(args), node.line)
             out._rg = True
-        if len(graph.nodes) >= settings.max_nodes or graph.bytes > settings.max_bytes:
-            realize(graph)
+        count = len(graph.nodes)
+        if count == graph.due or count >= settings.max_nodes or graph.bytes > settings.max_bytes:
+            realize_when_large(graph)
         return out
     return _apply_many(op, args, sig, node, needs)
 
@@ -290,9 +292,11 @@ def settle(t: Tensor) -> None:
 
 
 def realize_when_large(graph: Any) -> None:
-    """Run what is pending where it has grown beyond the limits."""
+    """Run what is pending where it has grown beyond the limits; start what is expected where it opens as it did."""
     if len(graph.nodes) >= settings.max_nodes or graph.bytes > settings.max_bytes:
         realize(graph)
+    elif len(graph.nodes) == graph.due:
+        speculation.start(graph)
 
 
 def edges_of(args: tuple[Any, ...]) -> tuple[Any, ...]:

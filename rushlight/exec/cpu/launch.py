@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rushlight.exec import flight, threads
 from rushlight.exec.cpu import memory, teams
 from rushlight.exec.cpu import profile as profiling
-from rushlight.exec.cpu.steps import PrimitiveStep, PythonStep
+from rushlight.exec.cpu.beginning import Beginning, Form
+from rushlight.exec.cpu.steps import LoopStep, PrimitiveStep, PythonStep, may_fail
+from rushlight.exec.speculation import Opening, Successor
 from rushlight.ir.graph import Buffer
 
 if TYPE_CHECKING:
@@ -31,17 +34,21 @@ def openmp_ran() -> None:
 
 class Launcher:
     """How a plan runs in a team. ``head`` steps are waited for: they can fail, or nothing is worth leaving after them;
-    ``ready`` says for each result the number of steps after which it is there."""
+    ``ready`` says for each result the number of steps after which it is there. The first steps are ``free`` to run at any time:
+    they cannot fail and overwrite nothing. Of each it says whether threads share it, what inputs it reads, and which of these have
+    to be the same as before; ``switches`` is the number of the plan's switches up to the end of each step."""
 
-    __slots__ = ("plan", "segment", "head", "ready", "steps", "lock", "team", "call", "all", "requests")
+    __slots__ = ("plan", "segment", "head", "ready", "steps", "free", "switches", "lock", "team", "call", "all", "requests")
 
     def __init__(self, plan: Plan, segment: Segment, head: int, ready: list[int], steps: int) -> None:
         self.plan, self.segment, self.head, self.ready, self.steps = plan, segment, head, ready, steps
+        self.free = _free_steps(plan, segment)
+        self.switches: list[int] = segment.switched
         self.lock = plan.lock
         self.team: teams.Team | None = None
         self.call: Any = None  # with the address of a request to the team
         self.all = 0  # that of the request to run all steps
-        self.requests: dict[int, Any] = {}  # by the steps to start with, or minus the steps to go on to
+        self.requests: dict[tuple[int, bool, int, int], Any] = {}
 
     def assemble(self) -> bool:
         """Whether there is a team that runs the plan; else OpenMP has to."""
@@ -56,14 +63,14 @@ class Launcher:
             self.call, self.all = self.team.call, self.request(self.steps, True)
         return True
 
-    def request(self, until: int, start: bool) -> int:
-        """The address of a request to the team."""
+    def request(self, until: int, starts: bool, first: int = 0, end: int = 0) -> int:
+        """The address of a request to the team (`teams.Team.request`; without `end` to run all steps)."""
         assert self.team is not None
-        key = until if start else -until
+        key = until, starts, first, end
         found = self.requests.get(key)
         if found is None:
-            make = self.team.start if start else self.team.help
-            found = self.requests[key] = make(self.segment.address, until)
+            head = -1 if end and not until else until
+            found = self.requests[key] = self.team.request(self.segment.address, until, head, starts, first, end or self.steps)
         return ctypes.addressof(found)
 
     def whole(self) -> int | None:
@@ -89,6 +96,52 @@ class Launcher:
             memory.SCRATCH.give(arena)
             return None
         return Job(self, inputs, arrays, arena)
+
+    def form(self, cells: Sequence[Any], lasts: list[bool], steps: int) -> Form | None:
+        """What these first steps of runs on these inputs have in common, of which some are the same in all; None where that cannot
+        be seen now."""
+        if not self._reserve():
+            return None
+        try:
+            return Form.of(self.plan, cells, lasts, self.switches[steps - 1])
+        finally:
+            self._release()
+
+    def begin(self, expected: Successor, opening: Opening, cells: Sequence[Any]) -> Beginning | None:
+        """The first steps of a run, started for the others of the team; None where that cannot be now. `cells` are the inputs that
+        are others at every step, as far as they are known."""
+        form: Form | None = opening.form
+        if form is None:
+            expected.failed()
+            return None
+        if not self._reserve():
+            return None
+        try:
+            if form.ways != [s.active for s in self.plan.switches[:len(form.ways)]]:
+                expected.failed()
+                return None
+            if not self.assemble():
+                return None
+            job = Beginning(self, expected, opening, form, cells)
+            flight.current = flight.Flight(job)
+            self.call(self.request(0, True, 0, job.steps))
+            return job
+        finally:
+            self._release()
+
+    def _reserve(self) -> bool:
+        """Whether nothing is in flight and no thread runs the plan, or will before `_release`."""
+        if profiling.active is None and self.lock.acquire(False):
+            if flight.lock.acquire(False):
+                if flight.current is None:
+                    return True
+                flight.lock.release()
+            self.lock.release()
+        return False
+
+    def _release(self) -> None:
+        flight.lock.release()
+        self.lock.release()
 
 
 class Job:
@@ -132,3 +185,17 @@ def launcher_of(plan: Plan, last_write: dict[int, int]) -> Launcher | None:
         head = len(kinds)
     ready = [done[last_write[v]] if v in last_write else 1 for v in plan.program.outputs]
     return Launcher(plan, segment, head, ready, len(kinds))
+
+
+def _free_steps(plan: Plan, segment: Any) -> list[tuple[bool, frozenset[int], frozenset[int]]]:
+    found: list[tuple[bool, frozenset[int], frozenset[int]]] = []
+    overwrites = {at for at, _ in plan.taken}
+    before = 0
+    for kind, part, after in zip(segment.steps[::2], segment.parts, segment.switched):
+        steps = [plan.steps[at] for at in part]
+        if not overwrites.isdisjoint(part) or any(may_fail(s) or isinstance(s, LoopStep) and s.loop.numbers for s in steps):
+            break
+        packed = frozenset(s.variant.value for s in plan.switches[before:after])
+        found.append((kind == REGION, frozenset(v for s in steps for v in s.reads() if v < plan.buffers), packed))
+        before = after
+    return found

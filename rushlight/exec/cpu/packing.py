@@ -82,8 +82,8 @@ class Kept:
         """Make the step read packed weights or plain ones, as ``active`` says."""
         raise NotImplementedError
 
-    def choose(self, cell: Any, arena: Array) -> Array:
-        """Set the step for this value of the weights; what the packed weights' place holds (anything where they are not used)."""
+    def choose(self, cell: Any, arena: Any) -> Any:
+        """Set the step for this value of the weights; the packed ones, or the arena where they are not used."""
         found = self._find(cell) if cell is not None else None
         if (found is not None) is not self.active:
             self.active = found is not None

@@ -19,8 +19,9 @@ from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED
 from rushlight.exec.cpu.onednn import library, openmp
-from rushlight.exec.cpu.steps import Address, KernelStep, LoopStep, PrimitiveStep, PythonStep, Step
+from rushlight.exec.cpu.steps import Address, KernelStep, LoopStep, PrimitiveStep, PythonStep, Step, may_fail
 from rushlight.exec.numpy import executor as numpy_executor
+from rushlight.exec.speculation import Successor
 from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
 
@@ -48,6 +49,7 @@ class Plan:
         self._build()
         self._prelude(numbers)
         self.numbered = bool(numbers)
+        self.successor = Successor()
         self.launcher = launch.launcher_of(self, {v: at for at, s in enumerate(self.steps) for v in s.writes()})
         self.openmp = self.launcher is None and any(isinstance(s, Segment) and {1, 2} & {*s.steps[::2]} for s in self.segments)
         self._slim()
@@ -239,11 +241,13 @@ class Plan:
         for switch in self.switches:
             arrays[switch.at] = switch.choose(None if cells is None else cells[switch.variant.value], arena)
         self.list[0] = id(arrays)
-        if not self.numbered:
-            return arrays, {}
-        packed, numbers = self.prelude(*inputs[n:])
+        return arrays, self.number(inputs) if self.numbered else {}
+
+    def number(self, inputs: list[Any]) -> dict[int, Any]:
+        """Write the numbers that kernels read; those that NumPy steps read. struct.error for a number beyond 64 bits."""
+        packed, numbers = self.prelude(*inputs[self.buffers:])
         self.pack.pack_into(self.numbers, 0, *packed)
-        return arrays, numbers
+        return numbers
 
     def _run(self, inputs: list[Any], cells: list[Any] | None, arena: Array) -> tuple[Array, ...]:
         try:
@@ -304,6 +308,7 @@ class Segment:
         self.memories: list[int] = []
         self.steps: list[int] = []
         self.parts: list[range] = []  # of each step of the driver, the steps of the plan
+        self.switched: list[int] = []  # of each step of the driver, how many switches there are up to its end
         at = 0
         while at < len(self.kernels):
             end = at + 1
@@ -317,6 +322,7 @@ class Segment:
             steps = len(self.steps) // 2 - len(self.parts)
             first = self.first + at
             self.parts += [range(first + i, first + i + 1) for i in range(steps)] if steps == end - at else [range(first, self.first + end)]
+            self.switched += [len(plan.switches)] * (len(self.parts) - len(self.switched))
             at = end
         tables = [_words(t or [0]) for t in (self.slots, self.memories, self.steps)]
         setter = library.address("dnnl_memory_set_data_handle") if self.memories else 0
@@ -362,8 +368,9 @@ class Segment:
         table = _words(parts)
         plan.keep.append(table)
         gomp = [self.omp.address(name) for name in ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")]
-        pieces = min(units, teams.PIECES * plan.threads, teams.MOST_PIECES)
-        self._step(plan, 2, [ctypes.addressof(table), len(prepared), total, min(units, plan.threads), 0, *gomp, pieces])
+        some = min(units, teams.PIECES * plan.threads, teams.MOST_PIECES)
+        more = min(units, max(plan.threads, min(total // teams.PIECE_WORK, teams.MORE_PIECES * plan.threads)), teams.MOST_PIECES)
+        self._step(plan, 2, [ctypes.addressof(table), len(prepared), total, min(units, plan.threads), 0, *gomp, some, more])
 
     def _argument(self, plan: Plan, i: int) -> int:
         """The argument block of a kernel."""
@@ -380,13 +387,6 @@ class Segment:
 
     def run(self, plan: Plan) -> int:
         return int(self.call(self.address))
-
-
-def may_fail(step: Step) -> bool:
-    """Whether a step checks what it is given: nothing that a program still needs is overwritten before it."""
-    if isinstance(step, LoopStep):
-        return any(s.name == "pick" for s in step.loop.kernel.body)
-    return isinstance(step, PythonStep) and step.instr.op.kind in ("index", "library", "coarse")
 
 
 def together(steps: list[Step], reads: list[set[int]], writes: list[set[int]]) -> list[int]:

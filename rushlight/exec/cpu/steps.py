@@ -111,3 +111,10 @@ class PythonStep:
 
 
 Step = LoopStep | PrimitiveStep | KernelStep | PythonStep
+
+
+def may_fail(step: Step) -> bool:
+    """Whether a step checks what it is given: nothing that a program still needs is overwritten before it."""
+    if isinstance(step, LoopStep):
+        return any(s.name == "pick" for s in step.loop.kernel.body)
+    return isinstance(step, PythonStep) and step.instr.op.kind in ("index", "library", "coarse")

@@ -4,7 +4,8 @@ The control block has 64-bit words; what different threads write lies in differe
 
 - [0] ticket: step · 2³² + (end of the pieces that nobody has taken) · 2¹⁶ + their begin;
 - [8] finished pieces of the step; [16] failure: step (from 1) times 256 plus its code;
-- [24] the plan's block that runs or 0, [25] its steps, [26] their number, [27] the first steps, of one piece for each thread;
+- [24] the plan's block that runs or 0, [25] its steps, [26] their number, [27] the first steps, of one piece for each thread, or -1
+  for those of a plan that starts before its graph is complete;
 - [32] how often work came (futex), [33] sleeping threads, [34] whether to stop;
 - [40] syscall, [41] its number of futex, [42] sched_yield.
 
@@ -12,7 +13,8 @@ A piece is taken by exchanging the ticket for one without it, and only who has t
 nor its plan be gone, before the piece is done. Who finishes the last piece of a step offers those of the next, but for one that
 it runs itself: then two threads do not ask for the ticket at the same time.
 
-A request of the program's thread: control block, plan's block, steps to help with, [27] if it is to be started, whether it is.
+A request of the program's thread: control block, plan's block, steps to help with, [27] if it is to be started, whether it is;
+the first step and the end of those to run. With a first step it goes on where an earlier request ended: it waits for that one.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ several:
   %q27 = getelementptr i64, ptr %control, i64 27
   %head = load i64, ptr %q27
   %early = icmp slt i64 %step, %head
-  %which = select i1 %early, i64 3, i64 8
+  %opens = icmp slt i64 %head, 0
+  %later = select i1 %opens, i64 9, i64 8
+  %which = select i1 %early, i64 3, i64 %later
   %place = getelementptr i64, ptr %a, i64 %which
   %pieces = load i64, ptr %place
   ret i64 %pieces
@@ -186,14 +190,12 @@ done:
 }
 
 ; start a plan's block if that is asked for, and help until so many steps are done; gives its failure or 0
-define internal i64 @rl_help(ptr %control, ptr %block, i64 %until, i64 %head, i64 %may) {
+define internal i64 @rl_help(ptr %control, ptr %block, i64 %until, i64 %head, i64 %may, i64 %first, i64 %n) {
 entry:
   %q24 = getelementptr i64, ptr %control, i64 24
   %running = load ptr, ptr %q24
   %started = icmp eq ptr %running, %block
   %q16 = getelementptr i64, ptr %control, i64 16
-  %q7 = getelementptr i64, ptr %block, i64 7
-  %n = load i64, ptr %q7
   br i1 %started, label %look, label %new
 new:
   %starts = icmp ne i64 %may, 0
@@ -221,13 +223,13 @@ start:
   %q27 = getelementptr i64, ptr %control, i64 27
   store i64 %head, ptr %q27
   store atomic i64 0, ptr %q16 monotonic, align 64
-  %stays = icmp sgt i64 %until, 0
+  %stays = icmp sgt i64 %until, %first
   %who = select i1 %stays, i64 0, i64 -1
-  %first = call i64 @rl_offer(ptr %control, i64 0, i64 %who)
+  %piece = call i64 @rl_offer(ptr %control, i64 %first, i64 %who)
   call void @rl_wake(ptr %control)
   br i1 %stays, label %begin, label %look
 begin:
-  call void @rl_run(ptr %control, i64 0, i64 %until, i64 0, i64 %first)
+  call void @rl_run(ptr %control, i64 0, i64 %until, i64 %first, i64 %piece)
   br label %look
 look:
   %patience = phi i64 [PATIENCE, %entry], [PATIENCE, %start], [PATIENCE, %begin], [%less, %rest], [PATIENCE, %help]
@@ -320,6 +322,7 @@ done:
 HELP = COMMON + """
 ; do what a request says
 define i64 @NAME(ptr %request) {
+entry:
   %control = load ptr, ptr %request
   %r1 = getelementptr i64, ptr %request, i64 1
   %block = load ptr, ptr %r1
@@ -329,7 +332,17 @@ define i64 @NAME(ptr %request) {
   %head = load i64, ptr %r3
   %r4 = getelementptr i64, ptr %request, i64 4
   %may = load i64, ptr %r4
-  %failure = call i64 @rl_help(ptr %control, ptr %block, i64 %until, i64 %head, i64 %may)
+  %r5 = getelementptr i64, ptr %request, i64 5
+  %first = load i64, ptr %r5
+  %r6 = getelementptr i64, ptr %request, i64 6
+  %end = load i64, ptr %r6
+  %goes = icmp sgt i64 %first, 0
+  br i1 %goes, label %before, label %go
+before:
+  %earlier = call i64 @rl_help(ptr %control, ptr %block, i64 %first, i64 0, i64 0, i64 0, i64 %first)
+  br label %go
+go:
+  %failure = call i64 @rl_help(ptr %control, ptr %block, i64 %until, i64 %head, i64 %may, i64 %first, i64 %end)
   ret i64 %failure
 }
 """

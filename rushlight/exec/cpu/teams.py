@@ -26,6 +26,8 @@ from rushlight.exec.cpu import team_code
 from rushlight.exec.cpu.jit import COMPILED
 
 PIECES = 2  # for each thread, of a step that the program's thread may come to late; products pack operands for each piece
+MORE_PIECES = 4  # likewise, where it comes after a few µs and operands are packed already
+PIECE_WORK = 16_000  # of such a piece at least: some 4 µs
 MOST_THREADS = 8  # beyond, they would wait for each other at the ticket: OpenMP's regions are split beforehand
 MOST_PIECES = 65535  # what the ticket has bits for
 FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine()) if sys.platform == "linux" else None
@@ -76,16 +78,11 @@ class Team:
         finally:
             ended.release()
 
-    def start(self, block: int, until: int) -> Any:
-        """A request, for `call`: run a plan's block until so many steps are done, in which the program's thread is there."""
-        return self._request(block, until, 1)
-
-    def help(self, block: int, until: int) -> Any:
-        """A request: go on with a started block until so many steps are done; nothing happens where it ran to its end."""
-        return self._request(block, until, 0)
-
-    def _request(self, block: int, until: int, starts: int) -> Any:
-        return (ctypes.c_int64 * 5)(self.control, block, until, until, starts)
+    def request(self, block: int, until: int, head: int, starts: bool, first: int, end: int) -> Any:
+        """A request, for `call`: help with a plan's block until so many steps are done. `starts`: it has to be started, with
+        step `first` (after the ones before it, which may still run) and to run up to step `end`; else nothing happens where
+        it ran to its end. In `head` steps the program's thread is there from the start; -1: it starts a plan that it will ask for."""
+        return (ctypes.c_int64 * 7)(self.control, block, until, head, starts, first, end)
 
     def stop(self) -> None:
         """End the threads, which have no work."""
