@@ -16,11 +16,17 @@ from typing import Any, Protocol
 from rushlight.ir.graph import Buffer, Cell
 
 Live = list[tuple[Cell, Any]]
-Settle = Callable[[Live, "tuple[Buffer, ...]", Any], None]
+Settle = Callable[[Live, "tuple[Buffer, ...]", list[Any]], None]
 
 
-def _nothing(live: Live, results: tuple[Buffer, ...], given: Any) -> None:
-    """What has no results settles nothing."""
+class InFlight(Protocol):
+    """What can be in flight. Whoever calls its methods holds the lock."""
+
+    def land(self) -> None:
+        """Wait for it. It is not in flight then."""
+
+    def fetch(self, cell: Cell) -> None:
+        """Wait for one value, if it makes it."""
 
 
 class Job(Protocol):
@@ -38,7 +44,7 @@ class Job(Protocol):
 
 
 lock = threading.RLock()  # whoever starts a plan in flight, helps it or lands it
-current: Flight | None = None
+current: InFlight | None = None
 
 
 class Flight:
@@ -46,8 +52,7 @@ class Flight:
 
     __slots__ = ("job", "live", "outs", "given", "settle", "shown")
 
-    def __init__(self, job: Job, live: Sequence[tuple[Cell, Any]] = (), outs: Sequence[Cell] = (), given: Sequence[Any] = (),
-                 settle: Settle = _nothing) -> None:
+    def __init__(self, job: Job, live: Live, outs: list[Cell], given: list[Any], settle: Settle) -> None:
         self.job, self.live, self.outs, self.given, self.settle = job, live, outs, given, settle
         self.shown = 0  # results that are there after so many steps are shown
 
@@ -69,6 +74,22 @@ class Flight:
                 cell.node = cell.before = None
             self._end()
 
+    def land(self) -> None:
+        """Wait for all of it, and show all results."""
+        self.reach(self.job.steps)
+
+    def fetch(self, cell: Cell) -> None:
+        """Wait for one value, if it is one of the results."""
+        for ready, (waiting, _) in zip(self.job.ready, self.live):
+            if waiting is cell:
+                self.reach(ready)
+                return
+
+    def abandon(self) -> None:
+        """Let it end without showing its results."""
+        self.job.run(self.job.steps)
+        self._end()
+
     def _end(self) -> None:
         global current
         self.job.close()
@@ -76,29 +97,19 @@ class Flight:
             current = None
 
 
-def abandon() -> None:
-    """Let the plan in flight end without showing its results."""
-    if current is not None:
-        current.job.run(current.job.steps)
-        current._end()
-
-
 def land() -> None:
     """Wait for the plan in flight, if there is one, and show all its results."""
     if current is not None:
         with lock:
             if current is not None:
-                current.reach(current.job.steps)
+                current.land()
 
 
 def fetch(cell: Cell) -> None:
     """Wait for one value of the plan in flight, if it is one of its results."""
     with lock:
         if current is not None:
-            for ready, (waiting, _) in zip(current.job.ready, current.live):
-                if waiting is cell:
-                    current.reach(ready)
-                    return
+            current.fetch(cell)
 
 
 def _before_fork() -> None:

@@ -51,7 +51,7 @@ def realize(graph: Graph, leave: bool = False) -> None:
     with graph.lock:
         begun, graph.begun = graph.begun, None
         flying = flight.current
-        if flying is not None and flying.job is not begun:
+        if flying is not None and flying is not begun:
             flight.land()
         flying = None  # it refers to cells whose memory may be overwritten if nobody else does
         pending, graph.nodes, graph.bytes = graph.nodes, [], 0
@@ -125,7 +125,8 @@ def _launch(run: Run, given: list[Any], inputs: Sequence[Cell], live: list[tuple
             try:
                 flying.reach(launcher.head)
             except BaseException:
-                flight.abandon()
+                if flight.current is flying:
+                    flying.abandon()
                 raise
         finally:
             flight.lock.release()

@@ -54,7 +54,7 @@ class Wiring:
 
     def fits(self, ins: list[Any], outs: list[Cell], inputs: Sequence[Any]) -> bool:
         """Whether operands are wired like this, with these inputs; what nodes of the same signatures have is given."""
-        if len({*map(id, inputs)}) < len(inputs):  # one input in two places
+        if len({*inputs}) < len(inputs):  # one input in two places
             return False
         values = [*outs, *inputs]
         return self.values(values) == self.cells(ins) and [*self.replaced(values)] == [c.before for c in self.replacing(outs)]

@@ -193,9 +193,12 @@ def _turn(sig: Signature, order: Any) -> None:
     sig.attrs = sig.op.turn(sig.attrs, place)
 
 
+_new: Any = object.__new__
+
+
 def new_tensor(storage: Storage, s: Spec) -> Tensor:
     """A tensor without history on a storage."""
-    t: Tensor = object.__new__(Tensor)
+    t: Tensor = _new(Tensor)
     t._storage = storage
     t._spec = s
     t._vc = storage
@@ -209,28 +212,27 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
     needs = False
     graph = state.graph
     for a in args:
-        number = SCALARS.get(a.__class__)
-        if number is None:
-            if a._base is not None and state.grad and op.differentiable:
-                sync_view(a)
-            specs.append(a._spec)
-            storage = a._storage
-            if storage.home is None:
-                cell = storage.cell
-            elif storage.batched:
-                from rushlight.func import batching
-                return batching.apply(op, args, attrs)
-            else:
-                cell = storage.read()
-            pending = cell.node
-            if pending is not None and pending.graph is not graph:
-                realize_cell(cell)  # another thread's: graphs that read each other's values could wait for each other
-            ins.append(cell)
-            if a._rg:
-                needs = True
-        else:
-            specs.append(number)
+        if a.__class__ in SCALARS:
+            specs.append(SCALARS[a.__class__])
             ins.append(a)
+            continue
+        if a._base is not None and state.grad and op.differentiable:
+            sync_view(a)
+        specs.append(a._spec)
+        storage = a._storage
+        if storage.home is None:
+            cell = storage.cell
+        elif storage.batched:
+            from rushlight.func import batching
+            return batching.apply(op, args, attrs)
+        else:
+            cell = storage.read()
+        pending = cell.node
+        if pending is not None and pending.graph is not graph:
+            realize_cell(cell)  # another thread's: graphs that read each other's values could wait for each other
+        ins.append(cell)
+        if a._rg:
+            needs = True
     sig = op.cache.get((attrs, *specs)) or _inferred(op, specs, attrs, args)
     node = Node(sig, tuple(ins), graph)
     if state.lines:
@@ -239,15 +241,16 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
         out_spec = sig.outs[0]
         cell = Cell(node, 0)
         node.outs = (cell,)
-        out = object.__new__(Tensor)
+        out = _new(Tensor)
         out._storage = out._vc = Storage(cell, out_spec.numel, out_spec.dtype)
         out._spec = sig.results[0]
-        graph.nodes.append(node)
+        nodes = graph.nodes
+        nodes.append(node)
         graph.bytes += out_spec.numel
         if needs and state.grad and op.differentiable and out_spec.dtype.kind in "fc":
             out._grad_fn = OpFn(op, sig, args, (out,), edges_of(args), node.line)
             out._rg = True
-        count = len(graph.nodes)
+        count = len(nodes)
         if count == graph.due or count >= settings.max_nodes or graph.bytes > settings.max_bytes:
             realize_when_large(graph)
         return out

@@ -10,6 +10,7 @@ import numpy as np
 
 from rushlight.exec import flight
 from rushlight.exec.cpu import memory
+from rushlight.exec.cpu.packing import Kept
 from rushlight.exec.speculation import Opening, Successor
 from rushlight.ir.graph import Buffer
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 class Form(NamedTuple):
     """What the first steps of runs on the same weights have in common: the arrays of a run, with ``holes`` for what differs, and which
-    of their switches are on."""
+    of their switches are on (after so many ``turns`` of any)."""
 
     arrays: list[Any]
     holes: list[int]
     ways: list[bool]
+    turns: int
 
     @staticmethod
     def of(plan: Plan, cells: Sequence[Any], lasts: list[bool], switches: int) -> Form:
@@ -34,21 +36,18 @@ class Form(NamedTuple):
             arrays[switch.at] = switch.choose(cells[switch.variant.value], None)
         made = {at for at, *_ in plan.made}
         holes = [at for at, array in enumerate(arrays) if array is None and at not in made]
-        return Form(arrays, holes, [switch.active for switch in plan.switches[:switches]])
+        return Form(arrays, holes, [switch.active for switch in plan.switches[:switches]], Kept.turns)
 
 
 class Beginning:
-    """The first steps of a run, in flight (`rushlight.exec.flight.Job`) until its graph is complete or something else runs."""
+    """The first steps of a run, in flight (`rushlight.exec.flight.InFlight`) until its graph is complete or something else runs."""
 
-    __slots__ = ("launcher", "expected", "opening", "cells", "arrays", "results", "ready", "steps")
+    __slots__ = ("launcher", "expected", "opening", "cells", "arrays")
 
     def __init__(self, launcher: Launcher, expected: Successor, opening: Opening, form: Form, cells: Sequence[Any]) -> None:
         plan = launcher.plan
         self.launcher, self.expected, self.opening = launcher, expected, opening
         self.cells = [id(cell) for cell in cells]  # they live while the nodes do that read them; who refers to them is counted
-        self.steps = opening.steps
-        self.results: tuple[Buffer, ...] = ()
-        self.ready: Sequence[int] = ()
         arena = memory.SCRATCH.take(plan.arena)
         arrays = self.arrays = form.arrays.copy()
         for at in form.holes:
@@ -59,12 +58,18 @@ class Beginning:
             arrays[place + 1] = cell.buffer
         plan.list[0] = id(arrays)
 
-    def run(self, until: int) -> None:
-        """Help until the steps are done: somebody needs the team, or memory."""
-        self.launcher.call(self.launcher.request(until, False, 0, self.steps))
+    def land(self) -> None:
+        """Help until the steps are done, and forget them: what they were computed from may change now."""
+        steps = self.opening.steps
+        self.launcher.call(self.launcher.request(steps, False, 0, steps))
+        self._end()
 
-    def close(self) -> None:
-        """Forget what was computed: what it was computed from may change now."""
+    def fetch(self, cell: Any) -> None:
+        """It has no results to show."""
+
+    def _end(self) -> None:
+        if flight.current is self:
+            flight.current = None
         arrays, self.arrays = self.arrays, []
         if arrays:
             memory.SCRATCH.give(arrays[0])
@@ -78,7 +83,7 @@ class Beginning:
             with launcher.lock:
                 if flight.lock.acquire(False):
                     try:
-                        if flight.current is not None and flight.current.job is self:
+                        if flight.current is self:
                             return self._rest(inputs, cells)
                     except struct.error:  # a number beyond 64 bits
                         pass
@@ -89,21 +94,20 @@ class Beginning:
 
     def _rest(self, inputs: list[Any], cells: Sequence[Any]) -> tuple[Buffer, ...]:
         launcher, arrays, plan = self.launcher, self.arrays, self.launcher.plan
-        goes_on = self.steps < launcher.steps
-        if goes_on:
+        done, steps = self.opening.steps, launcher.steps
+        if done < steps:
             arrays[1:plan.buffers + 1] = inputs[:plan.buffers]
-            for switch in plan.switches[launcher.switches[self.steps - 1]:]:  # the others may be in use
+            for switch in plan.switches[launcher.switches[done - 1]:]:  # the others may be in use
                 arrays[switch.at] = switch.choose(cells[switch.variant.value], arrays[0])
             if plan.numbered:
                 plan.number(inputs)
-        code = launcher.call(launcher.request(launcher.steps, goes_on, self.steps, launcher.steps))
-        flight.current = None
+        code = launcher.call(launcher.request(steps, done < steps, done, steps))
         self.expected.doubt = 0
-        self.close()
+        self._end()
         return plan.failed(code, inputs, launcher.segment) if code else tuple([arrays[at] for at in plan.places])
 
     def drop(self) -> None:
         """Wait for the steps that run, and forget them."""
         with flight.lock:
-            if flight.current is not None and flight.current.job is self:
-                flight.abandon()
+            if flight.current is self:
+                self.land()

@@ -15,6 +15,7 @@ from rushlight.exec import flight, threads
 from rushlight.exec.cpu import memory, teams
 from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.beginning import Beginning, Form
+from rushlight.exec.cpu.packing import Kept
 from rushlight.exec.cpu.steps import LoopStep, PrimitiveStep, PythonStep, may_fail
 from rushlight.exec.speculation import Opening, Successor
 from rushlight.ir.graph import Buffer
@@ -48,7 +49,7 @@ class Launcher:
         self.team: teams.Team | None = None
         self.call: Any = None  # with the address of a request to the team
         self.all = 0  # that of the request to run all steps
-        self.requests: dict[tuple[int, bool, int, int], Any] = {}
+        self.requests: dict[tuple[int, bool, int, int], tuple[int, Any]] = {}  # the address, of what must be kept
 
     def assemble(self) -> bool:
         """Whether there is a team that runs the plan; else OpenMP has to."""
@@ -70,8 +71,9 @@ class Launcher:
         found = self.requests.get(key)
         if found is None:
             head = -1 if end and not until else until
-            found = self.requests[key] = self.team.request(self.segment.address, until, head, starts, first, end or self.steps)
-        return ctypes.addressof(found)
+            made = self.team.request(self.segment.address, until, head, starts, first, end or self.steps)
+            found = self.requests[key] = ctypes.addressof(made), made
+        return found[0]
 
     def whole(self) -> int | None:
         """Run all of a prepared plan and give its failure or 0; None where OpenMP has to run it."""
@@ -117,15 +119,14 @@ class Launcher:
         if not self._reserve():
             return None
         try:
-            if form.ways != [s.active for s in self.plan.switches[:len(form.ways)]]:
+            if form.turns != Kept.turns and form.ways != [s.active for s in self.plan.switches[:len(form.ways)]]:
                 expected.failed()
                 return None
             if not self.assemble():
                 return None
-            job = Beginning(self, expected, opening, form, cells)
-            flight.current = flight.Flight(job)
-            self.call(self.request(0, True, 0, job.steps))
-            return job
+            begun = flight.current = Beginning(self, expected, opening, form, cells)
+            self.call(self.request(0, True, 0, opening.steps))
+            return begun
         finally:
             self._release()
 

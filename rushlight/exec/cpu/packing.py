@@ -73,6 +73,7 @@ class Kept:
     weights' object."""
 
     __slots__ = ("variant", "at", "key", "active")
+    turns = 0  # how often any of them was switched
 
     def __init__(self, variant: Weights, at: int):
         self.variant, self.at, self.key = variant, at, variant.key
@@ -87,6 +88,7 @@ class Kept:
         found = self._find(cell) if cell is not None else None
         if (found is not None) is not self.active:
             self.active = found is not None
+            Kept.turns += 1
             self.switch()
         return arena if found is None else found
 

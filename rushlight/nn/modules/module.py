@@ -217,10 +217,11 @@ class Module(HookMethods, StateMethods, WalkMethods, ConvertMethods):
     def __getattr__(self, name: str) -> Any:
         state = self.__dict__
         if "_parameters" in state:
+            modules = state["_modules"]
+            if name in modules:
+                return modules[name]
             if name in state["_parameters"]:
                 return state["_parameters"][name]
-            if name in state["_modules"]:
-                return state["_modules"][name]
             if name in state["_buffers"]:
                 return state["_buffers"][name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")

@@ -39,7 +39,9 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType |
     >>> rl.sum(rl.tensor([[1, 2], [3, 4]]), 0)
     tensor([4, 6])
     """
-    return give(out, reduce("sum", accumulated(input, dtype or (out.dtype if out is not None else None)), dim, keepdim))
+    if out is not None:
+        return give(out, reduce("sum", accumulated(input, dtype or out.dtype), dim, keepdim))
+    return reduce("sum", accumulated(input, dtype), dim, keepdim)
 
 
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
