@@ -27,7 +27,7 @@ class Switch:
     _before: list[Any] | None = None
 
     def __enter__(self) -> Any:
-        s = _state()
+        s = _found or _state()
         self._keep(getattr(s, self.field))
         setattr(s, self.field, self.value)
         return self
@@ -40,7 +40,7 @@ class Switch:
             self._before.append(before)
 
     def __exit__(self, *_: Any) -> None:
-        setattr(_state(), self.field, self._before.pop())
+        setattr(_found or _state(), self.field, self._before.pop())
 
     def __call__(self, function: Any) -> Any:
         if inspect.isgeneratorfunction(function):

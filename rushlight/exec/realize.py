@@ -74,6 +74,9 @@ def realize(graph: Graph, leave: bool = False) -> None:
                     except KeyError:  # another thread forgot it just now
                         pass
             stats.nodes += len(nodes)
+            speculation.follow(graph, None if leave else run, nodes, inputs)
+            if observer is None:
+                _let_go(nodes)
             results: tuple[Buffer, ...] | None = None
             if begun is not None:
                 results = begun.finish(run if observer is None else None, given, inputs)
@@ -94,13 +97,18 @@ def realize(graph: Graph, leave: bool = False) -> None:
             raise
         if len(pending) > len(nodes):
             graph.nodes[:0] = pending[len(nodes):]
-        speculation.follow(graph, None if leave else run, nodes, inputs)
-        for node in nodes:  # nodes and cells refer to each other: let go, so that memory is freed at once
-            node.ins = ()
+        if observer is not None:
+            _let_go(nodes)
         if results is not None:
             _settle(live, results, given)
             for cell in outs:
                 cell.node = cell.before = None
+
+
+def _let_go(nodes: list[Node]) -> None:
+    """Nodes and cells refer to each other: without this, memory would be freed by the garbage collector only."""
+    for node in nodes:
+        node.ins = ()
 
 
 def _launch(run: Run, given: list[Any], inputs: Sequence[Cell], live: list[tuple[Cell, Any]], outs: list[Cell]) -> bool:
@@ -156,9 +164,11 @@ def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
 
 def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: list[Any]) -> None:
     """Hand results to their storages; memory shared with the outside receives the numbers in place."""
-    known = set(map(id, given))
-    if any([storage is not None and storage.home is not None for _, storage in live]):
-        results = _apart_from_homes(live, results)
+    known = {*map(id, given)}
+    for _, storage in live:
+        if storage is not None and storage.home is not None:
+            results = _apart_from_homes(live, results)
+            break
     for (cell, storage), buffer in zip(live, results):
         if storage is not None and storage.home is not None and storage.cell is cell:
             if storage.home is not buffer:

@@ -251,8 +251,10 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
             out._grad_fn = OpFn(op, sig, args, (out,), edges_of(args), node.line)
             out._rg = True
         count = len(nodes)
-        if count == graph.due or count >= settings.max_nodes or graph.bytes > settings.max_bytes:
-            realize_when_large(graph)
+        if count == graph.due:
+            speculation.start(graph)
+        if count >= settings.max_nodes or graph.bytes > settings.max_bytes:
+            realize(graph)
         return out
     return _apply_many(op, args, sig, node, needs)
 
@@ -295,11 +297,9 @@ def settle(t: Tensor) -> None:
 
 
 def realize_when_large(graph: Any) -> None:
-    """Run what is pending where it has grown beyond the limits; start what is expected where it opens as it did."""
+    """Run what is pending where it has grown beyond the limits."""
     if len(graph.nodes) >= settings.max_nodes or graph.bytes > settings.max_bytes:
         realize(graph)
-    elif len(graph.nodes) == graph.due:
-        speculation.start(graph)
 
 
 def edges_of(args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -122,7 +122,7 @@ class Launcher:
             if form.turns != Kept.turns and form.ways != [s.active for s in self.plan.switches[:len(form.ways)]]:
                 expected.failed()
                 return None
-            if not self.assemble():
+            if (_calm[0] or self.team is None or teams.current is not self.team) and not self.assemble():
                 return None
             begun = flight.current = Beginning(self, expected, opening, form, cells)
             self.call(self.request(0, True, 0, opening.steps))

@@ -113,6 +113,8 @@ resolve_neg = resolve_conj
 
 
 def view(self: Tensor, *args: Any, size: Any = None, dtype: Any = None) -> Tensor:
+    if size is None and dtype is None:
+        return shape.view_method(self, *args)
     return shape.view_method(self, *(args if size is None else (size,)), dtype=dtype)
 
 
