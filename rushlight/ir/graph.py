@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ class Node:
 
     __slots__ = ("sig", "ins", "outs", "graph", "line")
 
-    def __init__(self, sig: Signature, ins: tuple[Any, ...], graph: Graph):
+    def __init__(self, sig: Signature, ins: Sequence[Any], graph: Graph):
         self.sig = sig
         self.ins = ins
         self.graph = graph

@@ -234,7 +234,7 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
         if a._rg:
             needs = True
     sig = op.cache.get((attrs, *specs)) or _inferred(op, specs, attrs, args)
-    node = Node(sig, tuple(ins), graph)
+    node = Node(sig, ins, graph)
     if state.lines:
         node.line = user_line()
     if len(sig.outs) == 1:
