@@ -153,13 +153,12 @@ def start(graph: Graph) -> None:
     found, graph.due = graph.successor, 0
     known: Opening | None = None if found is None else found.opening
     run = None if known is None else known.run()
-    if known is None or run is None or flight.current is not None or not graph.lock.acquire(False):
+    if known is None or run is None or flight.current is not None:
         return
-    try:
-        cells = known.inputs(graph.nodes)
-        if cells is None:
-            found.failed()
-        else:
-            graph.begun = run.launcher.begin(found, known, cells)
-    finally:
-        graph.lock.release()
+    with graph.lock:
+        if len(graph.nodes) == len(known.sigs):  # no other thread has just realized them
+            cells = known.inputs(graph.nodes)
+            if cells is None:
+                found.failed()
+            else:
+                graph.begun = run.launcher.begin(found, known, cells)

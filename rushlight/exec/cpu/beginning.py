@@ -80,15 +80,12 @@ class Beginning:
         if run is not launcher.plan or not self.opening.holds(cells, self.cells):
             self.expected.failed()
         else:
-            with launcher.lock:
-                if flight.lock.acquire(False):
+            with launcher.lock, flight.lock:
+                if flight.current is self:
                     try:
-                        if flight.current is self:
-                            return self._rest(inputs, cells)
+                        return self._rest(inputs, cells)
                     except struct.error:  # a number beyond 64 bits
                         pass
-                    finally:
-                        flight.lock.release()
         self.drop()
         return None
 

@@ -102,12 +102,10 @@ class Launcher:
     def form(self, cells: Sequence[Any], lasts: list[bool], steps: int) -> Form | None:
         """What these first steps of runs on these inputs have in common, of which some are the same in all; None where that cannot
         be seen now."""
-        if not self._reserve():
+        if self.lock.locked():  # maybe by this thread, around a finalizer
             return None
-        try:
-            return Form.of(self.plan, cells, lasts, self.switches[steps - 1])
-        finally:
-            self._release()
+        with self.lock, flight.lock:
+            return Form.of(self.plan, cells, lasts, self.switches[steps - 1]) if flight.current is None else None
 
     def begin(self, expected: Successor, opening: Opening, cells: Sequence[Any]) -> Beginning | None:
         """The first steps of a run, started for the others of the team; None where that cannot be now. `cells` are the inputs that
@@ -116,33 +114,17 @@ class Launcher:
         if form is None:
             expected.failed()
             return None
-        if not self._reserve():
+        if profiling.active is not None or self.lock.locked():
             return None
-        try:
+        with self.lock, flight.lock:
+            if flight.current is not None or not self.assemble():
+                return None
             if form.turns != Kept.turns and form.ways != [s.active for s in self.plan.switches[:len(form.ways)]]:
                 expected.failed()
-                return None
-            if (_calm[0] or self.team is None or teams.current is not self.team) and not self.assemble():
                 return None
             begun = flight.current = Beginning(self, expected, opening, form, cells)
             self.call(self.request(0, True, 0, opening.steps))
             return begun
-        finally:
-            self._release()
-
-    def _reserve(self) -> bool:
-        """Whether nothing is in flight and no thread runs the plan, or will before `_release`."""
-        if profiling.active is None and self.lock.acquire(False):
-            if flight.lock.acquire(False):
-                if flight.current is None:
-                    return True
-                flight.lock.release()
-            self.lock.release()
-        return False
-
-    def _release(self) -> None:
-        flight.lock.release()
-        self.lock.release()
 
 
 class Job:
