@@ -48,6 +48,37 @@ def test_nan_in_every_place(size: int) -> None:
     assert np.isnan(rl.tensor(x).amin(1).numpy()).tolist() == [True] + [False] * (size - 1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1,), (5,), (512,), (513,), (1, 7), (7, 1), (64, 10), (33, 512), (4, 513), (3, 5, 7)], ids=str)
+@pytest.mark.parametrize("values", ["plain", "equal", "nan", "infinite"])
+def test_places_of_extremes(dtype: str, shape: tuple[int, ...], values: str, rng: np.random.Generator) -> None:
+    """The first of equal ones, or the first NaN, in rows and columns of every order in memory, short and long."""
+    x = rng.standard_normal(shape).astype(dtype)
+    if values == "equal":
+        x = np.round(x)
+    elif values == "nan":
+        x[rng.random(shape) < 0.2] = np.nan
+    elif values == "infinite":
+        x[rng.random(shape) < 0.5], x[rng.random(shape) < 0.1] = -np.inf, np.inf
+    for array, dim, keepdim in itertools.product((x, np.asfortranarray(x)), range(len(shape)), (False, True)):
+        t = rl.from_numpy(array) * 1
+        for name in ("max", "min"):
+            place = getattr(np, f"arg{name}")(array, dim, keepdims=keepdim)
+            found = getattr(t, f"arg{name}")(dim, keepdim)
+            np.testing.assert_array_equal(found.numpy(), place)
+            assert found.dtype is rl.int64
+            both, alone = getattr(t, name)(dim, keepdim), getattr(t, name)(dim, keepdim)[0] * 2
+            np.testing.assert_array_equal(both.indices.numpy(), place)
+            np.testing.assert_array_equal(both.values.numpy(), getattr(array, name)(dim, keepdims=keepdim))
+            np.testing.assert_array_equal(alone.numpy(), getattr(array, name)(dim, keepdims=keepdim) * 2)
+
+
+def test_places_in_short_rows_are_found_by_generated_loops(capsys: pytest.CaptureFixture[str]) -> None:
+    rl.explain(lambda x: x.tanh().argmax(1), rl.rand(30, 100), to="kernel")
+    text = capsys.readouterr().out
+    assert "amax" in text and "argmax" not in text.split("# plan")[-1]
+
+
 def shares(x: rl.Tensor, function: str, dims: tuple[int, ...]) -> rl.Tensor:
     """f(x) / Σ f(x), of which nothing else stays."""
     y = getattr(x, function)()
