@@ -73,6 +73,17 @@ def test_places_of_extremes(dtype: str, shape: tuple[int, ...], values: str, rng
             np.testing.assert_array_equal(alone.numpy(), getattr(array, name)(dim, keepdims=keepdim) * 2)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_the_value_of_an_extreme_is_the_element_at_its_place(size: int, rng: np.random.Generator) -> None:
+    """So of zeros with different signs it has the sign of the first."""
+    x = np.where(rng.random((200, size)) < 0.5, 0.0, -1.0).astype("float32")
+    x[(x == 0) & (rng.random(x.shape) < 0.5)] = -0.0
+    for array, name in ((x, "max"), (-x, "min")):
+        first = np.take_along_axis(array, getattr(np, f"arg{name}")(array, 1, keepdims=True), 1)[:, 0]
+        for values in (getattr(rl.tensor(array) * 1, name)(1).values, getattr(rl.tensor(array) * 1, name)(1)[0].clone()):
+            np.testing.assert_array_equal(np.signbit(values.numpy()), np.signbit(first))
+
+
 def test_places_in_short_rows_are_found_by_generated_loops(capsys: pytest.CaptureFixture[str]) -> None:
     rl.explain(lambda x: x.tanh().argmax(1), rl.rand(30, 100), to="kernel")
     text = capsys.readouterr().out

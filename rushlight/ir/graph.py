@@ -105,7 +105,7 @@ class Node:
 class Graph:
     """The nodes that one thread recorded since it last realized, in order of recording.
 
-    ``successor`` says what follows the last plan, ``begun`` is the plan that was started with the first ``due`` nodes
+    ``successor`` says what follows the last plan; it starts when there are ``due`` nodes, and is ``begun`` then
     (`rushlight.exec.speculation`).
     """
 

@@ -14,9 +14,8 @@ divided among OpenMP's threads, and oneDNN primitives. Written in LLVM IR once f
 Kind 0, a kernel in this thread: [kernel, slots, units].
 Kind 1, a primitive: [dnnl_primitive_execute, primitive, stream, count, arguments, threads, omp_set_num_threads or 0].
 Kind 2, a region in which threads share the units of kernels that do not depend on each other: [parts, their number, total
-work, threads, error, GOMP_parallel, omp_get_thread_num, omp_get_num_threads, pieces for a team, and before the program's thread
-comes]; part: [kernel, slots, units,
-work before, work].
+work, threads, error, GOMP_parallel, omp_get_thread_num, omp_get_num_threads, pieces for a team, and those
+before the program's thread comes]; part: [kernel, slots, units, work before, work].
 
 The result is 0, or the number of the failed step (from 1) times 256 plus its code.
 """

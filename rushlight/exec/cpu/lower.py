@@ -85,16 +85,12 @@ def _flat(o: Operand) -> Operand:
 
 
 def _by_rows(program: Program) -> Program:
-    """Cross entropy, forward and backward, and where the largest and smallest stand, as loops over rows; what several need is
-    computed once."""
+    """Cross entropy, forward and backward, and the places of extremes, as loops over rows; what several need is computed once."""
     out = Program(program.inputs, [], program.outputs, program.donated, program.values)
-    read = {o.value for i in program.instrs for o in i.operands}.union(program.outputs)
     for instr in program.instrs:
         name = instr.op.name
         if name in LOSSES and _simple(instr):
             LOSSES[name](_Writer(out, instr.line), instr)
-        elif name in PLACES and instr.results[-1] not in read and instr.operands[0].spec.dtype.name in FLOATS:
-            _extreme(_Writer(out, instr.line), instr)
         elif name in PLACES and _short_rows(instr):
             _place(_Writer(out, instr.line), instr)
         else:
@@ -167,35 +163,28 @@ def _loss_mean_grad(w: _Writer, i: Instr) -> None:
     _grad(w, _wide(share, target.spec.shape), x, target, ignore, i.results[0])
 
 
-# the operations that say where an extreme stands, with those that say what it is
 SHORT = 512  # up to this length generated loops find a place faster than NumPy
-PLACES = {"argmax": "amax", "argmin": "amin", "max_dim": "amax", "min_dim": "amin"}
+# What an extreme is, for those that say where it stands. Not of max_dim: its value is the element at that place, and of zeros
+# with different signs amax gives any.
+PLACES = {"argmax": "amax", "argmin": "amin"}
 
 
 def _short_rows(instr: Instr) -> bool:
     """Whether an extreme is looked for in short rows; in long ones NumPy is faster."""
-    x, dim = instr.operands[0].spec, instr.attrs[0]
+    x, dims = instr.operands[0].spec, instr.attrs[0]
     last = len(x.shape) - 1
-    return x.dtype.name in FLOATS and 0 <= last <= 1 and bool(x.numel) and x.shape[last] <= SHORT and dim in (last, -1, (last,), (-1,))
-
-
-def _extreme(w: _Writer, i: Instr) -> None:
-    """The extreme of each row, of which nobody asks where it stands."""
-    dim, keepdim = i.attrs
-    w(PLACES[i.op.name], i.operands[0], attrs=((dim,) if i.operands[0].spec.shape else (), keepdim), out=i.results[0])
+    return x.dtype.name in FLOATS and 0 <= last <= 1 and bool(x.numel) and x.shape[last] <= SHORT and dims == (last,)
 
 
 def _place(w: _Writer, i: Instr) -> None:
     """The first place of the extreme of each row, or of a NaN."""
-    x, (_, keepdim), shape = i.operands[0], i.attrs, i.operands[0].spec.shape
-    dims, extreme = (len(shape) - 1,), PLACES[i.op.name]
-    top = w(extreme, x, attrs=(dims, True))
+    x, (dims, keepdim) = i.operands[0], i.attrs
+    shape = x.spec.shape
+    top = w(PLACES[i.op.name], x, attrs=(dims, True))
     place = w(POSITION, attrs=(shape,))
     found = w("where", w("eq", x, _wide(top, shape)), place, w.number(shape[-1]))
     first = w("amin", w("where", w("isnan", x), place, found), attrs=(dims, keepdim))
-    w("cast", first, attrs=(int64,), out=i.results[-1])
-    if len(i.results) == 2:
-        w(extreme, x, attrs=(dims, keepdim), out=i.results[0])
+    w("cast", first, attrs=(int64,), out=i.results[0])
 
 
 LOSSES = {"cross_entropy_rows": _loss_rows, "cross_entropy_mean": _loss_mean, "cross_entropy_rows_grad": _loss_rows_grad,
