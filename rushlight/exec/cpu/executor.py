@@ -44,11 +44,11 @@ def compile_program(program: Program, original: Callable[[], Any], changing: fro
 
 
 def _compile(program: Program, original: Callable[[], Any], changing: frozenset[int]) -> Plan:
-    from rushlight.exec.cpu import groups, layouts, lower, products, quantized
+    from rushlight.exec.cpu import groups, layouts, lower, parts, products, quantized
     from rushlight.exec.cpu.loops import loops_of
     from rushlight.exec.cpu.plan import Plan, flat_size
     from rushlight.exec.cpu.steps import LoopStep
-    program = layouts.assign(products.join(lower.lower(quantized.join(program))))
+    program = parts.join(layouts.assign(products.join(lower.lower(quantized.join(program)))))
     numbers = {i for i, s in enumerate(program.inputs) if not isinstance(s, Spec)}
     numbers |= {i.results[0] for i in program.instrs if not isinstance(i.outs[0], Spec)}
     sizes = {r: flat_size(s) for i in program.instrs for r, s in zip(i.results, i.outs) if isinstance(s, Spec)}
@@ -78,10 +78,10 @@ def _compile(program: Program, original: Callable[[], Any], changing: frozenset[
 
 def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> list[Step]:
     """The steps of an instruction that is no generated loop."""
-    attention, contract, convolutions, direct, quantized, recurrent, windows, python = _implementations()
+    attention, contract, convolutions, direct, parts, quantized, recurrent, rows, windows, python = _implementations()
     if convolution := convolutions.steps(instr, new_value, lasting):
         return list(convolution)
-    for several in (direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps):
+    for several in (direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps, parts.steps, rows.steps):
         if found := several(instr, new_value):
             return list(found)
     return contract.steps(instr, new_value, lasting) or [windows.step(instr) or python(instr)]
@@ -90,9 +90,9 @@ def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[i
 @cache
 def _implementations() -> tuple[Any, ...]:
     """The modules that make steps of instructions, imported with the first plan."""
-    from rushlight.exec.cpu import attention, contract, convolutions, direct, quantized, recurrent, windows
+    from rushlight.exec.cpu import attention, contract, convolutions, direct, parts, quantized, recurrent, rows, windows
     from rushlight.exec.cpu.steps import PythonStep
-    return attention, contract, convolutions, direct, quantized, recurrent, windows, PythonStep
+    return attention, contract, convolutions, direct, parts, quantized, recurrent, rows, windows, PythonStep
 
 
 def _readers(program: Program) -> dict[int, list[int]]:

@@ -7,7 +7,7 @@ from typing import Any
 from rushlight.exec.cpu import pooled
 from rushlight.exec.cpu.groups import mode_of
 from rushlight.exec.numpy import executor as numpy_executor
-from rushlight.ir.dtype import DType, int32, int64
+from rushlight.ir.dtype import DType, float64, int32, int64
 from rushlight.ir.graph import SCALARS
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, spec
@@ -93,6 +93,8 @@ def _by_rows(program: Program) -> Program:
             LOSSES[name](_Writer(out, instr.line), instr)
         elif name in PLACES and _short_rows(instr):
             _place(_Writer(out, instr.line), instr)
+        elif name == "arange" and _countable(instr):
+            _range(_Writer(out, instr.line), instr)
         else:
             out.instrs.append(instr)
     return out
@@ -185,6 +187,20 @@ def _place(w: _Writer, i: Instr) -> None:
     found = w("where", w("eq", x, _wide(top, shape)), place, w.number(shape[-1]))
     first = w("amin", w("where", w("isnan", x), place, found), attrs=(dims, keepdim))
     w("cast", first, attrs=(int64,), out=i.results[0])
+
+
+def _countable(instr: Instr) -> bool:
+    """Whether positions in 32 bits reach, and whole numbers come from whole numbers."""
+    out = instr.outs[0]
+    whole = all([getattr(o.spec, "kind", "") == "int" for o in instr.operands])
+    return 0 < out.numel < 1 << 31 and (out.dtype.name in FLOATS or whole and out.dtype.name in ("int32", "int64"))
+
+
+def _range(w: _Writer, i: Instr) -> None:
+    """start + step · position, in the widest type of its kind."""
+    (start, step), out = i.operands, i.outs[0]
+    place = w("cast", w(POSITION, attrs=(out.shape,)), attrs=(float64 if out.dtype.name in FLOATS else int64,))
+    w("cast", w("add", w("mul", place, step), start), attrs=(out.dtype,), out=i.results[0])
 
 
 LOSSES = {"cross_entropy_rows": _loss_rows, "cross_entropy_mean": _loss_mean, "cross_entropy_rows_grad": _loss_rows_grad,

@@ -19,7 +19,7 @@ from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED
 from rushlight.exec.cpu.onednn import library, openmp
-from rushlight.exec.cpu.steps import Address, KernelStep, LoopStep, PrimitiveStep, PythonStep, Step, may_fail
+from rushlight.exec.cpu.steps import Address, KernelStep, LoopStep, PrimitiveStep, PythonStep, Step, last_check
 from rushlight.exec.numpy import executor as numpy_executor
 from rushlight.exec.speculation import Successor
 from rushlight.ir.program import Instr, Program
@@ -78,7 +78,7 @@ class Plan:
             last.update(dict.fromkeys(reads[at], at))
             last.update(dict.fromkeys(writes[at], at))
         self.last = last
-        self.checked = max((at for at, step in enumerate(self.steps) if may_fail(step)), default=-1)
+        self.checked = last_check(self.steps)
         outputs = set(self.program.outputs)
         self.object: dict[int, int] = {i: OBJECTS + i for i in range(self.buffers)}
         self.offset: dict[int, int] = {}

@@ -81,6 +81,7 @@ class KernelStep:
     title: str = ""  # what it does, where the key does not say all
     light: bool = False  # written such that LLVM's passes find nothing to gain
     variant: Panels | None = None  # its weights in panels, which may be kept
+    checks: tuple[int, Any, int] | None = None  # the index that it checks, and against how many rows
 
     def on(self, values: list[int]) -> KernelStep:
         """The same for other values: those that it has are positions among them."""
@@ -88,6 +89,7 @@ class KernelStep:
                                       for s in self.slots]
         sources, results = {values[i] for i in self.sources}, {values[i] for i in self.results}
         variant = None if self.variant is None else replace(self.variant, value=values[self.variant.value])
+        assert self.checks is None
         return replace(self, slots=slots, sources=sources, results=results, variant=variant)
 
     def reads(self) -> set[int]:
@@ -113,8 +115,24 @@ class PythonStep:
 Step = LoopStep | PrimitiveStep | KernelStep | PythonStep
 
 
+def last_check(steps: list[Step]) -> int:
+    """The last step that may fail, -1 for none: nothing that a program still needs is overwritten before it. Of steps that
+    check the same index the first one tells."""
+    last, passed = -1, set()
+    for at, step in enumerate(steps):
+        if not may_fail(step):
+            continue
+        check = step.checks if isinstance(step, KernelStep) else None
+        if check is None or check not in passed:
+            last = at
+        passed.add(check)
+    return last
+
+
 def may_fail(step: Step) -> bool:
-    """Whether a step checks what it is given: nothing that a program still needs is overwritten before it."""
+    """Whether a step checks what it is given."""
+    if isinstance(step, KernelStep):
+        return step.checks is not None
     if isinstance(step, LoopStep):
         return any(s.name == "pick" for s in step.loop.kernel.body)
     return isinstance(step, PythonStep) and step.instr.op.kind in ("index", "library", "coarse")

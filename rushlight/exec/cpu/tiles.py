@@ -19,7 +19,7 @@ from rushlight.exec.cpu.jit import vector_bytes
 I32 = ir.IntType(32)
 WIDTH = 4  # vectors of a panel
 REALS = {"float32": (ir.FloatType(), 4), "float64": (ir.DoubleType(), 8)}
-NUMBERS = {**REALS, "int32": (I32, 4), "int64": (I64, 8)}
+NUMBERS = {**REALS, "int8": (ir.IntType(8), 1), "int16": (ir.IntType(16), 2), "int32": (I32, 4), "int64": (I64, 8)}
 
 
 @dataclass(frozen=True)
