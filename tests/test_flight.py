@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -383,3 +384,16 @@ def test_where_no_thread_can_be_started_openmp_works(waited, monkeypatch):
     monkeypatch.setattr(teams._thread, "start_new_thread", none)
     same(steps(10), (waited[0][:10], steps(10)[1]))
     assert teams.refused and teams.current is None
+
+
+def test_no_thread_sleeps_through_a_long_step(waited):
+    """A step that one thread runs for longer than the others wait actively leaves them awake for the steps behind it."""
+    layer = rl.nn.RNN(96, 96)  # so small that the program's thread packs its weights, and then goes on
+    x = rl.randn(6000, 1, 96)  # one sequence: one thread
+    asleep = []
+    for _ in range(5):
+        with rl.no_grad():
+            layer(x)[0].sum().item()
+        assert teams.current is not None
+        asleep.append((ctypes.c_int64 * 48).from_address(teams.current.control)[33])
+    assert 0 in asleep, asleep

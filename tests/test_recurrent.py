@@ -312,3 +312,74 @@ def test_inference_saves_nothing() -> None:
     assert node is not None and len(node.outs) == 3
     y, _ = rl.nn.LSTM(3, 4)(rl.ones(2, 1, 3))
     assert len(y._storage.cell.node.outs) == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize(("rows", "inputs", "hidden", "batch", "steps", "index"), [(20, 10, 24, 7, 9, "int64"), (80, 100, 64, 16, 12, "int32"), (5, 3, 5, 4, 4, "int64"),
+                                                                                  (1, 1, 1, 1, 2, "int64")])
+def test_inputs_that_are_rows_of_a_table(monkeypatch: pytest.MonkeyPatch, kind: str, dtype: str, batch_first: bool, rows: int, inputs: int, hidden: int,
+                                         batch: int, steps: int, index: str) -> None:
+    """One product for each row of an embedding's table, and the bits of one for each step of each sequence; gradients too."""
+    if not executor.available():
+        pytest.skip("this machine has no native executor")
+    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
+    clear_plans()
+    rl.manual_seed(0)
+    name, *nonlinearity = kind.split()
+    options = {"nonlinearity": nonlinearity[0]} if nonlinearity else {}
+    layer = getattr(rl.nn, name)(inputs, hidden, 2, batch_first=batch_first, bidirectional=True, dtype=getattr(rl, dtype), **options)
+    table = rl.nn.Embedding(rows, inputs, dtype=getattr(rl, dtype))
+    where = rl.randint(rows, (batch, steps) if batch_first else (steps, batch)).to(getattr(rl, index))
+
+    def outputs(realized: bool) -> rl.Tensor:
+        x = table(where)
+        if realized:  # the layer reads a value that is there, whose origin nobody knows
+            x.sum().item()
+        return layer(x)[0]
+
+    def gradients(realized: bool) -> list[Any]:
+        table.zero_grad()
+        layer.zero_grad()
+        outputs(realized).square().sum().backward()
+        return [p.grad.numpy().copy() for p in (*table.parameters(), *layer.parameters())]
+    with rl.no_grad():
+        with rl.profile() as profile:
+            found = outputs(False).numpy().copy()
+        assert str(profile).count("of rows") >= 2, str(profile)
+        np.testing.assert_array_equal(found, outputs(True).numpy())
+    for mine, other in zip(gradients(False), gradients(True), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_a_number_that_is_no_row_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedding is gone from the plan, its check is not."""
+    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
+    clear_plans()
+    layer, table = rl.nn.LSTM(4, 8), rl.nn.Embedding(5, 4)
+    for bad in (5, -1, 1 << 50):
+        where = rl.zeros(6, 3, dtype=rl.int64)
+        where[5, 2] = bad - 1
+        with rl.no_grad(), pytest.raises(IndexError, match="index out of range"):
+            layer(table(where + 1))[0].sum().item()
+
+
+def test_outputs_that_are_read_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No copy between a layer of batch_first and a linear layer in inference, and the same numbers."""
+    if not executor.available():
+        pytest.skip("this machine has no native executor")
+    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
+    clear_plans()
+    for kind in ("LSTM", "GRU", "RNN"):
+        layer, out = getattr(rl.nn, kind)(5, 24, batch_first=True), rl.nn.Linear(24, 3)
+        x = rl.randn(7, 6, 5)
+        with rl.no_grad():
+            with rl.profile() as profile:
+                found = out(layer(x)[0]).numpy().copy()
+            assert "copy [7, 6, 24]" not in str(profile) and "recurrent" in str(profile), str(profile)
+            y = layer(x)[0]
+            y.sum().item()
+            np.testing.assert_array_equal(found, out(y).numpy())
+            both = layer(x)[0]  # read as it is beside
+            np.testing.assert_array_equal((out(both).sum() + both.sum()).numpy(), (out(y).sum() + y.sum()).numpy())

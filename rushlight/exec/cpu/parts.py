@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache, partial
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -75,10 +74,9 @@ class _Joining:
         return _parts(instr, operands, out.shape, tuple(views))
 
     def _add(self, instr: Instr) -> Instr | None:
-        parts = [self._summand(o) for o in instr.operands]
-        if len(parts) != 2 or parts[0] is None or parts[1] is None or instr.outs[0].dtype.kind == "c":
+        a, b = [self._summand(o) for o in instr.operands]
+        if a is None or b is None or instr.outs[0].dtype.kind == "c":
             return None
-        a, b = parts
         return _parts(instr, a.operands + b.operands, instr.outs[0].shape, a.attrs[1] + b.attrs[1], summed=instr.outs[0].dtype.kind == "f")
 
     def _summand(self, o: Operand) -> Instr | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec.cpu import recurrent_kernels as kernels
+from rushlight.exec.cpu import rows
 from rushlight.exec.cpu.recurrent_kernels import KINDS, Kind
 from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.exec.cpu.tiles import PACK_SLOTS, REALS, WIDTH, Form, pack_kernel
@@ -21,15 +22,17 @@ from rushlight.ops.recurrent import Weights, schedule
 
 Array = np.ndarray[Any, Any]
 NewValue = Callable[[int], int]
-NAMES = frozenset(f"{n}_layer{way}" for n in ("lstm", "gru", "rnn") for way in ("", "_grad"))
+NAMES = frozenset(f"{n}_layer{way}" for n in ("lstm", "gru", "rnn") for way in ("", "_grad", "_of_rows"))
 
 
 def recurrent_steps(instr: Instr, new_value: NewValue) -> list[KernelStep] | None:
     """The steps of a recurrent layer or of its gradient; None where NumPy must run it."""
-    if instr.op.name not in NAMES or instr.outs[0].dtype.name not in REALS or not instr.outs[0].numel:
-        return None
-    layer = _Layer(instr, new_value)
-    return layer.steps() if layer.fits() else None
+    return _Layer(instr, new_value).steps() if instr.op.name in NAMES and fits(instr) else None
+
+
+def fits(instr: Instr) -> bool:
+    """Whether the kernels can run a layer."""
+    return instr.outs[0].dtype.name in REALS and bool(instr.outs[0].numel) and _Layer(instr, lambda size: 0).fits()
 
 
 class _Schedule:
@@ -67,6 +70,7 @@ class _Layer:
         self.back = instr.op.name.endswith("_grad")
         name = instr.op.name.split("_")[0]
         attrs = dict(zip(instr.op.attrs, instr.attrs))
+        self.view: Spec | None = attrs.get("view")  # of the rows of a table that are x
         self.kind: Kind = KINDS[f"rnn_{attrs['nonlinearity']}" if name == "rnn" else name]
         self.keep = bool(attrs.get("keep"))
         self.form = Form(instr.outs[0].dtype.name)
@@ -76,16 +80,24 @@ class _Layer:
         self.weights = Weights.of(tuple(rest)) if not self.back else Weights(None, rest[0] if rest else self.operands["w_hh"])
         self.projected = len(rest) > 1 if self.back else len(rest) % 2 == 1
         self.hidden = self.weights.w_hh.spec.shape[0] // self.kind.gates
-        rows = self.operands["dy" if self.back else "x"].spec
+        rows = self.x
         self.schedule = _schedules(rows.shape[:-1], attrs["sizes"], attrs["reverse"])
         self.batch = self.schedule.batch
         self.made: list[KernelStep] = []
         self.tables: list[Any] = [self.schedule]
 
+    @property
+    def x(self) -> Spec:
+        """The type of what has a row per step and sequence: the inputs, or their gradients."""
+        if self.view is not None:
+            return self.view
+        found: Spec = self.operands["dy" if self.back else "x"].spec
+        return found
+
     def fits(self) -> bool:
         """Whether the kernels can run it."""
-        rows = self.operands["dy" if self.back else "x"].spec
-        others = [o.spec for n, o in self.operands.items() if n not in ("x", "dy", "w_hh")]
+        rows = self.x
+        others = [o.spec for n, o in self.operands.items() if n not in ("x", "dy", "w_hh", "table", "index")]
         biases = [o.spec for o in self.weights[2:4] if o is not None]
         return not self.projected and (rows.strides[-1] == 1 or rows.shape[-1] == 1) and all(s.contiguous for s in (*others, *biases)) \
             and all(s.dtype is rows.dtype for s in (*others, *biases))
@@ -151,23 +163,43 @@ class _Layer:
         return self.made
 
     def forward(self) -> None:
-        k, w, x = self.kind, self.weights, self.operands["x"]
+        k, w = self.kind, self.weights
         packed = {"w_ih": self.pack_gates(w.w_ih, k.x), "w_hh": self.pack_gates(w.w_hh, k.h)}
         bias = self.memory(self.panels() * self.form.panel)
         both = {"target": bias, "hidden": self.hidden, "b_ih": self.address(w.b_ih), "b_hh": self.address(w.b_hh)} if w.b_ih is not None \
             else {"target": bias, "hidden": self.hidden}
         self.emit(f"bias {k.name} {w.b_ih is not None}", partial(kernels.bias, k, self.form, w.b_ih is not None), kernels.BIAS_SLOTS, both,
                   self.panels(), self.hidden, {bias.value})
-        x_start, x_stride = self.starts(x.spec)
         results = dict(zip(("y", "h", "c", "gates", "cells") if k.name == "lstm" else ("y", "h", "gates"), map(Address, self.instr.results)))
         state = self.memory(2 * self.batch * self.hidden)
-        values = {**self.step_tables(), "inputs": x.spec.shape[-1], "x_start": x_start, "x_stride": x_stride,
-                  "x": self.address(x), "h0": self.address(self.operands["h"]), "bias": bias, "state": state, **packed, **results}
+        given = self.rows_of_table(packed["w_ih"]) if self.view is not None else self.inputs()
+        y_start, y_stride = self.starts(self.instr.outs[0])
+        values = {**self.step_tables(), **given, "y_start": y_start, "y_stride": y_stride, "h0": self.address(self.operands["h"]), "bias": bias, "state": state, **packed, **results}
         if k.name == "lstm":
             values["c0"] = self.address(self.operands["c"])
         rows = self.instr.outs[0].numel // self.hidden
-        self.emit(f"recurrent {k.name} {self.keep}", partial(kernels.forward, k, self.form, self.keep), kernels.FORWARD_SLOTS, values,
-                  self.batch, rows * k.gates * self.hidden * (x.spec.shape[-1] + self.hidden), {state.value, *self.instr.results})
+        of_rows = self.view is not None
+        self.emit(f"recurrent {k.name} {self.keep}{' of rows' * of_rows}", partial(kernels.forward, k, self.form, self.keep, of_rows),
+                  kernels.ROWS_SLOTS if of_rows else kernels.FORWARD_SLOTS, values, self.batch,
+                  rows * k.gates * self.hidden * (self.hidden if of_rows else self.x.shape[-1] + self.hidden), {state.value, *self.instr.results})
+
+    def inputs(self) -> dict[str, Any]:
+        """The slots of x where it lies in memory."""
+        x_start, x_stride = self.starts(self.x)
+        return {"inputs": self.x.shape[-1], "x_start": x_start, "x_stride": x_stride, "x": self.address(self.operands["x"])}
+
+    def rows_of_table(self, w_ih: Address) -> dict[str, Any]:
+        """The slots of x where it is rows of a table: their part of the sums is computed once for each row of the table."""
+        table, index, k = self.operands["table"], self.operands["index"], self.kind
+        count, inputs = table.spec.shape
+        width = self.panels() * self.form.panel
+        sums = self.memory(count * width)
+        self.emit(f"sums of rows {k.name}", partial(kernels.sums_of_rows, k, self.form), kernels.TABLE_SLOTS,
+                  {"hidden": self.hidden, "inputs": inputs, "stride": table.spec.strides[0], "x": self.address(table), "w_ih": w_ih, "sums": sums},
+                  count, count * inputs * k.gates * self.hidden, {sums.value})
+        step = rows.places(index, self.x, count, width, self.new_value)
+        self.made.append(step)
+        return {"x": sums, "places": Address(min(step.results))}
 
     def backward(self) -> None:
         k, w, o = self.kind, self.weights.w_hh, self.operands

@@ -19,8 +19,12 @@ from rushlight.exec.cpu import vector_math
 from rushlight.exec.cpu.code import KERNEL, POINTER
 from rushlight.exec.cpu.tiles import WIDTH, Form, Segment, Vectors, const, tiles
 
-FORWARD_SLOTS = ("numbers", "steps", "hidden", "inputs", "active", "first_row", "x_start", "x_stride", "batch",
+FORWARD_SLOTS = ("numbers", "steps", "hidden", "inputs", "active", "first_row", "x_start", "x_stride", "batch", "y_start", "y_stride",
                  "*x", "*h0", "*c0", "*w_ih", "*w_hh", "*bias", "*y", "*h", "*c", "*state", "*gates", "*cells")
+# where x is rows of a table: what each row of the table brings to the sums, and where each row of x finds it
+ROWS_SLOTS = ("numbers", "steps", "hidden", "active", "first_row", "batch", "y_start", "y_stride", "*x", "*places",
+              "*h0", "*c0", "*w_hh", "*bias", "*y", "*h", "*c", "*state", "*gates", "*cells")
+TABLE_SLOTS = ("numbers", "hidden", "inputs", "stride", "*x", "*w_ih", "*sums")
 BACKWARD_SLOTS = ("numbers", "steps", "hidden", "active", "first_row", "y_start", "y_stride", "batch",
                   "*dy", "*dh_last", "*dc_last", "*h0", "*c0", "*weights", "*y", "*gates", "*cells", "*dh", "*dc", "*dgates")
 # slots of the way back that are operands -> their names in the table
@@ -74,6 +78,11 @@ class Frame(Vectors):
         """How many sequences are active at a step, or one before (-1) or after (1)."""
         return self.word(self.slots["active"], self.b.add(step, const(1 + by)))
 
+    def panels(self, kind: Kind) -> Any:
+        """The number of panels of hidden units."""
+        wide = self.form.panel if kind.adjacent else self.form.lanes
+        return self.b.sdiv(self.b.add(self.hidden, const(wide - 1)), const(wide))
+
     def mine(self, count: Any) -> Any:
         """The end of this thread's rows below a count."""
         return self.least(count, self.end)
@@ -108,11 +117,36 @@ def bias(kind: Kind, form: Form, given: bool, name: str) -> str:
 
 
 # --- forward ------------------------------------------------------------------------------------------------------
-def forward(kind: Kind, form: Form, keep: bool, name: str) -> str:
-    """All steps of a layer. Without ``keep`` nothing is saved for the backward pass."""
+def sums_of_rows(kind: Kind, form: Form, name: str) -> str:
+    """What x adds to the sums of all panels, for each row of a table; units are its rows."""
     module = ir.Module(name)
-    parts = tiles(module, form, segments=(kind.x, kind.h))
-    k = Frame(module, name, form, FORWARD_SLOTS)
+    parts = tiles(module, form, segments=(kind.x,))
+    k = Frame(module, name, form, TABLE_SLOTS)
+    b, s = k.b, k.slots
+    panels = k.panels(kind)
+    width = b.mul(panels, const(form.panel))
+
+    def panel(p: Any) -> None:
+        by_x = k.at(s["w_ih"], b.mul(p, b.mul(s["inputs"], const(len(kind.x) * form.lanes))))
+        sums = k.at(s["sums"], b.mul(p, const(form.panel)))
+
+        def block(n: Any, height: int) -> None:
+            target = k.row(sums, n, width)
+            b.call(parts[height], [target, width, by_x, k.row(s["x"], n, s["stride"]), s["stride"], s["inputs"]])
+            for r in range(height):
+                for j in set(range(WIDTH)) - set(kind.x):
+                    k.store(k.zero(), k.at(k.row(target, const(r), width), j * form.lanes))
+        k.by_tiles(k.begin, k.end, block)
+    k.loop(const(0), panels, 1, panel)
+    return k.done(module)
+
+
+def forward(kind: Kind, form: Form, keep: bool, rows: bool, name: str) -> str:
+    """All steps of a layer. Without ``keep`` nothing is saved for the backward pass. With ``rows`` x is rows of a table, whose
+    part of the sums is there already: sums begin with it, and every bit is as it would be without."""
+    module = ir.Module(name)
+    parts = tiles(module, form, segments=(kind.h,), add=True) if rows else tiles(module, form, segments=(kind.x, kind.h))
+    k = Frame(module, name, form, ROWS_SLOTS if rows else FORWARD_SLOTS)
     b, s, H = k.b, k.slots, k.hidden
     out = k.array(max(form.rows) * WIDTH)
     half = b.mul(s["batch"], H)  # elements of one of the two state buffers
@@ -129,25 +163,35 @@ def forward(kind: Kind, form: Form, keep: bool, name: str) -> str:
             if kind.name == "lstm":
                 k.copy(k.row(s["c0"], n, H), k.row(s["c"], n, H), H)
         k.loop(k.most(k.active(t, -1), k.begin), count, 1, join)
-        first, x_start = k.word(s["first_row"], t), k.word(s["x_start"], t)
+        first, y_start = k.word(s["first_row"], t), k.word(s["y_start"], t)
+        x_start = None if rows else k.word(s["x_start"], t)
 
         def panel(p: Any) -> None:
-            by_x = k.at(s["w_ih"], b.mul(p, b.mul(s["inputs"], const(len(kind.x) * form.lanes))))
             by_h = k.at(s["w_hh"], b.mul(p, b.mul(H, const(len(kind.h) * form.lanes))))
             bias = k.at(s["bias"], b.mul(p, const(form.panel)))
             unit = b.mul(p, const(wide))
 
+            def given(n: Any, height: int) -> list[Any]:
+                """What the tile takes of x; rows of a table are where the sums begin."""
+                if not rows:
+                    by_x = k.at(s["w_ih"], b.mul(p, b.mul(s["inputs"], const(len(kind.x) * form.lanes))))
+                    return [by_x, k.at(s["x"], b.add(x_start, b.mul(n, s["x_stride"]))), s["x_stride"], s["inputs"]]
+                for r in range(height):
+                    source = k.at(s["x"], b.add(k.word(s["places"], b.add(b.add(first, n), const(r))), b.mul(p, const(form.panel))))
+                    for j in range(WIDTH):
+                        k.store(k.load(k.at(source, j * form.lanes)), k.at(out, r * form.panel + j * form.lanes))
+                return []
+
             def block(n: Any, height: int) -> None:
-                x = k.at(s["x"], b.add(x_start, b.mul(n, s["x_stride"])))
-                b.call(parts[height], [out, const(form.panel), by_x, x, s["x_stride"], s["inputs"], by_h, k.row(old, n, H), H, H])
+                b.call(parts[height], [out, const(form.panel), *given(n, height), by_h, k.row(old, n, H), H, H])
                 k.loop(const(0), const(height), 1, lambda r: k_row(b.add(n, r), k.at(out, b.mul(r, const(form.panel)))))
 
             def k_row(n: Any, sums: Any) -> None:
-                where = Row(k, kind, sums, bias, unit, n, b.add(first, n), old, new, keep)
+                y = k.at(s["y"], b.add(y_start, b.mul(n, s["y_stride"])))
+                where = Row(k, kind, sums, bias, unit, n, b.add(first, n), old, new, y, keep)
                 CELLS[kind.name](where)
             k.by_tiles(k.begin, count, block)
-        panels = b.sdiv(b.add(H, const(wide - 1)), const(wide))
-        k.loop(const(0), panels, 1, panel)
+        k.loop(const(0), k.panels(kind), 1, panel)
 
         def leave(n: Any) -> None:  # a sequence ends here
             k.copy(k.row(new, n, H), k.row(s["h"], n, H), H)
@@ -159,9 +203,10 @@ def forward(kind: Kind, form: Form, keep: bool, name: str) -> str:
 class Row:
     """One row of one panel: its sums with the bias, and where its results go."""
 
-    def __init__(self, k: Frame, kind: Kind, sums: Any, bias: Any, unit: Any, n: Any, row: Any, old: Any, new: Any, keep: bool):
+    def __init__(self, k: Frame, kind: Kind, sums: Any, bias: Any, unit: Any, n: Any, row: Any, old: Any, new: Any, y: Any,
+                 keep: bool):
         self.k, self.kind, self.sums, self.bias, self.unit, self.n, self.at_row = k, kind, sums, bias, unit, n, row
-        self.old, self.new, self.keep = old, new, keep
+        self.old, self.new, self.y, self.keep = old, new, y, keep
         self.left = k.b.sub(k.hidden, unit)  # units from here on
 
     def sum(self, i: int) -> Any:
@@ -186,7 +231,7 @@ class Row:
 
     def give(self, h: Any, mask: Any) -> None:
         self.k.store(h, self.place(self.new, self.n), mask)
-        self.k.store(h, self.place(self.k.slots["y"], self.at_row), mask)
+        self.k.store(h, self.k.at(self.y, self.unit), mask)
 
     def save(self, values: tuple[Any, ...], mask: Any) -> None:
         if self.keep:

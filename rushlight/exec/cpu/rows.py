@@ -19,7 +19,14 @@ from rushlight.ir.spec import Spec
 
 INDICES = ("int64", "int32")
 TAKE_SLOTS = ("numbers", "*table", "*index", "*out", "rows", "row", "width")
+FIND_SLOTS = ("numbers", "*index", "*out", "rows", "block", "count", "row", "first", "width")
 ADD_SLOTS = ("numbers", "*source", "*index", "*out", "rows", "blocks", "block", "count", "row", "width")
+
+
+def readable(embedding: Instr) -> bool:
+    """Whether the kernels can read the table and the index of an embedding."""
+    table, index = embedding.operands
+    return len(table.spec.shape) == 2 and _dense(table.spec) and index.spec.contiguous and index.spec.dtype.name in INDICES
 
 
 def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | None:
@@ -29,6 +36,19 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | N
         return None
     index = instr.operands[1].spec
     return rule(instr) if index.contiguous and index.dtype.name in INDICES else None
+
+
+def places(index: Operand, view: Spec, count: int, width: int, new_value: Callable[[int], int]) -> KernelStep:
+    """Where in a matrix of `width` columns each row of a view of the rows of a table is found."""
+    found = blocks(view, len(view.shape) - 1)
+    assert found is not None
+    size = view.shape[-1]
+    number, block, rows, row = found
+    result = new_value(8 * number * rows)
+    slots: list[int | Address] = [0, _address(index), Address(result), count, block // size, rows, row // size, view.offset // size, width]
+    kind = index.spec.dtype.name
+    return KernelStep(f"places {kind}", partial(find, kind), slots, number * rows, number * rows, {index.value}, {result},
+                      checks=(index.value, index.spec if number * rows == index.spec.numel else view, count))
 
 
 def _step(key: str, write: Any, instr: Instr, slots: list[int | Address], units: int, rows: int, work: int) -> list[KernelStep]:
@@ -53,30 +73,30 @@ def _take(instr: Instr) -> list[KernelStep] | None:
         return None
     width, rows = prod(table.spec.shape[1:]), table.spec.shape[0]
     kind = SIZES[out.dtype.itemsize], index.spec.dtype.name
-    slots = [0, _address(table), _address(index), Address(instr.results[0]), rows, table.spec.strides[0], width]
+    slots: list[int | Address] = [0, _address(table), _address(index), Address(instr.results[0]), rows, table.spec.strides[0], width]
     return _step(f"take {kind[0]} {kind[1]}", partial(take, *kind), instr, slots, index.spec.numel, rows, out.numel)
 
 
 def _add(instr: Instr) -> list[KernelStep] | None:
     y, index = instr.operands
     out = instr.outs[0]
-    blocks = _blocks(y.spec, len(index.spec.shape))
-    if out.dtype.name not in REALS or blocks is None:
+    found = blocks(y.spec, len(index.spec.shape))
+    if out.dtype.name not in REALS or found is None:
         return None
     form = Form(out.dtype.name)
     rows, width = out.shape[0], prod(out.shape[1:])
-    slots = [0, _address(y), _address(index), Address(instr.results[0]), rows, *blocks, width]
+    slots: list[int | Address] = [0, _address(y), _address(index), Address(instr.results[0]), rows, *found, width]
     return _step(f"add rows {form} {index.spec.dtype.name}", partial(add, form.dtype, index.spec.dtype.name), instr, slots,
                  -(-width // form.lanes), rows, y.spec.numel + out.numel)
 
 
-def _blocks(s: Spec, rank: int) -> tuple[int, int, int, int] | None:
+def blocks(s: Spec, rank: int) -> tuple[int, int, int, int] | None:
     """The rows of the first `rank` dimensions as blocks of rows: number and distance of blocks, and of the rows of one; None
     where they lie in no such way.
 
     >>> from rushlight.ir.dtype import float32
     >>> from rushlight.ir.spec import spec
-    >>> _blocks(spec(float32, (4, 3, 5), (5, 20, 1)), 2)
+    >>> blocks(spec(float32, (4, 3, 5), (5, 20, 1)), 2)
     (4, 5, 3, 20)
     """
     if not s.at(s.shape[rank:], s.strides[rank:]).contiguous:
@@ -91,8 +111,8 @@ def _blocks(s: Spec, rank: int) -> tuple[int, int, int, int] | None:
             runs.append((n, stride))
     if len(runs) > 2:
         return None
-    (blocks, block), (count, row) = [(1, 0), (1, 0), *runs][-2:]
-    return blocks, block, count, row
+    (number, block), (count, row) = [(1, 0), (1, 0), *runs][-2:]
+    return number, block, count, row
 
 
 # --- kernels ------------------------------------------------------------------------------------------------------
@@ -123,6 +143,19 @@ def take(dtype: str, index: str, name: str) -> str:
     def row(i: Any) -> None:
         k.copy(k.at(s["table"], b.mul(k.number(i), s["row"])), k.at(s["out"], b.mul(i, s["width"])), s["width"])
     k.loop(k.function.args[1], k.function.args[2], 1, row)
+    b.ret(const(0))
+    return str(k.module)
+
+
+def find(index: str, name: str) -> str:
+    """out[z, i] = index[first + z·block + i·row] · width; units are elements of the result."""
+    k = _Rows("int64", index, FIND_SLOTS, name)
+    b, s = k.b, k.slots
+
+    def place(u: Any) -> None:
+        at = b.add(b.mul(b.sdiv(u, s["count"]), s["block"]), b.mul(b.srem(u, s["count"]), s["row"]))
+        b.store(b.mul(k.number(b.add(s["first"], at)), s["width"]), k.at(s["out"], u))
+    k.loop(k.function.args[1], k.function.args[2], 1, place)
     b.ret(const(0))
     return str(k.module)
 
