@@ -74,6 +74,18 @@ class Group:
             self.levels[r] = "full" if level == "full" else "row"
         self.instrs.append(instr)
 
+    def draws_in(self, other: Group, made: set[int]) -> bool:
+        """Compute what another group of the same domain makes, before all else, if both are elementwise and everything is read
+        as it is."""
+        reads = [o for i in self.instrs for o in i.operands if o.value in made]
+        if self.mode != "map" or self.shape != other.shape or len(self.instrs) + len(other.instrs) > MOST \
+                or any(not o.spec.plain or o.spec.shape != self.shape for o in reads):
+            return False
+        self.instrs[:0] = other.instrs
+        self.levels.update(other.levels)
+        self.streams = (self.streams - made) | other.streams
+        return True
+
     def _reduce(self, dims: tuple[int, ...], operand: Operand) -> None:
         """Become a group with reductions over these dimensions, in the order that the operand asks for."""
         self.reduced = dims
@@ -286,7 +298,26 @@ def fuse(program: Program) -> list[Group | Instr]:
     fusion = Fusion(program)
     for instr, written in zip(program.instrs, fusion.written):
         fusion.add(instr, written)
-    return fusion.steps
+    return _drawn_in(fusion.steps, set(program.outputs))
+
+
+def _drawn_in(steps: list[Group | Instr], outputs: set[int]) -> list[Group | Instr]:
+    """Elementwise groups that only one later elementwise group reads, computed there: `Fusion.add` sees no readers ahead."""
+    readers: dict[int, set[int]] = {}
+    for at, step in enumerate(steps):
+        for instr in step.instrs if isinstance(step, Group) else (step,):
+            for o in instr.operands:
+                readers.setdefault(o.value, set()).add(at)
+    kept: list[Group | Instr | None] = list(steps)
+    for at, step in enumerate(steps):
+        if not isinstance(step, Group) or step.mode != "map" or not outputs.isdisjoint(step.levels):
+            continue
+        inside = {r for i in step.instrs for r in i.results}
+        found = set().union(*[readers.get(v, set()) for v in inside]) - {at}
+        host = steps[min(found)] if len(found) == 1 else None
+        if isinstance(host, Group) and host.draws_in(step, inside):
+            kept[at] = None
+    return [step for step in kept if step is not None]
 
 
 def _summed(program: Program, written: list[bool]) -> set[int]:
