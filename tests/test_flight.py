@@ -397,3 +397,16 @@ def test_no_thread_sleeps_through_a_long_step(waited):
         assert teams.current is not None
         asleep.append((ctypes.c_int64 * 48).from_address(teams.current.control)[33])
     assert 0 in asleep, asleep
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 8])
+def test_threads_of_any_number_leave_no_piece_undone(waited, monkeypatch, count):
+    """Pieces of different sizes cover all units, whoever takes them: also with more threads than processors."""
+    monkeypatch.setattr(launch.threads, "affinity", lambda: 8)
+    rl.set_num_threads(count)
+    try:
+        assert steps(12)[0] == waited[0][:12]
+        assert teams.current is not None and teams.current.size == count
+    finally:
+        rl.realize()
+        rl.set_num_threads(2)

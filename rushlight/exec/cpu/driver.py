@@ -82,19 +82,18 @@ part:
   ret i64 %unit
 }
 
-; run one of several equal pieces of a region's work in thread t; the last code that is not 0
-define internal i64 @rl_share(ptr %a, i64 %piece, i64 %pieces, i64 %t) {
+; run a region's work between two of `whole` even marks in thread t; the last code that is not 0
+define internal i64 @rl_share(ptr %a, i64 %from, i64 %to, i64 %whole, i64 %t) {
 entry:
   %parts = load ptr, ptr %a
   %a1 = getelementptr i64, ptr %a, i64 1
   %count = load i64, ptr %a1
   %a2 = getelementptr i64, ptr %a, i64 2
   %total = load i64, ptr %a2
-  %low0 = mul i64 %total, %piece
-  %low = sdiv i64 %low0, %pieces
-  %piece1 = add i64 %piece, 1
-  %high0 = mul i64 %total, %piece1
-  %high = sdiv i64 %high0, %pieces
+  %low0 = mul i64 %total, %from
+  %low = sdiv i64 %low0, %whole
+  %high0 = mul i64 %total, %to
+  %high = sdiv i64 %high0, %whole
   br label %head
 head:
   %i = phi i64 [0, %entry], [%next, %after]
@@ -183,7 +182,8 @@ define internal void @rl_part(ptr %a) {
   %n32 = call i32 %threads()
   %t = sext i32 %t32 to i64
   %n = sext i32 %n32 to i64
-  %code = call i64 @rl_share(ptr %a, i64 %t, i64 %n, i64 %t)
+  %t1 = add i64 %t, 1
+  %code = call i64 @rl_share(ptr %a, i64 %t, i64 %t1, i64 %n, i64 %t)
   %bad = icmp ne i64 %code, 0
   br i1 %bad, label %fail, label %done
 fail:

@@ -7,7 +7,7 @@ The control block has 64-bit words; what different threads write lies in differe
 - [24] the plan's block that runs or 0, [25] its steps, [26] their number, [27] the first steps, of one piece for each thread, or -1
   for those of a plan that starts before its graph is complete;
 - [32] how often work came (futex), [33] sleeping threads, [34] whether to stop;
-- [40] syscall, [41] its number of futex, [42] sched_yield.
+- [40] syscall, [41] its number of futex, [42] sched_yield, [43] the number of threads.
 
 A piece is taken by exchanging the ticket for one without it, and only who has taken one reads the tables: its step cannot end,
 nor its plan be gone, before the piece is done. Who finishes the last piece of a step offers those of the next, but for one that
@@ -57,6 +57,42 @@ several:
   ret i64 %pieces
 }
 
+; the mark at which a piece begins, where so many first and last pieces are two marks wide and the others one
+define internal i64 @rl_mark(i64 %piece, i64 %pieces, i64 %front, i64 %back) {
+  %within = icmp slt i64 %piece, %front
+  %before = select i1 %within, i64 %piece, i64 %front
+  %last = sub i64 %pieces, %back
+  %behind = sub i64 %piece, %last
+  %some = icmp sgt i64 %behind, 0
+  %after = select i1 %some, i64 %behind, i64 0
+  %mark0 = add i64 %piece, %before
+  %mark = add i64 %mark0, %after
+  ret i64 %mark
+}
+
+; run a piece: those of the first steps are all alike; others are smaller where the threads meet, the program's coming
+; from the front and the rest from the back, so that none waits long for the last one
+define internal i64 @rl_piece(ptr %control, ptr %argument, i64 %step, i64 %piece, i64 %pieces, i64 %t) {
+  %q27 = getelementptr i64, ptr %control, i64 27
+  %head = load i64, ptr %q27
+  %early = icmp slt i64 %step, %head
+  %q43 = getelementptr i64, ptr %control, i64 43
+  %threads = load i64, ptr %q43
+  %pair = icmp eq i64 %threads, 2
+  %quarter = lshr i64 %pieces, 2
+  %half = lshr i64 %pieces, 1
+  %front0 = select i1 %pair, i64 %quarter, i64 0
+  %back0 = select i1 %pair, i64 %quarter, i64 %half
+  %front = select i1 %early, i64 0, i64 %front0
+  %back = select i1 %early, i64 0, i64 %back0
+  %next = add i64 %piece, 1
+  %from = call i64 @rl_mark(i64 %piece, i64 %pieces, i64 %front, i64 %back)
+  %to = call i64 @rl_mark(i64 %next, i64 %pieces, i64 %front, i64 %back)
+  %whole = call i64 @rl_mark(i64 %pieces, i64 %pieces, i64 %front, i64 %back)
+  %code = call i64 @rl_share(ptr %argument, i64 %from, i64 %to, i64 %whole, i64 %t)
+  ret i64 %code
+}
+
 ; offer the pieces of a step, one of them to thread t alone (to nobody for t = -1); that one
 define internal i64 @rl_offer(ptr %control, i64 %step, i64 %t) {
   %pieces = call i64 @rl_pieces(ptr %control, i64 %step)
@@ -95,7 +131,7 @@ run: ; the step cannot end, nor the plan, before this piece has
   %region = icmp eq i64 %kind, 2
   br i1 %region, label %part, label %whole
 part:
-  %code0 = call i64 @rl_share(ptr %argument, i64 %piece, i64 %pieces, i64 %t)
+  %code0 = call i64 @rl_piece(ptr %control, ptr %argument, i64 %step, i64 %piece, i64 %pieces, i64 %t)
   br label %check
 whole:
   %code1 = call i64 @rl_kernel(ptr %argument)

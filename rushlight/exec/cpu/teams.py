@@ -3,7 +3,8 @@
 OpenMP's regions need the thread that starts them until they end. A team's does not: it may leave after the steps whose
 results are asked for, record the program's next operations while the others go on, and come back to help. Every step is cut
 into pieces that whoever is free takes: the program's thread from the first on, the others from the last on, so that in a loop
-each finds in its cache what it wrote before. What a piece computes does not depend on who takes it.
+each finds in its cache what it wrote before. Pieces are smaller where they meet. What a piece computes does not depend on who
+takes it.
 
 Threads that find no piece wait actively for a while (the gap between two training steps), then sleep in the kernel.
 Only Linux has what that needs (futex); elsewhere plans run with OpenMP alone.
@@ -60,7 +61,7 @@ class Team:
         words = (ctypes.c_int64 * team_code.WORDS).from_address(self.control)
         library = ctypes.CDLL(None)
         words[40], words[41] = _address(library.syscall), FUTEX or 0
-        words[42] = _address(library.sched_yield)
+        words[42], words[43] = _address(library.sched_yield), size
         self.ended: list[Any] = []
         try:
             for number in range(1, size):
