@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from rushlight.ir.graph import Buffer, Cell
 
 Live = list[tuple[Cell, Any]]
-Settle = Callable[[Live, "tuple[Buffer, ...]", list[Any]], None]
+Settle = Callable[[Live, "tuple[Buffer, ...]"], None]
+Count = Callable[["tuple[Buffer, ...]", list[Any]], None]
 
 
 class InFlight(Protocol):
@@ -50,29 +51,40 @@ current: InFlight | None = None
 class Flight:
     """A job in flight, with the cells that wait for its results."""
 
-    __slots__ = ("job", "live", "outs", "given", "settle", "shown")
+    __slots__ = ("job", "live", "outs", "given", "count", "settle", "flies", "shown")
 
-    def __init__(self, job: Job, live: Live, outs: list[Cell], given: list[Any], settle: Settle) -> None:
-        self.job, self.live, self.outs, self.given, self.settle = job, live, outs, given, settle
+    def __init__(self, job: Job, live: Live, outs: list[Cell], given: list[Any], count: Count, settle: Settle) -> None:
+        self.job, self.live, self.outs, self.given, self.count, self.settle = job, live, outs, given, count, settle
+        self.flies = False  # whether its first steps are done, and nothing can fail any more
         self.shown = 0  # results that are there after so many steps are shown
 
     def reach(self, until: int) -> None:
-        """Run until so many steps are done, and show the results that are there then."""
+        """Run until so many steps are done, and show the results that are there then. What can be done before they are is done
+        before: other threads are at work."""
         job, shown = self.job, self.shown
+        due = [(x, result) for x, result, ready in zip(self.live, job.results, job.ready) if shown < ready <= until]
+        last = until == job.steps  # never in the first call, which may fail
+        if last:
+            waiting = {id(cell) for cell, _ in self.live}
+            for cell in self.outs:
+                if id(cell) not in waiting:
+                    cell.node = cell.before = None
         try:
             job.run(until)
         except Exception:
             self._end()
             raise
-        due = [(x, result) for x, result, ready in zip(self.live, job.results, job.ready) if shown < ready <= until]
         if due:
             live, results = zip(*due)
-            self.settle(list(live), results, self.given)
+            self.settle(list(live), results)
         self.shown = max(until, self.shown)  # now: an interrupt before this does all of it again
-        if until == job.steps:
-            for cell in self.outs:
+        if last:
+            for cell, _ in self.live:
                 cell.node = cell.before = None
             self._end()
+        elif not self.flies:
+            self.count(job.results, self.given)
+            self.flies = True
 
     def land(self) -> None:
         """Wait for all of it, and show all results."""

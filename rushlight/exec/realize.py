@@ -15,7 +15,7 @@ import numpy as np
 
 from rushlight.exec import apart, choose, flight, speculation
 from rushlight.exec.stats import stats
-from rushlight.exec.wiring import Wiring, wiring_of
+from rushlight.exec.wiring import Found, Wiring, known, wiring_of
 from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node, Signature
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import spec
@@ -50,8 +50,10 @@ def realize(graph: Graph, leave: bool = False) -> None:
     """
     with graph.lock:
         begun, graph.begun = graph.begun, None
+        ahead: tuple[list[Node], Found] | None = None
         flying = flight.current
         if flying is not None and flying is not begun:
+            ahead = _known(graph)  # now, while other threads compute
             flight.land()
         flying = None  # it refers to cells whose memory may be overwritten if nobody else does
         pending, graph.nodes, graph.bytes = graph.nodes, [], 0
@@ -61,7 +63,10 @@ def realize(graph: Graph, leave: bool = False) -> None:
         nodes = pending[:]  # another thread may be just about to append to the list that this one took
         inputs: Sequence[Cell] = ()
         try:
-            key, outs, live, inputs, given = _summary(nodes, graph.thread != get_ident())
+            found = ahead[1] if ahead is not None and ahead[0] == nodes else None
+            ahead = None
+            key, outs, live, inputs, given = _summary(nodes, graph.thread != get_ident(), found)
+            found = None
             run = _plans.get(key)
             if run is None:
                 run = _build(nodes, [cell for cell, _ in live], inputs, given, key)
@@ -100,9 +105,17 @@ def realize(graph: Graph, leave: bool = False) -> None:
         if observer is not None:
             _let_go(nodes)
         if results is not None:
-            _settle(live, results, given)
+            _count(results, given)
+            _settle(live, results)
             for cell in outs:
                 cell.node = cell.before = None
+
+
+def _known(graph: Graph) -> tuple[list[Node], Found] | None:
+    """The nodes of a graph, and what is known of their wiring."""
+    nodes = graph.nodes[:]
+    found = known(nodes)
+    return None if found is None else (nodes, found)
 
 
 def _let_go(nodes: list[Node]) -> None:
@@ -129,7 +142,7 @@ def _launch(run: Run, given: list[Any], inputs: Sequence[Cell], live: list[tuple
             job = launcher.job(given, inputs)
             if job is None:
                 return False
-            flying = flight.current = flight.Flight(job, live, outs, given, _settle)
+            flying = flight.current = flight.Flight(job, live, outs, given, _count, _settle)
             try:
                 flying.reach(launcher.head)
             except BaseException:
@@ -162,9 +175,16 @@ def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
             cell.before = None
 
 
-def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: list[Any]) -> None:
+def _count(results: tuple[Buffer, ...], given: list[Any]) -> None:
+    """Say that there is new memory: not what was taken over from inputs, which is counted already."""
+    before = {*map(id, given)}
+    for buffer in results:
+        if id(buffer) not in before:
+            stats.track(buffer, buffer.nbytes)
+
+
+def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...]) -> None:
     """Hand results to their storages; memory shared with the outside receives the numbers in place."""
-    known = {*map(id, given)}
     for _, storage in live:
         if storage is not None and storage.home is not None:
             results = _apart_from_homes(live, results)
@@ -174,8 +194,6 @@ def _settle(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...], given: li
             if storage.home is not buffer:
                 np.copyto(storage.home, buffer)
             buffer = storage.home
-        elif id(buffer) not in known:  # a buffer taken over is counted already
-            stats.track(buffer, buffer.nbytes)
         cell.buffer = buffer
 
 
@@ -186,13 +204,13 @@ def _apart_from_homes(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...])
     return tuple([buffer.copy() if id(buffer) in away else buffer for buffer in results])
 
 
-def _summary(nodes: list[Node], foreign: bool = False) -> tuple[Key, list[Cell], list[tuple[Cell, Any]], Sequence[Cell], list[Any]]:
+def _summary(nodes: list[Node], foreign: bool = False, found: Found | None = None) -> tuple[Key, list[Cell], list[tuple[Cell, Any]], Sequence[Cell], list[Any]]:
     """The key of the graph, its results, those that storages show (with the storage), the inputs' cells, and what a plan is given.
 
     The key holds topology, operations, types, memory sizes, which results live and which inputs die (and may be overwritten);
     never a number. Of a `foreign` thread's nodes all results live: just now it may be recording another reader.
     """
-    wiring, outs, inputs, numbers = wiring_of(nodes, realize_cell)
+    wiring, outs, inputs, numbers = wiring_of(nodes, realize_cell, found)
     live: list[tuple[Cell, Any]] = []
     alive = []
     for cell in outs:

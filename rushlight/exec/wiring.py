@@ -14,6 +14,7 @@ from typing import Any
 from rushlight.ir.graph import Cell, Node
 from rushlight.passes.recent import Recent
 
+Found = tuple["Wiring", "list[Cell]", "Sequence[Cell]", "Sequence[Any]"]  # the wiring, results, inputs and numbers of nodes
 Pick = Callable[["list[Any]"], Sequence[Any]]
 MOST = 1024
 
@@ -60,23 +61,37 @@ class Wiring:
         return self.values(values) == self.cells(ins) and [*self.replaced(values)] == [c.before for c in self.replacing(outs)]
 
 
-def wiring_of(nodes: list[Node], realize_cell: Callable[[Cell], None]) -> tuple[Wiring, list[Cell], Sequence[Cell], Sequence[Any]]:
-    """The wiring of nodes, their results, their inputs (realized where another graph has them pending) and their numbers."""
+def known(nodes: list[Node]) -> Found | None:
+    """What `wiring_of` gives for nodes that are wired as others were before, whose inputs may still be pending."""
+    ins, outs, key = _operands(nodes)
+    wiring = _latest.get(key)
+    if wiring is not None:
+        inputs = wiring.inputs(ins)
+        if wiring.fits(ins, outs, inputs):
+            return wiring, outs, inputs, wiring.numbers(ins)
+    return None
+
+
+def _operands(nodes: list[Node]) -> tuple[list[Any], list[Cell], tuple[int, ...]]:
     ins: list[Any] = []
     outs: list[Cell] = []
     for node in nodes:
         ins += node.ins
         outs += node.outs
-    key = tuple([node.sig.id for node in nodes])
-    wiring = _latest.get(key)
-    if wiring is not None:
-        inputs = wiring.inputs(ins)
-        for cell in inputs:
+    return ins, outs, tuple([node.sig.id for node in nodes])
+
+
+def wiring_of(nodes: list[Node], realize_cell: Callable[[Cell], None], found: Found | None = None) -> Found:
+    """The wiring of nodes, their results, their inputs (realized where another graph has them pending) and their numbers; `found` is
+    what is `known` of them, if anybody has looked."""
+    found = found or known(nodes)
+    if found is not None:
+        for cell in found[2]:
             if cell.buffer is None:
                 break
         else:
-            if wiring.fits(ins, outs, inputs):
-                return wiring, outs, inputs, wiring.numbers(ins)
+            return found
+    ins, outs, key = _operands(nodes)
     made = {id(c) for c in outs}
     inputs = list({id(x): x for x in ins if x.__class__ is Cell and id(x) not in made}.values())
     for cell in inputs:
