@@ -303,3 +303,20 @@ def test_sums_of_sums(shape: tuple[int, ...]) -> None:
         a = y.sum(-1, keepdim=True)
         return [a.expand(shape).sum(-1), a.expand(shape).amax(-1), a, (a * 2).expand(shape).sum(-1, keepdim=True) + y]
     agree(run)
+
+
+def test_what_only_one_later_group_reads_is_computed_there() -> None:
+    """gelu is one kernel though its backward pass sums, which keeps parts of it apart at first."""
+    layer, x = rl.nn.Linear(24, 32), numbers(1, (16, 24), "float32")
+
+    def step() -> list[Tensor]:
+        layer.zero_grad()
+        y = F.gelu(layer(x))
+        (y * y).sum().backward()
+        return [y.detach(), layer.weight.grad.clone(), layer.bias.grad.clone()]
+    agree(step)
+    with only("cpu"), rl.profile() as profile:
+        step()
+        rl.realize()
+    lone = [line for line in str(profile).splitlines() if "map mul [" in line or "map mul mul [" in line]
+    assert "erf" in str(profile) and not lone, str(profile)
