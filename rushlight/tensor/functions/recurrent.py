@@ -63,6 +63,12 @@ def _rows(x: Tensor) -> Tensor:
     return x if x._spec.contiguous else x.contiguous()
 
 
+def _gradients(grads: tuple[Tensor, ...]) -> list[Tensor]:
+    """Those of the outputs, whose rows are read once wherever they lie, and of the last states."""
+    dy, *states = grads
+    return [dy if dy._spec.strides[-1] == 1 else _rows(dy), *map(_rows, states)]
+
+
 def _keeps(*tensors: Tensor) -> bool:
     """Whether a backward pass may come."""
     return state.grad and any(t._rg for t in tensors)
@@ -251,7 +257,7 @@ def lstm_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: T
                        (sizes, reverse, False), needs, grads)
     w = Weights.of(weights)
     projection = (w.w_hr,) if w.w_hr is not None else ()
-    operands = (*map(_rows, grads), c, gates, cells, w.w_hh, *projection)
+    operands = (*_gradients(grads), c, gates, cells, w.w_hh, *projection)
     dgates, dh, dc, *total = apply(TABLE["lstm_layer_grad"], operands, (sizes, reverse))
     p = _Products(x, h, y, sizes, reverse)
 
@@ -270,7 +276,7 @@ def gru_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Te
         return _second(gru_parts, (x, h, *weights),  # type: ignore[no-any-return]
                        (sizes, reverse, False), needs, grads)
     w = Weights.of(weights)
-    dgates, dh = apply(TABLE["gru_layer_grad"], (*map(_rows, grads), h, y, gates, w.w_hh), (sizes, reverse))
+    dgates, dh = apply(TABLE["gru_layer_grad"], (*_gradients(grads), h, y, gates, w.w_hh), (sizes, reverse))
     H = h._spec.shape[-1]
     p = _Products(x, h, y, sizes, reverse)
     by_x, by_h = dgates[..., :3 * H], (dgates[..., :2 * H], dgates[..., 3 * H:])  # n has a part of its own from h
@@ -287,7 +293,7 @@ def rnn_vjp(grads: tuple[Tensor, ...], needs: tuple[bool, ...], x: Tensor, h: Te
         return _second(rnn_parts, (x, h, *weights),  # type: ignore[no-any-return]
                        (nonlinearity, sizes, reverse), needs, grads)
     w = Weights.of(weights)
-    dgates, dh = apply(TABLE["rnn_layer_grad"], (*map(_rows, grads), y, w.w_hh), (nonlinearity, sizes, reverse))
+    dgates, dh = apply(TABLE["rnn_layer_grad"], (*_gradients(grads), y, w.w_hh), (nonlinearity, sizes, reverse))
     p = _Products(x, h, y, sizes, reverse)
     return _assemble(needs, 1, w, {
         "x": lambda: p.input(dgates, w.w_ih), "h": lambda: dh, "w_ih": lambda: p.w_ih(dgates),
