@@ -60,6 +60,13 @@ def test_concatenation(native: None, dtype: str, rng: np.random.Generator) -> No
         assert turned.tolist() == np.concatenate([np.swapaxes(np.array(a), 0, 1), np.swapaxes(np.array(b), 0, 1)], 1).tolist()
 
 
+def test_an_empty_view_of_a_value_that_others_read(native: None) -> None:
+    """It brings nothing to a concatenation, and takes nothing away."""
+    x = rl.cat([rl.ones(1) * 2, rl.ones(2) * 3])
+    both = rl.cat([x * 1, x[3:]])
+    assert x.cumprod(0).tolist() == [2, 6, 18] and both.tolist() == [2, 3, 3]
+
+
 def test_concatenations_are_generated(native: None) -> None:
     x = rl.ones(4, 3)
     assert "numpy cat" not in steps_of(lambda: (rl.cat([x, x], 1) * 2).sum().item())

@@ -41,18 +41,18 @@ class _Joining:
             for o in instr.operands:
                 self.reads[o.value] = self.reads.get(o.value, 0) + 1
         self.made: dict[int, Instr] = {}  # by result: what was rewritten
+        self.taken: list[int] = []  # what the instruction at hand takes in
 
     def run(self) -> Program:
         rules = {"unview": self._unview, "cat": self._cat, "add": self._add, "copy": self._copy}
         instrs: list[Instr | None] = []
         place: dict[int, int] = {}
         for instr in self.p.instrs:
-            rule = rules.get(instr.op.name)
+            rule, self.taken = rules.get(instr.op.name), []
             new = rule(instr) if rule is not None else None
             if new is not None and plan(new) is not None:
-                for o in instr.operands:
-                    if o.value in self.made and not any(o.value == x.value for x in new.operands):
-                        instrs[place[o.value]] = None
+                for value in self.taken:
+                    instrs[place[value]] = None
                 self.made[new.results[0]] = instr = new
                 place[new.results[0]] = len(instrs)
             instrs.append(instr)
@@ -64,7 +64,7 @@ class _Joining:
 
     def _cat(self, instr: Instr) -> Instr | None:
         out, dim = instr.outs[0], instr.attrs[0]
-        operands = tuple([o for o in instr.operands if o.spec.shape != (0,)])  # empty ones of any rank are allowed
+        operands = tuple([o for o in instr.operands if o.spec.numel])  # empty ones of any rank are allowed
         if not out.shape or any(len(o.spec.shape) != len(out.shape) or o.spec.dtype is not out.dtype for o in operands):
             return None
         whole, at, views = spec(out.dtype, out.shape), 0, []
@@ -80,14 +80,18 @@ class _Joining:
         return _parts(instr, a.operands + b.operands, instr.outs[0].shape, a.attrs[1] + b.attrs[1], summed=instr.outs[0].dtype.kind == "f")
 
     def _summand(self, o: Operand) -> Instr | None:
-        """The parts that an operand is made of, where nothing else reads it."""
+        """The parts that a summand is made of, as it lies."""
         found = self._alone(o)
         return found if found is not None and o.spec.plain and found.attrs[2] is None else None
 
     def _alone(self, o: Operand) -> Instr | None:
+        """The parts that all of a value is made of, which is taken in if nothing else reads it."""
         found = self.made.get(o.value)
         whole = found is not None and isinstance(o.spec, Spec) and o.spec.numel == found.outs[0].numel and o.spec.dtype is found.outs[0].dtype
-        return found if whole and self.reads[o.value] == 1 else None
+        if not whole or self.reads[o.value] != 1:
+            return None
+        self.taken.append(o.value)
+        return found
 
     def _copy(self, instr: Instr) -> Instr | None:
         o = instr.operands[0]
