@@ -29,7 +29,7 @@ Everything else of the API is an ordinary function composed of these operations:
 
 - **NumPy**: `kernel` is a NumPy function of the row, `parts` its decomposition into other rows.
 - **CPU**: `loop` is a generated loop, fused with its neighbours; `oneDNN` a oneDNN primitive or generated tiles, for the types and layouts that they take;
-  `parts` the decomposition; `NumPy` a call of the NumPy kernel inside the compiled plan.
+  `kernel` a generated kernel of its own, likewise; `parts` the decomposition; `NumPy` a call of the NumPy kernel inside the compiled plan.
 - **gradient**: `rule` is the row's own, written with public functions, so that it has a gradient too; `parts` comes from the decomposition.
 - **vmap**: `broadcast` puts the batch in front; `dims` counts dimensions after it; `leading` is a row that takes any leading dimensions; `rule` is a rule of
   its own; `parts` maps the decomposition; `samples` runs sample by sample.
@@ -38,13 +38,15 @@ Everything else of the API is an ordinary function composed of these operations:
 
 def cpu_column(op: Op) -> str:
     """What the CPU executor does with an operation."""
-    from rushlight.exec.cpu import attention, cells, convolutions, groups, lower, products, quantized, recurrent, windows
+    from rushlight.exec.cpu import attention, cells, convolutions, groups, lower, parts, products, quantized, recurrent, rows, windows
     name = op.name
-    loops = cells.CELLS.keys() | cells.REDUCTIONS.keys() | lower.WRITTEN_OUT | lower.ROWS | lower.LOSSES.keys() | groups.SPECIAL
+    loops = cells.CELLS.keys() | cells.REDUCTIONS.keys() | lower.WRITTEN_OUT | lower.ROWS | lower.LOSSES.keys() | lower.PLACES.keys() | {"arange"} | groups.SPECIAL
     if name in {*products.NAMES, *convolutions.IMAGES, *windows.NAMES, *recurrent.NAMES, *attention.NAMES, *quantized.NAMES}:
         return "oneDNN"
     if name in loops:
         return "loop"
+    if name in (*parts.NAMES, *rows.NAMES):
+        return "kernel"
     return "NumPy" if computed(op) == "kernel" else "parts"
 
 

@@ -23,6 +23,7 @@ from rushlight.ops.table import Op
 # result, None for all as it lies. ``summed``: the parts are summands, so that -0.0 becomes 0.0 as in a sum with zeros.
 PARTS = Op("parts", "move", "*xs", lambda *given: ((given[0].dtype, given[-4]),), attrs="shape views copied summed",
            differentiable=False)
+NAMES = ("cat", "unview")
 MOST_PARTS = 32
 
 

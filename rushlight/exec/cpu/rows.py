@@ -17,6 +17,7 @@ from rushlight.exec.cpu.tiles import NUMBERS, REALS, Form, Vectors, const
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
 
+NAMES = ("embedding", "embedding_grad")
 INDICES = ("int64", "int32")
 TAKE_SLOTS = ("numbers", "*table", "*index", "*out", "rows", "row", "width")
 FIND_SLOTS = ("numbers", "*index", "*out", "rows", "block", "count", "row", "first", "width")
