@@ -386,17 +386,18 @@ def test_where_no_thread_can_be_started_openmp_works(waited, monkeypatch):
     assert teams.refused and teams.current is None
 
 
-def test_no_thread_sleeps_through_a_long_step(waited):
-    """A step that one thread runs for longer than the others wait actively leaves them awake for the steps behind it."""
+def test_threads_that_slept_through_a_long_step_are_woken_after_it(waited):
+    """A step that one thread runs for longer than the others wait actively does not leave the steps behind it to that thread."""
     layer = rl.nn.RNN(96, 96)  # so small that the program's thread packs its weights, and then goes on
     x = rl.randn(6000, 1, 96)  # one sequence: one thread
-    asleep = []
+    woken = []
     for _ in range(5):
+        before = (ctypes.c_int64 * 48).from_address(teams.current.control)[32] if teams.current is not None else 0
         with rl.no_grad():
             layer(x)[0].sum().item()
         assert teams.current is not None
-        asleep.append((ctypes.c_int64 * 48).from_address(teams.current.control)[33])
-    assert 0 in asleep, asleep
+        woken.append((ctypes.c_int64 * 48).from_address(teams.current.control)[32] - before)
+    assert max(woken) > 1, woken  # at the start of the plan, and once more
 
 
 @pytest.mark.parametrize("count", [3, 4, 5, 8])

@@ -24,7 +24,7 @@ from platform import machine
 from rushlight.exec.cpu import driver
 
 PATIENCE = 1000  # pauses before a thread that waits for others offers its processor to them
-IDLE = 50_000  # pauses before a thread without work sleeps, or offers its processor while others work on: 0.5 to 2 ms
+IDLE = 50_000  # pauses before a thread without work sleeps: 0.5 to 2 ms
 WORDS = 48  # of the control block; what different threads write lies in different cache lines
 PAUSES = {"x86_64": "call void @llvm.x86.sse2.pause()", "aarch64": "call void @llvm.aarch64.hint(i32 1)"}
 DECLARED = {"x86_64": "declare void @llvm.x86.sse2.pause()", "aarch64": "declare void @llvm.aarch64.hint(i32)"}
@@ -93,7 +93,8 @@ define internal i64 @rl_piece(ptr %control, ptr %argument, i64 %step, i64 %piece
   ret i64 %code
 }
 
-; offer the pieces of a step, one of them to thread t alone (to nobody for t = -1); that one
+; offer the pieces of a step, one of them to thread t alone (to nobody for t = -1), and wake those for the others who slept
+; through a long step before it; t's piece
 define internal i64 @rl_offer(ptr %control, i64 %step, i64 %t) {
   %pieces = call i64 @rl_pieces(ptr %control, i64 %step)
   %leads = icmp eq i64 %t, 0
@@ -107,6 +108,18 @@ define internal i64 @rl_offer(ptr %control, i64 %step, i64 %t) {
   %ticket0 = or i64 %high, %middle
   %ticket = or i64 %ticket0, %begin
   store atomic i64 %ticket, ptr %control release, align 64
+  %some = icmp slt i64 %begin, %end
+  br i1 %some, label %look, label %done
+look: ; who is about to sleep counts itself, then looks at the ticket
+  fence seq_cst
+  %q33 = getelementptr i64, ptr %control, i64 33
+  %sleeping = load atomic i64, ptr %q33 monotonic, align 8
+  %any = icmp sgt i64 %sleeping, 0
+  br i1 %any, label %wake, label %done
+wake:
+  call void @rl_wake(ptr %control)
+  br label %done
+done:
   ret i64 %piece
 }
 
@@ -311,7 +324,7 @@ entry:
   %q34 = getelementptr i64, ptr %control, i64 34
   br label %look
 look:
-  %idle = phi i64 [0, %entry], [0, %work], [%longer, %pause], [IDLE, %yield], [0, %awake]
+  %idle = phi i64 [0, %entry], [0, %work], [%longer, %pause], [0, %awake]
   %stop = load atomic i64, ptr %q34 acquire, align 8
   %over = icmp ne i64 %stop, 0
   br i1 %over, label %done, label %work
@@ -326,19 +339,7 @@ pause:
   PAUSE
   %longer = add i64 %idle, 1
   br label %look
-tire: ; a long step of another thread is no reason to sleep: nobody wakes anybody before the plan's end
-  %q26 = getelementptr i64, ptr %control, i64 26
-  %total = load atomic i64, ptr %q26 monotonic, align 8
-  %now = load atomic i64, ptr %control acquire, align 64
-  %step = lshr i64 %now, 32
-  %unfinished = icmp ult i64 %step, %total
-  br i1 %unfinished, label %yield, label %rest
-yield:
-  %q42 = getelementptr i64, ptr %control, i64 42
-  %offer = load ptr, ptr %q42
-  %ignored = call i32 %offer()
-  br label %look
-rest:
+tire:
   %seen = load atomic i64, ptr %q32 seq_cst, align 64
   %old = atomicrmw add ptr %q33, i64 1 seq_cst
   %ticket = load atomic i64, ptr %control seq_cst, align 64
