@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import rushlight as rl
 import rushlight.nn.functional as F
 from rushlight.exec import flight, threads
 from rushlight.exec.cpu import executor, launch, teams
+from rushlight.exec.stats import stats
 
 pytestmark = pytest.mark.skipif(not executor.available() or teams.FUTEX is None or threads.affinity() < 2
                                 or os.environ.get("RUSHLIGHT_EXEC") == "numpy", reason="no team of threads on this machine")
@@ -411,3 +413,25 @@ def test_threads_of_any_number_leave_no_piece_undone(waited, monkeypatch, count)
     finally:
         rl.realize()
         rl.set_num_threads(2)
+
+
+def test_memory_is_counted_once_whether_a_plan_flies_or_not(monkeypatch):
+    """What results occupy is counted when they are made and no more when they are gone."""
+    found = []
+    for flies in (True, False):
+        with monkeypatch.context() as m:
+            if not flies:
+                m.setattr(launch.Launcher, "job", lambda *_: None)
+            gc.collect()
+            before = stats.bytes_live
+            net = Net()
+            for _ in range(4):
+                net.step()
+            rl.realize()
+            gc.collect()
+            found.append(stats.bytes_live - before)
+            del net
+            rl.realize()
+            gc.collect()
+            assert stats.bytes_live - before < found[-1] / 4
+    assert found[0] == found[1] > 4 * 128 * 200, found

@@ -67,17 +67,9 @@ def realize(graph: Graph, leave: bool = False) -> None:
             ahead = None
             key, outs, live, inputs, given = _summary(nodes, graph.thread != get_ident(), found)
             found = None
-            run = _plans.get(key)
+            run = _reused(key)
             if run is None:
                 run = _build(nodes, [cell for cell, _ in live], inputs, given, key)
-            else:
-                stats.plans_reused += 1
-                if run is not _newest[0]:
-                    _newest[0] = run
-                    try:
-                        _plans.move_to_end(key)
-                    except KeyError:  # another thread forgot it just now
-                        pass
             stats.nodes += len(nodes)
             speculation.follow(graph, None if leave else run, nodes, inputs)
             if observer is None:
@@ -236,6 +228,20 @@ def _summary(nodes: list[Node], foreign: bool = False, found: Found | None = Non
             donated.append(i)
     given += numbers
     return (wiring, tuple(alive), tuple(sizes), tuple(donated)), outs, live, inputs, given
+
+
+def _reused(key: Key) -> Run | None:
+    """The plan of a graph that was met before."""
+    run = _plans.get(key)
+    if run is not None:
+        stats.plans_reused += 1
+        if run is not _newest[0]:
+            _newest[0] = run
+            try:
+                _plans.move_to_end(key)
+            except KeyError:  # another thread forgot it just now
+                pass
+    return run
 
 
 def _build(nodes: list[Node], live: list[Cell], inputs: Sequence[Cell], given: list[Any], key: Key) -> Run:

@@ -84,8 +84,6 @@ def box_of(grid: Grid, view: Spec, source: int, read: Spec) -> Box | None:
                 return None
             size[at], steps[at] = part, step
             n, step, at = n // part, step * part, at - 1
-            while n > 1 and grid.shape[at] == 1 and at:
-                at -= 1
     if any(a + n > whole for a, n, whole in zip(low, size, grid.shape)):
         return None
     return Box(tuple(low), tuple(size), tuple(steps), source, read.offset)
@@ -95,9 +93,9 @@ def covering(grid: Grid, boxes: list[Box]) -> list[Box] | None:
     """The boxes and those of zeros that fill the grid; None where two meet, or where it would take too many."""
     if any(a.meets(b) for i, a in enumerate(boxes) for b in boxes[:i]):
         return None
-    rest = [_zeros((0,) * len(grid.shape), grid.shape)]
     if sum(prod(b.size) for b in boxes) == prod(grid.shape):
         return boxes
+    rest = [_zeros((0,) * len(grid.shape), grid.shape)]
     for b in boxes:
         rest = [left for r in rest for left in r.without(b)]
         if len(rest) > MOST_BOXES:
@@ -116,7 +114,7 @@ def turned(grid: Grid, view: Spec) -> Ints | None:
     found = []
     after = [prod(view.shape[d + 1:]) for d in range(len(view.shape))]
     for n, stride in zip(grid.shape, grid.strides):
-        home = [(stride // s * to) for m, s, to in zip(view.shape, view.strides, after)
+        home = [stride // s * to for m, s, to in zip(view.shape, view.strides, after)
                 if m > 1 and s and not stride % s and stride // s * n <= m]
         if n == 1:
             home = [0]

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from rushlight.exec.cpu import parts_kernel as kernel
-from rushlight.exec.cpu.boxes import Box, Grid, box_of, covering, grid_of, turned
+from rushlight.exec.cpu.boxes import Box, box_of, covering, grid_of, turned
 from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, contiguous_strides, spec
@@ -108,8 +108,8 @@ def _parts(instr: Instr, operands: tuple[Operand, ...], shape: tuple[int, ...], 
     return Instr(PARTS, operands, (shape, views, copied, summed), instr.results, instr.outs, instr.line)
 
 
-def plan(instr: Instr) -> tuple[list[Box], Grid, tuple[int, ...]] | None:
-    """The boxes of an instruction, their grid and its strides in the result; None where the kernel has no code for it."""
+def plan(instr: Instr) -> tuple[list[Box], tuple[int, ...]] | None:
+    """The boxes of an instruction and the strides of their grid in the result; None where the kernel has no code for it."""
     shape, views, copied, _ = instr.attrs
     out, reads = instr.outs[0], tuple([o.spec for o in instr.operands])
     if out.dtype.itemsize not in kernel.SIZES or not 0 < len(reads) <= MOST_PARTS or not out.numel:
@@ -120,7 +120,7 @@ def plan(instr: Instr) -> tuple[list[Box], Grid, tuple[int, ...]] | None:
 
 
 @lru_cache(1024)
-def _plan(total: int, views: tuple[Spec, ...], copied: Spec | None, reads: tuple[Spec, ...]) -> tuple[list[Box], Grid, tuple[int, ...]] | None:
+def _plan(total: int, views: tuple[Spec, ...], copied: Spec | None, reads: tuple[Spec, ...]) -> tuple[list[Box], tuple[int, ...]] | None:
     steps = [s for v in (*views, *([copied] if copied is not None else [])) for n, s in zip(v.shape, v.strides) if n > 1]
     grid = grid_of(total, steps)
     if grid is None:
@@ -130,17 +130,17 @@ def _plan(total: int, views: tuple[Spec, ...], copied: Spec | None, reads: tuple
     if target is None or any(b is None for b in boxes):
         return None
     found = covering(grid, [b for b in boxes if b is not None])
-    if found is None or any(_runs(grid, target, b) is None for b in found):
+    if found is None or any(_runs(target, b) is None for b in found):
         return None
-    return found, grid, target
+    return found, target
 
 
 Run = tuple[int, int, int]  # a dimension: its size, and what a step takes in the result and in the source
 
 
-def _runs(grid: Grid, target: tuple[int, ...], box: Box) -> list[Run] | None:
-    """The dimensions of a box, the innermost of the result first, merged where both memories run on evenly and cut where a row
-    is long; None for too many."""
+def _runs(target: tuple[int, ...], box: Box) -> list[Run] | None:
+    """The dimensions of a box, the innermost of the result first, merged where both memories run on evenly; None for
+    too many."""
     dims = sorted([(to, n, step) for n, to, step in zip(box.size, target, box.steps) if n > 1])
     runs: list[Run] = []
     for to, n, step in dims:
@@ -158,11 +158,11 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | N
         return None
     found = plan(instr)
     assert found is not None
-    boxes, grid, target = found
+    boxes, target = found
     table: list[int] = []
     first = 0
     for box in boxes:
-        runs = _runs(grid, target, box)
+        runs = _runs(target, box)
         assert runs is not None
         start = sum(a * to for a, to in zip(box.low, target))
         for runs, more in _cut(runs):
