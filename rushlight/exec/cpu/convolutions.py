@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -42,6 +43,7 @@ RELU = {name: _with_relu(name) for name in ("convolution", "convolution_bias")}
 SLOTS = {"convolution_input_grad": ("diff_dst", "weights", "diff_src"), "convolution_weight_grad": ("diff_dst", "src", "diff_weights"),
          "convolution_bias": ("src", "weights", "bias", "dst"), "convolution_bias_relu": ("src", "weights", "bias", "dst")}
 FORWARD = ("src", "weights", "dst")
+BACKWARD = ("convolution_input_grad", "convolution_weight_grad")
 IMPLEMENTATIONS = 3  # of oneDNN that are tried
 
 
@@ -174,20 +176,21 @@ def max_threads() -> int:
 
 
 def _made(instr: Instr, operands: tuple[Operand, ...], skip: int) -> Primitive:
-    name = instr.op.name
+    """The primitive for a convolution with so many implementations passed over."""
     stride, padding, dilation, groups = instr.attrs[-4:]
     x, w, y = _shapes(instr)
-    pads = [(p, window_end(n, o, k, s, d, p)) for n, o, k, s, d, p in zip(x[2:], y[2:], w[2:], stride, dilation, padding)]
-    window = Window(stride, pads, dilation)
-    weights = Desc.any(grouped(w, groups), float32)
+    pads = tuple([(p, window_end(n, o, k, s, d, p)) for n, o, k, s, d, p in zip(x[2:], y[2:], w[2:], stride, dilation, padding)])
+    biased = instr.op.name.startswith("convolution_bias")
+    return _kept(instr.op.name, x, grouped(w, groups), y, (tuple(stride), pads, tuple(dilation)), biased, skip, max_threads())
+
+
+@lru_cache(64)  # networks repeat their shapes, and backward primitives want the forward one as a hint
+def _kept(name: str, x: Any, w: Any, y: Any, windows: Any, biased: bool, skip: int, threads: int) -> Primitive:
+    weights, window = Desc.any(w, float32), Window(*windows)
     attributes = Attributes(skip=skip)
-    if name == "convolution_input_grad":
-        return primitives.convolution_backward_data(_images(x), weights, _images(y), window, _forward(x, weights, y, window), attributes)
-    if name == "convolution_weight_grad":
-        return primitives.convolution_backward_weights(_images(x), weights, _images(y), window, None, _forward(x, weights, y, window), attributes)
-    return primitives.convolution(_images(x), weights, _images(y), window, _plain(operands[2].spec.shape) if len(operands) > 2 else None,
-                                  attributes=attributes)
-
-
-def _forward(x: Any, weights: Desc, y: Any, window: Window) -> Primitive:
-    return primitives.convolution(_images(x), weights, _images(y), window)
+    if name in BACKWARD:
+        hint = _kept("convolution", x, w, y, windows, False, 0, threads)
+        if name == "convolution_input_grad":
+            return primitives.convolution_backward_data(_images(x), weights, _images(y), window, hint, attributes)
+        return primitives.convolution_backward_weights(_images(x), weights, _images(y), window, None, hint, attributes)
+    return primitives.convolution(_images(x), weights, _images(y), window, _plain(y[1:2]) if biased else None, attributes=attributes)

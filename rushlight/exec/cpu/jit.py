@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Hashable
-from functools import cache
+from collections.abc import Hashable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from rushlight.exec.cpu import compiler
+
+Write = compiler.Write
+Wanted = tuple[Hashable, Write, bool]
 PREFIX = "rl_"  # of every symbol: a function named exp that calls llvm.exp would call itself
 
 
@@ -17,21 +21,11 @@ PREFIX = "rl_"  # of every symbol: a function named exp that calls llvm.exp woul
 def available() -> bool:
     """Whether llvmlite can be loaded and generates code for this machine."""
     try:
-        machine()
+        with compiler.target_machine():
+            pass
     except Exception:  # noqa: BLE001 - whatever is wrong with it, plans run on NumPy
         return False
     return True
-
-
-@cache
-def machine() -> Any:
-    """The target machine of the host."""
-    import llvmlite.binding as llvm
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=2, jit=True)
 
 
 @cache
@@ -75,72 +69,59 @@ class Compiled:
     def __init__(self) -> None:
         self.addresses: dict[Hashable, int] = {}
         self.engines: list[Any] = []  # keep the code alive
-        self.lock = threading.Lock()
         self.built = 0
         self.loaded = 0
+        self.unlock()
 
-    def address(self, key: Hashable, write: Callable[[str], str], light: bool = False) -> int:
+    def unlock(self) -> None:
+        """No function is being made: so it is at the start, and in a forked child."""
+        self.lock = threading.Lock()
+
+    def address(self, key: Hashable, write: Write, light: bool = False) -> int:
         """The address of the function with this key, a text or something that its ``repr`` says all about; ``write(name)`` gives
         its module as LLVM IR when it is new."""
-        found = self.addresses.get(key)
-        if found is None:
+        return self.addresses.get(key) or self.all([(key, write, light)], 1)[0]
+
+    def all(self, wanted: list[Wanted], count: int) -> list[int]:
+        """The addresses of several functions, each with the arguments of `address`; this many threads make those that are new."""
+        found = [self.addresses.get(w[0]) for w in wanted]
+        if None in found:
             with self.lock:
-                found = self.addresses.get(key)
-                if found is None:
-                    found = self.addresses[key] = self._make(key if isinstance(key, str) else repr(key), write, light)
-        return found
+                self._make({_name(w[0]): w for w in wanted if w[0] not in self.addresses}, count)
+        return [there or self.addresses[w[0]] for w, there in zip(wanted, found)]
 
-    def _make(self, key: str, write: Callable[[str], str], light: bool) -> int:
-        name = PREFIX + hashlib.sha256((key + tag()).encode()).hexdigest()[:24]
+    def _make(self, wanted: dict[str, Wanted], count: int) -> None:
         folder = cache_folder()
-        code = read(folder, name)
-        if code is not None:
-            address = self._load(code, name)
-            if address:
-                self.loaded += 1
-                return address
-        code = assemble(write(name), light)
-        self.built += 1
-        keep(folder, name, code)
-        return self._load(code, name)
+        kept = {name: code for name in wanted if (code := read(folder, name)) is not None}
+        missing = {name: w for name, w in wanted.items() if name not in kept}
+        self.loaded += len(kept)
+        if missing:
+            # what people wrote is long, and none of it should be left for the end
+            first = sorted(missing.items(), key=lambda item: not isinstance(item[1][0], str))
+            made = compiler.assemble_all({name: w[1:] for name, w in first}, count, partial(keep, folder))
+            self.built += len(made)
+            kept |= made
+        for name, address in self._load(kept).items():
+            self.addresses[wanted[name][0]] = address
 
-    def _load(self, code: bytes, name: str) -> int:
+    def _load(self, codes: dict[str, bytes]) -> dict[str, int]:
+        """The addresses of functions by their names, of object files that have one each; together they load ten times as fast."""
         import llvmlite.binding as llvm
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine())
-        engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), compiler.new_target())  # which it owns
+        for code in codes.values():
+            engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
         engine.finalize_object()
         self.engines.append(engine)
-        return int(engine.get_function_address(name))
+        return {name: int(engine.get_function_address(name)) for name in codes}
 
 
 COMPILED = Compiled()
+os.register_at_fork(after_in_child=COMPILED.unlock)
 
 
-def assemble(text: str, light: bool = False) -> bytes:
-    """Machine code, as an object file, from LLVM IR; ``light`` is for text that gains nothing by most of LLVM's passes."""
-    import llvmlite.binding as llvm
-    target = machine()
-    module = llvm.parse_assembly(text)
-    optimize(module, light)
-    return bytes(target.emit_object(module))
-
-
-def optimize(module: Any, light: bool = False) -> None:
-    """LLVM's passes for this machine; the light ones put variables into registers and tidy up, a tenth of the time."""
-    import llvmlite.binding as llvm
-    target = machine()
-    module.triple = target.triple
-    module.data_layout = str(target.target_data)
-    module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # the code is vectors already
-    builder = llvm.create_pass_builder(target, options)
-    passes = llvm.create_new_module_pass_manager() if light else builder.getModulePassManager()
-    if light:
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
-    passes.run(module, builder)
+def _name(key: Hashable) -> str:
+    """The symbol of a function, and the name of its file."""
+    return PREFIX + hashlib.sha256(((key if isinstance(key, str) else repr(key)) + tag()).encode()).hexdigest()[:24]
 
 
 def read(folder: Path | None, name: str) -> bytes | None:

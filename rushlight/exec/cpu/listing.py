@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from rushlight.exec.cpu import emit, jit
+from rushlight.exec.cpu import compiler, emit
 from rushlight.exec.cpu.kernel import Kernel, Ref, Statement
 from rushlight.exec.cpu.loops import Loop
 from rushlight.exec.cpu.steps import KernelStep, LoopStep, PrimitiveStep, Step
@@ -100,10 +100,7 @@ def assembly(step: Step) -> str:
     """The machine code of a generated kernel, as text."""
     if not isinstance(step, (LoopStep, KernelStep)):
         return f"# {title(step)}"
-    import llvmlite.binding as binding
-    module = binding.parse_assembly(llvm(step))
-    jit.optimize(module, isinstance(step, KernelStep) and step.light)
-    return str(jit.machine().emit_assembly(module))
+    return compiler.assembly(llvm(step), isinstance(step, KernelStep) and step.light)
 
 
 def shown(step: Step, to: str) -> Any:

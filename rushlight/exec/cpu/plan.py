@@ -7,7 +7,7 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -17,7 +17,7 @@ from rushlight.exec import flight, threads
 from rushlight.exec.cpu import driver, emit, launch, memory, packing, panels, teams
 from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
-from rushlight.exec.cpu.jit import COMPILED
+from rushlight.exec.cpu.jit import COMPILED, Wanted
 from rushlight.exec.cpu.onednn import library, openmp
 from rushlight.exec.cpu.steps import Address, KernelStep, LoopStep, PrimitiveStep, PythonStep, Step, last_check
 from rushlight.exec.numpy import executor as numpy_executor
@@ -161,6 +161,7 @@ class Plan:
         layout: list[tuple[str, int]] = []  # (struct letter, value) of the block of numbers
         blocks: dict[tuple[int, ...], int] = {}
         current: Segment | None = None
+        kernels = iter(COMPILED.all([_wanted(s) for s in self.steps if isinstance(s, (LoopStep, KernelStep))], self.threads))
         for at, step in enumerate(self.steps):
             if isinstance(step, PythonStep):
                 current = None
@@ -171,9 +172,9 @@ class Plan:
                 self.segments.append(current)
             current.times.append(self.times[at])
             if isinstance(step, LoopStep):
-                self._loop(current, step, layout, blocks)
+                self._loop(current, step, next(kernels), layout, blocks)
             elif isinstance(step, KernelStep):
-                self._kernel(current, step)
+                self._kernel(current, step, next(kernels))
             else:
                 self._primitive(current, step)
         self.numbers = (ctypes.c_uint64 * max(1, len(layout)))()
@@ -184,7 +185,8 @@ class Plan:
             if isinstance(s, Segment):
                 s.finish(self)
 
-    def _loop(self, segment: Segment, step: LoopStep, layout: list[tuple[str, int]], blocks: dict[tuple[int, ...], int]) -> None:
+    def _loop(self, segment: Segment, step: LoopStep, address: int, layout: list[tuple[str, int]],
+              blocks: dict[tuple[int, ...], int]) -> None:
         loop, k, values = step.loop, step.loop.kernel, step.values
         numbers = [values[i] for i in loop.numbers]
         key = (*numbers, -1, *[kind == "float" for kind in k.numbers])
@@ -197,17 +199,16 @@ class Plan:
             value = next(scratch) if place is None else values[place.value]
             offset = self.offset.get(value, 0) + (0 if place is None else place.offset * place.itemsize)
             fills.append((spot, self.object[value], offset))
-        address = COMPILED.address(k, lambda name: emit.write(k, name))
         segment.kernels.append((address, loop.units, loop.work, list(loop.words), fills, [0], blocks[key]))
 
-    def _kernel(self, segment: Segment, step: KernelStep) -> None:
+    def _kernel(self, segment: Segment, step: KernelStep, address: int) -> None:
         fills = [(at, self.object[s.value], self.offset.get(s.value, 0) + s.offset) for at, s in enumerate(step.slots) if isinstance(s, Address)]
         words = [0 if isinstance(s, Address) else s for s in step.slots]
         if step.variant is not None:
             fills.append((panels.PLACE, self.objects, 0))
             segment.panels[len(segment.kernels)] = step.variant, self.objects
             self.objects += 1
-        segment.kernels.append((COMPILED.address(step.key, step.write, step.light), step.units, step.work, words, fills, [], 0))
+        segment.kernels.append((address, step.units, step.work, words, fills, [], 0))
 
     def _primitive(self, segment: Segment, step: PrimitiveStep) -> None:
         bound = step.bound
@@ -387,6 +388,13 @@ class Segment:
 
     def run(self, plan: Plan) -> int:
         return int(self.call(self.address))
+
+
+def _wanted(step: LoopStep | KernelStep) -> Wanted:
+    """What to ask for the code of a step with."""
+    if isinstance(step, KernelStep):
+        return step.key, step.write, step.light
+    return step.loop.kernel, partial(emit.write, step.loop.kernel), False
 
 
 def together(steps: list[Step], reads: list[set[int]], writes: list[set[int]]) -> list[int]:
