@@ -391,12 +391,12 @@ def nonzero(c: Call) -> RuleResult:
 @rule("cross_entropy_rows")
 def cross_entropy_rows(c: Call) -> RuleResult:
     """More rows."""
-    return c.shaped(core.apply(c.op, (join(c.full(0), 0), join(c.full(1), 0), c.args[2])))
+    return c.shaped(core.apply(c.op, (join(c.full(0), 0), join(c.full(1), 0)), c.attrs))
 
 
 @rule("cross_entropy_rows_grad")
 def cross_entropy_rows_grad(c: Call) -> RuleResult:
-    return c.shaped(core.apply(c.op, (*[join(c.full(i), 0) for i in range(3)], c.args[3])))
+    return c.shaped(core.apply(c.op, tuple([join(c.full(i), 0) for i in range(3)]), c.attrs))
 
 
 @rule("dropout")

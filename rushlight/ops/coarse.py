@@ -59,21 +59,21 @@ LOG_SOFTMAX_GRAD = row("log_softmax_grad", "coarse", "y logs", lambda y, logs, d
                             "logs": lambda F, g, y, logs, dim: -y.sum(dim, keepdim=True) * logs.exp() * g})
 
 # rows of logits (n, classes), targets (n,); losses of ignored rows are 0
-CROSS_ENTROPY = row("cross_entropy_rows", "coarse", "x target ignore",
-                    lambda x, target, ignore: ((x.dtype, target.shape),), grad_name="NllLossBackward0",
+CROSS_ENTROPY = row("cross_entropy_rows", "coarse", "x target",
+                    lambda x, target, ignore: ((x.dtype, target.shape),), attrs="ignore", grad_name="NllLossBackward0",
                     decompose=lambda F, x, target, ignore: -F.pick_target(x.log_softmax(1), target, ignore),
                     vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_rows_grad(g, x, target, ignore)})
-CROSS_ENTROPY_GRAD = row("cross_entropy_rows_grad", "coarse", "y x target ignore",
-                         lambda y, x, target, ignore: first(x), grad_name="NllLossBackward0",
+CROSS_ENTROPY_GRAD = row("cross_entropy_rows_grad", "coarse", "y x target",
+                         lambda y, x, target, ignore: first(x), attrs="ignore", grad_name="NllLossBackward0",
                          decompose=lambda F, y, x, target, ignore: F.masked_rows(y, target, ignore).unsqueeze(1) * (
                              x.softmax(1) - F.one_hot_like(x, target, ignore)))
-CROSS_ENTROPY_MEAN = row("cross_entropy_mean", "coarse", "x target ignore", lambda x, target, ignore: ((x.dtype, ()),),
-                         grad_name="NllLossBackward0",
+CROSS_ENTROPY_MEAN = row("cross_entropy_mean", "coarse", "x target", lambda x, target, ignore: ((x.dtype, ()),),
+                         attrs="ignore", grad_name="NllLossBackward0",
                          decompose=lambda F, x, target, ignore: (F.cross_entropy_rows(x, target, ignore).sum()
                                                                  / (target != ignore).sum().to(x.dtype)),
                          vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_mean_grad(g, x, target, ignore)})
-CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target ignore",
-                              lambda y, x, target, ignore: first(x), grad_name="NllLossBackward0",
+CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target",
+                              lambda y, x, target, ignore: first(x), attrs="ignore", grad_name="NllLossBackward0",
                               decompose=lambda F, y, x, target, ignore: F.cross_entropy_rows_grad(
                                   (y / (target != ignore).sum().to(x.dtype)).expand(target.shape), x, target, ignore))
 

@@ -69,12 +69,12 @@ def _small_linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
 def cross_entropy_rows(logits: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
     """-log softmax(logits)[i, target[i]] of each row, 0 where the target is ignore_index; logits (n, c), target (n,) of
     int64."""
-    return apply(TABLE["cross_entropy_rows"], (logits, target, int(ignore_index)))
+    return apply(TABLE["cross_entropy_rows"], (logits, target), (int(ignore_index),))
 
 
 def cross_entropy_mean(logits: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
     """The mean of `cross_entropy_rows` over rows that are not ignored."""
-    return apply(TABLE["cross_entropy_mean"], (logits, target, int(ignore_index)))
+    return apply(TABLE["cross_entropy_mean"], (logits, target), (int(ignore_index),))
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:

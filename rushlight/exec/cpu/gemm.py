@@ -212,11 +212,14 @@ class Product:
         """Into how many parts columns and rows are cut, so that threads have units to share.
 
         While A fits into the cache, columns are cut first: then nothing is packed twice. A larger A is cut into rows, and each
-        thread packs B for the rows that it gets.
+        thread packs B for the rows that it gets. Gradients of weights that need no packing are cut into rows as well: an
+        optimizer's update goes through them in this order, and each thread finds what it wrote.
         """
         rows, panels, count = -(-self.m // self.form.rows[0]), -(-self.n // self.form.panel), threads.count()
         want = -(-count * UNITS_PER_THREAD // self.batch) if count > 1 else 1
         if self.partial() or (self.m * self.k * self.form.size > IN_PLACE and self.m >= 2 * BLOCK_ROWS):
+            return 1, min(rows, want)
+        if self.a.rows == 1 and rows >= want // 2 and self.a_way() == self.b_way() == DIRECT:  # the gradient of a weight
             return 1, min(rows, want)
         columns = min(panels, want) if self.a_way() == DIRECT else min(panels, want, max(1, self.n // 256))
         return columns, min(rows, -(-want // columns))

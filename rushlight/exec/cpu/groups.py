@@ -13,6 +13,7 @@ from rushlight.ir.spec import Spec, contiguous_strides
 
 MOST = 48  # statements of a kernel
 STREAMS = 12  # operands from memory, beyond which a group takes in nothing that it does not need
+FEW = 1 << 14  # elements, up to which a kernel's start matters
 CHUNK = 8192  # elements of a unit that was cut from a longer dimension
 MOST_CHUNKS = 32  # of a reduction: what they leave is read again, by one thread
 LEAST_UNITS = 64  # with fewer units than this, long dimensions are cut
@@ -51,7 +52,8 @@ class Group:
         if is_reduction(instr):
             return "reduce" if self._accepts_reduction(instr) else None
         if instr.op.name == "pick":
-            return "row" if self.mode == "row" and self._whole(instr.operands[0]) and self._row_operand(instr.operands[1]) else None
+            return "row" if self.mode == "row" and self.cut[2] == 1 and self._whole(instr.operands[0]) \
+                and self._row_operand(instr.operands[1]) else None
         out = instr.outs[0]
         if out.shape == self.shape and self._full_operands(instr.operands):
             return "full"
@@ -74,17 +76,37 @@ class Group:
             self.levels[r] = "full" if level == "full" else "row"
         self.instrs.append(instr)
 
-    def draws_in(self, other: Group, made: set[int]) -> bool:
-        """Compute what another group of the same domain makes, before all else, if both are elementwise and everything is read
-        as it is."""
-        reads = [o for i in self.instrs for o in i.operands if o.value in made]
-        if self.mode != "map" or self.shape != other.shape or len(self.instrs) + len(other.instrs) > MOST \
-                or any(not o.spec.plain or o.spec.shape != self.shape for o in reads):
+    def draws_in(self, other: Group, alone: bool) -> bool:
+        """Compute what another group makes, before all else, if that changes no order of a sum; whether this is done. ``alone``
+        says that nobody else reads it."""
+        reads = [(i, o) for i in self.instrs for o in i.operands if o.value in other.levels]
+        if len(self.instrs) + len(other.instrs) > MOST or not all([o.spec.plain for _, o in reads]):
             return False
-        self.instrs[:0] = other.instrs
-        self.levels.update(other.levels)
-        self.streams = (self.streams - made) | other.streams
-        return True
+        by_rows = all([self.levels[i.results[0]] == "row" and not is_reduction(i) and (i.op.name != "pick" or o is i.operands[1])
+                       for i, o in reads])
+        if other.mode != "map":
+            joins = by_rows and all([other.levels[o.value] == "row" for _, o in reads]) and self._same_loops(other)
+        elif self.mode == "row":
+            joins = by_rows and self._one_for_each_row(other)
+        else:
+            joins = alone and self.mode == "map" and self.shape == other.shape and all([o.spec.shape == self.shape for _, o in reads])
+        if joins:
+            self.instrs[:0] = other.instrs
+            self.levels.update(dict.fromkeys(other.levels, "row") if self.mode == "row" and other.mode == "map" else other.levels)
+            self.streams = (self.streams - other.levels.keys()) | other.streams
+        return joins
+
+    def _same_loops(self, other: Group) -> bool:
+        """Whether another group with reductions has the same loops, of so few elements that starting them costs more than running
+        them."""
+        sums = {order.group(i.outs[0].dtype.itemsize) for g in (self, other) for i in g.instrs if i.op.name == "sum"}
+        return prod(self.shape) <= FEW and self.cut[2] == 1 and len(sums) < 2 and (self.shape, self.mode, self.reduced, self.merged) == (
+            other.shape, other.mode, other.reduced, other.merged)
+
+    def _one_for_each_row(self, other: Group) -> bool:
+        """Whether an elementwise group makes one element for each row of this one."""
+        return self.cut[2] == 1 and self._is_row(other.shape) and all(
+            [self._row_operand(o) for i in other.instrs for o in i.operands if o.value not in other.levels])
 
     def _reduce(self, dims: tuple[int, ...], operand: Operand) -> None:
         """Become a group with reductions over these dimensions, in the order that the operand asks for."""
@@ -260,7 +282,9 @@ class Fusion:
         host = self.steps[at] if at >= 0 else None
         level = host.accepts(instr) if isinstance(host, Group) else None
         position = at
-        if level is None and not summed:  # what reductions read stays away: its group must be free to take their order
+        if level is None and instr.op.name == "pick":  # it adds nothing up: any order of the others suits it
+            position, host, level = self._picking(instr, at)
+        elif level is None and not summed:  # what reductions read stays away: its group must be free to take their order
             for position in self._beside(instr, at):
                 host = self.steps[position]
                 level = host.accepts(instr) if isinstance(host, Group) else None
@@ -276,6 +300,14 @@ class Fusion:
         if summed:
             self.closed.add(position)
         return position
+
+    def _picking(self, instr: Instr, at: int) -> tuple[int, Group | None, str | None]:
+        """The first group after `at` that reads the rows from which something is picked, and takes that in."""
+        for position in self.readers.get(instr.operands[0].value, ()):
+            host = self.steps[position]
+            if position > at and isinstance(host, Group) and (level := host.accepts(instr)):
+                return position, host, level
+        return at, None, None
 
     def _beside(self, instr: Instr, at: int) -> list[int]:
         """Positions after `at` of groups that read an operand of the instruction or have its shape, the latest first, as far
@@ -302,7 +334,7 @@ def fuse(program: Program) -> list[Group | Instr]:
 
 
 def _drawn_in(steps: list[Group | Instr], outputs: set[int]) -> list[Group | Instr]:
-    """Elementwise groups that only one later elementwise group reads, computed there: `Fusion.add` sees no readers ahead."""
+    """Groups computed in the first one that reads them, where that is better: `Fusion.add` sees no readers ahead."""
     readers: dict[int, set[int]] = {}
     for at, step in enumerate(steps):
         for instr in step.instrs if isinstance(step, Group) else (step,):
@@ -310,12 +342,11 @@ def _drawn_in(steps: list[Group | Instr], outputs: set[int]) -> list[Group | Ins
                 readers.setdefault(o.value, set()).add(at)
     kept: list[Group | Instr | None] = list(steps)
     for at, step in enumerate(steps):
-        if not isinstance(step, Group) or step.mode != "map" or not outputs.isdisjoint(step.levels):
+        if not isinstance(step, Group) or not outputs.isdisjoint(step.levels):
             continue
-        inside = {r for i in step.instrs for r in i.results}
-        found = set().union(*[readers.get(v, set()) for v in inside]) - {at}
-        host = steps[min(found)] if len(found) == 1 else None
-        if isinstance(host, Group) and host.draws_in(step, inside):
+        found = {p for v in step.levels for p in readers.get(v, ()) if p > at}  # the step itself, and what it drew in, read too
+        host = steps[min(found)] if found else None
+        if isinstance(host, Group) and host.draws_in(step, len(found) == 1):
             kept[at] = None
     return [step for step in kept if step is not None]
 

@@ -114,55 +114,56 @@ def _softmax_parts(w: _Writer, x: Operand) -> tuple[Operand, Operand, Operand]:
     return top, e, w("sum", e, attrs=((1,), True))
 
 
-def _targets(w: _Writer, target: Operand, ignore: Operand) -> tuple[Operand, Operand]:
+def _targets(w: _Writer, target: Operand, ignore: int) -> tuple[Operand, Operand]:
     """Which rows are ignored, and the class of each row, 0 for those."""
-    skip = w("eq", target, ignore)
+    skip = w("eq", target, w.number(ignore))
     return skip, w("where", skip, w.number(0), target)
 
 
-def _rows(w: _Writer, x: Operand, target: Operand, ignore: Operand, out: int | None = None) -> Operand:
-    top, _, total = _softmax_parts(w, x)
+def _rows(w: _Writer, x: Operand, target: Operand, ignore: int, out: int | None = None) -> Operand:
     skip, index = _targets(w, target, ignore)
+    top, _, total = _softmax_parts(w, x)
     chosen = w("sub", w(PICK, x, index), _flat(top))
     return w("where", skip, w.number(0.0), w("sub", _flat(w("log", total)), chosen), out=out)
 
 
-def _count(w: _Writer, x: Operand, target: Operand, ignore: Operand) -> Operand:
-    return w("sum", w("cast", w("ne", target, ignore), attrs=(x.spec.dtype,)), attrs=((0,), False))
+def _count(w: _Writer, x: Operand, target: Operand, ignore: int) -> Operand:
+    return w("sum", w("cast", w("ne", target, w.number(ignore)), attrs=(x.spec.dtype,)), attrs=((0,), False))
 
 
-def _grad(w: _Writer, y: Operand, x: Operand, target: Operand, ignore: Operand, out: int) -> Operand:
+def _grad(w: _Writer, y: Operand, x: Operand, target: Operand, ignore: int, out: int) -> Operand:
     """(softmax(x) - one hot) * y per row."""
     shape = x.spec.shape
     _, e, total = _softmax_parts(w, x)
     skip, index = _targets(w, target, ignore)
     checked = w("where", w("isnan", w(PICK, x, index)), index, index)  # the check of the index, kept alive
     p = w("div", e, _wide(total, shape))
-    hit = w("eq", w(POSITION, attrs=(shape,)), _wide(_column(w("cast", checked, attrs=(int32,))), shape))
     factor = w("where", skip, w.number(0.0), y)
-    return w("mul", w("where", hit, w("sub", p, w.number(1.0)), p), _wide(_column(factor), shape), out=out)
+    hit = w("eq", w(POSITION, attrs=(shape,)), _wide(_column(w("cast", checked, attrs=(int32,))), shape))
+    away = w("sub", p, w("cast", hit, attrs=(x.spec.dtype,)))
+    return w("mul", away, _wide(_column(factor), shape), out=out)
 
 
 def _loss_rows(w: _Writer, i: Instr) -> None:
-    x, target, ignore = i.operands
-    _rows(w, x, target, ignore, i.results[0])
+    x, target = i.operands
+    _rows(w, x, target, i.attrs[0], i.results[0])
 
 
 def _loss_mean(w: _Writer, i: Instr) -> None:
-    x, target, ignore = i.operands
-    count = _count(w, x, target, ignore)
-    w("div", w("sum", _rows(w, x, target, ignore), attrs=((0,), False)), count, out=i.results[0])
+    x, target = i.operands
+    count = _count(w, x, target, i.attrs[0])
+    w("div", w("sum", _rows(w, x, target, i.attrs[0]), attrs=((0,), False)), count, out=i.results[0])
 
 
 def _loss_rows_grad(w: _Writer, i: Instr) -> None:
-    y, x, target, ignore = i.operands
-    _grad(w, y, x, target, ignore, i.results[0])
+    y, x, target = i.operands
+    _grad(w, y, x, target, i.attrs[0], i.results[0])
 
 
 def _loss_mean_grad(w: _Writer, i: Instr) -> None:
-    y, x, target, ignore = i.operands
-    share = w("div", y, _count(w, x, target, ignore))
-    _grad(w, _wide(share, target.spec.shape), x, target, ignore, i.results[0])
+    y, x, target = i.operands
+    share = w("div", y, _count(w, x, target, i.attrs[0]))
+    _grad(w, _wide(share, target.spec.shape), x, target, i.attrs[0], i.results[0])
 
 
 SHORT = 512  # up to this length generated loops find a place faster than NumPy

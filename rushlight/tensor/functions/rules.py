@@ -277,29 +277,29 @@ def log_softmax_grad(g: Tensor, out: Tensor, dim: int) -> Tensor:
     return apply(TABLE["log_softmax_grad"], (g, out), (dim,))
 
 
-def cross_entropy_rows(x: Tensor, target: Tensor, ignore: Any) -> Tensor:
-    return apply(TABLE["cross_entropy_rows"], (x, target, ignore))
+def cross_entropy_rows(x: Tensor, target: Tensor, ignore: int) -> Tensor:
+    return apply(TABLE["cross_entropy_rows"], (x, target), (ignore,))
 
 
-def cross_entropy_rows_grad(g: Tensor, x: Tensor, target: Tensor, ignore: Any) -> Tensor:
-    return apply(TABLE["cross_entropy_rows_grad"], (g, x, target, ignore))
+def cross_entropy_rows_grad(g: Tensor, x: Tensor, target: Tensor, ignore: int) -> Tensor:
+    return apply(TABLE["cross_entropy_rows_grad"], (g, x, target), (ignore,))
 
 
-def cross_entropy_mean_grad(g: Tensor, x: Tensor, target: Tensor, ignore: Any) -> Tensor:
-    return apply(TABLE["cross_entropy_mean_grad"], (g, x, target, ignore))
+def cross_entropy_mean_grad(g: Tensor, x: Tensor, target: Tensor, ignore: int) -> Tensor:
+    return apply(TABLE["cross_entropy_mean_grad"], (g, x, target), (ignore,))
 
 
-def pick_target(x: Tensor, target: Tensor, ignore: Any) -> Tensor:
+def pick_target(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     """x[i, target[i]], 0 for ignored rows."""
     skip = target == ignore
     return where(skip, 0, x.gather(1, where(skip, 0, target).unsqueeze(1)).squeeze(1))
 
 
-def masked_rows(g: Tensor, target: Tensor, ignore: Any) -> Tensor:
+def masked_rows(g: Tensor, target: Tensor, ignore: int) -> Tensor:
     return where(target == ignore, 0, g)
 
 
-def one_hot_like(x: Tensor, target: Tensor, ignore: Any) -> Tensor:
+def one_hot_like(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     skip = target == ignore
     return zeros_of(x._spec, x).scatter(1, where(skip, 0, target).unsqueeze(1), 1)
 
