@@ -127,7 +127,7 @@ def test_programs_of_rows_at_once_and_one_by_one(data: Any) -> None:
             elif kind == "pick":
                 row.append(keep(-F.nll_loss(a, index, reduction="none")))
             else:
-                single.append(keep((a.sum(0).amax() if k % 2 else r.sum())))
+                single.append(keep(a.sum(0).amax() if k % 2 else r.sum()))
         return [*full, *row, *single]
     with only("cpu"):
         made = program(together)
