@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import rushlight as rl
 from rushlight.exec.cpu import attention as native
-from rushlight.exec.cpu import executor, jit, tiles
+from rushlight.exec.cpu import executor, host, tiles
 from rushlight.exec.numpy.kernels import KERNELS
 from rushlight.exec.realize import clear_plans
 from rushlight.ops.table import TABLE
@@ -143,7 +143,7 @@ def test_no_matrix_of_scores_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("width", [16, 32])
 def test_narrower_vector_registers(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The code for other processors."""
-    if not executor.available() or width > jit.vector_bytes():
+    if not executor.available() or width > host.vector_bytes():
         pytest.skip("this machine has no such registers")
     monkeypatch.setattr(tiles, "vector_bytes", lambda: width)
     monkeypatch.setenv("RUSHLIGHT_TIER", "1")

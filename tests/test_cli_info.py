@@ -62,12 +62,12 @@ def test_version():
 
 
 def test_info_says_what_the_native_executor_found(capsys, monkeypatch, tmp_path):
-    from rushlight.exec.cpu import executor, jit
+    from rushlight.exec.cpu import executor, host
     from rushlight.exec.cpu.onednn import library
     said = dict(info.executors())["cpu"]
     assert said.startswith("ready" if executor.available() else "needs llvmlite")
     if executor.available():
-        assert ("oneDNN 3." in said) == library.available() and f"{8 * jit.vector_bytes()} bits" in said
+        assert ("oneDNN 3." in said) == library.available() and f"{8 * host.vector_bytes()} bits" in said
         monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
         assert info.native().startswith("switched off by RUSHLIGHT_EXEC")
         assert info.executor().startswith("numpy executor")

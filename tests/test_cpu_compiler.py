@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import rushlight as rl
-from rushlight.exec.cpu import compiler, emit, jit
+from rushlight.exec.cpu import compiler, emit, host, jit
 from rushlight.exec.cpu.jit import Compiled
 
-pytestmark = pytest.mark.skipif(not jit.available(), reason="needs llvmlite and a known processor")
+pytestmark = pytest.mark.skipif(not host.available(), reason="needs llvmlite and a known processor")
 
 SUM = "define i64 @{name}(i64 %x) {{\n  %y = add i64 %x, {number}\n  ret i64 %y\n}}\n"
 

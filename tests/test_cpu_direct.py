@@ -10,10 +10,10 @@ import pytest
 from executors import agree, only
 
 import rushlight as rl
-from rushlight.exec.cpu import direct, jit, pooled
+from rushlight.exec.cpu import direct, host, pooled
 from rushlight.nn import functional as F
 
-pytestmark = pytest.mark.skipif(not jit.available() or jit.vector_bytes() != 64,
+pytestmark = pytest.mark.skipif(not host.available() or host.vector_bytes() != 64,
                                 reason="these kernels are for vectors of 64 bytes")
 
 

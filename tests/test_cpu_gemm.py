@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import rushlight as rl
-from rushlight.exec.cpu import contract, executor, gemm, gemm_code, jit
+from rushlight.exec.cpu import contract, executor, gemm, gemm_code, host
 from rushlight.exec.realize import clear_plans
 from rushlight.nn import functional as F
 
@@ -235,7 +235,7 @@ def test_kernels_for_other_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     from rushlight.exec.cpu import tiles
     for size in (32, 16):
         monkeypatch.setattr(tiles, "vector_bytes", lambda size=size: size)
-        monkeypatch.setattr(jit, "vector_bytes", lambda size=size: size)
+        monkeypatch.setattr(host, "vector_bytes", lambda size=size: size)
         clear_plans()
         assert np.array_equal((x @ y).numpy(), wanted)
         assert np.allclose((x[:2] @ y.t().contiguous().t()).numpy(), wanted[:2], rtol=1e-12, atol=1e-12)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import rushlight as rl
-from rushlight.exec.cpu import gemm, jit, packing, panels
+from rushlight.exec.cpu import gemm, host, packing, panels
 from rushlight.exec.cpu.onednn import library
 from rushlight.exec.realize import clear_plans
 
-pytestmark = pytest.mark.skipif(not jit.available() or not library.available(),
+pytestmark = pytest.mark.skipif(not host.available() or not library.available(),
                                 reason="one of the two ways to pack is oneDNN's")
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import rushlight as rl
-from rushlight.exec.cpu import jit
+from rushlight.exec.cpu import host
 from rushlight.exec.realize import clear_plans
 
-pytestmark = pytest.mark.skipif(not jit.available(), reason="needs llvmlite and a known processor")
+pytestmark = pytest.mark.skipif(not host.available(), reason="needs llvmlite and a known processor")
 SIZES = (1, 2, 15, 16, 17, 63, 64, 65, 80, 127, 130, 200)
 
 

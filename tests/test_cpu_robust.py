@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -20,7 +21,7 @@ from executors import only
 import rushlight as rl
 import rushlight.nn.functional as F
 from rushlight.exec import realize
-from rushlight.exec.cpu import executor, jit
+from rushlight.exec.cpu import disk, executor, memory
 
 pytestmark = pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
 HERE = Path(__file__).parent
@@ -227,11 +228,11 @@ def test_without_a_cache_folder(tmp_path: Path) -> None:
 
 
 def test_the_cache_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jit, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(disk, "MOST_BYTES", 10_000)
     for n in range(40):
-        jit.keep(tmp_path / "kernels" / "v", f"k{n}", bytes(1000))
+        disk.keep(tmp_path / "kernels" / "v", f"k{n}", bytes(1000))
     assert sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file()) <= 11_500
-    assert jit.read(tmp_path / "kernels" / "v", "k39") == bytes(1000)
+    assert disk.read(tmp_path / "kernels" / "v", "k39") == bytes(1000)
 
 
 LOSSES = """
@@ -338,3 +339,23 @@ def test_threads_that_read_each_others_pending_values() -> None:
     assert shared["b2"].tolist() == [4.0, 7.0]
     (last * shared["b2"]).sum().backward()
     assert x.grad.tolist() == [24.0, 42.0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="the system does not show how memory is mapped")
+def test_large_results_and_the_arena_lie_in_ordinary_pages() -> None:
+    def flags(address: int) -> str:
+        inside = False
+        for line in Path("/proc/self/smaps").read_text().splitlines():
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                begin, end = (int(x, 16) for x in line.split()[0].split("-"))
+                inside = begin <= address < end
+            elif inside and line.startswith("VmFlags"):
+                return line
+        raise AssertionError("no such memory")
+    with only("cpu"):
+        x = rl.randn(3000, 1000) * 2
+        found = ((x * 3).softmax(1), x)[0]
+        middle = found.numpy().ctypes.data + found.numpy().nbytes // 2
+    arena = max(memory.SCRATCH.free, key=len)
+    assert " hg" not in flags(middle) and " hg" not in flags(arena.ctypes.data + len(arena) // 2)
+    assert arena.ctypes.data % memory.ALIGN == 0 and arena.flags.writeable

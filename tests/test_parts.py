@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight as rl
-from rushlight.exec.cpu import jit
+from rushlight.exec.cpu import host
 from rushlight.exec.cpu.boxes import Box, box_of, covering, grid_of
 from rushlight.exec.realize import clear_plans
 from rushlight.ir.dtype import float32
 from rushlight.ir.spec import spec
 from rushlight.nn import functional as F
 
-pytestmark = pytest.mark.skipif(not jit.available(), reason="needs llvmlite and a known processor")
+pytestmark = pytest.mark.skipif(not host.available(), reason="needs llvmlite and a known processor")
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "uint8", "bool", "int16", "int32", "int64", "complex64", "complex128")
 
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import rushlight as rl
 from rushlight import rng
-from rushlight.exec.cpu import jit
+from rushlight.exec.cpu import host
 from rushlight.rng import compiled
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.skipif(not jit.available(), reason="without llvmlite there are no kernels")
+pytestmark = pytest.mark.skipif(not host.available(), reason="without llvmlite there are no kernels")
 
 SIZES = st.one_of(st.integers(1, 40), st.integers(600, 700),
                   st.integers(compiled.PIECE - 20, compiled.PIECE + 20), st.integers(1, 120_000))

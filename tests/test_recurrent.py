@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight as rl
-from rushlight.exec.cpu import executor, jit, recurrent, tiles
+from rushlight.exec.cpu import executor, host, recurrent, tiles
 from rushlight.exec.realize import clear_plans
 from rushlight.ops.recurrent import Weights, schedule
 from rushlight.tensor.functions import recurrent as R
@@ -218,7 +218,7 @@ def test_a_thread_more_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("width", [16, 32])
 def test_narrower_vector_registers(kind: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The code for other processors."""
-    if not executor.available() or width > jit.vector_bytes():
+    if not executor.available() or width > host.vector_bytes():
         pytest.skip("this machine has no such registers")
     monkeypatch.setattr(tiles, "vector_bytes", lambda: width)
     monkeypatch.setenv("RUSHLIGHT_TIER", "1")

@@ -59,11 +59,11 @@ def executor() -> str:
 def native() -> str:
     """What the native executor found: its code generator and oneDNN."""
     from rushlight.exec import choose
-    from rushlight.exec.cpu import executor, jit
+    from rushlight.exec.cpu import executor, host
     from rushlight.exec.cpu.onednn import library
     if not executor.available():
         return "needs llvmlite"
-    vectors = f"native code with vectors of {8 * jit.vector_bytes()} bits"
+    vectors = f"native code with vectors of {8 * host.vector_bytes()} bits"
     found = library.library() if library.available() else None
     kernels = (f"oneDNN {'.'.join(map(str, found.version))} from {found.path}" if found else
                "oneDNN not found: convolutions are slower")

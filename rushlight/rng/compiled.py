@@ -26,8 +26,8 @@ def wanted(n: int) -> bool:
 
 
 def _available() -> bool:
-    from rushlight.exec.cpu import jit
-    return os.environ.get("RUSHLIGHT_EXEC") != "numpy" and sys.byteorder == "little" and jit.available()
+    from rushlight.exec.cpu import host
+    return os.environ.get("RUSHLIGHT_EXEC") != "numpy" and sys.byteorder == "little" and host.available()
 
 
 def words(state: int, out: np.ndarray) -> None:

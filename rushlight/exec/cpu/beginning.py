@@ -6,7 +6,6 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 
 from rushlight.exec import flight
 from rushlight.exec.cpu import memory
@@ -52,8 +51,8 @@ class Beginning:
         arrays = self.arrays = form.arrays.copy()
         for at in form.holes:
             arrays[at] = arena
-        for at, size, dtype in plan.made:
-            arrays[at] = np.empty(size, dtype)
+        for at, size, dtype, make in plan.made:
+            arrays[at] = make(size, dtype)
         for place, cell in zip(opening.places, cells):
             arrays[place + 1] = cell.buffer
         plan.list[0] = id(arrays)

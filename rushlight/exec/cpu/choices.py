@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from rushlight.exec.cpu import jit
+from rushlight.exec.cpu import disk, jit
 
 ROUNDS = 5
 MARGIN = 0.93  # another implementation must beat the first by more than noise
@@ -33,7 +33,7 @@ def known(key: str) -> int | None:
     """The remembered number for a key, so that the others need not be made."""
     with _lock:
         if key not in _known:
-            kept = jit.read(jit.cache_folder(), _name(key))
+            kept = disk.read(jit.cache_folder(), _name(key))
             if kept is None:
                 return None
             _known[key] = int(kept)
@@ -44,14 +44,14 @@ def _remembered(key: str, candidates: Sequence[Callable[[], None]]) -> int:
     folder = jit.cache_folder()
     if folder is None:
         return 0
-    kept = jit.read(folder, _name(key))
+    kept = disk.read(folder, _name(key))
     if kept is not None:
         return int(kept)
     times = _time(candidates) if len(candidates) > 1 else [0.0]
     best = min(range(len(times)), key=times.__getitem__)
     if times[best] > MARGIN * times[0]:
         best = 0
-    jit.keep(folder, _name(key), str(best).encode())
+    disk.keep(folder, _name(key), str(best).encode())
     return best
 
 

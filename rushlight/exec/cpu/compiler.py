@@ -18,6 +18,23 @@ Write = Callable[[str], str]  # from a function's name to its module as LLVM IR
 _idle: list[Any] = []  # target machines
 
 
+def host() -> tuple[str, str]:
+    """The host's processor and its features by LLVM's names; RuntimeError where LLVM does not know it."""
+    import llvmlite.binding as llvm
+    with target_machine():
+        return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+def load(codes: dict[str, bytes]) -> tuple[Any, dict[str, int]]:
+    """Object files with a function each in memory: what keeps them there, and the functions' addresses by their names."""
+    import llvmlite.binding as llvm
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), new_target())  # which it owns
+    for code in codes.values():
+        engine.add_object_file(llvm.object_file.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine, {name: int(engine.get_function_address(name)) for name in codes}
+
+
 def new_target() -> Any:
     """A target machine of the host; RuntimeError where LLVM does not know it."""
     import llvmlite.binding as llvm

@@ -13,7 +13,7 @@ from typing import Any
 
 from rushlight.exec.cpu import direct_kernels as kernels
 from rushlight.exec.cpu.direct_kernels import Shape
-from rushlight.exec.cpu.jit import vector_bytes
+from rushlight.exec.cpu.host import vector_bytes
 from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.exec.cpu.tiles import Form
 from rushlight.ir.program import Instr, Operand

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rushlight.exec import threads
-from rushlight.exec.cpu import jit
+from rushlight.exec.cpu import host
 from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def available() -> bool:
     """Whether this machine has what the executor needs."""
-    return jit.available()
+    return host.available()
 
 
 @cache

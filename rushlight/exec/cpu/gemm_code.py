@@ -6,7 +6,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from rushlight.exec.cpu import jit
+from rushlight.exec.cpu import host
 from rushlight.exec.cpu.code import I64, POINTER
 from rushlight.exec.cpu.scalars import F32, HALF, I16, I32, Scalars
 from rushlight.exec.cpu.tiles import Form, Vectors, const
@@ -25,7 +25,7 @@ def narrow(dtype: str) -> bool:
 
 def paired(dtype: str) -> bool:
     """Whether packed elements are pairs, for k and k + 1: processors with bfloat16 multiply two at once and add them to a sum."""
-    return dtype == "bfloat16" and Form(SUMS[dtype]).lanes == 16 and "avx512bf16" in jit.features()
+    return dtype == "bfloat16" and Form(SUMS[dtype]).lanes == 16 and "avx512bf16" in host.features()
 
 
 class BFloat(ir.Type):  # type: ignore[misc]

@@ -10,7 +10,7 @@ from math import prod
 from rushlight.exec import order
 from rushlight.exec.cpu.cells import EXPENSIVE
 from rushlight.exec.cpu.groups import CHUNK, LEAST_UNITS, Group, chunks, is_reduction, operand_dtype
-from rushlight.exec.cpu.jit import vector_bytes
+from rushlight.exec.cpu.host import vector_bytes
 from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.scalars import FORMS, HALF
 from rushlight.ir.program import Instr, Operand

@@ -83,7 +83,7 @@ class Plan:
         self.object: dict[int, int] = {i: OBJECTS + i for i in range(self.buffers)}
         self.offset: dict[int, int] = {}
         self.taken: list[tuple[int, int]] = []  # (step, input whose memory it overwrites)
-        self.made: list[tuple[int, int, Any]] = []  # (object, elements, NumPy's dtype) of results that are allocated at each run
+        self.made: list[tuple[int, int, Any, Any]] = []  # (object, elements, NumPy's dtype, allocator) of results that are new at each run
         count = OBJECTS + self.buffers
         taken: set[int] = set()
         spans = []
@@ -92,7 +92,7 @@ class Plan:
                 if isinstance(step, PythonStep) or (v in outputs and not (host := self._takes_over(step, v, at, taken, outputs))):
                     self.object[v] = count
                     if not isinstance(step, PythonStep):
-                        self.made.append((count, self.types[v].numel, self.types[v].dtype.numpy))
+                        self.made.append((count, self.types[v].numel, self.types[v].dtype.numpy, memory.allocator(flat_size(self.types[v]))))
                     count += 1
                 elif v in outputs:
                     self.object[v] = OBJECTS + host - 1
@@ -237,8 +237,8 @@ class Plan:
         """The arrays of a run, and the numbers that its NumPy steps read; struct.error for a number beyond 64 bits."""
         n = self.buffers
         arrays: list[Any] = [arena, *inputs[:n], *self.blank]
-        for at, size, dtype in self.made:
-            arrays[at] = np.empty(size, dtype)
+        for at, size, dtype, make in self.made:
+            arrays[at] = make(size, dtype)
         for switch in self.switches:
             arrays[switch.at] = switch.choose(None if cells is None else cells[switch.variant.value], arena)
         self.list[0] = id(arrays)

@@ -14,7 +14,7 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu.code import I64, KERNEL, POINTER, Code
-from rushlight.exec.cpu.jit import vector_bytes
+from rushlight.exec.cpu.host import vector_bytes
 
 I32 = ir.IntType(32)
 WIDTH = 4  # vectors of a panel

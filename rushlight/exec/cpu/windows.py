@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from rushlight.exec.cpu.cells import constant
 from rushlight.exec.cpu.code import Code
-from rushlight.exec.cpu.jit import vector_bytes
+from rushlight.exec.cpu.host import vector_bytes
 from rushlight.exec.cpu.scalars import FORMS
 from rushlight.exec.cpu.steps import Address, KernelStep
 from rushlight.ir.dtype import int32

@@ -79,8 +79,8 @@ def available() -> bool:
     """Whether kernels can be compiled here; RUSHLIGHT_EXEC=numpy says no."""
     import os
 
-    from rushlight.exec.cpu import jit
-    return os.environ.get("RUSHLIGHT_EXEC") != "numpy" and jit.available()
+    from rushlight.exec.cpu import host
+    return os.environ.get("RUSHLIGHT_EXEC") != "numpy" and host.available()
 
 
 class Sums(NamedTuple):
