@@ -15,6 +15,7 @@ from llvmlite import ir
 from rushlight.exec.cpu.code import KERNEL
 from rushlight.exec.cpu.tiles import Form, Vectors, const
 
+FEW_CHANNELS = 8  # up to as many are interleaved: more shuffles than a square block transposed, but whole vectors to store
 FRAME = ("C", "H", "W", "top", "left", "rows", "row")  # of an image: its sizes, the padding before it, and the sizes of its frame
 FORWARD_SLOTS = ("*x", "x_n", "x_c", "x_h", "x_w", *FRAME, "*w", "w_k", "w_c", "w_h", "w_w", "taps", "*bias", "*out", "Ho", "Wo", "chunk", "chunks",
                  "*scratch", "scratch_size", "weights")
@@ -111,12 +112,14 @@ def forward(shape: Shape, name: str) -> str:
         tiles = b.sdiv(b.add(s["Wo"], const(wide - 1)), const(wide))
 
         def across(y: Any, rows: int) -> None:
-            k.loop(const(0), tiles, 1, lambda i: tile(y, b.mul(i, const(wide)), rows, out))
+            before = b.sub(s["top"], b.add(begin, y))  # rows of padding from the tile's first row on
+            taps = k.most(const(0), b.sub(before, const(rows - 1))), k.least(s["taps"], b.add(before, s["H"]))
+            k.loop(const(0), tiles, 1, lambda i: tile(y, b.mul(i, const(wide)), rows, out, taps))
         end = b.load(k.loop(const(0), height, shape.rows, lambda y: across(y, shape.rows)), typ=height.type)
         if shape.rows > 1:
             k.loop(end, height, 1, lambda y: across(y, 1))
 
-    def tile(y: Any, x: Any, rows: int, out: Any) -> None:
+    def tile(y: Any, x: Any, rows: int, out: Any, taps: tuple[Any, Any]) -> None:
         places = [(r, v) for r in range(rows) for v in range(shape.vectors)]
         sums = {}
         for c in range(channels):
@@ -133,7 +136,7 @@ def forward(shape: Shape, name: str) -> str:
                     for p in places:
                         place = sums[out_channel, p]
                         b.store(k.fma(w, read[p], k.value(place)), place)
-        k.loop(const(0), s["C"], 1, lambda c: k.loop(const(0), s["taps"], 1, lambda t: line(c, t)))
+        k.loop(const(0), s["C"], 1, lambda c: k.loop(*taps, 1, lambda t: line(c, t)))
         for r, v in places:
             values = [_finished(k, k.value(sums[c, (r, v)])) for c in range(channels)]
             at = b.add(x, const(v * lanes))
@@ -167,6 +170,9 @@ def _pack_weights(k: Direct, target: Any) -> None:
 def _store_last(k: Direct, values: list[Any], place: Any, left: Any) -> None:
     """Vectors along the width, one a channel, as adjacent channels: of as many positions as there are left."""
     b, lanes = k.b, k.form.lanes
+    if len(values) <= FEW_CHANNELS:
+        _store_interleaved(k, k.interleaved(values), place, b.mul(left, const(len(values))))
+        return
     for base in range(0, len(values), lanes):
         some = values[base:base + lanes]
         mask = ir.Constant(ir.VectorType(ir.IntType(1), lanes), [ir.Constant(ir.IntType(1), int(i < len(some))) for i in range(lanes)])
@@ -180,6 +186,19 @@ def _store_last(k: Direct, values: list[Any], place: Any, left: Any) -> None:
                 for i, vector in enumerate(turned):
                     with b.if_then(b.icmp_signed("<", const(i), left)):
                         k.store(vector, k.at(place, i * len(values) + base), mask)
+
+
+def _store_interleaved(k: Direct, vectors: list[Any], place: Any, left: Any) -> None:
+    """Vectors one after the other, of as many elements as there are left."""
+    b, lanes = k.b, k.form.lanes
+    with b.if_else(b.icmp_signed(">=", left, const(len(vectors) * lanes))) as (all_, part):
+        with all_:
+            for i, vector in enumerate(vectors):
+                k.store(vector, k.at(place, i * lanes))
+        with part:
+            for i, vector in enumerate(vectors):
+                with b.if_then(b.icmp_signed(">", left, const(i * lanes))):
+                    k.store(vector, k.at(place, i * lanes), k.first(b.sub(left, const(i * lanes))))
 
 
 def weight_grad(shape: Shape, name: str) -> str:

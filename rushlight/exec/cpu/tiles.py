@@ -165,6 +165,17 @@ class Vectors(Code):
             rows = [self.pick(rows[i], rows[i + lanes // 2], places) for i in range(lanes // 2) for places in (low, high)]
         return rows
 
+    def interleaved(self, vectors: list[Any]) -> list[Any]:
+        """As many vectors: the first lanes of all of them, then the second ones, and so on."""
+        lanes, found = self.form.lanes, []
+        for i in range(len(vectors)):
+            sources = [divmod(i * lanes + lane, len(vectors)) for lane in range(lanes)]  # (lane, vector)
+            made = vectors[0]
+            for j, vector in enumerate(vectors[1:], 1):
+                made = self.pick(made, vector, [lanes + at if source == j else at if j == 1 else lane for lane, (at, source) in enumerate(sources)])
+            found.append(made)
+        return found
+
     def by_tiles(self, begin: Any, end: Any, body: Callable[[Any, int], None]) -> None:
         """body(first row, height) over rows in tiles of the heights that the form has."""
         for height in self.form.rows:
