@@ -38,6 +38,11 @@ SIZES = [  # images, weights, padding
     ((17, 2, 33, 16), (7, 2, 1, 1), (0, 0)),
     ((2, 3, 12, 8), (5, 3, 11, 1), (5, 0)),
     ((5, 3, 8, 33), (9, 3, 2, 4), (1, 0)),
+    ((32, 6, 14, 14), (16, 6, 5, 5), (0, 0)),  # from here on vectors run along the channels
+    ((3, 9, 11, 7), (12, 9, 3, 3), (1, 1)),
+    ((1, 1, 28, 45), (13, 1, 5, 5), (4, 2)),
+    ((2, 16, 6, 33), (16, 16, 1, 2), (0, 1)),
+    ((19, 5, 9, 4), (11, 5, 5, 1), (2, 0)),
 ]
 
 
@@ -59,7 +64,8 @@ def test_first_layers(images: tuple[int, ...], weights: tuple[int, ...], padding
 
 @pytest.mark.parametrize(("images", "weights", "padding"),
                          [((4, 6, 14, 14), (16, 6, 5, 5), (0, 0)), ((2, 9, 10, 40), (20, 9, 3, 3), (1, 1)),
-                          ((1, 2, 9, 9), (33, 2, 2, 3), (0, 1))])
+                          ((1, 2, 9, 9), (33, 2, 2, 3), (0, 1)), ((3, 14, 10, 9), (20, 14, 3, 3), (1, 0)),
+                          ((2, 12, 7, 40), (10, 12, 5, 5), (4, 4))])
 def test_gradients_for_images(images: tuple[int, ...], weights: tuple[int, ...],
                               padding: tuple[int, int], seen: set[str]) -> None:
     """A gradient for few channels is a convolution with turned weights, of gradients whose channels are adjacent."""
@@ -82,25 +88,27 @@ def test_other_convolutions_are_left_alone(options: dict[str, int], seen: set[st
     assert not seen
 
 
-def test_views_and_nan(seen: set[str]) -> None:
+@pytest.mark.parametrize("outputs", [5, 12])
+def test_views_and_nan(outputs: int, seen: set[str]) -> None:
     """Images and weights that begin somewhere in their memory, and turned ones;
     NaN and infinities stay where they belong."""
     def run() -> list[Any]:
-        x, w = tensors(4, (5, 4, 30, 31), (7, 3, 3, 4))
+        x, w = tensors(4, (5, 4, 30, 31), (outputs + 2, 3, 3, 4))
         x[1, 2, 3, 4], x[2, 1, 0, 0] = float("nan"), float("inf")
         views = x[1:4, 1:, 2:, 1:], x[:3, 1:].transpose(2, 3), x[:, :3].flip(3)
-        return [F.conv2d(v, k) for v in views for k in (w[1:6], w[:5].transpose(2, 3))]
+        return [F.conv2d(v, k) for v in views for k in (w[1:-1], w[2:].transpose(2, 3))]
     agree(run)
     assert seen == {"convolution"}
 
 
-def test_threads_do_not_change_a_bit() -> None:
+@pytest.mark.parametrize("weights", [(6, 3, 5, 5), (16, 3, 4, 3)])
+def test_threads_do_not_change_a_bit(weights: tuple[int, ...]) -> None:
     def run(count: int) -> list[np.ndarray]:
         before = rl.get_num_threads()
         rl.set_num_threads(count)
         try:
             with only("cpu"):
-                x, w, b = tensors(5, (19, 3, 32, 32), (6, 3, 5, 5), (6,))
+                x, w, b = tensors(5, (19, 3, 32, 32), weights, weights[:1])
                 w.requires_grad_(), b.requires_grad_()
                 y = F.conv2d(x, w, b)
                 (y * y).sum().backward()

@@ -47,7 +47,7 @@ class Shape:
 class Direct(Vectors):
     """What both kernels do."""
 
-    def __init__(self, name: str, shape: Shape, slots: tuple[str, ...]):
+    def __init__(self, name: str, shape: Any, slots: tuple[str, ...]):
         super().__init__(ir.Function(ir.Module(name), KERNEL, name), shape.form)
         self.shape = shape
         self.slots = self.named(slots)
@@ -138,7 +138,7 @@ def forward(shape: Shape, name: str) -> str:
                         b.store(k.fma(w, read[p], k.value(place)), place)
         k.loop(const(0), s["C"], 1, lambda c: k.loop(*taps, 1, lambda t: line(c, t)))
         for r, v in places:
-            values = [_finished(k, k.value(sums[c, (r, v)])) for c in range(channels)]
+            values = [finished(k, k.value(sums[c, (r, v)])) for c in range(channels)]
             at = b.add(x, const(v * lanes))
             place = k.at(out, b.mul(b.add(b.mul(b.add(y, const(r)), s["Wo"]), at), const(channels)))
             _store_last(k, values, place, b.sub(s["Wo"], at))
@@ -147,7 +147,8 @@ def forward(shape: Shape, name: str) -> str:
     return str(k.module)
 
 
-def _finished(k: Direct, value: Any) -> Any:
+def finished(k: Direct, value: Any) -> Any:
+    """A result, after the relu if there is one."""
     if not k.shape.relu:
         return value
     return k.b.select(k.b.fcmp_ordered("<", value, k.zero()), k.zero(), value)  # NaN and -0 stay, as in relu alone
