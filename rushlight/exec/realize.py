@@ -21,6 +21,7 @@ from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import spec
 
 Run = Callable[[list[Any]], "tuple[Buffer, ...]"]
+Living = tuple["list[tuple[Cell, Any]]", "tuple[bool, ...]"]
 Key = tuple[Wiring, tuple[bool, ...], tuple[int, ...], tuple[int, ...]]
 MAX_PLANS = int(os.environ.get("RUSHLIGHT_PLANS", "512"))
 
@@ -50,7 +51,7 @@ def realize(graph: Graph, leave: bool = False) -> None:
     """
     with graph.lock:
         begun, graph.begun = graph.begun, None
-        ahead: tuple[list[Node], Found] | None = None
+        ahead: tuple[list[Node], Found, Living] | None = None
         flying = flight.current
         if flying is not None and flying is not begun:
             ahead = _known(graph)  # now, while other threads compute
@@ -63,10 +64,10 @@ def realize(graph: Graph, leave: bool = False) -> None:
         nodes = pending[:]  # another thread may be just about to append to the list that this one took
         inputs: Sequence[Cell] = ()
         try:
-            found = ahead[1] if ahead is not None and ahead[0] == nodes else None
+            seen = ahead[1:] if ahead is not None and ahead[0] == nodes else None
             ahead = None
-            key, outs, live, inputs, given = _summary(nodes, graph.thread != get_ident(), found)
-            found = None
+            key, outs, live, inputs, given = _summary(nodes, graph.thread != get_ident(), seen)
+            seen = None
             run = _reused(key)
             if run is None:
                 run = _build(nodes, [cell for cell, _ in live], inputs, given, key)
@@ -103,11 +104,28 @@ def realize(graph: Graph, leave: bool = False) -> None:
                 cell.node = cell.before = None
 
 
-def _known(graph: Graph) -> tuple[list[Node], Found] | None:
-    """The nodes of a graph, and what is known of their wiring."""
+def _known(graph: Graph) -> tuple[list[Node], Found, Living] | None:
+    """The nodes of a graph, what is known of their wiring, and which results live; one that dies later is computed for nobody."""
     nodes = graph.nodes[:]
     found = known(nodes)
-    return None if found is None else (nodes, found)
+    return None if found is None else (nodes, found, _living(found[1], graph.thread != get_ident()))
+
+
+def _living(outs: list[Cell], foreign: bool) -> Living:
+    """The results that storages show, with the storage, and of each result whether it is one. Of a `foreign` thread's nodes all
+    results live: just now it may be recording another reader."""
+    live: list[tuple[Cell, Any]] = []
+    alive = []
+    for cell in outs:
+        owner = cell.owner
+        if owner is not None and (storage := owner()) is not None and storage.cell is cell:
+            live.append((cell, storage))
+            alive.append(True)
+        else:
+            if foreign:
+                live.append((cell, None))
+            alive.append(foreign)
+    return live, tuple(alive)
 
 
 def _let_go(nodes: list[Node]) -> None:
@@ -196,25 +214,15 @@ def _apart_from_homes(live: list[tuple[Cell, Any]], results: tuple[Buffer, ...])
     return tuple([buffer.copy() if id(buffer) in away else buffer for buffer in results])
 
 
-def _summary(nodes: list[Node], foreign: bool = False, found: Found | None = None) -> tuple[Key, list[Cell], list[tuple[Cell, Any]], Sequence[Cell], list[Any]]:
+def _summary(nodes: list[Node], foreign: bool = False, seen: tuple[Found, Living] | None = None) \
+        -> tuple[Key, list[Cell], list[tuple[Cell, Any]], Sequence[Cell], list[Any]]:
     """The key of the graph, its results, those that storages show (with the storage), the inputs' cells, and what a plan is given.
 
     The key holds topology, operations, types, memory sizes, which results live and which inputs die (and may be overwritten);
-    never a number. Of a `foreign` thread's nodes all results live: just now it may be recording another reader.
+    never a number. ``seen`` is what was found before the plan in flight had landed.
     """
-    wiring, outs, inputs, numbers = wiring_of(nodes, realize_cell, found)
-    live: list[tuple[Cell, Any]] = []
-    alive = []
-    for cell in outs:
-        owner = cell.owner
-        if owner is not None and (storage := owner()) is not None and storage.cell is cell:
-            live.append((cell, storage))
-            alive.append(True)
-        elif foreign:
-            live.append((cell, None))
-            alive.append(True)
-        else:
-            alive.append(False)
+    wiring, outs, inputs, numbers = wiring_of(nodes, realize_cell, None if seen is None else seen[0])
+    live, alive = _living(outs, foreign) if seen is None else seen[1]
     given: list[Any] = []
     sizes, donated = [], []
     for i, references in enumerate(wiring.references):  # (zip would refer to the cell as well)
@@ -227,7 +235,7 @@ def _summary(nodes: list[Node], foreign: bool = False, found: Found | None = Non
         if owner is not None and ((storage := owner()) is None or storage.cell is not cell) and getrefcount(cell) == references + 3:
             donated.append(i)
     given += numbers
-    return (wiring, tuple(alive), tuple(sizes), tuple(donated)), outs, live, inputs, given
+    return (wiring, alive, tuple(sizes), tuple(donated)), outs, live, inputs, given
 
 
 def _reused(key: Key) -> Run | None:

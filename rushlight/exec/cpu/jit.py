@@ -57,7 +57,9 @@ class Compiled:
         found = [self.addresses.get(w[0]) for w in wanted]
         if None in found:
             with self.lock:
-                self._make({_name(w[0]): w for w in wanted if w[0] not in self.addresses}, count)
+                new = {_name(w[0]): w for w in wanted if w[0] not in self.addresses}
+                if new:  # another thread may have made them meanwhile
+                    self._make(new, count)
         return [there or self.addresses[w[0]] for w, there in zip(wanted, found)]
 
     def _make(self, wanted: dict[str, Wanted], count: int) -> None:
