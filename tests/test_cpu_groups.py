@@ -48,6 +48,17 @@ def test_the_kernels_of_a_cross_entropy() -> None:
     assert len(titles) <= 6, titles
 
 
+def test_what_needs_vectors_is_not_computed_row_by_row() -> None:
+    x, v = rl.randn(3000, 4), rl.randn(3000)
+    apart(x), apart(v)
+    with only("cpu"):
+        for scale, kernels in ((v.abs, 1), (v.exp, 2)):
+            with rl.profile() as p:
+                found = scale() * x.sum(1)
+                found.numpy()
+            assert len(p.events) == kernels, [e.title for e in p.events]
+
+
 @pytest.mark.parametrize("rows", [1, 2, 3, 17, 64, 65, 300])
 @pytest.mark.parametrize("classes", [1, 2, 10, 130, 20_000])
 def test_cross_entropy_at_once_and_in_parts(rows: int, classes: int) -> None:

@@ -6,7 +6,6 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-
 from rushlight.exec import flight
 from rushlight.exec.cpu import memory
 from rushlight.exec.cpu.packing import Kept

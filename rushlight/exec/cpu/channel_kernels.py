@@ -12,31 +12,22 @@ from typing import Any
 
 from llvmlite import ir
 
-from rushlight.exec.cpu.direct_kernels import FORWARD_SLOTS, WEIGHT_SLOTS, Direct, finished
-from rushlight.exec.cpu.tiles import Form, const
+from rushlight.exec.cpu.direct_kernels import FORWARD_SLOTS, WEIGHT_SLOTS, Direct, Layers, finished
+from rushlight.exec.cpu.tiles import const
 
 MOST_SUMS = 25  # vectors that the registers hold beside what is multiplied
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What the code of a kernel depends on: its number type, output channels, taps down and across, positions of a tile, and the
-    channels of images and slopes that lie channel by channel (0: row by row)."""
+@dataclass(frozen=True, kw_only=True)
+class Shape(Layers):
+    """What the code of these kernels depends on beside that: taps down and across, and the positions of a tile."""
 
-    form: Form
-    channels: int
     down: int
     across: int
-    positions: int
-    turned: int
-    turned_slopes: int = 0
-    bias: bool = False
-    relu: bool = False
+    positions: int = 1
 
     def __str__(self) -> str:
-        extras = [name for name in ("bias", "relu") if getattr(self, name)]
-        return f"{self.form} k{self.channels} taps{self.down}x{self.across} tile{self.positions} turned{self.turned},{self.turned_slopes} " \
-            f"{' '.join(extras)}".rstrip()
+        return f"{self.form} k{self.channels} taps{self.down}x{self.across} tile{self.positions} {self.ending}"
 
 
 def forward(shape: Shape, name: str) -> str:
@@ -46,7 +37,7 @@ def forward(shape: Shape, name: str) -> str:
     weights, plane = k.at(k.scratch, s["weights"]), b.mul(s["rows"], s["row"])
     k.loop(const(0), s["weights"], lanes, lambda v: k.store(k.zero(), k.at(k.scratch, v)))
     _pack_weights(k, shape, weights)
-    start = [k.load(s["bias"], mask) if shape.bias else k.zero()]
+    start = k.load(s["bias"], mask) if shape.bias else k.zero()
 
     def unit(u: Any) -> None:
         image, begin = b.sdiv(u, s["chunks"]), b.mul(b.srem(u, s["chunks"]), s["chunk"])
@@ -63,7 +54,7 @@ def forward(shape: Shape, name: str) -> str:
         k.loop(const(0), height, 1, row)
 
     def tile(y: Any, x: Any, taps: tuple[Any, Any], out: Any) -> None:
-        sums = [k.variable(shape.form.vector, start[0]) for _ in range(shape.positions)]
+        sums = [k.variable(shape.form.vector, start) for _ in range(shape.positions)]
 
         def line(c: Any, t: Any) -> None:
             here = k.at(k.scratch, b.add(b.mul(c, plane), b.add(b.mul(b.add(y, t), s["row"]), x)))

@@ -130,20 +130,20 @@ def _slots(table: tuple[str, ...], values: dict[str, Any]) -> list[int | Address
 
 def _forward_code(g: _Geometry, turned: int, bias: bool, relu: bool) -> tuple[str, Callable[[str], str]]:
     """The key of a kernel, and what writes it."""
-    form = Form("float32")
+    layers: dict[str, Any] = {"form": Form("float32"), "channels": g.k, "turned": turned, "bias": bias, "relu": relu}
     if g.by_channels:
-        lanes = channel_kernels.Shape(form, g.k, g.taps[0], g.taps[1], g.positions, turned, bias=bias, relu=relu)
+        lanes = channel_kernels.Shape(down=g.taps[0], across=g.taps[1], positions=g.positions, **layers)
         return f"direct channels {lanes}", partial(channel_kernels.forward, lanes)
-    shape = Shape(form, g.k, g.taps[1], g.vectors, g.tall, turned, bias=bias, relu=relu)
+    shape = Shape(taps=g.taps[1], vectors=g.vectors, rows=g.tall, **layers)
     return f"direct {shape}", partial(kernels.forward, shape)
 
 
 def _weight_code(g: _Geometry, turned: int, turned_slopes: int) -> tuple[str, Callable[[str], str]]:
-    form = Form("float32")
+    layers: dict[str, Any] = {"form": Form("float32"), "channels": g.k, "turned": turned, "turned_slopes": turned_slopes}
     if g.by_channels:
-        lanes = channel_kernels.Shape(form, g.k, g.taps[0], g.taps[1], 1, turned, turned_slopes)
+        lanes = channel_kernels.Shape(down=g.taps[0], across=g.taps[1], **layers)
         return f"direct weights of channels {lanes}", partial(channel_kernels.weight_grad, lanes)
-    shape = Shape(form, g.k, g.taps[1], 1, 1, turned, turned_slopes)
+    shape = Shape(taps=g.taps[1], **layers)
     return f"direct weights {shape}", partial(kernels.weight_grad, shape)
 
 

@@ -24,30 +24,41 @@ WEIGHT_SLOTS = ("*x", "x_n", "x_c", "x_h", "x_w", *FRAME, "*y", "y_n", "y_c", "y
 SUM_SLOTS = ("*parts", "*out", "count", "units")
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What the code of a kernel depends on: its number type, output channels, taps along the width, vectors and rows of a tile of
-    results, and the channels of the images that lie channel by channel (0: row by row)."""
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """What the code of a kernel depends on: its number type, output channels, the channels of the images and slopes that lie channel
+    by channel (0: row by row), and what follows the sums."""
 
     form: Form
     channels: int
-    taps: int
-    vectors: int
-    rows: int
     turned: int
     turned_slopes: int = 0
     bias: bool = False
     relu: bool = False
 
-    def __str__(self) -> str:
+    @property
+    def ending(self) -> str:
+        """The end of a kernel's key."""
         extras = [name for name in ("bias", "relu") if getattr(self, name)]
-        return f"{self.form} k{self.channels} taps{self.taps} tile{self.rows}x{self.vectors} turned{self.turned},{self.turned_slopes} {' '.join(extras)}".rstrip()
+        return " ".join([f"turned{self.turned},{self.turned_slopes}", *extras])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape(Layers):
+    """What the code of these kernels depends on beside that: taps along the width, and vectors and rows of a tile of results."""
+
+    taps: int
+    vectors: int = 1
+    rows: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.form} k{self.channels} taps{self.taps} tile{self.rows}x{self.vectors} {self.ending}"
 
 
 class Direct(Vectors):
     """What both kernels do."""
 
-    def __init__(self, name: str, shape: Any, slots: tuple[str, ...]):
+    def __init__(self, name: str, shape: Layers, slots: tuple[str, ...]):
         super().__init__(ir.Function(ir.Module(name), KERNEL, name), shape.form)
         self.shape = shape
         self.slots = self.named(slots)
@@ -99,7 +110,7 @@ def forward(shape: Shape, name: str) -> str:
     weights = k.at(k.scratch, s["weights"])
     plane = b.mul(s["rows"], s["row"])
     k.loop(const(0), s["weights"], lanes, lambda v: k.store(k.zero(), k.at(k.scratch, v)))
-    _pack_weights(k, weights)
+    _pack_weights(k, shape, weights)
     wide = shape.vectors * lanes
 
     def unit(u: Any) -> None:
@@ -154,9 +165,9 @@ def finished(k: Direct, value: Any) -> Any:
     return k.b.select(k.b.fcmp_ordered("<", value, k.zero()), k.zero(), value)  # NaN and -0 stay, as in relu alone
 
 
-def _pack_weights(k: Direct, target: Any) -> None:
+def _pack_weights(k: Direct, shape: Shape, target: Any) -> None:
     """In the order that the sums read: [c][tap down][tap across][k]."""
-    b, s, shape = k.b, k.slots, k.shape
+    b, s = k.b, k.slots
 
     def tap(c: Any, t: Any) -> None:
         source = b.add(b.mul(c, s["w_c"]), b.mul(t, s["w_h"]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from rushlight.exec import order
-from rushlight.exec.cpu.cells import CELLS, REDUCTIONS
+from rushlight.exec.cpu.cells import CELLS, EXPENSIVE, REDUCTIONS
 from rushlight.exec.cpu.scalars import FORMS
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, contiguous_strides
@@ -104,8 +104,9 @@ class Group:
             other.shape, other.mode, other.reduced, other.merged)
 
     def _one_for_each_row(self, other: Group) -> bool:
-        """Whether an elementwise group makes one element for each row of this one."""
-        return self.cut[2] == 1 and self._is_row(other.shape) and all(
+        """Whether an elementwise group makes one element for each row of this one, by operations that need no vectors: rows are
+        gone through one by one."""
+        return self.cut[2] == 1 and self._is_row(other.shape) and EXPENSIVE.isdisjoint([i.op.name for i in other.instrs]) and all(
             [self._row_operand(o) for i in other.instrs for o in i.operands if o.value not in other.levels])
 
     def _reduce(self, dims: tuple[int, ...], operand: Operand) -> None:

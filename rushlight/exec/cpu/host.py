@@ -14,6 +14,7 @@ from pathlib import Path
 from rushlight.exec.cpu import disk
 
 CPUINFO = Path("/proc/cpuinfo")
+ONE = 1 << 13  # characters that describe one processor; the system writes as much as is read, and there may be hundreds
 # what describes a processor there, and not its state or which one of several it is
 LASTING = frozenset(("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU implementer",
                      "CPU architecture", "CPU variant", "CPU part", "CPU revision"))
@@ -49,7 +50,8 @@ def described() -> tuple[str, str]:
 def processor(source: Path = CPUINFO) -> str:
     """What Linux says about the first processor; empty where it says nothing."""
     try:
-        first = source.read_text("utf-8", "replace").split("\n\n")[0]
+        with source.open(encoding="utf-8", errors="replace") as file:
+            first = file.read(ONE).split("\n\n")[0]
     except OSError:
         return ""
     lines = [line.partition(":") for line in first.splitlines()]

@@ -74,7 +74,8 @@ def _in_small_pages(size: int, dtype: Any) -> Array:
     """An array in ordinary pages.
 
     NumPy asks for huge ones from 4 MiB on. Looking for them took up to 0.2 s of a network's first step where memory was in
-    pieces, and they made no later step faster. Arrays that the C library maps anew each time, from 32 MiB on, do gain by them.
+    pieces, and they made no later step faster. Larger arrays are as NumPy makes them: the C library maps these anew each time, page
+    by page.
     """
     made = np.empty(size, dtype)
     begin = made.__array_interface__["data"][0] // mmap.PAGESIZE * mmap.PAGESIZE
