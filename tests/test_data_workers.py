@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -379,3 +380,24 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("options", [{"num_workers": 2}, {"num_workers": 1, "multiprocessing_context": "fork"}],
+                         ids=["threads", "process"])
+def test_after_an_error_workers_end_without_the_garbage_collector(options: dict[str, Any]) -> None:
+    def use() -> str:
+        try:
+            return str(list(DataLoader([0, None], 2, persistent_workers=True, **options)))
+        except Exception as error:  # noqa: BLE001 - pytest.raises would keep it, and with it the workers
+            return str(error)
+    gc.collect()
+    before = threading.active_count() + len(multiprocessing.active_children())
+    gc.disable()
+    try:
+        assert "in DataLoader worker" in use()
+        deadline = time.monotonic() + 20
+        while (left := threading.active_count() + len(multiprocessing.active_children())) > before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert left <= before
+    finally:
+        gc.enable()

@@ -92,7 +92,10 @@ class ExceptionWrapper:
             error = kind(message)
         except Exception:  # its constructor wants something else
             error = RuntimeError(message)
-        raise error from self.value
+        try:
+            raise error from self.value
+        finally:
+            del error  # its traceback has this frame and the iterator's: workers would wait for the garbage collector to end
 
 
 @dataclass
