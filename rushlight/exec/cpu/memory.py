@@ -83,6 +83,11 @@ def _in_small_pages(size: int, dtype: Any) -> Array:
     return made
 
 
+def _mapped(size: int) -> mmap.mmap:
+    """Memory of this process alone: what mmap gives unasked, a forked child would share."""
+    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) if hasattr(mmap, "MAP_PRIVATE") else mmap.mmap(-1, size)
+
+
 class Scratch:
     """Arenas that plans lend and give back: as many as run at the same time, grown to the largest need."""
 
@@ -98,7 +103,7 @@ class Scratch:
             if arena is not None:  # more than asked for: fresh memory costs time when it is touched, and only then
                 size = max(size, arena.nbytes * 3 // 2)
             arena = None  # let the small one go first
-            arena = np.frombuffer(mmap.mmap(-1, max(size, 1)), np.uint8)[:size]  # not NumPy's: see `_in_small_pages`
+            arena = np.frombuffer(_mapped(max(size, 1)), np.uint8)[:size]  # not NumPy's: see `_in_small_pages`
         return arena
 
     def give(self, arena: Array) -> None:
