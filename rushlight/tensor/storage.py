@@ -71,7 +71,7 @@ class Storage:
             realize(state.graph)  # what was recorded reads the memory as it is now
         flat = self.memory()
         if self.home is None:
-            if flat.base is None:
+            if not isinstance(flat.base, np.ndarray):  # views of views refer to the one that is no view of an array
                 flat = self.cell.buffer = flat.view()
             self.home = flat
             self.owner = flat.base

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
+import weakref
 from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,21 +12,12 @@ from typing import Any
 import numpy as np
 
 ALIGN = 64
-HUGE, MAPPED = 4 << 20, 32 << 20
+LARGE = 1 << 20  # bytes of results whose memory is kept
+HUGE = 32 << 20  # and from which on it comes in huge pages: smaller ones cost a network's first step up to 0.2 s where memory is in pieces
+UNUSED = 64  # runs of plans after which memory that none of them asked for goes back to the system
+SPARE = 64 << 20  # bytes of such memory at most, or as many as results hold
 
 Array = np.ndarray[Any, Any]
-
-
-def _system_call() -> Any:
-    """madvise, where the system has it and huge pages."""
-    if not hasattr(mmap, "MADV_NOHUGEPAGE"):
-        return None
-    function = ctypes.CDLL(None).madvise
-    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    return function
-
-
-_madvise = _system_call()
 
 
 @dataclass(slots=True)
@@ -65,27 +56,88 @@ def arrange(spans: list[Span]) -> tuple[dict[int, int], int]:
     return dict(sorted(offsets.items())), total
 
 
-def allocator(size: int) -> Callable[[int, Any], Array]:
-    """What makes arrays of so many bytes."""
-    return _in_small_pages if HUGE <= size < MAPPED and _madvise is not None else np.empty
-
-
-def _in_small_pages(size: int, dtype: Any) -> Array:
-    """An array in ordinary pages.
-
-    NumPy asks for huge ones from 4 MiB on. Looking for them took up to 0.2 s of a network's first step where memory was in
-    pieces, and they made no later step faster. Larger arrays are as NumPy makes them: the C library maps these anew each time, page
-    by page.
-    """
-    made = np.empty(size, dtype)
-    begin = made.__array_interface__["data"][0] // mmap.PAGESIZE * mmap.PAGESIZE
-    _madvise(begin, made.nbytes, mmap.MADV_NOHUGEPAGE)
-    return made
-
-
 def _mapped(size: int) -> mmap.mmap:
     """Memory of this process alone: what mmap gives unasked, a forked child would share."""
     return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) if hasattr(mmap, "MAP_PRIVATE") else mmap.mmap(-1, size)
+
+
+class Pool:
+    """Memory of large results, which is kept for the next ones when nobody refers to a result any more.
+
+    The C library gives large blocks back to the system, and pages that come anew cost some 1.3 µs each: with a network's gradients
+    made anew at every step, two layers of 2048 took 30 ms instead of 19.
+    """
+
+    def __init__(self, spare: int = SPARE) -> None:
+        self.most = spare  # not as a global: those are gone when the interpreter ends
+        self.free: dict[int, list[tuple[int, mmap.mmap]]] = {}  # by size, oldest first, with the run after which it was free
+        self.lent: dict[int, tuple[Any, mmap.mmap]] = {}  # with a reference to the array, by its id
+        self.bytes = self.spare = 0  # lent, and free
+        self.runs = 0
+        self._returned = self._back
+
+    def array(self, count: int, dtype: Any) -> Array:
+        """A flat array on memory that is its own until it and all views of it are gone."""
+        size = _rounded(count * np.dtype(dtype).itemsize)
+        try:
+            block = self.free[size].pop()[1]
+            self.spare -= size
+        except (KeyError, IndexError):
+            try:
+                block = _mapped(size)
+            except (OSError, ValueError, OverflowError):
+                self.free.clear()
+                self.spare = 0
+                return np.empty(count, dtype)  # or its error
+            if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+                block.madvise(mmap.MADV_HUGEPAGE)
+        made = np.frombuffer(block, dtype, count)
+        ref = weakref.ref(made, self._returned)
+        self.lent[id(ref)] = ref, block
+        self.bytes += size
+        return made
+
+    def _back(self, ref: Any) -> None:
+        """An array and all its views are gone."""
+        block = self.lent.pop(id(ref))[1]
+        size = len(block)
+        self.bytes -= size
+        self.free.setdefault(size, []).append((self.runs, block))
+        self.spare += size
+        if self.spare > self.most and self.spare > self.bytes:
+            self._forget(self.runs + 1, max(self.most, self.bytes))
+
+    def ran(self) -> None:
+        """A plan runs."""
+        self.runs += 1
+        if self.spare and self.runs % UNUSED == 0:
+            self._forget(self.runs - UNUSED, 0)
+
+    def _forget(self, before: int, rest: int) -> None:
+        """Give memory back that was free before a run, the oldest first, until so many bytes are left."""
+        while self.spare > rest:
+            oldest = min([(blocks[0][0], size) for size, blocks in list(self.free.items()) if blocks], default=(before, 0))
+            if oldest[0] >= before:
+                return
+            try:
+                self.free[oldest[1]].pop(0)
+                self.spare -= oldest[1]
+            except (KeyError, IndexError):  # another thread has taken it
+                pass
+
+
+def _rounded(size: int) -> int:
+    """Whole pages, in so large steps that arrays of similar sizes can have the same memory: pages behind them are never touched."""
+    step = max(mmap.PAGESIZE, 1 << max(size.bit_length() - 4, 0))
+    return -(-size // step) * step
+
+
+POOL = Pool()
+
+
+def allocator(size: int) -> Callable[[int, Any], Array]:
+    """What makes arrays of so many bytes."""
+    return POOL.array if size >= LARGE else np.empty
 
 
 class Scratch:
@@ -103,7 +155,7 @@ class Scratch:
             if arena is not None:  # more than asked for: fresh memory costs time when it is touched, and only then
                 size = max(size, arena.nbytes * 3 // 2)
             arena = None  # let the small one go first
-            arena = np.frombuffer(_mapped(max(size, 1)), np.uint8)[:size]  # not NumPy's: see `_in_small_pages`
+            arena = np.frombuffer(_mapped(max(size, 1)), np.uint8)[:size]
         return arena
 
     def give(self, arena: Array) -> None:

@@ -236,6 +236,7 @@ class Plan:
     def prepare(self, inputs: list[Any], cells: Any, arena: Array) -> tuple[list[Any], dict[int, Any]]:
         """The arrays of a run, and the numbers that its NumPy steps read; struct.error for a number beyond 64 bits."""
         n = self.buffers
+        memory.POOL.ran()
         arrays: list[Any] = [arena, *inputs[:n], *self.blank]
         for at, size, dtype, make in self.made:
             arrays[at] = make(size, dtype)
