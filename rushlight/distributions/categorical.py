@@ -39,7 +39,7 @@ class Categorical(ProbsOrLogits):
         if given.dim() < 1:
             raise ValueError(f"`{name}` parameter must be at least one-dimensional.")
         self._param = (given / given.sum(-1, keepdim=True) if probs is not None else
-                       given - given.logsumexp(-1, keepdim=True))
+                       given.log_softmax(-1))
         setattr(self, name, self._param)
         self._num_events = self._param.shape[-1]
         super().__init__(self._param.shape[:-1], validate_args=validate_args)

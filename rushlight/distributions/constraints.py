@@ -18,8 +18,11 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from rushlight.ir.dtype import HALF
 from rushlight.tensor import functions as F
-from rushlight.tensor.core import Tensor
+from rushlight.tensor.core import Tensor, unwrap
 
 __all__ = ["Constraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property", "greater_than",
            "greater_than_eq", "independent", "integer_interval", "interval", "half_open_interval", "is_dependent",
@@ -28,11 +31,23 @@ __all__ = ["Constraint", "boolean", "cat", "corr_cholesky", "dependent", "depend
            "positive_integer", "real", "real_vector", "simplex", "square", "stack", "symmetric", "unit_interval"]
 
 
-def _last(condition: Tensor, count: int) -> Tensor:
+SMALL = 4096  # elements that NumPy checks in less time than it takes to record the operations
+
+
+def holds(constraint: Constraint, value: Tensor) -> bool:
+    """Whether all of a value is in a set."""
+    checked: Any = value
+    if constraint.on_arrays and value.numel() <= SMALL and not value._storage.batched and not value.is_meta and value.dtype not in HALF:
+        checked = unwrap(value.detach())  # type: ignore[attr-defined]
+    with np.errstate(all="ignore"):
+        return bool(constraint.check(checked).all())
+
+
+def _last(condition: Any, count: int) -> Any:
     """True where all of the last ``count`` dimensions are."""
     if not count:
         return condition
-    return condition.reshape((*condition.shape[:condition.dim() - count], -1)).all(-1)
+    return condition.reshape((*condition.shape[:len(condition.shape) - count], -1)).all(-1)
 
 
 def _whole(value: Any) -> Any:
@@ -41,11 +56,12 @@ def _whole(value: Any) -> Any:
 
 
 class Constraint:
-    """A set of values. Subclasses define ``check``; ``is_discrete`` and
-    ``event_dim`` say what kind of values they are."""
+    """A set of values. Subclasses define ``check``; ``is_discrete`` and ``event_dim`` say what kind of values they are, ``on_arrays``
+    whether it checks NumPy's arrays as well."""
 
     is_discrete: Any = False
     event_dim: Any = 0
+    on_arrays: Any = False
 
     def check(self, value: Tensor) -> Any:
         """A bool tensor of the shape of ``value`` without its last ``event_dim``
@@ -127,11 +143,16 @@ class _IndependentConstraint(Constraint):
         """That of the base and the reinterpreted dimensions."""
         return int(self.base_constraint.event_dim) + self.reinterpreted_batch_ndims
 
-    def check(self, value: Tensor) -> Any:
+    @property
+    def on_arrays(self) -> bool:
+        """That of the base."""
+        return bool(self.base_constraint.on_arrays)
+
+    def check(self, value: Any) -> Any:
         """Whether the base holds everywhere in an event; ValueError when the value has too few dimensions."""
         result = self.base_constraint.check(value)
-        if result.dim() < self.reinterpreted_batch_ndims:
-            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
+        if len(result.shape) < self.reinterpreted_batch_ndims:
+            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {len(value.shape)}")
         return _last(result, self.reinterpreted_batch_ndims)
 
     def __repr__(self) -> str:
@@ -184,6 +205,8 @@ class _OneHot(Constraint):
 
 
 class _Real(Constraint):
+    on_arrays = True
+
     def check(self, value: Any) -> Any:
         return value == value  # NaN alone differs from itself
 
@@ -193,6 +216,11 @@ class _Bounded(Constraint):
 
     bounds: tuple[tuple[str, Callable[[Any, Any], Any]], ...] = ()
     whole = False
+
+    @property
+    def on_arrays(self) -> bool:
+        """Whether the bounds are numbers."""
+        return all([isinstance(getattr(self, name), (int, float)) for name, _ in self.bounds])
 
     def check(self, value: Any) -> Any:
         """Whether every comparison holds."""
@@ -254,9 +282,10 @@ class _IntegerGreaterThan(_Above):
 
 class _Simplex(Constraint):
     event_dim = 1
+    on_arrays = True
 
     def check(self, value: Any) -> Any:
-        return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
+        return (value >= 0).all(-1) & (abs(value.sum(-1) - 1) < 1e-6)
 
 
 class _Multinomial(Constraint):

@@ -108,9 +108,10 @@ def multinomial(engine: Engine, weights: np.ndarray, num_samples: int, replaceme
     search of uniform numbers in the normalised cumulative weights. Both in the weights' own precision.
     """
     weights = np.asarray(weights)
-    if not (np.isfinite(weights) & (weights >= 0)).all():
+    total = weights.sum(-1, dtype=np.float64)
+    if not (weights >= 0).all() or not np.isfinite(total).all() and not np.isfinite(weights).all():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if (weights.sum(-1, dtype=np.float64) <= 0).any():
+    if not total.all():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     rows = np.atleast_2d(weights)
     if not replacement and num_samples > rows.shape[1]:

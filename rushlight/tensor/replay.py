@@ -1,13 +1,14 @@
 """Backward passes seen before: a pass over a graph of the same form records the same operations, so they are recorded at once.
 
-The form of a graph is its nodes in order of recording, with their types, attributes, Python numbers, edges, and which saved
-tensors are one and the same. Everything else that could change what is recorded (hooks, anomaly mode, gradients that are
-there already, a graph of the gradient) takes the ordinary way.
+The form of a graph is its nodes in order of recording, with their types, attributes, Python numbers, edges, which saved tensors are
+one and the same, and which leaves have a gradient already. Everything else that could change what is recorded (hooks, anomaly
+mode, a graph of the gradient) takes the ordinary way.
 """
 
 from __future__ import annotations
 
 from operator import attrgetter
+from types import FunctionType
 from typing import Any
 
 from rushlight.autograd.graph import FREED, GradFn, Saved, changed_unseen, detached_since
@@ -16,19 +17,20 @@ from rushlight.exec.realize import realize, realize_cell
 from rushlight.exec.stats import stats
 from rushlight.ir.graph import SCALARS, Bundle, Cell, Node
 from rushlight.ir.spec import Spec
-from rushlight.tensor.core import new_tensor
+from rushlight.tensor.core import Tensor, new_tensor
+from rushlight.tensor.functions.precision import Formula
 from rushlight.tensor.state import settings, state
 from rushlight.tensor.storage import Storage
 from rushlight.tensor.tape import AccumulateGrad, LastingOpFn, OpFn, accumulating
 from rushlight.tensor.views import ViewFn
 
 MOST = 256  # templates
-WALKED = (OpFn, ViewFn, LastingOpFn)  # nodes whose class and contents say all that they record
+WALKED = (OpFn, ViewFn, LastingOpFn, Formula)  # nodes whose class and contents say all that they record
 
 
 class Template:
     """What a pass records: a bundle on those of the form's cells that ``used`` names, and on ``numbers``; its results are the
-    gradients of the leaves, whose types ``grads`` has, None for a leaf without one. ``bytes`` counts what is recorded."""
+    gradients of the leaves, whose types ``grads`` has, None for a leaf that gets none. ``bytes`` counts what is recorded."""
 
     __slots__ = ("bundle", "used", "numbers", "grads", "bytes")
 
@@ -37,12 +39,13 @@ class Template:
 
 
 class Form:
-    """What a backward pass starts from: the nodes in order, its leaves, and the cells that it can read."""
+    """What a backward pass starts from: the nodes in order, its leaves with the gradients that they have, and the cells that it
+    can read."""
 
-    __slots__ = ("key", "order", "leaves", "cells")
+    __slots__ = ("key", "order", "leaves", "before", "cells")
 
-    def __init__(self, key: tuple[Any, ...], order: list[Any], leaves: list[AccumulateGrad], cells: list[Cell]):
-        self.key, self.order, self.leaves, self.cells = key, order, leaves, cells
+    def __init__(self, key: tuple[Any, ...], order: list[Any], leaves: list[AccumulateGrad], before: list[Tensor | None], cells: list[Cell]):
+        self.key, self.order, self.leaves, self.before, self.cells = key, order, leaves, before, cells
 
 
 _templates: dict[tuple[Any, ...], Template | None] = {}
@@ -63,7 +66,7 @@ def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
             if edge is not None and (after := edge[0]) not in place:
                 if after.__class__ is AccumulateGrad:
                     variable = after.variable
-                    if after.pre_hooks or after.hooks or after.retain or variable.grad is not None or not variable._rg \
+                    if after.pre_hooks or after.hooks or after.retain or not variable._rg \
                             or variable._grad_fn is not None or variable._base is not None or not variable._spec.contiguous \
                             or "_post_accumulate_hooks" in variable.__dict__:
                         return None
@@ -77,32 +80,59 @@ def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
     order.sort(key=_sequence, reverse=True)
     for i, node in enumerate(order):
         place[node] = i
-    return _described(order, leaves, place, [number, grad._spec, len(leaves)], grad._storage.cell)
+    cells, known = [grad._storage.cell], {id(grad._storage.cell): 0}
+    key: list[Any] = [number, grad._spec, len(leaves)]
+    before = [leaf.variable.grad for leaf in leaves]
+    for leaf, have in zip(leaves, before):
+        if have is None:
+            key.append(None)
+        elif not _grows(leaf.variable, have, cells, known):
+            return None
+    if not _described(order, place, key, cells, known):
+        return None
+    return Form(tuple(key), order, leaves, before, cells)
+
+
+def _grows(variable: Tensor, have: Tensor, cells: list[Cell], known: dict[int, int]) -> bool:
+    """Enter a gradient that a leaf has already; False where adding to it is out of the ordinary."""
+    storage = have._storage
+    cell = storage.cell
+    if have._spec is not variable._spec or have._rg or have._grad_fn is not None or have._base is not None or have._vc is not storage \
+            or storage.home is not None or storage.batched or storage.size != have._spec.numel or have.is_sparse or id(cell) in known:
+        return False
+    known[id(cell)] = len(cells)
+    cells.append(cell)
+    return True
 
 
 _sequence = attrgetter("seq")
 
 
-def _described(order: list[Any], leaves: list[AccumulateGrad], place: dict[Any, int], key: list[Any], start: Cell) -> Form | None:
-    """The form of ordered nodes: its key and cells."""
-    cells: list[Cell] = [start]
-    known: dict[int, int] = {id(start): 0}
+def _described(order: list[Any], place: dict[Any, int], key: list[Any], cells: list[Cell], known: dict[int, int]) -> bool:
+    """Enter ordered nodes and what they read; False where one of them is out of the ordinary."""
     for fn in order:
-        if fn.__class__ is ViewFn:
-            if not _viewed(fn, key):
-                return None
+        cls = fn.__class__
+        if cls is ViewFn:
+            if not _function(fn.back, key):
+                return False
+            key += fn.specs
         else:
-            key.append(fn.sig.id)
             saved = fn.saved
-            if saved is FREED or (saved and not _saved(saved, key, cells, known)):
-                return None
+            if cls is Formula:
+                if saved is FREED or not _function(fn.rule, key) or not _several(saved, key, cells, known):
+                    return False
+                key += [*fn.specs, *[s.spec for s in saved]]
+            else:
+                key.append(fn.sig.id)
+                if saved is FREED or (saved and not _several(saved.values(), key, cells, known)):
+                    return False
         key += [None if edge is None else place[edge[0]] + (edge[1] << 32) for edge in fn.edges]
-    return Form(tuple(key), order, leaves, cells)
+    return True
 
 
-def _saved(saved: dict[str, Any], key: list[Any], cells: list[Cell], known: dict[int, int]) -> bool:
-    """Enter what a node saved (its signature says of which type); False where that is out of the ordinary."""
-    for s in saved.values():
+def _several(saved: Any, key: list[Any], cells: list[Cell], known: dict[int, int]) -> bool:
+    """Enter what a node saved (its signature or its code says of which types); False where that is out of the ordinary."""
+    for s in saved:
         if s.__class__ is Saved:
             if s.hooks is not None or s.counter.version != s.version:
                 return False
@@ -121,23 +151,38 @@ def _saved(saved: dict[str, Any], key: list[Any], cells: list[Cell], known: dict
             key.append(at)
         elif s.__class__ in SCALARS:
             key.append((s.__class__, s))
+        elif s.__class__ is tuple:
+            key.append((tuple, len(s)))
+            if not _several(s, key, cells, known):
+                return False
         else:
             return False
     return True
 
 
-def _viewed(fn: ViewFn, key: list[Any]) -> bool:
-    """Enter a view: the code of its gradient with what it refers to."""
-    back = fn.back
-    code = getattr(back, "__code__", None)
+def _function(function: Any, key: list[Any]) -> bool:
+    """Enter a function: its code with what it refers to; False where that cannot be compared."""
+    code = getattr(function, "__code__", None)
     if code is None:
         return False
-    key += [code, *fn.specs]
-    for c in back.__closure__ or ():
-        content = c.cell_contents
-        if content.__class__.__hash__ is None or hasattr(content, "_storage"):
+    key.append(code)
+    for content in (*[c.cell_contents for c in function.__closure__ or ()], *(function.__defaults__ or ())):
+        if not _content(content, key):
             return False
-        key.append(content)
+    return True
+
+
+def _content(content: Any, key: list[Any]) -> bool:
+    """Enter what a function refers to."""
+    cls = content.__class__
+    if cls is FunctionType:
+        return _function(content, key)
+    if cls is list:
+        key.append((list, len(content)))
+        return all([_content(x, key) for x in content])
+    if cls.__hash__ is None or hasattr(content, "_storage"):
+        return False
+    key.append((cls, content))
     return True
 
 
@@ -156,18 +201,22 @@ def run(form: Form) -> bool:
         if pending is not None and pending.graph is not graph:  # the forward pass of another thread
             realize_cell(cell)
     with accumulating:
-        for leaf in form.leaves:
-            if leaf.variable.grad is not None:
+        for leaf, have in zip(form.leaves, form.before):
+            if leaf.variable.grad is not have or have is not None and have._storage.cell not in form.cells:
                 return False  # another thread was here
         bundle = template.bundle
         node = Node(bundle, (*ins, *template.numbers), graph)
         node.outs = tuple([Cell(node, i) for i in range(len(bundle.outs))])
-        grads = [new_tensor(Storage(cell, s.numel, s.dtype), s) for cell, s in zip(node.outs, bundle.outs)]
         graph.nodes.append(node)  # before anybody else can see a gradient: another thread may run the node for it at once
-        given = iter(grads)
-        for leaf, s in zip(form.leaves, template.grads):
-            if s is not None:
-                leaf.variable.grad = next(given)
+        given = iter(node.outs)
+        for leaf, have, s in zip(form.leaves, form.before, template.grads):
+            if s is None:
+                continue
+            if have is None:
+                leaf.variable.grad = new_tensor(Storage(next(given), s.numel, s.dtype), s)
+            else:
+                have._storage.replace(next(given))
+                have._storage.version += 1
     for fn in form.order:
         fn.release()
     graph.bytes += template.bytes
