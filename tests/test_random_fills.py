@@ -3,6 +3,7 @@ of PyTorch, and what happens to the memory."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -116,7 +117,7 @@ def test_gradient_of_a_filled_result():
 
 def test_small_programs_load_no_compiler():
     program = ("import sys, rushlight as rl; rl.manual_seed(0); rl.nn.Linear(784, 256); "
-               "rl.randn(1000).sum(); print('llvmlite' in sys.modules)")
+               "rl.randn(1000).sum(); print('llvmlite.binding' in sys.modules)")
     out = subprocess.run([sys.executable, "-c", "import sys; sys.path.insert(0, '.'); " + program],
                          capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False"]
@@ -127,4 +128,26 @@ def test_numpy_alone(monkeypatch):
     monkeypatch.setenv("RUSHLIGHT_EXEC", "numpy")
     assert not compiled.wanted(1 << 20)
     monkeypatch.delenv("RUSHLIGHT_EXEC")
-    assert compiled.wanted(1 << 20) and not compiled.wanted(100)
+    assert compiled.wanted(1 << 20) and not compiled.wanted(15)
+
+
+PROGRAM = """
+import sys
+import rushlight as rl
+rl.manual_seed(0)
+found = [float(rl.randn(100).sum()) for _ in range(300)]
+from rushlight.exec.cpu.jit import COMPILED
+print(hash(tuple(found)), COMPILED.built, any(str(k).startswith("rng") for k in COMPILED.addresses), "llvmlite.binding" in sys.modules or "llvmlite.ir" in sys.modules)
+"""
+
+
+def test_kernels_are_compiled_once_it_is_worth_it_and_then_come_from_disk(tmp_path):
+    """Many small draws: NumPy's path at first, kernels that lie on disk after that, without llvmlite."""
+    def run(program: str) -> list[str]:
+        environment = {**os.environ, "RUSHLIGHT_CACHE_DIR": str(tmp_path)}
+        return subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stdout.split()
+    first = run(PROGRAM)
+    assert first[2] == "False", "300 draws of 100 numbers are not worth a compiler"
+    assert run("import rushlight as rl; rl.randn(300000); rl.rand(1 << 20)") == []
+    again = run(PROGRAM)
+    assert again == [first[0], "0", "True", "False"]

@@ -14,20 +14,46 @@ from functools import cache
 
 import numpy as np
 
-FEW = 1 << 12  # below, a kernel's call costs more than it saves
-MANY = 1 << 18  # from here on it is worth loading llvmlite
+FEW = 16  # below, a kernel's call costs more than it saves
+SOME = 1 << 12  # numbers drawn after which it is worth looking for kernels on disk, each call counted as CALL numbers
+MANY = 1 << 18  # and after which it is worth compiling them
+CALL = 64
 PIECE = 1 << 15
 F32 = np.float32
 
 
+class Chance:
+    """Whether kernels are ``there``, or how many numbers were ``drawn`` without them."""
+
+    there = False
+    drawn = 0
+    looked = False  # for them on disk
+
+
 def wanted(n: int) -> bool:
     """Whether n numbers should be drawn by a kernel."""
-    return n >= FEW and (n >= MANY or "llvmlite.binding" in sys.modules) and _available()
+    return n >= FEW and _available() and (Chance.there or _worth(n))
+
+
+def _worth(n: int) -> bool:
+    """Whether it is time to load or to compile the kernels; from then on they are used."""
+    Chance.drawn += n + CALL
+    if Chance.drawn < SOME:
+        return False
+    Chance.there = Chance.drawn >= MANY or not Chance.looked and _kept()
+    Chance.looked = True
+    return Chance.there
 
 
 def _available() -> bool:
     from rushlight.exec.cpu import host
     return os.environ.get("RUSHLIGHT_EXEC") != "numpy" and sys.byteorder == "little" and host.available()
+
+
+def _kept() -> bool:
+    """Whether the kernels are on disk."""
+    from rushlight.exec.cpu.jit import COMPILED
+    return all([COMPILED.kept(_key(name)) for name in ("words", "uniform", "normal")])
 
 
 def words(state: int, out: np.ndarray) -> None:
@@ -55,8 +81,15 @@ def _bits(x: np.float32) -> int:
     return int(x.view(np.uint32))
 
 
+def _key(name: str) -> str:
+    return f"rng {name} 1"
+
+
 @cache
 def _kernel(name: str) -> Callable[[list[int]], None]:
-    from rushlight.exec.cpu import writer
-    from rushlight.rng import kernels
-    return writer.function(f"rng {name} 1", getattr(kernels, name))
+    from rushlight.exec.cpu import calls
+
+    def write(symbol: str) -> str:
+        from rushlight.rng import kernels
+        return getattr(kernels, name)(symbol)  # type: ignore[no-any-return]
+    return calls.function(_key(name), write)

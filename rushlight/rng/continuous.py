@@ -18,6 +18,8 @@ from rushlight.rng.exact import HALF_TYPES, fma32, fma64, libm, to_dtype
 
 CHUNK = 1 << 15  # elements worked on together: their intermediates stay in the cache
 EXP_MAX = 709.782712893384
+FEW_PAIRS = 8
+LOW_BITS = (1 << 53) - 1
 
 
 def unit32(engine: Engine, n: int) -> np.ndarray:
@@ -147,14 +149,29 @@ def standard_pairs(engine: Engine, n: int) -> np.ndarray:
     with engine.lock:
         kept = [] if engine.cached is None or n == 0 else [engine.cached]
         pairs = (n - len(kept) + 1) // 2
-        unit = unit64(engine, 2 * pairs)
-        radius = np.sqrt(-2.0 * libm(math.log1p, -unit[1::2]))
-        theta = 2 * math.pi * unit[0::2]
-        drawn = np.stack([radius * libm(math.cos, theta), radius * libm(math.sin, theta)], 1).reshape(-1)
-        values = np.concatenate([np.array(kept, np.float64), drawn])
+        values = np.array(kept + _few_pairs(engine, pairs)) if pairs <= FEW_PAIRS else np.concatenate([np.array(kept), _pairs(engine, pairs)])
         if n:
             engine.cached = float(values[-1]) if values.size > n else None
         return values[:n]
+
+
+def _pairs(engine: Engine, count: int) -> np.ndarray:
+    """So many pairs."""
+    unit = unit64(engine, 2 * count)
+    radius = np.sqrt(-2.0 * libm(math.log1p, -unit[1::2]))
+    theta = 2 * math.pi * unit[0::2]
+    return np.stack([radius * libm(math.cos, theta), radius * libm(math.sin, theta)], 1).reshape(-1)
+
+
+def _few_pairs(engine: Engine, count: int) -> list[float]:
+    """The same bits one by one, which takes less time than NumPy's calls."""
+    found = []
+    words = iter(engine.raw(4 * count))
+    for high in words:
+        theta = 2 * math.pi * (((high << 32 | next(words)) & LOW_BITS) * 2.0 ** -53)
+        radius = math.sqrt(-2.0 * math.log1p(-(((next(words) << 32 | next(words)) & LOW_BITS) * 2.0 ** -53)))
+        found += [radius * math.cos(theta), radius * math.sin(theta)]
+    return found
 
 
 def log_normal(engine: Engine, n: int, mean: float, std: float, dtype: Any) -> np.ndarray:

@@ -54,26 +54,31 @@ class Engine:
         """The seed that the stream was started with."""
         return self._seed
 
-    def _source(self) -> Any:
-        """The NumPy generator at the current place, seeded now if that is still to be done."""
+    def _source(self) -> None:
+        """See that there is a twister at the current place, seeded now if that is still to be done."""
         if self._bits is None:
             self._bits = np.random.MT19937(0)
-            self._generator = np.random.Generator(self._bits)
         if self._pending is not None:
             np.random.RandomState(self._bits).seed(self._pending)
             self._pending = None
-        return self._generator
+
+    def raw(self, n: int) -> list[int]:
+        """The next n numbers of 32 bits, as Python's."""
+        with self.lock:
+            self._source()
+            self._untouched = self._untouched and n == 0
+            return self._bits.random_raw(n).tolist()  # type: ignore[no-any-return]
 
     def words(self, n: int) -> np.ndarray:
         """The next n numbers of 32 bits, uint32."""
         with self.lock:
-            source = self._source()
+            self._source()
             self._untouched = self._untouched and n == 0
             if compiled.wanted(n):
                 out = np.empty(n, np.uint32)
                 self.fill(out)
                 return out
-            return source.integers(0, 0xFFFFFFFF, n, dtype=np.uint32, endpoint=True)
+            return self._bits.random_raw(n).astype(np.uint32)
 
     def fill(self, out: np.ndarray) -> None:
         """Put the next words into a flat contiguous array of 4-byte elements,

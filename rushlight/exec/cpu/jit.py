@@ -62,6 +62,11 @@ class Compiled:
                     self._make(new, count)
         return [there or self.addresses[w[0]] for w, there in zip(wanted, found)]
 
+    def kept(self, key: Hashable) -> bool:
+        """Whether the function with this key need not be compiled."""
+        folder = cache_folder()
+        return key in self.addresses or folder is not None and (folder / _name(key)).exists()
+
     def _make(self, wanted: dict[str, Wanted], count: int) -> None:
         folder = cache_folder()
         kept = {name: code for name in wanted if (code := disk.read(folder, name)) is not None}

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from llvmlite import ir
-
-from rushlight.exec.cpu.jit import COMPILED
 
 I8, I32, I64, F32, POINTER = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.PointerType()
 
@@ -83,21 +79,3 @@ class Writer:
         """The text of the module."""
         self.b.ret_void()
         return str(self.module)
-
-
-@cache
-def function(key: str, write: Callable[[str], str]) -> Callable[[list[int]], None]:
-    """A compiled kernel as a function of its slots; it runs without Python's lock. It is compiled when first called."""
-    kernel: Any = None
-
-    def call(slots: list[int]) -> None:
-        nonlocal kernel
-        if kernel is None:
-            kernel = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(COMPILED.address(key, write))
-        kernel(_words(len(slots))(*slots))
-    return call
-
-
-@cache
-def _words(count: int) -> Any:
-    return ctypes.c_int64 * count

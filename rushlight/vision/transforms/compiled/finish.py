@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 
-from rushlight.exec.cpu.writer import F32, I8, I64, Writer, function
+from rushlight.exec.cpu.calls import function
+from rushlight.exec.cpu.writer import F32, I8, I64, Writer
 from rushlight.vision.transforms.compiled.rooms import address_of
 
 SLOTS = ("*source", "stride", "count", "width", "step", "*table", "*red", "*green", "*blue")

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from rushlight.exec.cpu.writer import I8, I32, I64, Writer, function
+from rushlight.exec.cpu.calls import function
+from rushlight.exec.cpu.writer import I8, I32, I64, Writer
 from rushlight.vision.transforms.compiled.rooms import SPARE, address_of, room
 from rushlight.vision.transforms.kernels.resize import METHODS
 
