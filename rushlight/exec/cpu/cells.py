@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from rushlight.exec.cpu import vector_math
 from rushlight.exec.cpu.vector_math.trigonometric import LARGEST_EXACT
+from rushlight.rng import splitmix
 
 Cell = Callable[..., Any]
 
@@ -145,6 +146,16 @@ def _nan_to_num(e: Any, x: Any, nan: Any, above: Any, below: Any) -> Any:
     return e.b.select(_is_nan(e, x), nan, x)
 
 
+def draw(e: Any, start: Any, column: Any) -> Any:
+    """The number in [0, 1) of a column, from the first counter of its row (`rushlight.rng.splitmix`)."""
+    z = e.b.add(e.b.mul(column, e.constant(column.type, splitmix.signed(splitmix.GOLDEN))), start)
+    for shift, factor in ((30, splitmix.FIRST), (27, splitmix.SECOND)):
+        z = e.b.mul(e.b.xor(z, e.b.lshr(z, e.constant(z.type, shift))), e.constant(z.type, splitmix.signed(factor)))
+    bits = e.b.trunc(e.b.lshr(z, e.constant(z.type, 40)), e.like(z, ir.IntType(32)))
+    unit = e.b.sitofp(bits, e.like(z, ir.FloatType()))
+    return e.b.fmul(unit, e.constant(unit.type, 2.0 ** -24))
+
+
 FLOAT, INTEGER, NUMBER, ANY = "f", "iu", "fiu", "fiub"
 # row -> (kinds of numbers that the cell handles, the cell)
 CELLS: dict[str, tuple[str, Cell]] = {
@@ -178,6 +189,7 @@ CELLS: dict[str, tuple[str, Cell]] = {
     **{name: (FLOAT, _periodic(name)) for name in ("sin", "cos", "tan")},
 }
 EXPENSIVE = frozenset(vector_math.FUNCTIONS) | {"quick_tanh", "div", "sqrt", "rsqrt", "reciprocal"}
+COUNTING = frozenset(("position", "splitmix"))  # what depends on an element's column
 REDUCTIONS = {"sum": NUMBER, "amax": NUMBER, "amin": NUMBER, "prod": NUMBER, "any": ANY, "all": ANY}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu.accumulators import Accumulator
-from rushlight.exec.cpu.cells import CELLS, constant
+from rushlight.exec.cpu.cells import CELLS, COUNTING, constant, draw
 from rushlight.exec.cpu.code import I64, POINTER, Code
 from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.sums import Columns, Rounds, ordered
@@ -248,7 +248,7 @@ class Writer(Code):
     # --- statements -----------------------------------------------------------------------------------------------
     def operand_kind(self, s: Statement, ref: Ref) -> str:
         """The dtype as which a number enters a statement."""
-        return s.dtype if s.name == "where" else s.kind
+        return "int64" if s.name == "splitmix" else s.dtype if s.name == "where" else s.kind
 
     def compute(self, s: Statement, operands: list[Any]) -> Any:
         if s.name == "cast":
@@ -312,8 +312,9 @@ class Body:
             return w.s.splat(w.rows[j])
         if s.phase < self.phase and s.reload >= 0:
             return self._read(s.reload)
-        if s.name == "position":
-            return w.b.trunc(w.b.add(w.s.splat(self.v), w.iota), w.s.vector("int32"))
+        if s.name in COUNTING:
+            column = w.b.add(w.s.splat(self.v), w.iota)
+            return w.b.trunc(column, w.s.vector("int32")) if s.name == "position" else draw(w.s, self.value(s.refs[0], s), column)
         return w.s.round(w.compute(s, [self.value(r, s) for r in s.refs]), s.dtype)
 
     def _place(self, access: int) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from rushlight.exec import order
-from rushlight.exec.cpu.cells import CELLS, EXPENSIVE, REDUCTIONS
+from rushlight.exec.cpu.cells import CELLS, COUNTING, EXPENSIVE, REDUCTIONS
 from rushlight.exec.cpu.scalars import FORMS
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, contiguous_strides
@@ -17,7 +17,7 @@ FEW = 1 << 14  # elements, up to which a kernel's start matters
 CHUNK = 8192  # elements of a unit that was cut from a longer dimension
 MOST_CHUNKS = 32  # of a reduction: what they leave is read again, by one thread
 LEAST_UNITS = 64  # with fewer units than this, long dimensions are cut
-SPECIAL = frozenset(("cast", "pick", "position", "full"))
+SPECIAL = frozenset(("cast", "pick", "full")) | COUNTING
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from rushlight.exec.cpu import convolutions, direct, windows
+from rushlight.exec.cpu.cells import COUNTING
 from rushlight.exec.cpu.groups import generated, is_reduction
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, contiguous_strides, spec
@@ -163,7 +164,7 @@ class _Assignment:
 
     def _other(self, instr: Instr) -> None:
         operands = tuple(self.view(o) for o in instr.operands)
-        order = self._order(instr, operands) if generated(instr) and instr.op.name not in ("pick", "position") else None
+        order = self._order(instr, operands) if generated(instr) and instr.op.name != "pick" and instr.op.name not in COUNTING else None
         instr = replace(instr, operands=operands)
         if order is None:
             self.out.instrs.append(instr)

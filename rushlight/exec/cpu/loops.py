@@ -8,7 +8,7 @@ from functools import lru_cache
 from math import prod
 
 from rushlight.exec import order
-from rushlight.exec.cpu.cells import EXPENSIVE
+from rushlight.exec.cpu.cells import COUNTING, EXPENSIVE
 from rushlight.exec.cpu.groups import CHUNK, LEAST_UNITS, Group, chunks, is_reduction, operand_dtype
 from rushlight.exec.cpu.host import vector_bytes
 from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
@@ -156,7 +156,7 @@ class Draft:
         if not any([s.phase for s in self.body]):
             return
         runs = [d for d in self.g.reduced or () if self.g.shape[d] != 1 and d not in self.g.merged]
-        one_run = len(runs) <= 1 and not any([s.name == "position" for s in self.body])
+        one_run = len(runs) <= 1 and not any([s.name in COUNTING for s in self.body])
         for j, s in enumerate(self.body):
             if s.level != "full" or not any(("t", j) in t.refs and t.phase > s.phase and t.level == "full" or
                                             ("t", j) in t.refs and t.reduces and t.phase > s.phase for t in self.body):
@@ -204,7 +204,7 @@ def _made(group: Group, outputs: set[int], position: dict[int, int]) -> Pattern:
     draft = Draft(group, outputs, position)
     draft.statements()
     outer, mid, vector = _dimensions(group, draft)
-    fixed = any(s.name in ("pick", "position") for s in draft.body)
+    fixed = any(s.name == "pick" or s.name in COUNTING for s in draft.body)
     shape = dict(enumerate(group.shape))
     dims = _Dims(shape, [d for d in outer if shape[d] != 1], [d for d in mid if shape[d] != 1], vector, draft.places, group)
     dims.collapse(group.mode, fixed)
@@ -228,7 +228,7 @@ def _dimensions(group: Group, draft: Draft) -> tuple[list[int], list[int], int]:
     if not choices:
         return [], reduced, kept[-1] if kept else -1
     vector = choices[-1]
-    if any(s.name == "position" for s in draft.body):
+    if any(s.name in COUNTING for s in draft.body):
         vector = kept[-1]  # positions count along the last dimension, of whatever size
     elif group.mode == "map":
         vector = max(choices, key=lambda d: (sum(_weight(p, a, d) for p, a in zip(draft.places, draft.accesses)) * min(group.shape[d], SHORT), d))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.exec.cpu import pooled
+from rushlight.exec.cpu import dropout, pooled
+from rushlight.exec.cpu.dropout import POSITION
 from rushlight.exec.cpu.groups import mode_of
 from rushlight.exec.numpy import executor as numpy_executor
 from rushlight.ir.dtype import DType, float64, int32, int64
@@ -20,7 +21,6 @@ ROWS = frozenset(("softmax", "softmax_grad", "log_softmax", "log_softmax_grad"))
 FLOATS = ("float32", "float64")
 
 PICK = Op("pick", "index", "x index", lambda x, index: ((x.dtype, index.shape),), differentiable=False)  # x[i, index[i]], checked
-POSITION = Op("position", "index", "", lambda shape: ((int32, shape),), attrs="shape", differentiable=False)  # the column of each element
 
 
 def claims(instr: Instr) -> bool:
@@ -85,7 +85,8 @@ def _flat(o: Operand) -> Operand:
 
 
 def _by_rows(program: Program) -> Program:
-    """Cross entropy, forward and backward, and the places of extremes, as loops over rows; what several need is computed once."""
+    """Cross entropy, forward and backward, and the places of extremes, as loops over rows, dropout as loops; what several need is
+    computed once."""
     out = Program(program.inputs, [], program.outputs, program.donated, program.values)
     for instr in program.instrs:
         name = instr.op.name
@@ -93,6 +94,8 @@ def _by_rows(program: Program) -> Program:
             LOSSES[name](_Writer(out, instr.line), instr)
         elif name in PLACES and _short_rows(instr):
             _place(_Writer(out, instr.line), instr)
+        elif name in dropout.NAMES and dropout.fits(instr):
+            dropout.write(_Writer(out, instr.line), instr)
         elif name == "arange" and _countable(instr):
             _range(_Writer(out, instr.line), instr)
         else:

@@ -144,7 +144,8 @@ class Plan:
             if i.op.name == "constant":
                 values[name] = i.attrs[0]  # a global of the function
             else:
-                values[f"k{name}"] = numpy_executor.kernel_of(i)
+                kernel = numpy_executor.kernel_of(i)
+                values[f"k{name}"] = kernel if i.op.numpy is None else partial(kernel, np)
                 lines.append(f"    {name} = k{name}({', '.join([names[o.value] for o in i.operands])})")
         values |= {f"v{names[v]}": v for v in needed}
         read = ", ".join([f"v{names[v]}: {names[v]}" for v in needed])

@@ -13,6 +13,7 @@ import numpy as np
 from rushlight.exec.numpy import indexing, loss, sums
 from rushlight.ir.dtype import DType
 from rushlight.ir.spec import Spec
+from rushlight.rng import splitmix
 
 Array = np.ndarray[Any, Any]
 Kernel = Callable[..., Any]
@@ -199,14 +200,8 @@ def constant_pad(x: Array, value: Any, pads: tuple[tuple[int, int], ...]) -> Arr
     return np.pad(x[crop], [(max(0, a), max(0, b)) for a, b in pads], constant_values=value)
 
 
-def random_mask(p: float, seed: int, shape: tuple[int, ...]) -> Array:
-    """True with probability 1 - p, from a counter-based generator."""
-    draws = np.random.Generator(np.random.Philox(key=seed)).random(shape, dtype=np.float32)
-    return draws >= p
-
-
 def dropout(x: Array, p: float, seed: int) -> tuple[Array, Array]:
-    mask = random_mask(p, seed, x.shape)
+    mask = splitmix.keep(p, seed, x.shape)
     return np.where(mask, x * (1 / (1 - p) if p < 1 else 0.0), np.zeros((), x.dtype)).astype(x.dtype), mask
 
 
@@ -258,7 +253,7 @@ KERNELS: dict[str, Kernel] = {
     "bitwise_right_shift": shift_right,
     "complex": complex_of, "write": write, "write_bytes": write_bytes, "unview": unview, "arange": arange,
     "constant_pad": constant_pad,
-    "random_mask": random_mask, "dropout": dropout, "linear": linear, "linear_no_bias": linear_no_bias,
+    "random_mask": splitmix.keep, "dropout": dropout, "linear": linear, "linear_no_bias": linear_no_bias,
     "softmax": softmax, "log_softmax": log_softmax, "softmax_grad": softmax_grad, "log_softmax_grad": log_softmax_grad,
     "sum": sums.sum_of, "matmul": sums.product, **SCALAR_FUNCTIONS, **indexing.KERNELS, **loss.KERNELS,
 }
