@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from networks import NETWORKS
+
 Row = tuple[str, str, float]  # what, unit, value
 
 
@@ -210,8 +212,19 @@ def vision_training(torch: Any) -> list[Row]:
     return [("resnet50, 128², batch 16: training step", "ms", median(trained(torch, model, torch.randn(16, 3, 128, 128), torch.arange(16) % 10), 3, 5))]
 
 
+def network(name: str) -> Callable[[Any], list[Row]]:
+    """The training step of one of `networks`."""
+    what, make = NETWORKS[name]
+
+    def case(torch: Any) -> list[Row]:
+        torch.manual_seed(0)
+        return [(what, "ms", median(make(torch), 1.5, 8))]
+    return case
+
+
 CASES = {f.__name__: f for f in (depthwise, double, batches, chains, products, products_double, products_half,
                               products_integers, policy, lengths, vision, vision_training)}
+CASES |= {name: network(name) for name in NETWORKS}
 FASTER_IS_MORE = ("GB/s", "GFLOP/s")
 
 

@@ -17,8 +17,8 @@ POSITION = Op("position", "index", "", lambda shape: ((int32, shape),), attrs="s
 # ones apart, whose value would have to be kept in memory
 DRAW = Op("splitmix", "random", "start", lambda start, shape: ((float32, shape),), attrs="shape", differentiable=False)
 # numbers of a run, computed before it
-COUNTER = Op("first counter", "map", "seed", None, differentiable=False, numpy=lambda np, seed: signed(int(seed) + GOLDEN))
-SCALE = Op("kept scale", "map", "p", None, differentiable=False, numpy=lambda np, p: 1 / (1 - p) if p < 1 else 0.0)
+COUNTER = Op("first counter", "map", "seed", lambda seed: (), differentiable=False, numpy=lambda np, seed: signed(int(seed) + GOLDEN))
+SCALE = Op("kept scale", "map", "p", lambda p: (), differentiable=False, numpy=lambda np, p: 1 / (1 - p) if p < 1 else 0.0)
 
 
 def fits(instr: Instr) -> bool:
@@ -59,5 +59,5 @@ def _repeated(rows: Spec, shape: tuple[int, ...]) -> Spec:
 def _number(w: Any, op: Op, given: Operand, kind: type) -> Operand:
     """A number that follows from another one."""
     result = w.p.new()
-    w.p.instrs.append(Instr(op, (given,), (), (result,), (SCALARS[kind],), w.line))
+    w.p.instrs.append(Instr(op, (given,), (), (result,), (SCALARS[kind],), w.line))  # type: ignore[arg-type]
     return Operand(result, SCALARS[kind])

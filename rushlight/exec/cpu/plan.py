@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec import flight, threads
-from rushlight.exec.cpu import driver, emit, launch, memory, packing, panels, teams
+from rushlight.exec.cpu import adding, driver, emit, launch, memory, packing, panels, teams
 from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED, Wanted
@@ -433,7 +433,7 @@ class PythonCall:
     def __init__(self, plan: Plan, instr: Instr, at: int):
         self.instr = instr
         self.at = at
-        self.kernel = numpy_executor.kernel_of(instr)
+        self.kernel = adding.KERNELS.get(instr.op.name) or numpy_executor.kernel_of(instr)
         self.lead: list[Any] = [np] if instr.op.numpy is not None else []
         if instr.op.overwrites is not None:
             o = instr.operands[instr.op.overwrites]

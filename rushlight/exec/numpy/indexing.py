@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+Adds = Callable[[Array, Array, Array], None]
+
+
+def add(planes: Array, places: Array, values: Array) -> None:
+    """planes[z, places[z, i, j], j] += values[z, i, j] one after the other, in that order. A dimension of places may be 1 for all."""
+    z, _, inner = planes.shape
+    np.add.at(planes, (np.arange(z)[:, None, None], places, np.arange(inner)), values)
 
 
 def checked(index: Array, size: int, what: str, negative: bool = False) -> Array:
@@ -62,11 +70,17 @@ def scatter(overwrite: bool, x: Array, index: Array, src: Any, dim: int) -> Arra
     return x.reshape(shape)
 
 
-def scatter_add(overwrite: bool, x: Array, index: Array, src: Any, dim: int) -> Array:
+def scatter_add(overwrite: bool, x: Array, index: Array, src: Any, dim: int, adds: Adds = add) -> Array:
     shape = x.shape
     x, index, src = _prepared(overwrite, x, index, src)
     if index.size:
-        np.add.at(x, _targets(x, index, dim), src)
+        targets = _targets(x, index, dim)
+        beside = [n for d, n in enumerate(index.shape) if d != dim]
+        if x.flags.c_contiguous and isinstance(src, np.ndarray) and beside == [n for d, n in enumerate(x.shape) if d != dim]:
+            around = prod(x.shape[:dim]), -1, prod(x.shape[dim + 1:])
+            adds(x.reshape(around), index.reshape(around), src.reshape(around))
+        else:
+            np.add.at(x, targets, src)
     return x.reshape(shape)
 
 
@@ -114,16 +128,38 @@ def _keys(shape: tuple[int, ...], indices: tuple[Array, ...], dims: tuple[int, .
     return tuple(keys)
 
 
+def _together(x: Array, indices: tuple[Array, ...], dims: tuple[int, ...]) -> tuple[Array, Array, tuple[int, ...]] | None:
+    """x with the indexed dimensions as one, the places in it, and the shape of what is there; None where they do not lie side by side."""
+    first, end = dims[0], dims[-1] + 1
+    if tuple(dims) != tuple(range(first, end)) or not x.flags.c_contiguous or not x.size:
+        return None
+    places = np.zeros((), np.int64)
+    for i, n in zip(indices, x.shape[first:end]):
+        i = i.astype(np.int64, copy=False)
+        places = places * n + (np.where(i < 0, i + n, i) if i.size and i.min() < 0 else i)
+    planes = x.reshape(prod(x.shape[:first]), prod(x.shape[first:end]), prod(x.shape[end:]))
+    return planes, np.ascontiguousarray(places.reshape(-1)), (*x.shape[:first], *places.shape, *x.shape[end:])
+
+
 def index(x: Array, *rest: Any) -> Array:
     *indices, dims = rest
-    return np.asarray(x[_keys(x.shape, tuple(indices), dims)])
+    keys = _keys(x.shape, tuple(indices), dims)
+    found = _together(x, tuple(indices), dims)
+    if found is None:
+        return np.asarray(x[keys])
+    planes, places, shape = found
+    return np.take(planes, places, 1, mode="clip").reshape(shape)  # every index is checked
 
 
-def index_put(overwrite: bool, x: Array, value: Array, *rest: Any) -> Array:
+def index_put(overwrite: bool, x: Array, value: Array, *rest: Any, adds: Adds = add) -> Array:
     *indices, dims, accumulate = rest
     x = x if overwrite else x.copy()
     keys = _keys(x.shape, tuple(indices), dims)
-    if accumulate:
+    found = _together(x, tuple(indices), dims) if accumulate and x.dtype.kind in "fiu" else None
+    if found is not None and value.shape == found[2]:
+        planes, places, _ = found
+        adds(planes, places[None, :, None], value.reshape(len(planes), -1, planes.shape[2]))
+    elif accumulate:
         np.add.at(x, keys, value) if x.dtype.kind != "b" else np.logical_or.at(x, keys, value)
     else:
         x[keys] = value

@@ -198,14 +198,26 @@ def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bo
         if mode.startswith("nearest"):
             step = 1 / scale if scale else s / o
             half = 0.5 if mode == "nearest-exact" else 0.0
-            at = np.floor((np.arange(o, dtype=np.float32) + np.float32(half)) * np.float32(step)).astype(np.int64)
-            x = x.index_select(d, wrap(np.minimum(at, s - 1)))
+            at = np.minimum(np.floor((np.arange(o, dtype=np.float32) + np.float32(half)) * np.float32(step)).astype(np.int64), s - 1)
+            times = o // s
+            if o == s * times and np.array_equal(at, np.arange(o) // times):
+                x = _repeated(x, d, times)
+            else:
+                x = x.index_select(d, wrap(at))
         else:
             weights = _weights(s, o, scale, mode == "bicubic", corners, antialias)
             if weights is not None:
                 work = x.to(_float_of(x)) if whole else x
                 x = (work.movedim(d, -1) @ wrap(weights.T.copy()).to(work.dtype)).movedim(-1, d)
     return P.clamp(x.round(), 0, 255).to(_uint8()) if whole and not mode.startswith("nearest") else x.contiguous()
+
+
+def _repeated(x: Tensor, dim: int, times: int) -> Tensor:
+    """Every element of a dimension so many times, one behind the other."""
+    if times == 1:
+        return x
+    shape = tuple(x.shape)
+    return x.unsqueeze(dim + 1).expand((*shape[:dim + 1], times, *shape[dim + 1:])).reshape((*shape[:dim], shape[dim] * times, *shape[dim + 1:]))
 
 
 def _resize_bytes(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bool, antialias: bool) -> Tensor:

@@ -158,8 +158,13 @@ def cumprod_grad(g: Tensor, x: Tensor, out: Tensor, dim: int) -> Tensor:
         return g
     clear = cast(x == 0, float32).cumsum(dim) == 0  # before a zero it is a quotient
     quotient = (g * out.conj()).flip(dim).cumsum(dim).flip(dim) / where(clear, x, 1).conj()
-    wide = (cast(t, float32) if t._spec.dtype in HALF else t for t in (g, x))
-    return where(clear, quotient, cast(_cumprod_grad(*wide, dim), x._spec.dtype))
+    wide = [cast(t, float32) if t._spec.dtype in HALF else t for t in (g, x)]
+    if state.grad:  # the gradient of the gradient needs every product
+        return where(clear, quotient, cast(_cumprod_grad(*wide, dim), x._spec.dtype))
+    g, x = wide  # of the first zero: the products without it, up to the second
+    first = (x == 0) & (cast(x == 0, float32).cumsum(dim) == 1)
+    others = (g * where(first, 1, x).cumprod(dim).conj()).flip(dim).cumsum(dim).flip(dim)
+    return where(clear, quotient, cast(where(first, others, 0), quotient._spec.dtype))
 
 
 def _cumprod_grad(g: Tensor, x: Tensor, dim: int) -> Tensor:
