@@ -17,7 +17,7 @@ from rushlight.exec.cpu import dropout, executor
 from rushlight.exec.numpy import kernels
 from rushlight.exec.realize import clear_plans
 from rushlight.ops.table import TABLE
-from rushlight.rng import splitmix
+from rushlight.exec import splitmix
 from rushlight.tensor.core import apply
 
 pytestmark = pytest.mark.skipif(not executor.available(), reason="no compiler on this machine")

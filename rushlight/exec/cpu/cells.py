@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from rushlight.exec.cpu import vector_math
 from rushlight.exec.cpu.vector_math.trigonometric import LARGEST_EXACT
-from rushlight.rng import splitmix
+from rushlight.exec import splitmix
 
 Cell = Callable[..., Any]
 
@@ -147,7 +147,7 @@ def _nan_to_num(e: Any, x: Any, nan: Any, above: Any, below: Any) -> Any:
 
 
 def draw(e: Any, start: Any, column: Any) -> Any:
-    """The number in [0, 1) of a column, from the first counter of its row (`rushlight.rng.splitmix`)."""
+    """The number in [0, 1) of a column, from the first counter of its row (`rushlight.exec.splitmix`)."""
     z = e.b.add(e.b.mul(column, e.constant(column.type, splitmix.signed(splitmix.GOLDEN))), start)
     for shift, factor in ((30, splitmix.FIRST), (27, splitmix.SECOND)):
         z = e.b.mul(e.b.xor(z, e.b.lshr(z, e.constant(z.type, shift))), e.constant(z.type, splitmix.signed(factor)))

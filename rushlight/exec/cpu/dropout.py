@@ -1,4 +1,4 @@
-"""Dropout and random masks as loops: every element draws its own number (`rushlight.rng.splitmix`), wherever it is computed."""
+"""Dropout and random masks as loops: every element draws its own number (`rushlight.exec.splitmix`), wherever it is computed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rushlight.ir.graph import SCALARS
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import Op
-from rushlight.rng.splitmix import GOLDEN, signed
+from rushlight.exec.splitmix import GOLDEN, signed
 
 NAMES = frozenset(("dropout", "random_mask"))
 POSITION = Op("position", "index", "", lambda shape: ((int32, shape),), attrs="shape", differentiable=False)  # the column of each element

@@ -13,7 +13,7 @@ import numpy as np
 from rushlight.exec.numpy import indexing, loss, sums
 from rushlight.ir.dtype import DType
 from rushlight.ir.spec import Spec
-from rushlight.rng import splitmix
+from rushlight.exec import splitmix
 
 Array = np.ndarray[Any, Any]
 Kernel = Callable[..., Any]
