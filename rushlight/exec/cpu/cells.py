@@ -11,9 +11,9 @@ from typing import Any
 
 from llvmlite import ir
 
+from rushlight.exec import splitmix
 from rushlight.exec.cpu import vector_math
 from rushlight.exec.cpu.vector_math.trigonometric import LARGEST_EXACT
-from rushlight.exec import splitmix
 
 Cell = Callable[..., Any]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.exec.splitmix import GOLDEN, signed
 from rushlight.ir.dtype import float32, int32, int64
 from rushlight.ir.graph import SCALARS
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import Op
-from rushlight.exec.splitmix import GOLDEN, signed
 
 NAMES = frozenset(("dropout", "random_mask"))
 POSITION = Op("position", "index", "", lambda shape: ((int32, shape),), attrs="shape", differentiable=False)  # the column of each element

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.exec import splitmix
 from rushlight.exec.numpy import indexing, loss, sums
 from rushlight.ir.dtype import DType
 from rushlight.ir.spec import Spec
-from rushlight.exec import splitmix
 
 Array = np.ndarray[Any, Any]
 Kernel = Callable[..., Any]
