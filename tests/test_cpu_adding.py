@@ -45,6 +45,25 @@ def test_what_the_kernel_is_not_for_is_numpys():
         assert planes.tolist() == [[[7, 7], [1, 1], [3, 3]]]
 
 
+@needs_compiler
+def test_a_place_that_was_changed_after_its_check_is_passed_over():
+    """By another thread, in memory that the program shares."""
+    planes = np.zeros((3, 4, 2), np.float32)
+    middle = planes[1:2]
+    adding.add(middle, np.array([4, -1, 1 << 62, 2]).reshape(1, 4, 1), np.ones((1, 4, 2), np.float32))
+    assert planes.sum() == 2 and (middle[0, 2] == 1).all()
+
+
+@needs_compiler
+def test_a_kernel_is_looked_up_once():
+    from rushlight.exec.cpu import calls
+    sizes = []
+    for _ in range(3):
+        adding.add(np.zeros((1, 4, 2)), np.zeros((1, 4, 1), np.int64), np.ones((1, 4, 2)))
+        sizes.append(calls.function.cache_info().currsize)
+    assert len({*sizes}) == 1
+
+
 INDICES: list[tuple[tuple[int, ...], tuple[Any, ...]]] = [
     ((0,), ([2, 0, 2, -1],)), ((1,), ([[0, 1], [-3, 1]],)), ((2,), ([4],)), ((0, 1), ([0, 3, 0], [1, 2, 1])), ((1, 2), ([[0], [2]], [0, -1, 3])),
     ((0, 1, 2), ([0, 1, 0, 0], [2, 2, 2, 2], [4, 0, 4, -1])), ((0, 2), ([1, 1, 3], [0, 0, 4])), ((0,), (np.zeros((0,), np.int64),)), ((1,), (2,)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,26 @@ from rushlight.exec.numpy import indexing
 
 Array = np.ndarray[Any, Any]
 FEW = 1 << 12  # below, it is not worth loading a kernel
-REALS = {"float32": 4, "float64": 8}
+REALS = ("float32", "float64")
 SLOTS = ("*planes", "*places", "*values", "outer", "count", "inner", "size", "outer_step", "count_step", "inner_step")
 
 
 def add(planes: Array, places: Array, values: Array) -> None:
-    """`indexing.add` by a kernel where there is one; every place is checked already."""
-    size = REALS.get(planes.dtype.name)
-    if size is None or values.size < FEW or values.dtype != planes.dtype:
+    """`indexing.add` by a kernel where there is one. Every place is checked already, and again by the kernel: another thread may have
+    written to the index since."""
+    if planes.dtype.name not in REALS or values.size < FEW or values.dtype != planes.dtype:
         indexing.add(planes, places, values)
         return
     values, places = np.ascontiguousarray(values), np.ascontiguousarray(places, np.int64)
     outer, count, inner = values.shape
     steps = [0 if n == 1 else stride // 8 for n, stride in zip(places.shape, places.strides)]
     pointers = [x.__array_interface__["data"][0] for x in (planes, places, values)]
-    function(f"add at {planes.dtype.name} 1", partial(write, planes.dtype.name))([*pointers, outer, count, inner, planes.shape[1], *steps])
+    _kernel(planes.dtype.name)([*pointers, outer, count, inner, planes.shape[1], *steps])
+
+
+@cache
+def _kernel(dtype: str) -> Callable[[list[int]], None]:
+    return function(f"add at {dtype} 2", partial(write, dtype))
 
 
 def write(dtype: str, name: str) -> str:
@@ -44,9 +49,10 @@ def write(dtype: str, name: str) -> str:
             def element(j: Any) -> tuple[Any, ...]:
                 at = b.add(b.add(b.mul(z, s["outer_step"]), b.mul(i, s["count_step"])), b.mul(j, s["inner_step"]))
                 place = w.load(w.at(s["places"], at, I64), I64)
-                target = w.at(s["planes"], b.add(b.mul(b.add(b.mul(z, s["size"]), place), s["inner"]), j), real)
-                value = w.at(s["values"], b.add(b.mul(b.add(b.mul(z, s["count"]), i), s["inner"]), j), real)
-                w.store(b.fadd(w.load(target, real), w.load(value, real)), target)
+                with b.if_then(b.icmp_unsigned("<", place, s["size"]), likely=True):
+                    target = w.at(s["planes"], b.add(b.mul(b.add(b.mul(z, s["size"]), place), s["inner"]), j), real)
+                    value = w.at(s["values"], b.add(b.mul(b.add(b.mul(z, s["count"]), i), s["inner"]), j), real)
+                    w.store(b.fadd(w.load(target, real), w.load(value, real)), target)
                 return ()
             w.loop(s["inner"], element)
             return ()

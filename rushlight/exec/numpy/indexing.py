@@ -74,13 +74,13 @@ def scatter_add(overwrite: bool, x: Array, index: Array, src: Any, dim: int, add
     shape = x.shape
     x, index, src = _prepared(overwrite, x, index, src)
     if index.size:
-        targets = _targets(x, index, dim)
         beside = [n for d, n in enumerate(index.shape) if d != dim]
         if x.flags.c_contiguous and isinstance(src, np.ndarray) and beside == [n for d, n in enumerate(x.shape) if d != dim]:
+            checked(index, x.shape[dim], GATHER)
             around = prod(x.shape[:dim]), -1, prod(x.shape[dim + 1:])
             adds(x.reshape(around), index.reshape(around), src.reshape(around))
         else:
-            np.add.at(x, targets, src)
+            np.add.at(x, _targets(x, index, dim), src)
     return x.reshape(shape)
 
 
