@@ -140,6 +140,16 @@ def test_gradients_are_added_to_those_that_are_there(each, clear, replayed, monk
     assert all(replayed[-3:]) and len(replayed) == 6 * each
 
 
+def test_which_leaves_have_a_gradient_is_part_of_the_form(replayed):
+    """Leaves alike, of which one or the other has a gradient already."""
+    a, b = (rl.full((3,), v, requires_grad=True) for v in (1.0, 2.0))
+    for first, second in ((True, False), (False, True), (True, True), (False, False)) * 3:
+        a.grad, b.grad = (rl.full((3,), 10.0) if have else None for have in (first, second))
+        (a * 3 + b * 5).sum().backward()
+        assert a.grad.tolist() == [13.0 if first else 3.0] * 3 and b.grad.tolist() == [15.0 if second else 5.0] * 3
+    assert replayed == [False] * 4 + [True] * 8
+
+
 def test_a_gradient_is_the_same_tensor_after_it_has_grown(replayed):
     model = Small()
     for _ in range(3):

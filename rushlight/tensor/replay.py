@@ -39,12 +39,13 @@ class Template:
 
 
 class Form:
-    """What a backward pass starts from: the nodes in order, its leaves with the gradients that they have, and the cells that it
-    can read."""
+    """What a backward pass starts from: the nodes in order, its leaves, the gradients that these have (``before``, with the cells) and
+    the cells that it can read."""
 
     __slots__ = ("key", "order", "leaves", "before", "cells")
 
-    def __init__(self, key: tuple[Any, ...], order: list[Any], leaves: list[AccumulateGrad], before: list[Tensor | None], cells: list[Cell]):
+    def __init__(self, key: tuple[Any, ...], order: list[Any], leaves: list[AccumulateGrad], before: list[tuple[Tensor, Cell] | None],
+                 cells: list[Cell]):
         self.key, self.order, self.leaves, self.before, self.cells = key, order, leaves, before, cells
 
 
@@ -82,12 +83,13 @@ def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
         place[node] = i
     cells, known = [grad._storage.cell], {id(grad._storage.cell): 0}
     key: list[Any] = [number, grad._spec, len(leaves)]
-    before = [leaf.variable.grad for leaf in leaves]
-    for leaf, have in zip(leaves, before):
-        if have is None:
-            key.append(None)
-        elif not _grows(leaf.variable, have, cells, known):
+    before: list[tuple[Tensor, Cell] | None] = []
+    for leaf in leaves:
+        have = leaf.variable.grad
+        if have is not None and not _grows(leaf.variable, have, cells, known):
             return None
+        key.append(have is not None)
+        before.append(None if have is None else (have, have._storage.cell))
     if not _described(order, place, key, cells, known):
         return None
     return Form(tuple(key), order, leaves, before, cells)
@@ -166,7 +168,7 @@ def _function(function: Any, key: list[Any]) -> bool:
     if code is None:
         return False
     key.append(code)
-    for content in (*[c.cell_contents for c in function.__closure__ or ()], *(function.__defaults__ or ())):
+    for content in (*[c.cell_contents for c in function.__closure__ or ()], *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
         if not _content(content, key):
             return False
     return True
@@ -202,7 +204,7 @@ def run(form: Form) -> bool:
             realize_cell(cell)
     with accumulating:
         for leaf, have in zip(form.leaves, form.before):
-            if leaf.variable.grad is not have or have is not None and have._storage.cell not in form.cells:
+            if leaf.variable.grad is not (have and have[0]) or have and have[0]._storage.cell is not have[1]:
                 return False  # another thread was here
         bundle = template.bundle
         node = Node(bundle, (*ins, *template.numbers), graph)
@@ -215,8 +217,9 @@ def run(form: Form) -> bool:
             if have is None:
                 leaf.variable.grad = new_tensor(Storage(next(given), s.numel, s.dtype), s)
             else:
-                have._storage.replace(next(given))
-                have._storage.version += 1
+                storage = have[0]._storage
+                storage.replace(next(given))
+                storage.version += 1
     for fn in form.order:
         fn.release()
     graph.bytes += template.bytes
