@@ -61,6 +61,16 @@ def test_numbers(kind, seed, n, before, first, second):
     assert np.array_equal(mine.get_state(), numpys.get_state())
 
 
+@pytest.mark.parametrize("n", [16, 17, 31, 1000, 60_000])
+def test_orders(n):
+    """By exchanges one after the other, and without a loop."""
+    mine, numpys = rng.Engine(n), rng.Engine(n)
+    for dtype in ("int64", "int32", "float32"):
+        found = rng.randperm(mine, n, dtype)
+        assert found.dtype == dtype and found.tobytes() == by_numpy(rng.randperm, numpys, n, dtype).tobytes()
+    assert sorted(found.tolist()) == list(range(n)) and np.array_equal(mine.get_state(), numpys.get_state())
+
+
 @pytest.mark.parametrize("n", [16, 17, 31, 4096, 100_003, 624 * 300])
 def test_pytorchs_numbers(n):
     both = []

@@ -72,6 +72,13 @@ def normal(out: np.ndarray, mean: float, std: float) -> None:
     _kernel("normal")([out.ctypes.data, out.size, _bits(F32(mean)), _bits(F32(std))])
 
 
+def exchanged(words: np.ndarray, n: int) -> np.ndarray:
+    """0 … n - 1 with place i exchanged with the one words[i] mod (n - i) places on, for i = 0, 1, …; fewer than 2**32."""
+    out = np.empty(n, np.int64)
+    _kernel("exchange")([words.ctypes.data, out.ctypes.data, n])
+    return out
+
+
 def pieces(out: np.ndarray) -> list[np.ndarray]:
     """Parts of a flat array that fit the cache, their lengths multiples of 16 but for the last."""
     return [out[i:i + PIECE] for i in range(0, out.size, PIECE)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.rng import compiled
 from rushlight.rng.engine import Engine
 from rushlight.rng.exact import to_dtype
 
@@ -87,7 +88,9 @@ def randperm(engine: Engine, n: int, dtype: Any) -> np.ndarray:
     """
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got{n}")
-    if n < MANY:
+    if n < MANY and compiled.wanted(n):
+        order = compiled.exchanged(engine.words(n - 1), n)
+    elif n < MANY:
         left = np.arange(n, max(n, 1) - max(n - 1, 0), -1, dtype=np.uint32)
         jumps = engine.words(max(n - 1, 0)) % left
         order = apply_exchanges(np.arange(max(n - 1, 0)) + jumps, n)

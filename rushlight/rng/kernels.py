@@ -94,6 +94,28 @@ def words(name: str) -> str:
     return w.done()
 
 
+def exchange(name: str) -> str:
+    """For i = 0, 1, … the element at i is exchanged with the one words[i] mod (n - i) places on, in the order 0 … n - 1."""
+    w = Writer(name, ("*words", "*out", "n"))
+    b, out = w.b, w.s["out"]
+
+    def write(i: Any) -> tuple[Any, ...]:
+        w.store(i, w.at(out, i, I64))
+        return ()
+
+    def step(i: Any) -> tuple[Any, ...]:
+        left = b.trunc(b.sub(w.s["n"], i), I32)
+        jump = b.urem(w.load(w.at(w.s["words"], i, I32), I32), left)
+        here, there = w.at(out, i, I64), w.at(out, b.add(i, b.zext(jump, I64)), I64)
+        kept = w.load(here, I64)
+        w.store(w.load(there, I64), here)
+        w.store(kept, there)
+        return ()
+    w.loop(w.s["n"], write)
+    w.loop(b.sub(w.s["n"], w.number(1)), step)
+    return w.done()
+
+
 def uniform(name: str) -> str:
     """``*out, n, low, span, high``: low + u·span of the low 24 bits of each word; what rounds to high becomes low."""
     w = Writer(name, ("*out", "n", "low", "span", "high"))

@@ -44,12 +44,12 @@ def compile_program(program: Program, original: Callable[[], Any], changing: fro
 
 
 def _compile(program: Program, original: Callable[[], Any], changing: frozenset[int]) -> Plan:
-    from rushlight.exec.cpu import groups, layouts, lower, parts, products, quantized, recurrent, recurrent_ends
+    from rushlight.exec.cpu import groups, layouts, lower, parts, products, quantized, recurrent, recurrent_ends, scatters
     from rushlight.exec.cpu.loops import loops_of
     from rushlight.exec.cpu.plan import Plan, flat_size
     from rushlight.exec.cpu.steps import LoopStep
     program = layouts.assign(products.join(lower.lower(quantized.join(program))))
-    program = recurrent_ends.join(parts.join(program), recurrent.fits)
+    program, taken = scatters.prepare(recurrent_ends.join(parts.join(program), recurrent.fits))
     numbers = {i for i, s in enumerate(program.inputs) if not isinstance(s, Spec)}
     numbers |= {i.results[0] for i in program.instrs if not isinstance(i.outs[0], Spec)}
     sizes = {r: flat_size(s) for i in program.instrs for r, s in zip(i.results, i.outs) if isinstance(s, Spec)}
@@ -69,7 +69,8 @@ def _compile(program: Program, original: Callable[[], Any], changing: frozenset[
         if isinstance(item, groups.Group):
             inside = {i.results[0] for i in item.instrs}
             outputs = {r for r in inside if r in kept or not inside.issuperset(readers.get(r, ()))}
-            loops, values = loops_of(item, outputs, new_value)
+            loops, made = loops_of(item, outputs, new_value)
+            values = [taken.get(v, v) for v in made]
             steps += [LoopStep(loop, values, [new_value(threads.count() * size) for size in loop.scratch])
                       for loop in loops]
         else:
@@ -79,10 +80,10 @@ def _compile(program: Program, original: Callable[[], Any], changing: frozenset[
 
 def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> list[Step]:
     """The steps of an instruction that is no generated loop."""
-    attention, contract, convolutions, direct, parts, quantized, recurrent, rows, windows, python = _implementations()
+    attention, contract, convolutions, direct, gathers, parts, quantized, recurrent, scans, scatters, windows, python = _implementations()
     if convolution := convolutions.steps(instr, new_value, lasting):
         return list(convolution)
-    for several in (direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps, parts.steps, rows.steps):
+    for several in (direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps, parts.steps, gathers.steps, scatters.steps, scans.steps):
         if found := several(instr, new_value):
             return list(found)
     return contract.steps(instr, new_value, lasting) or [windows.step(instr) or python(instr)]
@@ -91,9 +92,9 @@ def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[i
 @cache
 def _implementations() -> tuple[Any, ...]:
     """The modules that make steps of instructions, imported with the first plan."""
-    from rushlight.exec.cpu import attention, contract, convolutions, direct, parts, quantized, recurrent, rows, windows
+    from rushlight.exec.cpu import attention, contract, convolutions, direct, gathers, parts, quantized, recurrent, scans, scatters, windows
     from rushlight.exec.cpu.steps import PythonStep
-    return attention, contract, convolutions, direct, parts, quantized, recurrent, rows, windows, PythonStep
+    return attention, contract, convolutions, direct, gathers, parts, quantized, recurrent, scans, scatters, windows, PythonStep
 
 
 def _readers(program: Program) -> dict[int, list[int]]:

@@ -45,7 +45,7 @@ def lower(program: Program) -> Program:
     return program
 
 
-class _Writer:
+class Writer:
     """Appends instructions to a program by name."""
 
     def __init__(self, program: Program, line: str | None):
@@ -91,13 +91,15 @@ def _by_rows(program: Program) -> Program:
     for instr in program.instrs:
         name = instr.op.name
         if name in LOSSES and _simple(instr):
-            LOSSES[name](_Writer(out, instr.line), instr)
+            LOSSES[name](Writer(out, instr.line), instr)
         elif name in PLACES and _short_rows(instr):
-            _place(_Writer(out, instr.line), instr)
+            _place(Writer(out, instr.line), instr)
         elif name in dropout.NAMES and dropout.fits(instr):
-            dropout.write(_Writer(out, instr.line), instr)
+            dropout.write(Writer(out, instr.line), instr)
+        elif name == "flip" and instr.outs[0].numel:
+            _flip(Writer(out, instr.line), instr)
         elif name == "arange" and _countable(instr):
-            _range(_Writer(out, instr.line), instr)
+            _range(Writer(out, instr.line), instr)
         else:
             out.instrs.append(instr)
     return out
@@ -110,31 +112,31 @@ def _simple(instr: Instr) -> bool:
     return x.dtype.name in FLOATS and target.dtype is int64 and bool(x.numel) and len(x.shape) == 2
 
 
-def _softmax_parts(w: _Writer, x: Operand) -> tuple[Operand, Operand, Operand]:
+def _softmax_parts(w: Writer, x: Operand) -> tuple[Operand, Operand, Operand]:
     """Row maxima, exp(x - maximum), and its row sums."""
     top = w("amax", x, attrs=((1,), True))
     e = w("exp", w("sub", x, _wide(top, x.spec.shape)))
     return top, e, w("sum", e, attrs=((1,), True))
 
 
-def _targets(w: _Writer, target: Operand, ignore: int) -> tuple[Operand, Operand]:
+def _targets(w: Writer, target: Operand, ignore: int) -> tuple[Operand, Operand]:
     """Which rows are ignored, and the class of each row, 0 for those."""
     skip = w("eq", target, w.number(ignore))
     return skip, w("where", skip, w.number(0), target)
 
 
-def _rows(w: _Writer, x: Operand, target: Operand, ignore: int, out: int | None = None) -> Operand:
+def _rows(w: Writer, x: Operand, target: Operand, ignore: int, out: int | None = None) -> Operand:
     skip, index = _targets(w, target, ignore)
     top, _, total = _softmax_parts(w, x)
     chosen = w("sub", w(PICK, x, index), _flat(top))
     return w("where", skip, w.number(0.0), w("sub", _flat(w("log", total)), chosen), out=out)
 
 
-def _count(w: _Writer, x: Operand, target: Operand, ignore: int) -> Operand:
+def _count(w: Writer, x: Operand, target: Operand, ignore: int) -> Operand:
     return w("sum", w("cast", w("ne", target, w.number(ignore)), attrs=(x.spec.dtype,)), attrs=((0,), False))
 
 
-def _grad(w: _Writer, y: Operand, x: Operand, target: Operand, ignore: int, out: int) -> Operand:
+def _grad(w: Writer, y: Operand, x: Operand, target: Operand, ignore: int, out: int) -> Operand:
     """(softmax(x) - one hot) * y per row."""
     shape = x.spec.shape
     _, e, total = _softmax_parts(w, x)
@@ -147,23 +149,23 @@ def _grad(w: _Writer, y: Operand, x: Operand, target: Operand, ignore: int, out:
     return w("mul", away, _wide(_column(factor), shape), out=out)
 
 
-def _loss_rows(w: _Writer, i: Instr) -> None:
+def _loss_rows(w: Writer, i: Instr) -> None:
     x, target = i.operands
     _rows(w, x, target, i.attrs[0], i.results[0])
 
 
-def _loss_mean(w: _Writer, i: Instr) -> None:
+def _loss_mean(w: Writer, i: Instr) -> None:
     x, target = i.operands
     count = _count(w, x, target, i.attrs[0])
     w("div", w("sum", _rows(w, x, target, i.attrs[0]), attrs=((0,), False)), count, out=i.results[0])
 
 
-def _loss_rows_grad(w: _Writer, i: Instr) -> None:
+def _loss_rows_grad(w: Writer, i: Instr) -> None:
     y, x, target = i.operands
     _grad(w, y, x, target, i.attrs[0], i.results[0])
 
 
-def _loss_mean_grad(w: _Writer, i: Instr) -> None:
+def _loss_mean_grad(w: Writer, i: Instr) -> None:
     y, x, target = i.operands
     share = w("div", y, _count(w, x, target, i.attrs[0]))
     _grad(w, _wide(share, target.spec.shape), x, target, i.attrs[0], i.results[0])
@@ -182,7 +184,7 @@ def _short_rows(instr: Instr) -> bool:
     return x.dtype.name in FLOATS and 0 <= last <= 1 and bool(x.numel) and x.shape[last] <= SHORT and dims == (last,)
 
 
-def _place(w: _Writer, i: Instr) -> None:
+def _place(w: Writer, i: Instr) -> None:
     """The first place of the extreme of each row, or of a NaN."""
     x, (dims, keepdim) = i.operands[0], i.attrs
     shape = x.spec.shape
@@ -200,11 +202,20 @@ def _countable(instr: Instr) -> bool:
     return 0 < out.numel < 1 << 31 and (out.dtype.name in FLOATS or whole and out.dtype.name in ("int32", "int64"))
 
 
-def _range(w: _Writer, i: Instr) -> None:
+def _range(w: Writer, i: Instr) -> None:
     """start + step · position, in the widest type of its kind."""
     (start, step), out = i.operands, i.outs[0]
     place = w("cast", w(POSITION, attrs=(out.shape,)), attrs=(float64 if out.dtype.name in FLOATS else int64,))
     w("cast", w("add", w("mul", place, step), start), attrs=(out.dtype,), out=i.results[0])
+
+
+def _flip(w: Writer, i: Instr) -> None:
+    """A copy that reads backwards."""
+    x, dims = i.operands[0], i.attrs[0]
+    s = x.spec
+    start = s.offset + sum([(s.shape[d] - 1) * s.strides[d] for d in dims])
+    backwards = s.at(s.shape, tuple([-stride if d in dims else stride for d, stride in enumerate(s.strides)]), start)
+    w("copy", Operand(x.value, backwards), out=i.results[0])
 
 
 LOSSES = {"cross_entropy_rows": _loss_rows, "cross_entropy_mean": _loss_mean, "cross_entropy_rows_grad": _loss_rows_grad,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec import flight, threads
-from rushlight.exec.cpu import adding, driver, emit, launch, memory, packing, panels, teams
+from rushlight.exec.cpu import driver, emit, launch, memory, packing, panels, teams
 from rushlight.exec.cpu import profile as profiling
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.jit import COMPILED, Wanted
@@ -86,15 +86,18 @@ class Plan:
         self.made: list[tuple[int, int, Any, Any]] = []  # (object, elements, NumPy's dtype, allocator) of results that are new at each run
         count = OBJECTS + self.buffers
         taken: set[int] = set()
+        placed: set[int] = set()  # a step that works in place writes to a value again
         spans = []
         for at, step in enumerate(self.steps):
-            for v in sorted(writes[at]):
-                if isinstance(step, PythonStep) or (v in outputs and not (host := self._takes_over(step, v, at, taken, outputs))):
+            for v in sorted(writes[at].difference(placed)):
+                placed.add(v)
+                host = self._takes_over(step, v, at, taken, outputs)
+                if isinstance(step, PythonStep) or v in outputs and not host:
                     self.object[v] = count
                     if not isinstance(step, PythonStep):
                         self.made.append((count, self.types[v].numel, self.types[v].dtype.numpy, memory.allocator(flat_size(self.types[v]))))
                     count += 1
-                elif v in outputs:
+                elif host:
                     self.object[v] = OBJECTS + host - 1
                     taken.add(host - 1)
                     self.taken.append((at, host - 1))
@@ -106,7 +109,10 @@ class Plan:
 
     def _takes_over(self, step: Step, value: int, at: int, taken: set[int], outputs: set[int]) -> int:
         """1 + the input whose memory the result may overwrite in place, or 0."""
-        if not isinstance(step, LoopStep) or step.loop.kernel.phases > 1 or step.loop.kernel.mode != "map" or at < self.checked:
+        if isinstance(step, KernelStep) and step.inside is not None:
+            assert step.inside < self.buffers and at > self.checked, "what has no copy of its own changes an input, when nothing can fail"
+            return step.inside + 1
+        if value not in outputs or at < self.checked or not isinstance(step, LoopStep) or step.loop.kernel.phases > 1 or step.loop.kernel.mode != "map":
             return 0
         loop = step.loop
         own, access = next((p, a) for p, a in zip(loop.places, loop.kernel.accesses)
@@ -433,7 +439,7 @@ class PythonCall:
     def __init__(self, plan: Plan, instr: Instr, at: int):
         self.instr = instr
         self.at = at
-        self.kernel = adding.KERNELS.get(instr.op.name) or numpy_executor.kernel_of(instr)
+        self.kernel = numpy_executor.kernel_of(instr)
         self.lead: list[Any] = [np] if instr.op.numpy is not None else []
         if instr.op.overwrites is not None:
             o = instr.operands[instr.op.overwrites]

@@ -81,7 +81,9 @@ class KernelStep:
     title: str = ""  # what it does, where the key does not say all
     light: bool = False  # written such that LLVM's passes find nothing to gain
     variant: Panels | None = None  # its weights in panels, which may be kept
-    checks: tuple[int, Any, int] | None = None  # the index that it checks, and against how many rows
+    # the indices that it checks: value, view, how many positions there are, and whether negative ones count from the end
+    checks: frozenset[tuple[int, Any, int, bool]] = frozenset()
+    inside: int | None = None  # an input whose memory its result has, changed in place
 
     def on(self, values: list[int]) -> KernelStep:
         """The same for other values: those that it has are positions among them."""
@@ -89,7 +91,7 @@ class KernelStep:
                                       for s in self.slots]
         sources, results = {values[i] for i in self.sources}, {values[i] for i in self.results}
         variant = None if self.variant is None else replace(self.variant, value=values[self.variant.value])
-        assert self.checks is None
+        assert not self.checks
         return replace(self, slots=slots, sources=sources, results=results, variant=variant)
 
     def reads(self) -> set[int]:
@@ -118,21 +120,20 @@ Step = LoopStep | PrimitiveStep | KernelStep | PythonStep
 def last_check(steps: list[Step]) -> int:
     """The last step that may fail, -1 for none: nothing that a program still needs is overwritten before it. Of steps that
     check the same index the first one tells."""
-    last, passed = -1, set()
+    last = -1
+    passed: set[tuple[int, Any, int, bool]] = set()
     for at, step in enumerate(steps):
-        if not may_fail(step):
-            continue
-        check = step.checks if isinstance(step, KernelStep) else None
-        if check is None or check not in passed:
+        checks = step.checks if isinstance(step, KernelStep) else frozenset()
+        if may_fail(step) and not (checks and checks <= passed):
             last = at
-        passed.add(check)
+        passed |= checks
     return last
 
 
 def may_fail(step: Step) -> bool:
     """Whether a step checks what it is given."""
     if isinstance(step, KernelStep):
-        return step.checks is not None
+        return bool(step.checks)
     if isinstance(step, LoopStep):
         return any(s.name == "pick" for s in step.loop.kernel.body)
     return isinstance(step, PythonStep) and step.instr.op.kind in ("index", "library", "coarse")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Adds = Callable[[Array, Array, Array], None]
 
 
 def add(planes: Array, places: Array, values: Array) -> None:
@@ -70,7 +69,7 @@ def scatter(overwrite: bool, x: Array, index: Array, src: Any, dim: int) -> Arra
     return x.reshape(shape)
 
 
-def scatter_add(overwrite: bool, x: Array, index: Array, src: Any, dim: int, adds: Adds = add) -> Array:
+def scatter_add(overwrite: bool, x: Array, index: Array, src: Any, dim: int) -> Array:
     shape = x.shape
     x, index, src = _prepared(overwrite, x, index, src)
     if index.size:
@@ -78,7 +77,7 @@ def scatter_add(overwrite: bool, x: Array, index: Array, src: Any, dim: int, add
         if x.flags.c_contiguous and isinstance(src, np.ndarray) and beside == [n for d, n in enumerate(x.shape) if d != dim]:
             checked(index, x.shape[dim], GATHER)
             around = prod(x.shape[:dim]), -1, prod(x.shape[dim + 1:])
-            adds(x.reshape(around), index.reshape(around), src.reshape(around))
+            add(x.reshape(around), index.reshape(around), src.reshape(around))
         else:
             np.add.at(x, _targets(x, index, dim), src)
     return x.reshape(shape)
@@ -151,14 +150,14 @@ def index(x: Array, *rest: Any) -> Array:
     return np.take(planes, places, 1, mode="clip").reshape(shape)  # every index is checked
 
 
-def index_put(overwrite: bool, x: Array, value: Array, *rest: Any, adds: Adds = add) -> Array:
+def index_put(overwrite: bool, x: Array, value: Array, *rest: Any) -> Array:
     *indices, dims, accumulate = rest
     x = x if overwrite else x.copy()
     keys = _keys(x.shape, tuple(indices), dims)
     found = _together(x, tuple(indices), dims) if accumulate and x.dtype.kind in "fiu" else None
     if found is not None and value.shape == found[2]:
         planes, places, _ = found
-        adds(planes, places[None, :, None], value.reshape(len(planes), -1, planes.shape[2]))
+        add(planes, places[None, :, None], value.reshape(len(planes), -1, planes.shape[2]))
     elif accumulate:
         np.add.at(x, keys, value) if x.dtype.kind != "b" else np.logical_or.at(x, keys, value)
     else:
