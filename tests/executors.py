@@ -58,3 +58,12 @@ def agree(function: Callable[[], Any], scale: float = 1.0) -> None:
         size = max(1.0, float(np.nanmax(np.abs(np.where(np.isfinite(want), want, 0)), initial=0))) if tolerance else 1.0
         np.testing.assert_allclose(have, want, rtol=tolerance, atol=tolerance * size,
                                    equal_nan=True, err_msg=f"result {at}")
+
+
+def same_bits(function: Callable[[], Any]) -> None:
+    """Both executors give the same to the last bit; any NaN equals any other."""
+    for at, ((dtype, want), (have_dtype, have)) in enumerate(zip(*both(function))):
+        assert dtype == have_dtype and want.shape == have.shape, (at, dtype, have_dtype, want.shape, have.shape)
+        numbers = want.dtype.kind == "f"
+        np.testing.assert_array_equal(have, want, err_msg=f"result {at}")
+        assert not numbers or np.array_equal(np.signbit(have) | np.isnan(have), np.signbit(want) | np.isnan(want)), f"signs of zeros in result {at}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from executors import agree, only
+from executors import agree, only, same_bits
 from ops_samples import sample
 
 import rushlight as rl
@@ -320,3 +320,75 @@ def test_what_only_one_later_group_reads_is_computed_there() -> None:
         rl.realize()
     lone = [line for line in str(profile).splitlines() if "map mul [" in line or "map mul mul [" in line]
     assert "erf" in str(profile) and not lone, str(profile)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("width", [1, 2, 7, 8, 15, 16, 17, 33])
+def test_each_element_to_two_adjacent_places(dtype: str, width: int) -> None:
+    """Of plain memory, of a turned view, of a sum; as the last dimension and around one before it."""
+    rng = np.random.default_rng(width)
+    x = rl.from_numpy((rng.standard_normal((3, 5, width)) * 3).astype(dtype))
+
+    def run() -> list[Tensor]:
+        wide = (x.logical_not() if dtype == "bool" else x + x).unsqueeze(-1).expand(3, 5, width, 2)
+        return [x.repeat_interleave(2, -1), x.transpose(0, 2).unsqueeze(-1).expand(-1, -1, -1, 2).clone(), wide.contiguous(),
+                x[:, :, None, :, None].expand(3, 5, 2, width, 2).reshape(3, 10, -1)]
+    same_bits(run)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32"])
+@pytest.mark.parametrize("size", [2, 3, 16, 30, 31, 32, 33, 34, 65, 66])
+def test_every_second_element(dtype: str, size: int) -> None:
+    x = rl.from_numpy((np.random.default_rng(size).standard_normal((4, size)) * 9).astype(dtype))
+    same_bits(lambda: [x[:, ::2] * 2, x[:, 1::2] + x[:, :size // 2 * 2:2], x[:, 1::2].clone(), x[1::2, ::2] - 1])
+
+
+def test_every_second_element_reads_none_beyond_the_last() -> None:
+    """What lies behind it may be no memory at all."""
+    import mmap
+    size = mmap.PAGESIZE
+    for odd in (0, 1):
+        memory = mmap.mmap(-1, size)
+        x = rl.from_numpy(np.frombuffer(memory, np.float32))
+        x.fill_(1.0)
+        assert (x[odd::2] * 2).sum().item() == size // 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_sums_of_two_or_three_neighbours(dtype: str, count: int, keepdim: bool) -> None:
+    rng = np.random.default_rng(count)
+    for shape in ((5000, count), (17, 301, count), (4, count, 1025)):
+        x = (rng.standard_normal(shape) * 10.0 ** rng.integers(-6, 7, shape)).astype(dtype)
+        x[0] = -0.0
+        t = rl.from_numpy(x).transpose(1, 2) if shape[1] == count and len(shape) == 3 else rl.from_numpy(x)
+        same_bits(lambda t=t: [t.sum(-1, keepdim=keepdim), (t * 2).sum(-1, keepdim=keepdim) + 1])
+
+
+@pytest.mark.parametrize("dims", [(0,), (1,), (2,), (0, 2), (0, 1, 2)])
+def test_reversed_dimensions(dims: tuple[int, ...]) -> None:
+    for dtype in ("float32", "int16", "bool"):
+        x = rl.from_numpy((np.random.default_rng(0).standard_normal((3, 17, 20)) * 3).astype(dtype))
+        same_bits(lambda x=x: [x.flip(dims), x.transpose(0, 1).flip(dims), x[:, ::3].flip(dims).flip(dims)])
+
+
+@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "int32"])
+def test_running_sums_and_products(name: str, dtype: str) -> None:
+    """The bits of the sequential order, along every dimension of memory that lies in any way."""
+    for shape in ((7,), (1, 5), (5, 1), (6, 33), (3, 4, 40), (2, 3, 5, 70)):
+        x = rl.from_numpy(np.random.default_rng(1).standard_normal(shape)).mul(2).to(getattr(rl, dtype))
+        for t in (x, x.flip(0), x.transpose(0, -1), x[..., ::2]):
+            same_bits(lambda t=t: [getattr(t, name)(d, dtype=t.dtype) for d in range(t.ndim)])
+    special = rl.tensor([[-0.0, -0.0, 1.0], [float("inf"), -float("inf"), 2.0], [1e30, 1e30, float("nan")]])
+    same_bits(lambda: [getattr(special, name)(0), getattr(special, name)(1)])
+
+
+def test_float16_is_made_by_way_of_float32() -> None:
+    """As PyTorch does it: 1 + 2**-11 + 2**-40 is rounded to the tie, and then to even."""
+    x = 1 + 2 ** -11 + 2 ** -40
+    wide = rl.tensor([x], dtype=rl.float64)
+    same_bits(lambda: [wide.half(), rl.full((3,), x, dtype=rl.float16), rl.zeros(2, dtype=rl.float16).copy_(wide)])
+    for made in (wide.half(), rl.tensor([x], dtype=rl.float16), rl.full((1,), x, dtype=rl.float16), rl.zeros(1, dtype=rl.float16).fill_(x)):
+        assert made.item() == 1.0

@@ -61,7 +61,8 @@ def turn_pads(attrs: Any, place: Any) -> Any:
 
 
 FULL = row("full", "move", "value", lambda value, shape, dtype: ((dtype, shape),), attrs="shape dtype",
-           numpy=lambda np, value, shape, dtype: np.full(shape, value, dtype.numpy), differentiable=False)
+           numpy=lambda np, value, shape, dtype: np.full(shape, np.float32(value) if dtype.name == "float16" else value, dtype.numpy),
+           differentiable=False)  # float16 by way of float32, as in PyTorch
 COPY = row("copy", "move", "x", lambda x: ((x.dtype, x.shape),), numpy=lambda np, x: np.array(x, order="C"),
            vjp={"x": lambda g: g}, grad_name="CloneBackward0")
 # a copy whose dimensions lie in the order `order` in memory, outermost first; executors see it as a copy

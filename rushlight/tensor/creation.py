@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.ir import dtype as dtypes
-from rushlight.ir.dtype import DType, of_numpy
+from rushlight.ir.dtype import DType, float16, float32, of_numpy
 from rushlight.ir.spec import dense_order, elementwise_strides, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import formats
@@ -53,6 +53,9 @@ def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, require
 
 def array_of(data: Any, dtype: DType | None = None) -> np.ndarray:
     """Data as a fresh NumPy array in the dtype that PyTorch infers."""
+    if dtype is float16:  # rounded twice, as PyTorch does
+        with np.errstate(over="ignore"):
+            return array_of(data, float32).astype(np.float16)
     if isinstance(data, np.ndarray):
         target = (dtype or of_numpy(data.dtype.newbyteorder("="))).numpy
         if data.dtype.kind == "c" and target.kind != "c":

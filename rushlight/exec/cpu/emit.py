@@ -11,7 +11,7 @@ from llvmlite import ir
 from rushlight.exec.cpu.accumulators import Accumulator
 from rushlight.exec.cpu.cells import CELLS, COUNTING, constant, draw
 from rushlight.exec.cpu.code import I64, POINTER, Code
-from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
+from rushlight.exec.cpu.kernel import PAIRED, STRIDED, TWICE, Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.sums import Columns, Rounds, ordered
 
 FREE = frozenset(("amax", "amin", "any", "all"))  # reductions that any order gives
@@ -61,7 +61,7 @@ class Writer(Code):
                 frame["outer"] = [self.slot() for _ in range(k.outer)]
                 frame["chunk"] = self.slot()
                 frame["mid"] = [self.slot() for _ in range(k.mid)] if a.level == "full" else []
-                frame["step"] = self.slot() if a.step == 2 else None
+                frame["step"] = self.slot() if a.step == STRIDED else None
             self.frames.append(frame)
         self.numbers = []
         for i, kind in enumerate(k.numbers):
@@ -289,7 +289,9 @@ class Body:
                     w.b.store(w.b.fadd(w.b.load(place, typ=w.s.vector(s.dtype)), value), place)
         for a, value in stores:
             dtype, step = w.k.accesses[a].dtype, w.frames[a].get("step")
-            if step is None:
+            if w.k.accesses[a].step == TWICE:
+                w.s.store_twice(w.s.narrow(value, dtype), self._place(a), self.mask)
+            elif step is None:
                 w.store(a, value, self._place(a), None if w.k.accesses[a].use == "scratch" else self.mask)
             else:
                 w.s.scatter(w.s.narrow(value, dtype), self._place(a), dtype, step, w.iota, self.mask)
@@ -320,7 +322,8 @@ class Body:
     def _place(self, access: int) -> Any:
         """The address of the first lane."""
         w, a, frame = self.w, self.w.k.accesses[access], self.w.frames[access]
-        offset = self.v if a.step == 1 else constant(I64, 0) if a.step == 0 else w.b.mul(self.v, frame["step"])
+        step = frame["step"] if a.step == STRIDED else constant(I64, 2 if a.step in (PAIRED, TWICE) else a.step)
+        offset = w.b.mul(self.v, step)
         for i, stride in zip(self.mids, frame.get("mid", ())):
             offset = w.b.add(offset, w.b.mul(i, stride))
         return w.b.gep(w.pointers[access], [offset], source_etype=w.s.memory(a.dtype))
@@ -334,4 +337,6 @@ class Body:
             return w.s.splat(w.s.widen(w.b.load(place, typ=w.s.memory(a.dtype)), a.dtype))
         if a.step == 1:  # scratch memory has room for whole vectors, and what was stored whole is read again without waiting
             return w.s.widen(w.s.load(place, a.dtype, None if a.use == "scratch" else self.mask), a.dtype)
+        if a.step == PAIRED:
+            return w.s.widen(w.s.load_paired(place, a.dtype, self.mask), a.dtype)
         return w.s.widen(w.s.gather(place, a.dtype, w.frames[access]["step"], w.iota, self.mask), a.dtype)

@@ -21,8 +21,12 @@ from typing import NamedTuple
 Ref = tuple[str, int]  # ("a", access), ("n", number), ("t", statement)
 
 
+STRIDED, PAIRED, TWICE = 2, 3, 4
+
+
 class Access(NamedTuple):
-    """Memory that the kernel reads or writes. ``step`` along the vector dimension: 0, 1, or 2 for a stride in a slot."""
+    """Memory that the kernel reads or writes. ``step`` along the vector dimension: 0, 1, STRIDED for a stride in a slot, PAIRED where
+    every second element is read, TWICE where each element is written to two adjacent places."""
 
     dtype: str
     use: str  # in, out, scratch
@@ -68,4 +72,4 @@ class Kernel(NamedTuple):
         """The number of slots of an access."""
         if a.use == "scratch":
             return 2
-        return 1 + self.outer + 1 + (self.mid if a.level == "full" else 0) + (a.step == 2)
+        return 1 + self.outer + 1 + (self.mid if a.level == "full" else 0) + (a.step == STRIDED)

@@ -11,7 +11,7 @@ from rushlight.exec import order
 from rushlight.exec.cpu.cells import COUNTING, EXPENSIVE
 from rushlight.exec.cpu.groups import CHUNK, LEAST_UNITS, Group, chunks, is_reduction, operand_dtype
 from rushlight.exec.cpu.host import vector_bytes
-from rushlight.exec.cpu.kernel import Access, Kernel, Ref, Statement
+from rushlight.exec.cpu.kernel import PAIRED, STRIDED, TWICE, Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.scalars import FORMS, HALF
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
@@ -203,10 +203,11 @@ def _form(group: Group, outputs: set[int]) -> tuple[tuple[object, ...], dict[int
 def _made(group: Group, outputs: set[int], position: dict[int, int]) -> Pattern:
     draft = Draft(group, outputs, position)
     draft.statements()
-    outer, mid, vector = _dimensions(group, draft)
     fixed = any(s.name == "pick" or s.name in COUNTING for s in draft.body)
+    twice = not fixed and _writes_twice(group, draft)
+    outer, mid, vector = (draft.real[:-2], [], draft.real[-2]) if twice else _dimensions(group, draft)
     shape = dict(enumerate(group.shape))
-    dims = _Dims(shape, [d for d in outer if shape[d] != 1], [d for d in mid if shape[d] != 1], vector, draft.places, group)
+    dims = _Dims(shape, [d for d in outer if shape[d] != 1], [d for d in mid if shape[d] != 1], vector, draft.places, group, twice)
     dims.collapse(group.mode, fixed)
     between: list[int] = []
 
@@ -214,6 +215,15 @@ def _made(group: Group, outputs: set[int], position: dict[int, int]) -> Pattern:
         between.append(size)
         return len(position) + len(between) - 1
     return Pattern(_finish(group, draft, dims, room), between)
+
+
+def _writes_twice(group: Group, draft: Draft) -> bool:
+    """Whether each element goes to two adjacent places: the last dimension, of size 2, then needs no loop."""
+    if group.mode != "map" or len(draft.real) < 2 or group.shape[draft.real[-1]] != 2:
+        return False
+    before, last = draft.real[-2:]
+    steps = [(use, p.strides.get(last, 0), p.strides.get(before, 0)) for (_, use, _), p in zip(draft.accesses, draft.places) if p is not None]
+    return all([step == 0 if use == "in" else (step, above) == (1, 2) for use, step, above in steps])
 
 
 def _dimensions(group: Group, draft: Draft) -> tuple[list[int], list[int], int]:
@@ -253,6 +263,7 @@ class _Dims:
     vector: int
     places: list[Place | None]
     group: Group
+    twice: bool
 
     def collapse(self, mode: str, fixed: bool) -> None:
         self._merge_all(self.outer)
@@ -290,9 +301,7 @@ def _finish(group: Group, draft: Draft, dims: _Dims, room: Callable[[int], int])
         chunk_of, chunk, count = chunks("vector", size, CHUNK)
     accesses = []
     for (dtype, use, level), place in zip(draft.accesses, draft.places):
-        step = 1 if place is None else 0 if level == "row" else min(place.strides.get(dims.vector, 0), 2)
-        step = 2 if step < 0 else step
-        accesses.append(Access(dtype, use, level, step))
+        accesses.append(Access(dtype, use, level, 1 if place is None else 0 if level == "row" else _step(place, use, dims)))
     body = draft.body
     second: list[Loop] = []
     if count > 1 and group.mode != "map":
@@ -302,6 +311,16 @@ def _finish(group: Group, draft: Draft, dims: _Dims, room: Callable[[int], int])
     work = prod(outer) * prod(mid) * size * max(1, len(body))
     numbers = tuple([draft.position[v] for v in draft.numbers])
     return [Loop(kernel, outer, mid, size, chunk, count, tuple(draft.places), slots, numbers, work), *second]
+
+
+def _step(place: Place, use: str, dims: _Dims) -> int:
+    """How an access steps along the vectors' dimension."""
+    stride = place.strides.get(dims.vector, 0)
+    if stride in (0, 1):
+        return stride
+    if use == "out" and dims.twice:
+        return TWICE
+    return PAIRED if stride == 2 and use == "in" and place.itemsize in (4, 8) else STRIDED
 
 
 def _slots(a: Access, place: Place | None, dims: _Dims, outer: tuple[int, ...], size: int, mode: str) -> tuple[int, ...]:
@@ -315,7 +334,7 @@ def _slots(a: Access, place: Place | None, dims: _Dims, outer: tuple[int, ...], 
     out = [*[place.strides.get(d, 0) for d in dims.outer], 0]
     if a.level == "full":
         out += [place.strides.get(d, 0) for d in dims.mid]
-    if a.step == 2:
+    if a.step == STRIDED:
         out.append(place.strides[dims.vector])
     return tuple(out)
 

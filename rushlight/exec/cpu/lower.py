@@ -96,6 +96,8 @@ def _by_rows(program: Program) -> Program:
             _place(Writer(out, instr.line), instr)
         elif name in dropout.NAMES and dropout.fits(instr):
             dropout.write(Writer(out, instr.line), instr)
+        elif name == "sum" and _of_pairs(instr):
+            _pairs(Writer(out, instr.line), instr)
         elif name == "flip" and instr.outs[0].numel:
             _flip(Writer(out, instr.line), instr)
         elif name == "arange" and _countable(instr):
@@ -193,6 +195,28 @@ def _place(w: Writer, i: Instr) -> None:
     found = w("where", w("eq", x, _wide(top, shape)), place, w.number(shape[-1]))
     first = w("amin", w("where", w("isnan", x), place, found), attrs=(dims, keepdim))
     w("cast", first, attrs=(int64,), out=i.results[0])
+
+
+LEAST = 1 << 12  # numbers, from which on it pays to add up pairs side by side
+
+
+def _of_pairs(instr: Instr) -> bool:
+    """Whether two or three adjacent numbers are added up, many times: vectors along them would be mostly empty."""
+    x, (dims, _) = instr.operands[0].spec, instr.attrs
+    return x.dtype.name in FLOATS and x.numel >= LEAST and dims == (len(x.shape) - 1,) and x.shape[-1] in (2, 3)
+
+
+def _pairs(w: Writer, i: Instr) -> None:
+    """0 + x[…, 0] + x[…, 1] + …, which is the order of so few numbers (`rushlight.exec.order`)."""
+    x = i.operands[0]
+    *shape, count = x.spec.shape
+    *strides, step = x.spec.strides
+    if i.attrs[1]:
+        shape, strides = [*shape, 1], [*strides, 1]
+    total = w.number(0.0)
+    for at in range(count):
+        part = Operand(x.value, x.spec.at(tuple(shape), tuple(strides), x.spec.offset + at * step))
+        total = w("add", part, total, out=i.results[0] if at == count - 1 else None)
 
 
 def _countable(instr: Instr) -> bool:

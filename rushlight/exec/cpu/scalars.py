@@ -80,6 +80,25 @@ class Scalars:
             return value
         return self._intrinsic(f"llvm.masked.load.{_suffix(type_)}.p0", type_, (place, ir.Constant(I32, size), mask, ir.Constant(type_, None)))
 
+    def load_paired(self, place: Any, dtype: str, mask: Any) -> Any:
+        """Every second element; those between are not touched."""
+        memory, _, _, size = FORMS[dtype]
+        type_ = ir.VectorType(memory, 2 * self.lanes)
+        none = ir.Constant(ir.VectorType(I1, self.lanes), [0] * self.lanes)
+        mask = ir.Constant(ir.VectorType(I1, self.lanes), [1] * self.lanes) if mask is None else mask
+        between = self._lanes(mask, none, [lane for i in range(self.lanes) for lane in (i, self.lanes)])
+        both = self._intrinsic(f"llvm.masked.load.{_suffix(type_)}.p0", type_, (place, ir.Constant(I32, size), between, ir.Constant(type_, None)))
+        return self._lanes(both, both, [2 * i for i in range(self.lanes)])
+
+    def store_twice(self, value: Any, place: Any, mask: Any) -> None:
+        """Each element to two adjacent places."""
+        twice = [i // 2 for i in range(2 * self.lanes)]
+        self.store(self._lanes(value, value, twice), place, None if mask is None else self._lanes(mask, mask, twice))
+
+    def _lanes(self, x: Any, y: Any, places: list[int]) -> Any:
+        """The lanes of two vectors, counted through both."""
+        return self.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(places)), places))
+
     def gather(self, place: Any, dtype: str, stride: Any, iota: Any, mask: Any) -> Any:
         """Elements a stride apart."""
         memory, _, _, size = FORMS[dtype]

@@ -29,11 +29,14 @@ def sigmoid(x: Array) -> Array:
 
 
 def cast(x: Array, dtype: DType) -> Array:
-    """Conversion as C does it: towards zero for integers, nonzero for bool, the real part of complex numbers."""
+    """Conversion as C does it: towards zero for integers, nonzero for bool, the real part of complex numbers; to float16 by way of
+    float32, as in PyTorch."""
     if x.dtype.kind == "c" and not dtype.is_complex:
         x = x.real if dtype.name != "bool" else x != 0
     if x.dtype.kind == "f" and dtype.kind in "ui" and dtype.name != "int64":
         return x.astype(np.int64).astype(dtype.numpy)
+    if dtype.name == "float16" and x.dtype.itemsize == 8:
+        x = x.astype(np.float32)
     # the only float without infinity: PyTorch's conversion ends at the largest number
     if dtype.name == "float8_e4m3fn":
         x = np.clip(x.astype(np.float32), -448, 448)

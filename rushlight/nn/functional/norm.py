@@ -71,9 +71,9 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     check_groups(input, num_groups, weight, bias, c)
     if not input.numel():
         return input.clone()
-    x = coarse.normalize(input.reshape(n, num_groups, -1), (2,), eps)[0].reshape(input.shape)
-    shape = [1, c] + [1] * (input.ndim - 2)
-    return affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+    x = coarse.normalize(input.reshape(n, num_groups, c // num_groups, -1), (2, 3), eps)[0]
+    shape = [num_groups, c // num_groups, 1]
+    return affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape)).reshape(input.shape)
 
 
 def check_groups(input: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, c: int) -> None:
