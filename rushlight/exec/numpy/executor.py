@@ -16,7 +16,7 @@ from rushlight.ir.spec import Spec, contiguous_strides
 Array = np.ndarray[Any, Any]
 WIDEN = frozenset(("map", "reduce", "contract", "coarse", "library"))  # kinds that compute half precision in float32
 KEEPS_HALF = frozenset(("cast", "sort", "topk", "nextafter", "max_dim", "min_dim", "bitcast",
-                        "where", "amax", "amin", "neg", "abs"))
+                        "where", "amax", "amin", "neg", "abs", "cumsum", "cumprod"))
 
 
 def claims(instr: Instr) -> bool:
