@@ -38,14 +38,15 @@ Everything else of the API is an ordinary function composed of these operations:
 
 def cpu_column(op: Op) -> str:
     """What the CPU executor does with an operation."""
-    from rushlight.exec.cpu import attention, cells, convolutions, groups, lower, parts, products, quantized, recurrent, rows, windows
+    from rushlight.exec.cpu import attention, cells, convolutions, dropout, gathers, groups, lower, parts, products, quantized, recurrent, scans, scatters, windows
     name = op.name
-    loops = cells.CELLS.keys() | cells.REDUCTIONS.keys() | lower.WRITTEN_OUT | lower.ROWS | lower.LOSSES.keys() | lower.PLACES.keys() | {"arange"} | groups.SPECIAL
+    written = {*lower.WRITTEN_OUT, *lower.ROWS, *lower.LOSSES, *lower.PLACES, *dropout.NAMES, "arange", "flip"}
+    loops = written | cells.CELLS.keys() | cells.REDUCTIONS.keys() | groups.SPECIAL
     if name in {*products.NAMES, *convolutions.IMAGES, *windows.NAMES, *recurrent.NAMES, *attention.NAMES, *quantized.NAMES}:
         return "oneDNN"
     if name in loops:
         return "loop"
-    if name in (*parts.NAMES, *rows.NAMES):
+    if name in (*parts.NAMES, *gathers.READS, *scatters.SCATTERS, *scans.START):
         return "kernel"
     return "NumPy" if computed(op) == "kernel" else "parts"
 

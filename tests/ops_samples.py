@@ -136,6 +136,7 @@ BY_NAME: dict[str, Callable[[Draw], Sample]] = {
     "gelu": lambda d: ((d.real(3),), ("tanh",)), "gelu_grad": lambda d: ((d.real(3), d.real(3)), ("none",)),
     "batch_norm": lambda d: ((d.real(2, 3, 2), d.real(3), d.real(3), 1e-5), (1,)),
     "batch_norm_given": lambda d: ((d.real(2, 3, 2), d.real(3), d.positive(3), d.real(3), d.real(3), 1e-5), (1,)),
+    "group_norm": lambda d: ((d.real(2, 4, 3), d.real(4), d.real(4), 1e-5), (2,)),
     "normalize": lambda d: ((d.real(2, 3), 1e-5), ((1,),)),
     "normalize_grad": lambda d: ((d.real(2, 3), d.real(2, 3), d.real(2, 1), d.positive(2, 1)), ((1,),)),
     "max_pool": lambda d: ((d.distinct(1, 2, 3, 4),), (*WINDOW, (1, 1), False)),

@@ -257,6 +257,40 @@ def test_convolutions(rank: int, options: dict[str, Any], transposed: bool) -> N
     agree(every, 300)
 
 
+@pytest.mark.parametrize("groups", [1, 2, 8, 16])
+@pytest.mark.parametrize("size", [(3, 5), (5, 7), (28, 28)])
+def test_group_norm_between_convolutions(groups: int, size: tuple[int, int]) -> None:
+    """On images that lie with channels last, with the gradients of all three and those of a penalty on the first."""
+    def every() -> list[Any]:
+        x = numbers(1, (3, 16, *size), "float32").requires_grad_()
+        w, scale, shift = (numbers(i, n, "float32").requires_grad_() for i, n in ((2, (16, 16, 3, 3)), (3, (16,)), (4, (16,))))
+        y = F.silu(F.group_norm(F.conv2d(x, w, padding=1), groups, scale, shift))
+        z = F.conv2d(y, w, padding=1).pow(2).mean()
+        g = rl.autograd.grad(z, (x, w, scale, shift), create_graph=True)
+        return [y, *g, *rl.autograd.grad(sum(t.pow(2).sum() for t in g), (x, w, scale, shift))]
+    agree(every, 3000)
+
+
+def test_the_gradients_of_group_norm() -> None:
+    rl.manual_seed(0)
+    x, w, b = (rl.randn(*n, dtype=rl.float64, requires_grad=True) for n in ((2, 6, 3, 2), (6,), (6,)))
+    assert rl.autograd.gradcheck(lambda *t: F.group_norm(t[0], 3, t[1], t[2]), (x, w, b))
+    assert rl.autograd.gradgradcheck(lambda *t: F.group_norm(t[0], 2, t[1], t[2]), (x, w, b))
+
+
+def test_group_norm_far_from_zero() -> None:
+    """Its variance is that of differences from the mean, its gradient goes by them: no digits cancel."""
+    x = (rl.arange(4 * 8 * 64.0).reshape(4, 8, 8, 8) % 13 + 10_000).requires_grad_()
+    w, b = rl.ones(8), rl.zeros(8)
+    y = F.group_norm(x, 2, w, b)
+    g, = rl.autograd.grad((y * rl.arange(64.0).reshape(8, 8)).sum(), x)
+    wide = x.detach().double().requires_grad_()
+    exact = F.group_norm(wide, 2, w.double(), b.double())
+    g_exact, = rl.autograd.grad((exact * rl.arange(64.0).reshape(8, 8)).sum(), wide)
+    np.testing.assert_allclose(y.tolist(), exact.tolist(), atol=2e-3)
+    np.testing.assert_allclose(g.tolist(), g_exact.tolist(), atol=2e-2)
+
+
 # --- memory ---------------------------------------------------------------------------------------------------------
 def test_results_may_overwrite_operands_that_die() -> None:
     """A result that takes over an operand's memory must not be written before every reader of that operand has read."""

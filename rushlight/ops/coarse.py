@@ -138,6 +138,19 @@ BATCH_NORM = row(
          "bias": lambda F, g0, channel: F.sum_beside(g0, channel)},
     lies=lambda specs, attrs: as_it_lies(specs), turn=turn_dim)
 
+# groups of neighbouring channels of each sample normalised by their own statistics, then scaled and shifted per channel; mean and
+# 1/std of each sample's groups are results too
+GROUP_NORM = row(
+    "group_norm", "coarse", "x weight bias eps",
+    lambda x, weight, bias, eps, groups: ((x.dtype, x.shape), *(2 * ((x.dtype, (x.shape[0], groups)),))),
+    attrs="groups", grad_name="NativeGroupNormBackward0",
+    decompose=lambda F, x, weight, bias, eps, groups: F.group_norm_parts(x, weight, bias, eps, groups),
+    vjp={"x": lambda F, g0, g1, g2, given, x, weight, out1, out2, groups: F.group_norm_vjp(
+             g0, g1, g2, given, x, weight, out1, out2, groups),
+         "weight": lambda F, g0, x, out1, out2, groups: F.group_norm_weight_grad(g0, x, out1, out2, groups),
+         "bias": lambda F, g0: F.sum_beside(F.image_sums(g0), 1)},
+    lies=lambda specs, attrs: as_it_lies(specs))
+
 # inverted dropout: the mask is drawn from a counter-based generator with that seed
 DROPOUT = row("dropout", "random", "x p seed", lambda x, p, seed: ((x.dtype, x.shape), (bool_, x.shape)),
               elementwise=True, grad_name="MulBackward0",

@@ -115,6 +115,11 @@ def batch_norm(input: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple
     return tuple(apply(TABLE["batch_norm"], (input, weight, bias, float(eps)), (1,)))  # type: ignore[return-value]
 
 
+def group_norm(input: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """Groups of channels of each sample of (n, c, …) normalised, times weight plus bias, (c,) each."""
+    return apply(TABLE["group_norm"], (input, weight, bias, float(eps)), (groups,))[0]  # type: ignore[no-any-return]
+
+
 def move_statistics(running_mean: Tensor, running_var: Tensor, mean: Tensor, rstd: Tensor, momentum: float, eps: float,
                     n: int) -> None:
     """Move running statistics towards those of a batch with n values per channel, in place and in one node; the

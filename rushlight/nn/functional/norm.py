@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.ir.dtype import HALF, float32
+from rushlight.ir.dtype import HALF, float32, float64
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor, assign
 from rushlight.tensor.functions.common import cast, in_place
@@ -71,6 +71,9 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     check_groups(input, num_groups, weight, bias, c)
     if not input.numel():
         return input.clone()
+    if weight is not None and bias is not None and input.ndim > 2 and state.level is None \
+            and input.dtype in (float32, float64) and weight.dtype is bias.dtype is input.dtype:
+        return coarse.group_norm(input, num_groups, weight, bias, eps)
     x = coarse.normalize(input.reshape(n, num_groups, c // num_groups, -1), (2, 3), eps)[0]
     shape = [num_groups, c // num_groups, 1]
     return affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape)).reshape(input.shape)

@@ -82,6 +82,57 @@ def standardized(x: Tensor, mean: Tensor, rstd: Tensor, channel: int) -> Tensor:
     return (x - along(mean, x, channel)) * along(rstd, x, channel)
 
 
+def group_norm_parts(x: Tensor, weight: Tensor, bias: Tensor, eps: Any, groups: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The normalised groups times weight plus bias, and mean and 1/sqrt(var + eps) of each sample's groups (n, groups).
+
+    All that goes through x is per channel, so that it runs along x wherever channels lie in memory."""
+    count = x._spec.numel // (x._spec.shape[0] * groups)
+    mean = _of_groups(image_sums(x), groups) / count
+    d = x - _to_channels(mean, x)
+    rstd = (_of_groups(image_sums(d * d), groups) / count + eps).rsqrt()
+    return d * _to_channels(rstd, x, weight) + along(bias, x, 1), mean, rstd
+
+
+def group_norm_vjp(g: Any, g_mean: Any, g_rstd: Any, given: tuple[bool, ...], x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor,
+                   groups: int) -> Tensor:
+    """The gradient of all three results: rstd (g w - mean(g w) - y mean(g w y)), of which what belongs to a group is one number."""
+    count = x._spec.numel // (x._spec.shape[0] * groups)
+    d = x - _to_channels(mean, x)
+    shift = _of_groups(image_sums(g) * weight, groups) * rstd
+    slope = _of_groups(image_sums(g * d) * weight, groups)
+    if given[1]:
+        shift = shift - g_mean
+    if given[2]:
+        slope = slope + g_rstd
+    return g * _to_channels(rstd, x, weight) - d * _to_channels(slope * rstd ** 3 / count, x) - _to_channels(shift / count, x)
+
+
+def group_norm_weight_grad(g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, groups: int) -> Tensor:
+    """The sum over samples of g times the normalised groups, for each channel."""
+    n, c = x._spec.shape[:2]
+    sums = image_sums(g * (x - _to_channels(mean, x)))
+    return (reshape(sums, [n, groups, c // groups]) * reshape(rstd, [n, groups, 1])).sum(0).reshape(c)
+
+
+def image_sums(x: Tensor) -> Tensor:
+    """(n, c, …) -> (n, c)."""
+    return x.sum(tuple(range(2, len(x._spec.shape))))
+
+
+def _of_groups(x: Tensor, groups: int) -> Tensor:
+    """(n, c) -> (n, groups): the sums of neighbouring channels."""
+    n, c = x._spec.shape
+    return reshape(x, [n, groups, c // groups]).sum(2)
+
+
+def _to_channels(v: Tensor, x: Tensor, weight: Tensor | None = None) -> Tensor:
+    """(n, groups) as an operand that has its numbers, times each channel's weight, at the channels of x (n, c, …)."""
+    (n, groups), c = v._spec.shape, x._spec.shape[1]
+    each = reshape(v, [n, groups, 1])
+    each = each.expand(n, groups, c // groups) if weight is None else each * reshape(weight, [groups, c // groups])
+    return reshape(each, [n, c, *[1] * (len(x._spec.shape) - 2)])
+
+
 def _beside(x: Tensor, dim: int) -> tuple[int, ...]:
     """All dimensions but one."""
     return tuple([d for d in range(len(x._spec.shape)) if d != dim])
