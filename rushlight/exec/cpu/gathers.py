@@ -11,7 +11,7 @@ from llvmlite import ir
 from rushlight.exec.cpu.code import I64, KERNEL
 from rushlight.exec.cpu.emit import OUT_OF_RANGE
 from rushlight.exec.cpu.parts_kernel import SIZES
-from rushlight.exec.cpu.steps import Address, KernelStep
+from rushlight.exec.cpu.steps import Address, Check, KernelStep
 from rushlight.exec.cpu.tiles import NUMBERS, Form, Vectors, const
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec, broadcast
@@ -98,16 +98,30 @@ def kind_of(places: Places) -> str | None:
     return kinds.pop() if len(kinds) == 1 and kinds.issubset(INDICES) else None
 
 
-def steps(instr: Instr, _: Callable[[int], int]) -> list[KernelStep] | None:
-    """The step that reads, None where NumPy has to."""
+def check_of(index: Index, wraps: bool) -> Check:
+    """What a step that checks an index says of it."""
+    return index.operand.value, index.operand.spec, index.size, wraps
+
+
+def read_by(instr: Instr) -> Places | None:
+    """Where a kernel reads what an instruction asks for, None where NumPy has to."""
     rule = READS.get(instr.op.name)
-    out = instr.outs[0]
-    if rule is None or not out.numel or out.dtype.itemsize not in SIZES or not all([o.spec.numel and o.spec.shape for o in instr.operands[:1]]):
+    if rule is None:
+        return None
+    x, out = instr.operands[0].spec, instr.outs[0]
+    if not out.numel or out.dtype.itemsize not in SIZES or not x.numel or not x.shape:
         return None
     places = rule(instr)
-    dims, kind = merged(places.dims), kind_of(places)
-    if len(dims) > RANK or kind is None:
+    return None if len(merged(places.dims)) > RANK or kind_of(places) is None else places
+
+
+def steps(instr: Instr, _: Callable[[int], int]) -> list[KernelStep] | None:
+    """The step that reads, None where NumPy has to."""
+    places = read_by(instr)
+    if places is None:
         return None
+    dims, kind, out = merged(places.dims), kind_of(places), instr.outs[0]
+    assert kind is not None
     dims = [Dim(1, (0,) * (1 + len(places.indices)))] * (RANK - len(dims)) + dims
     width, last = dims[-1]
     by_row = not any(last[1:])
@@ -120,7 +134,7 @@ def steps(instr: Instr, _: Callable[[int], int]) -> list[KernelStep] | None:
     form = Form(SIZES[out.dtype.itemsize])
     way = "elements" if not by_row else "rows" if last[0] == 1 else "strided rows"
     write = partial(read, form.dtype, kind, len(places.indices), places.wraps, way)
-    checks = frozenset([(i.operand.value, i.operand.spec, i.size, places.wraps) for i in places.indices])
+    checks = frozenset([check_of(i, places.wraps) for i in places.indices])
     return [KernelStep(f"read {form} at {len(places.indices)} {kind} {places.wraps} {way}", write, slots, out.numel // width * chunks, 2 * out.numel,
                        {o.value for o in instr.operands}, set(instr.results), title=f"{instr.op.name} {list(out.shape)}", checks=checks)]
 

@@ -86,7 +86,7 @@ class Plan:
         self.made: list[tuple[int, int, Any, Any]] = []  # (object, elements, NumPy's dtype, allocator) of results that are new at each run
         count = OBJECTS + self.buffers
         taken: set[int] = set()
-        placed: set[int] = set()  # a step that works in place writes to a value again
+        placed = {*range(self.buffers)}  # a step that works in place writes to an input, or to a value again
         spans = []
         for at, step in enumerate(self.steps):
             for v in sorted(writes[at].difference(placed)):

@@ -1,8 +1,8 @@
 """Numbers written or added at places that indices name (`scatter`, `scatter_add`, `index_put`, gradients of embeddings), in memory that
 holds the rest already.
 
-`prepare` puts a copy before each of them, unless it may have the memory of what it changes; the plan lets the copy make the very
-memory of the result. Places that other threads share are no matter: a unit of work owns all that it adds to, and adds in the order
+`prepare` puts checks of indices before them, and a copy before each that may not have the memory of what it changes; the plan lets
+the copy make the very memory of the result. Places that other threads share are no matter: a unit of work owns all that it adds to, and adds in the order
 of the index, so that the bits are NumPy's.
 """
 
@@ -14,12 +14,14 @@ from math import prod
 from typing import Any, NamedTuple
 
 from rushlight.exec.cpu.gathers import AXES as PLACES
-from rushlight.exec.cpu.gathers import CUT, RANK, Dim, Index, Places, Reader, address, along, at_lists, kind_of, merged
+from rushlight.exec.cpu.gathers import CUT, RANK, Dim, Index, Places, Reader, address, along, at_lists, check_of, kind_of, merged, read_by
+from rushlight.exec.cpu.groups import generated
 from rushlight.exec.cpu.lower import Writer
 from rushlight.exec.cpu.parts_kernel import SIZES
 from rushlight.exec.cpu.scalars import FORMS
-from rushlight.exec.cpu.steps import Address, KernelStep
+from rushlight.exec.cpu.steps import Address, Check, KernelStep
 from rushlight.exec.cpu.tiles import REALS, Form, const
+from rushlight.ir.dtype import int64
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec
 from rushlight.ops.table import Op
@@ -42,8 +44,10 @@ class Scatter(NamedTuple):
     copied: bool = True
 
 
-# result = the memory of x, with what is given written at places
+# result = the memory of x, with what is given written at places; it comes after the checks of indices that stand behind those
 WRITE_AT = Op("write at", "index", "x value *indices", lambda x, value, *rest: ((x.dtype, x.shape),), attrs="scatter", differentiable=False)
+# fails where an index is out of range
+CHECK = Op("check", "index", "index", lambda index, *_: ((int64, (1,)),), attrs="size wraps", differentiable=False)
 
 
 def prepare(program: Program) -> tuple[Program, dict[int, int]]:
@@ -51,26 +55,76 @@ def prepare(program: Program) -> tuple[Program, dict[int, int]]:
     found = [_scatter(i) for i in program.instrs]
     if not any(found):
         return program, {}
-    out = Program(program.inputs, [], program.outputs, program.donated, program.values)
-    taken: dict[int, int] = {}
-    for at, (instr, scatter) in enumerate(zip(program.instrs, found)):
-        if scatter is None:
-            out.instrs.append(instr)
-            continue
+    return _Preparation(program, found).run()
+
+
+class _Preparation:
+    """Indices are checked as soon as they are there: so what comes later cannot fail, and memory may be changed in place before it."""
+
+    def __init__(self, program: Program, found: list[Scatter | None]) -> None:
+        self.source, self.found = program, found
+        self.out = Program(program.inputs, [], program.outputs, program.donated, program.values)
+        self.made = {r: at for at, instr in enumerate(program.instrs) for r in instr.results}
+        self.inside = {at for at, scatter in enumerate(found) if scatter is not None and self._may_have(at)}
+        self.due: dict[int, dict[Check, Index]] = {}  # the checks after each instruction
+        for at, scatter in enumerate(found):
+            places = scatter.places if scatter is not None else read_by(program.instrs[at]) if self.inside else None
+            if places is None:
+                continue
+            for index in places.indices:
+                self.due.setdefault(self.made.get(index.operand.value, -1), {})[check_of(index, places.wraps)] = index
+        self.checked: dict[Check, Operand] = {}
+        self.taken: dict[int, int] = {}
+
+    def run(self) -> tuple[Program, dict[int, int]]:
+        self._check(-1)
+        for at, (instr, scatter) in enumerate(zip(self.source.instrs, self.found)):
+            if scatter is None:
+                self.out.instrs.append(instr)
+            else:
+                self._write(at, instr, scatter)
+            self._check(at)
+        return self.out, self.taken
+
+    def _check(self, at: int) -> None:
+        for key, index in self.due.get(at, {}).items():
+            if key not in self.checked:
+                self.checked[key] = Writer(self.out, None)(CHECK, index.operand, attrs=(index.size, key[-1]))
+
+    def _write(self, at: int, instr: Instr, scatter: Scatter) -> None:
         x, value, indices = _operands(instr)
-        w = Writer(out, instr.line)
+        w = Writer(self.out, instr.line)
         if not isinstance(value.spec, Spec):
             value = w("full", value, attrs=((), instr.outs[0].dtype))
-        if x is None:
-            x = w("full", w.number(0.0), attrs=(instr.outs[0].shape, instr.outs[0].dtype))
-        elif _may_have(program, x, at):
+        if at in self.inside:
             scatter = scatter._replace(copied=False)
+            checks = [*self.checked.values()]
         else:
-            x = w("copy", x)
-        if scatter.copied:
-            taken[x.value] = instr.results[0]
-        out.instrs.append(Instr(WRITE_AT, (x, value, *indices), (scatter,), instr.results, instr.outs, instr.line))
-    return out, taken
+            x = w("full", w.number(0.0), attrs=(instr.outs[0].shape, instr.outs[0].dtype)) if x is None else w("copy", x)
+            self.taken[x.value] = instr.results[0]
+            checks = [self.checked[check_of(i, scatter.places.wraps)] for i in scatter.places.indices]
+        assert x is not None
+        self.out.instrs.append(Instr(WRITE_AT, (x, value, *indices, *checks), (scatter,), instr.results, instr.outs, instr.line))
+
+    def _may_have(self, at: int) -> bool:
+        """Whether a scatter may change an input's memory: whoever else reads that has done so, and nothing that comes later can fail."""
+        x, *_ = _operands(self.source.instrs[at])
+        program = self.source
+        if x is None or x.value not in program.donated or x.value in program.outputs or not x.spec.plain \
+                or x.spec.numel != program.inputs[x.value].numel:
+            return False
+        readers = [j for j, i in enumerate(program.instrs) for o in i.operands if o.value == x.value]
+        return readers[-1] == at and readers.count(at) == 1 and not any([generated(program.instrs[j]) for j in readers]) \
+            and not any([self._may_fail(j, at) for j in range(at + 1, len(program.instrs))])
+
+    def _may_fail(self, later: int, at: int) -> bool:
+        """Whether an instruction fails where what it checks is not known when an earlier one runs."""
+        instr = self.source.instrs[later]
+        if instr.op.kind not in ("index", "library", "coarse"):
+            return False
+        scatter = self.found[later]
+        places = scatter.places if scatter is not None else read_by(instr)
+        return places is None or any([self.made.get(i.operand.value, -1) >= at for i in places.indices])
 
 
 def _operands(instr: Instr) -> tuple[Operand | None, Operand, list[Operand]]:
@@ -81,14 +135,6 @@ def _operands(instr: Instr) -> tuple[Operand | None, Operand, list[Operand]]:
         return instr.operands[0], instr.operands[1], list(instr.operands[2:])
     x, index, value = instr.operands
     return x, value, [index]
-
-
-def _may_have(program: Program, x: Operand, at: int) -> bool:
-    """Whether an instruction may change an input's memory: nobody else needs it, and nothing that comes later can fail."""
-    if x.value not in program.donated or x.value in program.outputs or not x.spec.plain or x.spec.numel != program.inputs[x.value].numel:
-        return False
-    later = [i for i in program.instrs[at + 1:] if i.op.kind in ("index", "library", "coarse")]
-    return not later and sum(o.value == x.value for i in program.instrs for o in i.operands) == 1
 
 
 def _scatter(instr: Instr) -> Scatter | None:
@@ -142,12 +188,13 @@ def _own_dims(index: Index) -> list[Dim]:
 
 
 def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | None:
-    """A step that checks each index, and the one that writes."""
-    if instr.op is not WRITE_AT:
-        return None
+    """The step that checks an index, or the one that writes."""
+    return [_check(instr)] if instr.op is CHECK else [_write(instr)] if instr.op is WRITE_AT else None
+
+
+def _write(instr: Instr) -> KernelStep:
     scatter: Scatter = instr.attrs[0]
     x, value, *_ = instr.operands
-    checks = [_check(i, scatter, new_value(8)) for i in scatter.places.indices]
     loops, out, kind = scatter.loops, instr.outs[0], kind_of(scatter.places)
     assert kind is not None
     width, (own, given, *places) = loops["l"]
@@ -163,21 +210,24 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | N
     way = "elements" if not by_row else "rows" if own == given == 1 else "strided rows"
     count, wraps, verb = len(scatter.places.indices), scatter.places.wraps, "add" if scatter.adds else "write"
     work = 2 * lines * loops["s"].size * loops["t"].size * width
-    reads = {o.value for o in instr.operands[1:]}.union([instr.results[0] if scatter.copied else x.value], *[c.results for c in checks])
-    return [*checks, KernelStep(f"{verb} {form} at {count} {kind} {wraps} {way}", partial(write, form.dtype, kind, count, wraps, scatter.adds, way), slots,
-                                lines * chunks, work, reads, set(instr.results), title=f"{scatter.name} {list(out.shape)}", inside=None if scatter.copied else x.value)]
+    reads = {o.value for o in instr.operands[1:]} | {instr.results[0] if scatter.copied else x.value}
+    return KernelStep(f"{verb} {form} at {count} {kind} {wraps} {way}", partial(write, form.dtype, kind, count, wraps, scatter.adds, way), slots,
+                      lines * chunks, work, reads, set(instr.results), title=f"{scatter.name} {list(out.shape)}",
+                      inside=None if scatter.copied else x.value)
 
 
-def _check(index: Index, scatter: Scatter, result: int) -> KernelStep:
+def _check(instr: Instr) -> KernelStep:
     """A step that fails where an index is out of range; what it makes says only that it has run."""
+    size, wraps = instr.attrs
+    index = Index(instr.operands[0], size, 0)
     dims = [*[Dim(1, (0,))] * RANK, *_own_dims(index)][-RANK:]
     *outer, width = [d.size for d in dims]
     chunk = min(width, CUT)
     chunks = -(-width // chunk)
-    s, kind, wraps = index.operand.spec, index.operand.spec.dtype.name, scatter.places.wraps
-    slots: list[int | Address] = [0, *outer[1:], chunk, chunks, width, address(index.operand), index.size, 0, *[d.steps[0] for d in dims]]
-    return KernelStep(f"check {kind} {wraps}", partial(check, kind, wraps), slots, outer[0] * chunks, prod(outer) * width, {index.operand.value}, {result},
-                      title=f"indices of {scatter.name} {list(s.shape)}", checks=frozenset({(index.operand.value, s, index.size, wraps)}))
+    s, kind = index.operand.spec, index.operand.spec.dtype.name
+    slots: list[int | Address] = [0, *outer[1:], chunk, chunks, width, address(index.operand), size, 0, *[d.steps[0] for d in dims]]
+    return KernelStep(f"check {kind} {wraps}", partial(check, kind, wraps), slots, outer[0] * chunks, prod(outer) * width, {index.operand.value},
+                      set(instr.results), title=f"check of an index {list(s.shape)}", checks=frozenset({check_of(index, wraps)}))
 
 
 # --- kernels ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rushlight.exec.cpu.panels import Panels
 
 LARGE = 1 << 40
+Check = tuple[int, Any, int, bool]  # an index: value, view, how many positions there are, and whether negative ones count from the end
 
 
 @dataclass(eq=False, slots=True)
@@ -81,8 +82,7 @@ class KernelStep:
     title: str = ""  # what it does, where the key does not say all
     light: bool = False  # written such that LLVM's passes find nothing to gain
     variant: Panels | None = None  # its weights in panels, which may be kept
-    # the indices that it checks: value, view, how many positions there are, and whether negative ones count from the end
-    checks: frozenset[tuple[int, Any, int, bool]] = frozenset()
+    checks: frozenset[Check] = frozenset()  # the indices that it checks
     inside: int | None = None  # an input whose memory its result has, changed in place
 
     def on(self, values: list[int]) -> KernelStep:
@@ -98,7 +98,7 @@ class KernelStep:
         return self.sources
 
     def writes(self) -> set[int]:
-        return self.results
+        return self.results if self.inside is None else {*self.results, self.inside}
 
 
 @dataclass(eq=False, slots=True)
@@ -121,7 +121,7 @@ def last_check(steps: list[Step]) -> int:
     """The last step that may fail, -1 for none: nothing that a program still needs is overwritten before it. Of steps that
     check the same index the first one tells."""
     last = -1
-    passed: set[tuple[int, Any, int, bool]] = set()
+    passed: set[Check] = set()
     for at, step in enumerate(steps):
         checks = step.checks if isinstance(step, KernelStep) else frozenset()
         if may_fail(step) and not (checks and checks <= passed):
