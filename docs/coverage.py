@@ -38,7 +38,7 @@ Everything else of the API is an ordinary function composed of these operations:
 
 def cpu_column(op: Op) -> str:
     """What the CPU executor does with an operation."""
-    from rushlight.exec.cpu import attention, cells, convolutions, dropout, gathers, groups, lower, parts, products, quantized, recurrent, scans, scatters, windows
+    from rushlight.exec.cpu import attention, cells, convolutions, dropout, fourier, gathers, groups, lower, parts, products, quantized, recurrent, scans, scatters, windows
     name = op.name
     written = {*lower.WRITTEN_OUT, *lower.ROWS, *lower.LOSSES, *lower.PLACES, *dropout.NAMES, "arange", "flip"}
     loops = written | cells.CELLS.keys() | cells.REDUCTIONS.keys() | groups.SPECIAL
@@ -46,7 +46,7 @@ def cpu_column(op: Op) -> str:
         return "oneDNN"
     if name in loops:
         return "loop"
-    if name in (*parts.NAMES, *gathers.READS, *scatters.SCATTERS, *scans.START):
+    if name in (*parts.NAMES, *gathers.READS, *scatters.SCATTERS, *scans.START, *fourier.NAMES):
         return "kernel"
     return "NumPy" if computed(op) == "kernel" else "parts"
 

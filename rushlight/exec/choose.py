@@ -29,7 +29,7 @@ LARGE = 1 << 14  # elements computed, likewise
 # what is rounded otherwise by NumPy than by the native executor
 ROUNDED_KINDS = ("contract", "coarse")
 ROUNDED = frozenset(("sum prod exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 "
-                     "sinh cosh tanh asinh acosh atanh sigmoid erf erfc pow fma").split())
+                     "sinh cosh tanh asinh acosh atanh sigmoid erf erfc pow fma fft ifft").split())
 
 
 def compile_program(program: Program) -> Run:
@@ -86,5 +86,5 @@ def worth(program: Program) -> bool:
 def rounded(instr: Instr) -> bool:
     """Whether the executors may disagree in the last bit of a result."""
     out = instr.outs[0]
-    return (isinstance(out, Spec) and out.dtype.is_floating_point
+    return (isinstance(out, Spec) and (out.dtype.is_floating_point or out.dtype.is_complex)
             and (instr.op.kind in ROUNDED_KINDS or instr.op.name in ROUNDED))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.exec.cpu import dropout, pooled
+from rushlight.exec.cpu import dropout, fourier, pooled
 from rushlight.exec.cpu.dropout import POSITION
 from rushlight.exec.cpu.groups import mode_of
 from rushlight.exec.numpy import executor as numpy_executor
@@ -38,7 +38,7 @@ def lower(program: Program) -> Program:
     """The passes of this executor in order."""
     program = pipeline.lower(program, claims)
     program = _by_rows(program)
-    program = _once(program)
+    program = fourier.join(_once(program))
     program = pooled.rewrite(_without_copies(program))
     program = pipeline.drop_dead(program)
     program.verify()

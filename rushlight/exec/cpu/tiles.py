@@ -158,7 +158,7 @@ class Vectors(Code):
 
     def transposed(self, rows: list[Any]) -> list[Any]:
         """A square block of vectors transposed, by interleaving its halves again and again."""
-        lanes = self.form.lanes
+        lanes = len(rows)
         low = [i // 2 + (lanes if i % 2 else 0) for i in range(lanes)]
         high = [i + lanes // 2 for i in low]
         for _ in range(lanes.bit_length() - 1):
