@@ -30,6 +30,7 @@ LARGE = 1 << 14  # elements computed, likewise
 ROUNDED_KINDS = ("contract", "coarse")
 ROUNDED = frozenset(("sum prod exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 "
                      "sinh cosh tanh asinh acosh atanh sigmoid erf erfc pow fma fft ifft").split())
+COMPLEX_ROUNDED = frozenset(("mul", "abs", "sgn"))  # likewise, of complex numbers
 
 
 def compile_program(program: Program) -> Run:
@@ -86,5 +87,7 @@ def worth(program: Program) -> bool:
 def rounded(instr: Instr) -> bool:
     """Whether the executors may disagree in the last bit of a result."""
     out = instr.outs[0]
-    return (isinstance(out, Spec) and (out.dtype.is_floating_point or out.dtype.is_complex)
-            and (instr.op.kind in ROUNDED_KINDS or instr.op.name in ROUNDED))
+    if not isinstance(out, Spec) or not (out.dtype.is_floating_point or out.dtype.is_complex):
+        return False
+    of_complex = instr.op.name in COMPLEX_ROUNDED and any([isinstance(o.spec, Spec) and o.spec.dtype.is_complex for o in instr.operands])
+    return of_complex or instr.op.kind in ROUNDED_KINDS or instr.op.name in ROUNDED

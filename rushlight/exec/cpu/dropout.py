@@ -6,7 +6,6 @@ from typing import Any
 
 from rushlight.exec.splitmix import GOLDEN, signed
 from rushlight.ir.dtype import float32, int32, int64
-from rushlight.ir.graph import SCALARS
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import Op
@@ -35,14 +34,14 @@ def write(w: Any, instr: Instr) -> None:
         return
     x, p, seed = instr.operands
     keep = _keep(w, p, seed, instr.outs[0].shape, instr.results[1])
-    w("where", keep, w("mul", x, _number(w, SCALE, p, float)), w.number(0.0), out=instr.results[0])
+    w("where", keep, w("mul", x, w.derived(SCALE, p, float)), w.number(0.0), out=instr.results[0])
 
 
 def _keep(w: Any, p: Operand, seed: Operand, shape: tuple[int, ...], out: int) -> Operand:
     """Which elements are kept. An element's counter is the first one of its row and, for each column before it, the golden ratio."""
     *lead, columns = shape
     rows = spec(int64, tuple(lead)).numel
-    start = _number(w, COUNTER, seed, int)
+    start = w.derived(COUNTER, seed, int)
     if rows > 1:
         row = w("mul", w("cast", w(POSITION, attrs=((rows,),)), attrs=(int64,)), w.number(signed(GOLDEN * columns)))
         own = w("add", row, start)
@@ -55,9 +54,3 @@ def _repeated(rows: Spec, shape: tuple[int, ...]) -> Spec:
     strides = spec(int64, (*shape[:-1], 1)).strides
     return rows.at(shape, (*strides[:-1], 0))
 
-
-def _number(w: Any, op: Op, given: Operand, kind: type) -> Operand:
-    """A number that follows from another one."""
-    result = w.p.new()
-    w.p.instrs.append(Instr(op, (given,), (), (result,), (SCALARS[kind],), w.line))  # type: ignore[arg-type]
-    return Operand(result, SCALARS[kind])

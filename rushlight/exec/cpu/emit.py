@@ -11,7 +11,7 @@ from llvmlite import ir
 from rushlight.exec.cpu.accumulators import Accumulator
 from rushlight.exec.cpu.cells import CELLS, COUNTING, constant, draw
 from rushlight.exec.cpu.code import I64, POINTER, Code
-from rushlight.exec.cpu.kernel import PAIRED, STRIDED, TWICE, Access, Kernel, Ref, Statement
+from rushlight.exec.cpu.kernel import JOINED, PAIRED, STRIDED, TWICE, Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.sums import Columns, Rounds, ordered
 
 FREE = frozenset(("amax", "amin", "any", "all"))  # reductions that any order gives
@@ -289,12 +289,23 @@ class Body:
                     w.b.store(w.b.fadd(w.b.load(place, typ=w.s.vector(s.dtype)), value), place)
         for a, value in stores:
             dtype, step = w.k.accesses[a].dtype, w.frames[a].get("step")
-            if w.k.accesses[a].step == TWICE:
+            if isinstance(value, tuple):
+                self._store_complex(a, value)
+            elif w.k.accesses[a].step == TWICE:
                 w.s.store_twice(w.s.narrow(value, dtype), self._place(a), self.mask)
             elif step is None:
                 w.store(a, value, self._place(a), None if w.k.accesses[a].use == "scratch" else self.mask)
             else:
                 w.s.scatter(w.s.narrow(value, dtype), self._place(a), dtype, step, w.iota, self.mask)
+
+    def _store_complex(self, access: int, value: tuple[Any, Any]) -> None:
+        """Real and imaginary parts, in turn."""
+        w, a, place = self.w, self.w.k.accesses[access], self._place(access)
+        if a.step != STRIDED:
+            w.s.store_joined(*value, place, self.mask)
+            return
+        for at, part in enumerate(value):
+            w.s.scatter(part, w.b.gep(place, [constant(I64, at)], source_etype=w.s.memory(a.dtype)), a.dtype, w.frames[access]["step"], w.iota, self.mask)
 
     def value(self, ref: Ref, s: Statement) -> Any:
         """A referenced value as a vector."""
@@ -322,7 +333,7 @@ class Body:
     def _place(self, access: int) -> Any:
         """The address of the first lane."""
         w, a, frame = self.w, self.w.k.accesses[access], self.w.frames[access]
-        step = frame["step"] if a.step == STRIDED else constant(I64, 2 if a.step in (PAIRED, TWICE) else a.step)
+        step = frame["step"] if a.step == STRIDED else constant(I64, 2 if a.step in (PAIRED, TWICE, JOINED) else a.step)
         offset = w.b.mul(self.v, step)
         for i, stride in zip(self.mids, frame.get("mid", ())):
             offset = w.b.add(offset, w.b.mul(i, stride))

@@ -70,18 +70,23 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | N
     (na, a), (nb, b) = [Dim(1, (0, 0)), Dim(1, (0, 0)), *rest][-2:]
     real = not x.spec.dtype.is_complex
     by_pairs = dtype == "float32"  # which are transposed as numbers of 64 bits
-    ways = tuple(["columns" if step == 1 else "rows" if along == 1 and whole else "any" for step, along, whole in (
-        (wide.steps[0], x.spec.strides[dim], real or by_pairs), (wide.steps[1], out.strides[dim], by_pairs))])
+    ways = (_way(wide.steps[0], x.spec.strides[dim], real or by_pairs), _way(wide.steps[1], out.strides[dim], by_pairs))
     table = _table(n, dtype)
     groups = -(-wide.size // lanes)
     scratch = 4 * n * vector_bytes()
+    scale = SCALES[name, norm](n) if (name, norm) in SCALES else 1.0
     room = new_value(threads.count() * scratch)
     slots: list[int | Address] = [0, address(x), Address(instr.results[0]), Address(room), scratch, ctypes.addressof(table), len(radices(n) or ()), n,
-                                  _bits(SCALES.get((name, norm), lambda n: 1.0)(n)), nb, groups, wide.size,
+                                  _bits(scale), nb, groups, wide.size,
                                   x.spec.strides[dim], wide.steps[0], a[0], b[0], out.strides[dim], wide.steps[1], a[1], b[1]]
     key = f"fourier {name} {dtype} x {lanes} {'real ' * real}{ways}"
     return [KernelStep(key, partial(kernels.transform, dtype, name == "ifft", real, ways), slots, na * nb * groups, out.numel * 8, {x.value},
                        {instr.results[0], room}, keep=table, flops=int(5 * out.numel * math.log2(n)), title=f"{name} {list(out.shape)}")]
+
+
+def _way(step: int, along: int, turns: bool) -> str:
+    """How signals lie that are `step` apart, with points `along` each; whether those in one piece can be transposed."""
+    return "columns" if step == 1 else "rows" if along == 1 and turns else "any"
 
 
 def _bits(x: float) -> int:

@@ -63,7 +63,7 @@ class _Transform(Vectors):
             for v, value in zip(now, (*args[2:4], *args[:2])):
                 b.store(value, v)
         self.loop(const(0), s["stages"], 1, stage)
-        self._out(*[b.load(v, typ=POINTER) for v in now[:2]], target, left)
+        self._out(b.load(now[0], typ=POINTER), b.load(now[1], typ=POINTER), target, left)
 
     def _begin(self, side: str, places: tuple[Any, Any, Any]) -> Any:
         """Where the first signal of a unit begins."""
@@ -104,7 +104,7 @@ class _Transform(Vectors):
             return self.s.gather(at, self.form.dtype, self.slots["x_w"], self.iota, mask), self.zero()
         step = self.b.mul(self.slots["x_w"], const(2))
         im = self.at(at, 1)
-        return tuple([self.s.gather(p, self.form.dtype, step, self.iota, mask) for p in (at, im)])  # type: ignore[return-value]
+        return tuple([self.s.gather(p, self.form.dtype, step, self.iota, mask) for p in (at, im)])
 
     def _out(self, re: Any, im: Any, target: Any, left: Any) -> None:
         if self.inverse:

@@ -23,7 +23,8 @@ SPECIAL = frozenset(("cast", "pick", "full")) | COUNTING
 @dataclass(eq=False)
 class Group:
     """Instructions over one domain. ``reduced`` are the dimensions that its reductions remove; ``levels`` says of each
-    value computed here whether it has the whole domain (full) or one element per row (row).
+    value computed here whether it has the whole domain (full) or one element per row (row), or is a complex number put together for
+    others (joined).
 
     The order in which a reduction adds up follows from its own operand, never from what else is in the group: a program
     gives the same bits however it is cut into plans. ``merged`` are the reduced dimensions that run on evenly into the
@@ -57,7 +58,7 @@ class Group:
         out = instr.outs[0]
         if out.shape == self.shape and self._full_operands(instr.operands):
             return "full"
-        if self.mode == "row" and self._is_row(out.shape) \
+        if self.mode == "row" and instr.op.name != "complex" and self._is_row(out.shape) \
                 and any([self.levels.get(o.value) == "row" for o in instr.operands]) \
                 and all([self._row_operand(o) for o in instr.operands]):
             return "row"
@@ -73,14 +74,14 @@ class Group:
             if o.value not in self.levels:
                 self.streams.add(o.value)
         for r in instr.results:
-            self.levels[r] = "full" if level == "full" else "row"
+            self.levels[r] = "joined" if instr.op.name == "complex" else "full" if level == "full" else "row"
         self.instrs.append(instr)
 
     def draws_in(self, other: Group, alone: bool) -> bool:
         """Compute what another group makes, before all else, if that changes no order of a sum; whether this is done. ``alone``
         says that nobody else reads it."""
         reads = [(i, o) for i in self.instrs for o in i.operands if o.value in other.levels]
-        if len(self.instrs) + len(other.instrs) > MOST or not all([o.spec.plain for _, o in reads]):
+        if len(self.instrs) + len(other.instrs) > MOST or not all([o.spec.plain for _, o in reads]) or "joined" in other.levels.values():
             return False
         by_rows = all([self.levels[i.results[0]] == "row" and not is_reduction(i) and (i.op.name != "pick" or o is i.operands[1])
                        for i, o in reads])
@@ -148,7 +149,7 @@ class Group:
             elif level == "full":
                 if not o.spec.plain or o.spec.shape != self.shape:
                     return False
-            elif self.mode != "row" or self.cut[2] != 1 or not self._broadcast_row(o.spec):
+            elif level == "joined" or self.mode != "row" or self.cut[2] != 1 or not self._broadcast_row(o.spec):
                 return False
         return True
 
@@ -173,7 +174,7 @@ class Group:
         level = self.levels.get(o.value)
         if not isinstance(o.spec, Spec):
             return True
-        if level == "full" or not self._is_row(o.spec.shape):
+        if level in ("full", "joined") or not self._is_row(o.spec.shape):
             return False
         return level is None or self.cut[2] == 1 and o.spec.plain
 
@@ -221,7 +222,7 @@ def is_reduction(instr: Instr) -> bool:
 def generated(instr: Instr) -> bool:
     """Whether the code generator can write an instruction."""
     out = instr.outs[0]
-    if len(instr.outs) != 1 or not isinstance(out, Spec) or not out.numel or out.dtype.name not in FORMS:
+    if len(instr.outs) != 1 or not isinstance(out, Spec) or not out.numel or out.dtype.name not in FORMS and instr.op.name != "complex":
         return False
     for o in instr.operands:
         s = o.spec

@@ -21,12 +21,13 @@ from typing import NamedTuple
 Ref = tuple[str, int]  # ("a", access), ("n", number), ("t", statement)
 
 
-STRIDED, PAIRED, TWICE = 2, 3, 4
+STRIDED, PAIRED, TWICE, JOINED = 2, 3, 4, 5
 
 
 class Access(NamedTuple):
     """Memory that the kernel reads or writes. ``step`` along the vector dimension: 0, 1, STRIDED for a stride in a slot, PAIRED where
-    every second element is read, TWICE where each element is written to two adjacent places."""
+    every second element is read, TWICE where each element is written to two adjacent places, JOINED where the two numbers of a complex one
+    are."""
 
     dtype: str
     use: str  # in, out, scratch

@@ -164,7 +164,7 @@ class _Assignment:
 
     def _other(self, instr: Instr) -> None:
         operands = tuple(self.view(o) for o in instr.operands)
-        order = self._order(instr, operands) if generated(instr) and instr.op.name != "pick" and instr.op.name not in COUNTING else None
+        order = self._order(instr, operands) if generated(instr) and instr.op.name not in ("pick", "complex") and instr.op.name not in COUNTING else None
         instr = replace(instr, operands=operands)
         if order is None:
             self.out.instrs.append(instr)

@@ -11,7 +11,7 @@ from rushlight.exec import order
 from rushlight.exec.cpu.cells import COUNTING, EXPENSIVE
 from rushlight.exec.cpu.groups import CHUNK, LEAST_UNITS, Group, chunks, is_reduction, operand_dtype
 from rushlight.exec.cpu.host import vector_bytes
-from rushlight.exec.cpu.kernel import PAIRED, STRIDED, TWICE, Access, Kernel, Ref, Statement
+from rushlight.exec.cpu.kernel import JOINED, PAIRED, STRIDED, TWICE, Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.scalars import FORMS, HALF
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
@@ -24,13 +24,15 @@ MOST_PATTERNS = 2048  # of groups whose loops are kept
 @dataclass(slots=True)
 class Place:
     """Where an access finds its memory. ``value`` is a position among the values of a step, ``strides`` are in elements
-    over the domain's dimensions; ``partial`` marks the partial results of a cut reduction."""
+    over the domain's dimensions; ``partial`` marks the partial results of a cut reduction, ``joined`` complex numbers, whose parts are
+    the elements."""
 
     value: int
     offset: int
     strides: dict[int, int]
     itemsize: int
     partial: bool = False
+    joined: bool = False
 
 
 @dataclass(slots=True)
@@ -113,7 +115,10 @@ class Draft:
     def write(self, value: int, s: Spec, level: str) -> int:
         """The access that receives a result."""
         strides = full_strides(s) if level == "full" else self._row(s)
-        return self._access(s.dtype.name, "out", level, Place(self.position[value], 0, strides, s.dtype.itemsize))
+        dtype, joined = s.dtype, s.dtype.is_complex
+        if joined:
+            dtype, strides = dtype.to_real(), {d: 2 * stride for d, stride in strides.items()}
+        return self._access(dtype.name, "out", level, Place(self.position[value], 0, strides, dtype.itemsize, joined=joined))
 
     def _access(self, dtype: str, use: str, level: str, place: Place | None) -> int:
         self.accesses.append((dtype, use, level))
@@ -133,7 +138,7 @@ class Draft:
 
     def _add(self, instr: Instr) -> None:
         result, out = instr.results[0], instr.outs[0]
-        level = self.g.levels[result]
+        level = "row" if self.g.levels[result] == "row" else "full"
         reduces = is_reduction(instr)
         inner = "full" if level == "full" or reduces else "row"
         refs: tuple[Ref, ...]
@@ -148,7 +153,8 @@ class Draft:
         self.statement[result] = len(self.body)
         self.ready[result] = phase + 1 if reduces else phase
         name = "quick_tanh" if instr.op.name == "tanh" and out.numel > order.FEW else instr.op.name
-        self.body.append(Statement(name, refs, operand_dtype(instr), out.dtype.name, level, phase, store, reduces))
+        self.body.append(Statement(name, refs, operand_dtype(instr), out.dtype.to_real().name if out.dtype.is_complex else out.dtype.name, level, phase,
+                                   store, reduces))
 
     def _reloads(self) -> None:
         """Values of earlier phases that are dear to compute are read again from where they were stored, or kept in scratch, which
@@ -249,7 +255,7 @@ def _weight(place: Place | None, access: tuple[str, str, str], d: int) -> int:
     """How much an access wants a dimension to be the vectors'."""
     if place is None or not place.strides:
         return 0
-    stride = place.strides.get(d, 0)
+    stride = place.strides.get(d, 0) // (2 if place.joined else 1)
     return (3 if access[1] == "out" else 2) if stride == 1 else 1 if stride == 0 else 0
 
 
@@ -318,6 +324,8 @@ def _step(place: Place, use: str, dims: _Dims) -> int:
     stride = place.strides.get(dims.vector, 0)
     if stride in (0, 1):
         return stride
+    if place.joined:
+        return JOINED if stride == 2 else STRIDED
     if use == "out" and dims.twice:
         return TWICE
     return PAIRED if stride == 2 and use == "in" and place.itemsize in (4, 8) else STRIDED

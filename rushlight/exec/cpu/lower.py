@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.exec.cpu import dropout, fourier, pooled
+from rushlight.exec.cpu import complex_pairs, dropout, fourier, pooled
 from rushlight.exec.cpu.dropout import POSITION
 from rushlight.exec.cpu.groups import mode_of
+from rushlight.exec.cpu.instructions import Writer
 from rushlight.exec.numpy import executor as numpy_executor
-from rushlight.ir.dtype import DType, float64, int32, int64
-from rushlight.ir.graph import SCALARS
+from rushlight.ir.dtype import float64, int32, int64
 from rushlight.ir.program import Instr, Operand, Program
-from rushlight.ir.spec import Spec, spec
-from rushlight.ops.table import TABLE, Op
+from rushlight.ir.spec import Spec
+from rushlight.ops.table import Op
 from rushlight.passes import pipeline
 
 # coarse operations that become generated loops, with the dimensions that their reductions remove
@@ -36,35 +36,12 @@ def claims(instr: Instr) -> bool:
 
 def lower(program: Program) -> Program:
     """The passes of this executor in order."""
-    program = pipeline.lower(program, claims)
-    program = _by_rows(program)
-    program = fourier.join(_once(program))
+    program = complex_pairs.write_out(fourier.join(pipeline.lower(program, claims)))
+    program = _once(_by_rows(program))
     program = pooled.rewrite(_without_copies(program))
     program = pipeline.drop_dead(program)
     program.verify()
     return program
-
-
-class Writer:
-    """Appends instructions to a program by name."""
-
-    def __init__(self, program: Program, line: str | None):
-        self.p = program
-        self.line = line
-
-    def __call__(self, op: str | Op, *operands: Any, attrs: tuple[Any, ...] = (), out: int | None = None, dtype: DType | None = None) -> Operand:
-        row = TABLE[op] if isinstance(op, str) else op
-        shapes = row.shape(*[o.spec for o in operands], *attrs)
-        made = spec(shapes[0][0], shapes[0][1])
-        result = self.p.new() if out is None else out
-        self.p.instrs.append(Instr(row, operands, attrs, (result,), (made,), self.line))
-        return Operand(result, made)
-
-    def number(self, value: float) -> Operand:
-        result = self.p.new()
-        kind = SCALARS[type(value)]
-        self.p.instrs.append(Instr(TABLE["constant"], (), (value,), (result,), (kind,), self.line))  # type: ignore[arg-type]
-        return Operand(result, kind)
 
 
 def _wide(o: Operand, shape: tuple[int, ...]) -> Operand:

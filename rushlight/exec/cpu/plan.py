@@ -123,7 +123,7 @@ class Plan:
                 continue
             reads = [(p, a) for p, a in zip(loop.places, loop.kernel.accesses) if p is not None and step.values[p.value] == i]
             if len(reads) == 1 and reads[0][1].dtype == access.dtype and reads[0][0].strides == own.strides and not reads[0][0].offset \
-                    and self.types[i].numel == self.types[value].numel:
+                    and self.types[i].numel == self.types[value].numel and self.types[i].dtype is self.types[value].dtype:
                 return i + 1
         return 0
 

@@ -95,6 +95,15 @@ class Scalars:
         twice = [i // 2 for i in range(2 * self.lanes)]
         self.store(self._lanes(value, value, twice), place, None if mask is None else self._lanes(mask, mask, twice))
 
+    def store_joined(self, x: Any, y: Any, place: Any, mask: Any) -> None:
+        """The elements of two vectors, or two numbers, in turn."""
+        if not isinstance(x.type, ir.VectorType):
+            for at, value in enumerate((x, y)):
+                self.store(value, self.b.gep(place, [ir.Constant(I32, at)], source_etype=value.type), None)
+            return
+        turns = [lane for i in range(self.lanes) for lane in (i, i + self.lanes)]
+        self.store(self._lanes(x, y, turns), place, None if mask is None else self._lanes(mask, mask, [i // 2 for i in range(2 * self.lanes)]))
+
     def _lanes(self, x: Any, y: Any, places: list[int]) -> Any:
         """The lanes of two vectors, counted through both."""
         return self.b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(places)), places))

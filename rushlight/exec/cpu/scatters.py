@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from rushlight.exec.cpu.gathers import AXES as PLACES
 from rushlight.exec.cpu.gathers import CUT, RANK, Dim, Index, Places, Reader, address, along, at_lists, check_of, kind_of, merged, read_by
 from rushlight.exec.cpu.groups import generated
-from rushlight.exec.cpu.lower import Writer
+from rushlight.exec.cpu.instructions import Writer
 from rushlight.exec.cpu.parts_kernel import SIZES
 from rushlight.exec.cpu.scalars import FORMS
 from rushlight.exec.cpu.steps import Address, Check, KernelStep
