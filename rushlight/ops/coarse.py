@@ -179,3 +179,8 @@ AVG_POOL_GRAD = row("avg_pool_grad", "coarse", "y", lambda y, shape, *a: ((y.dty
                     grad_name="AvgPool2DBackwardBackward0",
                     vjp={"y": lambda F, g, kernel, stride, padding, ceil_mode, count_include_pad, divisor:
                          F.avg_pool(g, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})
+
+# log of the probability of labels over all alignments (CTC)
+CTC = row("ctc", "coarse", "emit jump lengths sizes", lambda emit, *_: ((emit.dtype, (emit.shape[1],)),), grad_name="CtcLossBackward0",
+          vjp={"emit": lambda F, g, emit, jump, lengths, sizes: F.ctc_vjp(g, emit, jump, lengths, sizes)})
+CTC_GRAD = row("ctc_grad", "coarse", "g emit jump lengths sizes", lambda g, emit, *_: ((emit.dtype, emit.shape),), differentiable=False)

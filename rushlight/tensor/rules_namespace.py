@@ -10,10 +10,10 @@ def namespace() -> Any:
     """One namespace with everything that rules may call."""
     from rushlight.tensor import creation, functions, special
     from rushlight.tensor.functions import (
-        attention, common, linalg, matrix_rules, normalization_rules, quantized, recurrent, rules, scatter_rules)
+        attention, common, ctc_rules, linalg, matrix_rules, normalization_rules, quantized, recurrent, rules, scatter_rules)
     out = types.SimpleNamespace()
     for module in (common, creation, functions, linalg, rules, normalization_rules, scatter_rules,
-                   matrix_rules, recurrent, attention, quantized):
+                   matrix_rules, recurrent, attention, quantized, ctc_rules):
         for name, value in vars(module).items():
             if not name.startswith("__"):
                 setattr(out, name, value)

@@ -267,6 +267,7 @@ FILES: dict[str, str] = {
     "pool": "max_pool max_pool_grad avg_pool avg_pool_grad",
     "quantized": "qlinear qconv qpool",
     "attention": "sdpa sdpa_grad",
+    "ctc": "ctc ctc_grad",
     "recurrent": "lstm_layer lstm_layer_grad gru_layer gru_layer_grad rnn_layer rnn_layer_grad",
     "scan": "cumsum cumprod cummax cummin logcumsumexp",
     "selection": "sort topk kthvalue median nanmedian mode max_dim min_dim argmax argmin",

@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.ops.table import TABLE
 from rushlight.tensor.autocast import full
-from rushlight.tensor.core import Tensor, unwrap, wrap
+from rushlight.tensor.core import Tensor, apply, unwrap, wrap
 from rushlight.tensor.functions import pointwise as P
-from rushlight.tensor.functions.joining import cat, stack
-
-LOW = -1e30  # log of zero that gives no NaN in gradients
 
 
 @full
@@ -41,10 +39,10 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
     jump = np.zeros((n, width), bool)
     jump[:, 2:] = (extended[:, 2:] != blank) & (extended[:, 2:] != extended[:, :-2])
     emit = x.gather(2, wrap(extended).unsqueeze(0).expand(x.shape[0], -1, -1))
-    loss = _forward(emit, wrap(jump), lengths, sizes)
-    loss = _as_of_logits(-loss, x, lengths)
-    impossible = loss > -LOW / 2
-    loss = P.where(impossible, 0 if zero_infinity else float("inf"), loss)
+    loss = -apply(TABLE["ctc"], (emit, wrap(jump), wrap(lengths.astype(np.int64)), wrap(sizes.astype(np.int64))))
+    loss = _as_of_logits(loss, x, lengths)
+    if zero_infinity:
+        loss = P.where(loss == float("inf"), 0, loss)
     if reduction == "mean":
         return (loss / wrap(np.maximum(sizes, 1)).to(loss.dtype)).mean()
     out = reduced(loss, reduction)
@@ -79,26 +77,3 @@ def _labels(targets: np.ndarray, sizes: np.ndarray, n: int) -> np.ndarray:
         rows[i, :k] = targets[at:at + k]
         at += k
     return rows
-
-
-def _forward(emit: Tensor, jump: Tensor, lengths: np.ndarray, sizes: np.ndarray) -> Tensor:
-    """log of the total probability, by the forward recursion over time."""
-    n, width = emit.shape[1], emit.shape[2]
-    low = emit.new_full((n, 1), LOW)
-    start = np.zeros((n, width), bool)
-    start[:, :2] = True
-    start[sizes == 0, 1:] = False
-    alpha = P.where(wrap(start), emit[0], LOW) if emit.shape[0] else emit.new_full((n, width), LOW)
-    rows = [alpha]
-    for t in range(1, emit.shape[0]):
-        one = cat([low, alpha[:, :-1]], 1)
-        two = P.where(jump, cat([low, low, alpha[:, :-2]], 1)[:, :width], LOW)
-        alpha = (stack([alpha, one, two]).logsumexp(0) + emit[t]).clamp(min=LOW)
-        rows.append(alpha)
-    last = wrap(np.maximum(lengths - 1, 0))
-    final = stack(rows)[last, wrap(np.arange(n))]
-    end = wrap(2 * sizes)
-    a = final.gather(1, end.unsqueeze(1)).squeeze(1)
-    b = final.gather(1, (end - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
-    b = P.where(end == 0, LOW, b)
-    return stack([a, b]).logsumexp(0)
