@@ -141,6 +141,7 @@ BY_NAME: dict[str, Callable[[Draw], Sample]] = {
     "normalize_grad": lambda d: ((d.real(2, 3), d.real(2, 3), d.real(2, 1), d.positive(2, 1)), ((1,),)),
     "ctc": lambda d: ((d.real(4, 2, 5), wrap(np.zeros((2, 5), bool)), wrap(np.array([4, 3])), wrap(np.array([2, 1]))), ()),
     "ctc_grad": lambda d: ((d.real(2), d.real(4, 2, 5), wrap(np.zeros((2, 5), bool)), wrap(np.array([4, 3])), wrap(np.array([2, 1]))), ()),
+    "logsumexp": lambda d: ((d.real(2, 3),), ((1,), False)),
     "max_pool": lambda d: ((d.distinct(1, 2, 3, 4),), (*WINDOW, (1, 1), False)),
     "max_pool_grad": lambda d: ((d.real(1, 2, 4, 2), wrap(MAXIMA)), ((1, 2, 3, 4), *WINDOW, (1, 1))),
     "avg_pool": lambda d: ((d.real(1, 2, 3, 4),), (*WINDOW, False, True, None)),

@@ -7,6 +7,7 @@ from typing import Any
 from rushlight.ir.dtype import bool_
 from rushlight.ops import windows
 from rushlight.ops.movement import as_it_lies, turn_dim
+from rushlight.ops.reductions import reduced
 from rushlight.ops.table import Types, row
 
 
@@ -180,6 +181,9 @@ AVG_POOL_GRAD = row("avg_pool_grad", "coarse", "y", lambda y, shape, *a: ((y.dty
                     vjp={"y": lambda F, g, kernel, stride, padding, ceil_mode, count_include_pad, divisor:
                          F.avg_pool(g, kernel, stride, padding, ceil_mode, count_include_pad, divisor)})
 
+LOGSUMEXP = row("logsumexp", "coarse", "x", lambda x, dims, keepdim: ((x.dtype, reduced(x.shape, dims, keepdim)),), attrs="dims keepdim",
+                decompose=lambda F, x, dims, keepdim: F.logsumexp_parts(x, dims, keepdim),
+                vjp={"x": lambda F, g, x, out, dims, keepdim: F.logsumexp_vjp(g, x, out, dims, keepdim)})
 # log of the probability of labels over all alignments (CTC)
 CTC = row("ctc", "coarse", "emit jump lengths sizes", lambda emit, *_: ((emit.dtype, (emit.shape[1],)),), grad_name="CtcLossBackward0",
           vjp={"emit": lambda F, g, emit, jump, lengths, sizes: F.ctc_vjp(g, emit, jump, lengths, sizes)})

@@ -361,19 +361,26 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
     x = to_float(input)
     dims = wrap_dims(dim, len(x._spec.shape))
     # large complex numbers lose the digits of exp(x - result): their gradient is that of the parts below
-    if count(x, dims) and tracked(x) and not x._storage.batched and not x._spec.dtype.is_complex:
-        from rushlight.tensor.functions.rules import expand_reduced
-        shape = x._spec.shape
-        spread = lambda t: expand_reduced(t, shape, dims, keepdim)
-        return give(out, with_gradient(
-            "LogsumexpBackward0", (x,), lambda: logsumexp(x.detach(), dim, keepdim),
-            lambda g, x, value: (spread(g) * (x - spread(value)).exp().conj(),), (x,), result=True))
+    if count(x, dims) and not x._storage.batched and not x._spec.dtype.is_complex:
+        if x._spec.dtype not in HALF and x._spec.shape:
+            return give(out, apply(TABLE["logsumexp"], (x,), (dims, keepdim)))
+        if tracked(x):
+            return give(out, _half_logsumexp(x, dim, dims, keepdim))
     if count(x, dims) == 0:
         return give(out, sum(x.exp(), dims, keepdim).log())
     top = reduce("amax", x.detach() if not x._spec.dtype.is_complex else x.real.detach(), dims, True)
     top = where(top.abs() == float("inf"), 0, top)
     total = sum((x - top).exp(), dims, keepdim).log()
     return give(out, keeps(total + (top if keepdim else top.reshape(total._spec.shape)), x, result=True))
+
+
+def _half_logsumexp(x: Tensor, dim: Any, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    """Of half precision, with its gradient, which is rounded as in PyTorch."""
+    from rushlight.tensor.functions.rules import expand_reduced
+    shape = x._spec.shape
+    spread = lambda t: expand_reduced(t, shape, dims, keepdim)
+    return with_gradient("LogsumexpBackward0", (x,), lambda: logsumexp(x.detach(), dim, keepdim),
+                         lambda g, x, value: (spread(g) * (x - spread(value)).exp(),), (x,), result=True)
 
 
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:

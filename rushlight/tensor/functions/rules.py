@@ -180,6 +180,20 @@ def _cumprod_grad(g: Tensor, x: Tensor, dim: int) -> Tensor:
     return apply(TABLE["cat"], tuple(parts), (len(x._spec.shape) - 1,)).transpose(dim, -1)
 
 
+def logsumexp_parts(x: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    """log(sum(exp(x))) with the largest taken out, unless that is infinite."""
+    top = apply(TABLE["amax"], (x,), (dims, True))
+    top = where(top.abs() == float("inf"), 0, top)
+    total = apply(TABLE["sum"], ((x - top).exp(),), (dims, keepdim)).log()
+    return total + (top if keepdim else top.reshape(total._spec.shape))
+
+
+def logsumexp_vjp(g: Tensor, x: Tensor, out: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+    """g times each element's share of the sum."""
+    shape = x._spec.shape
+    return expand_reduced(g, shape, dims, keepdim) * (x - expand_reduced(out, shape, dims, keepdim)).exp()
+
+
 def logcumsumexp_grad(g: Tensor, x: Tensor, out: Tensor, dim: int) -> Tensor:
     """exp(x_i) * sum over j >= i of g_j exp(-out_j), with a shift against overflow."""
     low = (out.detach().amin(dim, keepdim=True) if not out._spec.dtype.is_complex else
