@@ -88,6 +88,9 @@ SILU = row("silu", "coarse", "x", first, elementwise=True, decompose=lambda F, x
 SILU_GRAD = row("silu_grad", "coarse", "y x", first, elementwise=True,
                 decompose=lambda F, y, x: (lambda s: y * (s * (1 + x * (1 - s))))(x.sigmoid()))
 
+LOG_SIGMOID = row("log_sigmoid", "coarse", "x", first, elementwise=True, decompose=lambda F, x: x.clamp(max=0) - (-x.abs()).exp().log1p(),
+                  vjp={"x": lambda g, x: g * (-x).sigmoid()}, grad_name="LogSigmoidBackward0")
+
 HARDTANH = row("hardtanh", "coarse", "x low high", first, elementwise=True,
                decompose=lambda F, x, low, high: F.where(x <= low, low, F.where(x >= high, high, x)),
                vjp={"x": lambda F, g, out, low, high: F.where((out <= low) | (out >= high), 0, g)})

@@ -89,6 +89,11 @@ def silu(input: Tensor) -> Tensor:
     return apply(TABLE["silu"], (input,))
 
 
+def log_sigmoid(input: Tensor) -> Tensor:
+    """log(sigmoid(x)), without overflow."""
+    return apply(TABLE["log_sigmoid"], (input,))
+
+
 def hardtanh(input: Tensor, low: float, high: float) -> Tensor:
     """x limited to [low, high]; the gradient at the limits is 0."""
     return apply(TABLE["hardtanh"], (input, low, high))

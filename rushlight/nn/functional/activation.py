@@ -144,7 +144,7 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x))."""
     floating("log_sigmoid_cpu", input)
-    return P.minimum(input, input.new_zeros(())) - (-(input.abs())).exp().log1p()  # minimum's gradient at 0 is 1/2
+    return coarse.log_sigmoid(input)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:

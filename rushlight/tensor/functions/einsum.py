@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import prod
 from typing import Any
-
-import numpy as np
 
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.common import unify
@@ -14,9 +14,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 def contract(equation: str, operands: list[Tensor]) -> Tensor:
     """Parse the equation, choose an order (NumPy's greedy path), contract pair by pair."""
-    inputs, output = parse(equation, operands)
-    operands = [diagonal_of(t, labels) for t, labels in zip(operands, inputs)]
-    inputs = ["".join(dict.fromkeys(labels)) for labels in inputs]
+    terms, output = parse(equation, tuple([len(t._spec.shape) for t in operands]))
+    operands = [diagonal_of(t, labels) for t, labels in zip(operands, terms)]
+    inputs = ["".join(dict.fromkeys(labels)) for labels in terms]
     sizes: dict[str, int] = {}
     for t, labels in zip(operands, inputs):
         for c, n in zip(labels, t._spec.shape):
@@ -27,7 +27,7 @@ def contract(equation: str, operands: list[Tensor]) -> Tensor:
                                    f"but previously seen size {sizes[c]} has been established; "
                                    f"the shapes are {[list(o._spec.shape) for o in operands]}")
     while len(operands) > 1:
-        i, j = next_pair(inputs, output, sizes)
+        i, j = next_pair(inputs, sizes) if len(operands) > 2 else (0, 1)
         b, bl = operands.pop(j), inputs.pop(j)
         a, al = operands.pop(i), inputs.pop(i)
         keep = set(output).union(*inputs)
@@ -39,7 +39,8 @@ def contract(equation: str, operands: list[Tensor]) -> Tensor:
     if gone:
         t = t.sum(gone)
         labels = "".join(c for c in labels if c in output)
-    return t.permute([labels.index(c) for c in output]) if output else t.reshape(())
+    order = [labels.index(c) for c in output]
+    return t.reshape(()) if not output else turned(t, order) if len(terms) > 1 else t.permute(order)  # of one operand a view
 
 
 def equation_of(parts: tuple[Any, ...]) -> tuple[str, tuple[Tensor, ...]]:
@@ -54,14 +55,15 @@ def equation_of(parts: tuple[Any, ...]) -> tuple[str, tuple[Tensor, ...]]:
     return left + ("->" + text(parts[-1]) if len(parts) % 2 else ""), parts[:2 * pairs:2]
 
 
-def parse(equation: str, operands: list[Tensor]) -> tuple[list[str], str]:
-    """Labels of each operand and of the result; an ellipsis becomes letters of its own."""
+@lru_cache(512)
+def parse(equation: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], str]:
+    """Labels of each operand, of so many dimensions, and of the result; an ellipsis becomes letters of its own."""
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
     terms = left.split(",")
-    if len(terms) < len(operands):
+    if len(terms) < len(ranks):
         raise RuntimeError("einsum(): more operands were provided than specified in the equation")
-    if len(terms) > len(operands):
+    if len(terms) > len(ranks):
         raise RuntimeError("einsum(): fewer operands were provided than specified in the equation")
     for c in text.replace("->", "").replace(",", "").replace(".", ""):
         if c not in LETTERS:
@@ -70,20 +72,20 @@ def parse(equation: str, operands: list[Tensor]) -> tuple[list[str], str]:
     free = [c for c in LETTERS if c not in text]
     dots = 0
     counts = []
-    for term, t in zip(terms, operands):
-        have = len(t._spec.shape) - len(term.replace("...", ""))
+    for term, rank in zip(terms, ranks):
+        have = rank - len(term.replace("...", ""))
         if "..." not in term and have:
             raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(term)}) "
-                               f"does not match the number of dimensions ({len(t._spec.shape)}) "
+                               f"does not match the number of dimensions ({rank}) "
                                f"for operand {len(counts)} and no ellipsis was given")
         if have < 0:
             raise RuntimeError("einsum(): the number of subscripts in the equation "
                                f"({len(term.replace('...', ''))}) is more than the number of dimensions "
-                               f"({len(t._spec.shape)}) for operand {len(counts)}")
+                               f"({rank}) for operand {len(counts)}")
         counts.append(have)
         dots = max(dots, have)
     ellipsis = "".join(free[:dots])
-    inputs = [term.replace("...", ellipsis[dots - have:]) for term, have in zip(terms, counts)]
+    inputs = tuple([term.replace("...", ellipsis[dots - have:]) for term, have in zip(terms, counts)])
     if arrow:
         output = right.replace("...", ellipsis)
         for c in output:
@@ -98,8 +100,20 @@ def parse(equation: str, operands: list[Tensor]) -> tuple[list[str], str]:
     return inputs, output
 
 
+def turned(t: Tensor, order: list[int]) -> Tensor:
+    """The dimensions in another order, if it is another one."""
+    return t if order == [*range(len(order))] else t.permute(order)
+
+
+def shaped(t: Tensor, shape: list[int]) -> Tensor:
+    """Another shape, if it is another one."""
+    return t if t._spec.shape == tuple(shape) else t.reshape(shape)
+
+
 def diagonal_of(t: Tensor, labels: str) -> Tensor:
     """Repeated labels of one operand taken as its diagonal."""
+    if len({*labels}) == len(labels):
+        return t
     names = list(labels)
     for c in dict.fromkeys(labels):
         while names.count(c) > 1:
@@ -113,13 +127,13 @@ def diagonal_of(t: Tensor, labels: str) -> Tensor:
     return t
 
 
-def next_pair(inputs: list[str], output: str, sizes: dict[str, int]) -> tuple[int, int]:
+def next_pair(inputs: list[str], sizes: dict[str, int]) -> tuple[int, int]:
     """The pair whose contraction costs least."""
     best: tuple[float, int, int] | None = None
     for i in range(len(inputs)):
         for j in range(i + 1, len(inputs)):
             joint = set(inputs[i]) | set(inputs[j])
-            cost = float(np.prod([float(sizes[c]) for c in joint])) if joint else 1.0
+            cost = prod([float(sizes[c]) for c in joint])
             if best is None or cost < best[0]:
                 best = (cost, i, j)
     assert best is not None
@@ -139,17 +153,16 @@ def pair(a: Tensor, al: str, b: Tensor, bl: str, keep: set[str]) -> tuple[Tensor
                 b, bl = t, rest
     shared = [c for c in al if c in bl]
     size = {c: max(a._spec.shape[al.index(c)], b._spec.shape[bl.index(c)]) for c in shared}
-    a = a.expand([size.get(c, n) for c, n in zip(al, a._spec.shape)])
-    b = b.expand([size.get(c, n) for c, n in zip(bl, b._spec.shape)])
+    if any([n != size.get(c, n) for labels, t in ((al, a), (bl, b)) for c, n in zip(labels, t._spec.shape)]):
+        a, b = (t.expand([size.get(c, n) for c, n in zip(labels, t._spec.shape)]) for labels, t in ((al, a), (bl, b)))
     batch = [c for c in shared if c in keep]
     inner = [c for c in shared if c not in keep]
     left, right = [c for c in al if c not in shared], [c for c in bl if c not in shared]
     n: dict[str, int] = {**dict(zip(al, a._spec.shape)), **dict(zip(bl, b._spec.shape))}
-    many: Any = lambda names: int(np.prod([n[c] for c in names])) if names else 1
     if a._spec.dtype is not b._spec.dtype:  # a sum of small integers is wider
         a, b = unify(a, b)
-    x = a.permute([al.index(c) for c in batch + left + inner]).reshape(many(batch), many(left), many(inner))
-    y = b.permute([bl.index(c) for c in batch + inner + right]).reshape(many(batch), many(inner), many(right))
-    out = x @ y
+    many, rows, depth, columns = (prod([n[c] for c in names]) for names in (batch, left, inner, right))
+    x = shaped(turned(a, [al.index(c) for c in batch + left + inner]), [many, rows, depth])
+    y = shaped(turned(b, [bl.index(c) for c in batch + inner + right]), [many, depth, columns])
     names = batch + left + right
-    return out.reshape([n[c] for c in names]), "".join(names)
+    return shaped(x @ y, [n[c] for c in names]), "".join(names)
