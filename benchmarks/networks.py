@@ -12,7 +12,7 @@ from typing import Any
 Step = Callable[[], float]
 
 
-def _step(torch: Any, parameters: Any, loss: Callable[[], Any], clip: float | None = None, name: str = "Adam") -> Step:
+def training_step(torch: Any, parameters: Any, loss: Callable[[], Any], clip: float | None = None, name: str = "Adam") -> Step:
     """zero_grad, loss, backward, clipping where asked for, step."""
     parameters = list(parameters)
     optimizer = getattr(torch.optim, name)(parameters)
@@ -33,7 +33,7 @@ def wide(width: int) -> Callable[[Any], Step]:
         nn = torch.nn
         model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10))
         x, y = torch.randn(64, width), torch.randint(0, 10, (64,))
-        return _step(torch, model.parameters(), lambda: nn.functional.cross_entropy(model(x), y))
+        return training_step(torch, model.parameters(), lambda: nn.functional.cross_entropy(model(x), y))
     return make
 
 
@@ -42,7 +42,7 @@ def regression(torch: Any) -> Step:
     model = nn.Sequential(nn.Linear(100, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, 256), nn.BatchNorm1d(256), nn.ReLU(),
                           nn.Dropout(0.3), nn.Linear(256, 1))
     x, y = torch.randn(128, 100), torch.randn(128, 1)
-    return _step(torch, model.parameters(), lambda: nn.functional.mse_loss(model(x), y), 1.0, "AdamW")
+    return training_step(torch, model.parameters(), lambda: nn.functional.mse_loss(model(x), y), 1.0, "AdamW")
 
 
 def encoder(torch: Any) -> Step:
@@ -51,7 +51,7 @@ def encoder(torch: Any) -> Step:
     parts = nn.ModuleList([nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), nn.Embedding(1000, 128), nn.Linear(128, 5)])
     body, embedding, head = parts
     x, y = torch.randint(0, 1000, (32, 64)), torch.randint(0, 5, (32,))
-    return _step(torch, parts.parameters(), lambda: nn.functional.cross_entropy(head(body(embedding(x)).mean(1)), y), 1.0)
+    return training_step(torch, parts.parameters(), lambda: nn.functional.cross_entropy(head(body(embedding(x)).mean(1)), y), 1.0)
 
 
 def gru(torch: Any) -> Step:
@@ -59,7 +59,7 @@ def gru(torch: Any) -> Step:
     parts = nn.ModuleList([nn.Embedding(5000, 64), nn.GRU(64, 128, batch_first=True, bidirectional=True), nn.Linear(256, 2)])
     embedding, layer, head = parts
     x, y = torch.randint(0, 5000, (32, 50)), torch.randint(0, 2, (32,))
-    return _step(torch, parts.parameters(), lambda: nn.functional.cross_entropy(head(layer(embedding(x))[0][:, -1]), y), 5.0)
+    return training_step(torch, parts.parameters(), lambda: nn.functional.cross_entropy(head(layer(embedding(x))[0][:, -1]), y), 5.0)
 
 
 def signals(torch: Any) -> Step:
@@ -67,7 +67,7 @@ def signals(torch: Any) -> Step:
     model = nn.Sequential(nn.Conv1d(1, 16, 7, padding=3), nn.BatchNorm1d(16), nn.ReLU(), nn.MaxPool1d(2), nn.Conv1d(16, 32, 5, padding=2),
                           nn.BatchNorm1d(32), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(32, 4))
     x, y = torch.randn(32, 1, 500), torch.randint(0, 4, (32,))
-    return _step(torch, model.parameters(), lambda: nn.functional.cross_entropy(model(x), y))
+    return training_step(torch, model.parameters(), lambda: nn.functional.cross_entropy(model(x), y))
 
 
 def unet(torch: Any) -> Step:
@@ -85,7 +85,7 @@ def unet(torch: Any) -> Step:
         b = second(nn.functional.max_pool2d(a, 2))
         c = down(torch.cat([up(third(nn.functional.max_pool2d(b, 2))), b], 1))
         return nn.functional.binary_cross_entropy_with_logits(out(last(torch.cat([upper(c), a], 1))), y)
-    return _step(torch, parts.parameters(), loss)
+    return training_step(torch, parts.parameters(), loss)
 
 
 def vae(torch: Any) -> Step:
@@ -101,7 +101,7 @@ def vae(torch: Any) -> Step:
         z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar)
         kl = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
         return nn.functional.binary_cross_entropy_with_logits(decode(z), x, reduction="sum") + kl
-    return _step(torch, parts.parameters(), loss)
+    return training_step(torch, parts.parameters(), loss)
 
 
 def dcgan(torch: Any) -> Step:
@@ -158,7 +158,7 @@ def recommendation(torch: Any) -> Step:
     parts = nn.ModuleList([nn.Embedding(20_000, 32), nn.Embedding(10_000, 32), nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))])
     users, items, head = parts
     user, item, y = torch.randint(0, 20_000, (512,)), torch.randint(0, 10_000, (512,)), torch.rand(512)
-    return _step(torch, parts.parameters(), lambda: nn.functional.binary_cross_entropy_with_logits(
+    return training_step(torch, parts.parameters(), lambda: nn.functional.binary_cross_entropy_with_logits(
         head(torch.cat([users(user), items(item)], 1)).squeeze(1), y))
 
 
@@ -167,7 +167,7 @@ def mnist(torch: Any) -> Step:
     model = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten(),
                           nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
     x, y = torch.randn(64, 1, 28, 28), torch.randint(0, 10, (64,))
-    return _step(torch, model.parameters(), lambda: nn.functional.nll_loss(nn.functional.log_softmax(model(x), 1), y), None, "Adadelta")
+    return training_step(torch, model.parameters(), lambda: nn.functional.nll_loss(nn.functional.log_softmax(model(x), 1), y), None, "Adadelta")
 
 
 def physics(torch: Any) -> Step:
@@ -180,7 +180,7 @@ def physics(torch: Any) -> Step:
         slope = torch.autograd.grad(u.sum(), x, create_graph=True)[0]
         bend = torch.autograd.grad(slope[:, 0].sum(), x, create_graph=True)[0]
         return (slope[:, 1:] - bend[:, :1]).pow(2).mean() + u.pow(2).mean()
-    return _step(torch, model.parameters(), loss)
+    return training_step(torch, model.parameters(), loss)
 
 
 def actor_critic(torch: Any) -> Step:
@@ -200,7 +200,7 @@ def actor_critic(torch: Any) -> Step:
             action.item()
         log, value, reward = torch.stack(logs), torch.cat(values), torch.ones(20)
         return (-log * (reward - value.detach())).mean() + nn.functional.mse_loss(value, reward)
-    return _step(torch, parts.parameters(), loss)
+    return training_step(torch, parts.parameters(), loss)
 
 
 # name -> what it is, and what makes its step

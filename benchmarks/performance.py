@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from networks import NETWORKS
+from structures import STRUCTURES
 
 Row = tuple[str, str, float]  # what, unit, value
 
@@ -212,9 +213,12 @@ def vision_training(torch: Any) -> list[Row]:
     return [("resnet50, 128², batch 16: training step", "ms", median(trained(torch, model, torch.randn(16, 3, 128, 128), torch.arange(16) % 10), 3, 5))]
 
 
+STEPS = NETWORKS | STRUCTURES
+
+
 def network(name: str) -> Callable[[Any], list[Row]]:
-    """The training step of one of `networks`."""
-    what, make = NETWORKS[name]
+    """The step of one of `networks` or `structures`."""
+    what, make = STEPS[name]
 
     def case(torch: Any) -> list[Row]:
         torch.manual_seed(0)
@@ -224,7 +228,7 @@ def network(name: str) -> Callable[[Any], list[Row]]:
 
 CASES = {f.__name__: f for f in (depthwise, double, batches, chains, products, products_double, products_half,
                               products_integers, policy, lengths, vision, vision_training)}
-CASES |= {name: network(name) for name in NETWORKS}
+CASES |= {name: network(name) for name in STEPS}
 FASTER_IS_MORE = ("GB/s", "GFLOP/s")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import rushlight as rl
 import rushlight.nn as nn
 import rushlight.nn.functional as F
+from rushlight.exec.realize import realize_cell
 from rushlight.tensor import replay
 
 
@@ -276,3 +278,50 @@ def test_forms_hold_no_memory(replayed):
     rl.realize()
     gc.collect()
     assert all(r() is None for r in refs)
+
+
+def in_another_thread(run: Any, seconds: float | None = None) -> threading.Thread:
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(seconds)
+    return thread
+
+
+def test_a_gradient_that_another_thread_adds_to_while_the_form_is_made(monkeypatch):
+    """What the pass adds to, and what it is compared with before it does, are one and the same value."""
+    leaf, original, due = rl.ones(5, requires_grad=True), replay._grows, []
+
+    def grows(*args: Any) -> bool:
+        found = original(*args)
+        if due:
+            due.pop()
+            in_another_thread(lambda: (leaf * 10).sum().backward())
+        return found
+    monkeypatch.setattr(replay, "_grows", grows)
+    for _ in range(4):
+        (leaf * 2).sum().backward()
+    leaf.grad.tolist()
+    for wanted in (20.0, 32.0, 44.0):
+        due.append(True)
+        (leaf * 2).sum().backward()
+        assert leaf.grad.tolist() == [wanted] * 5 and not due
+
+
+def test_a_pass_that_another_thread_runs_while_it_is_learnt(monkeypatch):
+    """Nodes that have been run hold no operands any more: nothing is learnt of them."""
+    original, threads = replay._template, []
+
+    def template(form: Any, nodes: list[Any]) -> Any:
+        cell = next(c for node in nodes for c in node.outs)
+        threads.append(in_another_thread(lambda: realize_cell(cell), 0.2))
+        return original(form, nodes)
+    monkeypatch.setattr(replay, "_template", template)
+    monkeypatch.setattr(replay, "_templates", {})
+    leaf = rl.ones(5, requires_grad=True)
+    for i in range(1, 8):
+        (leaf * 2).sum().backward()
+        assert leaf.grad is not None
+        for t in threads:
+            t.join()
+        assert leaf.grad.tolist() == [2.0 * i] * 5
+    assert threads

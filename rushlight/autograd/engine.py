@@ -60,8 +60,9 @@ def run(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool,
     nodes = state.graph.nodes
     first = len(nodes)
     found = _walk(roots, keep, create_graph, targets, state)
-    if state.graph.nodes is nodes:  # nothing was realized in between
-        _replay.learn(form, nodes[first:])
+    with state.graph.lock:  # another thread may run the nodes just now, and empty them
+        if state.graph.nodes is nodes:  # nothing was realized in between
+            _replay.learn(form, nodes[first:])
     return found
 
 

@@ -86,19 +86,22 @@ def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
     before: list[tuple[Tensor, Cell] | None] = []
     for leaf in leaves:
         have = leaf.variable.grad
-        if have is not None and not _grows(leaf.variable, have, cells, known):
-            return None
         key.append(have is not None)
-        before.append(None if have is None else (have, have._storage.cell))
+        if have is None:
+            before.append(None)
+            continue
+        cell = have._storage.cell  # read once: another thread may add to it just now
+        if not _grows(leaf.variable, have, cell, cells, known):
+            return None
+        before.append((have, cell))
     if not _described(order, place, key, cells, known):
         return None
     return Form(tuple(key), order, leaves, before, cells)
 
 
-def _grows(variable: Tensor, have: Tensor, cells: list[Cell], known: dict[int, int]) -> bool:
-    """Enter a gradient that a leaf has already; False where adding to it is out of the ordinary."""
+def _grows(variable: Tensor, have: Tensor, cell: Cell, cells: list[Cell], known: dict[int, int]) -> bool:
+    """Enter a gradient that a leaf has already, with its cell; False where adding to it is out of the ordinary."""
     storage = have._storage
-    cell = storage.cell
     if have._spec is not variable._spec or have._rg or have._grad_fn is not None or have._base is not None or have._vc is not storage \
             or storage.home is not None or storage.batched or storage.size != have._spec.numel or have.is_sparse or id(cell) in known:
         return False
@@ -270,7 +273,7 @@ def _template(form: Form, nodes: list[Node]) -> Template | None:
     for leaf in form.leaves:
         g = leaf.variable.grad
         if g is not None:
-            at = place.get(id(g._storage.cell), 0)
+            at = place.get(id(g._storage.cell), -1)  # what another thread has put there is nowhere
             if at < len(used) or g._grad_fn is not None or g._base is not None or g._storage.size != g._spec.numel:
                 return None  # a gradient that shares memory with something else
             kept.append(at)
