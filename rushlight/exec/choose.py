@@ -39,7 +39,7 @@ def compile_program(program: Program) -> Run:
         from rushlight.exec.cpu import executor
         if executor.available():
             return apart.compile_program(program, _compiled)
-    return _interpreted(program)
+    return interpreted(program)
 
 
 @contextmanager
@@ -59,10 +59,10 @@ def _compiled(program: Program, changing: frozenset[int]) -> Run:
     """The program as a native plan; `changing` are inputs that are others at each run."""
     from rushlight.exec.cpu import executor
     with _without_collector():
-        return executor.compile_program(program, cache(lambda: _interpreted(program)), changing)
+        return executor.compile_program(program, cache(lambda: interpreted(program)), changing)
 
 
-def _interpreted(program: Program) -> Run:
+def interpreted(program: Program) -> Run:
     """The program as NumPy calls."""
     lowered = pipeline.lower(program, numpy_executor.claims)
     lowered.verify()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec import apart, choose, flight, speculation
+from rushlight.exec import apart, choose, flight, rescue, speculation
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Found, Wiring, known, wiring_of
 from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node, Signature
@@ -62,6 +62,7 @@ def realize(graph: Graph, leave: bool = False) -> None:
             return
         graph.due = 0
         nodes = pending[:]  # another thread may be just about to append to the list that this one took
+        ins = [node.ins for node in nodes]
         inputs: Sequence[Cell] = ()
         try:
             seen = ahead[1:] if ahead is not None and ahead[0] == nodes else None
@@ -91,8 +92,10 @@ def realize(graph: Graph, leave: bool = False) -> None:
         except BaseException as e:
             if begun is not None:
                 begun.drop()
-            _fail(nodes, e, {id(inputs[i]) for i in getattr(e, "spoiled", ()) if i < len(inputs)})
+            spoiled = {id(inputs[i]) for i in getattr(e, "spoiled", ()) if i < len(inputs)}
+            _fail(_without_value(nodes, ins, spoiled, e), e, spoiled)
             raise
+        del ins
         if len(pending) > len(nodes):
             graph.nodes[:0] = pending[len(nodes):]
         if observer is not None:
@@ -162,6 +165,22 @@ def _launch(run: Run, given: list[Any], inputs: Sequence[Cell], live: list[tuple
         finally:
             flight.lock.release()
     return True
+
+
+def _without_value(nodes: list[Node], ins: list[Sequence[Any]], spoiled: set[int], error: BaseException) -> list[Node]:
+    """The nodes that have no value after a failure; the others get theirs."""
+    if len(nodes) == 1 or not isinstance(error, Exception) or isinstance(error, MemoryError):
+        return nodes
+    _let_go(nodes)
+    try:
+        found, outs, results = rescue.values(nodes, ins, spoiled, to_program)
+    except Exception:  # the failure itself is what has to be told
+        return nodes
+    _settle(_living(outs, True)[0], results)
+    for cell in outs:
+        cell.node = cell.before = None
+    valid = {*map(id, found)}
+    return [node for node in nodes if id(node) not in valid]
 
 
 def _fail(nodes: list[Node], error: BaseException, spoiled: set[int]) -> None:
