@@ -28,6 +28,15 @@ def only(executor: str) -> Iterator[None]:
             clear_plans()
 
 
+@pytest.fixture(autouse=True)
+def at_first_sight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All plans are compiled, in the tests of modules that import this."""
+    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
+    clear_plans()
+    yield
+    clear_plans()
+
+
 def both(function: Callable[[], Any]) -> tuple[list[Any], list[Any]]:
     """The results of a function that returns tensors, as arrays, from NumPy and from native code."""
     found = []

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from executors import at_first_sight  # noqa: F401
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,14 +22,6 @@ from rushlight.tensor.core import apply
 
 pytestmark = pytest.mark.skipif(not executor.available(), reason="no compiler on this machine")
 SHAPES = st.lists(st.integers(1, 20), min_size=1, max_size=4).map(tuple) | st.tuples(st.integers(1, 3), st.integers(30, 5000))
-
-
-@pytest.fixture(autouse=True)
-def at_first_sight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
-    clear_plans()
-    yield
-    clear_plans()
 
 
 def test_the_numbers_are_those_of_splitmix64():

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from executors import at_first_sight  # noqa: F401
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight as rl
 from rushlight.exec.cpu import executor
 from rushlight.exec.cpu.fourier import radices
-from rushlight.exec.realize import clear_plans
 
 pytestmark = pytest.mark.skipif(not executor.available(), reason="no compiler on this machine")
 EPSILON = {"complex64": 1e-6, "float32": 1e-6, "complex128": 4e-15, "float64": 4e-15}
-
-
-@pytest.fixture(autouse=True)
-def at_first_sight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
-    clear_plans()
-    yield
-    clear_plans()
 
 
 def numbers(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray:

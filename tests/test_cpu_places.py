@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from executors import at_first_sight  # noqa: F401
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,18 +18,9 @@ from rushlight.exec.cpu.gathers import Dim, merged
 from rushlight.exec.cpu.jit import COMPILED
 from rushlight.exec.cpu.scatters import write
 from rushlight.exec.numpy import indexing
-from rushlight.exec.realize import clear_plans
 
 needs_compiler = pytest.mark.skipif(not executor.available(), reason="no compiler on this machine")
 DTYPES = ["float32", "float64", "int64", "int16", "uint8", "bool"]
-
-
-@pytest.fixture(autouse=True)
-def at_first_sight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("RUSHLIGHT_TIER", "1")
-    clear_plans()
-    yield
-    clear_plans()
 
 
 class Case:
