@@ -183,7 +183,7 @@ CELLS: dict[str, tuple[str, Cell]] = {
     "isinf": (FLOAT, lambda e, x: e.b.fcmp_ordered("==", e.intrinsic("fabs", x), e.constant(x.type, float("inf")))),
     "isfinite": (FLOAT, lambda e, x: e.b.fcmp_ordered("<", e.intrinsic("fabs", x), e.constant(x.type, float("inf")))),
     "copysign": (FLOAT, _call("copysign")), "fma": (FLOAT, _call("fma")), "nan_to_num": (FLOAT, _nan_to_num),
-    "copy": (ANY, lambda e, x: x), "full": (ANY, lambda e, x: x), "complex": (FLOAT, lambda e, x, y: (x, y)),
+    "copy": (ANY, lambda e, x: x), "reversed": (ANY, lambda e, x: x), "full": (ANY, lambda e, x: x), "complex": (FLOAT, lambda e, x, y: (x, y)),
     **{name: (FLOAT, _math(name)) for name in sorted(vector_math.FUNCTIONS)},
     "quick_tanh": (FLOAT, _math("quick_tanh")),
     **{name: (FLOAT, _periodic(name)) for name in ("sin", "cos", "tan")},

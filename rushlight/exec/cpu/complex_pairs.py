@@ -15,9 +15,6 @@ from rushlight.ir.spec import Spec, spec
 from rushlight.ops.table import TABLE, Op
 
 Pair = tuple[Operand, Operand]
-Parts = Callable[..., "Pair | None"]
-
-
 # numbers of a run
 REAL_PART = Op("real part", "map", "x", lambda x: (), differentiable=False, numpy=lambda np, x: complex(x).real)
 IMAGINARY_PART = Op("imaginary part", "map", "x", lambda x: (), differentiable=False, numpy=lambda np, x: complex(x).imag)

@@ -53,4 +53,3 @@ def _repeated(rows: Spec, shape: tuple[int, ...]) -> Spec:
     """One number for each row, repeated along the columns."""
     strides = spec(int64, (*shape[:-1], 1)).strides
     return rows.at(shape, (*strides[:-1], 0))
-

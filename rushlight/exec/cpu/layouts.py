@@ -221,7 +221,7 @@ def _through(seen: Spec, shape: Dims, order: Dims) -> Spec | None:
 def _dimension(n: int, stride: int, shape: Dims, own: Dims, order: Dims, place: dict[int, int]) -> int | None:
     """The dimension along which n steps of a stride go, or the last of several that lie together in both orders."""
     for d in place:
-        if stride % own[d] == 0 and place[d] + (n - 1) * (stride // own[d]) < shape[d]:
+        if stride % own[d] == 0 and 0 <= place[d] + (n - 1) * (stride // own[d]) < shape[d]:
             return d
     for d in place:
         if stride != own[d]:

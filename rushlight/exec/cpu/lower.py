@@ -20,6 +20,8 @@ WRITTEN_OUT = frozenset(("gelu", "gelu_grad", "silu", "silu_grad", "hardtanh", "
 ROWS = frozenset(("softmax", "softmax_grad", "log_softmax", "log_softmax_grad"))
 FLOATS = ("float32", "float64")
 
+# a copy through a view with negative steps, of which no other pass needs to know
+REVERSED = Op("reversed", "move", "x", lambda x: ((x.dtype, x.shape),), differentiable=False)
 PICK = Op("pick", "index", "x index", lambda x, index: ((x.dtype, index.shape),), differentiable=False)  # x[i, index[i]], checked
 
 
@@ -216,7 +218,7 @@ def _flip(w: Writer, i: Instr) -> None:
     s = x.spec
     start = s.offset + sum([(s.shape[d] - 1) * s.strides[d] for d in dims])
     backwards = s.at(s.shape, tuple([-stride if d in dims else stride for d, stride in enumerate(s.strides)]), start)
-    w("copy", Operand(x.value, backwards), out=i.results[0])
+    w(REVERSED, Operand(x.value, backwards), out=i.results[0])
 
 
 LOSSES = {"cross_entropy_rows": _loss_rows, "cross_entropy_mean": _loss_mean, "cross_entropy_rows_grad": _loss_rows_grad,
