@@ -21,6 +21,7 @@ from rushlight.ir.spec import Spec
 
 NAMES = ("fft", "ifft")
 REALS = {"complex64": "float32", "complex128": "float64"}
+LEAST = 4  # signals: of fewer, most lanes would be empty, and NumPy is up to three times as fast
 LONGEST = 1 << 14  # longer ones leave the cache, of which this keeps a vector for each point
 SCALES: dict[tuple[str, str], Callable[[int], float]] = {
     ("fft", "forward"): lambda n: 1 / n, ("ifft", "backward"): lambda n: 1 / n, ("fft", "ortho"): lambda n: 1 / math.sqrt(n),
@@ -32,7 +33,8 @@ def fits(instr: Instr) -> bool:
     if instr.op.name not in NAMES:
         return False
     x, out, dim = instr.operands[0].spec, instr.outs[0], instr.attrs[0]
-    return bool(out.numel) and 2 <= x.shape[dim] <= LONGEST and radices(x.shape[dim]) is not None and len(_others(x, out, dim)) <= 3
+    n = x.shape[dim]
+    return 2 <= n <= LONGEST and out.numel >= LEAST * n and radices(n) is not None and len(_others(x, out, dim)) <= 3
 
 
 @lru_cache(256)
