@@ -95,7 +95,6 @@ def realize(graph: Graph, leave: bool = False) -> None:
             spoiled = {id(inputs[i]) for i in getattr(e, "spoiled", ()) if i < len(inputs)}
             _fail(_without_value(nodes, ins, spoiled, e), e, spoiled)
             raise
-        del ins
         if len(pending) > len(nodes):
             graph.nodes[:0] = pending[len(nodes):]
         if observer is not None:

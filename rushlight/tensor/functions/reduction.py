@@ -365,22 +365,15 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None
         if x._spec.dtype not in HALF and x._spec.shape:
             return give(out, apply(TABLE["logsumexp"], (x,), (dims, keepdim)))
         if tracked(x):
-            return give(out, _half_logsumexp(x, dim, dims, keepdim))
+            from rushlight.tensor.functions.rules import logsumexp_vjp
+            return give(out, with_gradient("LogsumexpBackward0", (x,), lambda: logsumexp(x.detach(), dim, keepdim),
+                                           lambda g, x, value: (logsumexp_vjp(g, x, value, dims, keepdim),), (x,), result=True))
     if count(x, dims) == 0:
         return give(out, sum(x.exp(), dims, keepdim).log())
     top = reduce("amax", x.detach() if not x._spec.dtype.is_complex else x.real.detach(), dims, True)
     top = where(top.abs() == float("inf"), 0, top)
     total = sum((x - top).exp(), dims, keepdim).log()
     return give(out, keeps(total + (top if keepdim else top.reshape(total._spec.shape)), x, result=True))
-
-
-def _half_logsumexp(x: Tensor, dim: Any, dims: tuple[int, ...], keepdim: bool) -> Tensor:
-    """Of half precision, with its gradient, which is rounded as in PyTorch."""
-    from rushlight.tensor.functions.rules import expand_reduced
-    shape = x._spec.shape
-    spread = lambda t: expand_reduced(t, shape, dims, keepdim)
-    return with_gradient("LogsumexpBackward0", (x,), lambda: logsumexp(x.detach(), dim, keepdim),
-                         lambda g, x, value: (spread(g) * (x - spread(value)).exp(),), (x,), result=True)
 
 
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
