@@ -57,6 +57,19 @@ def test_elementwise_operations(dtype: str, shape: tuple[int, ...]) -> None:
         np.testing.assert_allclose(have, want, rtol=0, atol=(2e-6 if dtype == "complex64" else 4e-15) * max(1, float(np.abs(want).max())))
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape, dims", [((), ()), ((7,), (0,)), ((3, 33), (1,)), ((3, 33), (0, 1)), ((4, 1, 9), (0, 2)), ((200, 300), (0,))])
+def test_reversals(dtype: str, shape: tuple[int, ...], dims: tuple[int, ...]) -> None:
+    """Of values in memory, of parts of them and of values that lie in none."""
+    a = numbers(shape, dtype)
+    z = rl.from_numpy(np.array(a))
+    found = natively(lambda: [z.flip(dims), (z * 2).flip(dims) + z, z.flip(dims).conj(), z.t().flip(dims) if z.ndim == 2 else z * 1])
+    back = np.flip(a, dims)
+    for have, want in zip(found, [back, 2 * back + a, back.conj(), np.flip(a.T, dims) if a.ndim == 2 else a], strict=True):
+        assert np.array_equal(have, want)
+    assert rl.from_numpy(np.zeros((0, 3), dtype)).flip(0, 1).shape == (0, 3)
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.sampled_from([1, 2, 3, 8, 17]), min_size=1, max_size=4), st.permutations(range(4)), st.permutations(range(4)), st.booleans(),
        st.sampled_from(TYPES))

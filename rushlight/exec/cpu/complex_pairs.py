@@ -154,9 +154,13 @@ def _sgn(w: Writer, x: Pair) -> Pair:
     return part(x[0]), part(x[1])
 
 
+def _flip(w: Writer, x: Pair, dims: tuple[int, ...]) -> Pair:
+    return w("flip", x[0], attrs=(dims,)), w("flip", x[1], attrs=(dims,))
+
+
 RULES: dict[str, Callable[..., Any]] = {
     "add": _each("add"), "sub": _each("sub"), "neg": _each("neg"), "mul": _mul, "where": _where, "cast": _cast, "eq": _equal,
-    "ne": lambda w, x, y: w("logical_not", _equal(w, x, y)), "abs": _abs, "sgn": _sgn, "complex": lambda w, re, im: (re, im),
+    "flip": _flip, "copy": lambda w, x: x, "ne": lambda w, x, y: w("logical_not", _equal(w, x, y)), "abs": _abs, "sgn": _sgn, "complex": lambda w, re, im: (re, im),
     "conj": lambda w, x: (x[0], w("neg", x[1])), "real": lambda w, x: x[0], "imag": lambda w, x: x[1],
     "isnan": lambda w, x: w("logical_or", *[w("isnan", p) for p in x]), "isfinite": lambda w, x: w("logical_and", *[w("isfinite", p) for p in x]),
 }
