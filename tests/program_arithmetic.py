@@ -48,6 +48,7 @@ ROUGH_UNARY = (
     "pow(0.5)",
     "pow(-1)",
 )
+ENDS = ("sqrt()", "reciprocal()", "rsqrt()", "pow(0.5)", "pow(-1)")  # near 0 the last bits decide
 JUMPS = ("sign()", "floor()", "ceil()", "trunc()", "round()", "frac()", "logical_not()", "signbit()")
 EXACT_BINARY = (
     "+",
@@ -85,6 +86,8 @@ def unary(b: Builder) -> None:
     if (
         op in JUMPS and not b.exact(v) or op == "conj()" and t.dtype.is_complex
     ):  # PyTorch's conjugate is a view with a mark
+        return
+    if op in ENDS and not clear(b, v):
         return
     if str(t.dtype) == "torch.uint8" and op in ("neg()",):
         return

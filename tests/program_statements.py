@@ -8,6 +8,7 @@ from __future__ import annotations
 from program_arithmetic import binary, join, lookup, product, reduction, selection, ternary, unary
 from program_creation import cast, copy, fill, layout, literal, outside, outside_write, start, to_outside
 from program_gradients import backward, forget, gradient, look, mark, switch, use_gradient
+from program_layers import image, layer
 from program_views import view
 from program_writes import change_shape, write_elementwise, write_indexed, write_item, write_masked, write_unary
 
@@ -43,5 +44,7 @@ STATEMENTS = (
     (4, use_gradient),
     (5, look),
     (5, forget),
+    (5, image),
+    (25, layer),
 )
 TOTAL = sum(weight for weight, _ in STATEMENTS)

@@ -113,3 +113,24 @@ def test_softmax_of_every_width(columns: int, rng: np.random.Generator) -> None:
     e = np.exp(x.astype("float64") - x.max(1, keepdims=True))
     np.testing.assert_allclose(rl.tensor(x).softmax(1).numpy(), e / e.sum(1, keepdims=True), rtol=2e-6, atol=1e-9)
     np.testing.assert_allclose(rl.tensor(x).T.contiguous().softmax(0).numpy().T, e / e.sum(1, keepdims=True), rtol=2e-6, atol=1e-9)
+
+
+LOGITS = {
+    "every second": lambda x: np.repeat(x, 2, 1)[:, ::2], "every third": lambda x: np.repeat(x, 3, 1)[:, ::3], "turned": lambda x: x.T.copy().T,
+    "parts of rows": lambda x: np.concatenate([x, x], 1)[:, x.shape[1]:], "columns of one": lambda x: np.broadcast_to(x[:, :1], x.shape),
+    "rows of one": lambda x: np.broadcast_to(x[:1], x.shape),
+}
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("classes", [1, 2, 3, 16, 17, 40])
+@pytest.mark.parametrize("lies", LOGITS)
+def test_the_loss_of_logits_that_lie_in_any_way(lies: str, classes: int, reduction: str, rng: np.random.Generator) -> None:
+    """The logit of the label is read at its own place: with steps of two numbers and of none it was another."""
+    x, y = LOGITS[lies](rng.standard_normal((7, classes)).astype("float32")), rng.integers(0, classes, 7)
+    dense = x.astype("float64")
+    losses = np.log(np.exp(dense).sum(1)) - dense[np.arange(7), y]
+    logits = rl.from_numpy(x)
+    assert logits.stride() == tuple(s // 4 for s in x.strides)
+    found = rl.nn.functional.cross_entropy(logits, rl.tensor(y), reduction=reduction).numpy()
+    np.testing.assert_allclose(found, losses if reduction == "none" else losses.mean(), rtol=1e-5, atol=1e-6)

@@ -143,8 +143,10 @@ def as_it_was(saved: Saved) -> Any:
     """The tensor with the values that it had, at its place in the graph."""
     from rushlight.tensor.core import new_tensor
     from rushlight.tensor.storage import Storage
-    whole = saved.tensor._storage
-    t = new_tensor(Storage(saved.cell, whole.size, whole.dtype), saved.spec)
+    whole = saved.tensor._storage if saved.output < 0 else saved.storage
+    # a memory that shows the value still owns it: another would take it along when it goes
+    shown = whole if whole.cell is saved.cell else getattr(saved, "spare", None) or Storage(saved.cell, whole.size, whole.dtype)
+    t = new_tensor(shown, saved.spec)
     edge = saved.edge
     if edge is not None and edge[0].edges:
         t._grad_fn, t._out, t._rg = *edge, True
@@ -155,7 +157,8 @@ class Saved:
     """A tensor kept for backward, with the version that it had. Outputs are kept without their node: no cycle."""
 
     __slots__ = ("tensor", "storage", "spec", "counter", "version", "output", "hooks", "packed", "edge",
-                 "cell")  # what the memory held, for operands of which PyTorch keeps a copy
+                 "cell", "spare",  # what the memory held, where writing to it is no error, and a storage that shows it since a write
+                 "__weakref__")
 
     def __init__(self, tensor: Any, output: int = -1):
         self.counter = counter = tensor._vc

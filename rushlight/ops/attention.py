@@ -37,7 +37,7 @@ SDPA = row("sdpa", "coarse", "q k v *mask", sdpa_shape, attrs="scale causal insi
            grad_name="ScaledDotProductFlashAttentionForCpuBackward0",
            decompose=lambda F, q, k, v, *rest: F.sdpa_parts(q, k, v, *rest),
            vjp={"*": lambda F, g0, needs, q, k, v, mask, out0, out1, scale, causal, inside: F.sdpa_vjp(
-               g0, needs, q, k, v, mask, out1, scale, causal, inside)})
+               g0, needs, q, k, v, mask, out1, scale, causal, inside)}, holds="out0")
 # from the gradient of the outputs, the operands and the norms: the gradients of q, k and v
 SDPA_GRAD = row("sdpa_grad", "coarse", "dy q k v norms *mask", sdpa_grad_shape, attrs="scale causal inside",
                 differentiable=False, decompose=lambda F, *args: F.sdpa_grad_parts(*args))

@@ -63,7 +63,7 @@ LOG_SOFTMAX_GRAD = row("log_softmax_grad", "coarse", "y logs", lambda y, logs, d
 CROSS_ENTROPY = row("cross_entropy_rows", "coarse", "x target",
                     lambda x, target, ignore: ((x.dtype, target.shape),), attrs="ignore", grad_name="NllLossBackward0",
                     decompose=lambda F, x, target, ignore: -F.pick_target(x.log_softmax(1), target, ignore),
-                    vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_rows_grad(g, x, target, ignore)})
+                    vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_rows_grad(g, x, target, ignore)}, holds="x")
 CROSS_ENTROPY_GRAD = row("cross_entropy_rows_grad", "coarse", "y x target",
                          lambda y, x, target, ignore: first(x), attrs="ignore", grad_name="NllLossBackward0",
                          decompose=lambda F, y, x, target, ignore: F.masked_rows(y, target, ignore).unsqueeze(1) * (
@@ -72,7 +72,7 @@ CROSS_ENTROPY_MEAN = row("cross_entropy_mean", "coarse", "x target", lambda x, t
                          attrs="ignore", grad_name="NllLossBackward0",
                          decompose=lambda F, x, target, ignore: (F.cross_entropy_rows(x, target, ignore).sum()
                                                                  / (target != ignore).sum().to(x.dtype)),
-                         vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_mean_grad(g, x, target, ignore)})
+                         vjp={"x": lambda F, g, x, target, ignore: F.cross_entropy_mean_grad(g, x, target, ignore)}, holds="x")
 CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target",
                               lambda y, x, target, ignore: first(x), attrs="ignore", grad_name="NllLossBackward0",
                               decompose=lambda F, y, x, target, ignore: F.cross_entropy_rows_grad(
@@ -93,10 +93,10 @@ LOG_SIGMOID = row("log_sigmoid", "coarse", "x", first, elementwise=True, decompo
 
 HARDTANH = row("hardtanh", "coarse", "x low high", first, elementwise=True,
                decompose=lambda F, x, low, high: F.where(x <= low, low, F.where(x >= high, high, x)),
-               vjp={"x": lambda F, g, out, low, high: F.where((out <= low) | (out >= high), 0, g)})
+               vjp={"x": lambda F, g, out, low, high: F.where((out <= low) | (out >= high), 0, g)}, holds="out")
 HARDSIGMOID = row("hardsigmoid", "coarse", "x", first, elementwise=True,
                   decompose=lambda F, x: F.hardtanh(x + 3, 0.0, 6.0) / 6,
-                  vjp={"x": lambda F, g, out: F.where((out <= 0) | (out >= 1), 0, g / 6)})
+                  vjp={"x": lambda F, g, out: F.where((out <= 0) | (out >= 1), 0, g / 6)}, holds="out")
 HARDSWISH = row("hardswish", "coarse", "x", first, elementwise=True,
                 decompose=lambda F, x: F.where(x <= -3, 0, F.where(x >= 3, x, x * (x + 3) / 6)),
                 vjp={"x": lambda F, g, x: F.where(x <= -3, 0, F.where(x >= 3, g, g * (x / 3 + 0.5)))})
@@ -152,8 +152,7 @@ GROUP_NORM = row(
     vjp={"x": lambda F, g0, g1, g2, given, x, weight, out1, out2, groups: F.group_norm_vjp(
              g0, g1, g2, given, x, weight, out1, out2, groups),
          "weight": lambda F, g0, x, out1, out2, groups: F.group_norm_weight_grad(g0, x, out1, out2, groups),
-         "bias": lambda F, g0: F.sum_beside(F.image_sums(g0), 1)},
-    lies=lambda specs, attrs: as_it_lies(specs))
+         "bias": lambda F, g0: F.sum_beside(F.image_sums(g0), 1)})
 
 # inverted dropout: the mask is drawn from a counter-based generator with that seed
 DROPOUT = row("dropout", "random", "x p seed", lambda x, p, seed: ((x.dtype, x.shape), (bool_, x.shape)),

@@ -63,9 +63,9 @@ def real(*operands: Any) -> Types:
 
 
 def unary(name: str, numpy: Rule | None = None, vjp: Rule | None = None, *, shape: Rule = same, sample: str = "real",
-          grad_name: str | None = None, once: frozenset[Any] = frozenset()) -> Op:
+          grad_name: str | None = None, once: frozenset[Any] = frozenset(), holds: str = "") -> Op:
     return row(name, "map", "x", shape, numpy=numpy, vjp={"x": vjp} if vjp else None, sample=sample,
-               grad_name=grad_name, once=once)
+               grad_name=grad_name, once=once, holds=holds)
 
 
 def binary(name: str, numpy: Rule | None = None, x: Rule | None = None, y: Rule | None = None, *, shape: Rule = same,
@@ -132,7 +132,7 @@ SIGMOID = unary("sigmoid", None, lambda g, out: g * (1 - out).conj() * out.conj(
 RELU = unary("relu", lambda np, x: first_of_equals(np, np.maximum, x, 0), lambda F, g, out: F.relu_grad(g, out))
 ERF = unary("erf", None, lambda g, x: g * ((-x * x).exp() * (2 / sqrt(pi))))
 ERFC = unary("erfc", None, lambda g, x: g * ((-x * x).exp() * (-2 / sqrt(pi))))
-ERFINV = unary("erfinv", None, lambda g, out: g * ((out * out).exp() * (sqrt(pi) / 2)), sample="unit")
+ERFINV = unary("erfinv", None, lambda g, out: g * ((out * out).exp() * (sqrt(pi) / 2)), sample="unit", holds="out")
 LGAMMA = unary("lgamma", None, lambda g, x: g * x.digamma(), sample="positive")
 DIGAMMA = unary("digamma", None, lambda F, g, x: g * F.polygamma(1, x), sample="positive")
 I0 = unary("i0", None, lambda F, g, x: g * F.special.i1(x))

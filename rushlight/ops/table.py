@@ -16,6 +16,8 @@ A row's cells are functions that receive what they need as arguments, so this la
 - ``lies(types, attrs)`` names the memory order (dimensions, outermost first) of the results, None for the ordinary
   one, and ``turn(attrs, place)`` the attributes when dimension d has become dimension place[d]:
   so the operation runs in that order;
+- ``holds`` names what the rules need as it was, even if it is written to before the backward pass: where PyTorch's
+  own rule needs something else, so that such a write is no error there;
 - ``decompose(F, *inputs, *attrs)`` writes a coarse operation with public operations. It serves the executors, and is
   the gradient of rows that have no ``vjp``.
 """
@@ -37,13 +39,13 @@ class Op:
 
     __slots__ = ("name", "kind", "inputs", "attrs", "shape", "numpy", "llvm", "xla", "vjp", "decompose", "overwrites",
                  "grad_name", "cache", "rules", "variadic", "differentiable", "sample", "elementwise", "strides",
-                 "once", "lies", "turn")
+                 "once", "lies", "turn", "holds")
 
     def __init__(self, name: str, kind: str, inputs: str, shape: Rule, *, attrs: str = "", numpy: Rule | None = None,
                  vjp: dict[str, Rule] | None = None, decompose: Rule | None = None, overwrites: int | None = None,
                  grad_name: str | None = None, differentiable: bool = True, sample: str = "real",
                  elementwise: bool = False, strides: str = "joint", once: frozenset[DType] = frozenset(),
-                 lies: Rule | None = None, turn: Rule | None = None):
+                 lies: Rule | None = None, turn: Rule | None = None, holds: str = ""):
         self.name = name
         self.kind = kind
         self.inputs = tuple(inputs.replace("*", "").split())
@@ -64,6 +66,7 @@ class Op:
         self.once = once
         self.lies = lies
         self.turn = turn
+        self.holds = holds.split()
         self.cache: dict[tuple[Any, ...], Any] = {}
         self.rules = {k: (f, parameters(f)) for k, f in self.vjp.items()}
 

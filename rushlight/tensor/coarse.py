@@ -12,7 +12,7 @@ from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor, apply, assign, new_tensor, realize_when_large, record
 from rushlight.tensor.functions import normalization_rules
 from rushlight.tensor.functions.common import cast, need_tensor, scalar_name, wrap_dim
-from rushlight.tensor.functions.shape import reshape
+from rushlight.tensor.functions.shape import as_images, reshape
 from rushlight.tensor.state import state
 from rushlight.tensor.storage import Storage
 from rushlight.tensor.views import sync_view
@@ -111,18 +111,19 @@ def hardswish(input: Tensor) -> Tensor:
 
 def batch_norm_given(input: Tensor, mean: Tensor, var: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """(x - mean) / sqrt(var + eps) * weight + bias, each of them one number per channel: (c,) for x (n, c, …)."""
-    return apply(TABLE["batch_norm_given"], (input, mean, var, weight, bias, float(eps)), (1,))
+    return as_images(apply(TABLE["batch_norm_given"], (input, mean, var, weight, bias, float(eps)), (1,)), input)
 
 
 def batch_norm(input: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """(x - mean) / sqrt(var + eps) * weight + bias by the batch's own statistics, and those: mean and 1/sqrt(var +
     eps), (c,) for x (n, c, …)."""
-    return tuple(apply(TABLE["batch_norm"], (input, weight, bias, float(eps)), (1,)))  # type: ignore[return-value]
+    out, mean, rstd = apply(TABLE["batch_norm"], (input, weight, bias, float(eps)), (1,))
+    return as_images(out, input), mean, rstd
 
 
 def group_norm(input: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """Groups of channels of each sample of (n, c, …) normalised, times weight plus bias, (c,) each."""
-    return apply(TABLE["group_norm"], (input, weight, bias, float(eps)), (groups,))[0]  # type: ignore[no-any-return]
+    return as_images(apply(TABLE["group_norm"], (input, weight, bias, float(eps)), (groups,))[0], input)
 
 
 def move_statistics(running_mean: Tensor, running_var: Tensor, mean: Tensor, rstd: Tensor, momentum: float, eps: float,
@@ -168,9 +169,8 @@ def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any,
                 groups: int) -> Tensor:
     """N-d cross-correlation: input (n, c, …), weight (out, c / groups, …); attributes are tuples of ints."""
     attrs = (tuple(stride), tuple(padding), tuple(dilation), int(groups))
-    if bias is None:
-        return apply(_CONVOLUTION, (input, weight), attrs)
-    return apply(_CONVOLUTION_BIAS, (input, weight, bias), attrs)
+    out = apply(_CONVOLUTION, (input, weight), attrs) if bias is None else apply(_CONVOLUTION_BIAS, (input, weight, bias), attrs)
+    return as_images(out, input, weight)
 
 
 def convolution_transpose(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Any, padding: Any,
@@ -180,9 +180,13 @@ def convolution_transpose(input: Tensor, weight: Tensor, bias: Tensor | None, st
     spatial = [(n - 1) * s - 2 * p + d * (k - 1) + q + 1
                for n, k, s, p, q, d in zip(input._spec.shape[2:], weight._spec.shape[2:], stride, padding,
                                            output_padding, dilation)]
+    if any([n < 1 for n in spatial]):
+        sizes = " x ".join([str(n) for n in input._spec.shape[2:]])
+        raise RuntimeError(f"Given input size per channel: ({sizes}). Calculated output size per channel: ({' x '.join(map(str, spatial))}). "
+                           f"Output size is too small: a padding of {list(padding)} cuts off more than there is; take a smaller one.")
     shape = (input._spec.shape[0], weight._spec.shape[1] * groups, *spatial)
     out = apply(TABLE["convolution_input_grad"], (input, weight), (shape, stride, padding, dilation, int(groups)))
-    return out if bias is None else out + reshape(bias, (1, -1, *(1,) * len(spatial)))
+    return as_images(out if bias is None else out + reshape(bias, (1, -1, *(1,) * len(spatial))), input, weight)
 
 
 def max_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any,
@@ -190,14 +194,14 @@ def max_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: An
     """The largest value of each window of the trailing dimensions, and its flat position in the plane."""
     out = apply(TABLE["max_pool"], (input,),
                 (tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), bool(ceil_mode)))
-    return out[0], out[1]
+    return as_images(out[0], input), as_images(out[1], input)
 
 
 def avg_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
              divisor: int | None) -> Tensor:
     """The mean of each window of the trailing dimensions."""
-    return apply(TABLE["avg_pool"], (input,),
-                 (tuple(kernel), tuple(stride), tuple(padding), bool(ceil_mode), bool(count_include_pad), divisor))
+    return as_images(apply(TABLE["avg_pool"], (input,), (
+        tuple(kernel), tuple(stride), tuple(padding), bool(ceil_mode), bool(count_include_pad), divisor)), input)
 
 
 def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tensor], others: list[Tensor],

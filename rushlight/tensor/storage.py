@@ -14,6 +14,14 @@ from rushlight.ir.graph import Cell
 from rushlight.tensor.state import state
 
 
+# results that a backward pass needs as they were, by the number of their cell: whoever writes to the tensor leaves them a storage
+held: dict[int, weakref.ref[Any]] = {}
+
+
+def _nobody() -> None:
+    """What a reference to nothing gives."""
+
+
 class Storage:
     """A flat allocation: ``cell`` is its present value, realized or pending.
 
@@ -37,6 +45,8 @@ class Storage:
         """Give the storage a new value: what an in-place operation does (it also counts the version of the tensor)."""
         if cell.node is not None:
             cell.before = self.cell
+        if held and (saved := held.get(id(self.cell), _nobody)()) is not None:
+            saved.spare = Storage(self.cell, self.size, self.dtype)
         self.cell = cell
         cell.owner = weakref.ref(self)
         if self.home is not None and (cell.buffer is not None or flight.current is not None or self.exposed()):

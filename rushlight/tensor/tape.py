@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from typing import Any
+from weakref import ref
 
 from rushlight.autograd.graph import FREED, TWICE, GradFn, Saved, sequence
 from rushlight.ir.dtype import HALF, float32
@@ -13,6 +14,7 @@ from rushlight.ir.spec import dense_order
 from rushlight.ops.table import Op
 from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, new_tensor, settle, zeros
 from rushlight.tensor.state import state
+from rushlight.tensor.storage import held
 
 
 class AccumulateGrad(GradFn):
@@ -90,6 +92,19 @@ def keeps(out: Tensor, *inputs: Tensor, result: bool = False) -> Tensor:
     return out
 
 
+def _hold(saved: Saved) -> None:
+    """Keep the value beside the tensor, so that the tensor may be written to."""
+    storage = saved.storage if saved.output >= 0 else saved.tensor._storage
+    if saved.hooks is not None or storage.home is not None:
+        return
+    saved.cell = storage.cell
+    if saved.output < 0:
+        saved.edge = gradient_edge(saved.tensor) if saved.tensor._rg else None
+    else:
+        saved.edge, key = None, id(saved.cell)
+        held[key] = ref(saved, lambda _: held.pop(key, None))
+
+
 def lasting(out: Tensor) -> Tensor:
     """out, through whose operation one can go backward any number of times: its gradient keeps numbers alone."""
     if type(out._grad_fn) is OpFn:
@@ -127,6 +142,9 @@ class OpFn(GradFn):
             else:
                 saved[name] = tuple(Saved(a) if isinstance(a, Tensor) else a for a in args[i:])
         self.saved = saved
+        for name in op.holds:
+            if name in saved:
+                _hold(saved[name])
 
     def name(self) -> str:
         return self.op.grad_name

@@ -61,7 +61,7 @@ class Writer(Code):
                 frame["outer"] = [self.slot() for _ in range(k.outer)]
                 frame["chunk"] = self.slot()
                 frame["mid"] = [self.slot() for _ in range(k.mid)] if a.level == "full" else []
-                frame["step"] = self.slot() if a.step == STRIDED else None
+            frame["step"] = self.slot() if a.step == STRIDED else constant(I64, 2 if a.step in (PAIRED, TWICE, JOINED) else a.step)
             self.frames.append(frame)
         self.numbers = []
         for i, kind in enumerate(k.numbers):
@@ -237,11 +237,11 @@ class Writer(Code):
         """The element of the row at an index, which must be a position of the row."""
         access = s.refs[0][1]
         index = self._row(s.refs[1], s)
-        a, step = self.k.accesses[access], self.frames[access]["step"]
+        a = self.k.accesses[access]
         good = self.function.append_basic_block("good")
         self.b.cbranch(self.b.icmp_unsigned("<", index, self.size), good, self.exits)
         self.b.position_at_end(good)
-        at = index if step is None else self.b.mul(index, step)
+        at = self.b.mul(index, self.frames[access]["step"])
         return self.s.widen(self.b.load(self.b.gep(self.pointers[access], [at], source_etype=self.s.memory(a.dtype)),
                                         typ=self.s.memory(a.dtype)), a.dtype)
 
@@ -333,8 +333,7 @@ class Body:
     def _place(self, access: int) -> Any:
         """The address of the first lane."""
         w, a, frame = self.w, self.w.k.accesses[access], self.w.frames[access]
-        step = frame["step"] if a.step == STRIDED else constant(I64, 2 if a.step in (PAIRED, TWICE, JOINED) else a.step)
-        offset = w.b.mul(self.v, step)
+        offset = w.b.mul(self.v, frame["step"])
         for i, stride in zip(self.mids, frame.get("mid", ())):
             offset = w.b.add(offset, w.b.mul(i, stride))
         return w.b.gep(w.pointers[access], [offset], source_etype=w.s.memory(a.dtype))

@@ -144,7 +144,7 @@ def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
 def logsigmoid(input: Tensor) -> Tensor:
     """log(sigmoid(x))."""
     floating("log_sigmoid_cpu", input)
-    return coarse.log_sigmoid(input)
+    return coarse.log_sigmoid(input.contiguous())
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:

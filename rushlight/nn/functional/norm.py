@@ -8,6 +8,7 @@ from rushlight.ir.dtype import HALF, float32, float64
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor, assign
 from rushlight.tensor.functions.common import cast, in_place
+from rushlight.tensor.functions.shape import as_images
 from rushlight.tensor.state import state
 
 
@@ -15,7 +16,7 @@ def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = Non
                eps: float = 1e-5) -> Tensor:
     """The last dimensions normalised to mean 0 and variance 1, then scaled and shifted."""
     dims = check_normalized_shape(input, normalized_shape, weight, bias)
-    out = coarse.normalize(input, dims, eps)[0] if input.numel() else input
+    out = coarse.normalize(input, dims, eps)[0] if input.numel() else input.clone()
     return affine(out, weight, bias)
 
 
@@ -59,7 +60,7 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
         eps = finfo(x.dtype).eps
     dims = tuple(range(-len(shape), 0))
     out = x * ((x * x).mean(dims, keepdim=True) + eps).rsqrt()
-    return cast(out if weight is None else out * weight, input.dtype)
+    return as_images(cast(out if weight is None else out * weight, input.dtype), input)
 
 
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
@@ -76,7 +77,8 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
         return coarse.group_norm(input, num_groups, weight, bias, eps)
     x = coarse.normalize(input.reshape(n, num_groups, c // num_groups, -1), (2, 3), eps)[0]
     shape = [num_groups, c // num_groups, 1]
-    return affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape)).reshape(input.shape)
+    out = affine(x, None if weight is None else weight.reshape(shape), None if bias is None else bias.reshape(shape))
+    return as_images(out.reshape(input.shape), input)
 
 
 def check_groups(input: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, c: int) -> None:
@@ -134,7 +136,7 @@ def batch_statistics(input: Tensor, running_mean: Tensor | None, running_var: Te
     mean, rstd = mean.reshape(c), rstd.reshape(c)
     if running_mean is not None:
         _update(running_mean, running_var, mean.detach(), rstd.detach(), momentum, eps, input.numel() // c)
-    return affine(x, *scale), mean.detach(), rstd.detach()
+    return as_images(affine(x, *scale), input), mean.detach(), rstd.detach()
 
 
 def _plain(input: Tensor, mean: Any, var: Any, weight: Any, bias: Any) -> bool:

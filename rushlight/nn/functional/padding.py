@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from rushlight.tensor.core import Tensor, wrap
+from rushlight.tensor.formats import contiguous_format
 from rushlight.tensor.functions.combined import constant_pad_nd
+from rushlight.tensor.functions.shape import as_images, clone
 
 
 def _source(mode: str, n: int, before: int, after: int) -> np.ndarray:
@@ -29,7 +31,7 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     >>> rl.nn.functional.pad(rl.tensor([[1, 2]]), (1, 1), value=9)
     tensor([[9, 1, 2, 9]])
     """
-    widths = [int(v) for v in pad]
+    widths, images = [int(v) for v in pad], input
     if mode == "constant":
         return constant_pad_nd(input, widths, 0 if value is None else value)
     if mode not in ("reflect", "replicate", "circular"):
@@ -60,4 +62,6 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
                 input = input.narrow(d, max(0, -a), n - max(0, -a) - max(0, -b))
                 a, b, n = max(0, a), max(0, b), input.shape[d]
             input = input.index_select(d, wrap(_source(mode, n, a, b)))
-    return input
+    if mode == "circular":  # dense in the ordinary order, whatever the image suggests
+        return clone(input, memory_format=contiguous_format) if input is images else input
+    return as_images(input, images)

@@ -12,6 +12,7 @@ from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import is_float, scalar_name
+from rushlight.tensor.functions.shape import as_images
 
 
 def sizes(value: Any, n: int, name: str, function: str) -> tuple[int, ...]:
@@ -170,9 +171,9 @@ def _targets(input: Tensor, output_size: Any, n: int, name: str) -> tuple[int, .
 def _adaptive_avg(name: str, n: int, x: Tensor, output_size: Any) -> Tensor:
     """The mean of windows that cover each dimension evenly, one dimension after the other."""
     import numpy as np
-    want = _targets(x, output_size, n, name)
+    want, images = _targets(x, output_size, n, name), x
     if all(w == 1 for w in want):
-        return x.mean(tuple(range(-n, 0)), keepdim=True)
+        return as_images(x.mean(tuple(range(-n, 0)), keepdim=True), images)
     if x.is_quantized:
         from rushlight.ao.kernels import quantized_as
         return quantized_as(_adaptive_avg(name, n, x.dequantize(), output_size), x.q_scale(), x.q_zero_point(), x.dtype)
@@ -188,7 +189,7 @@ def _adaptive_avg(name: str, n: int, x: Tensor, output_size: Any) -> Tensor:
         for j, (a, b) in enumerate(_ranges(size, w)):
             weights[a:b, j] = 1 / (b - a)
         x = (x.movedim(d, -1) @ wrap(weights).to(x.dtype)).movedim(-1, d)
-    return x
+    return as_images(x, images)
 
 
 def _adaptive_max(name: str, n: int, x: Tensor, output_size: Any) -> tuple[Tensor, Tensor]:
@@ -218,7 +219,7 @@ def _adaptive_max(name: str, n: int, x: Tensor, output_size: Any) -> tuple[Tenso
     from rushlight.tensor.functions.joining import stack
     if not values:
         return x.new_zeros([*lead, *want]), x.new_zeros([*lead, *want], dtype=int64)
-    return stack(values, -1).reshape([*lead, *want]), stack(places, -1).reshape([*lead, *want])
+    return as_images(stack(values, -1).reshape([*lead, *want]), x), as_images(stack(places, -1).reshape([*lead, *want]), x)
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:

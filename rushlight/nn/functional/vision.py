@@ -13,6 +13,7 @@ from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.sequences import linspace
 from rushlight.tensor.functions import composites, pointwise as P
 from rushlight.tensor.functions.common import cast
+from rushlight.tensor.functions.shape import as_images
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
@@ -29,7 +30,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
                            f"square of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}")
     k = len(lead)
     x = input.reshape([*lead, c // (r * r), r, r, h, w])
-    return x.permute([*range(k), k, k + 3, k + 1, k + 4, k + 2]).reshape([*lead, c // (r * r), h * r, w * r])
+    out = x.permute([*range(k), k, k + 3, k + 1, k + 4, k + 2]).reshape([*lead, c // (r * r), h * r, w * r])
+    return as_images(out, input)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -46,7 +48,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
                            f"but input.size(-2)={h} / input.size(-1)={w} is not divisible by {r}")
     k = len(lead)
     x = input.reshape([*lead, c, h // r, r, w // r, r])
-    return x.permute([*range(k), k, k + 2, k + 4, k + 1, k + 3]).reshape([*lead, c * r * r, h // r, w // r])
+    out = x.permute([*range(k), k, k + 2, k + 4, k + 1, k + 3]).reshape([*lead, c * r * r, h // r, w // r])
+    return as_images(out, input)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -189,7 +192,7 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
 
 
 def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bool, antialias: bool) -> Tensor:
-    whole = x.dtype.kind in "ui"
+    whole, images = x.dtype.kind in "ui", x
     if whole and mode in ("bilinear", "bicubic"):
         return _resize_bytes(x, out, scales, mode, corners, antialias)
     for i, (o, scale) in enumerate(zip(out, scales)):
@@ -209,7 +212,7 @@ def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bo
             if weights is not None:
                 work = x.to(_float_of(x)) if whole else x
                 x = (work.movedim(d, -1) @ wrap(weights.T.copy()).to(work.dtype)).movedim(-1, d)
-    return P.clamp(x.round(), 0, 255).to(_uint8()) if whole and not mode.startswith("nearest") else x.contiguous()
+    return as_images(P.clamp(x.round(), 0, 255).to(_uint8()) if whole and not mode.startswith("nearest") else x, images)
 
 
 def _repeated(x: Tensor, dim: int, times: int) -> Tensor:
@@ -223,6 +226,7 @@ def _repeated(x: Tensor, dim: int, times: int) -> Tensor:
 def _resize_bytes(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bool, antialias: bool) -> Tensor:
     """Pictures of bytes, as PyTorch (and Pillow) resize them: 16-bit weights,
     width first, rounded to bytes after each dimension."""
+    images = x
     for i in (1, 0):
         d = 2 + i
         weights = _weights(x.shape[d], out[i], scales[i], mode == "bicubic", corners, antialias)
@@ -232,7 +236,7 @@ def _resize_bytes(x: Tensor, out: list[int], scales: list[Any], mode: str, corne
         whole = np.trunc(weights * (1 << bits) + np.copysign(0.5, weights))
         total = x.movedim(d, -1).to(float64) @ wrap(np.ascontiguousarray(whole.T))
         x = ((total + float(1 << (bits - 1))) * (1 / (1 << bits))).floor().clamp(0, 255).to(_uint8()).movedim(-1, d)
-    return x.contiguous()
+    return as_images(x, images)
 
 
 def _float_of(x: Tensor) -> Any:

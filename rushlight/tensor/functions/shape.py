@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from rushlight.ir.dtype import DType
-from rushlight.ir.spec import Spec, iteration_order, spec
+from rushlight.ir.spec import Spec, channels_last_order, iteration_order, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, owned, spread_into, view
 from rushlight.tensor.functions.common import lying_as, shape_of, wrap_dim, wrap_dims
@@ -435,6 +435,26 @@ def in_order(t: Tensor, memory_format: Any, copy: bool = False) -> Tensor:
     if not copy and t._spec.permute(order).contiguous:
         return t
     return apply(TABLE["reorder"], (t,), (order,))
+
+
+def as_images(out: Tensor, *images: Tensor) -> Tensor:
+    """The result of an operation on images, dense: with channels last where the strides of one of them suggest it.
+
+    Never memory of these images: they can be written to, and the result stays.
+
+    >>> import rushlight as rl
+    >>> x = rl.zeros(1, 2, 3, 3).contiguous(memory_format=rl.channels_last)
+    >>> rl.nn.functional.max_pool2d(x, 2, 1).stride()
+    (8, 1, 4, 2)
+    """
+    for x in images:
+        order = None if x._spec.ordinary else channels_last_order(x._spec)
+        if order is not None:
+            lies = out._spec.permute(order).contiguous
+            break
+    else:
+        order, lies = tuple(range(len(out._spec.shape))), out._spec.contiguous
+    return out if lies and not any([out._storage is x._storage for x in images]) else apply(TABLE["reorder"], (out,), (order,))
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:

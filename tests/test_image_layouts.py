@@ -1,0 +1,161 @@
+"""Layers on images: results lie as PyTorch lays them, have memory of their own, and may be written to before the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rushlight as rl
+import rushlight.nn.functional as F
+from rushlight.tensor.storage import held
+
+LAST = rl.channels_last
+Layer = Callable[[Any], Any]
+
+
+def image(*shape: int) -> Any:
+    n = int(np.prod(shape))
+    return ((rl.arange(n) * 7 % 11 - 5) / 2).reshape(shape)
+
+
+def weights(*shape: int) -> Any:
+    return rl.linspace(-1, 1, int(np.prod(shape))).reshape(shape)
+
+
+ONES = rl.ones(4)
+LAYERS: dict[str, Layer] = {
+    "convolution": lambda x: F.conv2d(x, weights(6, 4, 3, 3), weights(6), padding=1),
+    "depthwise": lambda x: F.conv2d(x, weights(4, 1, 3, 3), groups=4, stride=2),
+    "transposed": lambda x: F.conv_transpose2d(x, weights(4, 3, 2, 2), weights(3), stride=2),
+    "maximum pooling": lambda x: F.max_pool2d(x, 2), "its positions": lambda x: F.max_pool2d(x, 2, return_indices=True)[1],
+    "average pooling": lambda x: F.avg_pool2d(x, 3, 1, 1), "one pixel": lambda x: F.adaptive_avg_pool2d(x, 1),
+    "few pixels": lambda x: F.adaptive_avg_pool2d(x, 2), "uneven pixels": lambda x: F.adaptive_avg_pool2d(x, 4),
+    "as many pixels": lambda x: F.adaptive_avg_pool2d(x, 6), "uneven maximum": lambda x: F.adaptive_max_pool2d(x, 4),
+    "nearest": lambda x: F.interpolate(x, scale_factor=2), "bilinear": lambda x: F.interpolate(x, size=5, mode="bilinear"),
+    "the same size": lambda x: F.interpolate(x, size=6, mode="bilinear"), "area": lambda x: F.interpolate(x, size=4, mode="area"),
+    "reflected": lambda x: F.pad(x, (1, 1, 2, 0), mode="reflect"), "replicated": lambda x: F.pad(x, (1, 1, 2, 0), mode="replicate"),
+    "no padding": lambda x: F.pad(x, (0, 0, 0, 0), mode="reflect"), "zeros around": lambda x: F.pad(x, (1, 1)),
+    "batch norm": lambda x: F.batch_norm(x, None, None, training=True), "evaluated": lambda x: F.batch_norm(x, ONES, ONES, ONES, ONES),
+    "with statistics": lambda x: F.batch_norm(x, rl.zeros(4), rl.ones(4), ONES, ONES, True),
+    "group norm": lambda x: F.group_norm(x, 2), "scaled group norm": lambda x: F.group_norm(x, 2, weights(4), weights(4)),
+    "pixel shuffle": lambda x: F.pixel_shuffle(x, 2), "pixel unshuffle": lambda x: F.pixel_unshuffle(x, 2), "relu": F.relu,
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_channels_stay_last(name: str) -> None:
+    """The numbers are those of the ordinary order, the strides those of channels last; also where there is one channel or pixel."""
+    x = image(2, 4, 6, 6)
+    wanted, have = LAYERS[name](x), LAYERS[name](x.contiguous(memory_format=LAST))
+    assert have.shape == wanted.shape and wanted.is_contiguous()
+    assert have.stride() == have.clone(memory_format=rl.contiguous_format).contiguous(memory_format=LAST).stride()
+    np.testing.assert_allclose(have.numpy(), wanted.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_do_not_depend_on_the_order(name: str) -> None:
+    x = image(2, 4, 6, 6)
+    found = []
+    for t in (x, x.contiguous(memory_format=LAST)):
+        t = t.clone().requires_grad_()
+        out = LAYERS[name](t)
+        if not out.is_floating_point():
+            return
+        (out * weights(*out.shape)).sum().backward()
+        found.append(t.grad.numpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4, atol=1e-4)
+
+
+def test_circular_padding_is_dense_in_the_ordinary_order() -> None:
+    for widths in ((0, 0, 0, 0), (1, 0, 2, 1)):
+        assert F.pad(image(2, 4, 6, 6).contiguous(memory_format=LAST), widths, mode="circular").is_contiguous()
+
+
+def test_weights_suggest_an_order_as_well() -> None:
+    out = F.conv2d(image(2, 4, 6, 6), weights(6, 4, 3, 3).contiguous(memory_format=LAST))
+    assert out.stride() == (96, 1, 24, 6)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_results_have_memory_of_their_own(name: str) -> None:
+    """Whatever is written into a result, its operand stays."""
+    for x in (image(2, 4, 6, 6), image(2, 4, 6, 6).contiguous(memory_format=LAST)):
+        before = x.tolist()
+        LAYERS[name](x).zero_()
+        assert x.tolist() == before
+
+
+OTHERS: dict[str, tuple[tuple[int, ...], Layer]] = {
+    "one window": ((2, 4, 2, 2), lambda x: F.pixel_unshuffle(x, 2)), "one channel": ((2, 1, 2, 2), lambda x: F.pixel_shuffle(x, 1)),
+    "a signal": ((2, 3, 4), lambda x: F.adaptive_avg_pool1d(x, 4)), "a volume": ((1, 2, 3, 3, 3), lambda x: F.adaptive_avg_pool3d(x, 3)),
+    "a resized signal": ((2, 3, 4), lambda x: F.interpolate(x, size=4, mode="linear")), "nothing": ((0, 3), lambda x: F.layer_norm(x, (3,))),
+    "a padded signal": ((2, 3, 4), lambda x: F.pad(x, (0, 0), mode="circular")),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_results_have_memory_of_their_own(name: str) -> None:
+    shape, layer = OTHERS[name]
+    x = image(*shape)
+    before = x.tolist()
+    assert layer(x).untyped_storage() is not x.untyped_storage()
+    layer(x).fill_(7)
+    assert x.tolist() == before
+
+
+WRITABLE: dict[str, Layer] = {
+    "relu6": F.relu6, "hardtanh": F.hardtanh, "hardsigmoid": F.hardsigmoid, "erfinv": lambda x: (x / 9).erfinv(),
+    "attention": lambda x: F.scaled_dot_product_attention(x, x, x),
+}
+
+
+@pytest.mark.parametrize("name", WRITABLE)
+@pytest.mark.parametrize("write", ["add_", "transpose_"])
+def test_results_may_be_written_before_the_backward_pass(name: str, write: str) -> None:
+    """Where PyTorch's gradient does not need the result, ours takes the value that it had."""
+    layer = WRITABLE[name]
+    x = image(2, 3, 4, 4).requires_grad_()
+    wanted, = rl.autograd.grad((layer(x) + 1).sum(), x)
+    y = layer(x)
+    total = y.add_(1).sum() if write == "add_" else y.transpose_(2, 3).sum()
+    found, = rl.autograd.grad(total, x, create_graph=True)
+    assert y.shape == x.shape and np.isfinite(y.tolist()).all()
+    np.testing.assert_allclose(found.tolist(), wanted.tolist(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_logits_may_be_written_after_their_loss(reduction: str) -> None:
+    x, y = image(5, 7).requires_grad_(), rl.tensor([0, 1, 6, 2, 3])
+    wanted, = rl.autograd.grad(F.cross_entropy(x, y, reduction=reduction).sum(), x)
+    logits = x * 1
+    loss = F.cross_entropy(logits, y, reduction=reduction).sum()
+    with rl.no_grad():
+        logits.mul_(3)
+    loss.backward()
+    np.testing.assert_allclose(x.grad.tolist(), wanted.tolist(), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("shape, weight, padding", [((2, 3, 1, 2), (3, 3, 2, 2), 2), ((2, 3, 1), (3, 3, 1), 1), ((1, 3, 1, 1, 1), (3, 3, 1, 1, 1), 2)])
+def test_a_transposed_convolution_that_cuts_off_everything_says_so(shape: Any, weight: Any, padding: int) -> None:
+    """It made tensors of negative sizes."""
+    with pytest.raises(RuntimeError, match="Output size is too small"):
+        getattr(F, f"conv_transpose{len(shape) - 2}d")(rl.ones(shape), rl.ones(weight), padding=padding)
+
+
+def test_what_was_overwritten_is_there_after_other_values_were_read() -> None:
+    x = image(2, 3, 4, 4).requires_grad_()
+    wanted, = rl.autograd.grad((F.relu6(x) + 1).sum(), x)
+    y = F.relu6(x)
+    y.add_(1)
+    assert (y.sum() * 0).item() == 0  # everything pending is computed, and what nobody shows is not kept
+    y.sum().backward()
+    assert x.grad.tolist() == wanted.tolist()
+
+
+def test_results_nobody_needs_any_more_are_not_held() -> None:
+    x = image(2, 3, 4, 4).requires_grad_()
+    F.hardtanh(x).sum().backward()
+    assert not held
