@@ -147,3 +147,13 @@ def test_programs_of_rows_at_once_and_one_by_one(data: Any) -> None:
         parts = [t.numpy().copy() for t in program(apart)]
     for at, (one, other) in enumerate(zip(whole, parts)):
         assert one.tobytes() == other.tobytes(), (at, shape, steps, one, other)
+
+
+def test_no_kernel_gathers_or_scatters_what_lies_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """That would be right, and several times as slow."""
+    x, g = rl.randn(300, 32), rl.randn(32)
+    for make in (lambda: rl.relu(x * x + g) * 3, lambda: x.softmax(1), lambda: x.sum(0) * g, lambda: x.double().exp().float()):
+        rl.explain(make, to="llvm")
+        text = capsys.readouterr().out
+        assert "masked.store" in text or "store <" in text
+        assert "masked.scatter" not in text and "masked.gather" not in text

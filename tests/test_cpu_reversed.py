@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import rushlight as rl
 import rushlight.nn.functional as F
 from rushlight.exec.cpu import executor
-from rushlight.exec.cpu.layouts import _through, channels_last
+from rushlight.exec.cpu.layouts import through, channels_last
 from rushlight.ir.dtype import float32
 from rushlight.ir.spec import spec
 
@@ -33,7 +33,7 @@ def test_views_of_images_with_channels_last_show_the_same_elements(shape, seed):
         view = view.reshape(*shape[:at], -1, *shape[at + 2:])
     view = view[tuple(slice(None, None, [1, -1, 2, -2][rng.integers(4)]) for _ in view.shape)].transpose(rng.permutation(view.ndim))
     offset = int(view.reshape(-1)[0])
-    seen = _through(spec(float32, view.shape, tuple(s // 8 for s in view.strides), offset), shape, channels_last(4))
+    seen = through(spec(float32, view.shape, tuple(s // 8 for s in view.strides), offset), shape, channels_last(4))
     if seen is not None:
         memory = places.transpose(channels_last(4)).reshape(-1)
         index = np.full(view.shape, seen.offset)

@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from executors import agree
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import rushlight as rl
 import rushlight.nn.functional as F
+from rushlight.exec.cpu import executor
 from rushlight.tensor.storage import held
 
 LAST = rl.channels_last
@@ -159,3 +163,66 @@ def test_results_nobody_needs_any_more_are_not_held() -> None:
     x = image(2, 3, 4, 4).requires_grad_()
     F.hardtanh(x).sum().backward()
     assert not held
+
+
+def network(last: bool) -> tuple[Any, Any]:
+    """Layers of every kind in one step, and a picture."""
+    rl.manual_seed(0)
+    nn = rl.nn
+    net = nn.Sequential(nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 6, 3), nn.GroupNorm(2, 6),
+                        nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
+    x = image(5, 4, 12, 12)
+    return (net.to(memory_format=LAST), x.contiguous(memory_format=LAST)) if last else (net, x)
+
+
+@pytest.mark.skipif(not executor.available(), reason="no compiler on this machine")
+def test_networks_are_one_program_in_either_order() -> None:
+    """The same losses and weights, and as many kernels but for copies of what the user holds."""
+    found, titles = [], []
+    for last in (False, True):
+        net, x = network(last)
+        optimizer = rl.optim.SGD(net.parameters(), lr=0.1)
+        for _ in range(3):
+            with rl.profile() as p:
+                loss = F.cross_entropy(net(x), rl.tensor([0, 1, 2, 1, 0]))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                loss.item()
+        found.append([loss.item(), *[w.detach().contiguous().numpy() for w in net.parameters()]])
+        titles.append([e.title for e in p.events])
+    for plain, turned in zip(*found):
+        np.testing.assert_allclose(turned, plain, rtol=2e-3, atol=2e-5)
+    assert len(titles[1]) <= len(titles[0]) + 6  # one copy each of the picture, the weights and their gradients
+
+
+@pytest.mark.skipif(not executor.available(), reason="no compiler on this machine")
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 1 << 30))
+def test_random_programs_on_images_agree_between_executors(seed: int) -> None:
+    """Layers, elementwise operations, views, reductions and writes, on images in both orders, some of which the program keeps."""
+    def run() -> list[Any]:
+        rng = np.random.default_rng(seed)
+        shape = (int(rng.integers(1, 3)), int(rng.integers(1, 5)), 4, int(rng.integers(3, 6)))
+        images = [rl.linspace(-1, 1, int(np.prod(shape))).reshape(shape).contiguous(memory_format=LAST) if rng.random() < 0.6 else image(*shape)]
+        leaf = images[0] = images[0].requires_grad_()
+        kept = []
+        for _ in range(int(rng.integers(2, 8))):
+            x = images[int(rng.integers(len(images)))]
+            y = images[int(rng.integers(len(images)))]
+            y = y if y.shape == x.shape else x * 2
+            c = x.shape[1]
+            layers: list[Callable[[], Any]] = [
+                lambda: F.relu(x) + y, lambda: x * y, lambda: F.conv2d(x, weights(c, c, 3, 3), padding=1), lambda: F.batch_norm(x, None, None, training=True),
+                lambda: F.max_pool2d(x, 3, 1, 1), lambda: x.flip(2) - y, lambda: x.contiguous(memory_format=LAST), lambda: x.contiguous().sigmoid(),
+                lambda: x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), lambda: rl.where(y > 0.013, x, weights(c, 1, 1)), lambda: (x[:, :, ::2] * 2).repeat(1, 1, 2, 1),
+                lambda: x.reshape(x.shape[0], -1).softmax(1).reshape(x.shape), lambda: x - x.mean((2, 3), keepdim=True), lambda: rl.cat([x, y], 1)[:, c // 2:c // 2 + c],
+                lambda: F.group_norm(x, 1, weights(c), weights(c)), lambda: x.clone().mul_(y), lambda: F.interpolate(x, scale_factor=1.0) + x.sum(1, keepdim=True),
+            ]
+            images.append(layers[int(rng.integers(len(layers)))]())
+            if rng.random() < 0.3:
+                kept.append(images[-1])
+        total = (images[-1] * weights(*images[-1].shape)).sum()
+        gradient, = rl.autograd.grad(total, leaf, allow_unused=True)
+        return [total, *kept, *([] if gradient is None else [gradient])]
+    agree(run, 200)

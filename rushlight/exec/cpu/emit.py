@@ -288,15 +288,15 @@ class Body:
                 else:
                     w.b.store(w.b.fadd(w.b.load(place, typ=w.s.vector(s.dtype)), value), place)
         for a, value in stores:
-            dtype, step = w.k.accesses[a].dtype, w.frames[a].get("step")
+            access = w.k.accesses[a]
             if isinstance(value, tuple):
                 self._store_complex(a, value)
-            elif w.k.accesses[a].step == TWICE:
-                w.s.store_twice(w.s.narrow(value, dtype), self._place(a), self.mask)
-            elif step is None:
-                w.store(a, value, self._place(a), None if w.k.accesses[a].use == "scratch" else self.mask)
+            elif access.step == TWICE:
+                w.s.store_twice(w.s.narrow(value, access.dtype), self._place(a), self.mask)
+            elif access.step == STRIDED:
+                w.s.scatter(w.s.narrow(value, access.dtype), self._place(a), access.dtype, w.frames[a]["step"], w.iota, self.mask)
             else:
-                w.s.scatter(w.s.narrow(value, dtype), self._place(a), dtype, step, w.iota, self.mask)
+                w.store(a, value, self._place(a), None if access.use == "scratch" else self.mask)
 
     def _store_complex(self, access: int, value: tuple[Any, Any]) -> None:
         """Real and imaginary parts, in turn."""

@@ -44,11 +44,11 @@ def compile_program(program: Program, original: Callable[[], Any], changing: fro
 
 
 def _compile(program: Program, original: Callable[[], Any], changing: frozenset[int]) -> Plan:
-    from rushlight.exec.cpu import groups, layouts, lower, parts, products, quantized, recurrent, recurrent_ends, scatters
+    from rushlight.exec.cpu import groups, layouts, lower, parts, products, quantized, recurrent, recurrent_ends, scatters, upright
     from rushlight.exec.cpu.loops import loops_of
     from rushlight.exec.cpu.plan import Plan, flat_size
     from rushlight.exec.cpu.steps import LoopStep
-    program = layouts.assign(products.join(lower.lower(quantized.join(program))))
+    program = layouts.assign(products.join(lower.lower(upright.stand(quantized.join(program)))))
     program, taken = scatters.prepare(recurrent_ends.join(parts.join(program), recurrent.fits))
     numbers = {i for i, s in enumerate(program.inputs) if not isinstance(s, Spec)}
     numbers |= {i.results[0] for i in program.instrs if not isinstance(i.outs[0], Spec)}

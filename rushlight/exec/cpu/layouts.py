@@ -64,7 +64,7 @@ class _Assignment:
         order = self.order.get(value)
         if order is None or not isinstance(o.spec, Spec):
             return o
-        seen = _through(o.spec, self.shape[value], order)
+        seen = through(o.spec, self.shape[value], order)
         if seen is not None:
             return Operand(value, seen)
         return o if value != o.value else Operand(self._plain(value), o.spec)
@@ -201,7 +201,7 @@ def _strides(shape: Dims, order: Dims) -> Dims:
     return tuple(dense[order.index(d)] for d in range(len(shape)))
 
 
-def _through(seen: Spec, shape: Dims, order: Dims) -> Spec | None:
+def through(seen: Spec, shape: Dims, order: Dims) -> Spec | None:
     """A view of a contiguous array of that shape, expressed on memory that has its dimensions in another order."""
     own, new = contiguous_strides(shape), _strides(shape, order)
     real = [d for d, n in enumerate(shape) if n > 1]
