@@ -226,3 +226,34 @@ def test_random_programs_on_images_agree_between_executors(seed: int) -> None:
         gradient, = rl.autograd.grad(total, leaf, allow_unused=True)
         return [total, *kept, *([] if gradient is None else [gradient])]
     agree(run, 200)
+
+
+@pytest.mark.parametrize("name", ["float", "double", "half", "int", "bool", "cpu"])
+def test_conversions_take_a_memory_format(name: str) -> None:
+    """None ignores it: channels last, the ordinary order, or that of the operand, which is the operand itself where nothing changes."""
+    plain = image(1, 2, 3, 3)
+    turned = plain.contiguous(memory_format=LAST)
+    for x in (plain, turned):
+        for wanted, strides in ((LAST, (18, 1, 6, 2)), (rl.contiguous_format, (18, 9, 3, 1)), (rl.preserve_format, x.stride())):
+            found = getattr(x, name)(memory_format=wanted)
+            assert found.stride() == strides and found.dtype == getattr(x, name)().dtype
+            assert (found is x) == (found.dtype is x.dtype and x.stride() == strides)
+            assert x.to(memory_format=wanted).stride() == strides and x.to(rl.float64, memory_format=wanted).stride() == strides
+            assert x.to(rl.float32, copy=True, memory_format=wanted) is not x
+    with pytest.raises(RuntimeError, match="required rank 4"):
+        rl.ones(3).float(memory_format=LAST)
+
+
+@pytest.mark.parametrize("name", [*WRITABLE, "loss"])
+def test_hooks_on_what_is_kept_see_it(name: str) -> None:
+    """And a checkpoint computes it again."""
+    layer = WRITABLE.get(name) or (lambda x: F.cross_entropy(x.reshape(-1, 4), rl.zeros(24, dtype=rl.long)))
+    x = image(2, 3, 4, 4).requires_grad_()
+    wanted, = rl.autograd.grad(layer(x).sum(), x)
+    packed = []
+    with rl.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t.shape) or t, lambda t: t):
+        layer(x).sum().backward()
+    assert packed and x.grad.tolist() == wanted.tolist()
+    x.grad = None
+    rl.utils.checkpoint.checkpoint(layer, x, use_reentrant=False).sum().backward()
+    assert x.grad.tolist() == wanted.tolist()

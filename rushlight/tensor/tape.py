@@ -94,8 +94,10 @@ def keeps(out: Tensor, *inputs: Tensor, result: bool = False) -> Tensor:
 
 def _hold(saved: Saved) -> None:
     """Keep the value beside the tensor, so that the tensor may be written to."""
+    if saved.hooks is not None:
+        return  # a hook keeps what it wants
     storage = saved.storage if saved.output >= 0 else saved.tensor._storage
-    if saved.hooks is not None or storage.home is not None:
+    if storage.home is not None:
         return
     saved.cell = storage.cell
     if saved.output < 0:

@@ -31,15 +31,25 @@ def to(self: Tensor, *args: Any, dtype: DType | None = None, device: Any = None,
     if device is not None:
         check_device(device)
     out = self if dtype is None or dtype is self._spec.dtype else cast(self, dtype)
-    if getattr(memory_format, "order", None) is not None:
-        lies = channels_last_order(out._spec) == memory_format.order and not (copy and out is self)
-        return out if lies else shape.in_order(out, memory_format, copy=True)
+    if memory_format is not None:
+        return _lying(out, memory_format, copy and out is self)
     return shape.clone(self) if copy and out is self else out
+
+
+def _lying(t: Tensor, memory_format: Any, copy: bool = False) -> Tensor:
+    """t in a memory format: itself where it lies so and no copy is asked for."""
+    if memory_format.name == "preserve_format":
+        return shape.clone(t) if copy else t
+    if memory_format.order is None:
+        return shape.clone(t, memory_format=memory_format) if copy or not t._spec.contiguous else t
+    lies = channels_last_order(t._spec) == memory_format.order
+    return t if lies and not copy else shape.in_order(t, memory_format, copy=True)
 
 
 def _converter(dtype: DType, name: str) -> Any:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
-        return cast(self, dtype)
+        out = cast(self, dtype)
+        return out if memory_format is None else _lying(out, memory_format)
     method.__name__ = name
     method.__doc__ = f"The tensor as {dtype}."
     return method
@@ -73,8 +83,8 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor on the CPU: itself."""
-    return self
+    """The tensor on the CPU: itself, where it lies in that memory format."""
+    return self if memory_format is None else _lying(self, memory_format)
 
 
 def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
