@@ -59,7 +59,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     n, c = input.shape[:2]
     if groups <= 0 or c % groups:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups.")
-    return input.reshape([n, groups, c // groups, *input.shape[2:]]).transpose(1, 2).reshape(input.shape)
+    return as_images(input.reshape([n, groups, c // groups, *input.shape[2:]]).transpose(1, 2).reshape(input.shape), input)
 
 
 def native_channel_shuffle(input: Tensor, groups: int) -> Tensor:

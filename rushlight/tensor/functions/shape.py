@@ -450,7 +450,7 @@ def as_images(out: Tensor, *images: Tensor) -> Tensor:
     for x in images:
         order = None if x._spec.ordinary else channels_last_order(x._spec)
         if order is not None:
-            lies = out._spec.permute(order).contiguous
+            lies = out._spec.permute(order).contiguous and channels_last_order(out._spec) == order  # also where one pixel is all
             break
     else:
         order, lies = tuple(range(len(out._spec.shape))), out._spec.contiguous
