@@ -72,3 +72,56 @@ def test_own_pipes_and_loader():
         rl.utils.data.functional_datapipe("map")(Doubled)
     with pytest.raises(TypeError, match="can only decorate IterDataPipe"):
         rl.utils.data.functional_datapipe("other")(int)
+
+
+def outcome(f):
+    """What a call gives, or the kind of its error."""
+    try:
+        return f()
+    except Exception as e:
+        return type(e).__name__
+
+
+def forked(lib, items, *args, **kwargs):
+    return wrapped(lib, items).fork(*args, **kwargs)
+
+
+def void(a, b):
+    """An iterator, after another one of the same reader was made, and what the others still get."""
+    first = iter(a)
+    next(first)
+    second = iter(a)
+    return outcome(lambda: next(first)), next(second), list(b)
+
+
+READERS = {
+    "one after the other": lambda lib: (lambda a, b: (list(a), list(b), list(a), list(a)))(*forked(lib, range(5), 2)),
+    "side by side": lambda lib: list(zip(*forked(lib, range(20), 3, buffer_size=1))),
+    "too far ahead": lambda lib: list(forked(lib, range(10), 2, buffer_size=3)[0]), "any number": lambda lib: list(forked(lib, range(1500), 2, buffer_size=-1)[0]),
+    "too many": lambda lib: list(forked(lib, range(1500), 2)[0]), "void": lambda lib: void(*forked(lib, range(6), 2)),
+    "the same objects": lambda lib: [[x is y for x, y in zip(*forked(lib, [[1], [2]], 2, copy=how))] for how in (None, "shallow", "deep")],
+    "no such copy": lambda lib: forked(lib, range(3), 2, copy="x"), "none": lambda lib: forked(lib, range(3), 0),
+    "shuffled once": lambda lib: [x == y for x, y in zip(*wrapped(lib, range(50)).shuffle().fork(2))],
+    "classes": lambda lib: (lambda a, b: (list(a), list(b), list(zip(a, b))))(*wrapped(lib, range(9)).demux(2, lambda x: x % 2)),
+    "in the middle": lambda lib: (lambda a, b: (lambda i: (next(i), list(b), list(i), list(a), list(b)))(iter(a)))(*wrapped(lib, range(9)).demux(2, lambda x: x % 2)),
+    "waiting": lambda lib: list(wrapped(lib, range(6)).demux(2, lambda x: x % 2, buffer_size=1)[0]), "no readers": lambda lib: wrapped(lib, range(6)).demux(0, bool),
+    "no class": lambda lib: list(wrapped(lib, range(6)).demux(2, lambda x: 3)[0]), "no length": lambda lib: len(wrapped(lib, range(6)).demux(2, bool)[0]),
+    "left out": lambda lib: [list(p) for p in wrapped(lib, range(6)).demux(2, lambda x: None if x < 3 else x % 2, drop_none=True)],
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_several_readers_of_one_pipe(name):
+    """Pictures and labels that come from one shuffled pipe belong together."""
+    assert outcome(lambda: READERS[name](rl)) == outcome(lambda: READERS[name](torch))
+
+
+def test_readers_ask_once_and_can_be_pickled():
+    import pickle
+    asked = []
+    a, b = wrapped(rl, range(4)).demux(2, lambda x: asked.append(x) or x % 2)
+    assert (list(a), list(b), asked) == ([0, 2], [1, 3], [0, 1, 2, 3])
+    c, d = wrapped(rl, range(4)).fork(2)
+    next(iter(c))
+    c, d = pickle.loads(pickle.dumps((c, d)))
+    assert list(zip(c, d)) == [(i, i) for i in range(4)]

@@ -148,3 +148,52 @@ def test_meshgrid_asks_for_its_indexing() -> None:
             a, _ = lib.meshgrid(lib.arange(2), lib.arange(3))
         torch.set_warn_always(False)
         assert a.tolist() == lib.meshgrid(lib.arange(2), lib.arange(3), indexing="ij")[0].tolist()
+
+
+def outcome(f):
+    """What a call gives, or the kind of its error."""
+    try:
+        found = f()
+    except Exception as e:
+        return type(e).__name__
+    return found.tolist() if hasattr(found, "tolist") else found
+
+
+def gradient_by_its_old_name(lib, **more):
+    x = lib.ones(2, requires_grad=True)
+    lib.autograd.backward(x * 2, grad_variables=lib.tensor([1.0, 3.0]), **more)
+    return x.grad
+
+
+# arguments that nothing read
+READ = {
+    "no vectors": lambda lib: [t.tolist() for t in lib.svd(lib.arange(6.).reshape(3, 2), compute_uv=False)][::2],
+    "the sum of repetitions": lambda lib: lib.arange(3.).repeat_interleave(lib.tensor([1, 2, 3]), output_size=6),
+    "another sum": lambda lib: lib.arange(3.).repeat_interleave(lib.tensor([1, 2, 3]), output_size=5),
+    "another sum of one number": lambda lib: lib.arange(3.).repeat_interleave(2, output_size=5),
+    "a resized order": lambda lib: lib.empty(0).resize_(1, 2, 3, 3, memory_format=lib.channels_last).stride(),
+    "too few dimensions": lambda lib: lib.empty(0).resize_(2, 3, memory_format=lib.channels_last),
+    "the order of another": lambda lib: lib.empty(0).resize_as_(
+        lib.ones(1, 2, 3, 3).to(memory_format=lib.channels_last), memory_format=lib.preserve_format).stride(),
+    "an old name": gradient_by_its_old_name, "both names": lambda lib: gradient_by_its_old_name(lib, grad_tensors=lib.ones(2)),
+    **{f"{name} in an order": lambda lib, name=name: getattr(lib, name)(lib.ones(2, 3, 1, 4), memory_format=lib.channels_last).stride()
+       for name in ("empty_like", "zeros_like", "ones_like", "rand_like", "randn_like")},
+    "full_like in the ordinary order": lambda lib: lib.full_like(
+        lib.ones(2, 3, 2, 2).to(memory_format=lib.channels_last), 2.0, memory_format=lib.contiguous_format).stride(),
+    "empty in an order": lambda lib: lib.empty(2, 1, 4, 4, memory_format=lib.channels_last).stride(),
+    "random numbers in memory's order": lambda lib: (lib.manual_seed(0), lib.rand_like(lib.ones(1, 2, 2, 2), memory_format=lib.channels_last))[1],
+}
+
+
+@pytest.mark.parametrize("name", READ)
+@pytest.mark.filterwarnings("ignore")
+def test_arguments_are_read(name: str) -> None:
+    assert outcome(lambda: READ[name](rl)) == outcome(lambda: READ[name](torch))
+
+
+def test_quantization_says_what_it_does_not_read() -> None:
+    from rushlight.ao.quantization import quantize_fx
+    with pytest.raises(NotImplementedError, match="backend_config"):
+        quantize_fx.prepare_fx(rl.nn.Linear(2, 2).eval(), {}, None, backend_config={"a": 1})
+    with pytest.raises(NotImplementedError, match="convert_custom_config_dict"):
+        rl.ao.quantization.convert(rl.nn.Linear(2, 2), convert_custom_config_dict={"a": 1})

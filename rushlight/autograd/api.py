@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 from rushlight.autograd import engine, grad_mode
@@ -77,7 +78,16 @@ def _place(x: Any) -> tuple[Any, int]:
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
              grad_variables: Any = None, inputs: Any = None) -> None:
-    """Accumulate the gradients of tensors (weighted by grad_tensors) into the leaves' ``grad``."""
+    """Accumulate the gradients of tensors (weighted by grad_tensors) into the leaves' ``grad``.
+
+    `grad_variables` is the old name of `grad_tensors`: RuntimeError where both are given.
+    """
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError("`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. "
+                               "Please only use `grad_tensors`.")
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        grad_tensors = grad_variables
     spread = sys.modules.get("rushlight.distributed.tensor.gradients")
     if spread is not None and spread.among(tensors, inputs):  # DTensors: their pieces
         return backward(spread.local(tensors), spread.local_gradients(tensors, grad_tensors), retain_graph,

@@ -15,7 +15,7 @@ from typing import Any
 from rushlight.data.collate import default_collate
 from rushlight.data.dataset import Dataset, IterableDataset
 
-__all__ = ["Batcher", "Collator", "Concater", "Demultiplexer", "Filter", "Forker", "Grouper", "IterDataPipe",
+__all__ = ["Batcher", "Collator", "Concater", "Filter", "Grouper", "IterDataPipe",
            "IterableWrapper", "MapDataPipe", "Mapper",
            "Multiplexer", "SequenceWrapper", "ShardingFilter", "Shuffler", "UnBatcher", "Zipper", "functional_datapipe"]
 
@@ -313,47 +313,6 @@ class Multiplexer(_Several):
 
     def __len__(self) -> int:
         return min(map(len, self.datapipes)) * len(self.datapipes)
-
-
-class _Child(IterDataPipe):
-    def __init__(self, make: Callable[[], Iterator[Any]], size: Callable[[], int] | None = None):
-        self._make, self._size = make, size
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._make()
-
-    def __len__(self) -> int:
-        if self._size is None:
-            raise TypeError(f"{self!r} instance doesn't have valid length")
-        return self._size()
-
-
-def Forker(datapipe: Any, num_instances: int, buffer_size: int = 1000, copy: Any = None) -> list[_Child]:
-    """``num_instances`` pipes of the same rows."""
-    if num_instances < 1:
-        raise ValueError(f"Expected `num_instances` larger than 0, but {num_instances} is found")
-    if num_instances == 1:
-        return [datapipe]
-    return [_Child(lambda: iter(datapipe), lambda: len(datapipe)) for _ in range(num_instances)]
-
-
-def Demultiplexer(datapipe: Any, num_instances: int, classifier_fn: Callable[[Any], Any], drop_none: bool = False,
-                  buffer_size: int = 1000) -> list[_Child]:
-    """A pipe for each class that ``classifier_fn`` gives rows, 0 … num_instances - 1. ValueError for other classes."""
-    def part(k: int) -> Iterator[Any]:
-        for row in datapipe:
-            number = classifier_fn(row)
-            if number is None and drop_none:
-                continue
-            if number is None or not 0 <= number < num_instances:
-                raise ValueError("Output of the classification fn should be between 0 and "
-                                 f"{num_instances - 1}. {number} is returned.")
-            if number == k:
-                yield row
-    return [_Child(functools.partial(part, k)) for k in range(num_instances)]
-
-
-IterDataPipe.functions.update(fork=Forker, demux=Demultiplexer)
 
 
 @functional_datapipe("groupby")

@@ -9,7 +9,7 @@ import numpy as np
 
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType, float16, float32, of_numpy
-from rushlight.ir.spec import dense_order, elementwise_strides, spec
+from rushlight.ir.spec import dense_order, dense_strides, elementwise_strides, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import formats
 from rushlight.tensor.core import Tensor, apply, from_flat, new_tensor, unwrap, wrap
@@ -321,7 +321,7 @@ def empty(*size: Any, out: Any = None, dtype: DType | None = None, layout: Any =
     torch.Size([2, 3])
     """
     t = _constant(0, size, kw, out, dtype, device, requires_grad, layout)
-    return t if memory_format is None else t.contiguous(memory_format=memory_format)
+    return t if memory_format is None else like_layout(t, t, memory_format)
 
 
 def _constant(value: int, size: tuple[Any, ...], kw: dict[str, Any], out: Any, dtype: Any, device: Any,
@@ -357,12 +357,17 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: DType | None = None, lay
     d = dtype or input._spec.dtype
     t = apply(TABLE["full"], (checked(fill_value.item() if isinstance(fill_value, Tensor) else fill_value, d),),
               (input._spec.shape, d))
-    return ready(like_layout(t, input), requires_grad, device)
+    return ready(like_layout(t, input, memory_format), requires_grad, device)
 
 
-def like_layout(t: Tensor, model: Tensor) -> Tensor:
-    """t in the memory order of a dense model tensor."""
+def like_layout(t: Tensor, model: Tensor, memory_format: Any = None) -> Tensor:
+    """Equal numbers t in a memory format, or in the memory order of a dense model tensor."""
     s = model._spec
+    if memory_format is not None and memory_format.name != "preserve_format":
+        order = memory_format.order or tuple(range(len(s.shape)))
+        if len(order) != len(s.shape):
+            raise RuntimeError(f"required rank {len(order)} tensor to use {memory_format.name} format")
+        return new_tensor(t._storage, spec(t._spec.dtype, s.shape, dense_strides(s.shape, order), 0))
     if s.ordinary or t._spec.shape != s.shape:
         return t
     strides = s.strides if dense_order(s.shape, s.strides) is not None else elementwise_strides(s.shape, (s,))
@@ -377,7 +382,7 @@ def _like(value: int, name: str) -> Any:
         if (layout or input.layout) is not formats.strided:
             return _empty_sparse(name, input._spec.shape, dtype or input._spec.dtype,
                                  layout or input.layout, requires_grad)
-        return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad)
+        return full_like(input, value, dtype=dtype, device=device, requires_grad=requires_grad, memory_format=memory_format)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{name.split('_')[0]} in the shape and dtype of ``input``."
     return function

@@ -147,8 +147,8 @@ def _like_random(function: Any, name: str) -> Any:
 
     def like(input: Tensor, *args: Any, dtype: DType | None = None, layout: Any = None, device: Any = None,
              requires_grad: bool = False, memory_format: Any = None, generator: Any = None, **kw: Any) -> Tensor:
-        if not input._spec.contiguous and not kw and state.level is None:  # in the memory order of the input
-            t = empty_like(input, dtype=dtype)
+        if (memory_format is not None or not input._spec.contiguous) and not kw and state.level is None:  # in the order of memory
+            t = empty_like(input, dtype=dtype, memory_format=memory_format)
             getattr(t, fill)(*((0, *args) if len(args) == 1 else args), generator=generator)
         else:
             t = function(*args, size=input._spec.shape, dtype=dtype or input._spec.dtype, generator=generator, **kw)

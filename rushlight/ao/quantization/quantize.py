@@ -10,6 +10,7 @@ from rushlight import nn
 from rushlight.ao.nn import intrinsic as nni
 from rushlight.ao.nn import quantized as nnq
 from rushlight.ao.quantization import quantization_mappings as maps
+from rushlight.ao.quantization.custom import refuse
 from rushlight.ao.quantization.observer import _is_activation_post_process
 from rushlight.ao.quantization.qconfig import (default_dynamic_qconfig, float16_dynamic_qconfig,
                                                float_qparams_weight_only_qconfig)
@@ -20,6 +21,7 @@ from rushlight.ao.quantization.stubs import DeQuantStub, QuantStub, QuantWrapper
 def propagate_qconfig_(module: Any, qconfig_dict: Any = None, prepare_custom_config_dict: Any = None) -> None:
     """Give every submodule a qconfig: its own, that of its name or type in
     ``qconfig_dict`` ("" for the whole), or its parent's."""
+    refuse("propagate_qconfig_", prepare_custom_config_dict=prepare_custom_config_dict)
     _propagate(module, qconfig_dict or {}, None, "")
 
 
@@ -80,6 +82,7 @@ def prepare(model: Any, inplace: bool = False, allow_list: Any = None, observer_
 
     Next: run representative data through it in eval mode, then `convert`. Warns where no module has a qconfig.
     """
+    refuse("prepare", prepare_custom_config_dict=prepare_custom_config_dict)
     model = model if inplace else copy.deepcopy(model)
     propagate_qconfig_(model)
     kinds = maps.get_default_qconfig_propagation_list() if allow_list is None else set(allow_list)
@@ -149,6 +152,7 @@ def convert(module: Any, mapping: Any = None, inplace: bool = False, remove_qcon
             is_reference: bool = False, convert_custom_config_dict: Any = None,
             use_precomputed_fake_quant: bool = False) -> Any:
     """The quantized model of a prepared one that has seen data (or was trained with fake quantization)."""
+    refuse("convert", convert_custom_config_dict=convert_custom_config_dict)
     if is_reference:
         raise NotImplementedError("convert(is_reference=True): rushlight has no reference layers; "
                                   "without it the layers run in int8")

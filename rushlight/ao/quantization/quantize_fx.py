@@ -17,6 +17,7 @@ from rushlight.ao import kernels
 from rushlight.ao.nn import intrinsic as nni
 from rushlight.ao.nn import quantized as nnq
 from rushlight.ao.quantization import quantization_mappings as maps
+from rushlight.ao.quantization.custom import refuse
 from rushlight.ao.quantization.fuse_modules import fuse_known_modules
 from rushlight.ao.quantization.qconfig_mapping import QConfigMapping
 from rushlight.nn import functional as F
@@ -100,6 +101,7 @@ def _chain(traced: _Traced, node: Any, pattern: Any) -> list[Any] | None:
 
 def fuse_fx(model: Any, fuse_custom_config: Any = None, is_qat: bool = False) -> Any:
     """A traced model with convolution, batch norm and relu fused. In eval mode unless it is for training."""
+    refuse("fuse_fx", fuse_custom_config=fuse_custom_config)
     if not is_qat and model.training:
         raise AssertionError("fuse_fx only works on models in eval mode")
     traced = _Traced(fx.symbolic_trace(model), QConfigMapping())
@@ -156,6 +158,7 @@ def prepare_fx(model: Any, qconfig_mapping: Any, example_inputs: Any = None, pre
     >>> convert_fx(ready)(x).shape
     torch.Size([1, 2, 2, 2])
     """
+    refuse("prepare_fx", prepare_custom_config=prepare_custom_config, backend_config=backend_config, _equalization_config=_equalization_config)
     if model.training:
         raise AssertionError("prepare_fx only works for models in eval mode")
     return _prepare(model, _mapping(qconfig_mapping), False)
@@ -165,6 +168,7 @@ def prepare_qat_fx(model: Any, qconfig_mapping: Any, example_inputs: Any = None,
                    backend_config: Any = None) -> Any:
     """`prepare_fx` for training: fake quantization behind layers and before
     their weights. AssertionError in eval mode."""
+    refuse("prepare_qat_fx", prepare_custom_config=prepare_custom_config, backend_config=backend_config)
     if not model.training:
         raise AssertionError("prepare_qat_fx only works for models in train mode")
     return _prepare(model, _mapping(qconfig_mapping), True)
@@ -251,7 +255,8 @@ def _is_observer(traced: _Traced, node: Any) -> bool:
 
 def convert_fx(graph_module: Any, convert_custom_config: Any = None, _remove_qconfig: bool = True,
                qconfig_mapping: Any = None, backend_config: Any = None) -> Any:
-    """The quantized model of a prepared one that has seen data."""
+    """The quantized model of a prepared one that has seen data. Which layers it is was said when it was prepared."""
+    refuse("convert_fx", convert_custom_config=convert_custom_config, qconfig_mapping=qconfig_mapping, backend_config=backend_config)
     model = copy.deepcopy(graph_module)
     model.eval()
     traced = _Traced(model, getattr(graph_module, "_qconfig_mapping", QConfigMapping()))

@@ -189,12 +189,13 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
 
 def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *,
                       output_size: int | None = None) -> Tensor:
-    """Each element (or index of dim) repeated; `repeats` is a number or one number per element."""
+    """Each element (or index of dim) repeated; `repeats` is a number or one number per element, `output_size` their sum, if given."""
     import numpy as np
 
     from rushlight.tensor.core import unwrap, wrap
     if repeats is None:
         counts = unwrap(input)
+        _check_sum(counts, 1, output_size)
         return wrap(np.repeat(np.arange(counts.size), counts).astype(counts.dtype))
     x = ravel(input) if dim is None else input
     d = 0 if dim is None else wrap_dim(dim, len(x._spec.shape))
@@ -209,9 +210,17 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
         raise RuntimeError("repeats must be 0-dim or 1-dim tensor" if counts.ndim > 1
                            else "repeats must have the same size as input along dim, but got "
                            f"repeats.size(0) = {counts.size} and input.size({d}) = {x._spec.shape[d]}")
+    _check_sum(counts, x._spec.shape[d] if counts.size == 1 else 1, output_size)
     where = np.repeat(np.arange(x._spec.shape[d]),
                       counts if counts.ndim and counts.size > 1 else int(counts.reshape(-1)[0]))
     return x.index_select(d, wrap(where))
+
+
+def _check_sum(counts: Any, times: int, output_size: int | None) -> None:
+    """RuntimeError where repetitions do not add up to what was said."""
+    total = int(counts.sum()) * times
+    if output_size is not None and output_size != total:
+        raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {total} but got {output_size}")
 
 
 __all__ = ["cat", "concat", "concatenate", "stack", "repeat", "tile", "atleast_1d", "atleast_2d", "atleast_3d",

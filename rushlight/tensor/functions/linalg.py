@@ -461,7 +461,10 @@ def old_qr(input: Tensor, some: bool = True, *, out: Any = None) -> Any:
 
 
 def old_svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
-    """torch.svd: V, not its conjugate transpose."""
+    """torch.svd: V, not its conjugate transpose; square matrices of zeros for U and V without compute_uv."""
+    if not compute_uv:
+        *lead, m, n = input._spec.shape
+        return give(out, result("svd", "U S V")(input.new_zeros((*lead, m, m)), svdvals(input), input.new_zeros((*lead, n, n))))
     u, s, vh = svd(input, not some)
     return give(out, result("svd", "U S V")(u, s, vh.mH))
 

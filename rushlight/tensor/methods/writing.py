@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.ir.spec import spec
+from rushlight.ir.spec import channels_last_order, dense_strides, spec
 from rushlight.ops.table import TABLE
 from rushlight.tensor import creation, functions
 from rushlight.tensor.core import Tensor, apply, assign, check_overlap, flat_memory, unwrap, wrap
+from rushlight.tensor.formats import channels_last, channels_last_3d
 from rushlight.tensor.functions import shape, subscripts
 from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import shape_of
@@ -70,9 +71,12 @@ def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
 
 
 def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
-    """Change the shape in place; new elements are unspecified."""
+    """Change the shape in place; new elements are unspecified. RuntimeError where a memory format does not fit the shape."""
     target = shape_of(*sizes)
-    s = spec(self._spec.dtype, target, None, self._spec.offset)
+    order = getattr(memory_format, "order", None)
+    if order is not None and len(order) != len(target):
+        raise RuntimeError(f"required rank {len(order)} tensor to use {memory_format.name} format")
+    s = spec(self._spec.dtype, target, None if order is None else dense_strides(target, order), self._spec.offset)
     if s.extent() > self._storage.size:
         from rushlight.tensor.storage import fresh
         grown = np.zeros(s.extent(), self._storage.dtype.numpy)
@@ -84,8 +88,10 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 
 def resize_as_(self: Tensor, the_template: Tensor, memory_format: Any = None) -> Tensor:
-    """Change the shape in place to that of another tensor."""
-    return resize_(self, the_template._spec.shape)
+    """Change the shape in place to that of another tensor, with preserve_format in its memory format too."""
+    if memory_format is not None and memory_format.name == "preserve_format":
+        memory_format = next((f for f in (channels_last, channels_last_3d) if f.order == channels_last_order(the_template._spec)), None)
+    return resize_(self, the_template._spec.shape, memory_format=memory_format)
 
 
 def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
