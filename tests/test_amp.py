@@ -12,6 +12,14 @@ import rushlight as rl
 
 torch = pytest.importorskip("torch")
 
+ONE = lambda t: t.linspace(0.5, 1.5, 4)  # noqa: E731
+NORMS: dict[str, Any] = {
+    "batch": lambda t, x: t.nn.functional.batch_norm(x, t.zeros(4), t.ones(4), ONE(t), ONE(t), True),
+    "evaluated": lambda t, x: t.nn.functional.batch_norm(x, t.zeros(4), t.ones(4), ONE(t), ONE(t)),
+    "layer": lambda t, x: t.nn.functional.layer_norm(x.mT, (4,), ONE(t), ONE(t)),
+    "group": lambda t, x: t.nn.functional.group_norm(x, 2, ONE(t), ONE(t)),
+    "instance": lambda t, x: t.nn.functional.instance_norm(x, None, None, ONE(t), ONE(t)),
+}
 RESULTS: dict[str, Any] = {
     "matmul": lambda t, a, m: a @ a, "mm": lambda t, a, m: t.mm(a, a),
     "mixed": lambda t, a, m: m @ a, "addmm": lambda t, a, m: t.addmm(a, a, a),
@@ -29,6 +37,18 @@ RESULTS: dict[str, Any] = {
     "cat": lambda t, a, m: t.cat([m, a]),
     "double": lambda t, a, m: a.double() @ a.double(),
     "embedding": lambda t, a, m: t.nn.functional.embedding(t.tensor([1]), a),
+    "tensordot": lambda t, a, m: t.tensordot(a, a, 1), "prelu": lambda t, a, m: t.nn.functional.prelu(a, t.tensor([0.5])),
+    "index_copy": lambda t, a, m: a.index_copy(0, t.tensor([2]), m[:1]), "prod": lambda t, a, m: m.prod(1), "trace": lambda t, a, m: m.trace(),
+    "cdist": lambda t, a, m: t.cdist(m, m + 0.5), "reflected": lambda t, a, m: t.nn.functional.pad(m[None], (1, 1), mode="reflect"),
+    "zeros around": lambda t, a, m: t.nn.functional.pad(m, (1, 1)), "fft": lambda t, a, m: t.fft.rfft(m).abs(),
+    "inverse": lambda t, a, m: t.linalg.inv(m + 4 * t.eye(4, dtype=m.dtype)), "resized": lambda t, a, m: t.nn.functional.interpolate(
+        a[None, None], size=7, mode="bilinear"), "a resized product": lambda t, a, m: t.nn.functional.interpolate(m[None, None], size=7, mode="bilinear"),
+    "pooled": lambda t, a, m: t.nn.functional.adaptive_avg_pool2d(a[None], 3), "sampled": lambda t, a, m: t.nn.functional.grid_sample(
+        m[None, None], t.zeros(1, 2, 2, 2)), "quantile": lambda t, a, m: t.quantile(m, 0.3),
+    "response": lambda t, a, m: t.nn.functional.local_response_norm(m[None], 2),
+    "response of pictures": lambda t, a, m: t.nn.functional.local_response_norm(m[None, None], 2),
+    **{f"{name} of {kind}": lambda t, a, m, name=name, kind=kind: NORMS[name](t, (a if kind == "single" else m)[None, :, :, None].expand(3, 4, 4, 2))
+       for name in ("batch", "evaluated", "layer", "group", "instance") for kind in ("single", "half")},
     "bce": lambda t, a, m: t.nn.functional.binary_cross_entropy_with_logits(m, m.sigmoid()),
 }
 
@@ -161,3 +181,32 @@ def test_custom_functions() -> None:
             Double.apply(x @ x).sum().backward()
         return seen, str(x.grad.dtype)
     assert run(rl) == run(torch)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("half", [False, True])
+def test_recurrent_layers(kind: str, half: bool) -> None:
+    """Inputs of either type; the weights stay in single precision."""
+    found = []
+    for t in (torch, rl):
+        layer = getattr(t.nn, kind)(4, 3, batch_first=True)
+        for w in layer.parameters():
+            t.nn.init.constant_(w, 0.1)
+        x = (t.arange(24.).reshape(2, 3, 4) / 24).to(t.bfloat16 if half else t.float32).requires_grad_()
+        with t.autocast("cpu", dtype=t.bfloat16):
+            y = layer(x)[0]
+        y.float().sum().backward()
+        found.append((str(y.dtype), str(layer.weight_hh_l0.grad.dtype), str(x.grad.dtype), y.detach().float().numpy(), layer.weight_hh_l0.grad.numpy()))
+    assert found[0][:3] == found[1][:3]
+    for a, b in zip(found[0][3:], found[1][3:]):
+        np.testing.assert_allclose(b, a, rtol=0.05, atol=0.03)
+
+
+def test_norms_of_half_precision_take_weights_in_single() -> None:
+    """Without autocast as well: rounded once, at the end."""
+    x = rl.linspace(-3, 3, 96).reshape(3, 4, 4, 2)
+    for name, norm in NORMS.items():
+        low = norm(rl, x.bfloat16())
+        exact = norm(rl, x.bfloat16().float())
+        assert low.dtype is rl.bfloat16, name
+        assert (low == exact.bfloat16()).all(), name

@@ -15,6 +15,7 @@ from rushlight.tensor.state import state
 
 F = TypeVar("F", bound=Callable[..., Any])
 SMALL = (dtypes.bfloat16, dtypes.float16)
+WIDEST = object()
 
 
 def _cast(x: Any, want: Any, which: tuple[Any, ...]) -> Any:
@@ -27,6 +28,14 @@ def _cast(x: Any, want: Any, which: tuple[Any, ...]) -> Any:
     return x
 
 
+def _dtypes(x: Any) -> set[Any]:
+    """The types of the tensors in a nest."""
+    spec = getattr(x, "_spec", None)
+    if spec is not None:
+        return {spec.dtype}
+    return set().union(*map(_dtypes, x)) if isinstance(x, (list, tuple)) else set()
+
+
 def _casting(function: F, target: Callable[[Any], Any], which: tuple[Any, ...]) -> F:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -34,8 +43,12 @@ def _casting(function: F, target: Callable[[Any], Any], which: tuple[Any, ...]) 
         if small is None:
             return function(*args, **kwargs)
         want = target(small)
+        if want is WIDEST:
+            want = dtypes.float32 if dtypes.float32 in _dtypes((args, tuple(kwargs.values()))) else small
         state.autocast = None  # what the function itself calls takes its operands as they are
         try:
+            if want is None:
+                return function(*args, **kwargs)
             return function(*[_cast(a, want, which) for a in args],
                             **{k: _cast(a, want, which) for k, a in kwargs.items()})
         finally:
@@ -46,6 +59,16 @@ def _casting(function: F, target: Callable[[Any], Any], which: tuple[Any, ...]) 
 def reduced(function: F) -> F:
     """The function computes in the smaller type under autocast: products and convolutions."""
     return _casting(function, lambda small: small, (dtypes.float32, *SMALL))
+
+
+def as_given(function: F) -> F:
+    """The function takes its operands as they are under autocast: a product is how it computes, not what the user asked for."""
+    return _casting(function, lambda small: None, ())
+
+
+def widest(function: F) -> F:
+    """The function computes in the widest type of its operands under autocast."""
+    return _casting(function, lambda small: WIDEST, (dtypes.float32, *SMALL))
 
 
 def full(function: F) -> F:

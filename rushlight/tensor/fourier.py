@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.ir.dtype import DType
+from rushlight.ir.dtype import DType, float32
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, wrap
 from rushlight.tensor.functions.common import cast, give, need_tensor, scalar_name, to_float, wrap_dim
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.turning import roll
-from rushlight.tensor.state import settings
+from rushlight.tensor.state import settings, state
 
 Transform = Callable[..., Tensor]
 Rule = Callable[..., Any]
@@ -37,8 +37,10 @@ def norm_of(norm: str | None) -> str:
 
 
 def floating(name: str, x: Any) -> Tensor:
-    """A tensor in a type that transforms know: integers in the default float type."""
+    """A tensor in a type that transforms know: integers in the default float type, under autocast half precision in single."""
     need_tensor(f"fft_{name}", 1, "input", x)
+    if state.autocast is not None and x._spec.dtype.name in HALVES:
+        return cast(x, float32)
     if x._spec.dtype.name in HALVES:
         raise RuntimeError(f"Unsupported dtype {scalar_name(x._spec.dtype)}. "
                            "Convert the input, for example with .float().")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.tensor import fourier
+from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.functions.combined import constant_pad_nd
 from rushlight.tensor.functions.common import need_tensor
@@ -33,6 +34,7 @@ def _window(call: str, window: Tensor | None, win_length: int, n_fft: int, messa
     return constant_pad_nd(window, (left, n_fft - win_length - left)) if win_length < n_fft else window
 
 
+@full
 def stft(input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
          window: Tensor | None = None, center: bool = True, pad_mode: str = "reflect", normalized: bool = False,
          onesided: bool | None = None, return_complex: bool | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.tensor import coarse
+from rushlight.tensor.autocast import reduced
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.drawing import rand
 from rushlight.tensor.functions import pointwise as P
@@ -64,6 +65,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return done(input, P.where(input > 0, input, input * negative_slope), inplace)
 
 
+@reduced
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where positive, else weight * x; one weight, or one for each channel (dimension 1)."""
     if weight.numel() != 1:

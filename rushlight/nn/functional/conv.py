@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.ir.dtype import c_name
-from rushlight.tensor.autocast import reduced
+from rushlight.tensor.autocast import as_given, reduced
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions.common import scalar_name
@@ -13,6 +13,7 @@ from rushlight.tensor.functions.common import scalar_name
 linear = coarse.linear
 
 
+@as_given
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1ᵀ W_o x2 + b_o for each output o; weight (out, in1, in2)."""
     from rushlight.tensor.functions.products import einsum

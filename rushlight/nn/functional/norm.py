@@ -15,9 +15,16 @@ from rushlight.tensor.state import state
 def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
                eps: float = 1e-5) -> Tensor:
     """The last dimensions normalised to mean 0 and variance 1, then scaled and shifted."""
+    if mixed(input, weight, bias):
+        return cast(layer_norm(cast(input, float32), normalized_shape, weight, bias, eps), input.dtype)
     dims = check_normalized_shape(input, normalized_shape, weight, bias)
     out = coarse.normalize(input, dims, eps)[0] if input.numel() else input.clone()
     return affine(out, weight, bias)
+
+
+def mixed(input: Tensor, *others: Tensor | None) -> bool:
+    """Whether an input of half precision meets weights or statistics of single: computed in single, rounded once at the end."""
+    return input._spec.dtype in HALF and any([t is not None and t._spec.dtype is float32 for t in others])
 
 
 def check_normalized_shape(input: Tensor, normalized_shape: Any, weight: Tensor | None,
@@ -68,6 +75,8 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     """Groups of channels of each sample normalised, then scaled and shifted per channel."""
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+    if mixed(input, weight, bias):
+        return cast(group_norm(cast(input, float32), num_groups, weight, bias, eps), input.dtype)
     n, c = input.shape[:2]
     check_groups(input, num_groups, weight, bias, c)
     if not input.numel():
@@ -95,6 +104,8 @@ def check_groups(input: Tensor, num_groups: int, weight: Tensor | None, bias: Te
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
                bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     """Each channel normalised over the batch (training) or by running statistics, then scaled and shifted."""
+    if mixed(input, running_mean, running_var, weight, bias):
+        return cast(batch_norm(cast(input, float32), running_mean, running_var, weight, bias, training, momentum, eps), input.dtype)
     x = input._spec
     usual = x.numel and _plain(input, running_mean, running_var, weight, bias)
     if usual and not training:
@@ -162,6 +173,8 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
                   weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
                   momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     """Each channel of each sample normalised."""
+    if mixed(input, running_mean, running_var, weight, bias):
+        return cast(instance_norm(cast(input, float32), running_mean, running_var, weight, bias, use_input_stats, momentum, eps), input.dtype)
     c = input.shape[1]
     shape = [1, c] + [1] * (input.ndim - 2)
     if use_input_stats:
@@ -191,6 +204,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
                          f"input (got {input.ndim} dimensions)")
     if input.numel() == 0:
         return input
+    if state.autocast is not None and input.ndim > 3 and input.dtype in HALF:
+        input = cast(input, float32)  # PyTorch's means of volumes are in single precision
     square = (input * input).movedim(1, -1)
     padded = constant_pad_nd(square, (size // 2, (size - 1) // 2))
     mean = padded.unfold(-1, size, 1).sum(-1) / size

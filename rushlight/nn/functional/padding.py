@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.formats import contiguous_format
 from rushlight.tensor.functions.combined import constant_pad_nd
@@ -31,9 +32,16 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     >>> rl.nn.functional.pad(rl.tensor([[1, 2]]), (1, 1), value=9)
     tensor([[9, 1, 2, 9]])
     """
-    widths, images = [int(v) for v in pad], input
+    widths = [int(v) for v in pad]
     if mode == "constant":
         return constant_pad_nd(input, widths, 0 if value is None else value)
+    return _shown_again(input, widths, mode, value)
+
+
+@full
+def _shown_again(input: Tensor, widths: list[int], mode: str, value: float | None) -> Tensor:
+    """Padding with elements of the input."""
+    images = input
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if value is not None and value != 0:

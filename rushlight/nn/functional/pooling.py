@@ -9,6 +9,7 @@ from rushlight.ir.dtype import int64
 from rushlight.nn.functional.conv import repeated
 from rushlight.ops.windows import window_count
 from rushlight.tensor import coarse
+from rushlight.tensor.autocast import as_given
 from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import is_float, scalar_name
@@ -168,6 +169,7 @@ def _targets(input: Tensor, output_size: Any, n: int, name: str) -> tuple[int, .
     return out
 
 
+@as_given
 def _adaptive_avg(name: str, n: int, x: Tensor, output_size: Any) -> Tensor:
     """The mean of windows that cover each dimension evenly, one dimension after the other."""
     import numpy as np

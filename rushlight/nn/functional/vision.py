@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.ir.dtype import float64, int64
+from rushlight.tensor.autocast import as_given, full
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.sequences import linspace
 from rushlight.tensor.functions import composites, pointwise as P
@@ -191,6 +192,7 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
     return _resize(input, out, scales, mode, bool(align_corners), antialias)
 
 
+@as_given
 def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bool, antialias: bool) -> Tensor:
     whole, images = x.dtype.kind in "ui", x
     if whole and mode in ("bilinear", "bicubic"):
@@ -325,6 +327,7 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     return out.reshape([size[0], *size[2:], dims])
 
 
+@full
 def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
                 align_corners: bool | None = None) -> Tensor:
     """input (n, c, …) read at grid positions (n, …, dims) in [-1, 1]; bilinear, nearest or bicubic."""

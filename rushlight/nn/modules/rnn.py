@@ -9,6 +9,7 @@ from typing import Any
 
 import rushlight as rl
 from rushlight.tensor.core import Tensor
+from rushlight.tensor.state import state
 
 from .. import init, recurrent
 from ..parameter import Parameter
@@ -156,7 +157,7 @@ class RNNBase(Module):
 
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         weight = getattr(self, self._all_weights[0][0])
-        if input.dtype != weight.dtype and not getattr(rl, "is_autocast_enabled", bool)():
+        if input.dtype != weight.dtype and state.autocast is None:
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
                 f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
@@ -208,10 +209,15 @@ class RNNBase(Module):
         return hidden.squeeze(1)
 
     def _layers(self, input: Tensor, hx: Any, batch_sizes: Tensor | None) -> tuple[Tensor, Any]:
+        weights = self._flat_weights
+        if state.autocast is not None:  # all in the smaller type; a GRU's states stay as they are
+            dtype = input.dtype if self.mode == "GRU" else state.autocast
+            input, weights = input.to(dtype), [w.to(dtype) for w in weights]
+            hx = tuple([h.to(dtype) for h in hx]) if isinstance(hx, tuple) else hx.to(dtype)
         output, *hidden = getattr(recurrent, self.mode.lower())(
             input,
             hx,
-            self._flat_weights,
+            weights,
             self.bias,
             self.num_layers,
             self.dropout,

@@ -9,6 +9,7 @@ import numpy as np
 
 from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
+from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, apply, unwrap, wrap, zeros
 from rushlight.tensor.functions import joining, shape as shapes, splitting
 from rushlight.tensor.functions.checked import checked
@@ -66,6 +67,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     return input[wrap(index)]
 
 
+@full
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The p-norm distances between rows of x1 (…, n, d) and x2 (…, m, d)."""
     if len(x1._spec.shape) < 2 or len(x2._spec.shape) < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rushlight.ops.table import TABLE
+from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, apply
 from rushlight.tensor.functions.common import give, is_float, lying, lying_as, need_tensor, to_float
 from rushlight.tensor.functions.pointwise import cos, sin
@@ -57,6 +58,7 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     return give(out, apply(TABLE["complex"], (real, imag)))
 
 
+@full
 def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Complex numbers of given modulus and argument."""
     need_tensor("polar", 1, "abs", abs)

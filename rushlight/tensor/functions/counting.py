@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.ir.dtype import int32, int64
+from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.tensor.functions.common import cast, give, wrap_dim
 from rushlight.tensor.functions.numpy_names import take_numpy_names
@@ -232,12 +233,14 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     return tuple(wrap(np.asarray(i, np.int64)) for i in np.unravel_index(array.astype(np.int64) % max(total, 1), sizes))
 
 
+@full
 def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
              out: Any = None) -> Tensor:
     """The q-th quantiles along dim, between neighbours by `interpolation`; NaN where one occurs."""
     return give(out, _quantile(input, q, dim, keepdim, interpolation, False))
 
 
+@full
 def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear",
                 out: Any = None) -> Tensor:
     """The q-th quantiles of what is not NaN."""

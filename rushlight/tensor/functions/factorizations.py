@@ -8,6 +8,7 @@ from typing import Any
 
 from rushlight.ir.dtype import int32
 from rushlight.ops.table import TABLE
+from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, apply
 from rushlight.tensor.functions import linalg
 from rushlight.tensor.functions.common import give, scalar_name
@@ -40,6 +41,7 @@ def raise_on(info: Tensor, name: str, message: str) -> None:
 
 
 # --- failure in info ----------------------------------------------------------------------------------------------
+@full
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """`cholesky` and info (int32): 0, or the order of the first leading minor that is not positive definite (the factor
     is NaN then).
@@ -57,6 +59,7 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False, o
     return give(out, result("linalg_cholesky_ex", "L info")(low.mH if upper else low, info))
 
 
+@full
 def inv_ex(A: Tensor, *, check_errors: bool = False, out: Any = None) -> Any:
     """The inverse and info (int32): 0, or the place of the first zero pivot (the inverse is not finite then).
 
@@ -153,6 +156,7 @@ def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
     return give(out, result("linalg_lu", "P L U")(*lu_unpack(packed, pivots)))
 
 
+@full
 def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False,
              out: Any = None) -> Tensor:
     """The X with A X = B (X A = B if not left; Aᴴ for A if adjoint) from lu_factor(A). B has as many dimensions as LU.
@@ -256,6 +260,7 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False,
 
 
 # --- tensor equations ---------------------------------------------------------------------------------------------
+@full
 def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:
     """The inverse of tensordot(A, ·, A.ndim - ind): the inverse of A as a
     matrix whose rows are its first `ind` dimensions.
@@ -275,6 +280,7 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:
     return give(out, linalg.inv(A.reshape(prod(rows), prod(cols))).reshape(cols + rows))
 
 
+@full
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Any = None) -> Tensor:
     """The X with tensordot(A, X, X.ndim) = B, the dimensions `dims` of A moved to its end first.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from rushlight.ir.dtype import bool_, int64
 from rushlight.ops.table import TABLE
+from rushlight.tensor.autocast import widest
 from rushlight.tensor.core import Tensor, apply, keeps, owned, unwrap, view, wrap
 from rushlight.tensor.functions.checked import check_value, checked
 from rushlight.tensor.functions.common import cast, give, wrap_dim
@@ -271,6 +272,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     return give(out, _along("index_add", input, dim, index, source if alpha == 1 else source * alpha, True))
 
 
+@widest
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Any = None) -> Tensor:
     """input with source stored at the indices of dim."""
     return give(out, _along("index_copy", input, dim, index, source, False))

@@ -8,6 +8,7 @@ import numpy as np
 
 from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
+from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, apply, unwrap, wrap
 from rushlight.tensor.functions.common import cast, give, is_float, scalar_name, wrap_dim
 from rushlight.tensor.sequences import arange, eye
@@ -34,6 +35,7 @@ def checked_matrix(name: str, a: Tensor, square: bool = False, half: bool = Fals
         raise RuntimeError(f"linalg.{name}: Low precision dtypes not supported. Got {scalar_name(a.dtype)}")
 
 
+@full
 def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:
     """L with L Lᴴ = A (or U with Uᴴ U = A) for positive definite A."""
     checked_matrix("cholesky", A, True)
@@ -41,6 +43,7 @@ def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:
     return give(out, low.mH if upper else low)
 
 
+@full
 def inv(A: Tensor, *, out: Any = None) -> Tensor:
     """The inverse."""
     checked_matrix("inv", A, True)
@@ -50,6 +53,7 @@ def inv(A: Tensor, *, out: Any = None) -> Tensor:
 inverse = inv
 
 
+@full
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Any = None) -> Tensor:
     """x with A x = B (left) or x A = B."""
     vector, b = checked_right_side("solve", A, B, left)
@@ -103,6 +107,7 @@ def logdet(input: Tensor) -> Tensor:
     return where(sign < 0, float("nan"), log) if not input.dtype.is_complex else log + sign.log()
 
 
+@full
 def qr(A: Tensor, mode: str = "reduced", *, out: Any = None) -> Any:
     """Q with orthonormal columns and upper triangular R, Q R = A."""
     checked_matrix("qr", A)
@@ -121,6 +126,7 @@ def _no_driver(name: str, driver: str | None) -> None:
                            "keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER backend.")
 
 
+@full
 def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:
     """U diag(S) Vᴴ = A with singular values in descending order."""
     checked_matrix("svd", A)
@@ -141,6 +147,7 @@ def svd(A: Tensor, full_matrices: bool = True, *, driver: str | None = None, out
     return give(out, kind(u, s, vh))
 
 
+@full
 def svdvals(A: Tensor, *, driver: str | None = None, out: Any = None) -> Tensor:
     """The singular values in descending order."""
     checked_matrix("svdvals", A)
@@ -148,6 +155,7 @@ def svdvals(A: Tensor, *, driver: str | None = None, out: Any = None) -> Tensor:
     return give(out, apply(TABLE["svd"], (A,))[1])
 
 
+@full
 def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues in ascending order and eigenvectors of Hermitian matrices, of which one triangle is read."""
     checked_matrix("eigh", A, True)
@@ -156,17 +164,20 @@ def eigh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Any:
     return give(out, result("linalg_eigh", "eigenvalues eigenvectors")(*apply(TABLE["eigh"], (A,), (UPLO.upper(),))))
 
 
+@full
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Tensor:
     """Eigenvalues of Hermitian matrices in ascending order."""
     return give(out, eigh(A, UPLO)[0])
 
 
+@full
 def eig(A: Tensor, *, out: Any = None) -> Any:
     """Eigenvalues and eigenvectors, complex."""
     checked_matrix("eig", A, True)
     return give(out, result("linalg_eig", "eigenvalues eigenvectors")(*apply(TABLE["eig"], (A,))))
 
 
+@full
 def eigvals(A: Tensor, *, out: Any = None) -> Tensor:
     """Eigenvalues, complex."""
     return give(out, eig(A)[0])
@@ -202,6 +213,7 @@ def _cut(a: Tensor, s: Tensor, atol: Any, rtol: Any) -> Tensor:
     return low if atol is None else low.clamp(min=0).maximum(low * 0 + side(atol))
 
 
+@full
 def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None,
                 out: Any = None) -> Tensor:
     """How many singular values (absolute eigenvalues if hermitian) are above max(atol, rtol σ₁)."""
@@ -277,6 +289,7 @@ def norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False,
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype, out=out)
 
 
+@full
 def cond(A: Tensor, p: Any = None, *, out: Any = None) -> Tensor:
     """The condition number."""
     if p in (None, 2, -2):
@@ -292,6 +305,7 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
     return multi_dot_chain(*tensors, out=out)
 
 
+@full
 def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None, out: Any = None) -> Any:
     """The least-squares solution of A X = B, residuals, rank and singular values."""
     checked_matrix("lstsq", A)
@@ -322,12 +336,14 @@ def _triangle_of(factor: Tensor, upper: bool) -> Tensor:
     return low + (moving.mH if upper else moving) if factor.requires_grad else low
 
 
+@full
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
     """x with A x = B from the Cholesky factor of A."""
     low = _triangle_of(L, upper)
     return give(out, solve(low.mH, solve(low, B)))
 
 
+@full
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
     """The inverse of A from its Cholesky factor."""
     low = _triangle_of(L, upper)
@@ -335,6 +351,7 @@ def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tens
 
 
 @sample_by_sample
+@full
 def geqrf(input: Tensor, *, out: Any = None) -> Any:
     """The QR decomposition as Householder vectors below R, and their factors. Without gradients."""
     from rushlight.exec.numpy import linalg
@@ -342,6 +359,7 @@ def geqrf(input: Tensor, *, out: Any = None) -> Any:
     return give(out, result("geqrf", "a tau")(*(wrap(np.array(m)) for m in linalg.geqrf(unwrap(input.detach())))))
 
 
+@full
 def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:
     """The first columns of the product of reflections I - tau_i v_i v_iᴴ, v_i the columns of A below the diagonal."""
     if A.ndim < 2:
@@ -367,6 +385,7 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:
     return give(out, q)
 
 
+@full
 def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False, *,
           out: Any = None) -> Tensor:
     """Q @ input3 (or input3 @ Q) with Q from the Householder vectors in input and their factors input2."""
@@ -469,11 +488,13 @@ def old_svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: A
     return give(out, result("svd", "U S V")(u, s, vh.mH))
 
 
+@full
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """torch.pinverse."""
     return pinv(input, rtol=rcond)
 
 
+@full
 def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *,
                      out: Any = None) -> Any:
     """torch.triangular_solve."""

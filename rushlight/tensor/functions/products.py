@@ -8,7 +8,7 @@ from typing import Any
 
 from rushlight.ir.dtype import HALF, float32
 from rushlight.ops.table import TABLE
-from rushlight.tensor.autocast import reduced
+from rushlight.tensor.autocast import full, reduced
 from rushlight.ir.spec import Spec
 from rushlight.tensor.core import Tensor, apply, gradient_edge, keeps, owned
 from rushlight.tensor.functions.common import cast, fit, give, need_tensor, stand_in
@@ -288,6 +288,7 @@ def chain_matmul(*matrices: Tensor, out: Any = None) -> Tensor:
     return give(out, result)
 
 
+@reduced
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     """Sum of products over pairs of dimensions: the last `dims` of a with the first of b, or two lists."""
     if isinstance(dims, Tensor):
@@ -371,6 +372,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Any = No
     return give(out, roll(a, -1, dim) * roll(b, -2, dim) - roll(a, -2, dim) * roll(b, -1, dim))
 
 
+@full
 def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix."""
     if len(input._spec.shape) != 2:

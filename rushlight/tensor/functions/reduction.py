@@ -7,6 +7,7 @@ from typing import Any
 from rushlight.ir.dtype import HALF, DType, int64
 from rushlight.ops.domains import check_domain
 from rushlight.ops.table import TABLE
+from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, apply, keeps, lasting, owned
 from rushlight.tensor.functions.common import cast, give, is_float, need_tensor, to_float, wrap_dim, wrap_dims
 from rushlight.tensor.functions.numpy_names import take_numpy_names
@@ -102,6 +103,7 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DTy
     return give(out, nansum(input, dim, keepdim, dtype=dtype) / sum(input == input, dim, keepdim))
 
 
+@full
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None,
          out: Any = None) -> Tensor:
     """The product over dim (all where None)."""
