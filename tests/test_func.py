@@ -402,3 +402,23 @@ def test_gradcheck_of_forward_mode() -> None:
     x = data(rl, 3).requires_grad_()
     assert rl.autograd.gradcheck(lambda v: (v.sin() * v.roll(1)).cumsum(0), x,
                                  check_forward_ad=True, check_batched_grad=True)
+
+
+ACTIVATIONS = ("gelu", "silu", "elu", "leaky_relu", "softplus", "mish", "logsigmoid", "softsign", "selu", "hardswish", "hardsigmoid", "tanhshrink", "celu",
+               "relu6", "hardtanh", "softshrink", "relu", "glu", "normalize")
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_many_gradients_of_one_sample_and_one_of_many(name: str) -> None:
+    """The gradients have a dimension of samples, or what they go back to has; then Jacobians both ways."""
+    f = getattr(rl.nn.functional, name)
+    rl.manual_seed(0)
+    x, several = rl.linspace(-2, 2.1, 12).reshape(3, 4), rl.randn(5, 3, 4)
+    slopes = rl.randn(5, *f(x).shape)
+    back = rl.func.vjp(f, x)[1]
+    assert rl.allclose(rl.vmap(back)(slopes)[0], rl.stack([back(g)[0] for g in slopes]), atol=1e-5)
+
+    def one(t: Any) -> Any:
+        return rl.func.vjp(f, t)[1](slopes[0])[0]
+    assert rl.allclose(rl.vmap(one)(several), rl.stack([one(t) for t in several]), atol=1e-5)
+    assert rl.allclose(rl.func.jacfwd(f)(x), rl.func.jacrev(f)(x), atol=1e-4)

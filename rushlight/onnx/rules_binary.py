@@ -187,6 +187,19 @@ def atan2(g: Builder, input: Value, other: Value) -> Any:
     return g.where(x > 0, base, g.where(x < 0, turned, at_zero, y.dtype), y.dtype)
 
 
+@rule("logaddexp")
+def logaddexp(g: Builder, input: Value, other: Value) -> Any:
+    x, y = together(g, g.outs[0].dtype, input, other)
+    off = x - y
+    return g.op("Max", x, y, dtype=x.dtype, shape=off.shape) + g.op("Softplus", g.op("Abs", off, dtype=off.dtype, shape=off.shape) * -1.0)
+
+
+@rule("xlogy", "special_xlogy")
+def xlogy(g: Builder, input: Any, other: Any) -> Any:
+    x, y = together(g, g.outs[0].dtype, input, other)
+    return g.where(g.op("Equal", x, g.const(0, x.dtype)), 0.0, x * g.op("Log", y), x.dtype)
+
+
 @rule("bitwise_left_shift", "bitwise_right_shift")
 def _shift(g: Builder, input: Value, other: Any) -> Any:
     raise_on = together(g, g.outs[0].dtype, input, other)

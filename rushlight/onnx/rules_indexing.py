@@ -40,6 +40,11 @@ def gather(g: Builder, input: Value, dim: int, index: Value, *, sparse_grad: boo
     return g.op("GatherElements", input, index, axis=input.at(dim))
 
 
+@rule("take")
+def take(g: Builder, input: Value, index: Value) -> Any:
+    return g.op("Gather", g.reshape(input, [-1]), index, axis=0)
+
+
 @rule("take_along_dim")
 def take_along_dim(g: Builder, input: Value, indices: Value, dim: int | None = None) -> Any:
     if dim is None:

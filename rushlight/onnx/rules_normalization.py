@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.onnx.builder import Builder, Value
-from rushlight.onnx.rules import rule
+from rushlight.onnx.rules import NoRule, rule
 
 
 def along_channels(g: Builder, v: Value, rank: int) -> Value:
@@ -115,3 +115,10 @@ def rms_norm(g: Builder, input: Value, normalized_shape: Any, weight: Any = None
     dims = list(range(input.rank - len(normalized_shape), input.rank))
     mean = g.reduce("Mean", input * input, dims, True) + float(np.finfo(input.dtype.numpy).eps if eps is None else eps)
     return scaled(input / g.op("Sqrt", mean, dtype=input.dtype, shape=mean.shape), weight, None)
+
+
+@rule("local_response_norm")
+def local_response_norm(g: Builder, input: Value, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+    if size % 2 == 0:
+        raise NoRule("local_response_norm of an even size has no rule: ONNX counts the odd neighbour on the other side")
+    return g.op("LRN", input, alpha=float(alpha), beta=float(beta), bias=float(k), size=size, dtype=input.dtype, shape=input.shape)

@@ -66,6 +66,7 @@ FORMULAS: dict[str, Any] = {
     "log1p": lambda g, x: g.op("Log", x + 1),
     "rsqrt": lambda g, x: g.op("Reciprocal", g.op("Sqrt", x)),
     "square": lambda g, x: x * x,
+    "sinc": lambda g, x: _sinc(g, x * math.pi),
     "trunc": lambda g, x: g.op("Mul", g.op("Sign", x), g.op("Floor", g.op("Abs", x))),
     "fix": lambda g, x: FORMULAS["trunc"](g, x),
     "frac": lambda g, x: x - FORMULAS["trunc"](g, x),
@@ -80,6 +81,12 @@ FORMULAS: dict[str, Any] = {
     "rad2deg": lambda g, x: x * (180 / math.pi),
     "deg2rad": lambda g, x: x * (math.pi / 180),
 }
+
+
+def _sinc(g: Builder, x: Value) -> Any:
+    """sin(x) / x, and 1 at 0."""
+    zero = g.op("Equal", x, g.const(0, x.dtype))
+    return g.where(zero, 1.0, g.op("Sin", x) / g.where(zero, 1.0, x, x.dtype), x.dtype)
 
 
 def clip(g: Builder, x: Value, low: Any, high: Any) -> Value:

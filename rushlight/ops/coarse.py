@@ -7,6 +7,7 @@ from typing import Any
 from rushlight.ir.dtype import bool_
 from rushlight.ops import windows
 from rushlight.ops.movement import as_it_lies, turn_dim
+from rushlight.ops.pointwise import same
 from rushlight.ops.reductions import reduced
 from rushlight.ops.table import Types, row
 
@@ -81,11 +82,11 @@ CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target",
 GELU = row("gelu", "coarse", "x", lambda x, approximate: first(x), attrs="approximate", elementwise=True,
            decompose=lambda F, x, approximate: F.gelu_parts(x, approximate),
            vjp={"x": lambda F, g, x, approximate: F.gelu_grad(g, x, approximate)})
-GELU_GRAD = row("gelu_grad", "coarse", "y x", lambda y, x, approximate: first(x), attrs="approximate", elementwise=True,
+GELU_GRAD = row("gelu_grad", "coarse", "y x", lambda y, x, approximate: same(y, x), attrs="approximate", elementwise=True,
                 decompose=lambda F, y, x, approximate: y * F.gelu_slope(x, approximate))
 SILU = row("silu", "coarse", "x", first, elementwise=True, decompose=lambda F, x: x * x.sigmoid(),
            vjp={"x": lambda F, g, x: F.silu_grad(g, x)})
-SILU_GRAD = row("silu_grad", "coarse", "y x", first, elementwise=True,
+SILU_GRAD = row("silu_grad", "coarse", "y x", same, elementwise=True,
                 decompose=lambda F, y, x: (lambda s: y * (s * (1 + x * (1 - s))))(x.sigmoid()))
 
 LOG_SIGMOID = row("log_sigmoid", "coarse", "x", first, elementwise=True, decompose=lambda F, x: x.clamp(max=0) - (-x.abs()).exp().log1p(),
