@@ -53,6 +53,7 @@ def _casting(function: F, target: Callable[[Any], Any], which: tuple[Any, ...]) 
                             **{k: _cast(a, want, which) for k, a in kwargs.items()})
         finally:
             state.autocast = small
+    wrapper.casts = True  # type: ignore[attr-defined]
     return wrapper  # type: ignore[return-value]
 
 

@@ -186,8 +186,24 @@ def _made(instr: Instr, operands: tuple[Operand, ...], skip: int) -> Primitive:
 
 @lru_cache(64)  # networks repeat their shapes, and backward primitives want the forward one as a hint
 def _kept(name: str, x: Any, w: Any, y: Any, windows: Any, biased: bool, skip: int, threads: int) -> Primitive:
+    place = 0  # among all that oneDNN offers
+    while True:
+        primitive = _built(name, x, w, y, windows, biased, place, threads)
+        skip -= not _leaves_its_memory(primitive, x[1], y[1], windows[0])
+        if skip < 0:
+            return primitive
+        place += 1
+
+
+def _leaves_its_memory(primitive: Primitive, inputs: int, outputs: int, stride: tuple[int, ...]) -> bool:
+    """Whether an implementation is wrong: pixels that a stride picks out for a kernel of one are gathered in scratch memory by whole
+    vectors of channels, but that memory has room for the channels alone (oneDNN 3.2; what it writes beyond is another thread's, or ours)."""
+    return primitive.impl.startswith("jit_1x1") and max(stride) > 1 and bool(inputs % 16 or outputs % 16)
+
+
+def _built(name: str, x: Any, w: Any, y: Any, windows: Any, biased: bool, place: int, threads: int) -> Primitive:
     weights, window = Desc.any(w, float32), Window(*windows)
-    attributes = Attributes(skip=skip)
+    attributes = Attributes(skip=place)
     if name in BACKWARD:
         hint = _kept("convolution", x, w, y, windows, False, 0, threads)
         if name == "convolution_input_grad":

@@ -40,7 +40,7 @@ class _Assignment:
         self.order: dict[int, Dims] = {}  # value -> order of its dimensions in memory, where that is not their own
         self.shape: dict[int, Dims] = {}  # value -> its shape as the program sees it
         self.stand_in: dict[int, int] = {}  # output -> the same numbers in another order
-        self.copies: dict[tuple[int, Spec | None], int] = {}
+        self.copies: dict[tuple[int, Spec | None, bool], int] = {}  # of a view of a value, with channels last or in its own order
         self.readers: dict[int, list[Instr]] = {}
         for instr in program.instrs:
             for o in instr.operands:
@@ -71,7 +71,7 @@ class _Assignment:
 
     def _plain(self, value: int) -> int:
         """The value copied in its dimensions' own order."""
-        key = (value, None)
+        key = value, None, False
         if key not in self.copies:
             shape, order = self.shape[value], self.order[value]
             dtype = self._dtype(value)
@@ -92,7 +92,7 @@ class _Assignment:
         order = channels_last(len(shape))
         if not o.spec.offset and all(n == 1 or a == b for n, a, b in zip(shape, o.spec.strides, _strides(shape, order))):
             return o
-        key = (o.value, o.spec)
+        key = o.value, o.spec, True
         if key not in self.copies:
             result = self.copies[key] = self.out.new()
             seen = o.spec.permute(order)
@@ -144,7 +144,7 @@ class _Assignment:
         o = self.view(o)
         if o.spec.contiguous:
             return o
-        key = (o.value, o.spec)
+        key = o.value, o.spec, False
         if key not in self.copies:
             self.copies[key] = self.out.new()
             self._copy(o, spec(o.spec.dtype, o.spec.shape), self.copies[key])

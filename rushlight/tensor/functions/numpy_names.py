@@ -50,8 +50,9 @@ def take_numpy_names(space: dict[str, Any], names: Iterable[str]) -> None:
     done: dict[Any, Any] = {}  # aliases stay one function
     for name in names:
         f = space[name]
-        code = getattr(f, "__code__", None)
-        if name in PYTHON or code is None or hasattr(f, "__wrapped__"):
+        casts = getattr(f, "casts", False)  # under autocast: its parameters are those of the function within
+        code = getattr(f.__wrapped__ if casts else f, "__code__", None)
+        if name in PYTHON or code is None or hasattr(f, "__wrapped__") and not casts:
             continue
         if {"dim", "keepdim"} & {*code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]}:
             space[name] = done.get(f) or done.setdefault(f, also_numpy(f))
