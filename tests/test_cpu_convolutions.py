@@ -1,0 +1,81 @@
+"""Convolutions in plans: which implementations there are, that they keep to their memory, and that their gradients are right in networks."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from executors import agree
+
+import rushlight as rl
+import rushlight.nn.functional as F
+from rushlight.exec.cpu import convolutions, executor
+from rushlight.exec.cpu.onednn import library
+from rushlight.exec.cpu.onednn.library import OneDNNError
+from rushlight.exec.cpu.onednn.primitive import Bound
+from rushlight.exec.cpu.onednn.primitives import grouped, window_end
+
+pytestmark = pytest.mark.skipif(not (executor.available() and library.available()), reason="no compiler or no oneDNN on this machine")
+GUARD = 8192  # bytes on either side
+# channels in and out, height and width, kernel, stride, groups
+SHAPES = [(1, 10, 27, 27, 1, 3, 1), (4, 2, 24, 24, 1, 3, 1), (3, 4, 20, 20, 1, 2, 1), (8, 6, 48, 48, 1, 3, 1), (64, 128, 16, 16, 1, 2, 1), (16, 20, 20, 13, 1, 1, 1),
+          (17, 3, 9, 9, 1, 2, 1), (12, 12, 12, 12, 1, 3, 12), (8, 8, 13, 5, 3, 3, 8), (4, 8, 26, 9, 3, 2, 4), (16, 2, 9, 9, 5, 1, 1), (3, 32, 21, 21, 7, 2, 1), (20, 32, 6, 6, 3, 1, 4)]
+
+
+def guarded(primitive: Any) -> list[tuple[str, np.ndarray, int, int]]:
+    """Memory of a primitive between guards, which it fills when it runs once."""
+    bound, places = Bound(primitive), []
+    for name, desc in primitive.descs.items():
+        raw = np.full(desc.size + 2 * GUARD + 64, 0xA5, np.uint8)
+        start = GUARD + -(raw.ctypes.data + GUARD) % 64
+        raw[start:start + desc.size] = 0
+        places.append((name, raw, start, start + desc.size))
+        bound.set(name, raw.ctypes.data + start)
+    bound.execute()
+    return places
+
+
+@pytest.mark.parametrize("name", ["convolution", "convolution_bias", "convolution_input_grad", "convolution_weight_grad"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_implementation_leaves_its_memory(name: str, shape: tuple[int, ...]) -> None:
+    """Those of oneDNN for strides and kernels of one gather pixels in scratch memory that is too small for few channels."""
+    inputs, outputs, h, w, kernel, stride, groups = shape
+    pad = kernel // 2
+    out = [(n + 2 * pad - kernel) // stride + 1 for n in (h, w)]
+    x, y, weights = (3, inputs, h, w), (3, outputs, *out), (outputs, inputs // groups, kernel, kernel)
+    pads = tuple((pad, window_end(n, o, kernel, stride, 1, pad)) for n, o in zip((h, w), out))
+    made = 0
+    for skip in itertools.count():
+        try:
+            primitive = convolutions._kept(name, x, grouped(weights, groups), y, ((stride, stride), pads, (1, 1)), name == "convolution_bias", skip,
+                                           convolutions.max_threads())
+        except OneDNNError:
+            break
+        if primitive.reference:
+            break
+        for slot, raw, start, end in guarded(primitive):
+            assert (raw[:start] == 0xA5).all() and (raw[end:] == 0xA5).all(), f"{primitive} leaves its {slot}"
+        made += 1
+    assert made
+
+
+CASES = {"pooled unevenly": lambda y: F.adaptive_avg_pool2d(y, 6), "resized": lambda y: F.interpolate(y, scale_factor=2, mode="bilinear"),
+         "turned": lambda y: y.transpose(2, 3).contiguous() * 1.5, "rows as one": lambda y: y.flatten(2).cumsum(2), "reversed": lambda y: y.flip(3) ** 2}
+
+
+@pytest.mark.parametrize("shape", [(16, 20, 20, 13, 1, 1, 1), (16, 2, 9, 9, 5, 1, 1), (16, 16, 9, 11, 3, 1, 1), (4, 8, 12, 12, 3, 2, 1), (8, 8, 10, 9, 3, 1, 8)])
+@pytest.mark.parametrize("name", CASES)
+def test_gradients_before_what_turns_images(name: str, shape: tuple[int, ...]) -> None:
+    """The gradient of the images and that of the weights read one operand, each in the order that its kernel wants."""
+    inputs, outputs, h, w, kernel, stride, groups = shape
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal(s).astype(np.float32) for s in ((3, inputs, h, w), (outputs, inputs // groups, kernel, kernel), (outputs,))]
+
+    def run() -> list[Any]:
+        x, weight, bias = (rl.tensor(v, requires_grad=True) for v in values)
+        y = CASES[name](F.conv2d(x * 1.0, weight, bias, stride, kernel // 2, 1, groups))
+        (y * rl.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
+        return [y.detach(), x.grad, weight.grad, bias.grad]
+    agree(run, 100)
