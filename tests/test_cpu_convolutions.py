@@ -79,3 +79,26 @@ def test_gradients_before_what_turns_images(name: str, shape: tuple[int, ...]) -
         (y * rl.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
         return [y.detach(), x.grad, weight.grad, bias.grad]
     agree(run, 100)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(3, 32, 16, 33), (3, 32, 31, 32), (2, 8, 5, 5), (1, 16, 7, 64), (2, 33, 9, 9)])
+@pytest.mark.parametrize("kind", ["avg", "max"])
+def test_gradients_of_windows_that_hang_over(kind: str, shape: tuple[int, ...], threads: int) -> None:
+    """They wrote beyond their row: into the next one, which another thread may have done already, or beyond the image."""
+    x = rl.linspace(-1, 1, int(np.prod(shape))).reshape(shape).sin()
+
+    def run() -> list[Any]:
+        found = []
+        for size in (2, 3):
+            leaf = x.clone().requires_grad_()
+            y = F.avg_pool2d(leaf * 1.0, size, ceil_mode=True, count_include_pad=False) if kind == "avg" else F.max_pool2d(leaf * 1.0, size, ceil_mode=True)
+            (y * rl.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
+            found.append(leaf.grad)
+        return found
+    before = rl.get_num_threads()
+    rl.set_num_threads(threads)
+    try:
+        agree(run)
+    finally:
+        rl.set_num_threads(before)

@@ -148,7 +148,8 @@ class Pooling(Code):
         return self._taps(d, place) if self.forward else self._windows(d, place)
 
     def _by_windows(self, place: list[Any], ranges: list[tuple[Any, Any]], sizes: list[Any]) -> None:
-        """Inputs of windows that do not overlap, window by window: no division says which; then those behind the last."""
+        """Inputs of windows that do not overlap, window by window: no division says which; then those behind the last, which may be
+        of a window that hangs over."""
         b, d = self.b, len(place)
         size = self.g.kernel[d]
 
@@ -156,9 +157,10 @@ class Pooling(Code):
             first = b.mul(w, self.number(size))
             for tap in range(size):
                 self._places([*place, b.add(first, self.number(tap))], [*ranges, (w, None)], sizes)
-        self.loop(self.number(0), self.output[d], 1, window)
-        none = self.number(0), self.number(0)
-        self.loop(b.mul(self.output[d], self.number(size)), sizes[d], 1, lambda i: self._places([*place, i], [*ranges, none], sizes))
+        inside = self.least(self.output[d], b.udiv(sizes[d], self.number(size)))
+        self.loop(self.number(0), inside, 1, window)
+        rest = inside, self.output[d]
+        self.loop(b.mul(inside, self.number(size)), sizes[d], 1, lambda i: self._places([*place, i], [*ranges, rest], sizes))
 
     # --- ranges ---------------------------------------------------------------------------------------------------
     def _taps(self, d: int, place: Any) -> tuple[Any, Any]:
