@@ -27,7 +27,7 @@ from rushlight.tensor.formats import (  # noqa: F401
     sparse_bsr, sparse_coo, sparse_csc, sparse_csr, strided)
 from rushlight.tensor.functions import *  # noqa: F403
 from rushlight.tensor.functions.factorizations import TORCH_LEVEL as _factorizations
-from rushlight.tensor.functions.linalg import TORCH_LEVEL as _linear_algebra
+from rushlight.tensor.functions.older_linalg import TORCH_LEVEL as _linear_algebra
 from rushlight.tensor.functions.shape import Size  # noqa: F401
 from rushlight.tensor.promotion import can_cast, promote_types, result_type  # noqa: F401
 from rushlight.tensor.dlpack import from_dlpack  # noqa: F401

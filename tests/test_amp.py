@@ -202,6 +202,16 @@ def test_recurrent_layers(kind: str, half: bool) -> None:
         np.testing.assert_allclose(b, a, rtol=0.05, atol=0.03)
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_recurrent_layers_of_doubles_stay_as_they_are(kind: str) -> None:
+    for t in (torch, rl):
+        layer, x = getattr(t.nn, kind)(4, 3), t.ones(2, 1, 4, dtype=t.float64)
+        with t.autocast("cpu", dtype=t.bfloat16):
+            assert layer.double()(x)[0].dtype is t.float64
+            with pytest.raises(RuntimeError, match="dtype"):
+                layer.float()(x)
+
+
 def test_norms_of_half_precision_take_weights_in_single() -> None:
     """Without autocast as well: rounded once, at the end."""
     x = rl.linspace(-3, 3, 96).reshape(3, 4, 4, 2)

@@ -165,7 +165,7 @@ def custom_fwd(fwd: Callable[..., Any] | None = None, *, device_type: str, cast_
 
     @functools.wraps(fwd)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from rushlight.tensor.autocast import SMALL, _cast
+        from rushlight.tensor.autocast import SMALL, cast_nest
         args[0]._dtype = get_autocast_dtype(device_type)
         if cast_inputs is None:
             args[0]._fwd_used_autocast = is_autocast_enabled(device_type)
@@ -176,8 +176,8 @@ def custom_fwd(fwd: Callable[..., Any] | None = None, *, device_type: str, cast_
             return fwd(*args, **kwargs)
         which = (dtypes.float32, *SMALL)
         with autocast(device_type, enabled=False):
-            return fwd(*[_cast(a, cast_inputs, which) for a in args],
-                       **{k: _cast(v, cast_inputs, which) for k, v in kwargs.items()})
+            return fwd(*[cast_nest(a, cast_inputs, which) for a in args],
+                       **{k: cast_nest(v, cast_inputs, which) for k, v in kwargs.items()})
     return wrapper
 
 

@@ -15,16 +15,17 @@ from rushlight.tensor.state import state
 
 F = TypeVar("F", bound=Callable[..., Any])
 SMALL = (dtypes.bfloat16, dtypes.float16)
+CAST = (dtypes.float32, *SMALL)  # float64 stays as it is
 WIDEST = object()
 
 
-def _cast(x: Any, want: Any, which: tuple[Any, ...]) -> Any:
+def cast_nest(x: Any, want: Any, which: tuple[Any, ...]) -> Any:
     """Tensors of these dtypes as another, in lists and tuples too."""
     spec = getattr(x, "_spec", None)
     if spec is not None:
         return x.to(want) if spec.dtype in which and spec.dtype is not want else x
     if isinstance(x, (list, tuple)) and not hasattr(x, "_fields"):
-        return type(x)(_cast(v, want, which) for v in x)
+        return type(x)(cast_nest(v, want, which) for v in x)
     return x
 
 
@@ -49,8 +50,8 @@ def _casting(function: F, target: Callable[[Any], Any], which: tuple[Any, ...]) 
         try:
             if want is None:
                 return function(*args, **kwargs)
-            return function(*[_cast(a, want, which) for a in args],
-                            **{k: _cast(a, want, which) for k, a in kwargs.items()})
+            return function(*[cast_nest(a, want, which) for a in args],
+                            **{k: cast_nest(a, want, which) for k, a in kwargs.items()})
         finally:
             state.autocast = small
     wrapper.casts = True  # type: ignore[attr-defined]
@@ -59,7 +60,7 @@ def _casting(function: F, target: Callable[[Any], Any], which: tuple[Any, ...]) 
 
 def reduced(function: F) -> F:
     """The function computes in the smaller type under autocast: products and convolutions."""
-    return _casting(function, lambda small: small, (dtypes.float32, *SMALL))
+    return _casting(function, lambda small: small, CAST)
 
 
 def as_given(function: F) -> F:
@@ -69,7 +70,7 @@ def as_given(function: F) -> F:
 
 def widest(function: F) -> F:
     """The function computes in the widest type of its operands under autocast."""
-    return _casting(function, lambda small: WIDEST, (dtypes.float32, *SMALL))
+    return _casting(function, lambda small: WIDEST, CAST)
 
 
 def full(function: F) -> F:

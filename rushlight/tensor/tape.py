@@ -104,7 +104,7 @@ def _hold(saved: Saved) -> None:
         saved.edge = gradient_edge(saved.tensor) if saved.tensor._rg else None
     else:
         saved.edge, key = None, id(saved.cell)
-        held[key] = ref(saved, lambda _: held.pop(key, None))
+        held[key] = ref(saved, lambda _, key=key, pop=held.pop: pop(key, None))  # type: ignore[misc]
 
 
 def lasting(out: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 import rushlight as rl
+from rushlight.tensor.autocast import CAST, cast_nest
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.state import state
 
@@ -157,8 +158,9 @@ class RNNBase(Module):
 
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         weight = getattr(self, self._all_weights[0][0])
-        if input.dtype != weight.dtype and state.autocast is None:
-            raise ValueError(
+        cast = state.autocast is not None and input.dtype in CAST and weight.dtype in CAST
+        if input.dtype != weight.dtype and not cast:
+            raise (ValueError if state.autocast is None else RuntimeError)(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}). "
                 f"Convert input: input.to({weight.dtype}), or convert model: model.to({input.dtype})"
             )
@@ -212,8 +214,7 @@ class RNNBase(Module):
         weights = self._flat_weights
         if state.autocast is not None:  # all in the smaller type; a GRU's states stay as they are
             dtype = input.dtype if self.mode == "GRU" else state.autocast
-            input, weights = input.to(dtype), [w.to(dtype) for w in weights]
-            hx = tuple([h.to(dtype) for h in hx]) if isinstance(hx, tuple) else hx.to(dtype)
+            input, weights, hx = cast_nest((input, weights, hx), dtype, CAST)
         output, *hidden = getattr(recurrent, self.mode.lower())(
             input,
             hx,

@@ -447,14 +447,18 @@ def as_images(out: Tensor, *images: Tensor) -> Tensor:
     >>> rl.nn.functional.max_pool2d(x, 2, 1).stride()
     (8, 1, 4, 2)
     """
+    order, shared, lying = None, False, out._spec
     for x in images:
-        order = None if x._spec.ordinary else channels_last_order(x._spec)
-        if order is not None:
-            lies = out._spec.permute(order).contiguous and channels_last_order(out._spec) == order  # also where one pixel is all
-            break
+        if order is None and not x._spec.ordinary:
+            order = channels_last_order(x._spec)
+        shared |= x._storage is out._storage
+    if order is None:
+        lies = lying.contiguous
     else:
-        order, lies = tuple(range(len(out._spec.shape))), out._spec.contiguous
-    return out if lies and not any([out._storage is x._storage for x in images]) else apply(TABLE["reorder"], (out,), (order,))
+        lies = lying.permute(order).contiguous and channels_last_order(lying) == order  # also where one pixel is all
+    if lies and not shared:
+        return out
+    return apply(TABLE["reorder"], (out,), (tuple(range(len(lying.shape))) if order is None else order,))
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:

@@ -37,8 +37,8 @@ def attach() -> None:
         for name in family.__all__:
             if name not in NOT_METHODS and callable(getattr(family, name)):
                 setattr(Tensor, name, getattr(family, name))
-    from rushlight.tensor.functions import factorizations, linalg
-    for name, f in {**linalg.TORCH_LEVEL, **factorizations.TORCH_LEVEL}.items():
+    from rushlight.tensor.functions import factorizations, older_linalg
+    for name, f in {**older_linalg.TORCH_LEVEL, **factorizations.TORCH_LEVEL}.items():
         if name not in NOT_METHODS:
             setattr(Tensor, name, f)
     for name in ("deg2rad", "rad2deg"):
