@@ -61,6 +61,20 @@ def test_no_implementation_leaves_its_memory(name: str, shape: tuple[int, ...]) 
     assert made
 
 
+@pytest.mark.parametrize("depth,kernel,stride,padding", [(5, 7, 2, 3), (3, 5, 2, 2), (4, 6, 2, 3), (5, 7, 2, 5), (3, 7, 3, 5), (9, 7, 2, 3), (5, 7, 1, 3)])
+def test_windows_deeper_than_the_volumes(depth: int, kernel: int, stride: int, padding: int) -> None:
+    """oneDNN's gradient of weights left its memory where a window hangs over at both ends, and others begin at a stride."""
+    rng = np.random.default_rng(0)
+    x, w = (rl.tensor(rng.standard_normal(s).astype(np.float32)) for s in ((2, 16, depth, 5, 4), (32, 16, kernel, 3, 3)))
+
+    def run() -> list[Any]:
+        images, weights = x.clone().requires_grad_(), w.clone().requires_grad_()
+        y = F.conv3d(images * 1.0, weights, None, (stride, 1, 2), (padding, 1, 1))
+        (y * rl.linspace(-1, 1, y.numel()).reshape(y.shape)).sum().backward()
+        return [y.detach(), images.grad, weights.grad]
+    agree(run, 10)
+
+
 CASES = {"pooled unevenly": lambda y: F.adaptive_avg_pool2d(y, 6), "resized": lambda y: F.interpolate(y, scale_factor=2, mode="bilinear"),
          "turned": lambda y: y.transpose(2, 3).contiguous() * 1.5, "rows as one": lambda y: y.flatten(2).cumsum(2), "reversed": lambda y: y.flip(3) ** 2}
 

@@ -77,3 +77,12 @@ def test_integers_and_empty_batches() -> None:
     np.testing.assert_array_equal(positions, where.numpy())
     assert max_pool(np.zeros((0, 3, 6, 6)), (2, 2), (2, 2), (0, 0), (1, 1), False)[0].shape == (0, 3, 3, 3)
     assert avg_pool(np.zeros((0, 3, 6, 6)), (2, 2), (2, 2), (0, 0), False, True, None).shape == (0, 3, 3, 3)
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_windows_of_padding_alone_have_no_gradient(dims: int) -> None:
+    """A dilated window can step over all of the input: PyTorch's backward pass writes beyond its memory."""
+    x, two, one = np.ones((2, 3, *(1,) * dims), np.float32), (2,) * dims, (1,) * dims
+    y, at = max_pool(x, two, one, one, two, False)
+    assert np.isneginf(y).all() and y.shape == x.shape
+    assert not max_pool_grad(np.ones_like(y), at, x.shape, two, one, one, two, False).any()

@@ -189,16 +189,22 @@ def _kept(name: str, x: Any, w: Any, y: Any, windows: Any, biased: bool, skip: i
     place = 0  # among all that oneDNN offers
     while True:
         primitive = _built(name, x, w, y, windows, biased, place, threads)
-        skip -= not _leaves_its_memory(primitive, x[1], y[1], windows[0])
+        skip -= not _wrong(primitive, x, w, y, windows)
         if skip < 0:
             return primitive
         place += 1
 
 
-def _leaves_its_memory(primitive: Primitive, inputs: int, outputs: int, stride: tuple[int, ...]) -> bool:
-    """Whether an implementation is wrong: pixels that a stride picks out for a kernel of one are gathered in scratch memory by whole
-    vectors of channels, but that memory has room for the channels alone (oneDNN 3.2; what it writes beyond is another thread's, or ours)."""
-    return primitive.impl.startswith("jit_1x1") and max(stride) > 1 and bool(inputs % 16 or outputs % 16)
+def _wrong(primitive: Primitive, x: Any, w: Any, y: Any, windows: Any) -> bool:
+    """Whether an implementation leaves its memory (oneDNN 3.2; the second one in 3.12 as well): what it writes beyond is another
+    thread's, or ours."""
+    stride, pads, dilation = windows
+    if primitive.impl.startswith("jit_1x1"):  # pixels that a stride picks out are gathered by whole vectors, in scratch memory for the channels alone
+        return max(stride) > 1 and bool(x[1] % 16 or y[1] % 16)
+    if primitive.impl.startswith("jit:avx512") and "diff_weights" in primitive.descs and len(x) == 5:  # windows that are deeper than the images
+        reach = dilation[0] * (w[-3] - 1) + 1
+        return stride[0] > 1 and any([at < 0 and at + reach > x[2] for at in range(-pads[0][0], y[2] * stride[0] - pads[0][0], stride[0])])
+    return False
 
 
 def _built(name: str, x: Any, w: Any, y: Any, windows: Any, biased: bool, place: int, threads: int) -> Primitive:

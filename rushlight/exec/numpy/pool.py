@@ -98,13 +98,20 @@ def _positions(where: Array, size: Ints, kernel: Ints, stride: Ints, padding: In
 
 
 def max_pool_grad(g: Array, positions: Array, x_shape: Ints, kernel: Ints, *_: Ints) -> Array:
-    """The gradient of max_pool: g added at flat positions within each plane of the trailing dimensions."""
+    """The gradient of max_pool: g added at flat positions within each plane of the trailing dimensions.
+
+    Windows of padding alone have their position outside, and nothing to add to.
+    """
     lead = len(x_shape) - len(kernel)
     planes, size = prod(x_shape[:lead]), prod(x_shape[lead:])
     if g.size == 0 or planes * size == 0:
         return np.zeros(x_shape, g.dtype)
-    flat = positions.reshape(planes, -1) + (np.arange(planes) * size)[:, None]
-    return np.bincount(flat.reshape(-1), g.reshape(-1), planes * size).astype(g.dtype).reshape(x_shape)
+    flat, added = positions.reshape(planes, -1), g.reshape(-1)
+    if flat.max() >= size:
+        added = added * (flat < size).reshape(-1)
+        flat = np.minimum(flat, size - 1)
+    flat = flat + (np.arange(planes) * size)[:, None]
+    return np.bincount(flat.reshape(-1), added, planes * size).astype(g.dtype).reshape(x_shape)
 
 
 # --- average ------------------------------------------------------------------------------------------------------
