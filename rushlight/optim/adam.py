@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from rushlight.optim.optimizer import Optimizer, check, check_switches, number
+from rushlight.optim.optimizer import Optimizer, check, check_rate, check_switches, number
 from rushlight.tensor.core import Tensor
 
 
@@ -47,7 +47,7 @@ class Adam(Optimizer):
                  weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
                  maximize: bool = False, capturable: bool = False, differentiable: bool = False,
                  fused: bool | None = None, decoupled_weight_decay: bool = False):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         check(eps >= 0, "epsilon value", eps)
         for i, b in enumerate(betas):
             check(0 <= number(b) < 1, f"beta parameter at index {i}", b)
@@ -98,7 +98,7 @@ class Adamax(Optimizer):
     def __init__(self, params: Any, lr: Any = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
                  eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *,
                  maximize: bool = False, differentiable: bool = False, capturable: bool = False):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         check(eps >= 0, "epsilon value", eps)
         for i, b in enumerate(betas):
             check(0 <= b < 1, f"beta parameter at index {i}", b)
@@ -133,7 +133,7 @@ class NAdam(Optimizer):
                  eps: float = 1e-8, weight_decay: float = 0, momentum_decay: float = 4e-3,
                  decoupled_weight_decay: bool = False, *, foreach: bool | None = None, maximize: bool = False,
                  capturable: bool = False, differentiable: bool = False):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         check(eps >= 0, "epsilon value", eps)
         for i, b in enumerate(betas):
             check(0 <= b < 1, f"beta parameter at index {i}", b)
@@ -145,20 +145,14 @@ class NAdam(Optimizer):
                                       foreach=foreach, capturable=capturable, differentiable=differentiable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        import numpy as np
-
-        from rushlight.tensor.core import unwrap, wrap
         for p in params:
-            state = self._ready(p, exp_avg=True, exp_avg_sq=True)
-            state.setdefault("mu_product", wrap(np.ones((), np.float32)))
+            self._ready(p, mu_product=1.0, exp_avg=True, exp_avg_sq=True)
         lr, decay, eps, slow = (number(group[k]) for k in ("lr", "weight_decay", "eps", "momentum_decay"))
         b1, b2 = group["betas"]
-        for t, some in self._by_step(params).items():
+        for (t, product), some in self._by_numbers(params, "mu_product"):
             mu, after = (b1 * (1 - 0.5 * 0.96 ** (s * slow)) for s in (t, t + 1))
-            product = float(unwrap(self.state[some[0]]["mu_product"])) * mu
-            for p in some:
-                memory = unwrap(self.state[p]["mu_product"])
-                memory *= mu
+            product *= mu
+            self._write_numbers(some, mu_product=product)
             numbers = (lr, decay, b1, b2, eps, 1 - b2 ** t, lr * (1 - mu) / (1 - product),
                        lr * after / (1 - product * after))
             self._apply(nadam_step, some, ("exp_avg", "exp_avg_sq"), numbers,
@@ -180,7 +174,7 @@ class RAdam(Optimizer):
     def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0, decoupled_weight_decay: bool = False, *, foreach: bool | None = None,
                  maximize: bool = False, capturable: bool = False, differentiable: bool = False):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         check(eps >= 0, "epsilon value", eps)
         for i, b in enumerate(betas):
             check(0 <= b < 1, f"beta parameter at index {i}", b)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rushlight.optim.adam import prepared
-from rushlight.optim.optimizer import Optimizer, check, number
+from rushlight.optim.optimizer import Optimizer, check, check_rate, check_switches, number
 from rushlight.tensor.core import Tensor
 
 
@@ -37,7 +37,7 @@ class RMSprop(Optimizer):
     def __init__(self, params: Any, lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
                  weight_decay: float = 0, momentum: float = 0, centered: bool = False, capturable: bool = False,
                  foreach: bool | None = None, maximize: bool = False, differentiable: bool = False):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         check(eps >= 0, "epsilon value", eps)
         check(momentum >= 0, "momentum value", momentum)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
@@ -78,11 +78,12 @@ class Adagrad(Optimizer):
 
         from rushlight.tensor.core import wrap
         from rushlight import full_like
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         check(lr_decay >= 0, "lr_decay value", lr_decay)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
         check(initial_accumulator_value >= 0, "initial_accumulator_value value", initial_accumulator_value)
         check(eps >= 0, "epsilon value", eps)
+        check_switches(foreach, fused, differentiable)
         super().__init__(params, dict(lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay,
                                       initial_accumulator_value=initial_accumulator_value,
                                       foreach=foreach, maximize=maximize, differentiable=differentiable, fused=fused))
@@ -119,7 +120,7 @@ class Adadelta(Optimizer):
     def __init__(self, params: Any, lr: Any = 1.0, rho: float = 0.9, eps: float = 1e-6,
                  weight_decay: float = 0, foreach: bool | None = None, *,
                  capturable: bool = False, maximize: bool = False, differentiable: bool = False):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         check(0 <= rho <= 1, "rho value", rho)
         check(eps >= 0, "epsilon value", eps)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
@@ -153,7 +154,7 @@ class Rprop(Optimizer):
     def __init__(self, params: Any, lr: Any = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
                  step_sizes: tuple[float, float] = (1e-6, 50), *, capturable: bool = False,
                  foreach: bool | None = None, maximize: bool = False, differentiable: bool = False):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         if not 0.0 < etas[0] < 1.0 < etas[1]:
             raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
         super().__init__(params, dict(lr=lr, etas=etas, step_sizes=step_sizes, foreach=foreach, maximize=maximize,
@@ -183,25 +184,17 @@ class ASGD(Optimizer):
     def __init__(self, params: Any, lr: Any = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,
                  weight_decay: float = 0, foreach: bool | None = None, maximize: bool = False,
                  differentiable: bool = False, capturable: bool = False):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         check(weight_decay >= 0, "weight_decay value", weight_decay)
         super().__init__(params, dict(lr=lr, lambd=lambd, alpha=alpha, t0=t0,
                                       weight_decay=weight_decay, foreach=foreach, maximize=maximize,
                                       differentiable=differentiable, capturable=capturable))
 
     def _update(self, group: dict[str, Any], params: list[Tensor]) -> None:
-        import numpy as np
-
-        from rushlight.tensor.core import unwrap, wrap
         lr, decay = number(group["lr"]), number(group["weight_decay"])
         for p in params:
-            state = self._ready(p, ax=True)
-            if "eta" not in state:
-                state["eta"], state["mu"] = wrap(np.array(lr, np.float32)), wrap(np.ones((), np.float32))
-        for t, some in self._by_step(params).items():
-            eta, mu = float(unwrap(self.state[some[0]]["eta"])), float(unwrap(self.state[some[0]]["mu"]))
+            self._ready(p, eta=float(lr), mu=1.0, ax=True)
+        for (t, eta, mu), some in self._by_numbers(params, "eta", "mu"):
             self._apply(asgd_step, some, ("ax",), (lr, decay, 1 - group["lambd"] * eta, eta, mu),
                         (bool(group["maximize"]), decay != 0))
-            for p in some:
-                unwrap(self.state[p]["eta"])[...] = lr / (1 + group["lambd"] * lr * t) ** group["alpha"]
-                unwrap(self.state[p]["mu"])[...] = 1 / max(1.0, t - group["t0"])
+            self._write_numbers(some, eta=lr / (1 + group["lambd"] * lr * t) ** group["alpha"], mu=1 / max(1.0, t - group["t0"]))

@@ -15,7 +15,7 @@ import numpy as np
 from rushlight.autograd.grad_mode import enable_grad, no_grad
 from rushlight.exec.numpy import sums
 from rushlight.exec.numpy.kernels import fma
-from rushlight.optim.optimizer import Optimizer, check, number
+from rushlight.optim.optimizer import Optimizer, check_rate, number
 from rushlight.tensor.core import unwrap, wrap
 
 
@@ -25,7 +25,7 @@ class LBFGS(Optimizer):
     def __init__(self, params: Any, lr: Any = 1, max_iter: int = 20,
                  max_eval: int | None = None, tolerance_grad: float = 1e-7,
                  tolerance_change: float = 1e-9, history_size: int = 100, line_search_fn: str | None = None):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         super().__init__(params, dict(lr=lr, max_iter=max_iter,
                                       max_eval=max_iter * 5 // 4 if max_eval is None else max_eval,
                                       tolerance_grad=tolerance_grad, tolerance_change=tolerance_change,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.optim.optimizer import Optimizer, check, number
+from rushlight.optim.optimizer import Optimizer, at_least, number, one_number
 from rushlight.tensor.core import Tensor
 
 
@@ -17,13 +17,13 @@ class Adafactor(Optimizer):
     def __init__(self, params: Any, lr: Any = 1e-2, beta2_decay: float = -0.8,
                  eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0,
                  weight_decay: float = 0.0, *, foreach: bool | None = None, maximize: bool = False):
-        check(number(lr) >= 0, "learning rate", lr)
+        at_least(one_number(lr), 0, "Learning rate")
         if beta2_decay > 0:
             raise ValueError(f"beta2_decay should be <= 0 but is: {beta2_decay}")
-        check(eps[0] is None or eps[0] >= 0, "epsilon1 value, should be >= 0 but is", eps[0])
-        check(eps[1] >= 0, "epsilon2 value, should be >= 0 but is", eps[1])
-        check(d >= 1, "clipping threshold d, should be >= 1 but is", d)
-        check(weight_decay >= 0, "weight_decay value", weight_decay)
+        at_least(0 if eps[0] is None else eps[0], 0, "epsilon1")
+        at_least(eps[1], 0, "epsilon2")
+        at_least(d, 1, "Clipping threshold d")
+        at_least(weight_decay, 0, "weight_decay")
         super().__init__(params, dict(lr=lr, beta2_decay=beta2_decay, eps=eps, d=d, weight_decay=weight_decay,
                                       foreach=foreach, maximize=maximize))
 
@@ -109,9 +109,9 @@ class Muon(Optimizer):
     def __init__(self, params: Any, lr: float = 1e-3, weight_decay: float = 0.1, momentum: float = 0.95,
                  nesterov: bool = True, ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
                  eps: float = 1e-7, ns_steps: int = 5, adjust_lr_fn: str | None = None):
-        check(number(lr) >= 0, "learning rate", lr)
-        check(momentum >= 0, "momentum value", momentum)
-        check(weight_decay >= 0, "weight decay value", weight_decay)
+        at_least(one_number(lr), 0, "Learning rate")
+        at_least(momentum, 0, "momentum")
+        at_least(weight_decay, 0, "weight decay")
         if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
             raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
         super().__init__(params, dict(lr=lr, weight_decay=weight_decay, momentum=momentum,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from rushlight.autograd.grad_mode import enable_grad, is_grad_enabled
 from rushlight.autograd.graph import RemovableHandle
 from rushlight.optim import fused
-from rushlight.tensor.core import Tensor, start_pending, wrap
+from rushlight.tensor.core import Tensor, start_pending, unwrap, wrap
 from rushlight.tensor.inplace import old_values
 from rushlight.tensor.state import state as thread
 
@@ -40,6 +40,8 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
 def number(value: Any) -> Any:
     """A hyper-parameter as a Python number; a tensor that gradients are wanted for (in a recorded step) as it is."""
     if value.__class__ is float or not isinstance(value, Tensor):
+        if isinstance(value, str):
+            raise TypeError(f"a number was expected, but got the text {value!r}")
         return float(value)
     return value if value.requires_grad and is_grad_enabled() else float(value.item())
 
@@ -164,15 +166,15 @@ class Optimizer:
         raise RuntimeError("Adam does not support sparse gradients, please consider SparseAdam instead" if name in ("Adam", "AdamW") else
                            f"{name} does not support sparse gradients")
 
-    def _ready(self, p: Tensor, **zeros: Any) -> dict[str, Any]:
-        """The state of a parameter, made at its first step: ``step`` and tensors like the parameter."""
+    def _ready(self, p: Tensor, **parts: Any) -> dict[str, Any]:
+        """The state of a parameter, made at its first step: ``step``, tensors like the parameter (True), and numbers that change (floats)."""
         state: dict[str, Any] = self.state[p]
         if not state:
             from rushlight import zeros_like  # the public one: parameters may be DTensors
             state["step"] = wrap(np.zeros((), np.float32))
-            for name, used in zeros.items():
-                if used:
-                    state[name] = zeros_like(p)
+            for name, part in parts.items():
+                if part is not False:
+                    state[name] = zeros_like(p) if part is True else wrap(np.array(part, np.float32))
         return state
 
     def _by_step(self, params: list[Tensor]) -> dict[float, list[Tensor]]:
@@ -193,6 +195,20 @@ class Optimizer:
             else:
                 some.append(p)
         return out
+
+    def _by_numbers(self, params: list[Tensor], *names: str) -> Iterator[tuple[tuple[float, ...], list[Tensor]]]:
+        """The parameters by steps taken and numbers in their states; who missed a step under a scheduler has others."""
+        for steps, some in self._by_step(params).items():
+            alike: dict[tuple[float, ...], list[Tensor]] = {}
+            for p in some:
+                alike.setdefault((steps, *(float(unwrap(self.state[p][name])) for name in names)), []).append(p)
+            yield from alike.items()
+
+    def _write_numbers(self, params: list[Tensor], **numbers: float) -> None:
+        """Set numbers in the states of parameters."""
+        for p in params:
+            for name, value in numbers.items():
+                unwrap(self.state[p][name])[...] = value
 
     def _apply(self, rule: Any, params: list[Tensor], names: tuple[str, ...], numbers: tuple[float, ...], flags: tuple[Any, ...] = ()) -> None:
         """Record the rule for parameters and the named parts of their state."""
@@ -326,6 +342,24 @@ def check(condition: bool, name: str, value: Any) -> None:
     """ValueError in PyTorch's words for a setting out of range."""
     if not condition:
         raise ValueError(f"Invalid {name}: {value}")
+
+
+def at_least(value: Any, least: float, name: str) -> None:
+    """ValueError for a setting that is less than it may be, in the words of PyTorch's newer optimizers."""
+    if value < least:
+        raise ValueError(f"{name} should be >= {least} but is: {value}")
+
+
+def check_rate(lr: Any) -> None:
+    """That a learning rate is one number, and not negative."""
+    check(one_number(lr) >= 0, "learning rate", lr)
+
+
+def one_number(lr: Any) -> Any:
+    """A learning rate, which may be a tensor of one element."""
+    if isinstance(lr, Tensor) and lr._spec.numel != 1:
+        raise ValueError(f"Tensor lr must be 1-element, but its shape is {list(lr._spec.shape)}")
+    return number(lr)
 
 
 def check_switches(foreach: Any, fused_: Any, differentiable: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.optim.optimizer import Optimizer, check, check_switches, number
+from rushlight.optim.optimizer import Optimizer, check, check_rate, check_switches, number
 from rushlight.tensor.core import Tensor
 
 
@@ -39,7 +39,7 @@ class SGD(Optimizer):
 
     def __init__(self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0, weight_decay: Any = 0, nesterov: bool = False, *,
                  maximize: bool = False, foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None):
-        check(number(lr) >= 0, "learning rate", lr)
+        check_rate(lr)
         check(momentum >= 0, "momentum value", momentum)
         check(number(weight_decay) >= 0, "weight_decay value", weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.optim.optimizer import Optimizer, check, number
+from rushlight.optim.optimizer import Optimizer, check, number, one_number
 from rushlight.optim.sparse_rows import add_values, values_at
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.creation import zeros_like
@@ -26,7 +26,7 @@ class SparseAdam(Optimizer):
 
     def __init__(self, params: Any, lr: Any = 1e-3, betas: tuple[Any, Any] = (0.9, 0.999),
                  eps: float = 1e-8, maximize: bool = False):
-        check(0 < number(lr), "learning rate", lr)
+        check(0 < one_number(lr), "learning rate", lr)
         check(0 < eps, "epsilon value", eps)
         for i, beta in enumerate(betas):
             check(0 <= number(beta) < 1, f"beta parameter at index {i}", beta)
