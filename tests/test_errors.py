@@ -142,6 +142,13 @@ CASES: dict[str, Case] = {
     "numpy of a tensor with gradient": Case(lambda t: t.ones(2, requires_grad=True).numpy(), "detach().numpy()"),
     "item of many": Case(lambda t: t.ones(2).item(), "shape is [2]", ".tolist()"),
     "truth of many": Case(lambda t: bool(t.ones(2)), ".any() or .all()"),
+    # subscripts
+    "index of a number": Case(lambda t: t.tensor(5.0)[0]),
+    "slice of a number": Case(lambda t: t.tensor(5.0)[:]),
+    "a fraction as an index": Case(lambda t: t.ones(2)[1.5], "got float"),
+    "text as an index": Case(lambda t: t.ones(2)["a"], "valid indices"),
+    "steps of none": Case(lambda t: t.ones(2)[::0]),
+    "steps backwards": Case(lambda t: t.ones(2)[::-1]),
     # devices
     "cuda": Case(lambda t: t.zeros(2).cuda(), "device='cpu'", "torch.cuda.is_available()"),
     "to cuda": Case(lambda t: t.zeros(2).to("cuda:0"), "device='cpu'"),

@@ -61,6 +61,9 @@ def _at_numbers(t: Tensor, index: tuple[int, ...]) -> Tensor:
     return view(t, to, "SelectBackward0", None)
 
 
+VALID = "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices"
+
+
 def normalize(index: Any) -> list[Any]:
     """The parts of a subscript, with sequences as tensors."""
     parts = list(index) if isinstance(index, tuple) else [index]
@@ -80,15 +83,13 @@ def normalize(index: Any) -> list[Any]:
             p = int(p.item())  # a 0-d tensor counts as the number that it holds
         elif isinstance(p, Tensor) and p._spec.dtype.kind not in "biu":
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-        elif isinstance(p, float):
-            raise TypeError("only integers, slices (`:`), ellipsis (`...`), "
-                            "None and long or byte Variables are valid indices (got float)")
+        elif isinstance(p, (str, bytes)):
+            raise TypeError(f"new(): invalid data type '{type(p).__name__}'. {VALID[0].upper()}{VALID[1:]}")
         elif not isinstance(p, (int, slice, Tensor)) and p is not None and p is not Ellipsis:
             if hasattr(p, "__index__"):
                 p = int(p.__index__())
             else:
-                raise IndexError("only integers, slices (`:`), ellipsis (`...`), "
-                                 f"None and long or byte Variables are valid indices (got {type(p).__name__})")
+                raise IndexError(f"{VALID} (got {type(p).__name__})")
         out.append(p)
     return out
 
@@ -127,6 +128,10 @@ def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple
     used = sum([_indexed_dims(p) for p in parts])
     ndim = len(t._spec.shape)
     if used > ndim:
+        if ndim == 0 and len(parts) == 1 and isinstance(parts[0], int):
+            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
+        if ndim == 0 and len(parts) == 1 and isinstance(parts[0], slice):
+            raise IndexError("slice() cannot be applied to a 0-dim tensor.")
         raise IndexError(f"too many indices for tensor of dimension {ndim}")
     dots = [i for i, p in enumerate(parts) if p is Ellipsis]
     if len(dots) > 1:
@@ -165,10 +170,10 @@ def _slice(t: Tensor, dim: int, s: slice) -> Tensor:
     if s.start is None and s.stop is None and s.step is None:
         return t
     start, stop, step = (int(v.item()) if isinstance(v, Tensor) else v for v in (s.start, s.stop, s.step))
-    if step is not None and step <= 0:
-        raise ValueError("step must be greater than zero")
     n = t._spec.shape[dim]
     a, b, c = slice(start, stop, step).indices(n)
+    if c <= 0:
+        raise ValueError("step must be greater than zero")
     if a == 0 and b == n and c == 1:
         return t
     return strided_part(t, dim, a, max(0, -(-(b - a) // c)), c)
