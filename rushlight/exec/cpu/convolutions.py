@@ -196,14 +196,14 @@ def _kept(name: str, x: Any, w: Any, y: Any, windows: Any, biased: bool, skip: i
 
 
 def _wrong(primitive: Primitive, x: Any, w: Any, y: Any, windows: Any) -> bool:
-    """Whether an implementation leaves its memory (oneDNN 3.2; the second one in 3.12 as well): what it writes beyond is another
-    thread's, or ours."""
+    """Whether an implementation leaves its memory, or computes something else (oneDNN 3.2; the second one in 3.12 as well): what it
+    writes beyond is another thread's, or ours."""
     stride, pads, dilation = windows
     if primitive.impl.startswith("jit_1x1"):  # pixels that a stride picks out are gathered by whole vectors, in scratch memory for the channels alone
         return max(stride) > 1 and bool(x[1] % 16 or y[1] % 16)
-    if primitive.impl.startswith("jit:avx512") and "diff_weights" in primitive.descs and len(x) == 5:  # windows that are deeper than the images
-        reach = dilation[0] * (w[-3] - 1) + 1
-        return stride[0] > 1 and any([at < 0 and at + reach > x[2] for at in range(-pads[0][0], y[2] * stride[0] - pads[0][0], stride[0])])
+    if primitive.impl.startswith("jit:avx512") and "diff_weights" in primitive.descs and len(x) == 5 and 1 < stride[0] < pads[0][0]:
+        reach = dilation[0] * (w[-3] - 1) + 1  # several windows begin in front of the volume, and none lies within it
+        return not any([at >= 0 and at + reach <= x[2] for at in range(-pads[0][0], y[2] * stride[0] - pads[0][0], stride[0])])
     return False
 
 
