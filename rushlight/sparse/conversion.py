@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.exec.numpy.indexing import positions
 from rushlight.sparse.patterns import index_tensor
 from rushlight.sparse.compressed import CompressedTensor
 from rushlight.sparse.coo import CooTensor
@@ -29,7 +30,7 @@ def from_dense(t: Any, sparse_dim: int | None = None) -> CooTensor:
     there = array != 0
     if k < n:
         there = there.any(axis=tuple(range(k, n)))
-    at = np.argwhere(there).T.reshape(k, -1)
+    at = positions(there).reshape(k, -1)
     flat = np.flatnonzero(there)
     values = t.reshape((-1, *t._spec.shape[k:]))[index_tensor(flat)]
     return CooTensor.build(index_tensor(at), values, t._spec.shape, True)

@@ -29,6 +29,22 @@ def checked(index: Array, size: int, what: str, negative: bool = False) -> Array
     return index
 
 
+def positions(x: Array) -> Array:
+    """The positions of what is not zero, one column each (int64), in the order of memory.
+
+    >>> positions(np.eye(2))
+    array([[0, 1],
+           [0, 1]])
+    """
+    flat = np.flatnonzero(x)
+    out = np.empty((x.ndim, flat.size), np.int64)
+    for d in range(x.ndim - 1, 0, -1):
+        np.remainder(flat, x.shape[d], out=out[d])
+        flat = flat // x.shape[d]
+    out[:1] = flat
+    return out
+
+
 def gather(x: Array, index: Array, dim: int) -> Array:
     if x.ndim == 0:
         return x.reshape(1)[checked(index.reshape(-1), 1, GATHER)].reshape(index.shape)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec.numpy import ties
+from rushlight.exec.numpy.ordering import order, packed, places as places_of, ranks, sort_rows, taken
 
 Array = np.ndarray[Any, Any]
 Pair = tuple[Array, Array]
 FEW = 128  # up to this length a sort is as quick as a partition
+BLOCKS = 8  # for each of the first few that are looked for
 
 
 def _keys(x: Array) -> Array:
@@ -19,21 +21,12 @@ def _keys(x: Array) -> Array:
     return x.astype(np.float32) if x.dtype.kind == "V" else x
 
 
-def order(x: Array, dim: int, descending: bool) -> Array:
-    """The places that put x in order: stable, NaN last, or first if descending."""
-    keys = _keys(x)
-    if not descending:
-        return np.argsort(keys, axis=dim, kind="stable")
-    backwards = np.argsort(np.flip(keys, dim), axis=dim, kind="stable")
-    return np.flip(x.shape[dim] - 1 - backwards, dim)
-
-
 def sort(x: Array, dim: int, descending: bool) -> Pair:
     """All elements in order."""
     if x.ndim == 0:
         return x.copy(), np.zeros((), np.int64)
     places = np.ascontiguousarray(order(x, dim, descending))
-    return np.take_along_axis(x, places, dim), places
+    return taken(x, places, dim), places
 
 
 def topk(x: Array, k: int, dim: int, largest: bool, ordered: bool) -> Pair:
@@ -46,17 +39,61 @@ def topk(x: Array, k: int, dim: int, largest: bool, ordered: bool) -> Pair:
         ranked = order(rows, -1, largest)
         places, beyond = ranked[..., :k], ranked[..., k:k + 1]
     else:
-        parted = np.argpartition(rows, (n - k - 1 if largest else k), axis=-1)
-        beyond = parted[..., n - k - 1:n - k] if largest else parted[..., k:k + 1]
-        chosen = np.sort(parted[..., n - k:] if largest else parted[..., :k], axis=-1)
-        places = np.take_along_axis(chosen, order(np.take_along_axis(rows, chosen, -1), -1, largest), -1)
-    values = np.take_along_axis(rows, np.concatenate([places, beyond], -1), -1)
+        places, beyond = _first(rows, k, largest)
+    values = taken(rows, np.concatenate([places, beyond], -1), -1)
     # without sorting any order is right: PyTorch's
     tied = np.asarray(_same(values[..., 1:], values[..., :-1]).any(-1)) | (not ordered)
     turned = (lambda keys: [-v for v in keys]) if largest else (lambda keys: keys)
     places = ties.corrected(rows, places, tied, lambda keys: ties.first_few(turned(keys), k, ordered))
     places = np.ascontiguousarray(np.moveaxis(places, -1, dim))
     return np.take_along_axis(x, places, dim), places
+
+
+def _first(rows: Array, k: int, largest: bool) -> Pair:
+    """The places of the first k of each row in order, and that of the next one."""
+    found = _candidates(rows, k, largest)
+    if found is not None:
+        return found[..., :k], found[..., k:]
+    pair = packed(rows, largest)
+    if pair is not None:
+        keys, bits = pair
+        keys.partition(k, axis=-1)
+        first = np.ascontiguousarray(keys[..., :k])
+        sort_rows(first)
+        return places_of(first, bits), places_of(keys[..., k:k + 1], bits)
+    n = rows.shape[-1]
+    parted = np.argpartition(rows, (n - k - 1 if largest else k), axis=-1)
+    beyond = parted[..., n - k - 1:n - k] if largest else parted[..., k:k + 1]
+    chosen = np.sort(parted[..., n - k:] if largest else parted[..., :k], axis=-1)
+    return np.take_along_axis(chosen, order(np.take_along_axis(rows, chosen, -1), -1, largest), -1), beyond
+
+
+def _candidates(rows: Array, k: int, largest: bool) -> Array | None:
+    """The places of the first k + 1 of each row in order, from the few that reach the (k + 1)-th best of the bests of blocks;
+    None where they are not few, or not numbers."""
+    n = rows.shape[-1]
+    blocks = BLOCKS * (k + 1)
+    if n < 4 * blocks or not rows.flags.c_contiguous:
+        return None
+    flat = rows.reshape(-1, n)
+    bests = flat[:, :n // blocks * blocks].reshape(len(flat), -1, blocks)
+    bests = bests.max(1) if largest else bests.min(1)
+    bests.partition(blocks - k - 1 if largest else k, axis=-1)
+    least = bests[:, blocks - k - 1 if largest else k, None]
+    if bests.dtype.kind == "f" and np.isnan(bests).any():
+        return None
+    chosen = np.flatnonzero(flat >= least if largest else flat <= least)
+    pair = ranks(flat.reshape(-1)[chosen]) if chosen.size * 4 <= flat.size else None
+    bits, above = max(1, (n - 1).bit_length()), (len(flat) - 1).bit_length()
+    if pair is None or pair[1] + bits + above > 64:
+        return None
+    keys, width = pair
+    row, column = np.divmod(chosen, n)
+    ordered = np.subtract((1 << width) - 1, keys, dtype=np.uint64) if largest else keys.astype(np.uint64)
+    ordered = (row.astype(np.uint64) << np.uint64(width + bits)) | (ordered << np.uint64(bits)) | column.astype(np.uint64)
+    ordered.sort()
+    first = np.searchsorted(row, np.arange(len(flat)))[:, None] + np.arange(k + 1)
+    return places_of(ordered[first], bits).reshape(*rows.shape[:-1], k + 1)
 
 
 def _same(a: Array, b: Array) -> Array:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from rushlight.exec.numpy.parallel import at_once, parts
 from rushlight.ir.dtype import int32, int64
 from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, unwrap, wrap
@@ -13,22 +15,27 @@ from rushlight.tensor.functions.common import cast, give, wrap_dim
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.samples import level_of, sample_by_sample
 
+MANY = 1 << 14  # values, from which on several threads search
+
 
 def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False,
            dim: int | None = None) -> Any:
     """The distinct values (or slices along dim) in ascending order, where each came from, and how often."""
     array = unwrap(input.detach())
-    d = None if dim is None else wrap_dim(dim, array.ndim)
-    values, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, axis=d, equal_nan=False)
-    inverse = inverse.reshape(array.shape) if d is None else inverse.reshape(-1)
-    return _chosen(values, inverse, counts, return_inverse, return_counts)
+    if dim is None and array.dtype.kind != "c":
+        from rushlight.exec.numpy.distinct import distinct
+        found, where, often = distinct(array.reshape(-1), return_inverse, return_counts)
+        return _chosen(found, None if where is None else where.reshape(array.shape), often)
+    values, inverse, counts = np.unique(array, return_inverse=True, return_counts=True, equal_nan=False,
+                                        axis=None if dim is None else wrap_dim(dim, array.ndim))
+    return _chosen(values, inverse.reshape(array.shape if dim is None else -1) if return_inverse else None, counts if return_counts else None)
 
 
-def _chosen(values: np.ndarray, inverse: np.ndarray, counts: np.ndarray, with_inverse: bool, with_counts: bool) -> Any:
+def _chosen(values: np.ndarray, inverse: np.ndarray | None, counts: np.ndarray | None) -> Any:
     out = [wrap(np.array(values))]
-    if with_inverse:
+    if inverse is not None:
         out.append(wrap(np.array(inverse, np.int64)))
-    if with_counts:
+    if counts is not None:
         out.append(wrap(np.ascontiguousarray(counts, np.int64)))
     return tuple(out) if len(out) > 1 else out[0]
 
@@ -45,9 +52,9 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     if n > 1:
         new[1:] = (rows[1:] != rows[:-1]).reshape(n - 1, -1).any(axis=1)
     group = np.cumsum(new) - 1
-    counts = np.bincount(group, minlength=int(new.sum())) if n else np.zeros(0, np.int64)
+    counts = (np.bincount(group, minlength=int(new.sum())) if n else np.zeros(0, np.int64)) if return_counts else None
     values = rows[new] if dim is None else np.moveaxis(rows[new], 0, d)
-    return _chosen(values, group.reshape(shape) if dim is None else group, counts, return_inverse, return_counts)
+    return _chosen(values, (group.reshape(shape) if dim is None else group) if return_inverse else None, counts)
 
 
 @sample_by_sample
@@ -174,13 +181,20 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
     if level is not None:
         return give(out, _searched_in_samples(level, seq, values, int32 if out_int32 else int64, where))
     s, v = unwrap(seq.detach()), unwrap(values.detach())
-    if s.ndim == 1:
-        place = np.searchsorted(s, v, where)
-    else:
-        rows, cols = s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1])
-        place = (np.stack([np.searchsorted(a, b, where) for a, b in zip(rows, cols)]).reshape(v.shape)
-                 if v.size else np.zeros(v.shape, np.int64))
-    return give(out, wrap(np.asarray(place).astype((int32 if out_int32 else int64).numpy)))
+    place = np.empty(v.shape, (int32 if out_int32 else int64).numpy)
+    if v.size:
+        rows = [(s, v.reshape(-1), place.reshape(-1))] if s.ndim == 1 else list(zip(
+            s.reshape(-1, s.shape[-1]), v.reshape(-1, v.shape[-1]), place.reshape(-1, v.shape[-1])))
+        for row, wanted, into in rows:
+            _search(row, wanted, into, where)
+    return give(out, wrap(place))
+
+
+def _search(row: np.ndarray, values: np.ndarray, into: np.ndarray, side: Any) -> None:
+    """Write the places of values in a sequence, in several threads where there are many."""
+    def part(wanted: np.ndarray, found: np.ndarray) -> None:
+        found[...] = np.searchsorted(row, wanted, side)
+    at_once([partial(part, *pair) for pair in zip(parts(values, MANY), parts(into, MANY))])
 
 
 def _searched_in_samples(level: Any, seq: Tensor, values: Tensor, dtype: Any, where: str) -> Tensor:

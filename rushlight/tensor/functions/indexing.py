@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.exec.numpy.indexing import positions
 from rushlight.ir.dtype import bool_, int64
 from rushlight.ops.table import TABLE
 from rushlight.tensor.autocast import widest
@@ -322,11 +323,11 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: bool = False) -> Any:
     """The positions of nonzero elements: one row each, or a tuple of index vectors."""
     array = unwrap(input.detach())
     if as_tuple:
-        return tuple(wrap(np.ascontiguousarray(i)) for i in np.nonzero(array.reshape(1) if array.ndim == 0 else array))
+        return tuple(map(wrap, positions(array.reshape(1) if array.ndim == 0 else array)))
     if array.ndim == 0:
         return give(out, wrap(np.zeros((int(bool(array)), 0), np.int64)))
     # PyTorch's rows of positions lie column by column in memory
-    return give(out, owned(wrap(np.ascontiguousarray(np.argwhere(array).T, np.int64)).t()))
+    return give(out, owned(wrap(positions(array)).t()))
 
 
 @sample_by_sample

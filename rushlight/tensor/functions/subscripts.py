@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rushlight.exec.numpy.indexing import positions
 from rushlight.ir.dtype import DType, bool_, int64
 from rushlight.ir.spec import Spec, iteration_order
 from rushlight.ops.table import TABLE
@@ -191,8 +192,8 @@ def _mask(out: Tensor, mask: Tensor, dim: int, source: int,
         if out._spec.shape[dim + i] != n:
             raise IndexError(f"The shape of the mask {list(shape)} at index {i} does not match the shape "
                              f"of the indexed tensor {list(out._spec.shape)} at index {dim + i}")
-    for where in np.nonzero(unwrap(mask)):
-        advanced.append((dim, wrap(np.ascontiguousarray(where))))
+    for where in positions(unwrap(mask)):
+        advanced.append((dim, wrap(where)))
         dim += 1
     return out, dim, source + len(shape)
 
