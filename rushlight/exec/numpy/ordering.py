@@ -43,7 +43,7 @@ def packed(rows: Array, descending: bool) -> tuple[Array, int] | None:
     if width + bits > 64:
         return None
     kind = np.uint32 if width + bits <= 32 else np.uint64
-    out = keys.astype(kind, order="C")
+    out: Any = keys.astype(kind, order="C")
     if descending:
         np.subtract(kind((1 << width) - 1), out, out=out)
     out <<= kind(bits)
@@ -94,5 +94,5 @@ def taken(x: Array, at: Array, dim: int) -> Array:
     """The elements of x at places along a dimension, which are all inside."""
     if dim % x.ndim != x.ndim - 1 or not x.flags.c_contiguous or x.shape[:-1] != at.shape[:-1]:
         return np.take_along_axis(x, at, dim)
-    starts = np.arange(0, x.size, max(1, x.shape[-1])).reshape(*x.shape[:-1], 1) if x.size else 0
+    starts: Any = np.arange(0, x.size, x.shape[-1]).reshape(*x.shape[:-1], 1) if x.size else 0
     return x.reshape(-1).take(at + starts)
