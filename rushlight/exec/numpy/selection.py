@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec.numpy import ties
-from rushlight.exec.numpy.ordering import order, packed, places as places_of, ranks, sort_rows, taken
+from rushlight.exec.numpy.ordering import order, packed, partition_rows, places as places_of, ranks, sort_rows, taken
 
 Array = np.ndarray[Any, Any]
 Pair = tuple[Array, Array]
@@ -57,7 +57,7 @@ def _first(rows: Array, k: int, largest: bool) -> Pair:
     pair = packed(rows, largest)
     if pair is not None:
         keys, bits = pair
-        keys.partition(k, axis=-1)
+        partition_rows(keys, k)
         first = np.ascontiguousarray(keys[..., :k])
         sort_rows(first)
         return places_of(first, bits), places_of(keys[..., k:k + 1], bits)
@@ -113,6 +113,11 @@ def _at(x: Array, places: Array, dim: int, keepdim: bool) -> Pair:
 
 def _kth(x: Array, k: int, dim: int) -> Array:
     """The place of the k-th smallest element (from 0) that a stable sort puts there."""
+    pair = packed(np.moveaxis(x, dim, -1), False) if x.size >= max(FEW, 2 * x.shape[dim]) else None  # one row is parted as quickly alone
+    if pair is not None:
+        rows, bits = pair
+        partition_rows(rows, k)
+        return np.ascontiguousarray(np.moveaxis(places_of(rows[..., k:k + 1], bits), -1, dim))
     keys = _keys(x)
     parted = np.ascontiguousarray(np.argpartition(keys, k, axis=dim)[_along(x, dim, slice(k, k + 1))])
     value = np.take_along_axis(keys, parted, dim)
