@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 from rushlight.exec import apart
+from rushlight.exec.heap import keep_freed_memory
 from rushlight.exec.numpy import executor as numpy_executor
 from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
@@ -35,6 +36,7 @@ COMPLEX_ROUNDED = frozenset(("mul", "abs", "sgn"))  # likewise, of complex numbe
 
 def compile_program(program: Program) -> Run:
     """The program as a function from inputs to flat results."""
+    keep_freed_memory()
     if native() and worth(program):
         from rushlight.exec.cpu import executor
         if executor.available():
