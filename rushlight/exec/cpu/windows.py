@@ -74,7 +74,7 @@ def claim(instr: Instr, compact: bool) -> Instr:
 
 def step(instr: Instr) -> KernelStep | None:
     """The kernel of a pooling instruction whose operands and results have channels last."""
-    if instr.op.name not in NAMES or not _last(instr):
+    if not handles(instr) or not _last(instr):
         return None
     g = geometry(instr)
     x = instr.operands[0].spec.shape
