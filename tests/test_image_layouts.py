@@ -258,3 +258,24 @@ def test_hooks_on_what_is_kept_see_it(name: str) -> None:
     x.grad = None
     rl.utils.checkpoint.checkpoint(layer, x, use_reentrant=False).sum().backward()
     assert x.grad.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16", "int32", "int64"])
+def test_pooling_of_few_pixels(dtype: str) -> None:
+    """Sizes of one and two tell the order of dimensions from strides badly: half precision took kernels for channels that lie last."""
+    made = getattr(rl, dtype)
+    for lead in ((1, 1), (1, 2), (2, 1), (2,), (2, 3)):
+        for sides in ((1, 1), (1, 2), (2, 2), (3, 2)):
+            for kernel, padding in ((1, 0), (2, 1), (2, 0)):
+                if min(sides) + 2 * padding < kernel:
+                    continue
+
+                def run() -> list[Any]:
+                    x = image(*lead, *sides).to(made)
+                    if not made.is_floating_point:
+                        return list(F.max_pool2d(x * 1, kernel, 1, padding, return_indices=True))
+                    x.requires_grad_()
+                    y, at = F.max_pool2d(x * 1, kernel, 1, padding, return_indices=True)
+                    z = F.avg_pool2d(x * 1, kernel, 1, padding)
+                    return [y.detach(), at, z.detach(), *rl.autograd.grad((y * y).sum(), x), *rl.autograd.grad((z * z).sum(), x)]
+                agree(run)

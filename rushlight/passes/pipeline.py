@@ -111,7 +111,8 @@ def _splice(out: Program, instr: Instr, claims: Claims) -> None:
             ends[v] = r
         else:
             ends[v] = out.new()
-            narrow.append(Instr(TABLE["cast"], (Operand(ends[v], types[v]),), (s.dtype,), (r,), (s,), line))
+            whole = Operand(ends[v], spec(types[v].dtype, s.shape))  # by the shape that was promised, as its readers will see it
+            narrow.append(Instr(TABLE["cast"], (whole,), (s.dtype,), (r,), (s,), line))
     for inner in body.instrs:
         results = tuple([ends[r] if r in ends else out.new() for r in inner.results])
         names.update(zip(inner.results, results))
