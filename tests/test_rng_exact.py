@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import rushlight as rl
 from rushlight import rng
 from rushlight.random import Generator, default_generator, fork_rng
-from rushlight.rng.exact import fma32, fma64
+from rushlight.rng.exact import fma32, fma64, rounded
 from rushlight.rng.integers import apply_exchanges, inside_out
 
 
@@ -196,3 +196,18 @@ def test_global_stream_and_fork_rng():
         assert rl.rand(4).tolist() == inside
     assert rl.rand(4).tolist() != inside
     assert rl.seed() == rl.initial_seed()
+
+
+@pytest.mark.parametrize("steps", [-4, -1, 1, 4])
+def test_what_is_near_is_rounded_as_what_is_exact(steps):
+    """Also where the exact number lies next to the middle between two numbers of fewer bits."""
+    middles = (np.arange(1, 2000) + 0.5) * 2.0 ** -20 + 1.0
+    x = np.concatenate([middles, np.nextafter(middles, 0), np.nextafter(middles, 9), np.random.default_rng(0).random(5000), -middles])
+
+    def near(v):
+        for _ in range(abs(steps)):
+            v = np.nextafter(v, np.inf if steps > 0 else -np.inf)
+        return v
+    for kind in (np.float16, np.float32):
+        np.testing.assert_array_equal(rounded(float, near, x, lambda v: v.astype(kind)), x.astype(kind))
+    np.testing.assert_array_equal(rounded(float, near, x, lambda v: v * 1.0), x)  # nothing is rounded away: all are computed exactly

@@ -14,7 +14,7 @@ import numpy as np
 from rushlight.rng import compiled
 from rushlight.rng.cephes import log32, sincos32
 from rushlight.rng.engine import Engine
-from rushlight.rng.exact import HALF_TYPES, fma32, fma64, libm, to_dtype
+from rushlight.rng.exact import HALF_TYPES, fma32, fma64, libm, rounded, to_dtype
 
 CHUNK = 1 << 15  # elements worked on together: their intermediates stay in the cache
 EXP_MAX = 709.782712893384
@@ -179,8 +179,9 @@ def log_normal(engine: Engine, n: int, mean: float, std: float, dtype: Any) -> n
     if std <= 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
     exponent = _scaled64(standard_pairs(engine, n), mean, std)
-    values = libm(math.exp, np.minimum(exponent, EXP_MAX))
-    return to_dtype(np.where(exponent > EXP_MAX, np.inf, values), np.dtype(dtype))
+    values = rounded(math.exp, np.exp, np.minimum(exponent, EXP_MAX), lambda v: to_dtype(v, np.dtype(dtype)))
+    values[exponent > EXP_MAX] = np.inf
+    return values
 
 
 def exponential(engine: Engine, n: int, rate: float, dtype: Any) -> np.ndarray:
@@ -188,12 +189,11 @@ def exponential(engine: Engine, n: int, rate: float, dtype: Any) -> np.ndarray:
     if rate < 0:
         raise RuntimeError(f"exponential_ expects lambda >= 0.0, but found lambda={rate}")
     scale = -1.0 / rate if rate else -math.inf
-    return to_dtype(scale * libm(math.log1p, -unit64(engine, n)), np.dtype(dtype))
+    return rounded(math.log1p, np.log1p, -unit64(engine, n), lambda v: to_dtype(scale * v, np.dtype(dtype)))
 
 
 def cauchy(engine: Engine, n: int, median: float, sigma: float, dtype: Any) -> np.ndarray:
     """n numbers median + sigma·tan(π·(u - 1/2))."""
     if sigma <= 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    slope = libm(math.tan, math.pi * (unit64(engine, n) - 0.5))
-    return to_dtype(fma64(slope, sigma, median), np.dtype(dtype))
+    return rounded(math.tan, np.tan, math.pi * (unit64(engine, n) - 0.5), lambda v: to_dtype(fma64(v, sigma, median), np.dtype(dtype)))

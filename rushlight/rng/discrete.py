@@ -9,7 +9,7 @@ import numpy as np
 
 from rushlight.rng.continuous import exponential, unit32, unit64
 from rushlight.rng.engine import Engine
-from rushlight.rng.exact import HALF_TYPES, libm, to_dtype
+from rushlight.rng.exact import HALF_TYPES, rounded, to_dtype
 
 
 def bernoulli(engine: Engine, p: Any, n: int | None = None) -> np.ndarray:
@@ -33,7 +33,7 @@ def geometric(engine: Engine, n: int, p: float, dtype: Any) -> np.ndarray:
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
     unit = np.maximum(unit64(engine, n), 2.0 ** -1022)  # log(0) would be infinite
-    return to_dtype(np.ceil(libm(math.log, unit) / math.log1p(-p)), np.dtype(dtype))
+    return rounded(math.log, np.log, unit, lambda v: to_dtype(np.ceil(v / math.log1p(-p)), np.dtype(dtype)))
 
 
 class _Reader:
