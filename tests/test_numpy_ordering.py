@@ -10,6 +10,7 @@ import rushlight as rl
 from rushlight.exec.numpy import ordering, selection
 from rushlight.exec.numpy.distinct import distinct
 from rushlight.exec.numpy.indexing import positions
+from rushlight.exec.numpy.parallel import at_once
 
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16", "float32", "float64", ml_dtypes.bfloat16]
 SHAPES = [((4000,), 0), ((40, 50), 1), ((40, 50), 0), ((3, 700, 5), 1), ((2, 3, 400), 2), ((300000,), 0), ((70, 1000), 1), ((2000, 1), 1), ((1, 3000), 0), ((0, 5), 1), ((5, 0), 1)]
@@ -67,6 +68,27 @@ def test_the_first_few(dtype: str, kind: str, largest: bool) -> None:
             np.testing.assert_array_equal(values, ranked[..., -1:-k - 1:-1] if largest else ranked[..., :k])
             np.testing.assert_array_equal(values, np.take_along_axis(x, places, -1))
             assert (np.diff(np.sort(places, -1)) > 0).all()
+
+
+@pytest.mark.parametrize("at", [0, 500, 998, 999])
+def test_the_first_few_with_one_nan(at: int) -> None:
+    """Wherever it stands: the last elements are in no block."""
+    x = np.random.default_rng(0).standard_normal((2, 1000)).astype(np.float32)
+    x[1, at] = np.nan
+    values, places = selection.topk(x, 3, -1, True, True)
+    assert places[1, 0] == at and np.isnan(values[1, 0]) and not np.isnan(values[0]).any()
+    assert not np.isnan(selection.topk(x, 3, -1, False, True)[0]).any()
+
+
+def test_an_error_in_a_thread_is_raised() -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise MemoryError("no memory")
+    for calls in ([fail, lambda: done.append(1)], [lambda: done.append(2), fail, fail]):
+        with pytest.raises(MemoryError, match="no memory"):
+            at_once(calls)
+    assert done == [1, 2]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)

@@ -14,13 +14,22 @@ Array = np.ndarray[Any, Any]
 
 
 def at_once(calls: list[Callable[[], None]]) -> None:
-    """Make the calls, the first in this thread. None of them may fail."""
-    helpers = [Thread(target=call) for call in calls[1:]]
+    """Make the calls, the first in this thread; the error of one of them is raised when all have ended."""
+    errors: list[BaseException] = []
+
+    def make(call: Callable[[], None]) -> None:
+        try:
+            call()
+        except BaseException as e:  # raised below, in the thread that waits
+            errors.append(e)
+    helpers = [Thread(target=make, args=(call,)) for call in calls[1:]]
     for helper in helpers:
         helper.start()
-    calls[0]()
+    make(calls[0])
     for helper in helpers:
         helper.join()
+    if errors:
+        raise errors[0]
 
 
 def parts(x: Array, least: int) -> list[Array]:

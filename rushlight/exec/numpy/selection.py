@@ -75,12 +75,12 @@ def _candidates(rows: Array, k: int, largest: bool) -> Array | None:
     blocks = BLOCKS * (k + 1)
     if n < 4 * blocks or not rows.flags.c_contiguous:
         return None
-    flat = rows.reshape(-1, n)
-    bests = flat[:, :n // blocks * blocks].reshape(len(flat), -1, blocks)
+    flat, covered = rows.reshape(-1, n), n // blocks * blocks
+    bests = flat[:, :covered].reshape(len(flat), -1, blocks)
     bests = bests.max(1) if largest else bests.min(1)
     bests.partition(blocks - k - 1 if largest else k, axis=-1)
     least = bests[:, blocks - k - 1 if largest else k, None]
-    if bests.dtype.kind == "f" and np.isnan(bests).any():
+    if bests.dtype.kind == "f" and (np.isnan(bests).any() or np.isnan(flat[:, covered:]).any()):
         return None
     chosen = np.flatnonzero(flat >= least if largest else flat <= least)
     pair = ranks(flat.reshape(-1)[chosen]) if chosen.size * 4 <= flat.size else None
