@@ -40,7 +40,7 @@ def _forth(emit: Array, jump: Array, sizes: Array) -> Array:
 
 
 def ctc_grad(g: Array, emit: Array, jump: Array, lengths: Array, sizes: Array) -> Array:
-    """g times the probability of being at each place at each time; 0 where the labels are impossible."""
+    """g times the probability of being at each place at each time; NaN where the labels are impossible, unless g is 0."""
     times, n, width = emit.shape
     out = np.zeros(emit.shape, emit.dtype)
     alpha = _forth(emit, jump, sizes) if times else out
@@ -49,6 +49,7 @@ def ctc_grad(g: Array, emit: Array, jump: Array, lengths: Array, sizes: Array) -
     ends[rows, 2 * sizes] = 0
     ends[rows[sizes > 0], 2 * sizes[sizes > 0] - 1] = 0
     beta = np.full((n, width), NEVER)
+    impossible = np.where(g == 0, 0, np.nan)[:, None]
     with np.errstate(all="ignore"):
         for i in reversed(range(times)):
             if i + 1 < times:
@@ -59,7 +60,7 @@ def ctc_grad(g: Array, emit: Array, jump: Array, lengths: Array, sizes: Array) -
             top = here.max(1, keepdims=True)  # what all alignments go through, so that shares of it add up to 1
             share = np.exp(here - top)
             share /= share.sum(1, keepdims=True)
-            out[i] = np.where((i < lengths)[:, None] & np.isfinite(top), share * g[:, None], 0)
+            out[i] = np.where((i < lengths)[:, None], np.where(np.isfinite(top), share * g[:, None], impossible), 0)
     return out
 
 
