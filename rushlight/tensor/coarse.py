@@ -201,7 +201,7 @@ def avg_pool(input: Tensor, kernel: Any, stride: Any, padding: Any, ceil_mode: b
              divisor: int | None) -> Tensor:
     """The mean of each window of the trailing dimensions."""
     return as_images(apply(TABLE["avg_pool"], (input,), (
-        tuple(kernel), tuple(stride), tuple(padding), bool(ceil_mode), bool(count_include_pad), divisor)), input)
+        tuple(kernel), tuple(stride), tuple(padding), bool(ceil_mode), bool(count_include_pad), divisor)), input, follow=len(kernel) < 3)
 
 
 def region(name: str, rule: Any, numbers: tuple[float, ...], outputs: list[Tensor], others: list[Tensor],

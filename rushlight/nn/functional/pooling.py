@@ -175,7 +175,7 @@ def _adaptive_avg(name: str, n: int, x: Tensor, output_size: Any) -> Tensor:
     import numpy as np
     want, images = _targets(x, output_size, n, name), x
     if all(w == 1 for w in want):
-        return as_images(x.mean(tuple(range(-n, 0)), keepdim=True), images)
+        return as_images(x.mean(tuple(range(-n, 0)), keepdim=True), images)  # here of three dimensions as well
     if x.is_quantized:
         from rushlight.ao.kernels import quantized_as
         return quantized_as(_adaptive_avg(name, n, x.dequantize(), output_size), x.q_scale(), x.q_zero_point(), x.dtype)
@@ -191,7 +191,7 @@ def _adaptive_avg(name: str, n: int, x: Tensor, output_size: Any) -> Tensor:
         for j, (a, b) in enumerate(_ranges(size, w)):
             weights[a:b, j] = 1 / (b - a)
         x = (x.movedim(d, -1) @ wrap(weights).to(x.dtype)).movedim(-1, d)
-    return as_images(x, images)
+    return as_images(x, images, follow=n < 3)
 
 
 def _adaptive_max(name: str, n: int, x: Tensor, output_size: Any) -> tuple[Tensor, Tensor]:
@@ -202,7 +202,8 @@ def _adaptive_max(name: str, n: int, x: Tensor, output_size: Any) -> tuple[Tenso
     if all(s % w == 0 for s, w in zip(shape, want) if w):
         k = tuple(s // max(w, 1) for s, w in zip(shape, want))
         if 0 not in want:
-            return _max(name, n, x, k, k, 0, 1, False)
+            found = _max(name, n, x, k, k, 0, 1, False)
+            return found if n < 3 else (as_images(found[0], x, follow=False), as_images(found[1], x, follow=False))
     values, places = [], []
     for windows in itertools.product(*[_ranges(s, w) for s, w in zip(shape, want)]):
         part = x
@@ -221,7 +222,7 @@ def _adaptive_max(name: str, n: int, x: Tensor, output_size: Any) -> tuple[Tenso
     from rushlight.tensor.functions.joining import stack
     if not values:
         return x.new_zeros([*lead, *want]), x.new_zeros([*lead, *want], dtype=int64)
-    return as_images(stack(values, -1).reshape([*lead, *want]), x), as_images(stack(places, -1).reshape([*lead, *want]), x)
+    return tuple([as_images(stack(found, -1).reshape([*lead, *want]), x, follow=n < 3) for found in (values, places)])  # type: ignore[return-value]
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
@@ -292,7 +293,7 @@ def _unpool(n: int, x: Tensor, indices: Tensor, kernel: Any, stride: Any, paddin
             raise ValueError(f"invalid output_size {want} (dim 0 must be between {b - c} and {b + c})")
     lead = list(x.shape[:-n])
     flat = x.new_zeros([*lead, math.prod(want)])
-    return flat.scatter(-1, indices.reshape([*lead, -1]), x.reshape([*lead, -1])).reshape([*lead, *want])
+    return as_images(flat.scatter(-1, indices.reshape([*lead, -1]), x.reshape([*lead, -1])).reshape([*lead, *want]), x, follow=n < 3)
 
 
 def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
@@ -332,10 +333,10 @@ def _fractional(n: int, x: Tensor, kernel: Any, output_size: Any, output_ratio: 
     index = np.zeros((*x.shape[:2], *want, *k), np.int64)
     for i in range(n):
         s, o, w = shape[i], want[i], k[i]
-        if o + w - 1 > s:
+        if o + w - 1 > s - (n == 3):
             raise RuntimeError(f"fractional_max_pool{n}d(): pool size ({w}) too large relative to input size ({s})")
         alpha = (s - w) / (o - 1) if o > 1 else 0.0
-        r = u[..., i].astype(np.float64)
+        r = u[..., 1 - i if n == 2 else i].astype(np.float64)  # PyTorch's first number is for the width of pictures, for the depth of volumes
         start = ((np.arange(o) + r[..., None]) * alpha).astype(np.int64) - (r[..., None] * alpha).astype(np.int64)
         start[..., -1] = s - w
         place = start[..., :, None] + np.arange(w)

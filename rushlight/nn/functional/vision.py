@@ -11,9 +11,11 @@ import numpy as np
 from rushlight.ir.dtype import float64, int64
 from rushlight.tensor.autocast import as_given, full
 from rushlight.tensor.core import Tensor, unwrap, wrap
+from rushlight.tensor.creation import zeros_like
 from rushlight.tensor.sequences import linspace
 from rushlight.tensor.functions import composites, pointwise as P
 from rushlight.tensor.functions.common import cast
+from rushlight.tensor.functions.linalg import without_slope
 from rushlight.tensor.functions.shape import as_images
 
 
@@ -200,6 +202,8 @@ def _resize(x: Tensor, out: list[int], scales: list[Any], mode: str, corners: bo
     for i, (o, scale) in enumerate(zip(out, scales)):
         d = 2 + i
         s = x.shape[d]
+        if mode == "nearest" and o == s and len(out) == 2:  # as in PyTorch; of one and three dimensions the scale counts there
+            continue
         if mode.startswith("nearest"):
             step = 1 / scale if scale else s / o
             half = 0.5 if mode == "nearest-exact" else 0.0
@@ -259,7 +263,7 @@ def _cubic(t: np.ndarray, a: float) -> np.ndarray:
 
 def _weights(s: int, o: int, scale: Any, cubic: bool, corners: bool, antialias: bool) -> np.ndarray | None:
     """The matrix (o, s) that resizes one dimension."""
-    if s == o and (not scale or scale == 1):
+    if s == o and (antialias or not cubic or not scale or scale == 1):  # as in PyTorch, whatever the scale
         return None
     step = ((s - 1) / (o - 1) if o > 1 else 0.0) if corners else (1 / scale if scale else s / o)
     i = np.arange(o, dtype=np.float64)
@@ -267,7 +271,7 @@ def _weights(s: int, o: int, scale: Any, cubic: bool, corners: bool, antialias: 
     rows = np.arange(o)
     if antialias:
         reach = max(step, 1.0) * (2 if cubic else 1)
-        centre = step * (i + 0.5) if not corners else step * i + 0.5
+        centre = step * (i + 0.5)
         for r in range(o):
             low, high = max(int(centre[r] - reach + 0.5), 0), min(int(centre[r] + reach + 0.5), s)
             t = (np.arange(low, high) - centre[r] + 0.5) / max(step, 1.0)
@@ -359,7 +363,8 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     if mode != "bicubic":
         points = [_folded(p, s, padding_mode, corners) for p, s in zip(points, spatial)]
     if mode == "nearest":
-        return _read(input, [p.detach().round() for p in points], spatial, "zeros", corners)
+        out = _read(input, [p.detach().round() for p in points], spatial, "zeros", corners)
+        return out + without_slope(zeros_like(points[0]), points[0]).unsqueeze(1) if grid.requires_grad else out
     if mode == "bilinear":
         return _linear_sample(input, points, spatial)
     return _cubic_sample(input, points, spatial, padding_mode, corners)

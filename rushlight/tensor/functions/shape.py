@@ -437,8 +437,9 @@ def in_order(t: Tensor, memory_format: Any, copy: bool = False) -> Tensor:
     return apply(TABLE["reorder"], (t,), (order,))
 
 
-def as_images(out: Tensor, *images: Tensor) -> Tensor:
-    """The result of an operation on images, dense: with channels last where the strides of one of them suggest it.
+def as_images(out: Tensor, *images: Tensor, follow: bool = True) -> Tensor:
+    """The result of an operation on images, dense: with channels last where the strides of one of them suggest it, unless PyTorch
+    has a kernel for the ordinary order alone (``follow`` is False).
 
     Never memory of these images: they can be written to, and the result stays.
 
@@ -449,7 +450,7 @@ def as_images(out: Tensor, *images: Tensor) -> Tensor:
     """
     order, shared, lying = None, False, out._spec
     for x in images:
-        if order is None and not x._spec.ordinary:
+        if follow and order is None and not x._spec.ordinary:
             order = channels_last_order(x._spec)
         shared |= x._storage is out._storage
     if order is None:

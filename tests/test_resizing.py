@@ -1,0 +1,73 @@
+"""Resizing, sampling and pooling at random places against PyTorch, at the sizes where its rules have exceptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import rushlight
+
+MODES = [(1, "linear"), (1, "nearest"), (1, "nearest-exact"), (2, "bilinear"), (2, "bicubic"), (2, "nearest"), (2, "nearest-exact"),
+         (3, "trilinear"), (3, "nearest"), (3, "nearest-exact")]
+
+
+def images(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("factor", [1.3, 1.2, 0.9, "first"])
+@pytest.mark.parametrize("dims,mode", MODES)
+def test_a_scale_that_keeps_a_size(dims: int, mode: str, factor: Any) -> None:
+    """2 × 1.3 pixels are 2: PyTorch copies them in some modes, and in others reads them by the scale."""
+    scale = [1.3] + [2.0] * (dims - 1) if factor == "first" else factor
+    for n in (2, 3):
+        for corners in (None,) if "nearest" in mode else (False, True):
+            for antialias in (False, True) if mode in ("bilinear", "bicubic") else (False,):
+                x = images(1, 2, *(n,) * dims)
+                want, have = (t.nn.functional.interpolate(t.tensor(x), scale_factor=scale, mode=mode, align_corners=corners, antialias=antialias)
+                              for t in (torch, rushlight))
+                np.testing.assert_allclose(have.numpy(), want.numpy(), rtol=1e-4, atol=1e-5, err_msg=f"{n} {corners} {antialias}")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 7, 5), (2, 3, 6, 5, 7)])
+def test_pooling_at_given_places(shape: tuple[int, ...]) -> None:
+    """The first of PyTorch's numbers is for the last dimension of pictures, but for the first of volumes."""
+    dims = len(shape) - 2
+    samples, x = np.random.default_rng(1).random((2, 3, dims)).astype(np.float32), images(*shape)
+    found = [getattr(t.nn.functional, f"fractional_max_pool{dims}d")(t.tensor(x), 2, output_size=(3, 3, 5)[:dims], _random_samples=t.tensor(samples), return_indices=True)
+             for t in (torch, rushlight)]
+    for want, have in zip(*found):
+        np.testing.assert_array_equal(have.numpy(), want.numpy())
+
+
+def test_pooling_at_random_places_wants_room() -> None:
+    for t in (torch, rushlight):
+        with pytest.raises(RuntimeError, match="too large relative to input"):
+            t.nn.functional.fractional_max_pool3d(t.zeros(1, 1, 3, 4, 5), 3, output_size=1)
+        assert t.nn.functional.fractional_max_pool2d(t.zeros(1, 1, 3, 3), 3, output_size=1).shape == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_grid_that_is_rounded_has_no_slope(dims: int) -> None:
+    """The gradient is zero, not missing: an optimizer for it goes on."""
+    for t in (torch, rushlight):
+        x, grid = t.tensor(images(1, 2, *(4,) * dims), requires_grad=True), t.zeros(1, *(3,) * dims, dims, requires_grad=True)
+        t.nn.functional.grid_sample(x, grid, mode="nearest", align_corners=False).sum().backward()
+        assert grid.grad is not None and not grid.grad.any() and x.grad.any()
+
+
+@pytest.mark.parametrize("name", ["avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "max_pool", "max_unpool", "lp_pool"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_channels_last_of_pictures_and_volumes(name: str, dims: int) -> None:
+    strides = []
+    for t in (torch, rushlight):
+        F = t.nn.functional
+        x = t.tensor(images(2, 4, *(4,) * dims)).contiguous(memory_format=t.channels_last if dims == 2 else t.channels_last_3d)
+        function = getattr(F, f"{name}{dims}d")
+        strides.append(tuple((function(*getattr(F, f"max_pool{dims}d")(x, 2, return_indices=True), 2) if name == "max_unpool" else
+                              function(x, 2.0, 2) if name == "lp_pool" else function(x, 3 if "adaptive" in name else 2)).stride()))
+    assert strides[0] == strides[1]
