@@ -85,4 +85,5 @@ def test_windows_of_padding_alone_have_no_gradient(dims: int) -> None:
     x, two, one = np.ones((2, 3, *(1,) * dims), np.float32), (2,) * dims, (1,) * dims
     y, at = max_pool(x, two, one, one, two, False)
     assert np.isneginf(y).all() and y.shape == x.shape
-    assert not max_pool_grad(np.ones_like(y), at, x.shape, two, one, one, two, False).any()
+    for g in (1, np.inf, np.nan):
+        assert not max_pool_grad(np.full_like(y, g), at, x.shape, two, one, one, two, False).any()

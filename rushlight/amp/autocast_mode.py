@@ -165,7 +165,7 @@ def custom_fwd(fwd: Callable[..., Any] | None = None, *, device_type: str, cast_
 
     @functools.wraps(fwd)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        from rushlight.tensor.autocast import SMALL, cast_nest
+        from rushlight.tensor.autocast import CAST, cast_nest
         args[0]._dtype = get_autocast_dtype(device_type)
         if cast_inputs is None:
             args[0]._fwd_used_autocast = is_autocast_enabled(device_type)
@@ -174,10 +174,9 @@ def custom_fwd(fwd: Callable[..., Any] | None = None, *, device_type: str, cast_
         args[0]._fwd_used_autocast = False
         if not context:
             return fwd(*args, **kwargs)
-        which = (dtypes.float32, *SMALL)
         with autocast(device_type, enabled=False):
-            return fwd(*[cast_nest(a, cast_inputs, which) for a in args],
-                       **{k: cast_nest(v, cast_inputs, which) for k, v in kwargs.items()})
+            return fwd(*[cast_nest(a, cast_inputs, CAST) for a in args],
+                       **{k: cast_nest(v, cast_inputs, CAST) for k, v in kwargs.items()})
     return wrapper
 
 

@@ -108,7 +108,7 @@ def max_pool_grad(g: Array, positions: Array, x_shape: Ints, kernel: Ints, *_: I
         return np.zeros(x_shape, g.dtype)
     flat, added = positions.reshape(planes, -1), g.reshape(-1)
     if flat.max() >= size:
-        added = added * (flat < size).reshape(-1)
+        added = np.where((flat < size).reshape(-1), added, 0)
         flat = np.minimum(flat, size - 1)
     flat = flat + (np.arange(planes) * size)[:, None]
     return np.bincount(flat.reshape(-1), added, planes * size).astype(g.dtype).reshape(x_shape)
