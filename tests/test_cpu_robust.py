@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import rushlight as rl
 import rushlight.nn.functional as F
 from rushlight.exec import realize
 from rushlight.exec.cpu import disk, executor, memory
+from rushlight.exec.stats import stats
 
 pytestmark = pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
 HERE = Path(__file__).parent
@@ -280,6 +283,18 @@ def test_an_interrupt_arrives() -> None:
     finally:
         running.kill()
     assert b"KeyboardInterrupt" in errors
+
+
+def test_an_interrupt_that_arrives_as_memory_goes_is_not_lost() -> None:
+    """Both are made by one call of C, so that nothing looks for signals in between but a function of Python's that counts the memory out."""
+    buffers = [np.zeros(10)]
+    before = stats.bytes_live
+    stats.track(buffers[0], 80)
+    assert stats.bytes_live == before + 80
+    with pytest.raises(KeyboardInterrupt):
+        list(map(methodcaller("__call__"), [_thread.interrupt_main, buffers.clear]))
+        time.sleep(5)
+    assert stats.bytes_live == before
 
 
 @pytest.mark.parametrize("executor", ["numpy", "cpu"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -104,7 +105,7 @@ def _hold(saved: Saved) -> None:
         saved.edge = gradient_edge(saved.tensor) if saved.tensor._rg else None
     else:
         saved.edge, key = None, id(saved.cell)
-        held[key] = ref(saved, lambda _, key=key, pop=held.pop: pop(key, None))  # type: ignore[misc]
+        held[key] = ref(saved, partial(held.pop, key))  # no function of Python's: it would lose an interrupt
 
 
 def lasting(out: Tensor) -> Tensor:
