@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from rushlight.exec import flight
@@ -27,9 +28,10 @@ class Opening:
     ``places``, of these ``sizes``. Other inputs are what they were the last time, or are not read by the plan's first ``steps``.
 
     ``run`` is a weak reference to the plan, ``form`` what it keeps for its next start, as long as all inputs live that it is made for.
+    No function of Python's drops it when one goes: an interrupt that arrives then would be raised where nobody can catch it, and be lost.
     """
 
-    __slots__ = ("run", "sigs", "pick", "places", "sizes", "steps", "form", "lasting", "__weakref__")
+    __slots__ = ("run", "sigs", "pick", "places", "sizes", "steps", "kept", "lasting")
 
     def __init__(self, run: Any, nodes: list[Node], inputs: Sequence[Cell], lasts: list[bool], steps: int) -> None:
         self.run = weakref.ref(run)
@@ -39,9 +41,13 @@ class Opening:
         self.pick = picking([operands.index(id(inputs[i])) for i in self.places])
         self.sizes = [inputs[i].buffer.nbytes for i in self.places]  # type: ignore[union-attr]
         self.steps = steps
-        self.form: Any = None
-        close = _closing(weakref.ref(self))
+        self.kept: dict[str, Any] = {}
+        close = partial(self.kept.pop, "form")  # the reference that it is called with is the default
         self.lasting = [(i, weakref.ref(cell, close)) for i, cell in enumerate(inputs) if lasts[i]]
+
+    @property
+    def form(self) -> Any:
+        return self.kept.get("form")
 
     def inputs(self, nodes: list[Node]) -> Sequence[Cell] | None:
         """The inputs that are others at every step, where nodes are such an opening.
@@ -70,14 +76,6 @@ class Opening:
         return True
 
 
-def _closing(opening: weakref.ref[Opening]) -> Callable[[Any], None]:
-    def close(_: Any) -> None:
-        found = opening()
-        if found is not None:
-            found.form = None
-    return close
-
-
 def opening(run: Any, nodes: list[Node], inputs: Sequence[Cell], lasts: list[bool]) -> Opening | None:
     """How this plan can start, where it ran on these inputs of which some last; None where it cannot, or not before the last nodes."""
     found: tuple[int, int] | None = None
@@ -96,7 +94,7 @@ def opening(run: Any, nodes: list[Node], inputs: Sequence[Cell], lasts: list[boo
     if found is None or found[0] > len(nodes) - LEFT:
         return None
     made = Opening(run, nodes[:found[0]], inputs, lasts, found[1])
-    made.form = run.launcher.form(inputs, lasts, found[1])
+    made.kept["form"] = run.launcher.form(inputs, lasts, found[1])
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import weakref
 from bisect import insort
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -74,10 +75,13 @@ class Pool:
         self.lent: dict[int, tuple[Any, mmap.mmap]] = {}  # with a reference to the array, by its id
         self.bytes = self.spare = 0  # lent, and free
         self.runs = 0
-        self._returned = self._back
+        self._gone: deque[Any] = deque()  # references to arrays that are gone with all their views, and whose memory is not taken back
+        # no function of Python's: an interrupt that arrives as one begins would be raised where nobody can catch it, and be lost
+        self._returned = self._gone.append
 
     def array(self, count: int, dtype: Any) -> Array:
         """A flat array on memory that is its own until it and all views of it are gone."""
+        self.settle()
         size = _rounded(count * np.dtype(dtype).itemsize)
         try:
             block = self.free[size].pop()[1]
@@ -97,18 +101,26 @@ class Pool:
         self.bytes += size
         return made
 
-    def _back(self, ref: Any) -> None:
-        """An array and all its views are gone."""
-        block = self.lent.pop(id(ref))[1]
-        size = len(block)
-        self.bytes -= size
-        self.free.setdefault(size, []).append((self.runs, block))
-        self.spare += size
+    def settle(self) -> None:
+        """Take the memory of arrays that are gone back; where that is too much, give the oldest to the system."""
+        if not self._gone:
+            return
+        while self._gone:
+            try:
+                ref = self._gone.popleft()
+            except IndexError:  # another thread has taken it
+                break
+            block = self.lent.pop(id(ref))[1]
+            size = len(block)
+            self.bytes -= size
+            self.free.setdefault(size, []).append((self.runs, block))
+            self.spare += size
         if self.spare > self.most and self.spare > self.bytes:
             self._forget(self.runs + 1, max(self.most, self.bytes))
 
     def ran(self) -> None:
         """A plan runs."""
+        self.settle()
         self.runs += 1
         if self.spare and self.runs % UNUSED == 0:
             self._forget(self.runs - UNUSED, 0)
