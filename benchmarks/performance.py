@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from networks import NETWORKS
+from operations import GROUPS
 from structures import STRUCTURES
 
 Row = tuple[str, str, float]  # what, unit, value
@@ -226,9 +227,17 @@ def network(name: str) -> Callable[[Any], list[Row]]:
     return case
 
 
+def operations(group: str) -> Callable[[Any], list[Row]]:
+    """The operations of a group."""
+    def case(torch: Any) -> list[Row]:
+        torch.manual_seed(0)
+        return [(what, "ms", median(make(torch), 0.25)) for what, make in GROUPS[group].items()]
+    return case
+
+
 CASES = {f.__name__: f for f in (depthwise, double, batches, chains, products, products_double, products_half,
                               products_integers, policy, lengths, vision, vision_training)}
-CASES |= {name: network(name) for name in STEPS}
+CASES |= {name: network(name) for name in STEPS} | {name: operations(name) for name in GROUPS}
 FASTER_IS_MORE = ("GB/s", "GFLOP/s")
 
 
