@@ -108,6 +108,10 @@ BY_NAME: dict[str, Callable[[Draw], Sample]] = {
     "fft": lambda d: ((d.complex(3),), (0, "backward")), "ifft": lambda d: ((d.complex(3),), (0, "ortho")),
     "cholesky": lambda d: ((d.definite(3),), (False,)), "inv": lambda d: ((d.square(3),), ()),
     "solve": lambda d: ((d.square(3), d.real(3, 2)), ()),
+    "solve_triangular": lambda d: ((d.square(3), d.real(3, 2)), (True, False)),
+    # of larger factors, PyTorch's gradient does not leave out the triangle that is not read (test_triangular.py)
+    "cholesky_solve": lambda d: ((d.real(3, 1, 2), d.above(3, 1, 1)), (True,)),
+    "cholesky_inverse": lambda d: ((d.above(3, 1, 1),), (False,)),
     "det": lambda d: ((d.square(3),), ()), "slogdet": lambda d: ((d.square(3),), ()),
     "qr": lambda d: ((d.real(3, 2),), ("reduced",)),
     "svd": lambda d: ((d.real(3, 2),), ()), "eigh": lambda d: ((d.definite(3),), ("L",)),

@@ -76,13 +76,26 @@ def test_triangular(dtype: Any, n: int) -> None:
     a = np.asarray(a, dtype)
     for upper in (False, True):
         for unit in (False, True):
-            for left in (False, True):
-                b = matrices(dtype, 2, n, 3, seed=1) if left else matrices(dtype, 2, 3, n, seed=1)
-                want = torch.linalg.solve_triangular(torch.tensor(a), torch.tensor(b),
-                                                     upper=upper, left=left, unitriangular=unit)
-                close(linalg.triangular_solve(a, b, upper, left, unit), want)
-    got = linalg.triangular_solve(np.zeros((2, 2)), np.ones((2, 1)), True)
+            for k in (3, 70):
+                b = matrices(dtype, 2, n, k, seed=1)
+                want = torch.linalg.solve_triangular(torch.tensor(a), torch.tensor(b), upper=upper, unitriangular=unit)
+                close(linalg.solve_triangular(a, b, upper, unit), want)
+    got = linalg.solve_triangular(np.zeros((2, 2)), np.ones((2, 1)), True)
     assert np.isinf(got[1]) and np.isnan(got[0])
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan, -np.inf])
+@pytest.mark.parametrize("at", [0, 2, 4])
+def test_triangular_of_what_is_not_finite(bad: float, at: int) -> None:
+    """It stays where substitution takes it; also a zero on the diagonal."""
+    a = matrices(np.float64, 5, 5)
+    for b in (np.ones((5, 2)), np.linspace(-1, 1, 10).reshape(5, 2)):
+        for where in ("b", "diagonal", "a"):
+            x, y = a.copy(), b.copy()
+            (y if where == "b" else x)[at, 1 if where == "b" else at if where == "diagonal" else 1] = bad if where != "diagonal" else 0
+            for upper in (False, True):
+                want = torch.linalg.solve_triangular(torch.tensor(x), torch.tensor(y), upper=upper)
+                close(linalg.solve_triangular(x, y, upper), want)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

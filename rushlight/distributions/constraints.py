@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ def _last(condition: Any, count: int) -> Any:
     """True where all of the last ``count`` dimensions are."""
     if not count:
         return condition
-    return condition.reshape((*condition.shape[:len(condition.shape) - count], -1)).all(-1)
+    first, last = condition.shape[:len(condition.shape) - count], condition.shape[len(condition.shape) - count:]
+    return condition.reshape((*first, prod(last))).all(-1)
 
 
 def _whole(value: Any) -> Any:

@@ -170,7 +170,7 @@ def one_by_one(c: Call) -> RuleResult:
 for _name in ("softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "normalize", "normalize_grad", "fft",
               "ifft", "flip", "gather", "scatter", "scatter_add", "scatter_reduce", "roll"):
     RULES[_name] = along_dims
-for _name in ("cholesky", "inv", "det", "slogdet", "qr", "svd", "eigh", "eig", "matrix_exp", "cholesky_ex", "inv_ex",
+for _name in ("cholesky", "inv", "det", "slogdet", "qr", "svd", "eigh", "eig", "matrix_exp", "cholesky_ex", "cholesky_inverse", "inv_ex",
               "lu_factor", "lu_order",
               "ldl_factor", "ldl_solve", "pinv"):
     RULES[_name] = leading
@@ -190,10 +190,10 @@ def matmul(c: Call) -> RuleResult:
     return core.apply(c.op, (c.aligned(0, rank), c.aligned(1, rank)))
 
 
-@rule("solve", "solve_ex")
+@rule("solve", "solve_ex", "solve_triangular", "cholesky_solve")
 def solve(c: Call) -> RuleResult:
     rank = max(c.rank(0), c.rank(1))
-    return core.apply(c.op, (c.aligned(0, rank), c.aligned(1, rank)))
+    return core.apply(c.op, (c.aligned(0, rank), c.aligned(1, rank)), c.attrs)
 
 
 @rule("linear", "linear_no_bias")

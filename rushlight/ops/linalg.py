@@ -57,6 +57,19 @@ INV = row("inv", "library", "x", same, vjp={"x": lambda F, g, out: -(F.adjoint(o
 SOLVE = row("solve", "library", "a b", solve_shape, sample="invertible", grad_name="LinalgSolveExBackward0", vjp={
     "a": lambda F, g, a, out, a_spec: F.sum_to(-(F.solve_matrices(F.adjoint(a), g) @ F.adjoint(out)), a_spec.shape),
     "b": lambda F, g, a, b_spec: F.sum_to(F.solve_matrices(F.adjoint(a), g), b_spec.shape)})
+# a's other triangle, and its diagonal if unitriangular, are not read
+SOLVE_TRIANGULAR = row("solve_triangular", "library", "a b", lambda a, b, upper, unitriangular: solve_shape(a, b), attrs="upper unitriangular",
+                       sample="invertible", grad_name="LinalgSolveTriangularBackward0", vjp={
+    "a": lambda F, g, a, out, a_spec, upper, unitriangular: F.sum_to(F.solve_triangular_grad(g, a, out, upper, unitriangular), a_spec.shape),
+    "b": lambda F, g, a, b_spec, upper, unitriangular: F.sum_to(F.solve_triangle(F.adjoint(a), g, not upper, unitriangular), b_spec.shape)})
+# a = L L^H (U^H U if upper); PyTorch's gradient does not leave out the triangle that is not read
+CHOLESKY_SOLVE = row("cholesky_solve", "library", "b factor", lambda b, factor, upper: solve_shape(factor, b), attrs="upper",
+                     sample="invertible", grad_name="CholeskySolveBackward0", vjp={
+    "b": lambda F, g, factor, b_spec, upper: F.sum_to(F.cholesky_solved(g, factor, upper), b_spec.shape),
+    "factor": lambda F, g, factor, out, factor_spec, upper: F.sum_to(F.cholesky_solve_grad(F.cholesky_solved(g, factor, upper) @ F.adjoint(out), factor, upper),
+                                                                           factor_spec.shape)})
+CHOLESKY_INVERSE = row("cholesky_inverse", "library", "factor", same, attrs="upper", sample="invertible", grad_name="CholeskyInverseBackward0",
+                       vjp={"factor": lambda F, g, factor, out, upper: F.cholesky_solve_grad(out @ g @ out, factor, upper)})
 DET = row("det", "library", "x", scalar, vjp={"x": lambda F, g, x, out: F.det_grad(g, x, out)}, sample="invertible",
           grad_name="LinalgDetBackward0")
 SLOGDET = row("slogdet", "library", "x", lambda x: ((x.dtype, x.shape[:-2]), (x.dtype.to_real(), x.shape[:-2])),

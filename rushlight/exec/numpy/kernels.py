@@ -263,7 +263,7 @@ KERNELS: dict[str, Kernel] = {
 # Kernels in files of their own, imported when first used: file -> names of rows (a row's function has the row's name)
 FILES: dict[str, str] = {
     "conv": "convolution convolution_bias convolution_input_grad convolution_weight_grad",
-    "linalg_rows": "cholesky inv solve det slogdet qr svd eigh eig matrix_exp fft ifft cholesky_ex inv_ex solve_ex lu_factor lu_order pinv ldl_factor ldl_solve",
+    "linalg_rows": "cholesky inv solve solve_triangular cholesky_solve cholesky_inverse det slogdet qr svd eigh eig matrix_exp fft ifft cholesky_ex inv_ex solve_ex lu_factor lu_order pinv ldl_factor ldl_solve",
     "pool": "max_pool max_pool_grad avg_pool avg_pool_grad",
     "quantized": "qlinear qconv qpool",
     "attention": "sdpa sdpa_grad",

@@ -13,12 +13,12 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from rushlight.exec.numpy.triangular import lu_factor, substitute, triangular_solve
+from rushlight.exec.numpy.triangular import lu_factor, solve_triangular, substitute
 
 __all__ = ["LinAlgError", "cholesky", "cholesky_ex", "cholesky_inverse", "cholesky_solve", "det", "eig", "eigh",
            "eigvals", "eigvalsh", "geqrf", "householder_product", "inv", "inv_ex",
            "lstsq", "lu", "lu_factor", "lu_factor_checked", "lu_solve", "lu_unpack",
-           "matrix_exp", "qr", "slogdet", "solve", "solve_ex", "svd", "svdvals", "triangular_solve"]
+           "matrix_exp", "qr", "slogdet", "solve", "solve_ex", "solve_triangular", "svd", "svdvals"]
 
 Array = np.ndarray[Any, Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -100,11 +100,16 @@ def cholesky(a: Array, upper: bool = False) -> Array:
 def cholesky_solve(b: Array, factor: Array, upper: bool = False) -> Array:
     """The x with a x = b, given the Cholesky factor of a."""
     lower = adjoint(factor) if upper else factor
-    return substitute(adjoint(lower), substitute(lower, b, False, False), True, False)
+    return solve_triangular(adjoint(lower), solve_triangular(lower, b, False), True)
 
 
 def cholesky_inverse(factor: Array, upper: bool = False) -> Array:
-    """The inverse of a, given its Cholesky factor."""
+    """The inverse of a, given its Cholesky factor; LinAlgError where that has a zero on its diagonal."""
+    zero = np.diagonal(factor, axis1=-2, axis2=-1) == 0
+    bad = _first_bad(np.where(zero.any(-1), zero.argmax(-1) + 1, 0)) if factor.size else None
+    if bad:
+        raise LinAlgError(f"cholesky_inverse: {bad[0]}The diagonal element {bad[1]} is zero, the inversion could not be completed "
+                          "because the input matrix is singular.")
     return cholesky_solve(np.broadcast_to(np.eye(factor.shape[-1], dtype=factor.dtype), factor.shape), factor, upper)
 
 

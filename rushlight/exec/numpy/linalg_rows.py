@@ -22,8 +22,19 @@ def inv(x: Array) -> Array:
 
 
 def solve(a: Array, b: Array) -> Array:
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    return linalg.solve(np.broadcast_to(a, (*batch, *a.shape[-2:])), np.broadcast_to(b, (*batch, *b.shape[-2:])))
+    return linalg.solve(*_one_batch(a, b))
+
+
+def solve_triangular(a: Array, b: Array, upper: bool, unitriangular: bool) -> Array:
+    return linalg.solve_triangular(a, b, upper, unitriangular)
+
+
+def cholesky_solve(b: Array, factor: Array, upper: bool) -> Array:
+    return linalg.cholesky_solve(b, factor, upper)
+
+
+def cholesky_inverse(factor: Array, upper: bool) -> Array:
+    return linalg.cholesky_inverse(factor, upper)
 
 
 def det(x: Array) -> Array:

@@ -9,20 +9,38 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+FEW = 64  # columns up to which LAPACK's general solver is faster
 BLOCK = 48  # rows that are eliminated one by one before a matrix product does the rest
 
 
-def triangular_solve(a: Array, b: Array, upper: bool, left: bool = True, unitriangular: bool = False) -> Array:
-    """The x with a x = b (x a = b if not left) for triangular a; the other triangle, and a unit diagonal, are not read.
+def solve_triangular(a: Array, b: Array, upper: bool, unitriangular: bool = False) -> Array:
+    """The x with a x = b for triangular a; the other triangle, and a unit diagonal, are not read.
 
     (*batch, n, n), (*batch, n, k) -> (*batch, n, k); a zero on the diagonal gives inf or NaN.
     """
-    if not left:
-        return triangular_solve(a.swapaxes(-1, -2), b.swapaxes(-1, -2), not upper, True, unitriangular).swapaxes(-1, -2)
     dtype = np.result_type(a, b)
     if dtype.itemsize == 2:
-        return substitute(a.astype(np.float32), b.astype(np.float32), upper, unitriangular).astype(dtype)
-    return substitute(a, b, upper, unitriangular)
+        a, b = a.astype(np.float32), b.astype(np.float32)
+    found = _by_lapack(a, b, upper, unitriangular) if b.shape[-1] <= FEW else None
+    return np.asarray(substitute(a, b, upper, unitriangular) if found is None else found, dtype)
+
+
+def _by_lapack(a: Array, b: Array, upper: bool, unit: bool) -> Array | None:
+    """The same from LAPACK's solver for all matrices, None where a zero, an infinity or a NaN would spread.
+
+    It is given upper triangles (a lower one with rows and columns in reverse order): nothing is eliminated or exchanged then.
+    """
+    if not upper:
+        found = _by_lapack(a[..., ::-1, ::-1], b[..., ::-1, :], True, unit)
+        return None if found is None else found[..., ::-1, :]
+    a = np.triu(a, 1) + np.eye(a.shape[-1], dtype=a.dtype) if unit else np.triu(a)
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return None
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    try:
+        return np.asarray(np.linalg.solve(a, np.broadcast_to(b, (*batch, *b.shape[-2:]))))
+    except np.linalg.LinAlgError:
+        return None
 
 
 def substitute(a: Array, b: Array, upper: bool, unit: bool) -> Array:

@@ -13,7 +13,7 @@ from rushlight.tensor.core import Tensor, apply
 from rushlight.tensor.functions import linalg
 from rushlight.tensor.functions.common import give, scalar_name
 from rushlight.tensor.functions.linalg import checked_matrix
-from rushlight.tensor.functions.matrix_rules import lu_parts, permutation_of, solve_matrices
+from rushlight.tensor.functions.matrix_rules import lu_parts, permutation_of, solve_triangle
 from rushlight.tensor.functions.reduction import result
 from rushlight.tensor.samples import numbers
 
@@ -181,11 +181,10 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
                            f"= B ({LU.shape[-2]}x{LU.shape[-1]} and {B.shape[-2]}x{B.shape[-1]})")
     if not left:
         return give(out, lu_solve(LU, pivots, B.mH, adjoint=not adjoint).mH)
-    low, up = lu_parts(LU)
     p = permutation_of(pivots, LU.shape[-2], LU.dtype)
     if adjoint:
-        return give(out, p @ solve_matrices(low.mH, solve_matrices(up.mH, B)))
-    return give(out, solve_matrices(up, solve_matrices(low, p.mT @ B)))
+        return give(out, p @ solve_triangle(LU.mH, solve_triangle(LU.mH, B, False), True, True))
+    return give(out, solve_triangle(LU, solve_triangle(LU, p.mT @ B, False, True), True))
 
 
 def old_lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:

@@ -151,10 +151,10 @@ def column_stack(tensors: Any, *, out: Any = None) -> Tensor:
 
 
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
-    """All tensors expanded to their common shape."""
+    """All tensors expanded to their common shape; those that have it are themselves."""
     many = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
     shape = broadcast_shapes(*[x._spec.shape for x in many])
-    return tuple([expand(x, shape) for x in many])
+    return tuple([x if x._spec.shape == shape else expand(x, shape) for x in many])
 
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:

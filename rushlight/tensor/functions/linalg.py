@@ -64,29 +64,43 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Any = None) -> Tensor
 def checked_right_side(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[bool, Tensor]:
     """Whether B is a vector (or a batch of them), and B as matrices; RuntimeError where it does not fit A."""
     checked_matrix(name, A, True)
-    if A.dtype is not B.dtype:
-        raise RuntimeError(f"linalg.{name}: Expected A and B to have the same dtype, "
-                           f"but found A of type {scalar_name(A.dtype)} and B of type {scalar_name(B.dtype)} instead")
+    _same_dtype(name, A, B)
     vector = B.ndim == 1 or (A.ndim - 1 == B.ndim and tuple(B.shape) == tuple(A.shape[:-1]))
     if vector and not left:
         raise RuntimeError(f"linalg.{name}: Vector broadcasting of the left hand side is not supported for left=False. "
                            "In this case linalg.solve is equivalent to B / A.squeeze(-1)")
     b = B.unsqueeze(-1) if vector else B
-    if b.shape[-2 if left else -1] != A.shape[-1]:
-        raise RuntimeError(f"linalg.{name}: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} "
-                           f"= B ({A.shape[-2]}x{A.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})")
+    _compatible(name, A, b, left)
     return vector, b
+
+
+def _same_dtype(name: str, A: Tensor, B: Tensor) -> None:
+    if A.dtype is not B.dtype:
+        raise RuntimeError(f"linalg.{name}: Expected A and B to have the same dtype, "
+                           f"but found A of type {scalar_name(A.dtype)} and B of type {scalar_name(B.dtype)} instead")
+
+
+def _compatible(name: str, A: Tensor, B: Tensor, left: bool) -> None:
+    if B.shape[-2 if left else -1] != A.shape[-1]:
+        raise RuntimeError(f"linalg.{name}: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} "
+                           f"= B ({A.shape[-2]}x{A.shape[-1]} and {B.shape[-2]}x{B.shape[-1]})")
 
 
 def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False,
                      out: Any = None) -> Tensor:
-    """x with A x = B for a triangular A, of which only that triangle is read."""
+    """x with A x = B (x A = B unless ``left``) for a triangular A, of which only that triangle is read; a zero on the diagonal gives inf or NaN.
+
+    >>> solve_triangular(rl.tensor([[2.0, 9], [1, 4]]), rl.tensor([[2.0], [5]]), upper=False)
+    tensor([[1.],
+            [1.]])
+    """
     checked_matrix("solve_triangular", A, True)
-    a = A.triu() if upper else A.tril()
-    if unitriangular:
-        one = eye(A.shape[-1], dtype=A.dtype)
-        a = a - a * one + one
-    return give(out, solve(a, B, left=left))
+    _same_dtype("solve_triangular", A, B)
+    if B.ndim < 2:
+        raise RuntimeError("linalg.solve_triangular: The input tensor B must have at least 2 dimensions.")
+    _compatible("solve_triangular", A, B, left)
+    op = TABLE["solve_triangular"]
+    return give(out, apply(op, (A, B), (upper, unitriangular)) if left else apply(op, (A.mT, B.mT), (not upper, unitriangular)).mT)
 
 
 def det(A: Tensor, *, out: Any = None) -> Tensor:
@@ -262,10 +276,10 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
         return give(out, vector_norm(x, 2, (r, c), keepdim))
     if ord in ("nuc", 2, -2):
         s = svdvals(x.movedim((r, c), (-2, -1)))
-        v = s.sum(-1) if ord == "nuc" else s.amax(-1) if ord == 2 else s.amin(-1)
+        v = s.sum(-1) if ord == "nuc" else _largest(s, (-1,)) if ord == 2 else s.amin(-1)
     elif ord in (1, -1, float("inf"), float("-inf")):
         lines = x.abs().sum(r if abs(ord) == 1 else c, keepdim=True)
-        v = (lines.amax if ord > 0 else lines.amin)((r, c))
+        v = _largest(lines, (r, c)) if ord > 0 else lines.amin((r, c))
     else:
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if keepdim:
@@ -274,24 +288,31 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     return give(out, v)
 
 
+def _largest(x: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The largest of what is at least 0; of none it is 0."""
+    return x.amax(dims) if all(x.shape[d] for d in dims) else x.sum(dims)
+
+
 def norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None,
          dtype: Any = None) -> Tensor:
     """A vector norm, or a matrix norm over two dimensions."""
     A = input
     if ord is not None and (isinstance(dim, (tuple, list)) and len(dim) == 2 or dim is None and A.ndim == 2):
         return matrix_norm(A, ord, dim or (-2, -1), keepdim, dtype=dtype, out=out)
+    if dim is None and (isinstance(ord, str) or ord is not None and A.ndim > 2):
+        raise RuntimeError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A.ndim}D.")
+    if isinstance(dim, (tuple, list)) and len(dim) > 2 and ord is not None:
+        raise RuntimeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dim)}")
     if isinstance(ord, str):
-        raise RuntimeError("linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. "
-                           f"Got {A.ndim}D." if dim is None else f"linalg.norm: ord={ord!r} needs two dimensions")
-    if ord is not None and dim is None and A.ndim > 2:
-        raise RuntimeError("linalg.norm: If dim is not specified but ord is, "
-                           f"the input must be 1D or 2D. Got {A.ndim}D.")
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dim)) if isinstance(dim, (tuple, list)) else dim}")
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype, out=out)
 
 
 @full
 def cond(A: Tensor, p: Any = None, *, out: Any = None) -> Tensor:
-    """The condition number."""
+    """The condition number: |A| |A⁻¹| in one of `matrix_norm`'s norms; 0 for matrices without elements."""
+    if A.ndim >= 2 and A.numel() == 0 and A.shape[-1] == A.shape[-2] == 0:
+        return give(out, A.abs().sum((-2, -1)))
     if p in (None, 2, -2):
         s = svdvals(A)
         return give(out, s.amax(-1) / s.amin(-1) if p != -2 else s.amin(-1) / s.amax(-1))
@@ -328,26 +349,35 @@ def _ranks(A: Tensor, b: Tensor, rcond: Any, driver: str) -> tuple[Tensor, ...]:
     return tuple([wrap(np.array(e)) for e in linalg.lstsq(unwrap(A), unwrap(b), rcond, driver)[1:]])
 
 
-def _triangle_of(factor: Tensor, upper: bool) -> Tensor:
-    """The lower triangular factor. PyTorch's gradient does not leave out the triangle that is not read."""
-    fixed = factor.detach()
-    low = fixed.triu().mH if upper else fixed.tril()
-    moving = factor - fixed  # zeros
-    return low + (moving.mH if upper else moving) if factor.requires_grad else low
-
-
 @full
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
-    """x with A x = B from the Cholesky factor of A."""
-    low = _triangle_of(L, upper)
-    return give(out, solve(low.mH, solve(low, B)))
+    """x with A x = B from the Cholesky factor of A: (..., n, k), (..., n, n) -> (..., n, k).
+
+    RuntimeError for a vector B, a factor that is not square, and sizes or dtypes that do not fit.
+    """
+    for name, x in (("b", B), ("u", L)):
+        if x.ndim < 2:
+            raise RuntimeError(f"{name} should have at least 2 dimensions, but has {x.ndim} dimensions instead")
+    if L.dtype is not B.dtype:
+        raise RuntimeError(f"Expected b and A to have the same dtype, but found b of type {scalar_name(B.dtype)} "
+                           f"and A of type {scalar_name(L.dtype)} instead.")
+    if L.shape[-1] != L.shape[-2]:
+        raise RuntimeError(f"A must be batches of square matrices, but they are {L.shape[-2]} by {L.shape[-1]} matrices")
+    if B.shape[-2] != L.shape[-1]:
+        raise RuntimeError(f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-2]} by {L.shape[-1]} "
+                           f"but each b matrix is {B.shape[-2]} by {B.shape[-1]}")
+    return give(out, apply(TABLE["cholesky_solve"], (B, L), (upper,)))
 
 
 @full
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
-    """The inverse of A from its Cholesky factor."""
-    low = _triangle_of(L, upper)
-    return give(out, inv(low @ low.mH))
+    """The inverse of A from its Cholesky factor; LinAlgError for a factor with a zero on its diagonal."""
+    for fits, what in ((L.ndim >= 2, "The input tensor A must have at least 2 dimensions."),
+                       (L.ndim < 2 or L.shape[-1] == L.shape[-2], f"A must be batches of square matrices, but they are "
+                        f"{' by '.join(map(str, L.shape[-2:]))} matrices")):
+        if not fits:
+            raise RuntimeError(f"cholesky_inverse: {what}")
+    return give(out, apply(TABLE["cholesky_inverse"], (L,), (upper,)))
 
 
 @sample_by_sample

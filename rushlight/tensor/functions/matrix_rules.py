@@ -19,6 +19,28 @@ def solve_matrices(a: Tensor, b: Tensor) -> Tensor:
     return apply(TABLE["solve"], (a, b))
 
 
+def solve_triangle(a: Tensor, b: Tensor, upper: bool, unitriangular: bool = False) -> Tensor:
+    """The solution of a x = b, of whose a one triangle is read."""
+    return apply(TABLE["solve_triangular"], (a, b), (upper, unitriangular))
+
+
+def solve_triangular_grad(g: Tensor, a: Tensor, x: Tensor, upper: bool, unitriangular: bool) -> Tensor:
+    """-A^-H g x^H, in the triangle that is read."""
+    whole = -(solve_triangle(adjoint(a), g, not upper, unitriangular) @ adjoint(x))
+    return whole.triu(int(unitriangular)) if upper else whole.tril(-int(unitriangular))
+
+
+def cholesky_solved(b: Tensor, factor: Tensor, upper: bool) -> Tensor:
+    """The solution of a x = b, given a's Cholesky factor."""
+    return apply(TABLE["cholesky_solve"], (b, factor), (upper,))
+
+
+def cholesky_solve_grad(s: Tensor, factor: Tensor, upper: bool) -> Tensor:
+    """-(s + s^H) L with s = A^-1 g x^H; for U^H U = A, -U (s + s^H)."""
+    s = s + adjoint(s)
+    return -(factor @ s) if upper else -(s @ factor)
+
+
 def identity_like(x: Tensor, n: int) -> Tensor:
     return eye(n, dtype=x.dtype)
 
@@ -27,7 +49,8 @@ def cholesky_grad(g: Tensor, low: Tensor) -> Tensor:
     """L^-H Φ(L^H g) L^-1; Φ takes half of the lower triangle and mirrors it."""
     p = (adjoint(low) @ g).tril()
     p = (p + adjoint(p.tril(-1))) * 0.5
-    return adjoint(solve_matrices(adjoint(low), adjoint(solve_matrices(adjoint(low), p))))
+    high = adjoint(low)
+    return adjoint(solve_triangle(high, adjoint(solve_triangle(high, p, True)), True))
 
 
 def det_grad(g: Tensor, x: Tensor, out: Tensor) -> Tensor:
@@ -46,8 +69,8 @@ def slogdet_grad(g_sign: Any, g_log: Any, x: Tensor, sign: Tensor) -> Tensor:
 
 
 def times_inverse_adjoint(x: Tensor, r: Tensor) -> Tensor:
-    """x r^-H."""
-    return adjoint(solve_matrices(r, adjoint(x)))
+    """x r^-H of an upper triangle r."""
+    return adjoint(solve_triangle(r, adjoint(x), True))
 
 
 def qr_grad(gq: Tensor, gr: Tensor, q: Tensor, r: Tensor, mode: str) -> Tensor:
@@ -100,7 +123,7 @@ def lu_grad(g: Tensor, packed: Tensor, pivots: Tensor) -> Tensor:
     core = times_inverse_adjoint(below.tril(-1) + above.triu(), up1)
     if n > k:
         core = cat([core, g_up[..., k:]], -1)
-    core = solve_matrices(adjoint(low1), core)
+    core = solve_triangle(adjoint(low1), core, True, True)
     if m > k:
         core = cat([core, times_inverse_adjoint(g_low[..., k:, :], up1)], -2)
     return permutation_of(pivots, m, packed.dtype) @ core

@@ -60,6 +60,8 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
         square = x * x if not x._spec.dtype.is_complex else (x * x.conj()).real
         return give(out, norm_root(apply(TABLE["sum"], (square,), (dims, bool(keepdim)))))
     a = x.abs()
+    if ord < 0 or ord == float("inf"):
+        _need_elements(x, ord, dims, dim is None)
     if ord == float("inf"):
         return give(out, reduce("amax", a, dims, keepdim) if dims else a)
     if ord == float("-inf"):
@@ -78,6 +80,14 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
         power = lambda v, p: where(v == 0, 0, where(v == 0, 1, v) ** p)
         return give(out, power(apply(TABLE["sum"], (power(a, ord),), (dims, bool(keepdim))), 1.0 / ord))
     return give(out, apply(TABLE["sum"], (a ** ord,), (dims, bool(keepdim))) ** (1.0 / ord))
+
+
+def _need_elements(x: Tensor, ord: float, dims: tuple[int, ...], whole: bool) -> None:
+    """RuntimeError where a norm that is an extremum, or falls, is over no elements."""
+    empty = [d for d in dims if not x._spec.shape[d]]
+    if empty:
+        where = "an empty tensor because the" if whole else f"the dimension {empty[0]}because this dimension is empty and the"
+        raise RuntimeError(f"linalg.vector_norm cannot compute the {ord:g} norm on {where} operation does not have an identity")
 
 
 def indicator(x: Tensor) -> Tensor:

@@ -6,12 +6,12 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
-from rushlight.ir.dtype import HALF, float32
+from rushlight.ir.dtype import HALF, bool_, float32
 from rushlight.ops.table import TABLE
 from rushlight.tensor.autocast import full, reduced
 from rushlight.ir.spec import Spec
 from rushlight.tensor.core import Tensor, apply, gradient_edge, keeps, owned
-from rushlight.tensor.functions.common import cast, fit, give, need_tensor, stand_in
+from rushlight.tensor.functions.common import cast, fit, give, need_tensor, stand_in, tensor_of
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.older_forms import in_order
 from rushlight.tensor.functions.precision import half_of, once, wide
@@ -211,6 +211,9 @@ def _mixed(start: Any, product: Tensor, beta: Any, alpha: Any) -> Tensor:
         start = start.expand(product._spec.shape)  # raises: the result has the shape of the product
     scaled = product if alpha == 1 else product * alpha
     if beta == 0:
+        if start._rg:  # its gradient is 0, and not missing
+            from rushlight.tensor.functions.pointwise import where
+            scaled = scaled + where(tensor_of(False, bool_), start, 0)
         return scaled.expand(scaled._spec.shape) if scaled._spec.shape else scaled
     start = start if beta == 1 else start * beta
     return start + scaled if start._spec.contiguous else scaled + start  # the result lies as the product does
