@@ -157,3 +157,37 @@ def test_no_kernel_gathers_or_scatters_what_lies_together(capsys: pytest.Capture
         text = capsys.readouterr().out
         assert "masked.store" in text or "store <" in text
         assert "masked.scatter" not in text and "masked.gather" not in text
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (7, 1), (1, 6), (33, 40), (3, 4, 5)])
+def test_numbers_that_count_rows_beside_what_reductions_make_of_them(shape: tuple[int, ...]) -> None:
+    """Counting is by elements: it never becomes one value for each row of a reduction."""
+    x, v = rl.randn(*shape), rl.randn(shape[0])
+    rest = tuple(range(1, len(shape)))
+
+    def program(keep: Keep) -> list[Any]:
+        places = keep(rl.arange(shape[0]) * 3 + 1)
+        weights = keep(v.double() * keep(places.double()))
+        total = keep(keep((x.double() * 1.5).sum(rest)) * weights)
+        return [total, keep(x.double().softmax(-1).sum(rest) * keep(rl.arange(shape[0]) - 2)), keep(total[rl.arange(shape[0])] + places)]
+    with only("cpu"):
+        together_, apart_ = ([t.numpy() for t in program(keep)] for keep in (together, apart))
+    numbers = x.double().numpy()
+    want = (numbers * 1.5).sum(rest) * v.double().numpy() * (np.arange(shape[0]) * 3 + 1)
+    np.testing.assert_allclose(together_[0], want, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(together_[2], want + np.arange(shape[0]) * 3 + 1, rtol=1e-12, atol=1e-12)
+    for one, other in zip(together_, apart_):
+        assert one.tobytes() == other.tobytes()
+
+
+def test_masks_of_what_reductions_make() -> None:
+    x = rl.randn(12, 9)
+    with only("cpu"):
+        found = []
+        for keep in (together, apart):
+            rl.manual_seed(3)
+            total = keep(x.sum(1))
+            found.append([keep(F.dropout(total, 0.4) * total).numpy(), keep(F.dropout(keep(total[:, None] * x), 0.3).sum(1)).numpy()])
+    for one, other in zip(*found):
+        assert one.tobytes() == other.tobytes()
+    assert (found[0][0] == 0).any() and (found[0][0] != 0).any()

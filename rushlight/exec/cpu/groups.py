@@ -18,6 +18,8 @@ CHUNK = 8192  # elements of a unit that was cut from a longer dimension
 MOST_CHUNKS = 32  # of a reduction: what they leave is read again, by one thread
 LEAST_UNITS = 64  # with fewer units than this, long dimensions are cut
 SPECIAL = frozenset(("cast", "pick", "full")) | COUNTING
+ELEMENTS = COUNTING | {"complex"}  # never one value for each row: what depends on an element's place, or is two in memory
+NOT_BY_ROWS = COUNTING | EXPENSIVE
 
 
 @dataclass(eq=False)
@@ -58,7 +60,7 @@ class Group:
         out = instr.outs[0]
         if out.shape == self.shape and self._full_operands(instr.operands):
             return "full"
-        if self.mode == "row" and instr.op.name != "complex" and self._is_row(out.shape) \
+        if self.mode == "row" and instr.op.name not in ELEMENTS and self._is_row(out.shape) \
                 and any([self.levels.get(o.value) == "row" for o in instr.operands]) \
                 and all([self._row_operand(o) for o in instr.operands]):
             return "row"
@@ -106,8 +108,8 @@ class Group:
 
     def _one_for_each_row(self, other: Group) -> bool:
         """Whether an elementwise group makes one element for each row of this one, by operations that need no vectors: rows are
-        gone through one by one."""
-        return self.cut[2] == 1 and self._is_row(other.shape) and EXPENSIVE.isdisjoint([i.op.name for i in other.instrs]) and all(
+        gone through one by one, by what does not know its place among them."""
+        return self.cut[2] == 1 and self._is_row(other.shape) and NOT_BY_ROWS.isdisjoint([i.op.name for i in other.instrs]) and all(
             [self._row_operand(o) for i in other.instrs for o in i.operands if o.value not in other.levels])
 
     def _reduce(self, dims: tuple[int, ...], operand: Operand) -> None:
