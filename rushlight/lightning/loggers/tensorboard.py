@@ -22,7 +22,7 @@ class TensorBoardLogger(FolderLogger):
     Args:
         save_dir: the folder of all experiments.
         name: the experiment's; version: the run's, the next free number by default.
-        log_graph: not available: event files then hold no graph.
+        log_graph: write the model's graph, from its ``example_input_array``.
         default_hp_metric: write hp_metric=-1 with the hyper-parameters, so that TensorBoard shows them.
         prefix: comes before every name. sub_dir: a folder within the version's.
         kwargs: arguments of SummaryWriter.
@@ -40,8 +40,7 @@ class TensorBoardLogger(FolderLogger):
                                       " CSVLogger needs nothing",
                                       name="tensorboardX")
         super().__init__(save_dir, name, version, prefix)
-        if log_graph:
-            rank_zero_warn("TensorBoardLogger(log_graph=True): graphs are not written")
+        self._log_graph = log_graph
         self._default_hp_metric, self._sub_dir, self._kwargs = default_hp_metric, sub_dir, kwargs
 
     @property
@@ -87,6 +86,21 @@ class TensorBoardLogger(FolderLogger):
         if metrics:
             self.experiment.add_hparams(flat, self._named(metrics), run_name=".",
                                         global_step=0 if step is None else step)
+
+    @rank_zero_only
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
+        """Write what the model calls on its ``example_input_array`` or on others; a warning where that cannot be."""
+        given = model.example_input_array if input_array is None else input_array
+        if not self._log_graph:
+            return
+        if given is None:
+            rank_zero_warn("Could not log computational graph to TensorBoard: The `model.example_input_array` attribute is not set or "
+                           "`input_array` was not given.")
+            return
+        try:
+            self.experiment.add_graph(model, given)
+        except RuntimeError as e:
+            rank_zero_warn(f"Could not log computational graph to TensorBoard: {e}")
 
     @rank_zero_only
     def save(self) -> None:

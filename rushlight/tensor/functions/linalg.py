@@ -90,6 +90,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
                      out: Any = None) -> Tensor:
     """x with A x = B (x A = B unless ``left``) for a triangular A, of which only that triangle is read; a zero on the diagonal gives inf or NaN.
 
+    >>> import rushlight as rl
     >>> solve_triangular(rl.tensor([[2.0, 9], [1, 4]]), rl.tensor([[2.0], [5]]), upper=False)
     tensor([[1.],
             [1.]])
