@@ -142,6 +142,41 @@ def data_parallel(rank: int, path: str) -> None:
     dist.destroy_process_group()
 
 
+def synchronized_statistics(rank: int, path: str) -> None:
+    """Batches of 1, 2 and 3 rows, or of none, are normalized as the batch of all rows is, and train the same."""
+    start(rank, path)
+
+    def net() -> Any:
+        rl.manual_seed(0)
+        return rl.nn.Sequential(rl.nn.Conv2d(2, 4, 3), rl.nn.BatchNorm2d(4, momentum=None), rl.nn.Tanh(), rl.nn.Flatten(), rl.nn.Linear(36, 5),
+                                rl.nn.BatchNorm1d(5, affine=False), rl.nn.SELU(), rl.nn.Linear(5, 1)).double()
+    plain, inner = net(), rl.nn.SyncBatchNorm.convert_sync_batchnorm(net())
+    assert sum(isinstance(m, rl.nn.SyncBatchNorm) for m in inner) == 2
+    together = DistributedDataParallel(inner)
+    optimizers = [rl.optim.SGD(m.parameters(), lr=0.1) for m in (together, plain)]
+    rl.manual_seed(1)
+    for sizes in ((1, 2, 3), (2, 2, 2), (4, 0, 2)):
+        x = rl.randn(6, 2, 5, 5, dtype=rl.float64) * 3 + 1
+        mine = x[sum(sizes[:rank]):sum(sizes[:rank + 1])].clone().requires_grad_()
+        whole = x.clone().requires_grad_()
+        (together(mine).square().sum() * SIZE / 6).backward()  # DistributedDataParallel takes the mean
+        (plain(whole).square().sum() / 6).backward()
+        for a, b in zip(inner.parameters(), plain.parameters()):
+            assert rl.allclose(a.grad, b.grad, atol=1e-10), (a.grad, b.grad)
+        assert rl.allclose(mine.grad / SIZE, whole.grad[sum(sizes[:rank]):sum(sizes[:rank + 1])], atol=1e-10)
+        for a, b in zip(inner.buffers(), plain.buffers()):
+            assert rl.allclose(a, b, atol=1e-12), (a, b)
+        for o in optimizers:
+            o.step()
+            o.zero_grad()
+    x = rl.randn(3, 2, 5, 5, dtype=rl.float64)
+    assert rl.allclose(together.eval()(x), plain.eval()(x))
+    half = rl.nn.SyncBatchNorm(2).to(rl.bfloat16)
+    out = half(rl.full((2, 2), float(rank), dtype=rl.bfloat16))
+    assert out.dtype is rl.bfloat16 and rl.allclose(out.float(), rl.full((2, 2), (rank - 1) * 1.2247), atol=0.02)
+    dist.destroy_process_group()
+
+
 class Halves(rl.nn.Module):
     """Uses one of two layers."""
 

@@ -28,6 +28,10 @@ def test_data_parallel_is_training_on_the_whole_batch(tmp_path: Path) -> None:
     together(dist_functions.data_parallel, tmp_path)
 
 
+def test_batches_are_normalized_together(tmp_path: Path) -> None:
+    together(dist_functions.synchronized_statistics, tmp_path)
+
+
 def test_hooks_and_uneven_inputs(tmp_path: Path) -> None:
     together(dist_functions.hooks_and_uneven_inputs, tmp_path)
 

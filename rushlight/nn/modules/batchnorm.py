@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import rushlight as rl
+from rushlight.ir.dtype import HALF
 from rushlight.tensor.core import Tensor
 
 from .. import functional as F
@@ -229,7 +230,11 @@ def _world_size(group: Any) -> int:
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalization whose statistics span all processes; in one process the same as the others."""
+    """Batch normalization (N, C, ...) whose statistics in training span all processes of a group; in one process the same as the others.
+
+    Every process of the group has to call it equally often, forward and backward; their batches may differ in size, and be empty.
+    The gradients of weight and bias are of the process's own batch, as DistributedDataParallel expects.
+    """
 
     def __init__(
         self,
@@ -254,9 +259,34 @@ class SyncBatchNorm(_BatchNorm):
             raise ValueError("SyncBatchNorm number of input channels should be non-zero")
 
     def forward(self, input: Tensor) -> Tensor:
-        if self.training and _world_size(self.process_group) > 1:
-            raise NotImplementedError("SyncBatchNorm over several processes is not implemented; use BatchNorm there")
-        return super().forward(input)
+        if not self.training or _world_size(self.process_group) == 1:
+            return super().forward(input)
+        self._check_input_dim(input)
+        return self._over_processes(input, self._count_batch())
+
+    def _over_processes(self, input: Tensor, factor: float) -> Tensor:
+        """Normalized by the mean and the variance of all batches: two sums over the processes, so that nothing cancels."""
+        from rushlight.distributed.nn.functional import all_reduce
+
+        dims = [d for d in range(input.dim()) if d != 1]
+        shape = [1, -1, *[1] * (input.dim() - 2)]
+        x = input.float() if input.dtype in HALF else input
+        own = x.new_full((1,), input.numel() // input.size(1))
+        sums = all_reduce(rl.cat([x.sum(dims), own]), group=self.process_group)
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centred = x - mean.view(shape)
+        var = all_reduce(centred.square().sum(dims), group=self.process_group) / count
+        out = centred * (var + self.eps).rsqrt().view(shape)
+        if self.weight is not None:
+            out = out * self.weight.view(shape)
+        if self.bias is not None:
+            out = out + self.bias.view(shape)
+        if self.track_running_stats and self.running_mean is not None:
+            with rl.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), factor)
+                self.running_var.lerp_((var * (count / (count - 1))).to(self.running_var.dtype), factor)
+        return out.to(input.dtype)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
