@@ -446,3 +446,19 @@ def test_products_are_reduced_in_known_ways_only():
         rl.sparse.mm(csr, rl.ones(2, 2), "prod")
     with pytest.raises(NotImplementedError, match="takes a CSR matrix, not torch.sparse_coo"):
         rl.sparse.mm(rl.eye(2).to_sparse(), rl.ones(2, 2), "amax")
+
+
+@pytest.mark.parametrize("shape,dim,index", [((3, 4), 1, [[0, 2], [1, 1], [0, 3]]), ((3, 4), 0, [[0, 2, 2, 1]]), ((4,), -1, [1, 1, 3]),
+                                             ((), 0, [0]), ((2, 3, 2), 1, [[[0, 2], [1, 1]]]), ((3, 2), 0, [])])
+def test_gather_with_a_sparse_gradient(shape, dim, index):
+    found = []
+    for lib in (torch, rl):
+        x = lib.arange(float(np.prod(shape)), dtype=lib.float64).reshape(shape).requires_grad_()
+        at = lib.tensor(index, dtype=lib.int64) if index else lib.zeros((0, 2), dtype=lib.int64)
+        y = x.gather(dim, at, sparse_grad=True)
+        with lib.no_grad():
+            assert not lib.gather(x, dim, at, sparse_grad=True).requires_grad
+        (y * lib.arange(1.0, 1 + y.numel(), dtype=lib.float64).reshape(y.shape)).sum().backward()
+        found.append((y.detach(), x.grad))
+    same(*[y for y, _ in found])
+    same(*[g for _, g in found])

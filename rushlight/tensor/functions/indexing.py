@@ -30,8 +30,8 @@ def _checked_index(name: str, index: Tensor) -> Tensor:
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Any = None) -> Tensor:
     """out[i][j] = input[index[i][j]][j] for dim 0, and so on for other dimensions.
 
-    ``index`` is int64, with the input's number of dimensions; the result has its shape. RuntimeError for other
-    shapes and for places out of bounds.
+    ``index`` is int64, with the input's number of dimensions; the result has its shape. With ``sparse_grad`` the input's
+    gradient is sparse. RuntimeError for other shapes and for places out of bounds.
 
     >>> import rushlight as rl
     >>> rl.gather(rl.tensor([[1, 2], [3, 4]]), 1, rl.tensor([[1], [0]]))
@@ -42,6 +42,9 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     index = _checked_index("gather", index)
     _index_fits("gather", input, d, index)
     _within(input, d, index)
+    if sparse_grad and input.requires_grad:
+        from rushlight.sparse.gather import gather as with_sparse_gradient
+        return give(out, with_sparse_gradient(input, d, index))
     return give(out, keeps(apply(TABLE["gather"], (input, index), (d,)), input))
 
 
