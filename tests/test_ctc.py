@@ -40,6 +40,30 @@ def test_the_sum_over_all_alignments(times, samples, blank, seed):
     np.testing.assert_allclose(found, wanted, rtol=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_losses_and_gradients_of_pytorch(seed):
+    """Samples of all lengths, of none, with labels that do not fit; what is impossible too."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(seed)
+    times, samples, classes, most = (int(rng.choice(c)) for c in ((1, 2, 5, 12), (1, 2, 4), (2, 3, 6), (0, 1, 3, 5)))
+    x = rng.standard_normal((times, samples, classes)) * rng.choice([1, 30])
+    labels, lengths, sizes = rng.integers(1, classes, (samples, most)), rng.integers(0, times + 1, samples), rng.integers(0, most + 1, samples)
+    found = []
+    for lib in (torch, rl):
+        leaf = lib.tensor(x, requires_grad=True)
+        loss = lib.nn.functional.ctc_loss(leaf.log_softmax(2), lib.tensor(labels), lib.tensor(lengths), lib.tensor(sizes),
+                                          reduction=("none", "sum", "mean")[seed % 3], zero_infinity=seed % 2 == 0)
+        (loss * lib.arange(1.0, 1 + loss.numel(), dtype=lib.float64).reshape(loss.shape)).sum().backward()
+        found.append((loss.detach().numpy(), leaf.grad.numpy()))
+    for want, have in zip(*found):
+        np.testing.assert_allclose(have, want, rtol=1e-9, atol=1e-9)
+
+
+def test_nothing_is_an_error_as_in_pytorch():
+    with pytest.raises(RuntimeError, match="log_probs tensor must not be empty"):
+        F.ctc_loss(rl.zeros(0, 2, 3), rl.ones(2, 1, dtype=rl.int64), [0, 0], [1, 1])
+
+
 def case(dtype: str = "float64") -> tuple[np.ndarray, ...]:
     rng = np.random.default_rng(3)
     emit = np.log(rng.random((6, 4, 7))).astype(dtype)

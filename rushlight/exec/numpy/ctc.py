@@ -9,6 +9,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 NEVER = -np.inf  # log of zero
+LEAST = -1e300  # in its place where a finite number has to be
 
 
 def ctc(emit: Array, jump: Array, lengths: Array, sizes: Array) -> Array:
@@ -21,61 +22,83 @@ def ctc(emit: Array, jump: Array, lengths: Array, sizes: Array) -> Array:
     nothing = np.where(sizes == 0, 0.0, NEVER)
     if not times:
         return nothing.astype(emit.dtype)
-    final = _forth(emit, jump, sizes)[np.maximum(lengths - 1, 0), rows]
+    at = np.maximum(lengths - 1, 0)
+    final = _arrivals(emit.astype(np.float64), jump, _beginnings(sizes, emit.shape[2]), np.zeros(n, np.intp))[at, rows] + emit[at, rows]
     before = np.where(sizes > 0, final[rows, np.maximum(2 * sizes - 1, 0)], NEVER)
     with np.errstate(all="ignore"):
         total = np.where(lengths == 0, nothing, np.logaddexp(final[rows, 2 * sizes], before))
     return np.asarray(total.astype(emit.dtype))
 
 
-def _forth(emit: Array, jump: Array, sizes: Array) -> Array:
-    """log of the probability of having come to each place at each time (t, n, s)."""
-    alpha = np.full(emit.shape, NEVER)
-    alpha[0, :, :2] = emit[0, :, :2]
-    alpha[0, sizes == 0, 1:] = NEVER
-    with np.errstate(all="ignore"):
-        for i in range(1, len(emit)):
-            alpha[i] = _sum(alpha[i - 1], _moved(alpha[i - 1], 1), np.where(jump, _moved(alpha[i - 1], 2), NEVER)) + emit[i]
-    return alpha
-
-
 def ctc_grad(g: Array, emit: Array, jump: Array, lengths: Array, sizes: Array) -> Array:
     """g times the probability of being at each place at each time; NaN where the labels are impossible, unless g is 0."""
     times, n, width = emit.shape
-    out = np.zeros(emit.shape, emit.dtype)
-    alpha = _forth(emit, jump, sizes) if times else out
-    rows = np.arange(n)
-    ends = np.full((n, width), NEVER)
+    if not times:
+        return np.zeros(emit.shape, emit.dtype)
+    # both ways at once: back in time is forth with all in reverse order
+    wide = emit.astype(np.float64)
+    both = np.concatenate([wide, wide[::-1, :, ::-1]], 1)
+    back = np.zeros_like(jump)
+    back[:, 2:] = jump[:, ::-1][:, :-2]
+    starts = np.concatenate([_beginnings(sizes, width), _ends(sizes, width)[:, ::-1]])
+    found = _arrivals(both, np.concatenate([jump, back]), starts, np.concatenate([np.zeros(n, np.intp), times - lengths]))
+    here = found[:, :n]
+    with np.errstate(all="ignore"):
+        here += wide
+        here += found[::-1, n:, ::-1]
+        top = here.max(2, keepdims=True)  # what all alignments go through, so that shares of it add up to 1
+        here -= top
+        share = np.exp(here, out=here)
+        share /= share.sum(2, keepdims=True)
+        share *= g[:, None]
+        impossible = np.where(g == 0, 0, np.nan)[:, None]
+        within = (np.arange(times)[:, None] < lengths)[:, :, None]
+        return np.asarray(np.where(within, np.where(np.isfinite(top), share, impossible), 0), emit.dtype)
+
+
+def _beginnings(sizes: Array, width: int) -> Array:
+    """Where an alignment can begin: with a blank or the first label."""
+    starts = np.full((len(sizes), width), NEVER)
+    starts[:, :2] = 0
+    starts[sizes == 0, 1:] = NEVER
+    return starts
+
+
+def _ends(sizes: Array, width: int) -> Array:
+    """Where it can end: with the last label or a blank."""
+    ends, rows = np.full((len(sizes), width), NEVER), np.arange(len(sizes))
     ends[rows, 2 * sizes] = 0
     ends[rows[sizes > 0], 2 * sizes[sizes > 0] - 1] = 0
-    beta = np.full((n, width), NEVER)
-    impossible = np.where(g == 0, 0, np.nan)[:, None]
+    return ends
+
+
+def _arrivals(emit: Array, jump: Array, starts: Array, when: Array) -> Array:
+    """log of the probability of coming to each place at each time (t, rows, s), without what is emitted there and then.
+
+    A row begins at the time ``when``, from its ``starts``. One call of NumPy's works on all rows and the three ways to a place."""
+    times, rows, width = emit.shape
+    out = np.full(emit.shape, NEVER)
+    state = np.full((rows, width + 2), NEVER)  # two places that nobody is at come first
+    step, inner = state.strides
+    ways = np.lib.stride_tricks.as_strided(state[:, 2:], (3, rows, width), (-inner, step, inner), writeable=False)
+    open_ways = np.full(ways.shape, np.inf)
+    open_ways[2] = np.where(jump, np.inf, NEVER)
+    x, top = np.empty(ways.shape), np.empty((rows, width))
+    first = set(when.tolist())
     with np.errstate(all="ignore"):
-        for i in reversed(range(times)):
-            if i + 1 < times:
-                after = beta + emit[i + 1]
-                beta = _sum(after, _moved(after, -1), _moved(np.where(jump, after, NEVER), -2))
-            beta = np.where((lengths - 1 == i)[:, None], ends, beta)
-            here = alpha[i] + beta
-            top = here.max(1, keepdims=True)  # what all alignments go through, so that shares of it add up to 1
-            share = np.exp(here - top)
-            share /= share.sum(1, keepdims=True)
-            out[i] = np.where((i < lengths)[:, None], np.where(np.isfinite(top), share * g[:, None], impossible), 0)
+        for i in range(times):
+            came = out[i]
+            if i:
+                np.minimum(ways, open_ways, out=x)
+                np.maximum.reduce(x, 0, out=top)
+                np.maximum(top, LEAST, out=top)
+                np.subtract(x, top, out=x)
+                np.exp(x, out=x)
+                np.add.reduce(x, 0, out=came)
+                np.log(came, out=came)
+                came += top
+            if i in first:
+                beginning = when == i
+                came[beginning] = starts[beginning]
+            np.add(came, emit[i], out=state[:, 2:])
     return out
-
-
-def _moved(x: Array, by: int) -> Array:
-    """The columns moved to the right, or to the left, as far as there are so many."""
-    out = np.full_like(x, NEVER)
-    if by > 0:
-        out[:, by:] = x[:, :-by]
-    else:
-        out[:, :by] = x[:, -by:]
-    return out
-
-
-def _sum(a: Array, b: Array, c: Array) -> Array:
-    """log(exp(a) + exp(b) + exp(c))."""
-    top = np.maximum(np.maximum(a, b), c)
-    top[top == NEVER] = 0
-    return np.asarray(np.log(np.exp(a - top) + np.exp(b - top) + np.exp(c - top)) + top)

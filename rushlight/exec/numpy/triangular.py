@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-FEW = 64  # columns up to which LAPACK's general solver is faster
+FEW = 64  # rows below which LAPACK's general solver is faster
+INVERTED = 32  # rows of a block that is inverted
 BLOCK = 48  # rows that are eliminated one by one before a matrix product does the rest
 
 
@@ -21,26 +22,51 @@ def solve_triangular(a: Array, b: Array, upper: bool, unitriangular: bool = Fals
     dtype = np.result_type(a, b)
     if dtype.itemsize == 2:
         a, b = a.astype(np.float32), b.astype(np.float32)
-    found = _by_lapack(a, b, upper, unitriangular) if b.shape[-1] <= FEW else None
+    found = None
+    if np.isfinite(a).all() and np.isfinite(b).all():  # else it would spread to where substitution does not take it
+        try:
+            found = (_by_lapack if a.shape[-1] < FEW else _by_blocks)(a, b, upper, unitriangular)
+        except np.linalg.LinAlgError:  # a zero on the diagonal
+            pass
     return np.asarray(substitute(a, b, upper, unitriangular) if found is None else found, dtype)
 
 
-def _by_lapack(a: Array, b: Array, upper: bool, unit: bool) -> Array | None:
-    """The same from LAPACK's solver for all matrices, None where a zero, an infinity or a NaN would spread.
+def _triangle(a: Array, upper: bool, unit: bool) -> Array:
+    """What is read of a, with zeros in the other triangle."""
+    part = np.triu(a, int(unit)) if upper else np.tril(a, -int(unit))
+    return part + np.eye(a.shape[-1], dtype=a.dtype) if unit else part
+
+
+def _by_lapack(a: Array, b: Array, upper: bool, unit: bool) -> Array:
+    """The same from LAPACK's solver for all matrices.
 
     It is given upper triangles (a lower one with rows and columns in reverse order): nothing is eliminated or exchanged then.
     """
     if not upper:
-        found = _by_lapack(a[..., ::-1, ::-1], b[..., ::-1, :], True, unit)
-        return None if found is None else found[..., ::-1, :]
-    a = np.triu(a, 1) + np.eye(a.shape[-1], dtype=a.dtype) if unit else np.triu(a)
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return None
+        return _by_lapack(a[..., ::-1, ::-1], b[..., ::-1, :], True, unit)[..., ::-1, :]
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    try:
-        return np.asarray(np.linalg.solve(a, np.broadcast_to(b, (*batch, *b.shape[-2:]))))
-    except np.linalg.LinAlgError:
-        return None
+    return np.asarray(np.linalg.solve(_triangle(a, True, unit), np.broadcast_to(b, (*batch, *b.shape[-2:]))))
+
+
+def _by_blocks(a: Array, b: Array, upper: bool, unit: bool) -> Array:
+    """The same by products with the inverses of the blocks on the diagonal, which are inverted together."""
+    n = a.shape[-1]
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    x = np.array(np.broadcast_to(b, (*batch, *b.shape[-2:])), np.result_type(a, b))
+    starts = range(0, n, INVERTED)
+    blocks = np.zeros((len(starts), *a.shape[:-2], INVERTED, INVERTED), a.dtype)
+    blocks[:] = np.eye(INVERTED)
+    for block, low in zip(blocks, starts):
+        part = _triangle(a[..., low:low + INVERTED, low:low + INVERTED], upper, unit)
+        block[..., :part.shape[-1], :part.shape[-1]] = part
+    inverses = _triangle(np.linalg.inv(blocks), upper, False)
+    for inverse, low in reversed([*zip(inverses, starts)]) if upper else zip(inverses, starts):
+        high = min(low + INVERTED, n)
+        x[..., low:high, :] = inverse[..., :high - low, :high - low] @ x[..., low:high, :]
+        rest = slice(0, low) if upper else slice(high, n)
+        if rest.start < rest.stop:
+            x[..., rest, :] -= a[..., rest, low:high] @ x[..., low:high, :]
+    return x
 
 
 def substitute(a: Array, b: Array, upper: bool, unit: bool) -> Array:

@@ -15,8 +15,10 @@ from rushlight.tensor.functions import pointwise as P
 @full
 def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0,
              reduction: str = "mean", zero_infinity: bool = False) -> Tensor:
-    """-log of the probability of the targets over all alignments; log_probs (t, n, c) or (t, c)."""
+    """-log of the probability of the targets over all alignments; log_probs (t, n, c) or (t, c). RuntimeError for lengths that do not fit."""
     from rushlight.nn.functional.loss import reduced
+    if not log_probs.numel():
+        raise RuntimeError("log_probs tensor must not be empty")
     single = log_probs.ndim == 2
     x = log_probs.unsqueeze(1) if single else log_probs
     n, c = x.shape[1], x.shape[2]
