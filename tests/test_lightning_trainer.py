@@ -17,6 +17,7 @@ import rushlight as torch
 import rushlight.lightning as pl
 from rushlight import nn
 from rushlight.lightning import callbacks as cb
+from rushlight.lightning.fabric import Fabric
 from rushlight.lightning.strategies import FSDPStrategy, SingleDeviceStrategy
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
 from rushlight.utils.data import DataLoader
@@ -54,6 +55,16 @@ from rushlight.utils.data import DataLoader
 def test_arguments_that_do_not_fit(arguments: dict[str, Any], match: str) -> None:
     with pytest.raises(MisconfigurationException, match=match):
         pl.Trainer(**arguments)
+
+
+def test_one_of_several_processes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would train on all data, and write the same files."""
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    pl.Trainer()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for make in (pl.Trainer, Fabric):
+        with pytest.raises(MisconfigurationException, match="one of 2 processes"):
+            make()
 
 
 @pytest.mark.parametrize(("arguments", "error", "match"), [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
@@ -63,6 +64,9 @@ _AVAILABLE = (
 )
 
 
+BY_HAND = "torch.distributed and DistributedDataParallel train a hand-written loop in several processes"
+
+
 def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
     """The free GPUs: there are none."""
     if num_devices == 0:
@@ -92,7 +96,7 @@ def accelerator_of(value: Any) -> Accelerator:
 
 
 def check_devices(devices: Any, num_nodes: int) -> None:
-    """MisconfigurationException for anything but one device on one machine."""
+    """MisconfigurationException for anything but one device on one machine, and in one of several processes of a launcher."""
     if devices in ("auto", None):
         count = 1
     elif (
@@ -108,5 +112,9 @@ def check_devices(devices: Any, num_nodes: int) -> None:
     if count > 1 or num_nodes > 1:
         raise MisconfigurationException(
             f"Trainer(devices={devices!r}, num_nodes={num_nodes}) asks for {count * num_nodes} processes; a Trainer"
-            " of rushlight runs one, which uses all cores: pass devices=1 (torch.distributed and"
-            " DistributedDataParallel train a hand-written loop in several processes)")
+            f" of rushlight runs one, which uses all cores: pass devices=1 ({BY_HAND})")
+    size = os.environ.get("WORLD_SIZE", "")
+    if size.isdigit() and int(size) > 1:  # each would train on all data, and write the same files
+        raise MisconfigurationException(
+            f"This is one of {size} processes (WORLD_SIZE), which Trainers of rushlight do not train in together: start the program as"
+            f" one process, which uses all cores ({BY_HAND})")
