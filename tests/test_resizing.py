@@ -71,3 +71,27 @@ def test_channels_last_of_pictures_and_volumes(name: str, dims: int) -> None:
         strides.append(tuple((function(*getattr(F, f"max_pool{dims}d")(x, 2, return_indices=True), 2) if name == "max_unpool" else
                               function(x, 2.0, 2) if name == "lp_pool" else function(x, 3 if "adaptive" in name else 2)).stride()))
     assert strides[0] == strides[1]
+
+
+@pytest.mark.parametrize("few", [0, 1 << 12])
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+@pytest.mark.parametrize("shape,widths", [((2, 3, 5), (4, 2)), ((3, 4), (0, 3)), ((2, 3, 4, 6), (1, 0, 3, 2)), ((1, 2, 5, 1), (0, 0, 1, 1)),
+                                          ((2, 2, 3, 4, 5), (2, 1, 0, 3, 1, 2)), ((2, 3, 6, 5), (-1, 2, 1, 0)), ((2, 3, 6, 5), (-1, -2, -3, 0))])
+def test_padding_by_what_is_there(shape: tuple[int, ...], widths: tuple[int, ...], mode: str, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By copies of the borders, and by an index for each position where that is less work: values, gradients and their gradients."""
+    from rushlight.nn.functional import padding
+    monkeypatch.setattr(padding, "FEW", few)
+    if mode == "circular" and min(widths) < 0:
+        widths = tuple(abs(w) for w in widths)
+    x = images(*shape).astype(np.float64)
+    for last in (False, True) if len(shape) == 4 else (False,):
+        found = []
+        for t in (torch, rushlight):
+            leaf = t.tensor(x)
+            leaf = (leaf.contiguous(memory_format=t.channels_last) if last else leaf).requires_grad_()
+            y = t.nn.functional.pad(leaf, widths, mode=mode)
+            first, = t.autograd.grad((y ** 3).sum(), leaf, create_graph=True)
+            second, = t.autograd.grad((first ** 2).sum(), leaf)
+            found.append((y.detach().numpy(), first.detach().numpy(), second.numpy(), np.array(y.stride())))
+        for want, have in zip(*found):
+            np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)

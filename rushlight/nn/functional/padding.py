@@ -10,7 +10,11 @@ from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.formats import contiguous_format
 from rushlight.tensor.functions.combined import constant_pad_nd
-from rushlight.tensor.functions.shape import as_images, clone
+from rushlight.tensor.functions.joining import cat
+from rushlight.tensor.functions.shape import as_images, clone, expand
+
+
+FEW = 1 << 12  # elements below which one operation counts more than what it costs
 
 
 def _source(mode: str, n: int, before: int, after: int) -> np.ndarray:
@@ -19,6 +23,22 @@ def _source(mode: str, n: int, before: int, after: int) -> np.ndarray:
     if mode == "reflect":
         return (n - 1) - np.abs((n - 1) - np.abs(i)) if n > 1 else np.zeros_like(i)
     return np.clip(i, 0, n - 1) if mode == "replicate" else i % n
+
+
+def _before(x: Tensor, d: int, mode: str, width: int) -> Tensor:
+    """What stands before a dimension, from its first elements (the last ones if circular): a copy of what borders on it, and no index
+    for each element."""
+    if mode == "replicate":
+        return expand(x.narrow(d, 0, 1), [width if i == d else n for i, n in enumerate(x.shape)])
+    return x.narrow(d, x.shape[d] - width, width) if mode == "circular" else x.narrow(d, 1, width).flip(d)
+
+
+def _after(x: Tensor, d: int, mode: str, width: int) -> Tensor:
+    """What stands after it."""
+    n = x.shape[d]
+    if mode == "replicate":
+        return expand(x.narrow(d, n - 1, 1), [width if i == d else n for i, n in enumerate(x.shape)])
+    return x.narrow(d, 0, width) if mode == "circular" else x.narrow(d, n - 1 - width, width).flip(d)
 
 
 def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
@@ -69,7 +89,10 @@ def _shown_again(input: Tensor, widths: list[int], mode: str, value: float | Non
             if mode == "circular" and min(a, b) < 0:
                 input = input.narrow(d, max(0, -a), n - max(0, -a) - max(0, -b))
                 a, b, n = max(0, a), max(0, b), input.shape[d]
-            input = input.index_select(d, wrap(_source(mode, n, a, b)))
+            if a < 0 or b < 0 or mode == "circular" and max(a, b) > n or input.numel() < FEW:
+                input = input.index_select(d, wrap(_source(mode, n, a, b)))
+            else:
+                input = cat([*([_before(input, d, mode, a)] if a else ()), input, *([_after(input, d, mode, b)] if b else ())], d)
     if mode == "circular":  # dense in the ordinary order, whatever the image suggests
-        return clone(input, memory_format=contiguous_format) if input is images else input
+        return clone(input, memory_format=contiguous_format) if input is images else input.contiguous()
     return as_images(input, images)
