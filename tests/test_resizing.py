@@ -95,3 +95,23 @@ def test_padding_by_what_is_there(shape: tuple[int, ...], widths: tuple[int, ...
             found.append((y.detach().numpy(), first.detach().numpy(), second.numpy(), np.array(y.stride())))
         for want, have in zip(*found):
             np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape,points", [((2, 3, 5, 4), (3, 2)), ((1, 2, 1, 3), (2, 2)), ((2, 2, 3, 4, 2), (2, 3, 2)), ((0, 2, 3, 3), (2, 2)),
+                                          ((2, 2, 3, 3), (0, 4))])
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+def test_pictures_read_at_a_grid(shape: tuple[int, ...], points: tuple[int, ...], padding_mode: str) -> None:
+    """Values, and the gradients for the picture and for the grid; of nothing as well."""
+    rng = np.random.default_rng(4)
+    x, grid = rng.standard_normal(shape), rng.uniform(-1.5, 1.5, (shape[0], *points, len(points)))
+    for mode in ("bilinear", "nearest", *(["bicubic"] if len(points) == 2 else [])):
+        for corners in (False, True):
+            found = []
+            for t in (torch, rushlight):
+                a, b = t.tensor(x, requires_grad=True), t.tensor(grid, requires_grad=True)
+                y = t.nn.functional.grid_sample(a, b, mode=mode, padding_mode=padding_mode, align_corners=corners)
+                weights = t.arange(1.0, 1 + y.numel(), dtype=t.float64).reshape(y.shape)
+                found.append([y.detach(), *t.autograd.grad((y * weights).sum(), [a, b])])
+            for want, have in zip(*found):
+                assert tuple(have.shape) == tuple(want.shape)
+                np.testing.assert_allclose(have.numpy(), want.numpy(), rtol=1e-9, atol=1e-8, err_msg=f"{mode} {corners}")

@@ -9,6 +9,7 @@ from rushlight.nn.functional.conv import (  # noqa: F401
 from rushlight.nn.functional.ctc import ctc_loss  # noqa: F401
 from rushlight.nn.functional.distance import cosine_similarity, pairwise_distance, pdist  # noqa: F401
 from rushlight.nn.functional.embedding import embedding, embedding_bag  # noqa: F401
+from rushlight.nn.functional.grids import affine_grid, grid_sample, grid_sampler, grid_sampler_2d, grid_sampler_3d  # noqa: F401
 from rushlight.nn.functional.loss import *  # noqa: F403
 from rushlight.nn.functional.norm import (  # noqa: F401
     alpha_dropout, batch_norm, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout, group_norm,
@@ -16,8 +17,7 @@ from rushlight.nn.functional.norm import (  # noqa: F401
 from rushlight.nn.functional.padding import pad  # noqa: F401
 from rushlight.nn.functional.pooling import *  # noqa: F403
 from rushlight.nn.functional.vision import (  # noqa: F401
-    affine_grid, channel_shuffle, fold, grid_sample, grid_sampler, grid_sampler_2d, grid_sampler_3d, interpolate,
-    native_channel_shuffle, pixel_shuffle, pixel_unshuffle, unfold, upsample, upsample_bilinear, upsample_nearest)
+    channel_shuffle, fold, interpolate, native_channel_shuffle, pixel_shuffle, pixel_unshuffle, unfold, upsample, upsample_bilinear, upsample_nearest)
 
 # names that stand in the torch namespace too
 TORCH_LEVEL = frozenset("""conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d conv_tbc max_pool1d

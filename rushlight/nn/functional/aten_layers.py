@@ -7,7 +7,7 @@ from typing import Any
 
 from rushlight.nn.functional.embedding import renormalized
 from rushlight.nn.functional.norm import feature_dropout as _feature_dropout
-from rushlight.nn.functional.vision import affine_grid
+from rushlight.nn.functional.grids import affine_grid
 from rushlight.tensor import coarse
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions import linalg
