@@ -40,10 +40,8 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     return out.reshape([size[0], *size[2:], dims])
 
 
-@full
-def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
-                align_corners: bool | None = None) -> Tensor:
-    """input (n, c, …) read at grid positions (n, …, dims) in [-1, 1]; bilinear, nearest or bicubic."""
+def _check(input: Tensor, grid: Tensor, mode: str, padding_mode: str) -> None:
+    """ValueError for modes that there are not, RuntimeError for shapes that do not fit."""
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueError("nn.functional.grid_sample(): expected mode to be 'bilinear', "
                          f"'nearest' or 'bicubic', but got: '{mode}'")
@@ -65,6 +63,22 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     if any(s == 0 for s in input.shape[2:]):
         raise RuntimeError("grid_sampler(): expected input to have non-empty spatial dimensions, "
                            f"but input has sizes {list(input.shape)}")
+
+
+@full
+def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
+                align_corners: bool | None = None) -> Tensor:
+    """input (n, c, …) read at grid positions (n, …, dims) in [-1, 1]: (n, c, …); bilinear, nearest or bicubic (pictures only).
+
+    Outside there are zeros, the border, or its reflection. With ``align_corners`` -1 and 1 are the middles of the outermost pixels, else
+    their edges. ValueError for other modes, RuntimeError for shapes that do not fit.
+
+    >>> import rushlight as rl
+    >>> grid_sample(rl.tensor([[[[1.0, 3.0]]]]), rl.zeros(1, 1, 1, 2), align_corners=False)
+    tensor([[[[2.]]]])
+    """
+    _check(input, grid, mode, padding_mode)
+    n = input.ndim - 2
     corners = bool(align_corners)
     spatial = list(input.shape[2:])
     points = [grid[..., n - 1 - d] for d in range(n)]
