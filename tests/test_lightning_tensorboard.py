@@ -73,6 +73,8 @@ class Net(torch.nn.Module):
         self.last = torch.nn.Linear(4, 4)
 
     def forward(self, x: Any, scale: Any) -> Any:
+        with torch.no_grad():
+            scale = scale + 1
         h = self.last(self.last(self.layers(x)).relu()) * scale
         return {"sum": h.sum(1), "rows": [h, h[:, 0] + 2]}
 
@@ -87,6 +89,7 @@ def test_a_graph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     graph = GraphDef.FromString(next(e.graph_def for e in messages(tmp_path) if e.graph_def))
     nodes = {n.name: n for n in graph.node}
     assert len(nodes) == len(graph.node) and all(i in nodes for n in graph.node for i in n.input)
+    assert not any("grad_mode" in name for name in nodes)
     assert {"input/x", "input/scale", "output/output.1", "output/output.2", "output/output.3"} <= nodes.keys()
     first = nodes["Net/Sequential[layers]/Linear[0]/linear"]
     assert list(first.input) == ["input/x", "Net/Sequential[layers]/Linear[0]/weight", "Net/Sequential[layers]/Linear[0]/bias"]

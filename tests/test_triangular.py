@@ -59,6 +59,30 @@ def test_a_zero_on_the_diagonal_gives_infinity_or_nan() -> None:
         assert not np.isfinite(want).all()
 
 
+@pytest.mark.parametrize("upper", [False, True])
+def test_tiny_numbers_on_the_diagonal(upper: bool) -> None:
+    """Their inverses are beyond float32, the solution is not; of many rows, which go by inverted blocks."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((130, 20))
+    a = rng.standard_normal((130, 130)) * 0.05
+    a = ((np.triu(a, 1) if upper else np.tril(a, -1)) + np.eye(130)) * np.where(np.arange(130) % 7 == 0, 1e-39, 1)[:, None]
+    factor = a.astype(np.float32)
+    found = rushlight.linalg.solve_triangular(rushlight.tensor(factor), rushlight.tensor((a @ x).astype(np.float32)), upper=upper)
+    np.testing.assert_allclose(found.numpy(), x, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int64", "bool"])
+def test_dtypes_without_a_kernel(dtype: str) -> None:
+    for name in ("cholesky_solve", "cholesky_inverse"):
+        errors = []
+        for lib in SIDES:
+            x = lib.eye(2).to(getattr(lib, dtype))
+            with pytest.raises(NotImplementedError) as e:
+                getattr(lib, name)(*[x] * (2 if name == "cholesky_solve" else 1))
+            errors.append(str(e.value).split(". ")[0])
+        assert errors[0] == errors[1]
+
+
 def test_an_infinite_value_is_beyond_a_normal_distribution() -> None:
     for lib in SIDES:
         d = lib.distributions.MultivariateNormal(lib.zeros(2), scale_tril=lib.tensor([[1.0, 0], [0.5, 2]]), validate_args=False)

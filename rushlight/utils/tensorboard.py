@@ -84,8 +84,8 @@ class SummaryWriter(tensorboardX.SummaryWriter):  # type: ignore[misc]
         if array.dtype.name not in TENSOR_TYPES:
             raise ValueError(f"Tensor has unsupported type {tensor.dtype}")
         shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=n) for n in array.shape])
-        raw = array.reshape(-1).view(uint8).numpy() if array.numel() else array
-        proto = TensorProto(dtype=TENSOR_TYPES[array.dtype.name], tensor_shape=shape, tensor_content=raw.tobytes() if array.numel() else b"")
+        raw = array.reshape(-1).view(uint8).numpy().tobytes() if array.numel() else b""
+        proto = TensorProto(dtype=TENSOR_TYPES[array.dtype.name], tensor_shape=shape, tensor_content=raw)
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="tensor"))
         self._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, tensor=proto, metadata=metadata)]), global_step, walltime)
 

@@ -13,6 +13,7 @@ from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboardX.proto.versions_pb2 import VersionDef
 
 from rushlight.export.captured import Captured, capture
+from rushlight.export.modes import GRADIENTS, drop
 from rushlight.fx.node import Node
 from rushlight.nn import Module
 
@@ -28,7 +29,9 @@ def graph_of(model: Any, inputs: Any) -> Captured:
     from rushlight.tensor.core import Tensor
     args = () if inputs is None else (inputs,) if isinstance(inputs, (Tensor, dict)) else tuple(inputs)
     with _evaluating(model):
-        return capture(model, args)
+        captured = capture(model, args)
+    drop(captured.graph, GRADIENTS)  # where gradients are on is nothing to look at
+    return captured
 
 
 def graph_def(captured: Captured, title: str) -> GraphDef:

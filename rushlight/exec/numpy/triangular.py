@@ -22,13 +22,15 @@ def solve_triangular(a: Array, b: Array, upper: bool, unitriangular: bool = Fals
     dtype = np.result_type(a, b)
     if dtype.itemsize == 2:
         a, b = a.astype(np.float32), b.astype(np.float32)
-    found = None
     if np.isfinite(a).all() and np.isfinite(b).all():  # else it would spread to where substitution does not take it
         try:
-            found = (_by_lapack if a.shape[-1] < FEW else _by_blocks)(a, b, upper, unitriangular)
+            with np.errstate(all="ignore"):
+                found = (_by_lapack if a.shape[-1] < FEW else _by_blocks)(a, b, upper, unitriangular)
         except np.linalg.LinAlgError:  # a zero on the diagonal
-            pass
-    return np.asarray(substitute(a, b, upper, unitriangular) if found is None else found, dtype)
+            found = None
+        if found is not None and np.isfinite(found).all():  # the inverse of a tiny number is infinite where a quotient need not be
+            return np.asarray(found, dtype)
+    return np.asarray(substitute(a, b, upper, unitriangular), dtype)
 
 
 def _triangle(a: Array, upper: bool, unit: bool) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -94,12 +95,11 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     if mode == "bilinear":
         at = [stack([base, base + 1], 1) for base in low]
         weights = [stack([1 - part, part], 1) for part in parts]
-        padding_mode = "zeros"
-    else:
-        at = [stack([base + k for k in range(-1, 3)], 1) for base in low]
-        weights = [stack([_cubic_part(part, k) for k in range(-1, 3)], 1) for part in parts]
-    found = _read(input, at, padding_mode, corners)
-    return (found * reduce(_times, weights).reshape([shape[0], 1, *found.shape[2:]])).sum(2).reshape(shape)
+        return _weighted(input, at, weights, "zeros", corners).reshape(shape)
+    at = [stack([base + k for k in range(-1, 3)], 1) for base in low]
+    weights = [stack([_cubic_part(part, k) for k in range(-1, 3)], 1) for part in parts]
+    rows = [[[both[0][:, k:k + 1], both[1]] for both in (at, weights)] for k in range(4)]  # all 16 at once would take four times the memory
+    return reduce(add, [_weighted(input, *row, padding_mode, corners) for row in rows]).reshape(shape)
 
 
 def grid_sampler(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int,
@@ -175,6 +175,12 @@ def _read(x: Tensor, at: list[Tensor], padding_mode: str, corners: bool) -> Tens
     index = place.reshape(n, 1, ways * points).expand(-1, c, -1)
     found = x.reshape(n, c, math.prod(spatial)).gather(2, index).reshape(n, c, ways, points)
     return P.where(inside.reshape(n, 1, ways, points), found, 0)
+
+
+def _weighted(x: Tensor, at: list[Tensor], weights: list[Tensor], padding_mode: str, corners: bool) -> Tensor:
+    """The sum of what `_read` gives with the weights (n, k, …) of each dimension's positions: (n, c, points)."""
+    found = _read(x, at, padding_mode, corners)
+    return (found * reduce(_times, weights).reshape([x.shape[0], 1, *found.shape[2:]])).sum(2)
 
 
 def _times(a: Tensor, b: Tensor) -> Tensor:

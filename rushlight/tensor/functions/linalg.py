@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.ir.dtype import bool_
+from rushlight.ir.dtype import HALF, bool_
 from rushlight.ops.table import TABLE
 from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, apply, unwrap, wrap
@@ -350,6 +350,12 @@ def _ranks(A: Tensor, b: Tensor, rcond: Any, driver: str) -> tuple[Tensor, ...]:
     return tuple([wrap(np.array(e)) for e in linalg.lstsq(unwrap(A), unwrap(b), rcond, driver)[1:]])
 
 
+def _wide_enough(kernel: str, x: Tensor) -> None:
+    """NotImplementedError for integers and half precision."""
+    if not is_float(x) or x.dtype in HALF:
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{scalar_name(x.dtype)}'. Convert the factor to float32 or float64.")
+
+
 @full
 def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
     """x with A x = B from the Cholesky factor of A: (..., n, k), (..., n, n) -> (..., n, k).
@@ -367,17 +373,18 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Any = None
     if B.shape[-2] != L.shape[-1]:
         raise RuntimeError(f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-2]} by {L.shape[-1]} "
                            f"but each b matrix is {B.shape[-2]} by {B.shape[-1]}")
+    _wide_enough("cholesky_solve_cpu", L)
     return give(out, apply(TABLE["cholesky_solve"], (B, L), (upper,)))
 
 
 @full
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
     """The inverse of A from its Cholesky factor; LinAlgError for a factor with a zero on its diagonal."""
-    for fits, what in ((L.ndim >= 2, "The input tensor A must have at least 2 dimensions."),
-                       (L.ndim < 2 or L.shape[-1] == L.shape[-2], f"A must be batches of square matrices, but they are "
-                        f"{' by '.join(map(str, L.shape[-2:]))} matrices")):
-        if not fits:
-            raise RuntimeError(f"cholesky_inverse: {what}")
+    if L.ndim < 2:
+        raise RuntimeError("cholesky_inverse: The input tensor A must have at least 2 dimensions.")
+    if L.shape[-1] != L.shape[-2]:
+        raise RuntimeError(f"cholesky_inverse: A must be batches of square matrices, but they are {L.shape[-2]} by {L.shape[-1]} matrices")
+    _wide_enough("cholesky_inverse_out_cpu", L)
     return give(out, apply(TABLE["cholesky_inverse"], (L,), (upper,)))
 
 
