@@ -12,6 +12,8 @@ import pytest
 
 # Several test processes share few cores: threads of NumPy's BLAS would only wait for each other
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Tests set constants of the planner: no other process may have plans made by these
+os.environ.setdefault("RUSHLIGHT_KEEP_PLANS", "0")
 
 HAVE_ORACLE = importlib.util.find_spec("torch") is not None
 NEEDS = re.compile(r"importorskip\(.torch.\)|^import torch|^from torch|import nn_oracle|from nn_oracle", re.MULTILINE)

@@ -20,6 +20,7 @@ NORMS: dict[str, Any] = {
     "group": lambda t, x: t.nn.functional.group_norm(x, 2, ONE(t), ONE(t)),
     "instance": lambda t, x: t.nn.functional.instance_norm(x, None, None, ONE(t), ONE(t)),
 }
+VOLUME = {1: (16,), 2: (4, 4), 3: (4, 2, 2)}
 RESULTS: dict[str, Any] = {
     "matmul": lambda t, a, m: a @ a, "mm": lambda t, a, m: t.mm(a, a),
     "mixed": lambda t, a, m: m @ a, "addmm": lambda t, a, m: t.addmm(a, a, a),
@@ -50,6 +51,20 @@ RESULTS: dict[str, Any] = {
     **{f"{name} of {kind}": lambda t, a, m, name=name, kind=kind: NORMS[name](t, (a if kind == "single" else m)[None, :, :, None].expand(3, 4, 4, 2))
        for name in ("batch", "evaluated", "layer", "group", "instance") for kind in ("single", "half")},
     "bce": lambda t, a, m: t.nn.functional.binary_cross_entropy_with_logits(m, m.sigmoid()),
+    "mv": lambda t, a, m: t.mv(a, a[0]), "addmv": lambda t, a, m: t.addmv(a[0], a, a[0], beta=0),
+    "inner of vectors": lambda t, a, m: t.inner(a[0], a[1]), "inner": lambda t, a, m: t.inner(a, a[0]),
+    "tensordot over everything": lambda t, a, m: t.tensordot(a, a, 2), "vecdot": lambda t, a, m: t.linalg.vecdot(a, a),
+    "einsum of elements": lambda t, a, m: t.einsum("ij,ij->ij", a, a), "einsum of an outer product": lambda t, a, m: t.einsum("i,j", a[0], a[1]),
+    "pinv": lambda t, a, m: t.linalg.pinv(a + 4 * t.eye(4)),
+    **{f"{mode} around {n} dimensions": lambda t, a, m, n=n, mode=mode: t.nn.functional.pad(m.reshape(1, 1, *VOLUME[n]), [1] * 2 * n, mode=mode)
+       for n in (1, 2, 3) for mode in ("circular", "reflect", "replicate")},
+    **{f"{name} of {n} dimensions": lambda t, a, m, n=n, name=name: getattr(t.nn.functional, f"{name}{n}d")(m.reshape(1, 1, *VOLUME[n]), 2)
+       for n in (1, 2, 3) for name in ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool")},
+    **{f"unpooling to {n} dimensions": lambda t, a, m, n=n: getattr(t.nn.functional, f"max_unpool{n}d")(
+        m.reshape(1, 1, *VOLUME[n]), 2 ** n * t.arange(16).reshape(1, 1, *VOLUME[n]), 2) for n in (1, 2, 3)},
+    "power pooling of volumes": lambda t, a, m: t.nn.functional.lp_pool3d(m.reshape(1, 1, 4, 2, 2), 2, 2),
+    "fractional pooling": lambda t, a, m: t.nn.functional.fractional_max_pool2d(m[None, None], 2, 2, _random_samples=t.full((1, 1, 2), 0.5)),
+    "positions of volumes": lambda t, a, m: t.nn.functional.max_pool3d(m.reshape(1, 1, 4, 2, 2), 2, return_indices=True)[0],
 }
 
 
@@ -92,6 +107,41 @@ def test_blocks_nest_and_decorate() -> None:
     assert rl.autocast("cpu")(lambda: a @ a)().dtype is rl.bfloat16
     assert rl.get_autocast_dtype("cpu") is rl.bfloat16 and rl.get_autocast_gpu_dtype() is rl.float16
     assert rl.get_autocast_cpu_dtype() is rl.bfloat16
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_block_has_the_dtype_of_the_one_around_it(dtype: str) -> None:
+    def states(t: Any) -> list[Any]:
+        seen: list[Any] = []
+
+        def look() -> None:
+            seen.append((t.is_autocast_enabled("cpu"), str(t.get_autocast_dtype("cpu")), str((t.ones(2, 2) @ t.ones(2, 2)).dtype)))
+        with t.autocast("cpu", dtype=getattr(t, dtype)):
+            look()
+            with t.autocast("cpu"):
+                look()
+            with t.autocast("cpu", enabled=False):
+                look()
+                with t.autocast("cpu"):
+                    look()
+            with t.autocast("cpu", dtype=t.bfloat16):
+                look()
+                t.set_autocast_dtype("cpu", t.float16)
+                look()
+            look()
+        look()
+        return seen
+    assert states(rl) == states(torch)
+
+
+def test_products_of_several_dtypes() -> None:
+    for t in (torch, rl):
+        a, b = t.ones(2, 2), t.ones(2, 2, dtype=t.bfloat16)
+        with t.autocast("cpu"):
+            with pytest.raises(RuntimeError, match=r"multi_dot\(\): all tensors must have be the same dtype but tensor 0"):
+                t.linalg.multi_dot([a, b])
+            with pytest.raises(RuntimeError, match="both inputs should have same dtype"):
+                t.tensordot(a, b, 1)
 
 
 def heard(call: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from rushlight.ops.table import TABLE
 from rushlight.tensor.core import functions
 from rushlight.tensor.functions.attention import attention
 
-from executors import close_to_numpy
+from executors import close_to_numpy, only
 
 torch = pytest.importorskip("torch")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -225,3 +225,25 @@ def test_dropout_and_half_precision() -> None:
     assert set(np.round(y.numpy().reshape(-1), 3)) <= {0.0, 0.5, 1.0, 1.5, 2.0}
     h = rl.ones(1, 1, 4, 8, dtype=rl.bfloat16)
     assert rl.nn.functional.scaled_dot_product_attention(h, h, h).dtype is rl.bfloat16
+
+
+@pytest.mark.skipif(not executor.available(), reason="without llvmlite there are no kernels")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_operands_in_any_order_and_of_half_precision_have_kernels(dtype: str) -> None:
+    """A gradient that is one number for all, features that are not adjacent, and half precision, rounded once at the end."""
+    made = [rl.randn(2, 3, 5, 4).to(getattr(rl, dtype)) for _ in range(3)]
+    q, k, v = (x.transpose(2, 3).contiguous().transpose(2, 3).requires_grad_() for x in made)
+    exact = [x.detach().float().requires_grad_() for x in made]
+    expected = rl.nn.functional.scaled_dot_product_attention(*exact, is_causal=True)
+    expected.sum().backward()
+    wanted = [expected.detach().numpy(), *(x.grad.numpy() for x in exact)]
+    with only("cpu"), rl.profile() as p:
+        out = rl.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        out.sum().backward()
+        out.detach().float().numpy(), q.grad.float().numpy()
+    assert sum("attention" in e.title for e in p.events) == 2, [e.title for e in p.events]
+    assert not any("numpy" in e.title and "sdpa" in e.title for e in p.events)
+    assert out.dtype is getattr(rl, dtype)
+    tolerance = {"float32": 1e-6, "bfloat16": 2 ** -8, "float16": 2 ** -11}[dtype]
+    for found, value in zip((out.detach(), q.grad, k.grad, v.grad), wanted, strict=True):
+        np.testing.assert_allclose(found.float().numpy(), value, rtol=tolerance, atol=tolerance)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from executors import agree
+from executors import agree, only
 
 import rushlight as rl
 import rushlight.nn.functional as F
 from rushlight.exec.cpu import convolutions, executor
-from rushlight.exec.cpu.onednn import library
+from rushlight.exec.cpu.onednn import library, openmp
 from rushlight.exec.cpu.onednn.library import OneDNNError
 from rushlight.exec.cpu.onednn.primitive import Bound
 from rushlight.exec.cpu.onednn.primitives import grouped, window_end
@@ -50,7 +50,7 @@ def test_no_implementation_leaves_its_memory(name: str, shape: tuple[int, ...]) 
     for skip in itertools.count():
         try:
             primitive = convolutions._kept(name, x, grouped(weights, groups), y, ((stride, stride), pads, (1, 1)), name == "convolution_bias", skip,
-                                           convolutions.max_threads())
+                                           openmp.threads())
         except OneDNNError:
             break
         if primitive.reference:
@@ -116,3 +116,30 @@ def test_gradients_of_windows_that_hang_over(kind: str, shape: tuple[int, ...], 
         agree(run)
     finally:
         rl.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize(("images", "weights", "options"), [
+    ((2, 5, 9, 8), (7, 5, 3, 3), {"padding": 1, "stride": 2}), ((2, 6, 9, 8), (6, 1, 3, 3), {"groups": 6}), ((2, 4, 21), (3, 4, 5), {"dilation": 2}),
+    ((1, 3, 5, 6, 7), (2, 3, 3, 2, 3), {}), ((2, 3, 32, 32), (6, 3, 5, 5), {})])
+def test_half_precision_is_float32_rounded_once(images: Any, weights: Any, options: Any, dtype: str) -> None:
+    kind = getattr(rl, dtype)
+    x, w, b = rl.randn(*images).to(kind), rl.randn(*weights).to(kind), rl.randn(weights[0]).to(kind)
+    call = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[len(images)]
+
+    def run(widen: bool) -> list[Any]:
+        given = [(t.float() if widen else t.clone()).requires_grad_() for t in (x, w, b)]
+        out = call(*given, **options)
+        grads = rl.autograd.grad(out, given, rl.ones_like(out))
+        return [t.detach().to(kind).float().numpy() for t in (out, *grads)]
+    with only("cpu"):
+        with rl.profile() as p:
+            found = run(False)
+        assert not any("numpy convolution" in e.title for e in p.events), [e.title for e in p.events]
+        exact = run(True)
+    with only("numpy"):
+        defined = run(False)
+    step = {"bfloat16": 2.0 ** -7, "float16": 2.0 ** -10}[dtype]
+    for a, b, c in zip(found, exact, defined, strict=True):
+        np.testing.assert_allclose(a, b, rtol=step, atol=step * np.abs(b).max() * 2 ** -6)
+        np.testing.assert_allclose(a, c, rtol=step, atol=step * np.abs(b).max() * 2 ** -6)

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import rushlight as rl
 from rushlight.exec.cpu import memory
@@ -287,3 +289,24 @@ def test_an_interpreter_ends_in_silence_with_memory_lent():
     done = subprocess.run([sys.executable, "-c", "import rushlight as rl\nx = rl.zeros(1000, 1000) + 1\ny = x * 2\nprint(y.sum().item())"],
                           capture_output=True, text=True, timeout=120)
     assert done.stdout == "2000000.0\n" and done.stderr == ""
+
+
+SPANS = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 12), st.integers(0, 12)), max_size=30)
+
+
+@given(SPANS)
+def test_spans_lie_at_the_lowest_offset_where_they_fit(drawn: list[tuple[int, int, int]]):
+    spans = [memory.Span(value, size, first, first + more) for value, (size, first, more) in enumerate(drawn)]
+    offsets, total = memory.arrange(spans)
+    expected: dict[int, int] = {}
+    placed: list[tuple[int, int, memory.Span]] = []
+    for span in sorted(spans, key=lambda s: (-s.size, s.first)):
+        size = -(-max(span.size, 1) // memory.ALIGN) * memory.ALIGN
+        alive = [(begin, end) for begin, end, s in placed if s.first <= span.last and s.last >= span.first]
+        begins = sorted({0, *[end for _, end in alive]})
+        at = next(b for b in begins if all(b + size <= begin or b >= end for begin, end in alive))
+        expected[span.value] = at
+        placed.append((at, at + size, span))
+    assert offsets == expected
+    assert total == max([end for _, end, _ in placed], default=0)
+    assert list(offsets) == sorted(offsets)

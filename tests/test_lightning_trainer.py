@@ -17,6 +17,7 @@ import rushlight as torch
 import rushlight.lightning as pl
 from rushlight import nn
 from rushlight.lightning import callbacks as cb
+from rushlight.lightning.environment import Environment, environment_of
 from rushlight.lightning.fabric import Fabric
 from rushlight.lightning.strategies import FSDPStrategy, SingleDeviceStrategy
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
@@ -26,8 +27,8 @@ from rushlight.utils.data import DataLoader
 # --- the trainer -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("arguments", "match"), [
     ({"accelerator": "gpu"}, "No supported gpu backend found.*accelerator='auto'"),
-    ({"accelerator": "tpu"}, "XLAAccelerator.*not available"), ({"devices": 2}, "pass devices=1"),
-    ({"num_nodes": 2}, "pass devices=1"), ({"devices": 0}, "should be an int > 0"),
+    ({"accelerator": "tpu"}, "XLAAccelerator.*not available"),
+    ({"num_nodes": 2}, "NODE_RANK does not say which machine"), ({"num_nodes": 0}, "greater than 0"), ({"devices": 0}, "should be an int > 0"),
     ({"devices": [0]}, "should be an int > 0"), ({"strategy": "fsdp"}, "needs several accelerators"),
     ({"strategy": "deepspeed_stage_2"}, "needs several accelerators"),
     ({"precision": "transformer-engine"}, "needs NVIDIA's"),
@@ -57,13 +58,27 @@ def test_arguments_that_do_not_fit(arguments: dict[str, Any], match: str) -> Non
         pl.Trainer(**arguments)
 
 
-def test_one_of_several_processes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each would train on all data, and write the same files."""
-    monkeypatch.setenv("WORLD_SIZE", "1")
-    pl.Trainer()
-    monkeypatch.setenv("WORLD_SIZE", "2")
+def test_places_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What launchers say in environment variables: torchrun's, our own, those of machines; and what does not fit."""
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert environment_of(None, 1) == environment_of(1, 1) == Environment()
+    assert environment_of(3, 1) == Environment(3, 0, 0, 0, 3, started=False)
+    monkeypatch.setenv("NODE_RANK", "1")
+    assert environment_of(2, 2) == Environment(4, 2, 0, 1, 2, started=False)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert environment_of(2, 2) == Environment(4, 3, 1, 1, 2)
+    assert environment_of(1, 1) == Environment()
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    monkeypatch.setenv("RANK", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    assert environment_of(None, 1) == environment_of(3, 2) == environment_of(None, 2) == Environment(6, 4, 1, 1, 3)
+    with pytest.raises(MisconfigurationException, match="has started 6 processes .WORLD_SIZE., but devices=2 and num_nodes=1"):
+        environment_of(2, 1)
+    monkeypatch.delenv("RANK")
+    monkeypatch.delenv("LOCAL_RANK")
     for make in (pl.Trainer, Fabric):
-        with pytest.raises(MisconfigurationException, match="one of 2 processes"):
+        with pytest.raises(MisconfigurationException, match="one of 6 processes"):
             make()
 
 

@@ -7,6 +7,7 @@ import math
 import pickle
 import threading
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 import rushlight as rl
 from rushlight import rng
 from rushlight.random import Generator, default_generator, fork_rng
+from rushlight.rng import compiled, exact
 from rushlight.rng.exact import fma32, fma64, rounded
 from rushlight.rng.integers import apply_exchanges, inside_out
 
@@ -211,3 +213,14 @@ def test_what_is_near_is_rounded_as_what_is_exact(steps):
     for kind in (np.float16, np.float32):
         np.testing.assert_array_equal(rounded(float, near, x, lambda v: v.astype(kind)), x.astype(kind))
     np.testing.assert_array_equal(rounded(float, near, x, lambda v: v * 1.0), x)  # nothing is rounded away: all are computed exactly
+
+
+@pytest.mark.parametrize("function", [math.log, math.log1p, math.cos, math.sin, math.tan])
+def test_a_kernel_calls_the_same_function_of_the_c_library(function: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bits of calls one by one, whether a kernel makes them or Python."""
+    x = np.random.default_rng(5).uniform(1e-9, 6.3, 1 << 14)
+    expected = np.array([function(v) for v in x.tolist()])
+    assert exact.libm(function, x).tobytes() == expected.tobytes()
+    monkeypatch.setattr(compiled.Chance, "there", True)
+    assert compiled.wanted_map(x.size) == compiled._available()
+    assert exact.libm(function, x).tobytes() == exact.libm(function, x[:, None].repeat(2, 1)[:, 0]).tobytes() == expected.tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,16 @@ DEVICES = ("cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "
            "lazy", "vulkan", "mps", "meta", "hpu",
            "mtia", "privateuseone")
 DEFAULT = {"cpu": dtypes.bfloat16}  # of other devices float16
-_chosen: dict[str, Any] = {}  # dtypes set by set_autocast_dtype
+
+
+class Chosen(threading.local):
+    """What each thread's blocks, or set_autocast_dtype, chose for a device instead of the default."""
+
+    def __init__(self) -> None:
+        self.dtypes: dict[str, Any] = {}
+
+
+chosen = Chosen()
 _on: dict[str, bool] = {}  # switches of devices that are not there
 _cache = [True]
 
@@ -38,14 +48,23 @@ def _checked(device_type: str) -> str:
 
 
 def get_autocast_dtype(device_type: str) -> Any:
-    """The dtype that autocast uses on a device: bfloat16 on the CPU, float16 elsewhere, unless set."""
+    """The dtype that autocast uses on a device: that of the block one is in, or what was set; else bfloat16 on the CPU
+    and float16 elsewhere.
+
+    >>> with autocast("cpu", dtype=dtypes.float16):
+    ...     get_autocast_dtype("cpu")
+    torch.float16
+    """
     name = _checked(device_type)
-    return _chosen.get(name, DEFAULT.get(name, dtypes.float16))
+    return chosen.dtypes.get(name, DEFAULT.get(name, dtypes.float16))
 
 
 def set_autocast_dtype(device_type: str, dtype: Any) -> None:
-    """Change what `get_autocast_dtype` says."""
-    _chosen[_checked(device_type)] = dtype
+    """Change what `get_autocast_dtype` says, and what autocast does where it is on."""
+    name = _checked(device_type)
+    chosen.dtypes[name] = dtype
+    if name == "cpu" and state.autocast is not None:
+        state.autocast = dtype
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
@@ -126,16 +145,21 @@ class autocast:
         self._before: list[Any] = []
 
     def __enter__(self) -> autocast:
-        self._before.append((state.autocast, _cache[0]))
+        self._before.append((state.autocast, chosen.dtypes.get(self.device), _cache[0]))
         if self.device == "cpu":
             state.autocast = self.fast_dtype if self._enabled else None
+        chosen.dtypes[self.device] = self.fast_dtype
         _cache[0] = self._cache_enabled
         return self
 
     def __exit__(self, *_: Any) -> None:
-        casting, _cache[0] = self._before.pop()
+        casting, dtype, _cache[0] = self._before.pop()
         if self.device == "cpu":
             state.autocast = casting
+        if dtype is None:
+            chosen.dtypes.pop(self.device, None)
+        else:
+            chosen.dtypes[self.device] = dtype
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)

@@ -23,7 +23,8 @@ class DistributedDataParallel(Module):
     """``module`` on this rank's part of each batch: forward as it is; backward leaves on every rank the gradients' mean
     over all ranks.
 
-    Parameters and buffers start as rank 0's; buffers are broadcast before each forward (``broadcast_buffers``).
+    Parameters and buffers start as rank 0's; buffers are broadcast before a forward that follows training (``broadcast_buffers``), in
+    evaluation as well.
     Gradients are averaged in one message when a backward pass ends. Parameters that a pass does not reach are an error
     in the next forward, unless ``find_unused_parameters`` (they count as zeros) is set. ``device_ids`` must be None
     here (there are no GPUs); ``bucket_cap_mb``, ``gradient_as_bucket_view`` and ``static_graph`` change how PyTorch
@@ -60,7 +61,8 @@ class DistributedDataParallel(Module):
         self.broadcast_buffers, self.find_unused_parameters = broadcast_buffers, find_unused_parameters
         self.static_graph = static_graph
         self.bucket_bytes_cap = int((25 if bucket_cap_mb is None else bucket_cap_mb) * 1024 * 1024)
-        self.gradient_as_bucket_view, self.require_backward_grad_sync = gradient_as_bucket_view, True
+        self.gradient_as_bucket_view = gradient_as_bucket_view
+        self.require_backward_grad_sync = self.require_forward_param_sync = True
         self._chosen, self._waiting, self._missing = chosen, False, []  # type: ignore[var-annotated]
         self._comm_hook: Any = None
         self.__dict__["_join"] = None
@@ -68,8 +70,12 @@ class DistributedDataParallel(Module):
         if init_sync:
             for t in (*module.parameters(), *module.buffers()):
                 self._from_first(t)
-        for _, p in chosen:
-            p.register_post_accumulate_grad_hook(self._arrived)
+        self.__dict__["_hooks"] = [p.register_post_accumulate_grad_hook(self._arrived) for _, p in chosen]
+
+    def release(self) -> None:
+        """Leave the module as it was: gradients are not averaged any more."""
+        for hook in self._hooks:
+            hook.remove()
 
     def _from_first(self, t: Any) -> None:
         broadcast(t.detach(), get_global_rank(self.process_group, 0), group=self.process_group)
@@ -172,7 +178,7 @@ class DistributedDataParallel(Module):
             broadcast(t.detach(), get_global_rank(self.process_group, source), group=self.process_group)
 
     def _sync_buffers(self) -> None:
-        if self.broadcast_buffers and self.require_backward_grad_sync:
+        if self.broadcast_buffers and self.require_forward_param_sync:
             for b in self.module.buffers():
                 self._from_first(b)
 
@@ -186,8 +192,8 @@ class DistributedDataParallel(Module):
         finally:
             self.require_backward_grad_sync = before
 
-    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
-        """The module's own forward."""
+    def pre_forward(self) -> None:
+        """What comes before the module's forward: buffers as on rank 0, and an error where a backward pass missed parameters."""
         from rushlight.tensor.state import state
         if self._missing and state.grad:
             missing, self._missing = self._missing, []
@@ -196,8 +202,12 @@ class DistributedDataParallel(Module):
             from rushlight.distributed.algorithms.join import Join
             working = Join.notify_join_context(self)
             self._working = None if self._divide_by_all else working
-        if state.grad:
-            self._sync_buffers()
+        self._sync_buffers()
+        self.require_forward_param_sync = state.grad and self.require_backward_grad_sync
+
+    def forward(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The module's own forward."""
+        self.pre_forward()
         return self.module(*inputs, **kwargs)
 
 

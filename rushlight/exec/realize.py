@@ -57,7 +57,7 @@ def realize(graph: Graph, leave: bool = False) -> None:
             ahead = _known(graph)  # now, while other threads compute
             flight.land()
         flying = None  # it refers to cells whose memory may be overwritten if nobody else does
-        pending, graph.nodes, graph.bytes = graph.nodes, [], 0
+        pending, graph.nodes, graph.elements, graph.patience = graph.nodes, [], 0, 0
         if not pending:
             return
         graph.due = 0

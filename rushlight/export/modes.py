@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rushlight.amp.autocast_mode import _enter_autocast, _exit_autocast, is_autocast_cache_enabled
+from rushlight.amp.autocast_mode import _enter_autocast, _exit_autocast, chosen, is_autocast_cache_enabled
 from rushlight.autograd.grad_mode import _enter_grad_mode, _exit_grad_mode
 from rushlight.fx.graph import Graph
 from rushlight.fx.node import Node, has_side_effect
@@ -102,8 +102,8 @@ def drop(graph: Graph, pair: tuple[Any, Any]) -> None:
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
     """However the block ends, the switches stand afterwards as before: an error in a graph leaves none turned."""
-    before = state.grad, state.autocast
+    before = state.grad, state.autocast, dict(chosen.dtypes)
     try:
         yield
     finally:
-        state.grad, state.autocast = before
+        state.grad, state.autocast, chosen.dtypes = before

@@ -106,16 +106,18 @@ class Graph:
     """The nodes that one thread recorded since it last realized, in order of recording.
 
     ``successor`` says what follows the last plan; it starts when there are ``due`` nodes, and is ``begun`` then
-    (`rushlight.exec.speculation`).
+    (`rushlight.exec.speculation`). One that is ``traced`` is read, and never runs.
     """
 
-    __slots__ = ("nodes", "lock", "bytes", "thread", "due", "successor", "begun")
+    __slots__ = ("nodes", "lock", "elements", "patience", "traced", "thread", "due", "successor", "begun")
 
-    def __init__(self) -> None:
+    def __init__(self, traced: bool = False) -> None:
         self.thread = threading.get_ident()
         self.nodes: list[Node] = []
         self.lock = threading.RLock()
-        self.bytes = 0
+        self.elements = 0  # of all pending results
+        self.patience = 0  # with how many nodes it runs for having too many elements, 0 while it has not
+        self.traced = traced
         self.due = 0
         self.successor: Any = None
         self.begun: Any = None

@@ -18,6 +18,7 @@ FEW = 16  # below, a kernel's call costs more than it saves
 SOME = 1 << 12  # numbers drawn after which it is worth looking for kernels on disk, each call counted as CALL numbers
 MANY = 1 << 18  # and after which it is worth compiling them
 CALL = 64
+FEW_CALLS, MANY_CALLS = 256, 1 << 14  # of a C function, from which on a kernel calls it if it is on disk, and if it is not
 PIECE = 1 << 15
 F32 = np.float32
 
@@ -76,6 +77,33 @@ def exchanged(words: np.ndarray, n: int) -> np.ndarray:
     """0 … n - 1 with place i exchanged with the one words[i] mod (n - i) places on, for i = 0, 1, …; fewer than 2**32."""
     out = np.empty(n, np.int64)
     _kernel("exchange")([words.ctypes.data, out.ctypes.data, n])
+    return out
+
+
+def wanted_map(n: int) -> bool:
+    """Whether a function of the C library should be called n times by a kernel."""
+    if n < FEW_CALLS or not wanted(n):
+        return False
+    from rushlight.exec.cpu.jit import COMPILED
+    return n >= MANY_CALLS or COMPILED.kept(_key("mapped"))
+
+
+@cache
+def c_function(name: str) -> int:
+    """The address of the C library's function of one float64, 0 where it is not found. It must take any number: Python's refuse some."""
+    if name not in ("cos", "log", "log1p", "sin"):
+        return 0
+    import ctypes
+    try:
+        return ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0
+    except (AttributeError, OSError, TypeError):
+        return 0
+
+
+def mapped(function: int, x: np.ndarray) -> np.ndarray:
+    """A C function of each element."""
+    out = np.empty(x.size)
+    _kernel("mapped")([x.ctypes.data, out.ctypes.data, x.size, function])
     return out
 
 

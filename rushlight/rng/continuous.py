@@ -46,14 +46,21 @@ def uniform(engine: Engine, n: int, low: float, high: float, dtype: Any, spare: 
         unit = unit64(engine, n)
         values = unit if (low, high) == (0, 1) else fma64(unit, high - low, low)
     else:
-        unit = unit32(engine, n)
-        start, span = np.float32(low), np.float32(high) - np.float32(low)
-        values = unit if (low, high) == (0, 1) else fma32(unit, span, start)
+        values = _uniform32(engine, n, low, high)
     values = to_dtype(values, dtype)
     if (low, high) == (0, 1) and dtype.name not in HALF_TYPES:
         return values
     first, last = to_dtype(np.array([low, high]), dtype)
     return np.where(values == last, first, values)  # rounding may reach the excluded end
+
+
+def _uniform32(engine: Engine, n: int, low: float, high: float) -> np.ndarray:
+    """The numbers in float32, before they are rounded."""
+    start, end = np.float32(low), np.float32(high)
+    if compiled.wanted(n):
+        return _compiled_uniform(engine, np.empty(n, np.float32), start, end)
+    unit = unit32(engine, n)
+    return unit if (low, high) == (0, 1) else fma32(unit, end - start, start)
 
 
 def normal(engine: Engine, n: int, mean: float, std: float, dtype: Any, contiguous: bool = True,
@@ -74,6 +81,8 @@ def normal(engine: Engine, n: int, mean: float, std: float, dtype: Any, contiguo
     if dtype == np.float32 and compiled.wanted(n):
         return _compiled_normal(engine, _room(n, spare), mean, std)
     double, half = dtype == np.float64, dtype.name in HALF_TYPES
+    if half and compiled.wanted(n):
+        return to_dtype(_compiled_normal(engine, np.empty(n, np.float32), mean, std, drop=False), dtype)
     whole = n - n % 16
     with engine.lock:
         # Half types skip the uniform numbers of the incomplete block, the others draw and drop them.
@@ -104,7 +113,7 @@ def _compiled_uniform(engine: Engine, out: np.ndarray, low: np.float32, high: np
     return out
 
 
-def _compiled_normal(engine: Engine, out: np.ndarray, mean: float, std: float) -> np.ndarray:
+def _compiled_normal(engine: Engine, out: np.ndarray, mean: float, std: float, drop: bool = True) -> np.ndarray:
     n = out.size
     whole = n - n % 16
     with engine.lock:
@@ -112,7 +121,8 @@ def _compiled_normal(engine: Engine, out: np.ndarray, mean: float, std: float) -
             engine.fill(piece)
             compiled.normal(piece, mean, std)
         if n % 16:
-            engine.words(n % 16)  # drawn and dropped
+            if drop:
+                engine.words(n % 16)  # those of the incomplete block
             engine.fill(out[n - 16:])
             compiled.normal(out[n - 16:], mean, std)
     return out

@@ -94,6 +94,19 @@ def words(name: str) -> str:
     return w.done()
 
 
+def mapped(name: str) -> str:
+    """``*x, *out, n, f``: the C function f of each of n float64 numbers."""
+    w = Writer(name, ("*x", "*out", "n", "f"))
+    f64 = ir.DoubleType()
+    f = w.b.inttoptr(w.s["f"], ir.FunctionType(f64, [f64]).as_pointer())
+
+    def step(i: Any) -> tuple[Any, ...]:
+        w.store(w.b.call(f, [w.load(w.at(w.s["x"], i, f64), f64)]), w.at(w.s["out"], i, f64))
+        return ()
+    w.loop(w.s["n"], step)
+    return w.done()
+
+
 def exchange(name: str) -> str:
     """For i = 0, 1, … the element at i is exchanged with the one words[i] mod (n - i) places on, in the order 0 … n - 1."""
     w = Writer(name, ("*words", "*out", "n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rushlight.serialization.names import torch_name
+from rushlight.serialization.names import place
 
 SafeGlobal = Callable[..., Any] | tuple[Callable[..., Any], str]
 
@@ -66,5 +66,5 @@ def allowed_by_name() -> dict[str, Any]:
         else:
             module, name = item.__module__, item.__qualname__
             found[f"{module}.{name}"] = item
-            found[f"{torch_name(module)}.{name}"] = item
+            found[".".join(place(item))] = item
     return found

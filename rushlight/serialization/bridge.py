@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from rushlight.ir.dtype import QUANTIZED, DType
+from rushlight.ir.dtype import QUANTIZED, DType, int32, int64
+from rushlight.ir.spec import contiguous_strides
 from rushlight.nn.parameter import Parameter
+from rushlight.serialization import sparse_tensors
 from rushlight.serialization.errors import Fault
 from rushlight.serialization.records import StorageRecord, TensorRecord
-from rushlight.tensor.core import Tensor, flat_memory, from_storage
+from rushlight.tensor.core import Tensor, flat_memory, from_storage, unwrap
 from rushlight.tensor.device import device
 from rushlight.tensor.functions.shape import Size
+from rushlight.tensor.public_storage import TypedStorage
 from rushlight.tensor.storage import Storage, fresh
+
+Function = Callable[[np.ndarray], np.ndarray]
+Then = Callable[[], None]
+
+
+class LoadedStorage(TypedStorage):
+    """A storage of a file, which tensors may share."""
+
+    def __init__(self, record: StorageRecord, builder: TensorBuilder):
+        self.record, self.builder, self.dtype = record, builder, record.dtype
+
+    @property
+    def _storage(self) -> Storage:  # type: ignore[override]
+        return self.builder.storage(self.record, self.dtype)
 
 
 class TensorBuilder:
     """Makes tensors of records. Views of one storage record share one storage."""
 
     tensor_types: dict[str, type] = {"torch.Tensor": Tensor, "torch.nn.parameter.Parameter": Parameter}
+
+    def public(self, record: StorageRecord) -> LoadedStorage:
+        return LoadedStorage(record, self)
 
     def tensor(self, record: TensorRecord) -> Tensor:
         made = from_storage(self.storage(record.storage, record.dtype), record.dtype,
@@ -36,6 +58,27 @@ class TensorBuilder:
             record.built = fresh(array, dtype)
         built: Storage = record.built
         return built
+
+    def computed(self, record: TensorRecord, functions: list[Function]) -> tuple[Tensor, Then]:
+        """(a tensor with memory of its own, what writes functions of the record's values into it)."""
+        made, fill = filled_by(self.tensor(replace(record, requires_grad=False)), record.dtype, functions)
+        return made.requires_grad_() if record.requires_grad else made, fill
+
+    def sparse(self, layout: str, parts: list[Tensor], size: tuple[int, ...], coalesced: bool) -> tuple[Any, Then]:
+        """(a sparse tensor, what checks it when the memory of its parts is there)."""
+        fills: list[Then] = []
+        for i, part in enumerate(parts[:-1]):
+            if part.dtype is int32:  # PyTorch's compressed layouts may have them; ours are int64
+                parts[i], fill = filled_by(part, int64, [])
+                fills.append(fill)
+            elif part.dtype is not int64:
+                raise Fault(f"the indices of a sparse tensor are int64 or int32, got {part.dtype}")
+
+        def check() -> None:
+            for fill in fills:
+                fill()
+            sparse_tensors.check(layout, parts, size)
+        return sparse_tensors.built(layout, parts, size, coalesced), check
 
     def quantized(self, ints: Any, scale: Any, zero: Any, axis: int | None, scheme: Any) -> Any:
         from rushlight.ao import tensors
@@ -75,6 +118,18 @@ class TensorBuilder:
         return getattr(rushlight, name.removeprefix("torch."))
 
 
+def filled_by(source: Tensor, dtype: DType, functions: list[Function]) -> tuple[Tensor, Then]:
+    """(a tensor of a source's shape, what writes into it the functions of the source's values)."""
+    memory, shape = np.empty(source._spec.numel, dtype.numpy), source._spec.shape
+
+    def fill() -> None:
+        values: Any = unwrap(source)
+        for function in functions:
+            values = function(values)
+        memory.reshape(shape)[...] = values
+    return from_storage(fresh(memory, dtype), dtype, shape, contiguous_strides(shape), 0), fill
+
+
 def describe(tensor: Tensor, storage: StorageRecord) -> TensorRecord:
     """The record of a tensor whose storage has this record."""
     s = tensor._spec
@@ -88,6 +143,6 @@ def memory(storage: Storage) -> np.ndarray:
 
 
 def own_attributes(tensor: Tensor) -> dict[str, Any]:
-    """What the program itself has put on a tensor as attributes."""
+    """What the program itself has put on a tensor as attributes, and the mark of a buffer."""
     return {name: value for name, value in vars(tensor).items()
-            if not name.startswith("_") and not hasattr(type(tensor), name)}
+            if name == "_is_buffer" or not name.startswith("_") and not hasattr(type(tensor), name)}

@@ -135,6 +135,8 @@ class Loading:
         keys = self.plain("storage keys")
         self.record = "storages"
         legacy_reader.fill_storages(source, storages, keys)
+        for then in storages.waiting or ():
+            then()
         return result
 
     # --- pickles ---

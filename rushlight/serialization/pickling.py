@@ -9,14 +9,16 @@ from copy import copy
 from types import FunctionType
 from typing import Any
 
-from rushlight.ir.dtype import DType
+from rushlight.ir.dtype import DType, uint8
 from rushlight.nn.parameter import Parameter, is_lazy
-from rushlight.serialization import bridge
-from rushlight.serialization.names import torch_name
+from rushlight.serialization import bridge, sparse_tensors
+from rushlight.serialization.names import place
 from rushlight.serialization.records import QUANTIZED_NAMES, STORAGE_NAMES, StorageRecord
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.device import device
+from rushlight.tensor.formats import layout, memory_format, strided
 from rushlight.tensor.functions.shape import Size
+from rushlight.tensor.public_storage import UntypedStorage
 from rushlight.tensor.storage import Storage
 
 MIXED = "Cannot save multiple tensors or storages that view the same data as different types"
@@ -41,6 +43,8 @@ class StorageRef:
 
 REBUILD_V2 = Global("torch._utils", "_rebuild_tensor_v2")
 REBUILD_V3 = Global("torch._utils", "_rebuild_tensor_v3")
+REBUILD_SPARSE = Global("torch._utils", "_rebuild_sparse_tensor")
+GET_LAYOUT = Global("torch.serialization", "_get_layout")
 REBUILD_QUANTIZED = Global("torch._utils", "_rebuild_qtensor")
 REBUILD_PARAMETER = Global("torch._utils", "_rebuild_parameter")
 REBUILD_PARAMETER_STATE = Global("torch._utils", "_rebuild_parameter_with_state")
@@ -61,10 +65,13 @@ class Writer:
 
     def storage(self, tensor: Tensor) -> StorageRef:
         """The reference to a tensor's storage, which is written once however many tensors view it."""
-        storage, dtype = tensor._storage, tensor.dtype
+        return self.memory(tensor._storage, tensor.dtype)
+
+    def memory(self, storage: Storage, dtype: DType) -> StorageRef:
+        """The reference to a storage as elements of a type."""
         found = self.storages.get(id(storage))
         if found is None:
-            count = bridge.memory(storage).nbytes // dtype.itemsize
+            count = storage.size * storage.dtype.itemsize // dtype.itemsize
             record = StorageRecord(self.key_of(len(self.storages), storage), dtype, count)
             self.storages[id(storage)] = found = record, storage
         record = found[0]
@@ -99,13 +106,15 @@ class Writer:
         if isinstance(obj, Tensor):
             if obj.is_quantized:
                 return self.quantized(obj)
+            if obj.layout is not strided:
+                return REBUILD_SPARSE, (obj.layout, sparse_tensors.components(obj))
             return obj.__reduce_ex__(2) if is_lazy(obj) or is_wrapper(kind) else self.reduce_tensor(obj, kind)
         if kind is Size:
             return TYPES[Size], (tuple(obj),)
         if kind is device:
             return TYPES[device], (obj.type,) if obj.index is None else (obj.type, obj.index)
-        if str(kind.__module__).startswith("rushlight.") and kind.__name__ == "layout":
-            return Global("torch.serialization", "_get_layout"), (str(obj),)
+        if kind is layout:
+            return GET_LAYOUT, (str(obj),)
         return NotImplemented
 
     def reduce_tensor(self, obj: Tensor, kind: type) -> tuple[Any, ...]:
@@ -135,6 +144,8 @@ def pickler_class(pickle_module: Any, writer: Writer, persistent_id: Callable[[S
         dispatch: dict[type, Callable[..., None]] = copy(base.dispatch)
 
         def persistent_id(self, obj: Any) -> Any:
+            if isinstance(obj, UntypedStorage):
+                obj = writer.memory(obj._storage, getattr(obj, "dtype", uint8))
             return persistent_id(obj) if type(obj) is StorageRef else None
 
         def reducer_override(self, obj: Any) -> Any:
@@ -146,12 +157,15 @@ def pickler_class(pickle_module: Any, writer: Writer, persistent_id: Callable[[S
         def write_dtype(self, obj: DType) -> None:
             self.save(writer.dtype(obj))
 
+        def write_format(self, obj: memory_format) -> None:
+            self.save(Global("torch", obj.name))
+
         def save_global(self, obj: Any, name: str | None = None) -> None:
             known = TYPES.get(obj) if isinstance(obj, type) else None
             if known is not None:
                 self.save(known)
             elif is_ours(obj):
-                write_name(self, obj, torch_name(obj.__module__), obj.__qualname__)
+                write_name(self, obj, *place(obj))
             else:
                 base.save_global(self, obj, name)
 
@@ -169,6 +183,7 @@ def pickler_class(pickle_module: Any, writer: Writer, persistent_id: Callable[[S
 
         dispatch[Global] = write_global
         dispatch[DType] = write_dtype
+        dispatch[memory_format] = write_format
         dispatch[type] = save_type
         dispatch[FunctionType] = save_function
 

@@ -100,6 +100,7 @@ def checked_tensor(storage: Any, dtype: DType | None, offset: Any, size: Any, st
                    requires_grad: Any = False) -> TensorRecord:
     """A TensorRecord whose every element lies inside its storage; Fault otherwise."""
     offset, size, stride = whole(offset, "the storage offset"), extents(size, "size"), extents(stride, "stride")
+    storage = getattr(storage, "record", storage)
     if isinstance(storage, StorageSlice):
         end, offset, storage = storage.start + storage.numel, offset + storage.start, storage.root
     elif isinstance(storage, StorageRecord):
@@ -131,8 +132,28 @@ class RecordBuilder:
 
     tensor_types: dict[str, type] = {"torch.Tensor": TensorRecord, "torch.nn.parameter.Parameter": TensorRecord}
 
+    def public(self, record: StorageRecord) -> Any:
+        return record
+
     def tensor(self, record: TensorRecord) -> Any:
         return record
+
+    def computed(self, record: TensorRecord, functions: Any) -> Any:
+        """A record with memory of its own, for functions of another's values."""
+        values = np.empty(record.size, record.dtype.numpy)
+        steps = [s // record.dtype.itemsize for s in values.strides]
+        storage = StorageRecord(record.storage.key, record.dtype, values.size, values.reshape(-1), record.storage.location)
+
+        def fill() -> None:
+            found = record.numpy()
+            for function in functions:
+                found = function(found)
+            values[...] = found
+        return replace(record, storage=storage, offset=0, stride=tuple(steps)), fill
+
+    def sparse(self, layout: str, parts: list[Any], size: tuple[int, ...], coalesced: bool) -> Any:
+        """A sparse tensor as its parts."""
+        return {"layout": layout, "parts": parts, "size": size, "coalesced": coalesced}, lambda: None
 
     def distributed(self, local: Any, where: Any, placements: Any, shape: Any, requires_grad: bool,
                     is_param: bool) -> Any:

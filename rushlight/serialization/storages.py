@@ -42,6 +42,14 @@ class Storages:
         self.by_key: dict[str, StorageRecord] = {}
         self.relocate = relocate
         self.spend = spend
+        self.waiting: list[Callable[[], None]] | None = None  # what is to be done when all memory is there; None if it is read at once
+
+    def when_filled(self, then: Callable[[], None]) -> None:
+        """Do something that reads the memory of storages."""
+        if self.waiting is None:
+            then()
+        else:
+            self.waiting.append(then)
 
     def get(self, dtype: DType, key: str, location: str, numel: int) -> StorageRecord:
         known = self.by_key.get(key)
@@ -110,6 +118,7 @@ class LegacyStorages(Storages):
     def __init__(self, room: int, relocate: Relocate, spend: Callable[[int], None]):
         super().__init__(relocate, spend)
         self.room = room  # bytes that the file still has; no file can announce more
+        self.waiting = []
 
     def __call__(self, identity: tuple[Any, ...]) -> Any:
         if decoded(identity[0]) == "module":

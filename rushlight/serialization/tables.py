@@ -10,11 +10,12 @@ from typing import Any
 from rushlight.ao import schemes
 from rushlight.ir import dtype as dtypes
 from rushlight.ir.dtype import DType
-from rushlight.serialization import numpy_objects
+from rushlight.serialization import numpy_objects, sparse_tensors
 from rushlight.serialization.errors import Fault
 from rushlight.serialization.machine import DICT, MEMBER, PAIR, SET, SLOT
-from rushlight.serialization.records import QUANTIZED_DTYPES, STORAGE_DTYPES, checked_tensor
+from rushlight.serialization.records import QUANTIZED_DTYPES, STORAGE_DTYPES, checked_tensor, extents
 
+LAYOUTS = tuple([f"torch.{name}" for name in ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged")])
 TENSOR_COST, DIM_COST = 900, 40  # bytes of Python objects for one tensor, and for each of its dimensions
 
 
@@ -57,12 +58,12 @@ def rebuild_tensor_v2(w: Any, storage: Any, offset: Any, size: Any, stride: Any,
 
 def rebuild_tensor_v3(w: Any, storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any,
                       dtype: Any, metadata: Any = None) -> Any:
-    no_lazy_bits(metadata)
+    bits = lazy_bits(metadata)
     if dtype is not None:  # as in the two calls before this one: the storage's
         of_type(dtype, DType, "dtype")
     record = checked_tensor(storage, dtype, offset, size, stride, requires_grad)
     w.budget.spend(TENSOR_COST + DIM_COST * len(record.size))
-    return w.tensor(record)
+    return w.computed(record, bits) if bits else w.tensor(record)
 
 
 def rebuild_qtensor(w: Any, storage: Any, offset: Any, size: Any, stride: Any, meaning: Any,
@@ -95,10 +96,22 @@ def rebuild_distributed(w: Any, local: Any, where: Any, placements: Any, shape: 
     return made
 
 
-def no_lazy_bits(metadata: Any) -> None:
-    """PyTorch can save a tensor as "the conjugate of this memory"; rushlight has no such tensors."""
-    if metadata is not None and (type(metadata) is not dict or any(metadata.values())):
-        raise Fault("the tensor was saved with a lazy conjugate or negative bit; save x.resolve_conj().resolve_neg()")
+def lazy_bits(metadata: Any) -> tuple[str, ...]:
+    """Which of "conj" and "neg" are set: PyTorch can save a tensor as the conjugate, or the negative, of its memory."""
+    if metadata is None:
+        return ()
+    if type(metadata) is not dict or any(name not in ("conj", "neg") for name in metadata):
+        raise Fault("what is known of a tensor beside its memory are its bits conj and neg")
+    return tuple([name for name, on in metadata.items() if of_type(on, bool, f"the bit {name}")])
+
+
+def rebuild_sparse(w: Any, layout: Any, data: Any) -> Any:
+    """A sparse tensor of its layout and its components."""
+    parts, size, coalesced = sparse_tensors.parted(str(layout), of_type(data, tuple, "the components of a sparse tensor"))
+    if not all([w.is_own(part) for part in parts]):
+        raise Fault("a sparse tensor is made of tensors of the file")
+    w.budget.spend(TENSOR_COST)
+    return w.sparse(str(layout), parts, extents(size, "the size of a sparse tensor"), coalesced)
 
 
 def rebuild_parameter(w: Any, data: Any, requires_grad: Any, hooks: Any) -> Any:
@@ -148,8 +161,8 @@ def make_device(w: Any, kind: Any, index: Any = None) -> Any:
 
 
 def get_layout(w: Any, name: Any) -> Any:
-    if name != "torch.strided":
-        raise Fault(f"layout {name!r:.40} is not one that rushlight has (torch.strided)")
+    if name not in LAYOUTS:
+        raise Fault(f"layout {name!r:.40} is not one that rushlight has ({', '.join(LAYOUTS)})")
     return w.builder.layout(name)
 
 
@@ -237,7 +250,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_parameter": rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": rebuild_parameter_with_state,
     FROM_TYPE: rebuild_from_type_v2,
-    "torch._utils._rebuild_sparse_tensor": absent("a sparse tensor"),
+    "torch._utils._rebuild_sparse_tensor": rebuild_sparse,
     "torch._utils._rebuild_qtensor": rebuild_qtensor,
     "torch._utils._rebuild_nested_tensor": absent("a nested tensor"),
     "torch._utils._rebuild_wrapper_subclass": absent("a tensor of a wrapper class"),

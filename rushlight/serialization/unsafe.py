@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from functools import partial
 from typing import Any
 
-from rushlight.serialization.names import our_name
+from rushlight.serialization.names import ours
 from rushlight.serialization.tables import FROM_TYPE, TABLE
 from rushlight.serialization.world import TableWorld
 
@@ -16,7 +15,7 @@ def unpickler_class(pickle_module: Any, world: TableWorld) -> Any:
 
     class FullUnpickler(pickle_module.Unpickler):  # type: ignore[misc]
         def persistent_load(self, identity: Any) -> Any:
-            return world.storages(identity)
+            return world.given(identity)
 
         def find_class(self, module: str, name: str) -> Any:
             if module.partition(".")[0] != "torch":
@@ -28,7 +27,7 @@ def unpickler_class(pickle_module: Any, world: TableWorld) -> Any:
                 return world.types[path]
             entry = TABLE.get(path)
             if entry is None:
-                return imported(module, name)
+                return ours(module, name)
             return partial(entry.call, world) if entry.call is not None else entry.value
 
     return FullUnpickler
@@ -39,14 +38,3 @@ def rebuild_from_type(world: TableWorld, function: Any, kind: type, args: tuple[
     tensor = world.as_type(function(*args), kind)
     world.tensor_state(tensor, state)
     return tensor
-
-
-def imported(module: str, name: str) -> Any:
-    """The object that we have under PyTorch's name."""
-    try:
-        found: Any = importlib.import_module(our_name(module))
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError):
-        raise AttributeError(f"the file needs {module}.{name}, which rushlight does not have") from None
-    return found

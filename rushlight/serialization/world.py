@@ -15,11 +15,13 @@ from rushlight.serialization.errors import Fault
 from rushlight.serialization.keys import KeyGuard
 from rushlight.serialization.machine import PAIR
 from rushlight.serialization.names import python3_name
-from rushlight.serialization.records import StorageRecord, StorageSlice, TensorRecord
+from rushlight.serialization.records import StorageRecord, TensorRecord
 from rushlight.serialization.tables import ENTRIES, TABLE, Named, new_parameter
 
 PATHS_OF_TENSOR_TYPES = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.Parameter")
 ITEM_TYPES = (OrderedDict, Counter, defaultdict)
+MARKS = ("_is_buffer", "_is_param")  # PyTorch's own attributes of tensors that are buffers and parameters
+LAZY: dict[str, Callable[[Any], Any]] = {"conj": np.conj, "neg": np.negative}
 
 
 class TableWorld:
@@ -28,7 +30,7 @@ class TableWorld:
     ``storages`` answers persistent ids, ``builder`` turns TensorRecords into what the caller wants.
     """
 
-    def __init__(self, builder: Any, storages: Callable[[Any], StorageRecord | StorageSlice], budget: Budget):
+    def __init__(self, builder: Any, storages: Any, budget: Budget):
         self.builder = builder
         self.storages = storages
         self.budget = budget
@@ -108,7 +110,12 @@ class TableWorld:
             raise Fault(f"persistent_load id must be tuple or int, but got {type(identity)}")
         if decoded(identity[0]) != "storage":
             raise Fault(f"Only persistent_load of storage is allowed, but got {title(identity[0])}")
-        return self.storages(identity)
+        return self.given(identity)
+
+    def given(self, identity: Any) -> Any:
+        """What stands for a storage: tensors are built on it, and a program that saved a storage gets it as one."""
+        found = self.storages(identity)
+        return self.builder.public(found) if isinstance(found, StorageRecord) else found
 
     def append_target(self, target: Any) -> Callable[[list[Any]], None] | None:
         return target.extend if type(target) in self.user_types and isinstance(target, list) else None
@@ -120,6 +127,18 @@ class TableWorld:
     # --- tensors ---
     def tensor(self, record: TensorRecord) -> Any:
         return self.own(self.builder.tensor(record), record.storage)
+
+    def computed(self, record: TensorRecord, bits: tuple[str, ...]) -> Any:
+        """A tensor whose values are the conjugate or the negative of its memory: it gets memory of its own."""
+        made, fill = self.builder.computed(record, [LAZY[bit] for bit in bits])
+        self.storages.when_filled(fill)
+        return self.own(made, record.storage)
+
+    def sparse(self, layout: str, parts: list[Any], size: tuple[int, ...], coalesced: bool) -> Any:
+        """A sparse tensor, whose components are checked as soon as their memory is there."""
+        made, check = self.builder.sparse(layout, parts, size, coalesced)
+        self.storages.when_filled(check)
+        return self.own(made, self.owners[id(parts[-1])][1])
 
     def own(self, tensor: Any, storage: StorageRecord) -> Any:
         self.owners[id(tensor)] = tensor, storage
@@ -158,6 +177,8 @@ class TableWorld:
         if type(state) is not dict or len(state) > 1000:
             raise Fault("the attributes of a tensor must be a dict")
         for name in state:
+            if name in MARKS and type(state[name]) is bool:
+                continue
             if type(name) is not str or name.startswith("_") or hasattr(type(tensor), name):
                 raise Fault(f"attribute {name!r:.60} cannot be set on a tensor")
         self.builder.attributes(tensor, state)

@@ -73,7 +73,8 @@ def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None,
     if places.size and places.min() < 0:
         d = int(np.nonzero(places.min(1) < 0)[0][0])
         raise RuntimeError(f"found negative index {places[d].min()} for dim {d}")
-    return _finished(CooTensor.build(at, v, size, bool(is_coalesced)), device, requires_grad)
+    coalesced = at.shape[1] < 2 if is_coalesced is None else is_coalesced  # one place cannot come twice
+    return _finished(CooTensor.build(at, v, size, bool(coalesced)), device, requires_grad)
 
 
 def _check_size(size: tuple[int, ...], k: int, v: Any, places: np.ndarray, most: list[int]) -> None:

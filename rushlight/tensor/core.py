@@ -246,15 +246,15 @@ def apply(op: Op, args: tuple[Any, ...], attrs: tuple[Any, ...] = ()) -> Any:
         out._spec = sig.results[0]
         nodes = graph.nodes
         nodes.append(node)
-        graph.bytes += out_spec.numel
+        graph.elements += out_spec.numel
         if needs and state.grad and op.differentiable and out_spec.dtype.kind in "fc":
             out._grad_fn = OpFn(op, sig, args, (out,), edges_of(args), node.line)
             out._rg = True
         count = len(nodes)
         if count == graph.due:
             speculation.start(graph)
-        if count >= settings.max_nodes or graph.bytes > settings.max_bytes:
-            realize(graph)
+        if count >= settings.max_nodes or graph.elements > settings.max_elements:
+            realize_when_large(graph)
         return out
     return _apply_many(op, args, sig, node, needs)
 
@@ -265,14 +265,13 @@ def _apply_many(op: Op, args: tuple[Any, ...], sig: Signature, node: Node, needs
     outs = [new_tensor(Storage(c, s.numel, s.dtype), s) for c, s in zip(cells, sig.results)]
     graph = node.graph
     graph.nodes.append(node)
-    graph.bytes += sum(s.numel for s in sig.outs)
+    graph.elements += sum(s.numel for s in sig.outs)
     if needs and state.grad and op.differentiable:
         fn = OpFn(op, sig, args, outs, edges_of(args), node.line)
         for i, o in enumerate(outs):
             if o._spec.dtype.kind in "fc":
                 o._grad_fn, o._out, o._rg = fn, i, True
-    if len(graph.nodes) >= settings.max_nodes or graph.bytes > settings.max_bytes:
-        realize(graph)
+    realize_when_large(graph)
     return outs
 
 
@@ -285,7 +284,7 @@ def record(op: Op, ins: tuple[Any, ...], specs: list[Any], attrs: tuple[Any, ...
         node.line = user_line()
     node.outs = tuple([Cell(node, i) for i in range(len(sig.outs))])
     graph.nodes.append(node)
-    graph.bytes += sum([s.numel for s in sig.outs])
+    graph.elements += sum([s.numel for s in sig.outs])
     return node
 
 
@@ -297,8 +296,19 @@ def settle(t: Tensor) -> None:
 
 
 def realize_when_large(graph: Any) -> None:
-    """Run what is pending where it has grown beyond the limits."""
-    if len(graph.nodes) >= settings.max_nodes or graph.bytes > settings.max_bytes:
+    """Run what is pending where it has grown beyond the limits.
+
+    Beyond that of elements some more operations are waited for: they may be what makes a large value small again (the sum over squares of
+    the differences of all pairs), and who wrote them may hold it no longer, so that it is never in memory.
+    """
+    count = len(graph.nodes)
+    if count < settings.max_nodes:
+        if graph.elements <= settings.max_elements:
+            return
+        graph.patience = graph.patience or count + settings.more_nodes
+        if count < graph.patience:
+            return
+    if not graph.traced:
         realize(graph)
 
 

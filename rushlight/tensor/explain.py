@@ -56,7 +56,7 @@ def _native(program: Any, to: str) -> None:
         raise RuntimeError("explain(): this machine has no native executor (llvmlite is missing "
                            "or does not know the processor); to='plan' works")
     from rushlight.exec.cpu import listing
-    plan: Any = native.compile_program(program, lambda: None)
+    plan: Any = native.compile_program(program, lambda: None, anew=True)
     for number, step in enumerate(plan.steps):
         print(f"\n# step {number}")
         print(listing.shown(step, to))

@@ -17,7 +17,7 @@ from rushlight.exec.realize import realize, realize_cell
 from rushlight.exec.stats import stats
 from rushlight.ir.graph import SCALARS, Bundle, Cell, Node
 from rushlight.ir.spec import Spec
-from rushlight.tensor.core import Tensor, new_tensor
+from rushlight.tensor.core import Tensor, new_tensor, realize_when_large
 from rushlight.tensor.functions.precision import Formula
 from rushlight.tensor.state import settings, state
 from rushlight.tensor.storage import Storage
@@ -30,12 +30,12 @@ WALKED = (OpFn, ViewFn, LastingOpFn, Formula)  # nodes whose class and contents 
 
 class Template:
     """What a pass records: a bundle on those of the form's cells that ``used`` names, and on ``numbers``; its results are the
-    gradients of the leaves, whose types ``grads`` has, None for a leaf that gets none. ``bytes`` counts what is recorded."""
+    gradients of the leaves, whose types ``grads`` has, None for a leaf that gets none. ``elements`` counts what is recorded."""
 
-    __slots__ = ("bundle", "used", "numbers", "grads", "bytes")
+    __slots__ = ("bundle", "used", "numbers", "grads", "elements")
 
     def __init__(self, bundle: Bundle, used: tuple[int, ...], numbers: tuple[Any, ...], grads: list[Spec | None], size: int):
-        self.bundle, self.used, self.numbers, self.grads, self.bytes = bundle, used, numbers, grads, size
+        self.bundle, self.used, self.numbers, self.grads, self.elements = bundle, used, numbers, grads, size
 
 
 class Form:
@@ -225,11 +225,13 @@ def run(form: Form) -> bool:
                 storage.version += 1
     for fn in form.order:
         fn.release()
-    graph.bytes += template.bytes
+    graph.elements += template.elements
     more = len(bundle.rows) - 1
     stats.nodes += more
-    if len(graph.nodes) + more >= settings.max_nodes or graph.bytes > settings.max_bytes:
+    if len(graph.nodes) + more >= settings.max_nodes:
         realize(graph)
+    else:
+        realize_when_large(graph)
     return True
 
 

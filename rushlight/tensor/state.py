@@ -29,8 +29,9 @@ class Settings:
     """Process-wide settings."""
 
     default_dtype = dtypes.float32
-    max_nodes = 2048
-    max_bytes = 1 << 30
+    max_nodes = 2048  # pending operations
+    max_elements = 1 << 30  # of all their results
+    more_nodes = 24  # operations beyond that
 
 
 settings = Settings()

@@ -82,14 +82,13 @@ class Symbol:
 
 def trace(op: Op, types: tuple[Any, ...], attrs: tuple[Any, ...]) -> Program:
     """The decomposition of an operation on operands of these types, as a program."""
-    graph = Graph()
-    outer, grad, limit = state.graph, state.grad, settings.max_nodes
+    graph = Graph(traced=True)
+    outer, grad = state.graph, state.grad
     casting, state.autocast = state.autocast, None
     state.graph, state.grad = graph, False
     keep: list[Any] = []
     try:
         args = [_stand_in(t, keep) for t in types]
-        settings.max_nodes = 1 << 60
         outs = op.decompose(functions(), *args, *attrs)  # type: ignore[misc]
         outs = outs if isinstance(outs, (tuple, list)) else (outs,)
         inputs = [_cell_of(a) for a in args]
@@ -101,7 +100,7 @@ def trace(op: Op, types: tuple[Any, ...], attrs: tuple[Any, ...]) -> Program:
                 keep.append(o)
             results.append(o._storage.cell)
     finally:
-        state.graph, state.grad, state.autocast, settings.max_nodes = outer, grad, casting, limit
+        state.graph, state.grad, state.autocast = outer, grad, casting
     return _program(graph, inputs, types, results)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from collections.abc import Callable
 from itertools import product
@@ -10,7 +9,7 @@ from typing import Any
 
 from rushlight.exec.cpu import attention_gradient_kernels as gradient_kernels
 from rushlight.exec.cpu import attention_kernels as kernels
-from rushlight.exec.cpu.steps import Address, KernelStep
+from rushlight.exec.cpu.steps import Address, KernelStep, Table
 from rushlight.exec.cpu.tiles import REALS, Form
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
@@ -42,7 +41,6 @@ class _Call:
         q, k, v = (self.operands[n].spec for n in "qkv")
         self.n, self.heads, self.T, self.D = q.shape
         self.groups, self.S, self.E = self.heads // k.shape[1], k.shape[2], v.shape[3]
-        self.tables: list[Any] = []
 
     def fits(self) -> bool:
         """Whether the kernel can run it."""
@@ -51,12 +49,10 @@ class _Call:
         return norms and self.D > 0 and all(s.strides[-1] == 1 or s.shape[-1] == 1 for s in rows) \
             and (self.mask is None or self.mask.spec.strides[-1] in (0, 1))
 
-    def starts(self, s: Spec, per: int = 1) -> int:
-        """The address of a table: where each head begins, for heads that are read `per` times."""
+    def starts(self, s: Spec, per: int = 1) -> Table:
+        """Where each head begins, for heads that are read `per` times."""
         n, h = s.strides[:2]
-        values = [i * n + j * h for i, j in product(range(s.shape[0]), range(s.shape[1])) for _ in range(per)]
-        self.tables.append((ctypes.c_int64 * len(values))(*values))
-        return ctypes.addressof(self.tables[-1])
+        return Table.of([i * n + j * h for i, j in product(range(s.shape[0]), range(s.shape[1])) for _ in range(per)])
 
     def outer(self, s: Spec) -> Spec:
         """A result or what has its order, with heads outside."""
@@ -118,4 +114,4 @@ class _Call:
         units = self.n * (self.heads // self.groups if self.back else self.heads)
         work = self.n * self.heads * self.T * self.S * (self.D + self.E)
         return KernelStep(f"attention {self.back} {form} {masked} {causal}", lambda name: write(form, masked, causal, name), slots, units, work,
-                          read, results, self.tables)
+                          read, results)

@@ -133,7 +133,7 @@ def _shapes(instr: Instr) -> tuple[Any, Any, Any]:
 
 def _primitive(instr: Instr, operands: tuple[Operand, ...]) -> Primitive:
     """The fastest primitive for a convolution."""
-    key = f"{instr.op.name} {[o.spec.shape for o in operands]} {instr.outs[0].shape} {instr.attrs} {max_threads()}"
+    key = f"{instr.op.name} {[o.spec.shape for o in operands]} {instr.outs[0].shape} {instr.attrs} {openmp.threads()}"
     number = choices.known(key)
     if number is not None:
         return _made(instr, operands, number)
@@ -169,19 +169,13 @@ def _runner(primitive: Primitive) -> Callable[[], None]:
     return run
 
 
-def max_threads() -> int:
-    """The threads that a primitive is made for."""
-    omp = openmp.runtime()
-    return omp.threads() if omp is not None else 1
-
-
 def _made(instr: Instr, operands: tuple[Operand, ...], skip: int) -> Primitive:
     """The primitive for a convolution with so many implementations passed over."""
     stride, padding, dilation, groups = instr.attrs[-4:]
     x, w, y = _shapes(instr)
     pads = tuple([(p, window_end(n, o, k, s, d, p)) for n, o, k, s, d, p in zip(x[2:], y[2:], w[2:], stride, dilation, padding)])
     biased = instr.op.name.startswith("convolution_bias")
-    return _kept(instr.op.name, x, grouped(w, groups), y, (tuple(stride), pads, tuple(dilation)), biased, skip, max_threads())
+    return _kept(instr.op.name, x, grouped(w, groups), y, (tuple(stride), pads, tuple(dilation)), biased, skip, openmp.threads())
 
 
 @lru_cache(64)  # networks repeat their shapes, and backward primitives want the forward one as a hint

@@ -8,13 +8,13 @@ import threading
 from pathlib import Path
 
 
-def root() -> Path | None:
-    """Where things are kept: $RUSHLIGHT_CACHE_DIR, else the user's cache folder; None when set to the empty string."""
+def root(kind: str = "kernels") -> Path | None:
+    """Where things of a kind are kept: $RUSHLIGHT_CACHE_DIR, else the user's cache folder; None when set to the empty string."""
     chosen = os.environ.get("RUSHLIGHT_CACHE_DIR")
     if chosen == "":
         return None
     above = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rushlight"
-    return above / "kernels"
+    return above / kind
 
 
 def read(folder: Path | None, name: str) -> bytes | None:
@@ -51,16 +51,16 @@ def _private(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
-MOST_BYTES = 256 << 20  # of the cache folder, all versions together
-_written = [0]
+MOST_BYTES = 256 << 20  # of the folder of a kind, all versions together
+_written: dict[Path, int] = {}
 
 
 def _bound(folder: Path, size: int) -> None:
-    """Now and then delete the files that were written longest ago, while the cache is too large."""
-    _written[0] += size
-    if _written[0] < MOST_BYTES // 64:
+    """Now and then delete the files that were written longest ago, while there is too much of a kind."""
+    written = _written[folder.parent] = _written.get(folder.parent, 0) + size
+    if written < MOST_BYTES // 64:
         return
-    _written[0] = 0
+    _written[folder.parent] = 0
     found = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in folder.parent.rglob("*") if f.is_file())
     total = sum(size for _, size, _ in found)
     for _, size, file in found:

@@ -11,13 +11,12 @@ from llvmlite import ir
 from rushlight.exec.cpu.accumulators import Accumulator
 from rushlight.exec.cpu.cells import CELLS, COUNTING, constant, draw
 from rushlight.exec.cpu.code import I64, POINTER, Code
-from rushlight.exec.cpu.kernel import JOINED, PAIRED, STRIDED, TWICE, Access, Kernel, Ref, Statement
+from rushlight.exec.cpu.kernel import JOINED, OUT_OF_RANGE, PAIRED, STRIDED, TWICE, Access, Kernel, Ref, Statement
 from rushlight.exec.cpu.sums import Columns, Rounds, ordered
 
 FREE = frozenset(("amax", "amin", "any", "all"))  # reductions that any order gives
 FEW, SIDE_BY_SIDE = 12, 4  # statements of a phase whose reductions are kept in so many vectors
 ABREAST = (8, 2)  # vectors of columns
-OUT_OF_RANGE = 1  # the kernel's result when an index is no position of its dimension
 
 
 def write(kernel: Kernel, name: str) -> str:

@@ -14,6 +14,7 @@ from rushlight.ir.program import Instr, Program
 from rushlight.ir.spec import Spec
 
 if TYPE_CHECKING:
+    from rushlight.exec.cpu.blueprint import Blueprint
     from rushlight.exec.cpu.plan import Plan
     from rushlight.exec.cpu.steps import Step
 
@@ -34,24 +35,31 @@ def _start() -> None:
         threads.bound(runtime.fix_teams())
 
 
-def compile_program(program: Program, original: Callable[[], Any], changing: frozenset[int] | None = None) -> Plan:
+def compile_program(program: Program, original: Callable[[], Any], changing: frozenset[int] | None = None, *, anew: bool = False) -> Plan:
     """The program as a plan. ``original()`` gives the same plan for NumPy, for the cases that only it can run or
-    explain; `changing` are inputs that are others at each run, if they are more than the donated ones."""
+    explain; `changing` are inputs that are others at each run, if they are more than the donated ones. `anew` plans are never
+    those that another process has made: they can show their code."""
+    from rushlight.exec.cpu import plans
     from rushlight.exec.cpu.onednn import openmp
     _start()
     with openmp.limit(1 if threads.single_library else threads.count()):  # primitives are made for a number of threads
-        return _compile(program, original, program.donated if changing is None else changing)
+        changing = program.donated if changing is None else changing
+        return plans.made(program, changing, lambda: _planned(program, changing), original, anew)
 
 
-def _compile(program: Program, original: Callable[[], Any], changing: frozenset[int]) -> Plan:
+def _planned(program: Program, changing: frozenset[int]) -> Blueprint:
+    """The steps of a program; `changing` are inputs that are others at each run."""
     from rushlight.exec.cpu import groups, layouts, lower, parts, products, quantized, recurrent, recurrent_ends, scatters, upright
+    from rushlight.exec.cpu.blueprint import Blueprint
     from rushlight.exec.cpu.loops import loops_of
-    from rushlight.exec.cpu.plan import Plan, flat_size
-    from rushlight.exec.cpu.steps import LoopStep
+    from rushlight.exec.cpu.steps import LoopStep, flat_size
     program = layouts.assign(products.join(lower.lower(upright.stand(quantized.join(program)))))
     program, taken = scatters.prepare(recurrent_ends.join(parts.join(program), recurrent.fits))
     numbers = {i for i, s in enumerate(program.inputs) if not isinstance(s, Spec)}
     numbers |= {i.results[0] for i in program.instrs if not isinstance(i.outs[0], Spec)}
+    types = dict(enumerate(program.inputs))
+    for instr in program.instrs:
+        types.update(zip(instr.results, instr.outs))
     sizes = {r: flat_size(s) for i in program.instrs for r, s in zip(i.results, i.outs) if isinstance(s, Spec)}
     fresh = itertools.count(program.values)
 
@@ -75,7 +83,7 @@ def _compile(program: Program, original: Callable[[], Any], changing: frozenset[
                       for loop in loops]
         else:
             steps += _steps(item, new_value, lasting)
-    return Plan(program, steps, sizes, numbers, original)
+    return Blueprint(program, steps, types, sizes, numbers)
 
 
 def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> list[Step]:

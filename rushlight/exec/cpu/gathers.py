@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from rushlight.exec.cpu.code import I64, KERNEL
-from rushlight.exec.cpu.emit import OUT_OF_RANGE
+from rushlight.exec.cpu.kernel import OUT_OF_RANGE
 from rushlight.exec.cpu.parts_kernel import SIZES
 from rushlight.exec.cpu.steps import Address, Check, KernelStep
 from rushlight.exec.cpu.tiles import NUMBERS, Form, Vectors, const

@@ -21,9 +21,10 @@ from rushlight.exec import order, threads
 from rushlight.exec.cpu import gemm_kernels as kernels
 from rushlight.exec.cpu import matvec_kernels as matvec
 from rushlight.exec.cpu import packing, panels, small_kernels
-from rushlight.exec.cpu.gemm_code import ALONG_K, ANY, DIRECT, SUMS, UNITS, narrow, paired
+from rushlight.exec.cpu.gemm_code import SUMS, narrow, paired
 from rushlight.exec.cpu.gemm_packing import GAP
-from rushlight.exec.cpu.steps import Address, KernelStep
+from rushlight.exec.cpu.gemm_slots import ALONG_K, ANY, DIRECT, SLOTS, UNITS
+from rushlight.exec.cpu.steps import Address, KernelStep, Table
 from rushlight.exec.cpu.tiles import Form
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
@@ -256,12 +257,13 @@ class Product:
         values = self.sizes()
         a_room, b_room, sums_room = (-(-x // 16) * 16 for x in self.scratch(values).values())
         values |= {"scratch_size": a_room + b_room + sums_room, "b_at": a_room, "sums_at": a_room + b_room}
-        step = self._step(kernels.blocked, kernels.SLOTS, values, values["scratch_size"], new_value, max(1, flops // (CYCLE * lanes)), flops)
+        step = self._step(kernels.blocked, SLOTS, values, values["scratch_size"], new_value, max(1, flops // (CYCLE * lanes)), flops)
         step.light = True
         if self.instr.op.name != "matmul" and self.b.value in lasting and values["b_way"] != DIRECT and self.m <= packing.MOST_ROWS \
                 and self.k * self.n >= packing.SMALLEST:
             dtype = self.instr.outs[0].dtype
-            step.variant = panels.Panels(self.b.value, self.b.start * dtype.itemsize, dtype, self.k, self.n, self.b.rows, self.b.columns, values["block_k"])
+            step.variant = panels.Panels(self.b.value, self.b.start * dtype.itemsize, dtype, self.k, self.n, self.b.rows, self.b.columns, values["block_k"],
+                                         self.form.dtype, self.form.panel, paired(dtype.name))
         return step
 
     def small(self) -> Callable[[str, str], str] | None:
@@ -285,7 +287,7 @@ class Product:
         values: dict[str, Any] = {**sizes, "out": Address(self.instr.results[0]), "relu": int(self.instr.op.name in RELU_OF)}
         for name, x in (("a", self.a), ("b", self.b)):
             values[name] = Address(x.value, x.start * size)
-            values[f"{name}_starts"] = x.starts.__array_interface__["data"][0]
+            values[f"{name}_starts"] = Table(x.starts)
         values |= {"a_row": self.a.rows, "a_k": self.a.columns, "b_k": self.b.rows, "b_n": self.b.columns}
         results = {self.instr.results[0]}
         if self.bias is not None:
@@ -298,7 +300,7 @@ class Product:
         shape = f"{f'{self.batch}x' if self.batch > 1 else ''}{self.m}x{self.n}x{self.k}"
         return KernelStep(f"product {kernel.__name__} {dtype} {form}", lambda name: kernel(dtype, name), slots,
                           self.batch * sizes["column_parts"] * sizes.get("row_parts", 1), work, {o.value for o in self.instr.operands}, results,
-                          (self.a.starts, self.b.starts), flops, f"product {dtype} {shape}")
+                          flops=flops, title=f"product {dtype} {shape}")
 
 
 def _share(size: int, parts: int, step: int) -> int:

@@ -14,8 +14,6 @@ from rushlight.exec.cpu.tiles import Form, Vectors, const
 # what products of a type are summed in; integers wrap around, so 32 bits give the same low bits as fewer
 SUMS = {"float32": "float32", "float64": "float64", "bfloat16": "float32", "float16": "float32", "int8": "int32", "uint8": "int32",
         "int16": "int32", "int32": "int32", "int64": "int64"}
-# ways to read an operand: as it lies; packed here from vectors along its units, along k, or one by one; from panels packed before
-DIRECT, UNITS, ALONG_K, ANY, PACKED = range(5)
 
 
 def narrow(dtype: str) -> bool:

@@ -17,12 +17,11 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu.code import I64, KERNEL, POINTER
-from rushlight.exec.cpu.gemm_code import DIRECT, PACKED, SUMS, Product, function, narrow
+from rushlight.exec.cpu.gemm_code import SUMS, Product, function, narrow
 from rushlight.exec.cpu.gemm_packing import GAP, pack
+from rushlight.exec.cpu.gemm_slots import DIRECT, PACKED, SLOTS
 from rushlight.exec.cpu.tiles import WIDTH, Form, const
 
-SLOTS = ("*a", "*a_starts", "a_row", "a_k", "*b", "*b_starts", "b_k", "b_n", "*out", "*bias", "m", "n", "k", "unit_rows", "unit_columns", "row_parts",
-         "column_parts", "together", "block_rows", "block_columns", "block_k", "k_blocks", "a_way", "b_way", "relu", "*scratch", "scratch_size", "b_at", "sums_at", "*panels")
 FINAL, RELU = 1, 2
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from llvmlite import ir
 
 from rushlight.exec.cpu.code import I64
-from rushlight.exec.cpu.gemm_code import ALONG_K, ANY, UNITS, Product, function, narrow
+from rushlight.exec.cpu.gemm_code import Product, function, narrow
+from rushlight.exec.cpu.gemm_slots import ALONG_K, ANY, UNITS
 from rushlight.exec.cpu.scalars import FORMS, I16, Scalars
 from rushlight.exec.cpu.tiles import const
 

@@ -27,9 +27,9 @@ def tag() -> str:
     return digest.hexdigest()[:16]
 
 
-def cache_folder() -> Path | None:
-    """Where compiled kernels are kept; None for nowhere."""
-    root = disk.root()
+def cache_folder(kind: str = "kernels") -> Path | None:
+    """Where compiled kernels are kept, or what else depends on the same things; None for nowhere."""
+    root = disk.root(kind)
     return None if root is None else root / tag()
 
 
@@ -38,6 +38,7 @@ class Compiled:
 
     def __init__(self) -> None:
         self.addresses: dict[Hashable, int] = {}
+        self.names: dict[str, int] = {}  # the same by their symbols
         self.engines: list[Any] = []  # keep the code alive
         self.built = 0
         self.loaded = 0
@@ -57,7 +58,7 @@ class Compiled:
         found = [self.addresses.get(w[0]) for w in wanted]
         if None in found:
             with self.lock:
-                new = {_name(w[0]): w for w in wanted if w[0] not in self.addresses}
+                new = {symbol(w[0]): w for w in wanted if w[0] not in self.addresses}
                 if new:  # another thread may have made them meanwhile
                     self._make(new, count)
         return [there or self.addresses[w[0]] for w, there in zip(wanted, found)]
@@ -65,12 +66,25 @@ class Compiled:
     def kept(self, key: Hashable) -> bool:
         """Whether the function with this key need not be compiled."""
         folder = cache_folder()
-        return key in self.addresses or folder is not None and (folder / _name(key)).exists()
+        return key in self.addresses or folder is not None and (folder / symbol(key)).exists()
+
+    def named(self, names: list[str]) -> list[int] | None:
+        """The addresses of functions that have been compiled, here or by another process; None where one of them has to be made."""
+        if not self.names.keys() >= set(names):
+            with self.lock:
+                folder = cache_folder()
+                codes = {name: disk.read(folder, name) for name in set(names).difference(self.names)}
+                found = {name: code for name, code in codes.items() if code is not None}
+                if len(found) < len(codes):
+                    return None
+                self.loaded += len(found)
+                self.names.update(self._load(found))
+        return [self.names[name] for name in names]
 
     def _make(self, wanted: dict[str, Wanted], count: int) -> None:
         folder = cache_folder()
-        kept = {name: code for name in wanted if (code := disk.read(folder, name)) is not None}
-        missing = {name: w for name, w in wanted.items() if name not in kept}
+        kept = {name: code for name in wanted if name not in self.names and (code := disk.read(folder, name)) is not None}
+        missing = {name: w for name, w in wanted.items() if name not in kept and name not in self.names}
         self.loaded += len(kept)
         if missing:
             # what people wrote is long, and none of it should be left for the end
@@ -78,8 +92,9 @@ class Compiled:
             made = compiler.assemble_all({name: w[1:] for name, w in first}, count, partial(disk.keep, folder))
             self.built += len(made)
             kept |= made
-        for name, address in self._load(kept).items():
-            self.addresses[wanted[name][0]] = address
+        if kept:
+            self.names.update(self._load(kept))
+        self.addresses.update({w[0]: self.names[name] for name, w in wanted.items()})
 
     def _load(self, codes: dict[str, bytes]) -> dict[str, int]:
         """The addresses of functions by their names, of object files that have one each."""
@@ -92,6 +107,6 @@ COMPILED = Compiled()
 os.register_at_fork(after_in_child=COMPILED.unlock)
 
 
-def _name(key: Hashable) -> str:
+def symbol(key: Hashable) -> str:
     """The symbol of a function, and the name of its file."""
     return PREFIX + hashlib.sha256(((key if isinstance(key, str) else repr(key)) + tag()).encode()).hexdigest()[:24]

@@ -16,10 +16,12 @@ and vector stride (in elements), as far as its level has them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import prod
 from typing import NamedTuple
 
 Ref = tuple[str, int]  # ("a", access), ("n", number), ("t", statement)
-
+OUT_OF_RANGE = 1  # the kernel's result when an index is no position of its dimension
 
 STRIDED, PAIRED, TWICE, JOINED = 2, 3, 4, 5
 
@@ -74,3 +76,54 @@ class Kernel(NamedTuple):
         if a.use == "scratch":
             return 2
         return 1 + self.outer + 1 + (self.mid if a.level == "full" else 0) + (a.step == STRIDED)
+
+
+@dataclass(slots=True)
+class Place:
+    """Where an access finds its memory. ``value`` is a position among the values of a step, ``strides`` are in elements
+    over the domain's dimensions; ``partial`` marks the partial results of a cut reduction, ``joined`` complex numbers, whose parts are
+    the elements."""
+
+    value: int
+    offset: int
+    strides: dict[int, int]
+    itemsize: int
+    partial: bool = False
+    joined: bool = False
+
+
+@dataclass(slots=True)
+class Loop:
+    """A kernel with sizes and places. It names values by their position among the values of a step, so that one serves
+    all groups of the same form, in this plan and others."""
+
+    kernel: Kernel
+    outer: tuple[int, ...]
+    mid: tuple[int, ...]
+    size: int
+    chunk: int
+    chunks: int
+    places: tuple[Place | None, ...]  # None for scratch
+    slots: tuple[tuple[int, ...], ...]  # strides of each access, in the order of the argument block
+    numbers: tuple[int, ...]
+    work: int
+    words: tuple[int, ...] = ()  # the argument block, where 0 stands for addresses
+    spots: tuple[int, ...] = ()  # where addresses of the accesses go
+    sources: frozenset[int] = frozenset()
+    results: frozenset[int] = frozenset()
+    scratch: tuple[int, ...] = ()  # bytes for each thread
+
+    def __post_init__(self) -> None:
+        words, spots = [0, *self.outer, *self.mid, self.size, self.chunk, self.chunks], []
+        for strides in self.slots:
+            spots.append(len(words))
+            words += [0, *strides]
+        self.words, self.spots = tuple(words), tuple(spots)
+        used = [(a.use, p.value) for a, p in zip(self.kernel.accesses, self.places) if p is not None]
+        self.sources = frozenset([v for use, v in used if use == "in"])
+        self.results = frozenset([v for use, v in used if use == "out"])
+        self.scratch = tuple([s[0] for p, s in zip(self.places, self.slots) if p is None])
+
+    @property
+    def units(self) -> int:
+        return prod(self.outer) * self.chunks

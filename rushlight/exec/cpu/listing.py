@@ -6,8 +6,7 @@ from math import prod
 from typing import Any
 
 from rushlight.exec.cpu import compiler, emit
-from rushlight.exec.cpu.kernel import Kernel, Ref, Statement
-from rushlight.exec.cpu.loops import Loop
+from rushlight.exec.cpu.kernel import Kernel, Loop, Ref, Statement
 from rushlight.exec.cpu.steps import KernelStep, LoopStep, PrimitiveStep, Step
 
 

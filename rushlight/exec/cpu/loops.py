@@ -11,7 +11,7 @@ from rushlight.exec import order
 from rushlight.exec.cpu.cells import COUNTING, EXPENSIVE
 from rushlight.exec.cpu.groups import CHUNK, LEAST_UNITS, Group, chunks, is_reduction, operand_dtype
 from rushlight.exec.cpu.host import vector_bytes
-from rushlight.exec.cpu.kernel import JOINED, PAIRED, STRIDED, TWICE, Access, Kernel, Ref, Statement
+from rushlight.exec.cpu.kernel import JOINED, PAIRED, STRIDED, TWICE, Access, Kernel, Loop, Place, Ref, Statement
 from rushlight.exec.cpu.scalars import FORMS, HALF
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
@@ -19,57 +19,6 @@ from rushlight.passes.recent import Recent
 
 SHORT = 8  # vectors along fewer elements than this are mostly empty
 MOST_PATTERNS = 2048  # of groups whose loops are kept
-
-
-@dataclass(slots=True)
-class Place:
-    """Where an access finds its memory. ``value`` is a position among the values of a step, ``strides`` are in elements
-    over the domain's dimensions; ``partial`` marks the partial results of a cut reduction, ``joined`` complex numbers, whose parts are
-    the elements."""
-
-    value: int
-    offset: int
-    strides: dict[int, int]
-    itemsize: int
-    partial: bool = False
-    joined: bool = False
-
-
-@dataclass(slots=True)
-class Loop:
-    """A kernel with sizes and places. It names values by their position among the values of a step, so that one serves
-    all groups of the same form, in this plan and others."""
-
-    kernel: Kernel
-    outer: tuple[int, ...]
-    mid: tuple[int, ...]
-    size: int
-    chunk: int
-    chunks: int
-    places: tuple[Place | None, ...]  # None for scratch
-    slots: tuple[tuple[int, ...], ...]  # strides of each access, in the order of the argument block
-    numbers: tuple[int, ...]
-    work: int
-    words: tuple[int, ...] = ()  # the argument block, where 0 stands for addresses
-    spots: tuple[int, ...] = ()  # where addresses of the accesses go
-    sources: frozenset[int] = frozenset()
-    results: frozenset[int] = frozenset()
-    scratch: tuple[int, ...] = ()  # bytes for each thread
-
-    def __post_init__(self) -> None:
-        words, spots = [0, *self.outer, *self.mid, self.size, self.chunk, self.chunks], []
-        for strides in self.slots:
-            spots.append(len(words))
-            words += [0, *strides]
-        self.words, self.spots = tuple(words), tuple(spots)
-        used = [(a.use, p.value) for a, p in zip(self.kernel.accesses, self.places) if p is not None]
-        self.sources = frozenset([v for use, v in used if use == "in"])
-        self.results = frozenset([v for use, v in used if use == "out"])
-        self.scratch = tuple([s[0] for p, s in zip(self.places, self.slots) if p is None])
-
-    @property
-    def units(self) -> int:
-        return prod(self.outer) * self.chunks
 
 
 @dataclass(slots=True)

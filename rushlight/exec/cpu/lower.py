@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.exec.cpu import complex_pairs, dropout, fourier, pooled
+from rushlight.exec.cpu import broadcasts, complex_pairs, dropout, fourier, pooled
 from rushlight.exec.cpu.dropout import POSITION
 from rushlight.exec.cpu.groups import mode_of
 from rushlight.exec.cpu.instructions import Writer
 from rushlight.exec.numpy import executor as numpy_executor
-from rushlight.ir.dtype import float64, int32, int64
+from rushlight.ir.dtype import HALF, float32, float64, int32, int64
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec
 from rushlight.ops.table import Op
@@ -19,6 +19,8 @@ from rushlight.passes import pipeline
 WRITTEN_OUT = frozenset(("gelu", "gelu_grad", "silu", "silu_grad", "hardtanh", "hardsigmoid", "hardswish", "batch_norm_given"))
 ROWS = frozenset(("softmax", "softmax_grad", "log_softmax", "log_softmax_grad"))
 FLOATS = ("float32", "float64")
+CONVOLUTIONS = frozenset(("convolution", "convolution_bias", "convolution_input_grad", "convolution_weight_grad"))
+ROWS_OF = {"sdpa": 3, "sdpa_grad": 4}  # operands of attention that have features
 
 # a copy through a view with negative steps, of which no other pass needs to know
 REVERSED = Op("reversed", "move", "x", lambda x: ((x.dtype, x.shape),), differentiable=False)
@@ -41,7 +43,7 @@ def lower(program: Program) -> Program:
     program = complex_pairs.write_out(fourier.join(pipeline.lower(program, claims)))
     program = _once(_by_rows(program))
     program = pooled.rewrite(_without_copies(program))
-    program = pipeline.drop_dead(program)
+    program = pipeline.drop_dead(broadcasts.apart(pipeline.drop_dead(program)))
     program.verify()
     return program
 
@@ -73,6 +75,10 @@ def _by_rows(program: Program) -> Program:
             LOSSES[name](Writer(out, instr.line), instr)
         elif name in PLACES and _short_rows(instr):
             _place(Writer(out, instr.line), instr)
+        elif name in ROWS_OF:
+            out.instrs.append(_by_features(Writer(out, instr.line), instr))
+        elif name in CONVOLUTIONS and instr.outs[0].dtype in HALF:
+            _in_float32(Writer(out, instr.line), instr)
         elif name in dropout.NAMES and dropout.fits(instr):
             dropout.write(Writer(out, instr.line), instr)
         elif name == "sum" and _of_pairs(instr):
@@ -84,6 +90,20 @@ def _by_rows(program: Program) -> Program:
         else:
             out.instrs.append(instr)
     return out
+
+
+def _by_features(w: Writer, instr: Instr) -> Instr:
+    """Attention on operands whose features are adjacent in memory, which the others are copied to (a gradient that is one number)."""
+    def adjacent(s: Any) -> bool:
+        return bool(s.strides[-1] == 1 or s.shape[-1] == 1)
+    return with_operands(instr, tuple([o if at >= ROWS_OF[instr.op.name] or adjacent(o.spec) else w("copy", o)
+                                       for at, o in enumerate(instr.operands)]))
+
+
+def _in_float32(w: Writer, instr: Instr) -> None:
+    """A convolution of half precision in float32, rounded once."""
+    wide = [w("cast", o, attrs=(float32,)) for o in instr.operands]
+    w("cast", w(instr.op, *wide, attrs=instr.attrs), attrs=(instr.outs[0].dtype,), out=instr.results[0])
 
 
 def _simple(instr: Instr) -> bool:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from rushlight.exec.cpu import memory
 from rushlight.exec.cpu.jit import COMPILED
 from rushlight.exec.cpu.onednn import library
-from rushlight.exec.cpu.onednn.primitive import Bound
 from rushlight.ir.graph import Cell
+
+if TYPE_CHECKING:
+    from rushlight.exec.cpu.onednn.primitive import Bound
 
 Array = np.ndarray[Any, Any]
 MOST_ROWS = 256  # of a product that gains by packed weights

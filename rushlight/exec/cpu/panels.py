@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec.cpu import memory
-from rushlight.exec.cpu.gemm_code import PACKED, SUMS, paired
-from rushlight.exec.cpu.gemm_kernels import SLOTS
+from rushlight.exec.cpu.gemm_slots import PACKED, SLOTS
 from rushlight.exec.cpu.packing import Array, Kept
-from rushlight.exec.cpu.tiles import Form
 from rushlight.exec.numpy import executor as numpy_executor
 
 WAY, PLACE = SLOTS.index("b_way"), SLOTS.index("*panels")
@@ -21,7 +19,8 @@ WAY, PLACE = SLOTS.index("b_way"), SLOTS.index("*panels")
 class Panels:
     """The matrix B of a product as panels: for each block of k, for each panel of columns, its vectors in the order of k.
 
-    ``value`` is the weights' buffer, ``offset`` in bytes; ``rows`` and ``columns`` are the strides of B in elements.
+    ``value`` is the weights' buffer, ``offset`` in bytes; ``rows`` and ``columns`` are the strides of B in elements. Panels have
+    numbers of the type ``sums``, ``wide`` to a row, or two for each, of k and k + 1, where they are ``paired``.
     """
 
     value: int
@@ -32,6 +31,9 @@ class Panels:
     rows: int
     columns: int
     block_k: int
+    sums: str
+    wide: int
+    paired: bool
 
     @property
     def key(self) -> str:
@@ -39,17 +41,16 @@ class Panels:
 
     def pack(self, buffer: Array) -> Array:
         """All panels, as wide as sums or in pairs; zero beyond the last column."""
-        form = Form(SUMS[self.dtype.name])
-        size, wide = self.dtype.itemsize, form.panel
+        size, wide, sums = self.dtype.itemsize, self.wide, np.dtype(self.sums)
         plain = numpy_executor.view(buffer, self.dtype.numpy, (self.k, self.n), (self.rows * size, self.columns * size), self.offset)
-        each = 2 if paired(self.dtype.name) else 1
+        each = 2 if self.paired else 1
         columns = -(-self.n // wide)
-        raw = np.empty(-(-self.k // each) * columns * wide * form.size + memory.ALIGN, np.uint8)
+        raw = np.empty(-(-self.k // each) * columns * wide * sums.itemsize + memory.ALIGN, np.uint8)
         start = -raw.ctypes.data % memory.ALIGN
-        packed = raw[start:raw.size - memory.ALIGN + start].view(form.dtype)
+        packed = raw[start:raw.size - memory.ALIGN + start].view(sums)
         for k in range(0, self.k, self.block_k):
             block = plain[k:k + self.block_k]
-            lines = np.zeros((-(-len(block) // each), columns, wide), form.dtype)
+            lines = np.zeros((-(-len(block) // each), columns, wide), sums)
             if each == 2:
                 pairs = lines.view(np.uint16).reshape(len(lines), -1, 2)
                 pairs[:, :self.n, 0] = block[::2].view(np.uint16)

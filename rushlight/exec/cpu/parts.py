@@ -10,11 +10,9 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from math import prod
 
-import numpy as np
-
 from rushlight.exec.cpu import parts_kernel as kernel
 from rushlight.exec.cpu.boxes import Box, box_of, covering, grid_of, turned
-from rushlight.exec.cpu.steps import Address, KernelStep
+from rushlight.exec.cpu.steps import Address, KernelStep, Table
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, contiguous_strides, spec
 from rushlight.ops.table import Op
@@ -167,13 +165,12 @@ def steps(instr: Instr, new_value: Callable[[int], int]) -> list[KernelStep] | N
         start = sum(a * to for a, to in zip(box.low, target))
         for runs, more in _cut(runs):
             first += _row(table, box, runs, first, start + more * runs[0][1], box.offset + more * runs[0][2])
-    words = np.array(table, np.int64)
     size = instr.outs[0].dtype.itemsize
     summed = bool(instr.attrs[3])
-    slots: list[int | Address] = [0, Address(instr.results[0]), len(table) // kernel.ENTRY, int(words.__array_interface__["data"][0]),
-                                  *[Address(o.value) for o in instr.operands]]
+    slots: list[int | Address | Table] = [0, Address(instr.results[0]), len(table) // kernel.ENTRY, Table.of(table),
+                                          *[Address(o.value) for o in instr.operands]]
     return [KernelStep(f"parts {size} {summed}", partial(kernel.parts, size, summed), slots, first, instr.outs[0].numel,
-                       {o.value for o in instr.operands}, set(instr.results), words, title=f"parts {list(instr.outs[0].shape)}")]
+                       {o.value for o in instr.operands}, set(instr.results), title=f"parts {list(instr.outs[0].shape)}")]
 
 
 def _cut(runs: list[Run]) -> list[tuple[list[Run], int]]:

@@ -8,21 +8,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from rushlight.exec import flight, threads
-from rushlight.exec.cpu import driver, emit, launch, memory, packing, panels, teams
+from rushlight.exec.cpu import driver, launch, memory, packing, panels, teams
 from rushlight.exec.cpu import profile as profiling
-from rushlight.exec.cpu.emit import OUT_OF_RANGE
+from rushlight.exec.cpu.blueprint import Blueprint
 from rushlight.exec.cpu.jit import COMPILED, Wanted
+from rushlight.exec.cpu.kernel import OUT_OF_RANGE, Kernel
 from rushlight.exec.cpu.onednn import library, openmp
-from rushlight.exec.cpu.steps import Address, KernelStep, LoopStep, PrimitiveStep, PythonStep, Step, last_check
+from rushlight.exec.cpu.steps import Address, KernelStep, LoopStep, PrimitiveStep, PythonStep, Step, Table, flat_size, last_check
 from rushlight.exec.numpy import executor as numpy_executor
 from rushlight.exec.speculation import Successor
-from rushlight.ir.program import Instr, Program
+from rushlight.ir.program import Instr
 from rushlight.ir.spec import Spec
 
 Array = np.ndarray[Any, Any]
@@ -35,20 +35,18 @@ BLOCK_TIME = 2  # milliseconds that idle OpenMP threads wait actively
 class Plan:
     """Callable with the list of inputs (flat arrays, then numbers); gives the flat results."""
 
-    def __init__(self, program: Program, steps: list[Step], sizes: dict[int, int], numbers: set[int], fallback: Callable[[], Any]):
-        self.program = program
-        self.steps = steps
+    def __init__(self, blueprint: Blueprint, fallback: Callable[[], Any]):
+        self.program = blueprint.program
+        self.steps = blueprint.steps
         self.lock = threading.Lock()
         self.fallback = fallback
-        self.types: dict[int, Any] = dict(enumerate(program.inputs))
-        for instr in program.instrs:
-            self.types.update(zip(instr.results, instr.outs))
+        self.types = blueprint.types
         self.threads = threads.count()  # there is scratch memory for as many
-        self.buffers = sum(isinstance(s, Spec) for s in program.inputs)
-        self._locate(sizes, numbers)
-        self._build()
-        self._prelude(numbers)
-        self.numbered = bool(numbers)
+        self.buffers = sum(isinstance(s, Spec) for s in self.program.inputs)
+        self._locate(blueprint)
+        self._build(blueprint.kernels)
+        self._prelude(blueprint.numbers)
+        self.numbered = bool(blueprint.numbers)
         self.successor = Successor()
         self.launcher = launch.launcher_of(self, {v: at for at, s in enumerate(self.steps) for v in s.writes()})
         self.openmp = self.launcher is None and any(isinstance(s, Segment) and {1, 2} & {*s.steps[::2]} for s in self.segments)
@@ -69,7 +67,7 @@ class Plan:
                 del segment.variants, segment.panels, segment.blocks
 
     # --- memory ---------------------------------------------------------------------------------------------------
-    def _locate(self, sizes: dict[int, int], numbers: set[int]) -> None:
+    def _locate(self, blueprint: Blueprint) -> None:
         """Decide for every value which object holds it, and where."""
         last: dict[int, int] = {}
         reads, writes = [s.reads() for s in self.steps], [s.writes() for s in self.steps]
@@ -101,10 +99,12 @@ class Plan:
                     self.object[v] = OBJECTS + host - 1
                     taken.add(host - 1)
                     self.taken.append((at, host - 1))
-                else:
-                    spans.append(memory.Span(v, sizes[v], times[at], times[last[v]]))
+                elif blueprint.arena is None:
+                    spans.append(memory.Span(v, blueprint.sizes[v], times[at], times[last[v]]))
         self.objects = count
-        self.offset, self.arena = memory.arrange(spans)
+        if blueprint.arena is None:
+            blueprint.arena = memory.arrange(spans)
+        self.offset, self.arena = blueprint.arena
         self.object.update((v, ARENA) for v in self.offset)
 
     def _takes_over(self, step: Step, value: int, at: int, taken: set[int], outputs: set[int]) -> int:
@@ -160,7 +160,7 @@ class Plan:
         self.prelude: Callable[..., tuple[tuple[Any, ...], dict[int, Any]]] = values["prelude"]
 
     # --- native blocks --------------------------------------------------------------------------------------------
-    def _build(self) -> None:
+    def _build(self, addresses: list[int] | None) -> None:
         self.keep: list[Any] = []
         self.switches: list[packing.Kept] = []  # products whose weights may be packed
         self.segments: list[Segment | PythonCall] = []
@@ -168,7 +168,7 @@ class Plan:
         layout: list[tuple[str, int]] = []  # (struct letter, value) of the block of numbers
         blocks: dict[tuple[int, ...], int] = {}
         current: Segment | None = None
-        kernels = iter(COMPILED.all([_wanted(s) for s in self.steps if isinstance(s, (LoopStep, KernelStep))], self.threads))
+        kernels = iter(addresses or COMPILED.all([_wanted(s) for s in self.steps if isinstance(s, (LoopStep, KernelStep))], self.threads))
         for at, step in enumerate(self.steps):
             if isinstance(step, PythonStep):
                 current = None
@@ -210,7 +210,8 @@ class Plan:
 
     def _kernel(self, segment: Segment, step: KernelStep, address: int) -> None:
         fills = [(at, self.object[s.value], self.offset.get(s.value, 0) + s.offset) for at, s in enumerate(step.slots) if isinstance(s, Address)]
-        words = [0 if isinstance(s, Address) else s for s in step.slots]
+        words = [0 if isinstance(s, Address) else s.address if isinstance(s, Table) else s for s in step.slots]
+        self.keep += [s for s in step.slots if isinstance(s, Table)]
         if step.variant is not None:
             fills.append((panels.PLACE, self.objects, 0))
             segment.panels[len(segment.kernels)] = step.variant, self.objects
@@ -402,7 +403,13 @@ def _wanted(step: LoopStep | KernelStep) -> Wanted:
     """What to ask for the code of a step with."""
     if isinstance(step, KernelStep):
         return step.key, step.write, step.light
-    return step.loop.kernel, partial(emit.write, step.loop.kernel), False
+    return step.loop.kernel, partial(_write, step.loop.kernel), False
+
+
+def _write(kernel: Kernel, name: str) -> str:
+    """A kernel as LLVM IR. What writes it is imported here: where all kernels are on disk nobody needs it."""
+    from rushlight.exec.cpu import emit
+    return emit.write(kernel, name)
 
 
 def together(steps: list[Step], reads: list[set[int]], writes: list[set[int]]) -> list[int]:
@@ -478,8 +485,3 @@ class PythonCall:
             made = (made,)
         for at, result, s in zip(self.results, made, self.instr.outs):
             arrays[at] = numpy_executor.own(numpy_executor.finish(result, s.dtype.numpy))
-
-
-def flat_size(s: Spec) -> int:
-    """The bytes of a value."""
-    return prod(s.shape) * s.dtype.itemsize

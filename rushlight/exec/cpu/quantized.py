@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec.cpu import convolutions
 from rushlight.exec.cpu.onednn import library, openmp, primitives
 from rushlight.exec.cpu.onednn.library import OneDNNError
 from rushlight.exec.cpu.onednn.memory import Desc, strides_of
@@ -62,7 +61,7 @@ def kind_of(op: str, x: Any, w: Any, attrs: tuple[Any, ...], other: DType | None
     (dtype, shape), = (qlinear_shape if op == "qlinear" else qconv_shape)(x, w, *attrs)
     offset, zero_out, relu, _, _ = attrs[-5:]
     window = None if op == "qlinear" else attrs[-9:-5]
-    return Kind((x.dtype, x.shape), w.shape, (dtype, shape), window, offset, bool(zero_out), relu, other, convolutions.max_threads())
+    return Kind((x.dtype, x.shape), w.shape, (dtype, shape), window, offset, bool(zero_out), relu, other, openmp.threads())
 
 
 @lru_cache(4096)

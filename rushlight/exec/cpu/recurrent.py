@@ -14,13 +14,12 @@ import numpy as np
 from rushlight.exec.cpu import recurrent_kernels as kernels
 from rushlight.exec.cpu import rows
 from rushlight.exec.cpu.recurrent_kernels import KINDS, Kind
-from rushlight.exec.cpu.steps import Address, KernelStep
+from rushlight.exec.cpu.steps import Address, KernelStep, Table
 from rushlight.exec.cpu.tiles import PACK_SLOTS, REALS, WIDTH, Form, pack_kernel
 from rushlight.ir.program import Instr, Operand
 from rushlight.ir.spec import Spec
 from rushlight.ops.recurrent import Weights, schedule
 
-Array = np.ndarray[Any, Any]
 NewValue = Callable[[int], int]
 NAMES = frozenset(f"{n}_layer{way}" for n in ("lstm", "gru", "rnn") for way in ("", "_grad", "_of_rows"))
 
@@ -58,10 +57,6 @@ NONE = np.zeros(1, np.int64)
 _schedules = lru_cache(16)(_Schedule)
 
 
-def _address(table: Array) -> int:
-    return int(table.__array_interface__["data"][0])
-
-
 class _Layer:
     """One instruction."""
 
@@ -84,7 +79,6 @@ class _Layer:
         self.schedule = _schedules(rows.shape[:-1], attrs["sizes"], attrs["reverse"])
         self.batch = self.schedule.batch
         self.made: list[KernelStep] = []
-        self.tables: list[Any] = [self.schedule]
 
     @property
     def x(self) -> Spec:
@@ -103,21 +97,16 @@ class _Layer:
             and all(s.dtype is rows.dtype for s in (*others, *biases))
 
     # --- pieces ---------------------------------------------------------------------------------------------------
-    def table(self, values: Array) -> int:
-        """The address of a table of numbers that lives as long as the step."""
-        self.tables.append(values)
-        return _address(values)
-
-    def starts(self, s: Spec) -> tuple[int, int]:
+    def starts(self, s: Spec) -> tuple[Table, int]:
         """Where the rows of each step begin in an operand, as a table, and the distance of rows; in elements."""
         if len(s.shape) == 2:
-            return self.table(self.schedule.firsts * s.strides[0]), s.strides[0]
-        return self.table(self.schedule.firsts // s.shape[1] * s.strides[0]), s.strides[1]
+            return Table.of(self.schedule.firsts * s.strides[0]), s.strides[0]
+        return Table.of(self.schedule.firsts // s.shape[1] * s.strides[0]), s.strides[1]
 
-    def step_tables(self) -> dict[str, int]:
+    def step_tables(self) -> dict[str, int | Table]:
         s = self.schedule
-        return {"steps": len(s), "hidden": self.hidden, "batch": self.batch, "active": _address(s.active),
-                "first_row": _address(s.firsts)}
+        return {"steps": len(s), "hidden": self.hidden, "batch": self.batch, "active": Table(s.active),
+                "first_row": Table(s.firsts)}
 
     def address(self, o: Operand) -> Address:
         return Address(o.value, o.spec.offset * self.form.size)
@@ -131,7 +120,7 @@ class _Layer:
         """A step."""
         slots = [values.get(n.lstrip("*"), 0) for n in names]
         read = {s.value for s in slots if isinstance(s, Address)} - results
-        self.made.append(KernelStep(f"{key} {self.form}", write, slots, units, work, read, results, self.tables))
+        self.made.append(KernelStep(f"{key} {self.form}", write, slots, units, work, read, results))
 
     def pack(self, source: Operand, groups: int, **values: int) -> Address:
         """A matrix of weights as panels."""

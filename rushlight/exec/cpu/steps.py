@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rushlight.exec.cpu.loops import Loop
-from rushlight.exec.cpu.packing import Variant
+import numpy as np
+
+from rushlight.exec.cpu.kernel import Loop
 from rushlight.ir.program import Instr
+from rushlight.ir.spec import Spec
 
 if TYPE_CHECKING:
+    from rushlight.exec.cpu.packing import Variant
     from rushlight.exec.cpu.panels import Panels
 
 LARGE = 1 << 40
@@ -66,13 +69,28 @@ class Address(NamedTuple):
 
 
 @dataclass(eq=False, slots=True)
+class Table:
+    """Numbers of 64 bits that a kernel reads: in an argument block, where they lie."""
+
+    words: np.ndarray[Any, Any]
+
+    @classmethod
+    def of(cls, numbers: Sequence[int] | np.ndarray[Any, Any]) -> Table:
+        return cls(np.ascontiguousarray(numbers, np.int64))
+
+    @property
+    def address(self) -> int:
+        return int(self.words.__array_interface__["data"][0])
+
+
+@dataclass(eq=False, slots=True)
 class KernelStep:
     """A kernel written by hand: ``write(name)`` gives its LLVM IR, a function ``i64 (i64* slots, i64 begin, i64 end, i64 thread)``
     that runs units begin … end-1 and returns 0. ``key`` identifies the code, ``slots`` are its argument block."""
 
     key: str
     write: Callable[[str], str]
-    slots: list[int | Address]
+    slots: Sequence[int | Address | Table]
     units: int
     work: int  # about one per element and operation; decides whether threads share it
     sources: set[int]
@@ -87,8 +105,8 @@ class KernelStep:
 
     def on(self, values: list[int]) -> KernelStep:
         """The same for other values: those that it has are positions among them."""
-        slots: list[int | Address] = [Address(values[s.value], s.offset) if isinstance(s, Address) else s
-                                      for s in self.slots]
+        slots: list[int | Address | Table] = [Address(values[s.value], s.offset) if isinstance(s, Address) else s
+                                              for s in self.slots]
         sources, results = {values[i] for i in self.sources}, {values[i] for i in self.results}
         variant = None if self.variant is None else replace(self.variant, value=values[self.variant.value])
         assert not self.checks
@@ -137,3 +155,8 @@ def may_fail(step: Step) -> bool:
     if isinstance(step, LoopStep):
         return any(s.name == "pick" for s in step.loop.kernel.body)
     return isinstance(step, PythonStep) and step.instr.op.kind in ("index", "library", "coarse")
+
+
+def flat_size(s: Spec) -> int:
+    """The bytes of a value."""
+    return s.numel * s.dtype.itemsize

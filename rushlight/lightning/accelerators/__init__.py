@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
@@ -25,7 +24,7 @@ class Accelerator:
 
 
 class CPUAccelerator(Accelerator):
-    """All cores of this machine as one device."""
+    """The cores of this machine: one device for each process."""
 
     name = "cpu"
 
@@ -64,9 +63,6 @@ _AVAILABLE = (
 )
 
 
-BY_HAND = "torch.distributed and DistributedDataParallel train a hand-written loop in several processes"
-
-
 def find_usable_cuda_devices(num_devices: int = -1) -> list[int]:
     """The free GPUs: there are none."""
     if num_devices == 0:
@@ -95,26 +91,11 @@ def accelerator_of(value: Any) -> Accelerator:
                      " cpu, cuda, mps, tpu.")
 
 
-def check_devices(devices: Any, num_nodes: int) -> None:
-    """MisconfigurationException for anything but one device on one machine, and in one of several processes of a launcher."""
+def count_of(devices: Any) -> int | None:
+    """How many processes of a machine an argument asks for, None for "auto". MisconfigurationException for anything but that and a
+    number of at least one."""
     if devices in ("auto", None):
-        count = 1
-    elif (
-        isinstance(devices, (int, str))
-        and str(devices).lstrip("-").isdigit()
-        and int(devices) > 0
-        and not isinstance(devices, bool)
-    ):
-        count = int(devices)
-    else:
-        raise MisconfigurationException("`devices` selected with `CPUAccelerator` should "
-                                        f"be an int > 0, not {devices!r}.")
-    if count > 1 or num_nodes > 1:
-        raise MisconfigurationException(
-            f"Trainer(devices={devices!r}, num_nodes={num_nodes}) asks for {count * num_nodes} processes; a Trainer"
-            f" of rushlight runs one, which uses all cores: pass devices=1 ({BY_HAND})")
-    size = os.environ.get("WORLD_SIZE", "")
-    if size.isdigit() and int(size) > 1:  # each would train on all data, and write the same files
-        raise MisconfigurationException(
-            f"This is one of {size} processes (WORLD_SIZE), which Trainers of rushlight do not train in together: start the program as"
-            f" one process, which uses all cores ({BY_HAND})")
+        return None
+    if isinstance(devices, (int, str)) and str(devices).isdigit() and int(devices) > 0 and not isinstance(devices, bool):
+        return int(devices)
+    raise MisconfigurationException(f"`devices` selected with `CPUAccelerator` should be an int > 0, not {devices!r}.")

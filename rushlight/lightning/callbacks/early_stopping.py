@@ -87,6 +87,7 @@ class EarlyStopping(Callback):
             rank_zero_warn(message, category=RuntimeWarning)
             return
         stop, reason = self._evaluate_stopping_criteria(values[self.monitor].squeeze())
+        stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
         trainer.should_stop = trainer.should_stop or stop
         if stop:
             self.stopped_epoch = trainer.current_epoch

@@ -123,7 +123,7 @@ class ModelCheckpoint(Checkpoint):
 
     # --- when ------------------------------------------------------------------------------------------------------
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        self.dirpath = self._folder(trainer)
+        self.dirpath = trainer.strategy.broadcast(self._folder(trainer))
         if stage == "fit" and self.save_top_k != 0 and os.path.isdir(self.dirpath) and os.listdir(self.dirpath):
             rank_zero_warn(f"Checkpoint directory {self.dirpath} exists and is not empty.")
 
@@ -136,6 +136,7 @@ class ModelCheckpoint(Checkpoint):
         if self._train_time_interval is not None:
             now = time.monotonic()
             time_due = now - (self._last_time_checked or now) >= self._train_time_interval.total_seconds()
+            time_due = trainer.strategy.broadcast(time_due)
             self._last_time_checked = now if time_due or self._last_time_checked is None else self._last_time_checked
         if not step_due and not time_due:
             return
@@ -218,7 +219,7 @@ class ModelCheckpoint(Checkpoint):
             if trainer.fit_loop.epoch_loop.val_loop._has_run:
                 raise MisconfigurationException(message)
             return warnings_said.warn(message)
-        current = values[self.monitor]
+        current = trainer.strategy.broadcast(values[self.monitor])  # what the processes have seen may differ
         if self.check_monitor_top_k(trainer, current):
             self._update_best_and_save(current, trainer, values)
         elif self.verbose:
@@ -235,7 +236,7 @@ class ModelCheckpoint(Checkpoint):
         return float(current) < worst if self.mode == "min" else float(current) > worst
 
     def _save_latest(self, trainer: Any, values: dict[str, Any]) -> None:
-        path = self._free_path(values, self.best_model_path)
+        path = trainer.strategy.broadcast(self._free_path(values, self.best_model_path))
         previous, self.best_model_path = self.best_model_path, path
         self._save_checkpoint(trainer, path)
         if self.save_top_k == 1 and previous and self._may_remove(trainer, previous, path):
@@ -251,7 +252,7 @@ class ModelCheckpoint(Checkpoint):
         score = float(current)
         if score != score:  # NaN is worse than anything
             current = as_tensor(float("inf" if self.mode == "min" else "-inf"))
-        path = self._free_path(values, dropped)
+        path = trainer.strategy.broadcast(self._free_path(values, dropped))
         self.current_score = self.best_k_models[path] = current.clone()
         worst, best = (max, min) if self.mode == "min" else (min, max)
         of = lambda p: float(self.best_k_models[p])
@@ -276,9 +277,12 @@ class ModelCheckpoint(Checkpoint):
         while self._enable_version_counter and os.path.lexists(path) and path != self.last_model_path:
             path = self.format_checkpoint_name(values, self.CHECKPOINT_NAME_LAST, ver=version)
             version += 1
+        path = trainer.strategy.broadcast(path)
         previous, self.last_model_path = self.last_model_path, path
         if self.save_last == "link" and self._last_checkpoint_saved and self.save_top_k != 0:
-            _link(self._last_checkpoint_saved, path)
+            if trainer.is_global_zero:
+                _link(self._last_checkpoint_saved, path)
+            trainer.strategy.barrier()
         else:
             self._save_checkpoint(trainer, path)
         if previous and self._may_remove(trainer, previous, path):

@@ -85,7 +85,7 @@ class Timer(Callback):
 
     def _check(self, trainer: Any) -> None:
         assert self._duration is not None
-        if self.time_elapsed() < self._duration:
+        if not trainer.strategy.broadcast(self.time_elapsed() >= self._duration):
             return
         if self._verbose and not trainer.should_stop:
             rank_zero_info(f"Time limit reached. Elapsed time is {timedelta(seconds=int(self.time_elapsed()))}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from rushlight.lightning.core.where import levels
@@ -48,7 +49,10 @@ class LoggingMethods:
                 validation and test steps the second. With both the names end in ``_step`` and ``_epoch``.
             reduce_fx: how an epoch's values become one: "mean" (weighted by batch_size), "sum", "max", "min".
             enable_graph: keep the value's graph.
-            sync_dist, sync_dist_group, rank_zero_only: concern several processes.
+            sync_dist: reduce the value over all processes: a step's at once, an epoch's at its end. Without it each has its own, and the
+                loggers write the first one's.
+            sync_dist_group: over the processes of a group.
+            rank_zero_only: the value is logged in the first process alone, and not reduced.
             add_dataloader_idx: with several loaders, end the name in the loader's number.
             batch_size: how many samples the value stands for; the first dimension of the batch by default.
             metric_attribute: the module's attribute that holds a metric.
@@ -72,6 +76,9 @@ class LoggingMethods:
         if entry is None or entry.call != options:
             entry = self._first(name, results, options, logger)
             entry.call = options
+        if sync_dist and not rank_zero_only and trainer.world_size > 1:
+            entry.across = partial(trainer.strategy.reduce, group=sync_dist_group)
+            entry.at_once = not trainer._metrics.amid_epoch
         results.update(entry, value, batch_size)
 
     def _first(self, name: str, results: Any, options: tuple[Any, ...], logger: bool | None) -> Logged:

@@ -156,8 +156,8 @@ class LightningModule(LoggingMethods, HyperparametersMixin, ModelHooks, DataHook
             print(*args, **kwargs)
 
     def all_gather(self, data: Any, group: Any = None, sync_grads: bool = False) -> Any:
-        """The tensors of all processes; with one process, the data."""
-        return data
+        """The tensors of all processes in a new first dimension, with gradients where `sync_grads` says so; with one process, the data."""
+        return data if self._trainer is None else self._trainer.strategy.all_gather(data, group, sync_grads)
 
     # --- steps -----------------------------------------------------------------------------------------------------
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -54,11 +54,12 @@ class LightningOptimizer:
 
     @contextmanager
     def toggle_model(self, sync_grad: bool = True) -> Iterator[None]:
-        """Only this optimizer's parameters require gradients within the block; sync_grad concerns several processes."""
+        """Only this optimizer's parameters require gradients within the block; without sync_grad processes do not exchange them."""
         model = self._trainer.lightning_module
         model.toggle_optimizer(self)
         try:
-            yield
+            with nullcontext() if sync_grad else self._trainer.strategy.block_backward_sync():
+                yield
         finally:
             model.untoggle_optimizer(self)
 

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from rushlight.lightning.accelerators import accelerator_of, check_devices
+from rushlight.data import SequentialSampler
+from rushlight.lightning.accelerators import accelerator_of, count_of
+from rushlight.lightning.environment import environment_of
 from rushlight.lightning.fabric.wrappers import FabricModule, FabricOptimizer, unwrapped
 from rushlight.lightning.strategies import strategy_of
 from rushlight.lightning.trainer.metrics import as_number
 from rushlight.lightning.trainer.precision import precision_of
 from rushlight.lightning.utilities.data import apply_to_collection, move_data_to_device
+from rushlight.lightning.utilities.samplers import shared_out
 from rushlight.lightning.utilities.seed import seed_everything
 
 
@@ -30,8 +33,8 @@ class Fabric:
     def __init__(self, *, accelerator: Any = "auto", strategy: Any = "auto", devices: Any = "auto", num_nodes: int = 1,
                  precision: Any = None, plugins: Any = None, callbacks: Any = None, loggers: Any = None) -> None:
         self.accelerator = accelerator_of(accelerator)
-        check_devices(devices, num_nodes)
-        self.strategy = strategy_of(strategy)
+        self.strategy = strategy_of(strategy, environment_of(count_of(devices), num_nodes))
+        self._launched = self.strategy.world_size == 1
         given = [] if plugins is None else list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
         if given and precision is not None:
             raise ValueError(f"Received both `precision={precision}` and `plugins={plugins}`. Choose one.")
@@ -40,9 +43,11 @@ class Fabric:
                            list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks])
         self.loggers = [] if loggers is None else list(loggers) if isinstance(loggers, (list, tuple)) else [loggers]
 
-    global_rank = local_rank = node_rank = 0
-    world_size = 1
-    is_global_zero = True
+    global_rank = property(lambda self: self.strategy.global_rank)
+    local_rank = property(lambda self: self.strategy.local_rank)
+    node_rank = property(lambda self: self.strategy.node_rank)
+    world_size = property(lambda self: self.strategy.world_size)
+    is_global_zero = property(lambda self: self.strategy.is_global_zero)
 
     @property
     def device(self) -> Any:
@@ -66,13 +71,14 @@ class Fabric:
         return (model, *wrapped) if scheduler is None else (model, *wrapped, scheduler)
 
     def setup_module(self, module: Any, move_to_device: bool = True, _reapply_compile: bool = True) -> FabricModule:
-        """A module whose calls run in the precision."""
+        """A module whose calls run in the precision, and whose gradients are averaged over the processes."""
+        self._check_launched()
         if isinstance(module, FabricModule):
             raise ValueError("A model should be passed only once to the `setup` method.")
         module = self._precision.convert_module(module)
         if "_fabric" in module.__dict__:
             module.__dict__["_fabric"] = self
-        return FabricModule(module, self._precision)
+        return FabricModule(module, self._precision, self.strategy.wrapped(module))
 
     def setup_optimizers(self, *optimizers: Any) -> Any:
         """The optimizers, wrapped."""
@@ -86,7 +92,11 @@ class Fabric:
 
     def setup_dataloaders(self, *dataloaders: Any, use_distributed_sampler: bool = True,
                           move_to_device: bool = True) -> Any:
-        """The loaders: memory is shared, and there is one process, so they are as they were."""
+        """The loaders, each with this process's part of its data: memory is shared, so with one process they are as they were."""
+        self._check_launched()
+        if self.world_size > 1 and use_distributed_sampler:
+            dataloaders = tuple(shared_out(x, self.world_size, self.global_rank, not isinstance(getattr(x, "sampler", None), SequentialSampler))
+                                for x in dataloaders)
         return dataloaders[0] if len(dataloaders) == 1 else list(dataloaders)
 
     # --- in the loop -----------------------------------------------------------------------------------------------
@@ -120,35 +130,48 @@ class Fabric:
         return obj.to(self.device) if hasattr(obj, "parameters") else move_data_to_device(obj, self.device)
 
     def print(self, *args: Any, **kwargs: Any) -> None:
-        """`print` from the first process."""
-        print(*args, **kwargs)
+        """`print` from the first process of each machine."""
+        if self.local_rank == 0:
+            print(*args, **kwargs)
 
     def barrier(self, name: str | None = None) -> None:
-        """Wait for the other processes: there are none."""
+        """Wait for the other processes."""
+        self.strategy.barrier(name)
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
-        """What the first process has."""
-        return obj
+        """What the process `src` has."""
+        return self.strategy.broadcast(obj, src)
 
     def all_gather(self, data: Any, group: Any = None, sync_grads: bool = False) -> Any:
-        """The tensors of all processes."""
-        return data
+        """The tensors of all processes, in a new first dimension; with one process, the data."""
+        return self.strategy.all_gather(data, group, sync_grads)
 
     def all_reduce(self, data: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
-        """The mean or sum over all processes."""
-        return data
+        """The mean, sum, max or min over all processes."""
+        return self.strategy.reduce(data, group, reduce_op)
 
     @contextmanager
     def rank_zero_first(self, local: bool = False) -> Iterator[None]:
-        """A block that the first process runs before the others."""
-        yield
+        """A block that the first process (of each machine, if `local`) runs before the others."""
+        first = (self.local_rank if local else self.global_rank) == 0
+        if not first:
+            self.barrier()
+        try:
+            yield
+        finally:
+            if first:
+                self.barrier()
 
     def no_backward_sync(self, module: Any, enabled: bool = True) -> AbstractContextManager[Any]:
         """A block whose gradients are not exchanged. TypeError for a module that was not set up."""
         if not isinstance(module, FabricModule):
             raise TypeError("You need to set up the model first before you can call `fabric.no_backward_sync()`:"
                             " `model = fabric.setup(model, ...)`")
-        return nullcontext()
+        return module.no_sync() if enabled else nullcontext()
+
+    def _check_launched(self) -> None:
+        if not self._launched:
+            raise RuntimeError("To use Fabric with more than one device, you must call `.launch()` first")
 
     @contextmanager
     def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
@@ -165,7 +188,21 @@ class Fabric:
     init_tensor = init_module
 
     def launch(self, function: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Call the function with this Fabric, in each process: in this one."""
+        """Meet the other processes, which start here where no launcher has started them, and call the function with this Fabric in each.
+        What the function returned, in the first process where copies of this one run it."""
+        launcher = self.strategy.launcher
+        if launcher is not None and launcher.runs_elsewhere:
+            if function is None:
+                raise TypeError(f"To use the {self.strategy.strategy_name!r} strategy with copies of this process, `.launch()` needs to be"
+                                " called with a function that contains the code to launch in processes")
+            return launcher.launch(lambda: self._run(function, *args, **kwargs), lambda out: out, lambda out: out)
+        if launcher is not None:
+            launcher.start()
+        return self._run(function, *args, **kwargs)
+
+    def _run(self, function: Callable[..., Any] | None, *args: Any, **kwargs: Any) -> Any:
+        self.strategy.setup_environment()
+        self._launched = True
         return None if function is None else function(self, *args, **kwargs)
 
     # --- files, callbacks, loggers ---------------------------------------------------------------------------------
@@ -179,8 +216,10 @@ class Fabric:
             value = _state_of(value)
             keep = (filter or {}).get(name)
             out[name] = {k: v for k, v in value.items() if keep(k, v)} if keep is not None else value
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        save(out, path)
+        if self.is_global_zero:
+            os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+            save(out, path)
+        self.barrier()
 
     def load(self, path: Any, state: dict[str, Any] | None = None, strict: bool = True,
              weights_only: bool | None = None) -> dict[str, Any]:
@@ -223,7 +262,7 @@ class Fabric:
     def log_dict(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Give values to the loggers."""
         numbers = {name: as_number(value) for name, value in metrics.items()}
-        for logger in self.loggers:
+        for logger in self.loggers if self.is_global_zero else ():
             logger.log_metrics(metrics=numbers, step=step)
 
     @staticmethod

@@ -146,6 +146,7 @@ class EvaluationLoop(DataLoop):
         self._results.new_batch(batch, which if self._several else None)
         hooks.run(self.names["batch_start"], batch, batch_idx, *index)
         progress.add("started")
+        trainer.strategy.before_forward()
         with trainer.precision_plugin.forward_context():
             output = hooks.call(self.names["step"], batch, *((batch_idx,) if self._with_index else ()), *index)
         progress.add("processed")
@@ -165,7 +166,7 @@ class EvaluationLoop(DataLoop):
         """The values of a loader that has ended."""
         metrics = self.trainer._metrics
         if self.trainer.sanity_checking:
-            metrics.amid_epoch = False
+            metrics.settle()
             return {}
         metrics.end_of_steps()
         return metrics.take()["log"]  # type: ignore[no-any-return]

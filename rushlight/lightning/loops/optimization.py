@@ -25,7 +25,8 @@ class AutomaticOptimization:
         self.batch, self.batch_idx, self.output = arguments, batch_idx, None
         try:
             if accumulating:
-                self.closure()
+                with trainer.strategy.block_backward_sync():
+                    self.closure()
             else:
                 step = self.optim_progress.step
                 step.add("ready")
@@ -41,6 +42,7 @@ class AutomaticOptimization:
         """The loss of the batch, with its gradients computed."""
         trainer = self.trainer
         hooks = trainer.hooks
+        trainer.strategy.before_forward()
         with trainer.precision_plugin.forward_context():
             out = hooks.call("training_step", *self.batch)
         loss, self.output = split_loss(out)
@@ -100,6 +102,7 @@ class ManualOptimization:
         for optimizer in trainer._lightning_optimizers:
             optimizer.__dict__["_on_before_step"] = lambda: progress.add("ready")
             optimizer.__dict__["_on_after_step"] = lambda: progress.add("completed")
+        trainer.strategy.before_forward()
         with trainer.precision_plugin.forward_context():
             out = trainer.hooks.call("training_step", *arguments)
         for optimizer in trainer._lightning_optimizers:

@@ -97,6 +97,7 @@ class PredictionLoop(DataLoop):
 def _order(loader: Any) -> Iterator[Any]:
     """The places of each batch's samples in the data set, where the loader goes through it in order."""
     from rushlight.data import SequentialSampler
+    from rushlight.lightning.utilities.samplers import UnrepeatedDistributedSampler
     sampler = getattr(loader, "batch_sampler", None)
     return iter(sampler if sampler is not None
-                and isinstance(getattr(sampler, "sampler", None), SequentialSampler) else ())
+                and isinstance(getattr(sampler, "sampler", None), (SequentialSampler, UnrepeatedDistributedSampler)) else ())

@@ -55,9 +55,11 @@ def save(trainer: Any, path: Any, weights_only: bool = False) -> None:
     if trainer.lightning_module is None:
         raise AttributeError("Saving a checkpoint is only possible if a model is attached to the Trainer. Did you"
                              " call `Trainer.save_checkpoint()` before calling `Trainer.{fit,validate,test,predict}`?")
-    path = os.fspath(path)
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    write(dump(trainer, weights_only), path)
+    path, state = os.fspath(path), dump(trainer, weights_only)
+    if trainer.is_global_zero:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        write(state, path)
+    trainer.strategy.barrier()
 
 
 class Restorer:

@@ -9,6 +9,7 @@ from rushlight.lightning.utilities.combined_loader import CombinedLoader
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
 from rushlight.lightning.utilities.overrides import is_overridden
 from rushlight.lightning.utilities.rank_zero import PossibleUserWarning, rank_zero_warn
+from rushlight.lightning.utilities.samplers import complete, shared_out
 
 HOOK = {"train": "train_dataloader", "validate": "val_dataloader", "test": "test_dataloader",
         "predict": "predict_dataloader"}
@@ -74,7 +75,22 @@ class DataSources:
             if length_of(loader) == 0:
                 rank_zero_warn(f"Total length of `{type(loader).__name__}` across ranks is zero. Please make sure"
                                " this was your intention.")
+        if self.trainer.world_size > 1 and self.trainer.use_distributed_sampler:
+            self._share_out(combined, stage)
         return combined
+
+    def _share_out(self, combined: CombinedLoader, stage: str) -> None:
+        """Let each loader give this process's part of its data: in training always shuffled, else as the loader is."""
+        trainer = self.trainer
+        shuffled = [_shuffles(x) if stage != "train" else not trainer.overfit_batches for x in combined.flattened]
+        shared = [shared_out(x, trainer.world_size, trainer.global_rank, shuffle, once=stage == "predict")
+                  for x, shuffle in zip(combined.flattened, shuffled)]
+        if trainer.state.fn in ("validate", "test") and any(new is not old for new, old in zip(shared, combined.flattened)):
+            rank_zero_warn(f"Using `DistributedSampler` with the dataloaders. During `trainer.{trainer.state.fn.value}()`, it is recommended"
+                           " to use `Trainer(devices=1, num_nodes=1)` to ensure each sample/batch gets evaluated exactly once. Otherwise,"
+                           " multi-device settings use `DistributedSampler` that replicates some samples to make sure all devices have"
+                           " same batch size in case of uneven inputs.", category=PossibleUserWarning)
+        combined.flattened = shared
 
     # --- stages ----------------------------------------------------------------------------------------------------
     def training(self) -> tuple[CombinedLoader, list[Any]]:
@@ -105,6 +121,7 @@ class DataSources:
     def prediction(self) -> tuple[CombinedLoader, list[Any]]:
         """The loaders for prediction, and their limits."""
         combined = self._loaders("predict", "sequential")
+        combined.flattened = [complete(x) for x in combined.flattened]
         return combined, [parse_limit("predict", length_of(x),
                                       self.trainer.limit_predict_batches) for x in combined.flattened]
 

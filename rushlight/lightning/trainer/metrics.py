@@ -43,7 +43,13 @@ class Metrics:
         """The steps of an epoch are over: keep what the last one logged, and go on with the epoch's values."""
         if self.amid_epoch:
             self.take()
+        self.settle()
+
+    def settle(self) -> None:
+        """From now on values are the epoch's; several processes reduce them here."""
         self.amid_epoch = False
+        if self.trainer.world_size > 1 and self.trainer._results is not None:
+            self.trainer._results.settle()
 
     def get(self, kind: str) -> dict[str, Any]:
         """One of the dicts, up to date."""

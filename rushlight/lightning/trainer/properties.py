@@ -43,10 +43,14 @@ class TrainerProperties:
         return self.state.stage is not None and self.state.stage.evaluating
 
     # --- processes and devices -------------------------------------------------------------------------------------
-    global_rank = local_rank = node_rank = 0
-    world_size = num_devices = 1
-    device_ids = property(lambda self: [0])
-    is_global_zero = True
+    global_rank = property(lambda self: self.strategy.global_rank)
+    local_rank = property(lambda self: self.strategy.local_rank)
+    node_rank = property(lambda self: self.strategy.node_rank)
+    world_size = property(lambda self: self.strategy.world_size)
+    num_devices = property(lambda self: self.strategy.num_processes)
+    num_nodes = property(lambda self: self.strategy.world_size // self.strategy.num_processes)
+    device_ids = property(lambda self: list(range(self.num_devices)))
+    is_global_zero = property(lambda self: self.strategy.is_global_zero)
     scaler = None  # losses are scaled for float16, which no CPU trains in
     interrupted = property(lambda self: self.state.status == "interrupted")
     received_sigterm = property(lambda self: self._received_sigterm)
@@ -63,8 +67,8 @@ class TrainerProperties:
 
     @property
     def model(self: Any) -> Any:
-        """The module of the last run."""
-        return self._model
+        """The module of the last run, in the wrapper that averages gradients while several processes train it."""
+        return self.strategy.model
 
     @property
     def datamodule(self: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 from rushlight.autograd.grad_mode import no_grad
 from rushlight.lightning.utilities.data import extract_batch_size, warnings_said
 from rushlight.lightning.utilities.exceptions import MisconfigurationException
+from rushlight.lightning.utilities.rank_zero import PossibleUserWarning
 from rushlight.tensor.core import Tensor
 
 FOLD = 64
@@ -37,7 +38,7 @@ class Logged:
 
     __slots__ = ("fx", "name", "options", "prog_bar", "logger", "on_step", "on_epoch", "reduce", "loader", "step_name",
                  "epoch_name", "base_name", "last", "kept", "total", "weight",
-                 "metric", "enable_graph", "computed", "call")
+                 "metric", "enable_graph", "computed", "call", "across", "at_once")
 
     def __init__(self, fx: str, name: str, options: tuple[Any, ...], loader: int | None):
         self.fx, self.name, self.options, self.loader = fx, name, options, loader
@@ -48,6 +49,8 @@ class Logged:
         self.base_name = name + suffix
         self.step_name, self.epoch_name = (f"{name}{end if forked else ''}{suffix}" for end in ("_step", "_epoch"))
         self.call: Any = None  # the arguments of the last call, as they were given
+        self.across: Callable[..., Any] | None = None  # reduces over processes: across(value, reduce_op=name)
+        self.at_once = False  # between epochs, where processes reduce when a value is logged
         self.last: Any = None
         self.metric: Any = None
         self.forget()
@@ -66,7 +69,9 @@ class Logged:
             if self.on_step:
                 self.last = getattr(value, "_forward_cache", None)
             return
-        self.last = value
+        if self.across is not None and self.at_once:
+            value = self.across(value, reduce_op=self.reduce)
+        self.last = self.across(value, reduce_op=self.reduce) if self.across is not None and self.on_step and not self.at_once else value
         if self.on_epoch:
             self.computed = None
             self.kept.append((value, size))
@@ -83,6 +88,14 @@ class Logged:
             self.total = total if self.total is None else _JOIN[self.reduce](self.total, total)
         self.kept = []
 
+    def reduced(self, op: str = "mean") -> tuple[Any, float]:
+        """The epoch's sum and weight so far, reduced over the processes that do: by "mean" each has its share, and these can be added up again."""
+        self.fold()
+        if self.across is None or self.at_once or self.total is None:
+            return self.total, self.weight
+        total = self.across(as_tensor(self.total), reduce_op=self.reduce if self.reduce in ("max", "min") else op)
+        return total, float(self.across(self.weight, reduce_op="mean"))
+
     def epoch_value(self) -> Any:
         """The epoch's value so far, None before there is one."""
         if self.metric is not None:
@@ -90,10 +103,10 @@ class Logged:
                 self.computed = self.metric.compute()
             return self.computed
         if self.computed is None:
-            self.fold()
-            if self.total is None:
+            total, weight = self.reduced("sum" if self.reduce == "sum" else "mean")
+            if total is None:
                 return None
-            self.computed = as_tensor(self.total / self.weight if self.reduce == "mean" and self.weight else self.total)
+            self.computed = as_tensor(total / weight if self.reduce == "mean" and weight else total)
         return self.computed
 
     def step_value(self) -> Any:
@@ -218,6 +231,15 @@ class Results:
                 out["pbar"][name] = value
         return out
 
+    def settle(self) -> None:
+        """Compute the epoch's values now: all processes have to, at the same moment, and later only one of them may ask."""
+        for entry in self.entries.values():
+            if entry.on_epoch and entry.loader == self.dataloader_idx:
+                if entry.across is None and entry.metric is None:
+                    warnings_said.warn(f"It is recommended to use `self.log({entry.name!r}, ..., sync_dist=True)` when logging on epoch level in"
+                                       " distributed setting to accumulate the metric across devices.", category=PossibleUserWarning)
+                entry.epoch_value()
+
     def reset(self) -> None:
         """Forget everything; metrics of torchmetrics are reset."""
         for entry in self.entries.values():
@@ -231,9 +253,8 @@ class Results:
         out = []
         for entry in self.entries.values():
             if entry.metric is None:
-                entry.fold()
                 reduce_fx = (*entry.options[:5], entry.reduce, entry.options[6])
-                out.append([entry.fx, entry.name, list(reduce_fx), entry.loader, entry.total, entry.weight, entry.last])
+                out.append([entry.fx, entry.name, list(reduce_fx), entry.loader, *entry.reduced(), entry.last])
         return out
 
     def load_state_dict(self, state: list[Any]) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 from rushlight.lightning.core.configure import optimizers_of
 from rushlight.lightning.core.optimizer import LightningOptimizer
-from rushlight.lightning.trainer import checkpoint, configuration
+from rushlight.lightning.trainer import checkpoint, configuration, learned
 from rushlight.lightning.trainer.connect import attach_model_callbacks
 from rushlight.lightning.trainer.states import RunningStage, TrainerFn, TrainerStatus
 from rushlight.lightning.utilities.exceptions import ExitTuning
 from rushlight.lightning.utilities.overrides import is_overridden
 from rushlight.lightning.utilities.rank_zero import rank_zero_info
-from rushlight.lightning.utilities.seed import isolate_rng
+from rushlight.lightning.utilities.seed import isolate_rng, reset_seed
 
 
 class Runs:
@@ -33,11 +33,24 @@ class Runs:
         self._model = model
         self.state.fn, self.state.status, self.state.stage = TrainerFn(fn), TrainerStatus.RUNNING, RunningStage(stage)
 
+    def _launched(self: Any, *args: Any) -> Any:
+        """Run, in the processes that the strategy wants."""
+        launcher = self.strategy.launcher
+        if launcher is not None and launcher.runs_elsewhere:
+            return launcher.launch(lambda: self._guarded(*args), lambda out: learned.gather(self, out), lambda state: learned.take(self, state))
+        if launcher is not None:
+            launcher.start()
+        return self._guarded(*args)
+
     def _guarded(self: Any, ckpt_path: Any, model_given: bool, weights_only: bool | None = None) -> Any:
         """Run, and leave all in order where an exception ends it."""
         try:
             with self._watching_sigterm():
-                return self._run(checkpoint.choose(self, ckpt_path, model_given), weights_only)
+                self.strategy.setup_environment()
+                if self.world_size > 1:
+                    reset_seed()  # the random numbers of all processes are the same
+                path = self.strategy.broadcast(checkpoint.choose(self, ckpt_path, model_given))
+                return self._run(path, weights_only)
         except ExitTuning:
             self._leave()
             self.state.status, self.state.stage = TrainerStatus.FINISHED, None
@@ -62,12 +75,15 @@ class Runs:
             logger.finalize("failed")
         self._leave()
         self.state.stage = None
+        if self.strategy.launcher is not None:
+            self.strategy.launcher.kill()
 
     def _leave(self: Any) -> None:
         self._hook = None
         self.fit_loop.restored = None
         for loop in (self.fit_loop, self.validate_loop, self.test_loop, self.predict_loop):
             loop.teardown()
+        self.strategy.teardown()
 
     def _run(self: Any, ckpt_path: Any, weights_only: bool | None) -> Any:
         model, fitting = self.lightning_module, self.state.fn == TrainerFn.FITTING
@@ -79,8 +95,12 @@ class Runs:
         self.hooks.refresh()
         attach_model_callbacks(self)
         configuration.verify(self, model)
-        self._data.prepare()
+        if self.local_rank == 0:
+            self._data.prepare()
+        self.strategy.barrier()
+        self._agree_on_versions()
         self._setup_hooks("setup")
+        self.strategy.barrier()
         self.hooks.call("configure_sharded_model")
         self.hooks.call("configure_model")
         self.hooks.refresh()
@@ -97,6 +117,7 @@ class Runs:
         self._converts = type(self.precision_plugin).convert_input is not _plain_precision().convert_input
         self._own_clipping = is_overridden("configure_gradient_clipping", model)
         if fitting:
+            self.strategy.wrap(model, self.sync_batchnorm)
             self._connect_optimizers()
             self.hooks.run("on_fit_start")
         self._log_hyperparameters()
@@ -110,6 +131,7 @@ class Runs:
             logger.finalize("success")
         if self.profiler is not None:
             self.profiler.describe()
+        self.strategy.barrier()
         self.state.status, self.state.stage = TrainerStatus.FINISHED, None
         return out
 
@@ -155,6 +177,15 @@ class Runs:
             getattr(callback, name)(self, model, stage)
         getattr(model, name)(stage)
         self._hook = None
+
+    def _agree_on_versions(self: Any) -> None:
+        """The loggers of all processes write to, and tell, the first one's folders."""
+        if self.world_size == 1:
+            return
+        for logger in self.loggers:
+            version = self.strategy.broadcast(logger.version)
+            if hasattr(logger, "_version"):
+                logger._version = version
 
     def _forget_optimizers(self: Any) -> None:
         self.optimizers: list[Any] = []

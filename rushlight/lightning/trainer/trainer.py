@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rushlight.lightning.accelerators import accelerator_of, check_devices
+from rushlight.lightning.accelerators import accelerator_of, count_of
+from rushlight.lightning.environment import environment_of
 from rushlight.lightning.loops.epoch import TrainingEpochLoop
 from rushlight.lightning.loops.evaluation import EvaluationLoop
 from rushlight.lightning.loops.fit import FitLoop
@@ -28,7 +29,8 @@ class Trainer(TrainerProperties, Runs):
 
     Args:
         accelerator: "auto" or "cpu"; others raise MisconfigurationException on this machine.
-        strategy: "auto", or "ddp" of one process. devices: "auto" or 1. num_nodes: 1.
+        devices: how many processes train on this machine, "auto" for one, or for as many as a launcher has started.
+        num_nodes: how many machines. strategy: "auto", "ddp" and its kin, or a DDPStrategy: how they start, and what they exchange.
         precision: "32-true", "64-true", "16-true", "bf16-true", "bf16-mixed",
             "16-mixed" (which is "bf16-mixed" on a CPU).
         logger: True for TensorBoard's (where tensorboardX is installed, else CSV), False for none, or loggers.
@@ -48,7 +50,8 @@ class Trainer(TrainerProperties, Runs):
         deterministic: True or "warn" sets ``torch.use_deterministic_algorithms``. benchmark:
             ``torch.backends.cudnn.benchmark``.
         inference_mode: evaluate in inference mode instead of ``no_grad``.
-        use_distributed_sampler, sync_batchnorm: concern several processes.
+        use_distributed_sampler: give each of several processes its part of the data.
+        sync_batchnorm: normalize over the batches of all processes.
         profiler: "simple", "advanced", or a Profiler.
         detect_anomaly: say which operation made the first NaN of a backward pass.
         barebones: no logs, checkpoints, progress bar, summary or sanity check.
@@ -91,12 +94,10 @@ class Trainer(TrainerProperties, Runs):
         self.barebones, self.inference_mode = barebones, inference_mode
         self.enable_autolog_hparams = enable_autolog_hparams
         self.use_distributed_sampler, self.sync_batchnorm = use_distributed_sampler, sync_batchnorm
-        self.num_nodes = num_nodes
         self._begin()
 
         self.accelerator = accelerator_of(accelerator)
-        check_devices(devices, num_nodes)
-        self.strategy = strategy_of(strategy)
+        self.strategy = strategy_of(strategy, environment_of(count_of(devices), configuration.positive(num_nodes, "num_nodes")))
         self.strategy.trainer = self
         self.precision_plugin = self._precision(precision, plugins)
         configuration.batch_limits(self, limit_train_batches, limit_val_batches, limit_test_batches,
@@ -193,7 +194,7 @@ class Trainer(TrainerProperties, Runs):
         self._start("fit", "train", model)
         self._data.attach(model, datamodule, train=train_dataloaders, validate=val_dataloaders)
         self.should_stop = False
-        self._guarded(ckpt_path, True, weights_only)
+        self._launched(ckpt_path, True, weights_only)
 
     def validate(self, model: Any = None, dataloaders: Any = None, ckpt_path: Any = None, verbose: bool = True,
                  datamodule: Any = None, weights_only: bool | None = None) -> list[dict[str, float]]:
@@ -215,7 +216,7 @@ class Trainer(TrainerProperties, Runs):
         self._start(fn, fn, model)
         self._data.attach(model, datamodule, **{fn: dataloaders})
         (self.validate_loop if fn == "validate" else self.test_loop).verbose = verbose
-        return self._guarded(ckpt_path, given, weights_only)  # type: ignore[no-any-return]
+        return self._launched(ckpt_path, given, weights_only)  # type: ignore[no-any-return]
 
     def predict(self, model: Any = None, dataloaders: Any = None, datamodule: Any = None,
                 return_predictions: bool | None = None, ckpt_path: Any = None, weights_only: bool | None = None) -> Any:
@@ -223,8 +224,12 @@ class Trainer(TrainerProperties, Runs):
         model, given, dataloaders, datamodule = self._inputs("predict", model, dataloaders, datamodule)
         self._start("predict", "predict", model)
         self._data.attach(model, datamodule, predict=dataloaders)
-        self.predict_loop.return_predictions = return_predictions is not False
-        return self._guarded(ckpt_path, given, weights_only)
+        elsewhere = self.strategy.launcher is not None and self.strategy.launcher.runs_elsewhere
+        if elsewhere and return_predictions:
+            raise MisconfigurationException("`return_predictions` should be set to `False` when using the strategies that spawn or fork all"
+                                            " processes: each has its part of the predictions. Write them with a BasePredictionWriter")
+        self.predict_loop.return_predictions = return_predictions is not False and not elsewhere
+        return self._launched(ckpt_path, given, weights_only)
 
     def _inputs(self, fn: str, model: Any, dataloaders: Any, datamodule: Any) -> tuple[Any, bool, Any, Any]:
         if _is_datamodule(dataloaders):
@@ -250,7 +255,9 @@ class Trainer(TrainerProperties, Runs):
         checkpoint.save(self, filepath, bool(weights_only))
 
     def print(self, *args: Any, **kwargs: Any) -> None:
-        """`print` from the first process, above the progress bar."""
+        """`print` from the first process of each machine, above the progress bar."""
+        if self.local_rank:
+            return
         bar = self.progress_bar_callback
         if bar is not None:
             bar.print(*args, **kwargs)

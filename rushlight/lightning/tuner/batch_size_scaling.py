@@ -17,6 +17,8 @@ def scale_batch_size(trainer: Any, model: Any, mode: str = "power", steps_per_tr
     if trainer.fast_dev_run:
         rank_zero_warn("Skipping batch size scaler since `fast_dev_run` is enabled.")
         return None
+    if trainer.world_size > 1:
+        raise MisconfigurationException("The Batch size finder is not yet supported with DDP or its variants.")
     if not lightning_hasattr(model, batch_arg_name):
         raise MisconfigurationException(f"Field {batch_arg_name} not found in `model`, `datamodule`, nor their"
                                         " `hparams` attributes.")

@@ -94,6 +94,7 @@ class _Recorder(Callback):
         if loss is None:
             self.finder.results["loss"].append(float("nan"))
             return
+        loss = trainer.strategy.reduce(loss)  # all processes stop at the same step
         self.average = SMOOTH * self.average + (1 - SMOOTH) * float(loss)
         smooth = self.average / (1 - SMOOTH ** (step + 1))
         if self.threshold is not None and step > EARLIEST and not smooth <= self.threshold * self.best:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rushlight.tensor.core import Tensor
-from rushlight.tensor.functions.combined import pdist_rows
+from rushlight.tensor.functions.distances import pdist_rows
 from rushlight.tensor.functions.norms import vector_norm
 from rushlight.tensor.functions.joining import broadcast_tensors
 

@@ -55,10 +55,10 @@ def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = N
     widths = [int(v) for v in pad]
     if mode == "constant":
         return constant_pad_nd(input, widths, 0 if value is None else value)
-    return _shown_again(input, widths, mode, value)
+    as_it_is = mode == "circular" or mode == "reflect" and len(widths) == 6  # of volumes: not among autocast's names
+    return (_shown_again if as_it_is else _shown_in_full)(input, widths, mode, value)
 
 
-@full
 def _shown_again(input: Tensor, widths: list[int], mode: str, value: float | None) -> Tensor:
     """Padding with elements of the input."""
     images = input
@@ -96,3 +96,6 @@ def _shown_again(input: Tensor, widths: list[int], mode: str, value: float | Non
     if mode == "circular":  # dense in the ordinary order, whatever the image suggests
         return clone(input, memory_format=contiguous_format) if input is images else input.contiguous()
     return as_images(input, images)
+
+
+_shown_in_full = full(_shown_again)

@@ -9,7 +9,7 @@ from rushlight.ir.dtype import int64
 from rushlight.nn.functional.conv import repeated
 from rushlight.ops.windows import window_count
 from rushlight.tensor import coarse
-from rushlight.tensor.autocast import as_given
+from rushlight.tensor.autocast import as_given, full
 from rushlight.tensor.core import Tensor, wrap
 from rushlight.tensor.functions import pointwise as P
 from rushlight.tensor.functions.common import is_float, scalar_name
@@ -116,11 +116,13 @@ def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None,
 
 def _max_pool(n: int) -> Any:
     name = f"max_pool{n}d"
+    largest = full(_max) if n == 3 else _max  # under autocast volumes are pooled in float32, unless positions are asked for
 
     def function(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                  ceil_mode: bool = False, return_indices: bool = False) -> Any:
-        out = _max(name, n, input, kernel_size, stride, padding, dilation, ceil_mode)
-        return out if return_indices else out[0]
+        if return_indices:
+            return _max(name, n, input, kernel_size, stride, padding, dilation, ceil_mode)
+        return largest(name, n, input, kernel_size, stride, padding, dilation, ceil_mode)[0]
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (f"The largest value of each window of the last {n} dimensions; "
                         "return_indices adds its flat position.")
@@ -142,6 +144,7 @@ def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     return _avg("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@full
 def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window of the last three dimensions."""
@@ -235,6 +238,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg("adaptive_avg_pool2d", 2, input, output_size)
 
 
+@full
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """The mean over windows chosen so that output_size values come out."""
     return _adaptive_avg("adaptive_avg_pool3d", 3, input, output_size)
@@ -242,9 +246,10 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
 
 def _adaptive_max_pool(n: int, always: bool) -> Any:
     name = f"adaptive_max_pool{n}d"
+    largest = full(_adaptive_max) if n == 3 else _adaptive_max
 
     def function(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-        out = _adaptive_max(name, n, input, output_size)
+        out = largest(name, n, input, output_size)
         return out if return_indices or always else out[0]
     function.__name__ = function.__qualname__ = name + ("_with_indices" if always else "")
     function.__doc__ = "The largest value of windows chosen so that output_size values come out."
@@ -258,7 +263,8 @@ adaptive_max_pool1d_with_indices, adaptive_max_pool2d_with_indices, adaptive_max
 
 def _lp(n: int, x: Tensor, norm_type: float, kernel: Any, stride: Any, ceil_mode: bool) -> Tensor:
     k = sizes(kernel, n, "kernel_size", f"lp_pool{n}d")
-    out = _avg(f"avg_pool{n}d", n, x ** norm_type, k, stride, 0, ceil_mode, True, None)
+    mean = full(_avg) if n == 3 else _avg
+    out = mean(f"avg_pool{n}d", n, x ** norm_type, k, stride, 0, ceil_mode, True, None)
     return (P.sign(out) * P.relu(out.abs()) * math.prod(k)) ** (1.0 / norm_type)
 
 
@@ -277,6 +283,7 @@ def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = N
     return _lp(3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+@full
 def _unpool(n: int, x: Tensor, indices: Tensor, kernel: Any, stride: Any, padding: Any, output_size: Any) -> Tensor:
     k = sizes(kernel, n, "kernel_size", f"max_unpool{n}d")
     s = k if stride is None else sizes(stride, n, "stride", f"max_unpool{n}d")
@@ -314,6 +321,7 @@ def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     return _unpool(3, input, indices, kernel_size, stride, padding, output_size)
 
 
+@full
 def _fractional(n: int, x: Tensor, kernel: Any, output_size: Any, output_ratio: Any,
                 samples: Any) -> tuple[Tensor, Tensor]:
     """Max pooling over windows at pseudo-random places."""

@@ -273,9 +273,13 @@ class RNNBase(Module):
         shown = [f", {name}={value}" for name, value in values.items() if value != defaults[name]]
         return f"{self.input_size}, {self.hidden_size}" + "".join(shown)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # PyTorch keeps these two in the state, and needs them when it reads a file of ours
+        return {**super().__getstate__(), "_flat_weights": self._flat_weights, "_flat_weights_names": self._flat_weights_names}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        for name in ("_flat_weights", "_flat_weights_names", "_flat_weight_refs"):  # of files that PyTorch wrote
+        for name in ("_flat_weights", "_flat_weights_names", "_flat_weight_refs"):  # computed here
             state.pop(name, None)
         super().__setstate__(state)
         self.__dict__.setdefault("proj_size", 0)

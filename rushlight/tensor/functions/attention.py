@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from rushlight.ir.dtype import HALF
 from rushlight.ops.table import TABLE
 from rushlight.tensor.core import Tensor, apply, wrap
+from rushlight.tensor.functions.common import cast
 from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.joining import cat
+from rushlight.tensor.functions.precision import wide
 from rushlight.tensor.functions.shape import expand, reshape, transpose
 from rushlight.tensor.state import state
 
@@ -15,12 +18,19 @@ INFINITY = float("inf")
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, causal: bool) -> Tensor:
-    """softmax(scale · q kᵀ + mask) v; shapes as in rushlight/ops/attention.py. The result lies in memory as q does."""
-    strides = q._spec.strides
+    """softmax(scale · q kᵀ + mask) v; shapes as in rushlight/ops/attention.py. The result lies in memory as q does.
+
+    Half precision is computed in float32 and rounded once, so that its scores are never stored either.
+    """
+    dtype, strides = q._spec.dtype, q._spec.strides
+    if dtype in HALF:
+        q, k, v = wide(q), wide(k), wide(v)
+        mask = None if mask is None else wide(mask)
     inside = strides[1] < strides[2]
     args = (q, k, v) if mask is None else (q, k, v, expand(mask, (*q._spec.shape[:3], k._spec.shape[2])))
     out = apply(TABLE["sdpa"], args, (float(scale), bool(causal), inside))[0]
-    return transpose(out, 1, 2) if inside else out
+    out = transpose(out, 1, 2) if inside else out
+    return out if out._spec.dtype is dtype else cast(out, dtype)
 
 
 def _turned(x: Tensor, inside: bool) -> Tensor:

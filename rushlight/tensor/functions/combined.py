@@ -1,4 +1,4 @@
-"""Functions composed of others: block matrices, distances, covariance, differences, copies of views."""
+"""Functions composed of others: block matrices, covariance, differences, copies of views."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from rushlight.ir.dtype import bool_
 from rushlight.ops.table import TABLE
-from rushlight.tensor.autocast import full
 from rushlight.tensor.core import Tensor, apply, unwrap, wrap, zeros
 from rushlight.tensor.functions import joining, shape as shapes, splitting
 from rushlight.tensor.functions.checked import checked
@@ -17,7 +16,6 @@ from rushlight.tensor.functions.common import cast, give, is_float, scalar_name,
 from rushlight.tensor.functions.numpy_names import take_numpy_names
 from rushlight.tensor.functions.pointwise import where
 from rushlight.tensor.functions.precision import with_gradient
-from rushlight.tensor.functions.norms import indicator, norm_root
 from rushlight.tensor.functions.reduction import result
 from rushlight.tensor.promotion import result_type
 from rushlight.tensor.samples import sample_by_sample
@@ -65,43 +63,6 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     index = np.array(list(pick(range(input._spec.shape[0]), r)), np.int64).reshape(-1, r)
     return input[wrap(index)]
-
-
-@full
-def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
-    """The p-norm distances between rows of x1 (…, n, d) and x2 (…, m, d)."""
-    if len(x1._spec.shape) < 2 or len(x2._spec.shape) < 2:
-        raise RuntimeError("cdist only supports at least 2D tensors, X1 got: " + f"{len(x1._spec.shape)}D")
-    if x1._spec.shape[-1] != x2._spec.shape[-1]:
-        raise RuntimeError("X1 and X2 must have the same number of columns. "
-                           f"X1: {x1._spec.shape[-1]} X2: {x2._spec.shape[-1]}")
-    if p < 0:
-        raise RuntimeError("cdist only supports non-negative p values")
-    d = x1.unsqueeze(-2) - x2.unsqueeze(-3)
-    return _row_norm(d, p)
-
-
-def pdist_rows(x: Tensor, p: float) -> Tensor:
-    """Distances between all pairs of rows."""
-    i, j = np.triu_indices(x._spec.shape[0], 1)
-    return _row_norm(x[wrap(i)] - x[wrap(j)], p)
-
-
-def _row_norm(d: Tensor, p: float) -> Tensor:
-    if d._spec.shape[-1] == 0:
-        return d.sum(-1)
-    if p == 2:
-        return norm_root((d * d).sum(-1))
-    if p == 0:
-        return indicator(d.abs()).sum(-1)
-    a = d.abs()
-    if p == math.inf:
-        return a.amax(-1)
-    if p == 1:
-        return a.sum(-1)
-    total = (where(a == 0, 0, where(a == 0, 1, a) ** p)).sum(-1)
-    zero = total == 0
-    return where(zero, 0, where(zero, 1, total) ** (1 / p))
 
 
 def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
@@ -404,5 +365,5 @@ def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
 __all__ = [n for n, v in list(globals().items())
            if getattr(v, "__module__", None) in (__name__, shapes.__name__, splitting.__name__)
            and not n.startswith("_")
-           and n not in ("pdist_rows", "Size")]
+           and n != "Size"]
 take_numpy_names(globals(), __all__)

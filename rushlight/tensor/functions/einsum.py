@@ -141,7 +141,8 @@ def next_pair(inputs: list[str], sizes: dict[str, int]) -> tuple[int, int]:
 
 
 def pair(a: Tensor, al: str, b: Tensor, bl: str, keep: set[str]) -> tuple[Tensor, str]:
-    """Two operands contracted over the labels that nobody needs any more, by one batched matrix product."""
+    """Two operands contracted over the labels that nobody needs any more, by one batched matrix product; where there are none, by
+    products of elements, which autocast leaves as they are."""
     for labels, other, which in ((al, bl, 0), (bl, al, 1)):
         alone = tuple(d for d, c in enumerate(labels) if c not in other and c not in keep)
         if alone:
@@ -165,4 +166,4 @@ def pair(a: Tensor, al: str, b: Tensor, bl: str, keep: set[str]) -> tuple[Tensor
     x = shaped(turned(a, [al.index(c) for c in batch + left + inner]), [many, rows, depth])
     y = shaped(turned(b, [bl.index(c) for c in batch + inner + right]), [many, depth, columns])
     names = batch + left + right
-    return shaped(x @ y, [n[c] for c in names]), "".join(names)
+    return shaped(x @ y if depth != 1 else x * y, [n[c] for c in names]), "".join(names)

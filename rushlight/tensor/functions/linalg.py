@@ -8,7 +8,7 @@ import numpy as np
 
 from rushlight.ir.dtype import HALF, bool_
 from rushlight.ops.table import TABLE
-from rushlight.tensor.autocast import full
+from rushlight.tensor.autocast import full, reduced
 from rushlight.tensor.core import Tensor, apply, unwrap, wrap
 from rushlight.tensor.functions.common import cast, give, is_float, scalar_name, wrap_dim
 from rushlight.tensor.sequences import arange, eye
@@ -215,7 +215,13 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
         from rushlight.tensor.settings import finfo
         rtol = max(1, *A.shape[-2:]) * finfo(A.dtype).eps if atol is None else 0.0
     limits = [v.detach() if isinstance(v, Tensor) else float(v) for v in (0.0 if atol is None else atol, rtol)]
-    return give(out, apply(TABLE["pinv"], (A, *limits), (bool(hermitian),)))
+    return give(out, _of_a_product(apply(TABLE["pinv"], (A, *limits), (bool(hermitian),))))
+
+
+@reduced
+def _of_a_product(found: Tensor) -> Tensor:
+    """What PyTorch ends with a matrix product: under autocast of the smaller type."""
+    return found
 
 
 def _cut(a: Tensor, s: Tensor, atol: Any, rtol: Any) -> Tensor:
@@ -324,6 +330,10 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
     """The product of several matrices."""
     if len(tensors) < 2:
         raise RuntimeError("multi_dot(): expected at least 2 tensors but got " + str(len(tensors)))
+    for i, t in enumerate(tensors):
+        if t.dtype is not tensors[0].dtype:
+            raise RuntimeError("multi_dot(): all tensors must have be the same dtype but tensor 0 is "
+                               f"{scalar_name(tensors[0].dtype)} and tensor {i} {scalar_name(t.dtype)}")
     return multi_dot_chain(*tensors, out=out)
 
 
@@ -454,6 +464,7 @@ def vander(x: Tensor, N: int | None = None) -> Tensor:
     return x.unsqueeze(-1) ** arange(n)
 
 
+@reduced
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """Inner products along dim."""
     if x.dtype is not y.dtype:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rushlight.ir.dtype import HALF, bool_, float32
 from rushlight.ops.table import TABLE
-from rushlight.tensor.autocast import full, reduced
+from rushlight.tensor.autocast import as_given, full, reduced
 from rushlight.ir.spec import Spec
 from rushlight.tensor.core import Tensor, apply, gradient_edge, keeps, owned
 from rushlight.tensor.functions.common import cast, fit, give, need_tensor, stand_in, tensor_of
@@ -153,6 +153,7 @@ def bmm(input: Tensor, mat2: Tensor, out_dtype: Any = None, *, out: Any = None) 
     return give(out, apply(TABLE["matmul"], _in(out_dtype, input, mat2)))
 
 
+@as_given
 def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor:
     """A matrix times a vector."""
     if len(input._spec.shape) != 2 or len(vec._spec.shape) != 1:
@@ -190,6 +191,8 @@ def inner(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
     if input._spec.shape[-1] != other._spec.shape[-1]:
         raise RuntimeError("inner() the last dimension must match on both input tensors but got shapes "
                            f"{list(input._spec.shape)} and {list(other._spec.shape)}")
+    if len(input._spec.shape) == len(other._spec.shape) == 1:
+        return give(out, dot(input, other))
     return give(out, tensordot(input, other, ([-1], [-1])))
 
 
@@ -291,7 +294,6 @@ def chain_matmul(*matrices: Tensor, out: Any = None) -> Tensor:
     return give(out, result)
 
 
-@reduced
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     """Sum of products over pairs of dimensions: the last `dims` of a with the first of b, or two lists."""
     if isinstance(dims, Tensor):
@@ -306,6 +308,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     right = [d % len(b._spec.shape) for d in right] if b._spec.shape else []
     if len(left) != len(right):
         raise RuntimeError("both dimension lists should have same length")
+    if a._spec.dtype is not b._spec.dtype:
+        raise RuntimeError(f"both inputs should have same dtype, got {a.dtype} and {b.dtype}")
     for i, j in zip(left, right):
         if a._spec.shape[i] != b._spec.shape[j] and 1 not in (a._spec.shape[i], b._spec.shape[j]):
             raise RuntimeError(f"contracted dimensions need to match, but first has size {a._spec.shape[i]} "
@@ -329,7 +333,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
         cols *= b._spec.shape[d]
     x = reshape(a.permute(free_a + left), (rows, k))
     y = reshape(b.permute(right + free_b), (k, cols))
-    return give(out, reshape(apply(TABLE["matmul"], (x, y)), shape))
+    product = mm(x, y) if shape else apply(TABLE["matmul"], (x, y))  # one number is computed as given under autocast
+    return give(out, reshape(product, shape))
 
 
 def einsum(equation: Any, *operands: Any) -> Tensor:

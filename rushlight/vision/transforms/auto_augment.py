@@ -130,11 +130,12 @@ class AugMix(Module):
                            f"alpha={self.alpha}, all_ops={self.all_ops}, interpolation={self.interpolation}, fill={self.fill}")
 
 
-def mixed(original: Any, alpha: float, width: int, depth: int, step: Any) -> Any:
-    """A picture, or tensors (..., C, H, W), mixed with ``width`` chains of up to three steps each (or ``depth``)."""
+def mixed(original: Any, alpha: float, width: int, depth: int, step: Any, least: int = 4) -> Any:
+    """A picture, or tensors (..., C, H, W), mixed with ``width`` chains of up to three steps each (or ``depth``). Each of the first of
+    at least ``least`` dimensions is mixed by numbers of its own."""
     img = original if isinstance(original, Tensor) else F.pil_to_tensor(original)
     pixels = unwrap(img)
-    batch = pixels.reshape((1,) * (4 - pixels.ndim) + pixels.shape)
+    batch = pixels.reshape((1,) * (least - pixels.ndim) + pixels.shape)
     rows, ones = batch.shape[0], (1,) * (batch.ndim - 1)
     shares = draws.dirichlet([alpha, alpha], rows)
     weights = draws.dirichlet([alpha] * width, rows) * shares[:, 1:]

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class InterpolationMode(Enum):
-    """The ways to interpolate; box, hamming and lanczos are for PIL images only."""
+    """The ways to interpolate; box and hamming are for PIL images only."""
 
     NEAREST = "nearest"
     NEAREST_EXACT = "nearest-exact"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 from rushlight.exec.cpu.onednn import names
 from rushlight.exec.cpu.onednn.library import OneDNNError, Unsupported, library
@@ -38,11 +39,13 @@ class Desc:
     """A memory descriptor: ``shape``, ``dtype``, ``size`` in bytes, ``plain`` strides; equal when the layouts are.
 
     ``Desc.of(shape, dtype, strides)`` describes an array, ``Desc.any(shape, dtype)`` leaves the layout to the primitive.
+    ``source`` says how another process can have it: what it was made from here, or a primitive's recipe and the name of the slot.
     """
 
-    def __init__(self, handle: int):
+    def __init__(self, handle: int, source: tuple[Any, ...] | None = None):
         """Takes a handle over: destroyed with this object."""
         self.handle = handle
+        self.source = source
         self.destroy = library().dll.dnnl_memory_desc_destroy  # at hand when the interpreter ends
         self.shape: tuple[int, ...] = self._list("dims", self._int("ndims"))
         self.dtype: DType = names.OF_DTYPE[self._int("dtype")]
@@ -54,7 +57,8 @@ class Desc:
         strides = strides_of(shape) if strides is None else tuple(strides) or (1,)
         number = _number(dtype)
         try:
-            return cls(library().make("memory_desc_create_with_strides", len(shape), dims(shape), number, dims(strides)))
+            return cls(library().make("memory_desc_create_with_strides", len(shape), dims(shape), number, dims(strides)),
+                       (shape, dtype.name, strides))
         except OneDNNError as error:
             raise Unsupported(f"{error.status} (shape {shape}, strides {strides})", error.call) from None
 
@@ -62,7 +66,8 @@ class Desc:
     def any(cls, shape: Sequence[int], dtype: DType) -> Desc:
         """A descriptor whose layout the primitive chooses."""
         shape = tuple(shape)
-        return cls(library().make("memory_desc_create_with_tag", len(shape), dims(shape), _number(dtype), names.FORMAT_TAG_ANY))
+        return cls(library().make("memory_desc_create_with_tag", len(shape), dims(shape), _number(dtype), names.FORMAT_TAG_ANY),
+                   (shape, dtype.name, None))
 
     @classmethod
     def copy(cls, handle: int) -> Desc:

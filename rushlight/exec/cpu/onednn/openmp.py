@@ -152,6 +152,12 @@ def _empty_library(name: str) -> bytes:
     return image + strings + bytes(symbol) + struct.pack("<4I", 1, 1, 0, 0)
 
 
+def threads() -> int:
+    """How many threads the next regions of this thread use: what primitives are made for."""
+    omp = runtime()
+    return omp.threads() if omp is not None else 1
+
+
 @contextlib.contextmanager
 def limit(count: int) -> Iterator[None]:
     """Regions that this thread starts in the block use that many threads."""

@@ -6,11 +6,11 @@ import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from rushlight.exec.cpu.onednn import names
 from rushlight.exec.cpu.onednn.library import Unsupported, library
-from rushlight.exec.cpu.onednn.memory import Desc
+from rushlight.exec.cpu.onednn.memory import Desc, dims
 from rushlight.ir import dtype as dt
 
 CACHE = 1024  # primitives that oneDNN keeps, its default
@@ -117,6 +117,7 @@ class Primitive:
         """Takes the primitive descriptor over; of the named slots those that this primitive uses remain."""
         lib = library()
         self.desc = desc
+        self.recipe: Recipe | None = None
         self.handle = 0
         self.destroy = (lib.dll.dnnl_primitive_destroy, lib.dll.dnnl_primitive_desc_destroy)  # at hand when the interpreter ends
         for _ in range(attributes.skip):
@@ -165,16 +166,46 @@ def _ndims(desc: int) -> int:
     return result.value
 
 
+class Recipe(NamedTuple):
+    """What a primitive is made from, in words that mean the same in every process: the arguments of `create`, with the recipes of
+    the primitives among them."""
+
+    function: str
+    slots: tuple[str, ...]
+    args: tuple[Any, ...]
+    attributes: Attributes
+    engine: bool
+
+
+ENGINE = "engine"  # stands for the engine among the arguments of a primitive
+
+
 def create(function: str, slots: Sequence[str], *args: Any, attributes: Attributes = PLAIN, engine: bool = True) -> Primitive:
     """Makes a primitive with ``dnnl_<function>_primitive_desc_create(&desc, engine, *args, attributes)``.
 
-    A ``Desc`` among the arguments gives its handle, None a null pointer. Unsupported where oneDNN cannot.
+    A ``Desc`` among the arguments gives its handle, a ``Primitive`` (a hint) its descriptor, a tuple an array of dimensions,
+    ENGINE the engine, None a null pointer. Unsupported where oneDNN cannot.
     """
     lib = library()
-    values = [arg.handle if isinstance(arg, Desc) else arg for arg in args]
+    values = [_value(arg) for arg in args]
     with attributes.handle() as attr, _uncached() if attributes.skip else nullcontext():
         made = lib.make(f"{function}_primitive_desc_create", *([lib.engine] if engine else []), *values, attr)
-        return Primitive(made, slots, attributes)
+        primitive = Primitive(made, slots, attributes)
+    given = tuple([arg.recipe if isinstance(arg, Primitive) else arg for arg in args])
+    recipe = primitive.recipe = Recipe(function, tuple(slots), given, attributes, engine)
+    for name, desc in primitive.descs.items():
+        desc.source = desc.source or (recipe, name)
+    return primitive
+
+
+def _value(arg: Any) -> Any:
+    if isinstance(arg, Desc):
+        return arg.handle
+    if isinstance(arg, Primitive):
+        return arg.desc
+    if arg.__class__ is tuple:
+        return dims(arg)
+    return library().engine if arg == ENGINE else arg
 
 
 @contextmanager

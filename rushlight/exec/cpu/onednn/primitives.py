@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rushlight.exec.cpu.onednn import names
-from rushlight.exec.cpu.onednn.memory import Desc, dims
-from rushlight.exec.cpu.onednn.primitive import PLAIN, Attributes, Primitive, create
+from rushlight.exec.cpu.onednn.memory import Desc
+from rushlight.exec.cpu.onednn.primitive import ENGINE, PLAIN, Attributes, Primitive, create
 
 Pads = Sequence[tuple[int, int]]
 
@@ -33,25 +33,19 @@ def inner_product(src: Desc, weights: Desc, dst: Desc, bias: Desc | None = None,
 
 def inner_product_backward_data(diff_src: Desc, weights: Desc, diff_dst: Desc, hint: Primitive) -> Primitive:
     """The gradient of a linear layer in its input."""
-    return create("inner_product_backward_data", ("diff_dst", "weights", "diff_src"), diff_src, weights, diff_dst, hint.desc)
+    return create("inner_product_backward_data", ("diff_dst", "weights", "diff_src"), diff_src, weights, diff_dst, hint)
 
 
 def inner_product_backward_weights(src: Desc, diff_weights: Desc, diff_dst: Desc, hint: Primitive,
                                    diff_bias: Desc | None = None) -> Primitive:
     """The gradients of a linear layer in its weights and bias, in one pass."""
     return create("inner_product_backward_weights", ("src", "diff_dst", "diff_weights", "diff_bias"), src, diff_weights, diff_bias,
-                  diff_dst, hint.desc)
+                  diff_dst, hint)
 
 
 def reorder(src: Desc, dst: Desc, attributes: Attributes = PLAIN) -> Primitive:
     """dst = src in another layout or element type."""
-    engine = _engine()
-    return create("reorder", ("src", "dst"), src, engine, dst, engine, attributes=attributes, engine=False)
-
-
-def _engine() -> int:
-    from rushlight.exec.cpu.onednn.library import library
-    return library().engine
+    return create("reorder", ("src", "dst"), src, ENGINE, dst, ENGINE, attributes=attributes, engine=False)
 
 
 # ---------------------------------------------------------------------------------------------------- convolution
@@ -68,7 +62,7 @@ class Window:
         """strides, dilates, padding_l, padding_r as oneDNN wants them: there a dense window has dilation 0."""
         dilation = [d - 1 for d in self.dilation] or [0] * len(self.stride)
         before, after = zip(*self.padding)
-        return dims(self.stride), dims(dilation), dims(before), dims(after)
+        return tuple(self.stride), tuple(dilation), before, after
 
 
 def window_end(size: int, out: int, kernel: int, stride: int, dilation: int, before: int) -> int:
@@ -106,7 +100,7 @@ def convolution_backward_data(diff_src: Desc, weights: Desc, diff_dst: Desc, win
                               attributes: Attributes = PLAIN, algorithm: str = "direct") -> Primitive:
     """The gradient of a convolution in its input. ``hint`` is the forward primitive, if there is one."""
     return create("convolution_backward_data", ("diff_dst", "weights", "diff_src"), names.CONVOLUTION[algorithm], diff_src, weights,
-                  diff_dst, *window.arguments(), _hint(hint), attributes=attributes)
+                  diff_dst, *window.arguments(), hint, attributes=attributes)
 
 
 def convolution_backward_weights(src: Desc, diff_weights: Desc, diff_dst: Desc, window: Window, diff_bias: Desc | None = None,
@@ -114,7 +108,7 @@ def convolution_backward_weights(src: Desc, diff_weights: Desc, diff_dst: Desc, 
                                  algorithm: str = "direct") -> Primitive:
     """The gradients of a convolution in its weights and bias."""
     return create("convolution_backward_weights", ("src", "diff_dst", "diff_weights", "diff_bias"), names.CONVOLUTION[algorithm],
-                  src, diff_weights, diff_bias, diff_dst, *window.arguments(), _hint(hint), attributes=attributes)
+                  src, diff_weights, diff_bias, diff_dst, *window.arguments(), hint, attributes=attributes)
 
 
 def deconvolution(src: Desc, weights: Desc, dst: Desc, window: Window, bias: Desc | None = None, prop: str = "training",
@@ -128,18 +122,14 @@ def deconvolution_backward_data(diff_src: Desc, weights: Desc, diff_dst: Desc, w
                                 attributes: Attributes = PLAIN) -> Primitive:
     """The gradient of a transposed convolution in its input."""
     return create("deconvolution_backward_data", ("diff_dst", "weights", "diff_src"), names.DECONVOLUTION["direct"], diff_src, weights,
-                  diff_dst, *window.arguments(), _hint(hint), attributes=attributes)
+                  diff_dst, *window.arguments(), hint, attributes=attributes)
 
 
 def deconvolution_backward_weights(src: Desc, diff_weights: Desc, diff_dst: Desc, window: Window, diff_bias: Desc | None = None,
                                    hint: Primitive | None = None, attributes: Attributes = PLAIN) -> Primitive:
     """The gradients of a transposed convolution in its weights and bias."""
     return create("deconvolution_backward_weights", ("src", "diff_dst", "diff_weights", "diff_bias"), names.DECONVOLUTION["direct"],
-                  src, diff_weights, diff_bias, diff_dst, *window.arguments(), _hint(hint), attributes=attributes)
-
-
-def _hint(forward: Primitive | None) -> int | None:
-    return forward.desc if forward is not None else None
+                  src, diff_weights, diff_bias, diff_dst, *window.arguments(), hint, attributes=attributes)
 
 
 # ---------------------------------------------------------------------------------------------------- pooling
@@ -153,7 +143,7 @@ class Pool(Window):
 
     def arguments(self) -> tuple[object, ...]:
         strides, dilates, before, after = super().arguments()
-        return strides, dims(self.kernel), dilates, before, after
+        return strides, tuple(self.kernel), dilates, before, after
 
 
 def pooling(src: Desc, dst: Desc, pool: Pool, prop: str = "training", attributes: Attributes = PLAIN) -> Primitive:
@@ -165,7 +155,7 @@ def pooling(src: Desc, dst: Desc, pool: Pool, prop: str = "training", attributes
 def pooling_backward(diff_src: Desc, diff_dst: Desc, pool: Pool, hint: Primitive) -> Primitive:
     """The gradient of pooling; ``hint`` is the forward primitive, made for training, and gives the workspace's layout."""
     return create("pooling_backward", ("diff_dst", "diff_src"), names.POOLING[pool.kind], diff_src, diff_dst, *pool.arguments(),
-                  hint.desc)
+                  hint)
 
 
 # ---------------------------------------------------------------------------------------------------- normalisation
@@ -200,7 +190,7 @@ def batch_normalization_backward(diff_src: Desc, diff_dst: Desc, src: Desc, norm
                                  prop: str = "backward") -> Primitive:
     """The gradients of batch normalisation in its input, scale and shift."""
     return create("batch_normalization_backward", NORMALISED_BACK, names.PROP[prop], diff_src, diff_dst, src, norm.eps,
-                  _flags(norm.flags), hint.desc)
+                  _flags(norm.flags), hint)
 
 
 def layer_normalization(src: Desc, dst: Desc, norm: Norm, stat: Desc | None = None, prop: str = "training",
@@ -215,7 +205,7 @@ def layer_normalization_backward(diff_src: Desc, diff_dst: Desc, src: Desc, norm
     """The gradients of layer normalisation in its input, scale and shift."""
     # Unlike that of batch normalisation, this gradient wants the shift as an argument.
     return create("layer_normalization_backward", (*NORMALISED_BACK, "shift"), names.PROP[prop], diff_src, diff_dst, src, stat, norm.eps,
-                  _flags(norm.flags), hint.desc)
+                  _flags(norm.flags), hint)
 
 
 # ---------------------------------------------------------------------------------------------------- elementwise and reductions
@@ -229,7 +219,7 @@ def softmax(src: Desc, dst: Desc, axis: int, kind: str = "softmax", prop: str = 
 def softmax_backward(diff_src: Desc, diff_dst: Desc, dst: Desc, axis: int, hint: Primitive, kind: str = "softmax") -> Primitive:
     """The gradient of (log-)softmax from its result."""
     return create("softmax_backward", ("dst", "diff_dst", "diff_src"), names.SOFTMAX[kind], diff_src, diff_dst, dst,
-                  axis % len(dst.shape), hint.desc)
+                  axis % len(dst.shape), hint)
 
 
 def eltwise(name: str, src: Desc, dst: Desc, alpha: float = 0.0, beta: float = 0.0, prop: str = "training",
@@ -243,7 +233,7 @@ def eltwise_backward(name: str, diff_src: Desc, diff_dst: Desc, data: Desc, hint
     """Its gradient; ``data`` is the input, or the result for the names that end in ``_dst``."""
     data_slot = "dst" if name.endswith("_dst") else "src"
     return create("eltwise_backward", (data_slot, "diff_dst", "diff_src"), names.ELTWISE[name], diff_src, diff_dst, data, alpha, beta,
-                  hint.desc)
+                  hint)
 
 
 def binary(name: str, src: Desc, src_1: Desc, dst: Desc, attributes: Attributes = PLAIN) -> Primitive:

@@ -120,4 +120,4 @@ def backward(cell: Cell, hint: Primitive, attributes: Attributes = PLAIN) -> Pri
     values = (*SOURCES, *RESULTS)
     gradients = tuple(f"diff_{slot}" for slot in values)
     return create(f"{FUNCTION[cell.kind]}_backward", (*values, *gradients), *cell._head("backward"), *cell._descs(values),
-                  *cell._descs(gradients), 0 if cell.accumulate else OVERWRITE, *cell._tail(), hint.desc, attributes=attributes)
+                  *cell._descs(gradients), 0 if cell.accumulate else OVERWRITE, *cell._tail(), hint, attributes=attributes)

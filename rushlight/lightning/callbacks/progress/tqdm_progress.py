@@ -48,6 +48,8 @@ class TQDMProgressBar(ProgressBar):
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
+        if not trainer.is_global_zero:
+            self.disable()
         unused = [name for name in dir(type(self)) if name.startswith("init_") and name.endswith("_tqdm")]
         if unused:
             rank_zero_warn(f"`{type(self).__name__}.{unused[0]}` is not called: the bars are not tqdm's. Override"

@@ -52,7 +52,8 @@ def pil_to_tensor(pic: Any) -> Tensor:
     """A PIL image as a tensor (C, H, W) of the same numbers."""
     if not is_pil_image(pic):
         raise TypeError(f"pic should be PIL Image. Got {type(pic)}")
-    return wrap(channels_first(pil_array(pic)))
+    pixels = channels_first(pil_array(pic))
+    return wrap(pixels.astype(bool) if pic.mode == "1" else pixels)
 
 
 def to_pil_image(pic: Any, mode: str | None = None) -> Any:
@@ -113,7 +114,8 @@ def normalize(tensor: Tensor, mean: Any, std: Any, inplace: bool = False) -> Ten
     tensor([[[-1.,  1.]]])
     """
     _check_float_image(tensor, std)
-    if tensor.dtype in (dtypes.float32, dtypes.float64) and not inplace and not tensor.requires_grad:
+    fits = {np.size(_numbers(mean)), np.size(_numbers(std))} <= {1, tensor._spec.shape[-3]}  # else an error of tensors
+    if fits and tensor.dtype in (dtypes.float32, dtypes.float64) and not inplace and not tensor.requires_grad:
         return wrap(normalized(unwrap(tensor), _numbers(mean), _numbers(std)))
     mean, std = _channel_tensor(mean, tensor.dtype), _channel_tensor(std, tensor.dtype)
     return tensor.sub_(mean).div_(std) if inplace else (tensor - mean) / std  # type: ignore[attr-defined, no-any-return]

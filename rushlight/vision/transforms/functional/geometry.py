@@ -17,7 +17,7 @@ from rushlight.vision.transforms.interpolation import PILLOW, InterpolationMode,
 from rushlight.vision.transforms.kernels import padding as padding_kernels
 from rushlight.vision.transforms.kernels import resize as resize_kernels
 
-TENSOR_RESIZES = ("nearest", "nearest-exact", "bilinear", "bicubic")
+TENSOR_RESIZES = ("nearest", "nearest-exact", "bilinear", "bicubic", "lanczos")
 
 
 def resized_size(size: tuple[int, int], wanted: Sequence[int] | None, max_size: int | None = None) -> list[int]:
@@ -29,7 +29,7 @@ def resized_size(size: tuple[int, int], wanted: Sequence[int] | None, max_size: 
     ([50, 100], [30, 60], [40, 80])
     """
     height, width = size
-    if wanted is not None and len(wanted) == 2:
+    if wanted is not None and len(wanted) > 1:
         return [wanted[0], wanted[1]]
     short, long = min(size), max(size)
     if wanted is None:
@@ -57,6 +57,8 @@ def resize(img: Any, size: int | Sequence[int], interpolation: Any = Interpolati
     tensor([[[1.5000]]])
     """
     mode = mode_of(interpolation)
+    if mode is InterpolationMode.LANCZOS and isinstance(img, Tensor):
+        raise ValueError("Lanczos mode requires antialias=True, which only transforms v2 have for it")
     if isinstance(size, (list, tuple)):
         if len(size) not in (1, 2):
             raise ValueError(f"Size must be an int or a 1 or 2 element tuple/list, not a {len(size)} element tuple/list")
@@ -66,9 +68,17 @@ def resize(img: Any, size: int | Sequence[int], interpolation: Any = Interpolati
     return resize_to(img, [size] if isinstance(size, int) else size, mode, max_size, antialias)
 
 
+def check_max_size(size: Any, max_size: int | None) -> None:
+    """ValueError for a longest edge where both edges are given."""
+    if max_size is not None and isinstance(size, (list, tuple)) and len(size) != 1:
+        raise ValueError("max_size should only be passed if size is None or specifies the length of the smaller edge, "
+                         "i.e. size should be an int or a sequence of length 1 in torchscript mode.")
+
+
 def resize_to(img: Any, size: Sequence[int] | None, mode: InterpolationMode, max_size: int | None,
-              antialias: bool | None) -> Any:
-    """`resize` with arguments that have been checked; ``size`` may be None."""
+              antialias: bool | None, bytes_between: bool = False) -> Any:
+    """`resize` with arguments that have been checked; ``size`` may be None. ``bytes_between``: pictures of bytes are bytes again after the
+    first axis, as in v2."""
     _, height, width = get_dimensions(img)
     wanted = resized_size((height, width), size, max_size)
     if [height, width] == wanted:
@@ -80,10 +90,10 @@ def resize_to(img: Any, size: Sequence[int] | None, mode: InterpolationMode, max
         return pillow.resize(img, *wanted, PILLOW[mode])  # type: ignore[call-arg]
     if mode.value not in TENSOR_RESIZES:
         raise NotImplementedError(f"Interpolation mode {mode.value!r} is for PIL images only; tensors know {', '.join(TENSOR_RESIZES)}")
-    smooth = bool(antialias) and mode.value in ("bilinear", "bicubic")
+    smooth = bool(antialias) and mode.value in ("bilinear", "bicubic", "lanczos")
     if follows_gradient(img):
         return _resize_tensor(img, wanted, mode.value, smooth)
-    return on_pixels(resize_kernels.resize, img, *wanted, mode.value, smooth)
+    return on_pixels(resize_kernels.resize, img, *wanted, mode.value, smooth, bytes_between)
 
 
 def _resize_tensor(img: Any, size: list[int], method: str, antialias: bool) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rushlight.vision.transforms.kernels.ranges import maximum, working_dtype
+from rushlight.vision.transforms.kernels.ranges import is_float, maximum, working_dtype
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R 601, as rounded by PyTorch
 
@@ -45,10 +45,10 @@ def saturation(pixels: np.ndarray, factor: float) -> np.ndarray:
 def hue(pixels: np.ndarray, shift: float) -> np.ndarray:
     """Colours turned by a part of the circle, in HSV."""
     top = maximum(pixels.dtype)
-    floats = pixels if pixels.dtype.kind == "f" else pixels.astype(np.float32) / np.float32(top)
+    floats = pixels if is_float(pixels.dtype) else pixels.astype(np.float32) / np.float32(top)
     h, s, v = _hsv(floats.astype(np.float32, copy=False))
     turned = _rgb(np.mod(h + np.float32(shift), np.float32(1)), s, v)
-    return turned.astype(pixels.dtype) if pixels.dtype.kind == "f" else (turned * np.float32(top + 1 - 1e-3)).astype(pixels.dtype)
+    return turned.astype(pixels.dtype) if is_float(pixels.dtype) else (turned * np.float32(top + 1 - 1e-3)).astype(pixels.dtype)
 
 
 def _hsv(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,9 +76,9 @@ def _rgb(h: np.ndarray, s: np.ndarray, v: np.ndarray) -> np.ndarray:
 def gamma(pixels: np.ndarray, exponent: float, gain: float) -> np.ndarray:
     """gain·pixels ** exponent, with the brightest value as 1."""
     top = maximum(pixels.dtype)
-    floats = pixels if pixels.dtype.kind == "f" else pixels.astype(np.float32) / np.float32(top)
+    floats = pixels.astype(working_dtype(pixels.dtype)) if is_float(pixels.dtype) else pixels.astype(np.float32) / np.float32(top)
     out = np.clip(floats.dtype.type(gain) * np.power(floats, floats.dtype.type(exponent)), 0, 1)
-    return out if pixels.dtype.kind == "f" else (out * np.float32(top + 1 - 1e-3)).astype(pixels.dtype)  # type: ignore[no-any-return]
+    return (out if is_float(pixels.dtype) else out * np.float32(top + 1 - 1e-3)).astype(pixels.dtype)  # type: ignore[no-any-return]
 
 
 def invert(pixels: np.ndarray) -> np.ndarray:

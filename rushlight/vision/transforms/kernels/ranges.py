@@ -7,6 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 
+def is_float(dtype: np.dtype) -> bool:
+    """Whether numbers of the type are floats: bfloat16 too, which NumPy does not count among them."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
 def maximum(dtype: np.dtype) -> int:
     """The brightest value: 1 for floats and booleans, the largest number for integers."""
     return int(np.iinfo(dtype).max) if dtype.kind in "iu" else 1
@@ -23,7 +28,7 @@ def in_floats(kernel: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, ha
     ``halves`` keeps the float types below float32 as they are.
     """
     dtype = pixels.dtype
-    keep = dtype in (np.float32, np.float64) or (halves and dtype.kind == "f")
+    keep = dtype in (np.float32, np.float64) or (halves and is_float(dtype))
     out = kernel(pixels if keep else pixels.astype(np.float32))
     if keep:
         return out

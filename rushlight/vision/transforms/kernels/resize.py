@@ -29,6 +29,11 @@ def triangle(x: np.ndarray) -> np.ndarray:
     return np.maximum(0.0, 1.0 - np.abs(x))  # type: ignore[no-any-return]
 
 
+def lanczos(x: np.ndarray) -> np.ndarray:
+    """sinc(x)·sinc(x / 3) up to 3."""
+    return np.where(np.abs(x) < 3.0, np.sinc(x) * np.sinc(x / 3.0), 0.0)
+
+
 def cubic(a: float, x: np.ndarray) -> np.ndarray:
     """Keys' cubic convolution kernel (1981) with parameter a."""
     x = np.abs(x)
@@ -45,18 +50,19 @@ class Method(NamedTuple):
     plain: Callable[[np.ndarray], np.ndarray]
 
 
-METHODS = {"bilinear": Method(triangle, 1.0, triangle),
+METHODS = {"bilinear": Method(triangle, 1.0, triangle), "lanczos": Method(lanczos, 3.0, lanczos),
            "bicubic": Method(functools.partial(cubic, -0.5), 2.0, functools.partial(cubic, -0.75))}
 
 
-def resize(pixels: np.ndarray, height: int, width: int, method: str, antialias: bool) -> np.ndarray:
+def resize(pixels: np.ndarray, height: int, width: int, method: str, antialias: bool, bytes_between: bool = False) -> np.ndarray:
     """Pictures (..., H, W) resized with PyTorch's conventions (pixel centres at halves, corners not aligned)."""
     if method in ("nearest", "nearest-exact"):
         rows, columns = (nearest(n, m, method) for n, m in zip(pixels.shape[-2:], (height, width)))
         return pixels[..., rows[:, None], columns]
-    clip = method == "bicubic" and pixels.dtype == np.uint8
-    result = in_floats(lambda x: _separable(x, height, width, method, antialias), pixels)
-    return np.clip(result, 0, 255) if clip else result
+    whole = method in ("bicubic", "lanczos") and pixels.dtype == np.uint8
+    between = _bytes if whole and bytes_between else None
+    result = in_floats(lambda x: _separable(x, height, width, method, antialias, between), pixels)
+    return np.clip(result, 0, 255) if whole else result
 
 
 def nearest(size: int, wanted: int, method: str) -> np.ndarray:
@@ -66,21 +72,29 @@ def nearest(size: int, wanted: int, method: str) -> np.ndarray:
     return np.minimum((places * scale).astype(np.int64), size - 1)
 
 
-def _separable(x: np.ndarray, height: int, width: int, method: str, antialias: bool) -> np.ndarray:
+def _bytes(x: np.ndarray) -> np.ndarray:
+    """What is kept between the two axes of a picture of bytes, as PyTorch's kernel for bytes and Pillow keep it: an overshoot is cut
+    off there."""
+    return np.clip(np.rint(x), 0, 255)
+
+
+def _separable(x: np.ndarray, height: int, width: int, method: str, antialias: bool,
+               between: Callable[[np.ndarray], np.ndarray] | None = None) -> np.ndarray:
     if x.shape[-1] != width or not antialias:
         x = _along_last(x, bands(x.shape[-1], width, method, antialias))
+        x = x if between is None else between(x)
     if x.shape[-2] != height or not antialias:
         x = _along_rows(x, bands(x.shape[-2], height, method, antialias), height)
     return x
 
 
 def _along_last(x: np.ndarray, parts: tuple[Band, ...]) -> np.ndarray:
-    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    rows = np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
     out = np.empty((rows.shape[0], parts[-1].stop), x.dtype)
     for part in parts:
         np.matmul(rows[:, part.low:part.high], part.matrix.astype(x.dtype, copy=False),
                   out=out[:, part.start:part.stop])
-    return out.reshape(*x.shape[:-1], -1)
+    return out.reshape(*x.shape[:-1], parts[-1].stop)
 
 
 def _along_rows(x: np.ndarray, parts: tuple[Band, ...], height: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from rushlight.vision.transforms.v2.mixing import JPEG, CutMix, MixUp, RandomEra
 from rushlight.vision.transforms.v2.random_geometry import (ElasticTransform, RandomAffine, RandomCrop,
                                                             RandomHorizontalFlip, RandomPerspective, RandomResizedCrop,
                                                             RandomRotation, RandomVerticalFlip, RandomZoomOut)
+from rushlight.vision.transforms.v2.temporal import UniformTemporalSubsample
 from rushlight.vision.transforms.v2.transform import Transform, check_type, has_any, query_chw, query_size
 
 __all__ = ["JPEG", "RGB", "AugMix", "AutoAugment", "AutoAugmentPolicy", "CenterCrop", "ClampBoundingBoxes",
@@ -39,5 +40,5 @@ __all__ = ["JPEG", "RGB", "AugMix", "AutoAugment", "AutoAugmentPolicy", "CenterC
            "RandomZoomOut", "Resize",
            "SanitizeBoundingBoxes", "SanitizeKeyPoints", "ScaleJitter", "SetClampingMode", "TenCrop", "ToDtype",
            "ToImage", "ToPILImage",
-           "ToPureTensor", "ToTensor", "Transform", "TrivialAugmentWide", "check_type", "functional", "has_any",
+           "ToPureTensor", "ToTensor", "Transform", "TrivialAugmentWide", "UniformTemporalSubsample", "check_type", "functional", "has_any",
            "query_chw", "query_size"]

@@ -20,7 +20,7 @@ from rushlight.vision.tv_tensors.base import plain
 from rushlight.vision.tv_tensors.base import wrap as as_kind
 from rushlight.vision.tv_tensors.boxes import BoundingBoxes
 from rushlight.vision.tv_tensors.keypoints import KeyPoints
-from rushlight.vision.tv_tensors.pictures import Mask
+from rushlight.vision.tv_tensors.pictures import Mask, Video
 
 
 class _Automatic(Transform):
@@ -141,5 +141,5 @@ class AugMix(_Automatic):
             magnitude = 0.0 if choice.strengths is None else choice.strengths[draws.integer(0, self.severity)]
             return self._do(chain, name, self._signed(choice, magnitude))
         out = mixed(plain(image) if isinstance(image, Tensor) else image, self.alpha, self.mixture_width,
-                    self.chain_depth, step)
+                    self.chain_depth, step, 5 if isinstance(image, Video) else 4)
         return as_kind(out, like=image) if isinstance(image, Tensor) else out

@@ -111,7 +111,7 @@ class ConvertImageDtype(Transform):
         self.dtype = dtype
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(F.to_dtype, inpt, self.dtype, True)
+        return F.to_dtype(inpt, self.dtype, True) if isinstance(inpt, Tensor) else inpt
 
 
 class Normalize(Transform):

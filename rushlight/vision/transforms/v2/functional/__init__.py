@@ -8,17 +8,20 @@ import numpy as np
 
 from rushlight.ir import dtype as _dtypes
 from rushlight.tensor.core import Tensor
-from rushlight.vision.transforms.functional import pil_to_tensor, to_grayscale, to_pil_image, to_tensor
+from rushlight.tensor.sequences import linspace
+from rushlight.vision.transforms.functional import pil_to_tensor, to_pil_image, to_tensor
 from rushlight.vision.transforms.functional.pixels import is_pil_image
 from rushlight.vision.transforms.interpolation import InterpolationMode
 from rushlight.vision.transforms.v2.functional import annotated as _annotated  # noqa: F401
 from rushlight.vision.transforms.v2.functional import pictures as _pictures  # noqa: F401
-from rushlight.vision.transforms.v2.functional.dispatch import dispatch, is_pure_tensor, kernel_for, register_kernel
+from rushlight.vision.transforms.v2.functional.dispatch import PICTURES, STILL, dispatch, is_pure_tensor, kernel_for, register_kernel
 from rushlight.vision.transforms.v2.functional.meta import (clamp_bounding_boxes, clamp_keypoints,
                                                             convert_bounding_box_format, get_dimensions,
                                                             get_num_channels, get_num_frames, get_size,
                                                             sanitize_bounding_boxes, sanitize_keypoints)
-from rushlight.vision.tv_tensors.pictures import Image
+from rushlight.vision.tv_tensors.base import plain
+from rushlight.vision.tv_tensors.base import wrap as as_kind
+from rushlight.vision.tv_tensors.pictures import Image, Video
 
 get_image_size = get_size
 
@@ -200,8 +203,15 @@ def to_dtype(inpt: Any, dtype: Any = _dtypes.float32, scale: bool = False) -> An
 
 
 def convert_image_dtype(image: Any, dtype: Any = _dtypes.float32) -> Any:
-    """`to_dtype` with scaling."""
-    return to_dtype(image, dtype, scale=True)
+    """Any tensor in another number type, scaled; what it shows is forgotten unless both types are floats."""
+    if isinstance(image, Tensor) and image.dtype.is_floating_point and dtype.is_floating_point:
+        return image.to(dtype)  # type: ignore[attr-defined]
+    return image if image.dtype is dtype else PICTURES["to_dtype"](plain(image) if isinstance(image, Tensor) else image, dtype, True)
+
+
+def to_grayscale(inpt: Any, num_output_channels: int = 1) -> Any:
+    """`rgb_to_grayscale`, by its older name."""
+    return rgb_to_grayscale(inpt, num_output_channels)
 
 
 def to_image(inpt: Any) -> Any:
@@ -213,6 +223,26 @@ def to_image(inpt: Any) -> Any:
     return Image(inpt)
 
 
+def uniform_temporal_subsample(inpt: Any, num_samples: int) -> Any:
+    """So many frames of a video (..., T, C, H, W), evenly from the first to the last.
+
+    >>> import rushlight as rl
+    >>> uniform_temporal_subsample(rl.arange(9.).reshape(9, 1, 1, 1), 3).flatten()
+    tensor([0., 4., 8.])
+    """
+    if not (is_pure_tensor(inpt) or isinstance(inpt, Video)):
+        raise TypeError(f"Functional F.uniform_temporal_subsample supports inputs of type Video and Tensor, but got {type(inpt)} instead.")
+    frames = plain(inpt)
+    places = linspace(0, frames.shape[-4] - 1, num_samples).long()  # type: ignore[attr-defined]
+    out = frames.index_select(-4, places)  # type: ignore[attr-defined]
+    return as_kind(out, like=inpt) if isinstance(inpt, Video) else out
+
+
+# What the functions do to plain tensors that are known to be one kind: resize_image, crop_mask and so on.
+globals().update({f"{name}_image": kernel for name, kernel in PICTURES.items()})
+globals().update({f"{name}_video": kernel for name, kernel in PICTURES.items() if name not in STILL})
+globals().update({f"{name}_mask": kernel for name, kernel in _annotated.MASKS.items()})
+uniform_temporal_subsample_video = uniform_temporal_subsample
 hflip, vflip, elastic_transform, get_image_num_channels = horizontal_flip, vertical_flip, elastic, get_num_channels
 
 __all__ = ["InterpolationMode", "adjust_brightness", "adjust_contrast", "adjust_gamma", "adjust_hue",
@@ -227,4 +257,4 @@ __all__ = ["InterpolationMode", "adjust_brightness", "adjust_contrast", "adjust_
            "pil_to_tensor", "posterize",
            "register_kernel", "resize", "resized_crop", "rgb_to_grayscale", "rotate", "sanitize_bounding_boxes",
            "sanitize_keypoints", "solarize",
-           "ten_crop", "to_dtype", "to_grayscale", "to_image", "to_pil_image", "to_tensor", "vertical_flip", "vflip"]
+           "ten_crop", "to_dtype", "to_grayscale", "to_image", "to_pil_image", "to_tensor", "uniform_temporal_subsample", "vertical_flip", "vflip"]

@@ -10,15 +10,15 @@ import numpy as np
 from rushlight.tensor.core import Tensor, unwrap, wrap
 from rushlight.vision.transforms import functional as F1
 from rushlight.vision.transforms.arguments import pair_of_sizes
-from rushlight.vision.transforms.functional.geometry import resized_size, resize_to
+from rushlight.vision.transforms.functional.geometry import check_max_size, resized_size, resize_to
 from rushlight.vision.transforms.functional.warps import check_affine, inverse_affine_matrix, perspective_by
 from rushlight.vision.transforms.interpolation import InterpolationMode
 from rushlight.vision.transforms.kernels.padding import four_sides
 from rushlight.vision.transforms.kernels.warp import rotated_size
-from rushlight.vision.transforms.v2.functional.box_math import (affine_points, clamped_as, converted, corners_mapped,
+from rushlight.vision.transforms.v2.functional.box_math import (affine_points, clamped_as, corners_mapped,
                                                                 elastic_points, floats, perspective_points,
                                                                 refuse_rotated)
-from rushlight.vision.transforms.v2.functional.dispatch import register
+from rushlight.vision.transforms.v2.functional.dispatch import mode_from, register
 from rushlight.vision.transforms.v2.functional.projection import coefficients_of
 from rushlight.vision.tv_tensors.base import plain
 from rushlight.vision.tv_tensors.base import wrap as as_kind
@@ -59,9 +59,12 @@ def _flipped(inpt: Any, axis: int) -> Any:
         out[..., axis] = length - 1 - out[..., axis]
         return KeyPoints.wrap(wrap(out), inpt)
     refuse_rotated(inpt.format)
-    corners = converted(values, inpt.format, BoundingBoxFormat.XYXY).copy()
-    corners[:, [axis, axis + 2]] = length - corners[:, [axis + 2, axis]]
-    return BoundingBoxes.wrap(wrap(converted(corners, BoundingBoxFormat.XYXY, inpt.format)), inpt)
+    out = values.copy()
+    if inpt.format is BoundingBoxFormat.XYXY:
+        out[:, [axis, axis + 2]] = length - values[:, [axis + 2, axis]]
+    else:  # in the format itself: a centre of whole numbers would be rounded on the way to corners
+        out[:, axis] = length - values[:, axis] - (values[:, axis + 2] if inpt.format is BoundingBoxFormat.XYWH else 0)
+    return BoundingBoxes.wrap(wrap(out), inpt)
 
 
 @register("horizontal_flip", BoundingBoxes, KeyPoints)
@@ -76,6 +79,7 @@ def _vertical_flip(inpt: Any) -> Any:
 
 @register("resize", BoundingBoxes, KeyPoints)
 def _resize(inpt: Any, size: Any, max_size: int | None = None, **_: Any) -> Any:
+    check_max_size(size, max_size)
     height, width = inpt.canvas_size
     new_height, new_width = resized_size((height, width), [size] if isinstance(size, int) else size, max_size)
     if (new_height, new_width) == (height, width):
@@ -84,7 +88,8 @@ def _resize(inpt: Any, size: Any, max_size: int | None = None, **_: Any) -> Any:
     if isinstance(inpt, BoundingBoxes):
         refuse_rotated(inpt.format)
         ratios = np.concatenate([ratios, ratios])
-    return type(inpt).wrap(wrap((values * ratios).astype(values.dtype)), inpt, canvas_size=(new_height, new_width))
+    moved = (floats(values) * ratios).astype(values.dtype)  # whole numbers in float32, as PyTorch multiplies them
+    return type(inpt).wrap(wrap(moved), inpt, canvas_size=(new_height, new_width))
 
 
 @register("crop", BoundingBoxes, KeyPoints)
@@ -115,6 +120,8 @@ def _pad(inpt: Any, padding: Any, fill: Any = None, padding_mode: str = "constan
 
 def _affine_map(inpt: Any, angle: float, translate: Any, scale: float, shear: Any, center: Any,
                 expand: bool = False) -> Any:
+    if 0 in inpt.shape[:-1]:  # nothing to move: the canvas stays as well
+        return inpt
     shear = check_affine(angle, translate, scale, shear, center)
     height, width = inpt.canvas_size
     about = [width * 0.5, height * 0.5] if center is None else list(center)
@@ -141,6 +148,8 @@ def _rotate(inpt: Any, angle: float, interpolation: Any = None, expand: bool = F
 @register("perspective", BoundingBoxes, KeyPoints)
 def _perspective(inpt: Any, startpoints: Any, endpoints: Any, interpolation: Any = None, fill: Any = None,
                  coefficients: Any = None) -> Any:
+    if 0 in inpt.shape[:-1]:
+        return inpt
     found = coefficients_of(startpoints, endpoints, coefficients)
     return _mapped(inpt, lambda points: perspective_points(points, found))
 
@@ -154,13 +163,18 @@ def _elastic(inpt: Any, displacement: Tensor, interpolation: Any = None, fill: A
 # --- masks: as pictures, but without mixing class numbers ---
 
 def _mask_rule(name: str, function: Callable[..., Any]) -> None:
-    def run(inpt: Mask, *args: Any, interpolation: Any = None, antialias: Any = None, **kwargs: Any) -> Any:
-        return as_kind(function(plain(inpt), *args, **kwargs), like=inpt)
-    register(name, Mask)(run)
+    def on_plain(mask: Any, *args: Any, interpolation: Any = None, antialias: Any = None, **kwargs: Any) -> Any:
+        if name == "resize" and interpolation is not None:  # the one transform of masks that can be told how
+            kwargs["exact"] = mode_from(interpolation) is InterpolationMode.NEAREST_EXACT
+        return function(mask[None], *args, **kwargs)[0] if mask.ndim == 2 else function(mask, *args, **kwargs)
+    MASKS[name] = on_plain
+    register(name, Mask)(lambda inpt, *args, **kwargs: as_kind(on_plain(plain(inpt), *args, **kwargs), like=inpt))
 
 
-def _mask_resize(mask: Tensor, size: Any, max_size: int | None = None) -> Any:
-    return resize_to(mask, [size] if isinstance(size, int) else size, NEAREST, max_size, False)
+def _mask_resize(mask: Tensor, size: Any, max_size: int | None = None, exact: bool = False) -> Any:
+    check_max_size(size, max_size)
+    mode = InterpolationMode.NEAREST_EXACT if exact else NEAREST
+    return resize_to(mask, [size] if isinstance(size, int) else size, mode, max_size, False)
 
 
 def _mask_pad(mask: Tensor, padding: Any, fill: Any = None, padding_mode: str = "constant") -> Any:
@@ -174,7 +188,8 @@ def _mask_perspective(mask: Tensor, startpoints: Any, endpoints: Any, fill: Any 
     return perspective_by(mask, coefficients_of(startpoints, endpoints, coefficients), NEAREST, fill)
 
 
-MASKS: dict[str, Callable[..., Any]] = {
+MASKS: dict[str, Callable[..., Any]] = {}  # of plain tensors
+RULES: dict[str, Callable[..., Any]] = {
     "horizontal_flip": F1.hflip, "vertical_flip": F1.vflip, "crop": F1.crop, "center_crop": F1.center_crop,
     "resize": _mask_resize, "pad": _mask_pad,
     "resized_crop": lambda mask, top, left, height, width, size: _mask_resize(F1.crop(mask, top, left, height, width), size),
@@ -183,5 +198,5 @@ MASKS: dict[str, Callable[..., Any]] = {
     "perspective": _mask_perspective,
     "elastic": lambda mask, *args, **kwargs: F1.elastic_transform(mask, *args, interpolation=NEAREST, **kwargs),  # type: ignore[misc]
 }
-for _name, _function in MASKS.items():
+for _name, _function in RULES.items():
     _mask_rule(_name, _function)

@@ -31,14 +31,14 @@ def converted(boxes: np.ndarray, old: BoundingBoxFormat, new: BoundingBoxFormat)
     whole = boxes.dtype.kind in "iu"
     if old is F.XYWH:
         first, second = first, first + second
-    elif old is F.CXCYWH:
-        half = np.abs(second // -2) if whole else second / boxes.dtype.type(2)
-        first, second = first - half, first - half + second
+    elif old is F.CXCYWH:  # whole numbers by way of floats, which are cut off towards 0
+        centre, size = floats(first), floats(second)
+        first = centre - size / size.dtype.type(2)
+        first, second = first.astype(boxes.dtype), (first + size).astype(boxes.dtype)
     if new is F.XYWH:
         second = second - first
     elif new is F.CXCYWH:
-        first, second = (np.trunc((first + second) / 2).astype(boxes.dtype) if whole
-                         else (first + second) / boxes.dtype.type(2)), second - first
+        first, second = ((first + second) // 2 if whole else (first + second) / boxes.dtype.type(2)), second - first
     return np.concatenate([first, second], -1)
 
 

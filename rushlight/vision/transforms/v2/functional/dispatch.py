@@ -12,6 +12,7 @@ from rushlight.vision.tv_tensors.base import TVTensor, plain, wrap
 
 Kernel = Callable[..., Any]
 KERNELS: dict[str, dict[type, Kernel]] = {}
+STILL = ("rgb_to_grayscale", "grayscale_to_rgb")  # torchvision has these for pictures, not for videos
 PICTURES: dict[str, Kernel] = {}  # for PIL images, plain tensors, Image and Video alike
 
 
@@ -50,6 +51,8 @@ def kernel_for(name: str, inpt: Any) -> Kernel | None:
         if found is not None:
             return found
     if name not in PICTURES or not (is_pure_tensor(inpt) or is_pil_image(inpt) or isinstance(inpt, (Image, Video))):
+        return None
+    if name in STILL and isinstance(inpt, Video):
         return None
     return on_picture(PICTURES[name])
 

@@ -12,7 +12,7 @@ from rushlight.tensor.core import Tensor
 from rushlight.vision.transforms import functional as F1
 from rushlight.vision.transforms.functional.pixels import check_channels, on_pixels
 from rushlight.vision.transforms.kernels import blur, color, histogram
-from rushlight.vision.transforms.kernels.ranges import maximum, working_dtype
+from rushlight.vision.transforms.kernels.ranges import is_float, maximum, working_dtype
 
 
 def _plus(x: np.ndarray, y: np.ndarray, factor: float) -> np.ndarray:
@@ -33,7 +33,7 @@ def _gray(pixels: np.ndarray) -> np.ndarray:
     if pixels.shape[-3] != 3:
         return pixels.astype(working_dtype(pixels.dtype))
     light = _luminance(pixels)
-    return light if pixels.dtype.kind == "f" else np.floor(light)
+    return light if is_float(pixels.dtype) else np.floor(light)
 
 
 def _blend(pixels: np.ndarray, other: np.ndarray, ratio: float) -> np.ndarray:
@@ -58,7 +58,7 @@ def _sharpness(pixels: np.ndarray, factor: float) -> np.ndarray:
     floats = pixels.astype(working_dtype(pixels.dtype))
     smooth = blur.smoothed(floats)
     inner = floats[..., 1:-1, 1:-1]
-    inner[...] = _plus(inner, (smooth if pixels.dtype.kind == "f" else np.rint(smooth)) - inner, 1.0 - factor)
+    inner[...] = _plus(inner, (smooth if is_float(pixels.dtype) else np.rint(smooth)) - inner, 1.0 - factor)
     return np.clip(floats, 0, maximum(pixels.dtype)).astype(pixels.dtype)  # type: ignore[no-any-return]
 
 
@@ -72,10 +72,10 @@ def _autocontrast(pixels: np.ndarray) -> np.ndarray:
 
 
 def _posterize(pixels: np.ndarray, bits: int) -> np.ndarray:
-    if pixels.dtype.kind == "f":
-        levels = 1 << bits
-        out = np.clip(np.floor(pixels * pixels.dtype.type(levels)), 0, levels - 1)
-        return out * pixels.dtype.type(1.0 / levels)  # type: ignore[no-any-return]
+    if is_float(pixels.dtype):
+        levels, dtype = 1 << bits, working_dtype(pixels.dtype)
+        out = np.clip(np.floor(pixels.astype(dtype) * dtype.type(levels)), 0, levels - 1)
+        return (out * dtype.type(1.0 / levels)).astype(pixels.dtype)  # type: ignore[no-any-return]
     size = maximum(pixels.dtype).bit_length()
     return pixels if bits >= size else pixels & pixels.dtype.type(((1 << bits) - 1) << (size - bits))
 
@@ -109,12 +109,51 @@ def equalize(inpt: Any) -> Any:
     return F1.convert_image_dtype(on_pixels(histogram.equalize, as_bytes, name="equalize"), inpt.dtype)
 
 
+def _on_tensor(kernel: Callable[..., np.ndarray], name: str) -> Callable[..., Any]:
+    """A function of PIL images, which are v1's matter, and of tensors with any number of channels."""
+    def run(inpt: Any, *args: Any) -> Any:
+        return on_pixels(kernel, inpt, *args, name=name) if isinstance(inpt, Tensor) else getattr(F1, name)(inpt, *args)
+    return run
+
+
+def adjust_gamma(inpt: Any, gamma: float, gain: float = 1) -> Any:
+    """gain·v ** gamma, where v runs from 0 to 1."""
+    if gamma < 0:
+        raise ValueError("Gamma should be a non-negative real number")
+    _check_width(inpt)
+    return _on_tensor(color.gamma, "adjust_gamma")(inpt, gamma, gain)
+
+
+def adjust_hue(inpt: Any, hue_factor: float) -> Any:
+    """Colours turned by a part of the colour circle."""
+    if isinstance(inpt, Tensor) and -0.5 <= hue_factor <= 0.5 and len(inpt._spec.shape) > 2 and inpt._spec.shape[-3] == 3 and inpt._spec.numel:
+        _check_width(inpt)
+    return F1.adjust_hue(inpt, hue_factor)
+
+
+def _check_width(inpt: Any) -> None:
+    """RuntimeError for whole numbers that come back from float32 with other values."""
+    if isinstance(inpt, Tensor) and inpt.dtype.name in ("int32", "int64"):
+        raise RuntimeError(f"The conversion from torch.float32 to {inpt.dtype} cannot be performed safely.")
+
+
+def solarize(inpt: Any, threshold: float) -> Any:
+    """Bright pixels inverted."""
+    if isinstance(inpt, Tensor) and threshold > maximum(inpt.dtype.numpy):
+        raise TypeError("Threshold should be less than bound of img.")
+    return _on_tensor(color.solarize, "solarize")(inpt, threshold)
+
+
 def rgb_to_grayscale(inpt: Any, num_output_channels: int = 1) -> Any:
     """Gray in one channel or three."""
     if num_output_channels not in (1, 3):
         raise ValueError(f"num_output_channels must be 1 or 3, got {num_output_channels}.")
     if not isinstance(inpt, Tensor):
         return F1.to_grayscale(inpt, num_output_channels)
+
+    channels = inpt._spec.shape[-3] if len(inpt._spec.shape) > 2 else 0
+    if channels not in (1, 3):
+        raise ValueError(f"not enough values to unpack: gray is made of 3 channels or 1, found {channels}")
 
     def run(pixels: np.ndarray) -> np.ndarray:
         gray = pixels if pixels.shape[-3] == 1 else _luminance(pixels).astype(pixels.dtype)
@@ -126,3 +165,4 @@ adjust_contrast = _picture(_contrast, "adjust_contrast", "contrast_factor")
 adjust_saturation = _picture(_saturation, "adjust_saturation", "saturation_factor")
 adjust_sharpness = _picture(_sharpness, "adjust_sharpness", "sharpness_factor")
 autocontrast = _picture(_autocontrast, "autocontrast")
+invert = _on_tensor(color.invert, "invert")

@@ -11,6 +11,7 @@ from rushlight.vision.transforms import functional as F1
 from rushlight.vision.transforms.functional.pixels import is_pil_image
 from rushlight.vision.transforms.v2.functional.box_math import clamped_as, converted
 from rushlight.vision.transforms.v2.functional.dispatch import is_pure_tensor
+from rushlight.vision.tv_tensors.base import plain
 from rushlight.vision.tv_tensors.boxes import BoundingBoxes, BoundingBoxFormat, format_of
 from rushlight.vision.tv_tensors.keypoints import KeyPoints
 from rushlight.vision.tv_tensors.pictures import Image, Mask, Video
@@ -39,6 +40,8 @@ def get_num_channels(inpt: Any) -> int:
 
 def get_num_frames(inpt: Any) -> int:
     """How many frames a video (..., T, C, H, W) has."""
+    if not (is_pure_tensor(inpt) or isinstance(inpt, Video)):
+        raise TypeError(f"Functional F.get_num_frames supports inputs of type Video and Tensor, but got {type(inpt)} instead.")
     return int(inpt.shape[-4])
 
 
@@ -56,9 +59,14 @@ def _facts(inpt: Any, given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _need(inpt: Any, kind: type, error: type[Exception], text: str) -> None:
+    if not isinstance(inpt, kind):
+        raise error(text.format(type(inpt)))
+
+
 def convert_bounding_box_format(inpt: Any, old_format: Any = None, new_format: Any = None,
                                 inplace: bool = False) -> Any:
-    """Boxes in another format; plain tensors need ``old_format``. ``inplace`` is for plain tensors.
+    """Boxes in another format; plain tensors need ``old_format``. With ``inplace`` the numbers themselves change.
 
     >>> import rushlight as rl
     >>> convert_bounding_box_format(rl.tensor([1., 2., 3., 4.]), "XYWH", "XYXY")
@@ -68,10 +76,10 @@ def convert_bounding_box_format(inpt: Any, old_format: Any = None, new_format: A
         raise TypeError("convert_bounding_box_format() missing 1 required argument: 'new_format'")
     new = format_of(new_format)
     old = format_of(_facts(inpt, {"old_format": old_format})["old_format"])
-    out = wrap(np.array(converted(unwrap(inpt), old, new)))
-    if isinstance(inpt, BoundingBoxes):
-        return BoundingBoxes.wrap(out, inpt, format=new)
-    return inpt.copy_(out) if inplace else out
+    out: Any = wrap(np.array(converted(unwrap(inpt), old, new)))
+    if inplace and out.shape == inpt.shape:
+        out = plain(inpt).copy_(out)  # type: ignore[attr-defined]
+    return BoundingBoxes.wrap(out, inpt, format=new) if isinstance(inpt, BoundingBoxes) else inpt if inplace else out
 
 
 def clamp_bounding_boxes(inpt: Any, format: Any = None, canvas_size: Any = None,
@@ -89,7 +97,11 @@ def clamp_bounding_boxes(inpt: Any, format: Any = None, canvas_size: Any = None,
 
 
 def clamp_keypoints(inpt: Any, canvas_size: Any = None) -> Any:
-    """Points within their canvas."""
+    """Points within their canvas; plain tensors need ``canvas_size``."""
+    if is_pure_tensor(inpt) and canvas_size is None:
+        raise ValueError("For pure tensor inputs, `canvas_size` has to be passed.")
+    if not is_pure_tensor(inpt):
+        _need(inpt, KeyPoints, TypeError, "Input can either be a plain tensor or a keypoints tv_tensor, but got {} instead.")
     height, width = inpt.canvas_size if isinstance(inpt, KeyPoints) else canvas_size
     values = unwrap(inpt)
     out = wrap(np.stack([np.clip(values[..., 0], 0, width - 1), np.clip(values[..., 1], 0, height - 1)],
@@ -110,6 +122,8 @@ def valid_boxes(boxes: Any, form: BoundingBoxFormat, canvas: tuple[int, int], mi
 def sanitize_bounding_boxes(bounding_boxes: Any, format: Any = None, canvas_size: Any = None, min_size: float = 1.0,  # noqa: A002
                             min_area: float = 1.0) -> tuple[Any, Tensor]:
     """(the boxes that are large enough and within the canvas, which those were)."""
+    if not is_pure_tensor(bounding_boxes):
+        _need(bounding_boxes, BoundingBoxes, ValueError, "bounding_boxes must be a tv_tensors.BoundingBoxes instance or a pure tensor.")
     known = _facts(bounding_boxes, {"format": format, "canvas_size": canvas_size})
     valid = valid_boxes(bounding_boxes, format_of(known["format"]), known["canvas_size"], min_size, min_area)
     kept = wrap(unwrap(bounding_boxes)[valid])
@@ -119,6 +133,11 @@ def sanitize_bounding_boxes(bounding_boxes: Any, format: Any = None, canvas_size
 
 def sanitize_keypoints(key_points: Any, canvas_size: Any = None) -> tuple[Any, Tensor]:
     """(the points, or groups of points, within the canvas, which those were)."""
+    if is_pure_tensor(key_points) and canvas_size is None:
+        raise ValueError("canvas_size cannot be None if key_points is a pure tensor. Set it to an appropriate value "
+                         "or pass key_points as a tv_tensors.KeyPoints object.")
+    if not is_pure_tensor(key_points):
+        _need(key_points, KeyPoints, ValueError, "key_points must be a tv_tensors.KeyPoints instance or a pure tensor.")
     height, width = key_points.canvas_size if isinstance(key_points, KeyPoints) else canvas_size
     values = unwrap(key_points)
     valid = (values[..., 0] >= 0) & (values[..., 0] < width) & (values[..., 1] >= 0) & (values[..., 1] < height)
