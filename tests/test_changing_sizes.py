@@ -82,10 +82,10 @@ def test_new_sizes_compile_nothing(model: Callable[[], Any]) -> None:
     realize_pending()  # what other tests left would be part of the first plan
     realize.clear_plans()
     with only("cpu"):
-        for lengths in ((20, 21), (22, 23, 24)):  # the first step and later ones, as one plan and as two
+        for lengths in ((20, 21), (22, 23, 24), (25, 26)):  # the first step and later ones: as one plan, as two, and cut further
             trained(model, adam, lengths)
         before = set(COMPILED.addresses)
-        trained(model, adam, range(25, 55))
+        trained(model, adam, range(27, 57))
         new = set(COMPILED.addresses) - before
         # long loops are cut into chunks, by kernels of their own
         assert all(isinstance(k, Kernel) and k.chunk == "vector" for k in new) and len(new) <= 1
@@ -200,15 +200,22 @@ def _program(n: int) -> tuple[Program, Op]:
 
 def test_a_program_is_cut_before_its_update() -> None:
     program, update = _program(4)
-    parts = apart.cut(program)
-    assert parts is not None
-    parts.before.verify()
-    parts.update.verify()
-    assert [i.op.name for i in parts.before.instrs] == ["add"]
-    assert [i.op for i in parts.update.instrs] == [update, TABLE["mul"]]
-    assert parts.needs == [2, 3] and parts.made == (3,) and parts.updated == (5, 4)
-    assert parts.before.donated == {0}  # what the update reads is not spare before it
-    assert parts.update.donated == {0, 1}  # the parameter, and the sum, which nobody else reads
+    apart.forget()
+    parts: list[tuple[Program, frozenset[int]]] = []
+    for _ in range(2):
+        parts.clear()
+        found = apart.compile_program(program, lambda *part: parts.append(part) or (lambda inputs: ()))
+    assert isinstance(found, apart.Apart)
+    (before, changing), (after, _) = parts
+    before.verify()
+    after.verify()
+    assert [i.op.name for i in before.instrs] == ["add"]
+    assert [i.op for i in after.instrs] == [update, TABLE["mul"]]
+    first, second = (slot for slot, _ in found.parts)
+    assert first.needs == [0, 1] and first.made == (3,) and second.needs == [2, 3] and second.made == (4, 5)
+    assert before.donated == changing == {0}
+    assert after.donated == {0, 1}  # the parameter, and the sum, which nobody else reads
+    apart.forget()
 
 
 def test_an_error_of_an_update_says_what_is_lost() -> None:
@@ -224,10 +231,11 @@ def test_an_error_of_an_update_says_what_is_lost() -> None:
         run.taken = [(0, 0)]  # type: ignore[attr-defined]  # the first part has overwritten its first input
         return run
     apart.forget()
-    parts = apart.cut(program)
-    assert parts is not None
+    apart.compile_program(program, compiled)
+    run = apart.compile_program(program, compiled)
+    assert isinstance(run, apart.Apart)
     with pytest.raises(ValueError, match="no") as caught:
-        apart.Apart(program, parts, compiled)([np.ones(4), np.ones(4), np.ones(4)])
+        run([np.ones(4), np.ones(4), np.ones(4)])
     assert sorted(caught.value.spoiled) == [0, 2]  # type: ignore[attr-defined]
     apart.forget()
 
@@ -286,7 +294,7 @@ def test_products_and_groups_of_one_form_are_made_once(monkeypatch: pytest.Monke
 def test_clear_plans_forgets_what_plans_have_in_common() -> None:
     with only("cpu"):
         trained(Classifier, adam, (10, 11, 12))
-        kept = [apart._forms, apart._updates, pipeline._bodies, loops._patterns, gemm._kept]
+        kept = [apart._forms, apart._parts, pipeline._bodies, loops._patterns, gemm._kept]
         assert all(k.young for k in kept)
         realize.clear_plans()
         assert not any(k.young or k.old or k.size for k in kept)

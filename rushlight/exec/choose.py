@@ -45,7 +45,7 @@ def compile_program(program: Program) -> Run:
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """No garbage collection: much of what the making of a plan makes would be taken for something that lasts,
     and be gone through again and again."""
     on = gc.isenabled()
@@ -60,7 +60,7 @@ def _without_collector() -> Iterator[None]:
 def _compiled(program: Program, changing: frozenset[int]) -> Run:
     """The program as a native plan; `changing` are inputs that are others at each run."""
     from rushlight.exec.cpu import executor
-    with _without_collector():
+    with without_collector():
         return executor.compile_program(program, cache(lambda: interpreted(program)), changing)
 
 

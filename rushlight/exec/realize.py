@@ -272,7 +272,8 @@ def _reused(key: Key) -> Run | None:
 
 def _build(nodes: list[Node], live: list[Cell], inputs: Sequence[Cell], given: list[Any], key: Key) -> Run:
     """Compile the graph with the executor in force and remember the plan."""
-    run = choose.compile_program(to_program(nodes, live, [*inputs, *given[len(inputs):]], key[-1]))
+    with choose.without_collector():
+        run = choose.compile_program(to_program(nodes, live, [*inputs, *given[len(inputs):]], key[-1]))
     stats.plans_built += 1
     with _plans_lock:
         _newest[0] = run
@@ -306,8 +307,9 @@ def to_program(nodes: list[Node], live: list[Cell], inputs: list[Any], donated: 
 def _instructions(program: Program, sig: Signature, given: list[int], line: str | None) -> tuple[int, ...]:
     """Append what a signature stands for, on these values; its results."""
     if sig.rows is None:
-        results = tuple(program.new() for _ in sig.outs)
-        operands = tuple(Operand(v, s) for v, s in zip(given, sig.specs))
+        results = tuple(range(program.values, program.values + len(sig.outs)))
+        program.values += len(results)
+        operands = tuple(map(Operand, given, sig.specs))
         program.instrs.append(Instr(sig.op, operands, sig.attrs, results, sig.outs, line))
         return results
     values = list(given)
