@@ -240,9 +240,9 @@ LAYER = ("exp", "sin", "cos", "tanh", "abs", "neg", "sqrt", "floor", "ceil", "ex
 
 
 def test_repetitions_are_cut_apart() -> None:
-    instrs = chain("sigmoid", *4 * LAYER, "sigmoid", "round")
+    instrs = chain("sigmoid", *8 * LAYER, "sigmoid", "round")
     at = cuts.cuts(instrs, 1, [False] * len(instrs))
-    assert len(at) == 5 and {b - a for a, b in zip(at, at[1:])} == {10}
+    assert len(at) == 9 and {b - a for a, b in zip(at, at[1:])} == {10}
 
 
 def test_several_repetitions_are_found() -> None:
@@ -267,7 +267,7 @@ def test_little_is_not_cut() -> None:
 
 def test_numbers_are_handed_on_by_no_part() -> None:
     s, number = spec(float32, (4,)), SCALARS[float]
-    instrs = chain(*10 * LAYER)
+    instrs = chain(*12 * LAYER)
     instrs[15] = Instr(TABLE["neg"], (Operand(1, s),), (), (16,), (number,))
     instrs[16] = Instr(TABLE["neg"], (Operand(15, s),), (), (17,), (s,))
     instrs[44] = Instr(TABLE["mul"], (Operand(44, s), Operand(16, number)), (), (45,), (s,))

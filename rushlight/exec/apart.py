@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -35,7 +36,8 @@ MOST_FORMS, MOST_PARTS = 1024, 512
 @dataclass(slots=True)
 class Slot:
     """A part of all programs of a form. ``needs`` are the values of the whole that it is given, in order, ``made`` those that it
-    makes, ``ending`` those that no later part reads, and ``gone`` those of them that are no results of the whole either.
+    makes, ``ending`` those that no later part reads, and ``gone`` those of them that are no results of the whole either. Only the
+    ``last`` part may overwrite what others have made: else the first of several layers would be another program than the second.
 
     ``latest`` is what its last plan was made for beside its instructions, and that plan.
     """
@@ -45,28 +47,32 @@ class Slot:
     made: tuple[int, ...]
     ending: list[int]
     gone: list[int]
+    last: bool
     latest: tuple[Any, Run] | None = None
 
 
 class Form:
-    """What programs have in common whose sizes differ: which instructions have had the same types in all of them, and their parts.
+    """What programs have in common whose sizes differ: which instructions and inputs have had the same types in all of them, and their
+    parts.
 
     ``instrs`` are the latest program's in the order in which parts run: `before` of them need no update, updates and the rest follow.
     """
 
-    __slots__ = ("instrs", "before", "seen", "fixed", "slots")
+    __slots__ = ("instrs", "before", "seen", "fixed", "inputs", "steady", "slots")
 
     def __init__(self, program: Program, instrs: list[Instr], before: int) -> None:
         self.instrs, self.before = instrs, before
         self.seen = 1
         self.fixed = [True] * len(instrs)
+        self.inputs, self.steady = program.inputs, [True] * len(program.inputs)
         self.slots = slots(program, instrs, [before])
 
     def meet(self, program: Program, instrs: list[Instr]) -> list[bool]:
         """Another program of this form; which instructions have the types of those in the one before."""
         same = [alike(i, j) for i, j in zip(instrs, self.instrs)]
         fixed = [a and b for a, b in zip(same, self.fixed)]
-        self.instrs = instrs
+        self.steady = [a is b and c for a, b, c in zip(program.inputs, self.inputs, self.steady)]
+        self.instrs, self.inputs = instrs, program.inputs
         self.seen += 1
         if self.seen == OFTEN or self.seen > OFTEN and fixed != self.fixed:
             at = cuts(instrs[:self.before], len(program.inputs), fixed)
@@ -97,7 +103,9 @@ def compile_program(program: Program, compiled: Compile) -> Run:
     types: dict[int, Any] = dict(enumerate(program.inputs))
     for i in instrs:
         types.update(zip(i.results, i.outs))
-    return Apart(program, [(slot, _planned(slot, program, instrs, types, all(same[slot.instrs]), compiled)) for slot in form.slots], compiled)
+    lasting = {v for v, steady in enumerate(form.steady) if steady and v not in program.donated}
+    parts = [(slot, _planned(slot, program, instrs, types, lasting, all(same[slot.instrs]), compiled)) for slot in form.slots]
+    return Apart(program, parts, compiled)
 
 
 def forget() -> None:
@@ -147,17 +155,18 @@ def slots(program: Program, instrs: list[Instr], at: Sequence[int]) -> list[Slot
             return []
         ending = [v for v in needs if last[v] == place]
         made = tuple([r for i in instrs[part] for r in i.results if r in kept or last.get(r, -1) > place])
-        found.append(Slot(part, needs, made, ending, [v for v in ending if v not in kept]))
+        found.append(Slot(part, needs, made, ending, [v for v in ending if v not in kept], part is slices[-1]))
     return found if len(found) > 1 else []
 
 
-def _planned(slot: Slot, program: Program, instrs: list[Instr], types: dict[int, Any], same: bool, compiled: Compile) -> Run:
-    """The plan of a part, the same for all programs and places in them that it belongs to; `same` says that its instructions have the
-    types of the last program's."""
+def _planned(slot: Slot, program: Program, instrs: list[Instr], types: dict[int, Any], lasting: AbstractSet[int], same: bool,
+             compiled: Compile) -> Run:
+    """The plan of a part, the same for all programs and places in them that it belongs to. `types` are those of all values, `lasting`
+    inputs stay from run to run, and `same` says that the part's instructions have the types of the last program's."""
     inputs, donated = len(program.inputs), program.donated
     memory = tuple([spec(s.dtype, (s.numel,)) if isinstance(s, Spec) else s for s in [types[v] for v in slot.needs]])
-    spare = frozenset([v for v in slot.gone if v >= inputs] + [v for v in slot.ending if v in donated])
-    changing = frozenset([v for v in slot.needs if v >= inputs or v in donated])
+    spare = frozenset([v for v in slot.ending if v in donated or slot.last and v >= inputs and v in slot.gone])
+    changing = frozenset([v for v in slot.needs if v not in lasting])
     asked = (memory, spare, changing)
     if same and slot.latest is not None and slot.latest[0] == asked:
         return slot.latest[1]

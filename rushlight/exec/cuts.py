@@ -15,9 +15,10 @@ from typing import Any
 from rushlight.ir.program import Instr
 from rushlight.ir.spec import Spec
 
-PLAN, PART = 100, 40  # µs: about what planning an operation costs, and running a part
-WORTH = 2000  # µs of planning saved from which on a program is cut
+PLAN, NEW, PART = 70, 300, 60  # µs: about what planning costs for each operation and each plan, and running a part
+WORTH = 1500  # µs of planning saved from which on a program is cut
 FEWEST = 4  # operations of a repetition
+STRETCHES = 3, 6, 12  # of operations that keep their sizes, likewise
 PERIODS = 12  # that are tried, the most frequent distances between equal operations
 # their layouts, or the steps that they become, follow from what is beside them, and with that the order of sums
 WHOLE = ("conv", "qconv", "qadd", "max_pool", "avg_pool")
@@ -32,8 +33,8 @@ def cuts(instrs: Sequence[Instr], inputs: int, fixed: Sequence[bool]) -> list[in
     tokens: list[Token] = [(i.op, f, len(i.operands), len(i.results)) for i, f in zip(instrs, fixed)]
     crossing = _crossing(instrs, inputs)
     repeated = _repeats(tokens, crossing, 0, len(tokens))
-    settled = _transitions(fixed, crossing)
-    ways = [repeated, settled, sorted({*repeated, *settled})]
+    settled = [_transitions(fixed, crossing, least) for least in STRETCHES]
+    ways = [repeated, *settled, *[sorted({*repeated, *at}) for at in settled]]
     found = min(ways, key=lambda at: _cost(tokens, fixed, at))
     return found if _cost(tokens, fixed, []) - _cost(tokens, fixed, found) >= WORTH else []
 
@@ -42,7 +43,7 @@ def _cost(tokens: Sequence[Token], fixed: Sequence[bool], at: Sequence[int]) -> 
     """About how long the parts take beside their arithmetic, in µs, when sizes are new."""
     parts = [slice(a, b) for a, b in pairwise((0, *at, len(tokens)))]
     planned = {tuple(tokens[p]) for p in parts if not all(fixed[p])}
-    return PLAN * sum(map(len, planned)) + PART * len(parts)
+    return sum([NEW + PLAN * len(p) for p in planned]) + PART * len(parts)
 
 
 def _crossing(instrs: Sequence[Instr], inputs: int) -> list[int | None]:
@@ -116,11 +117,8 @@ def _longer(tokens: Sequence[Token]) -> set[int]:
     return {d for d, _ in found.most_common(PERIODS) if d >= FEWEST}
 
 
-def _transitions(fixed: Sequence[bool], crossing: Sequence[int | None]) -> list[int]:
-    """Cuts between what keeps its sizes and what changes, as far as they save more than a part costs."""
+def _transitions(fixed: Sequence[bool], crossing: Sequence[int | None], least: int) -> list[int]:
+    """Cuts around so many operations and more that keep their sizes."""
     found = [at for at in range(1, len(fixed)) if fixed[at] is not fixed[at - 1] and crossing[at] is not None]
-    kept: list[int] = []
-    for begin, end in pairwise((0, *found, len(fixed))):
-        if fixed[begin] and PLAN * (end - begin) > 2 * PART:
-            kept += [begin, end]
+    kept = [at for a, b in pairwise((0, *found, len(fixed))) if fixed[a] and b - a >= least for at in (a, b)]
     return sorted({at for at in kept if 0 < at < len(fixed)})
