@@ -3,6 +3,7 @@ optimizers, functions."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import io
 import pickle
@@ -160,15 +161,18 @@ def test_state_of_a_scheduler_has_pytorchs_order():
     assert keys(rl) == keys(torch)
 
 
-def test_functions_are_called_by_their_public_names():
+@pytest.mark.parametrize("protocol_of_handlers", [False, True])
+def test_functions_are_called_by_their_public_names(protocol_of_handlers):
+    if protocol_of_handlers:
+        importlib.import_module("rushlight.overrides")  # functions of linalg, fft and special take the names that handlers see
     for lib, other in ((rl, torch), (torch, rl)):
-        names = [lib.add, lib.relu, lib.nn.functional.gelu, lib.nn.functional.relu, lib.nn.functional.cross_entropy, lib.linalg.svd]
+        names = [lib.add, lib.relu, lib.nn.functional.gelu, lib.nn.functional.relu, lib.nn.functional.cross_entropy, lib.linalg.svd, lib.fft.rfft]
         for protocol in (2, 4):
             f = io.BytesIO()
             lib.save(names, f, pickle_protocol=protocol)
             f.seek(0)
             assert other.load(f, weights_only=False) == [other.add, other.relu, other.nn.functional.gelu, other.nn.functional.relu,
-                                                         other.nn.functional.cross_entropy, other.linalg.svd]
+                                                         other.nn.functional.cross_entropy, other.linalg.svd, other.fft.rfft]
 
 
 @pytest.mark.parametrize("package", ["nn", "optim", "optim.lr_scheduler", "distributions"])

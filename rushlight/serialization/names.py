@@ -53,8 +53,9 @@ def place(obj: Any) -> tuple[str, str]:
     if isinstance(obj, FunctionType):
         for public in PUBLIC:
             known = sys.modules.get(our_name(public))
-            if vars(known).get(obj.__name__) is obj if known is not None else False:
-                return public, obj.__name__
+            for name in {obj.__qualname__, obj.__name__} if known is not None else ():  # linalg_svd is what handlers know linalg.svd as
+                if vars(known).get(name) is obj:
+                    return public, name
     return torch_name(obj.__module__, obj.__qualname__), obj.__qualname__
 
 
