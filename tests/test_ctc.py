@@ -7,11 +7,13 @@ import math
 
 import numpy as np
 import pytest
+from executors import only
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight as rl
 import rushlight.nn.functional as F
+from rushlight.exec.cpu import executor
 from rushlight.exec.numpy import ctc as kernels
 from rushlight.tensor.core import wrap
 from rushlight.tensor.functions.ctc_rules import ctc_total
@@ -116,3 +118,40 @@ def test_a_thousand_times_are_a_few_operations():
     loss.backward()
     assert math.isfinite(loss.item()) and rl.isfinite(x.grad).all()
     assert not x.grad[900:, 1].any() and stats.nodes - before < 100
+
+
+@pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
+@pytest.mark.parametrize("dtype", [rl.float32, rl.float64])
+@pytest.mark.parametrize("most", [0, 1, 3, 4, 7, 8, 20])  # 1 to 41 places, around the width of vectors
+def test_the_native_kernel_is_numpys(most, dtype):
+    rng = np.random.default_rng(most)
+    times, samples, classes = 2 * most + 3, 5, 6
+    x = rng.standard_normal((times, samples, classes)) * 5
+    x[0, 1, 2], x[1, 2, :], x[2, 3, 1] = np.nan, -np.inf, np.inf
+    labels, lengths = rng.integers(1, classes, (samples, most)), rng.integers(0, times + 1, samples)
+    sizes = rng.integers(0, most + 1, samples)
+    lengths[1:4], sizes[:1] = times, most
+
+    def values():
+        leaf = rl.tensor(x, dtype=dtype, requires_grad=True)
+        turned = rl.tensor(x.transpose(1, 2, 0).copy(), dtype=dtype).permute(2, 0, 1)  # read with strides
+        loss = F.ctc_loss(leaf, rl.tensor(labels), lengths.tolist(), sizes.tolist(), reduction="none")
+        loss.backward(rl.arange(-1.0, samples - 1).to(dtype))
+        return [loss.detach().numpy(), leaf.grad.numpy(), F.ctc_loss(turned, rl.tensor(labels), lengths.tolist(), sizes.tolist(), reduction="none").numpy()]
+    with only("numpy"):
+        wanted = values()
+    with only("cpu"):
+        found = values()
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4 if dtype is rl.float32 else 1e-9, atol=1e-5 if dtype is rl.float32 else 1e-11)
+
+
+@pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
+def test_a_loss_is_two_kernels():
+    x = rl.randn(20, 3, 5).log_softmax(2).detach().requires_grad_()
+    with rl.profile() as found:
+        loss = F.ctc_loss(x, rl.ones(3, 4, dtype=rl.int64), [20] * 3, [4] * 3)
+        loss.backward()
+        assert loss.item() > 0
+    names = " + ".join([row[0] for row in found.rows()])
+    assert "ctc [20, 3, 9]" in names and "ctc_grad [20, 3, 9]" in names

@@ -88,11 +88,11 @@ def _planned(program: Program, changing: frozenset[int]) -> Blueprint:
 
 def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[int]) -> list[Step]:
     """The steps of an instruction that is no generated loop."""
-    attention, contract, convolutions, direct, fourier, gathers, parts, quantized, recurrent, scans, scatters, windows, python = _implementations()
+    attention, contract, convolutions, ctc, direct, fourier, gathers, parts, quantized, recurrent, scans, scatters, windows, python = _implementations()
     if convolution := convolutions.steps(instr, new_value, lasting):
         return list(convolution)
     for several in (direct.steps, recurrent.recurrent_steps, attention.attention_steps, quantized.steps, parts.steps, gathers.steps, scatters.steps, scans.steps,
-                    fourier.steps):
+                    fourier.steps, ctc.steps):
         if found := several(instr, new_value):
             return list(found)
     return contract.steps(instr, new_value, lasting) or [windows.step(instr) or python(instr)]
@@ -101,9 +101,9 @@ def _steps(instr: Instr, new_value: Callable[[int], int], lasting: AbstractSet[i
 @cache
 def _implementations() -> tuple[Any, ...]:
     """The modules that make steps of instructions, imported with the first plan."""
-    from rushlight.exec.cpu import attention, contract, convolutions, direct, fourier, gathers, parts, quantized, recurrent, scans, scatters, windows
+    from rushlight.exec.cpu import attention, contract, convolutions, ctc, direct, fourier, gathers, parts, quantized, recurrent, scans, scatters, windows
     from rushlight.exec.cpu.steps import PythonStep
-    return attention, contract, convolutions, direct, fourier, gathers, parts, quantized, recurrent, scans, scatters, windows, PythonStep
+    return attention, contract, convolutions, ctc, direct, fourier, gathers, parts, quantized, recurrent, scans, scatters, windows, PythonStep
 
 
 def _readers(program: Program) -> dict[int, list[int]]:
