@@ -255,3 +255,42 @@ def test_the_deviation_of_equal_numbers_has_gradient_zero() -> None:
         std, _ = module.std_mean(x, 0)
         (std + x.std(0)).sum().backward()
         assert x.grad.tolist()[0] == pytest.approx([2 ** 0.5, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("index", [(..., ...), (..., 0, ...), (0, ..., ...), (None, ..., ..., None), (..., ..., slice(0, 1)), (..., [0, 1], ...),
+                                   (..., 0, ..., 0), (True, ..., ...), (..., slice(1, 2), None, ...)], ids=str)
+def test_several_ellipses_skip_the_same_dimensions_each(index: tuple) -> None:
+    found = []
+    for lib in (torch, rushlight):
+        x = lib.arange(24).reshape(2, 3, 4)
+        try:
+            y = x[tuple(lib.tensor(i) if isinstance(i, list) else i for i in index)]
+            found.append((tuple(y.shape), y.tolist()))
+        except IndexError:
+            found.append("IndexError")
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", [f"adaptive_{kind}_pool{n}d" for kind in ("avg", "max") for n in (1, 2, 3)])
+@pytest.mark.parametrize("size", ["none", "nones", "none and 3", "3", "too many", "nothing", "0", "2.0", "2.0s", "list", "True"])
+def test_sizes_of_adaptive_pools_are_whole_numbers(name: str, size: str) -> None:
+    n = int(name[-2])
+    sizes = {"none": None, "nones": (None,) * n, "none and 3": (None,) * (n - 1) + (3,), "3": 3, "too many": (3,) * (n + 1), "nothing": (), "0": 0,
+             "2.0": 2.0, "2.0s": (2.0,) * n, "list": [3] * n, "True": True}
+    found = []
+    for lib in (torch, rushlight):
+        try:
+            found.append(tuple(getattr(lib.nn.functional, name)(lib.ones(1, 2, *[6] * n), sizes[size]).shape))
+        except (TypeError, RuntimeError) as e:
+            found.append(type(e).__name__)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("lengths", "sizes"), [([-1, 3], [1, 1]), ([1, 3], [-1, 1]), ([1, 3], [3, 1]), ([1, 4], [1, 1]), ([3], [1, 1])])
+def test_lengths_of_ctc_are_checked(lengths: list[int], sizes: list[int]) -> None:
+    told = []
+    for lib in (torch, rushlight):
+        with pytest.raises(RuntimeError) as error:
+            lib.nn.functional.ctc_loss(lib.zeros(3, 2, 4), lib.ones(2, 2, dtype=lib.int64), lib.tensor(lengths), lib.tensor(sizes))
+        told.append(str(error.value).split(" (while")[0])
+    assert told[1].startswith(told[0].split(",")[0])

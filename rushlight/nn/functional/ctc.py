@@ -27,10 +27,16 @@ def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Any, target_leng
     lengths = np.asarray(_numbers(input_lengths)).reshape(-1)
     sizes = np.asarray(_numbers(target_lengths)).reshape(-1)
     if len(lengths) != n:
-        raise RuntimeError("Expected input_lengths to have value for each batch item, "
-                           f"but got {len(lengths)} for batch of {n}")
+        raise RuntimeError("input_lengths must be of size batch_size: "
+                           f"{len(lengths)} lengths for a batch of {n}")
     if len(sizes) != n:
-        raise RuntimeError("target_lengths must be of size batch_size")
+        raise RuntimeError(f"target_lengths must be of size batch_size: {len(sizes)} lengths for a batch of {n}")
+    for name, values in (("input_lengths", lengths), ("target_lengths", sizes)):
+        if values.size and values.min() < 0:
+            raise RuntimeError(f"Expected {name} to have value at least 0, but got value {int(values.min())}")
+    if unwrap(targets).ndim == 2 and sizes.size and sizes.max() > targets.shape[1]:
+        raise RuntimeError(f"Expected tensor to have size at least {int(sizes.max())} at dimension 1, but got size {targets.shape[1]} for argument #2 "
+                           "'targets'")
     if lengths.size and lengths.max() > x.shape[0]:
         raise RuntimeError(f"Expected input_lengths to have value at most {x.shape[0]}, "
                            f"but got value {int(lengths.max())}")

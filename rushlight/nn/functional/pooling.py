@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 from rushlight.ir.dtype import int64
@@ -156,13 +157,25 @@ def _ranges(size: int, out: int) -> list[tuple[int, int]]:
     return [((i * size) // out, -((-(i + 1) * size) // out)) for i in range(out)]
 
 
+def _is_size(size: Any, absent: bool) -> bool:
+    """Whether this is a whole number, or None where it may be `absent` (the size stays)."""
+    return absent if size is None else hasattr(type(size), "__index__") and not isinstance(size, bool)
+
+
 def _targets(input: Tensor, output_size: Any, n: int, name: str) -> tuple[int, ...]:
     if input.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D tensor, but got {list(input.shape)}")
-    if not isinstance(output_size, int) and len(output_size) != n:
-        raise RuntimeError(f"{name}: internal error: output_size.size() must be {n}")
-    want = (output_size,) * n if isinstance(output_size, int) else tuple(output_size)
-    out = tuple(s if w is None else int(w) for w, s in zip(want, input.shape[-n:]))
+    several = isinstance(output_size, (tuple, list))
+    if several and len(output_size) != n:
+        raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got {len(output_size)})" if n == 1 else
+                           f"{name}: output_size must be {n}: {n} numbers, but got {len(output_size)}")
+    want = tuple(output_size) if several else (output_size,) * n
+    for w in want if several else want[:1]:
+        if not _is_size(w, several and n > 1):
+            kind = type(w).__name__
+            raise TypeError(f"{name}(): argument 'output_size' (position 2) must be tuple of ints, "
+                            f"{'but found element of type' if several else 'not'} {kind}")
+    out = tuple([s if w is None else operator.index(w) for w, s in zip(want, input.shape[-n:])])
     if any(o < 0 for o in out):
         raise RuntimeError(f"{name}: elements of output_size must be greater than or "
                            f"equal to 0 but received {list(out)}")

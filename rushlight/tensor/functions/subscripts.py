@@ -134,11 +134,6 @@ def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple
         if ndim == 0 and len(parts) == 1 and isinstance(parts[0], slice):
             raise IndexError("slice() cannot be applied to a 0-dim tensor.")
         raise IndexError(f"too many indices for tensor of dimension {ndim}")
-    dots = [i for i, p in enumerate(parts) if p is Ellipsis]
-    if len(dots) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
-    for at in dots:
-        parts[at:at + 1] = [slice(None)] * (ndim - used)
     out = t
     dim = source = 0
     advanced: list[tuple[int, Tensor]] = []
@@ -146,6 +141,15 @@ def parse(t: Tensor, index: Any, alias: bool = True) -> tuple[Tensor, list[tuple
         if p is None:
             out = out.unsqueeze(dim)
             dim += 1
+        elif p is Ellipsis:  # several skip as many dimensions each, as in PyTorch
+            dim += ndim - used
+            source += ndim - used
+        elif dim >= len(out._spec.shape) and _indexed_dims(p):  # behind them: PyTorch passes over slices
+            if isinstance(p, slice):
+                dim += 1
+                continue
+            raise IndexError(f"Dimension out of range (expected to be in range of [{-len(out._spec.shape)}, {len(out._spec.shape) - 1}], but got {dim}): "
+                             "the index has several ellipses (...), and each skips all dimensions that are not indexed")
         elif isinstance(p, slice):
             out = _slice(out, dim, p)
             dim += 1
