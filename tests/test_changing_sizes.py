@@ -211,9 +211,9 @@ def test_a_program_is_cut_before_its_update() -> None:
     after.verify()
     assert [i.op.name for i in before.instrs] == ["add"]
     assert [i.op for i in after.instrs] == [update, TABLE["mul"]]
-    first, second = (slot for slot, _ in found.parts)
+    first, second = (slot for slot, *_ in found.parts)
     assert first.needs == [0, 1] and first.made == (3,) and second.needs == [2, 3] and second.made == (4, 5)
-    assert before.donated == changing == {0}
+    assert not before.donated and changing == {0}  # what comes later may fail
     assert after.donated == {0, 1}  # the parameter, and the sum, which nobody else reads
     apart.forget()
 
@@ -228,7 +228,6 @@ def test_an_error_of_an_update_says_what_is_lost() -> None:
                 error.spoiled = [0, 1]  # type: ignore[attr-defined]
                 raise error
             return (inputs[0] + inputs[1],)
-        run.taken = [(0, 0)]  # type: ignore[attr-defined]  # the first part has overwritten its first input
         return run
     apart.forget()
     apart.compile_program(program, compiled)
@@ -236,7 +235,7 @@ def test_an_error_of_an_update_says_what_is_lost() -> None:
     assert isinstance(run, apart.Apart)
     with pytest.raises(ValueError, match="no") as caught:
         run([np.ones(4), np.ones(4), np.ones(4)])
-    assert sorted(caught.value.spoiled) == [0, 2]  # type: ignore[attr-defined]
+    assert caught.value.spoiled == [2]  # type: ignore[attr-defined]  # the sum is no input of the program
     apart.forget()
 
 

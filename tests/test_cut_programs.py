@@ -44,7 +44,7 @@ class Layer(nn.Module):
 class Transformer(nn.Module):
     """A language model of a few layers."""
 
-    def __init__(self, layers: int = 4) -> None:
+    def __init__(self, layers: int = 8) -> None:
         super().__init__()
         self.words, self.head = nn.Embedding(30, 16), nn.Linear(16, 30)
         self.layers = nn.ModuleList([Layer() for _ in range(layers)])
@@ -71,7 +71,7 @@ def text(keep: bool) -> Arrays:
 
 def language_model() -> Arrays:
     """Trained on texts of other lengths at each step."""
-    model = Transformer(3)
+    model = Transformer()
     optimizer = rl.optim.AdamW(model.parameters(), lr=0.01)
     losses = []
     for n in range(3, 12):
@@ -185,7 +185,7 @@ def test_layers_and_what_keeps_its_sizes_are_planned_once(monkeypatch: pytest.Mo
     assert max(lengths[-6:]) == 3  # of a token only two concatenations and their attention, once for all layers
     lengths.clear()
     run(lambda: text(False))
-    assert 14 <= max(lengths[-6:]) < 20  # a layer, once
+    assert max(lengths[-6:]) < 32  # a layer or two, once
 
 
 @pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
@@ -216,6 +216,31 @@ def test_an_error_in_a_part_leaves_all_as_it_was() -> None:
 
 
 @pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
+def test_an_error_leaves_running_statistics_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "cuts", lambda instrs, inputs, fixed: [at for at in range(1, len(instrs)) if cuts._crossing(instrs, inputs)[at] is not None])
+    realize.clear_plans()
+    rl.manual_seed(0)
+    with only("cpu"):
+        model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
+        optimizer = rl.optim.Adam(model.parameters(), lr=0.1)
+
+        def step(n: int, factor: int = 1) -> float:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(rl.randn(n, 4)), rl.arange(n) % 3 * factor)
+            loss.backward()
+            optimizer.step()
+            return float(loss.item())
+        for n in range(4, 9):
+            step(n)
+        before = {k: v.clone() for k, v in model.state_dict().items()}
+        assert all(v.isfinite().all() for v in before.values())
+        with pytest.raises(IndexError, match="Target 50 is out of bounds"):
+            step(9, 50)
+        assert all(rl.equal(v, before[k]) for k, v in model.state_dict().items())
+        assert np.isfinite(step(10))
+
+
+@pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
 def test_packed_weights_serve_parts_too(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nn.Sequential(*[m for _ in range(4) for m in (nn.Linear(128, 128), nn.Tanh(), nn.LayerNorm(128), nn.GELU(), nn.Softmax(-1))])
 
@@ -239,17 +264,22 @@ def chain(*names: str) -> list[Instr]:
 LAYER = ("exp", "sin", "cos", "tanh", "abs", "neg", "sqrt", "floor", "ceil", "exp")
 
 
-def test_repetitions_are_cut_apart() -> None:
-    instrs = chain("sigmoid", *8 * LAYER, "sigmoid", "round")
-    at = cuts.cuts(instrs, 1, [False] * len(instrs))
-    assert len(at) == 9 and {b - a for a, b in zip(at, at[1:])} == {10}
+def branched(names: Sequence[str], join: int) -> list[Instr]:
+    """The same with a second value that goes along, but for every so many operations."""
+    instrs = chain(*names)
+    for at, i in enumerate(instrs):
+        if at % join and at % join < join - 1 and at > 1:
+            first = Operand(at - at % join, i.operands[0].spec)
+            instrs[at] = Instr(TABLE["add"], (*i.operands, first), (), i.results, i.outs)
+    return instrs
 
 
-def test_several_repetitions_are_found() -> None:
-    other = ("log", "sin", "log", "cos", "log", "tanh", "log", "floor")
-    at = cuts.cuts(instrs := chain(*4 * LAYER, "round", "trunc", *4 * other), 1, [False] * 74)
-    assert len(instrs) == 74
-    assert {10, 20, 30} <= set(at) and {50, 58, 66} <= set(at)
+def test_repetitions_are_cut_at_the_same_places() -> None:
+    for before in range(4):
+        instrs = branched([*("sigmoid",) * before * 10, *9 * LAYER, "round", "trunc"], 10)
+        at = cuts.seams(instrs, 1)
+        assert len(at) >= 7 + before and {b - a for a, b in zip(at, at[1:])} == {10}
+        assert cuts.cuts(instrs, 1, [False] * len(instrs)) == at
 
 
 def test_what_keeps_its_sizes_is_cut_off() -> None:
@@ -267,7 +297,7 @@ def test_little_is_not_cut() -> None:
 
 def test_numbers_are_handed_on_by_no_part() -> None:
     s, number = spec(float32, (4,)), SCALARS[float]
-    instrs = chain(*12 * LAYER)
+    instrs = branched(12 * LAYER, 10)
     instrs[15] = Instr(TABLE["neg"], (Operand(1, s),), (), (16,), (number,))
     instrs[16] = Instr(TABLE["neg"], (Operand(15, s),), (), (17,), (s,))
     instrs[44] = Instr(TABLE["mul"], (Operand(44, s), Operand(16, number)), (), (45,), (s,))
@@ -278,7 +308,7 @@ def test_numbers_are_handed_on_by_no_part() -> None:
 
 
 def test_convolutions_stay_together() -> None:
-    instrs = chain(*6 * LAYER)
-    assert cuts.cuts(instrs, 1, [False] * 60)
+    instrs = branched(9 * LAYER, 10)
+    assert cuts.cuts(instrs, 1, [False] * 90)
     instrs[5].op = TABLE["convolution"]
-    assert cuts.cuts(instrs, 1, [False] * 60) == []
+    assert cuts.cuts(instrs, 1, [False] * 90) == []

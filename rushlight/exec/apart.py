@@ -3,9 +3,10 @@
 An optimizer's update is most of a training step's operations, and it is the same whatever the sizes of the
 batch. So where a graph of a form seen before comes with other sizes, its plan is two: what the update needs,
 which is new, and the update, which another plan has built already. Where the form keeps coming with new sizes,
-what comes before the update is cut as well (`rushlight.exec.cuts`). Sizes that come again get one plan for
-all, in which the update joins the loops that make its gradients. The numbers are the same to the last bit:
-the order of a sum never depends on what else is in a plan (docs/design.md).
+what comes before the update is cut as well (`rushlight.exec.cuts`), and so are long programs of the same few
+operations that have another form each time, like those of loops over texts or episodes of all lengths. What
+comes again gets one plan for all, in which the update joins the loops that make its gradients. The numbers are
+the same to the last bit: the order of a sum never depends on what else is in a plan (docs/design.md).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from rushlight.exec.cuts import cuts
+from rushlight.exec.cuts import NEW, PART, PLAN, cuts, divisible, seams
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, spec
 from rushlight.passes import recent
@@ -29,17 +30,21 @@ Compile = Callable[[Program, frozenset[int]], Run]  # a program, and the inputs 
 UPDATE = ("flags", "numbers", "outputs")  # the attributes of an optimizer's update (`rushlight.tensor.coarse.region`)
 FEWEST = 8  # operations of a program without an update that may be cut
 OFTEN = 3  # sizes of a form from which on more than its update is cut off
-AGAIN = 2, 4  # at which of its runs a plan of two parts, or of more, becomes one
-MOST_FORMS, MOST_PARTS = 1024, 512
+LONG = 64  # operations from which on programs of other forms each time are cut
+UNKNOWN = 0.6  # of such a program's operations at most belong to parts that have no plan yet
+AGAIN = 2, 4  # at which of its runs a plan of two parts becomes one, and one of more at the earliest
+MOST_FORMS, MOST_KINDS, MOST_PARTS = 1024, 256, 1024
+Window = tuple[int, int] | None  # the elements of a value that a part is given, None for all
 
 
 @dataclass(slots=True)
 class Slot:
     """A part of all programs of a form. ``needs`` are the values of the whole that it is given, in order, ``made`` those that it
     makes, ``ending`` those that no later part reads, and ``gone`` those of them that are no results of the whole either. Only the
-    ``last`` part may overwrite what others have made: else the first of several layers would be another program than the second.
+    ``last`` part may overwrite what it is given: none after it can fail, which must leave running statistics as they were, and the
+    first of several layers is the same program as the others.
 
-    ``latest`` is what its last plan was made for beside its instructions, and that plan.
+    ``latest`` is what its last plan was made for beside its instructions, the windows of its values, and that plan.
     """
 
     instrs: slice
@@ -48,7 +53,7 @@ class Slot:
     ending: list[int]
     gone: list[int]
     last: bool
-    latest: tuple[Any, Run] | None = None
+    latest: tuple[Any, list[Window], Run] | None = None
 
 
 class Form:
@@ -82,6 +87,7 @@ class Form:
 
 
 _forms: Recent[Form] = Recent(MOST_FORMS)
+_kinds: Recent[list[int]] = Recent(MOST_KINDS)  # by the operations that long programs are made of: how many forms there were
 _parts: Recent[Run] = Recent(MOST_PARTS)
 
 
@@ -95,17 +101,40 @@ def compile_program(program: Program, compiled: Compile) -> Run:
     instrs = first + second
     form = _forms.get(name)
     if form is None:
-        _forms.put(name, Form(program, instrs, len(first)))
-        return compiled(program, program.donated)
+        found = _in_pieces(program, instrs, len(first), compiled) if _other_each_time(instrs) else None
+        if found is None:
+            _forms.put(name, Form(program, instrs, len(first)))
+        return found or compiled(program, program.donated)
     same = form.meet(program, instrs)
     if not form.slots:
         return compiled(program, program.donated)
-    types: dict[int, Any] = dict(enumerate(program.inputs))
-    for i in instrs:
-        types.update(zip(i.results, i.outs))
+    types = _types(program, instrs)
     lasting = {v for v, steady in enumerate(form.steady) if steady and v not in program.donated}
-    parts = [(slot, _planned(slot, program, instrs, types, lasting, all(same[slot.instrs]), compiled)) for slot in form.slots]
+    parts = [(slot, *_planned(slot, program, instrs, types, lasting, all(same[slot.instrs]), compiled)) for slot in form.slots]
     return Apart(program, parts, compiled)
+
+
+def _other_each_time(instrs: list[Instr]) -> bool:
+    """Whether many forms of long programs have been made of these operations."""
+    if len(instrs) < LONG or not divisible(instrs):
+        return False
+    kinds = frozenset([i.op for i in instrs])
+    forms = _kinds.get(kinds) or _kinds.put(kinds, [0])
+    forms[0] += 1
+    return forms[0] > OFTEN
+
+
+def _in_pieces(program: Program, instrs: list[Instr], before: int, compiled: Compile) -> Apart | None:
+    """The plan of a program in parts that others have had, None where there are few of them."""
+    found = slots(program, instrs, [*seams(instrs[:before], len(program.inputs)), before])
+    types = _types(program, instrs)
+    lasting = {*range(len(program.inputs))} - program.donated
+    pieces = [_piece(slot, program, instrs, types, lasting) for slot in found]
+    unknown = {key: len(piece.instrs) for piece, key, *_ in pieces if _parts.get(key) is None}
+    if not pieces or sum(unknown.values()) > UNKNOWN * len(instrs):
+        return None
+    return Apart(program, [(slot, windows, _compiled(piece, key, changing, compiled))
+                           for slot, (piece, key, changing, windows) in zip(found, pieces)], compiled)
 
 
 def forget() -> None:
@@ -159,56 +188,100 @@ def slots(program: Program, instrs: list[Instr], at: Sequence[int]) -> list[Slot
     return found if len(found) > 1 else []
 
 
+def _types(program: Program, instrs: list[Instr]) -> dict[int, Any]:
+    """The types of all values."""
+    types: dict[int, Any] = dict(enumerate(program.inputs))
+    for i in instrs:
+        types.update(zip(i.results, i.outs))
+    return types
+
+
 def _planned(slot: Slot, program: Program, instrs: list[Instr], types: dict[int, Any], lasting: AbstractSet[int], same: bool,
-             compiled: Compile) -> Run:
-    """The plan of a part, the same for all programs and places in them that it belongs to. `types` are those of all values, `lasting`
-    inputs stay from run to run, and `same` says that the part's instructions have the types of the last program's."""
-    inputs, donated = len(program.inputs), program.donated
-    memory = tuple([spec(s.dtype, (s.numel,)) if isinstance(s, Spec) else s for s in [types[v] for v in slot.needs]])
-    spare = frozenset([v for v in slot.ending if v in donated or slot.last and v >= inputs and v in slot.gone])
-    changing = frozenset([v for v in slot.needs if v not in lasting])
-    asked = (memory, spare, changing)
+             compiled: Compile) -> tuple[list[Window], Run]:
+    """The windows of a part's values, and its plan. `types` are those of all values, `lasting` inputs stay from run to run, and `same`
+    says that the part's instructions have the types of the last program's."""
+    asked = ([types[v] for v in slot.needs], *_roles(slot, program, lasting))
     if same and slot.latest is not None and slot.latest[0] == asked:
-        return slot.latest[1]
-    number = {v: i for i, v in enumerate(slot.needs)}
-    cut = part(slot, instrs, memory, frozenset([number[v] for v in spare]))
-    changed = frozenset([number[v] for v in changing])
-    rows = [(i.op, hashable(i.attrs), i.outs, *[(o.value, o.spec) for o in i.operands]) for i in cut.instrs]
-    key = None if any([row[1] is None for row in rows]) else (memory, cut.outputs, cut.donated, changed, *rows)
-    run = _parts.get(key) or _parts.put(key, compiled(cut, changed)) if key is not None else compiled(cut, changed)
-    slot.latest = asked, run
-    return run
+        return slot.latest[1:]
+    cut, key, changing, windows = _piece(slot, program, instrs, types, lasting)
+    run = _compiled(cut, key, changing, compiled)
+    slot.latest = asked, windows, run
+    return windows, run
 
 
-def part(slot: Slot, instrs: list[Instr], memory: Sequence[Any], donated: frozenset[int]) -> Program:
-    """A part as a program of its own, whose inputs have these types."""
+def _compiled(piece: Program, key: Any, changing: frozenset[int], compiled: Compile) -> Run:
+    """The plan of a part, the same for all programs and places in them that it belongs to."""
+    if key is None:
+        return compiled(piece, changing)
+    return _parts.get(key) or _parts.put(key, compiled(piece, changing))
+
+
+def _roles(slot: Slot, program: Program, lasting: AbstractSet[int]) -> tuple[frozenset[int], frozenset[int]]:
+    """Of the values that a part is given, those whose memory it may overwrite, and those that are others at each run."""
+    spare = [v for v in slot.ending if slot.last and (v in program.donated or v >= len(program.inputs) and v in slot.gone)]
+    return frozenset(spare), frozenset([v for v in slot.needs if v not in lasting])
+
+
+def _piece(slot: Slot, program: Program, instrs: list[Instr], types: dict[int, Any], lasting: AbstractSet[int]) \
+        -> tuple[Program, Any, frozenset[int], list[Window]]:
+    """A part as a program of its own, its key (None where it has none), which of its inputs change, and the windows of its values: a
+    row of a matrix is given as such, so that all rows have one plan."""
+    spare, changing = _roles(slot, program, lasting)
+    read = windows_of(slot, instrs, types, spare)
+    windows = [read.get(v) for v in slot.needs]
+    memory = [spec(s.dtype, (s.numel if w is None else w[1] - w[0],)) if isinstance(s, Spec) else s
+              for s, w in zip([types[v] for v in slot.needs], windows)]
     number = {v: i for i, v in enumerate(slot.needs)}
-    made = Program([*memory], values=len(slot.needs), donated=donated)
+    made = Program(memory, values=len(memory), donated=frozenset([number[v] for v in spare]))
     for i in instrs[slot.instrs]:
-        operands = tuple([Operand(number[o.value], o.spec) for o in i.operands])
+        operands = tuple([Operand(number[o.value], o.spec.at(o.spec.shape, o.spec.strides, o.spec.offset - read[o.value][0]) if o.value in read
+                                  else o.spec) for o in i.operands])
         results = tuple([made.new() for _ in i.results])
         number.update(zip(i.results, results))
         made.instrs.append(Instr(i.op, operands, i.attrs, results, i.outs, i.line))
     made.outputs = tuple([number[v] for v in slot.made])
-    return made
+    changed = frozenset([number[v] for v in changing])
+    rows = [(i.op, hashable(i.attrs), i.outs, *[(o.value, o.spec) for o in i.operands]) for i in made.instrs]
+    key = None if any([row[1] is None for row in rows]) else (tuple(memory), made.outputs, made.donated, changed, *rows)
+    return made, key, changed, windows
+
+
+def windows_of(slot: Slot, instrs: list[Instr], types: dict[int, Any], spare: AbstractSet[int]) -> dict[int, tuple[int, int]]:
+    """Which elements a part reads of those values that it reads in part."""
+    needs = {v for v in slot.needs if v not in spare}
+    found: dict[int, tuple[int, int]] = {}
+    for i in instrs[slot.instrs]:
+        for o in i.operands:
+            v, s = o.value, o.spec
+            if v not in needs or not isinstance(s, Spec):
+                continue
+            if not s.numel or s.numel == types[v].numel and s.plain or s.dtype is not types[v].dtype:
+                needs.discard(v)
+                found.pop(v, None)
+            else:
+                low, high = found.get(v, (s.offset, 0))
+                found[v] = min(low, s.offset), max(high, s.extent())
+    return found
 
 
 class Apart:
     """A plan in parts, which becomes one plan when it has run a few times."""
 
-    def __init__(self, program: Program, parts: list[tuple[Slot, Run]], compiled: Compile) -> None:
+    def __init__(self, program: Program, parts: list[tuple[Slot, list[Window], Run]], compiled: Compile) -> None:
         self.program, self.compiled = program, compiled
         self.lock = threading.Lock()
         self.whole: Any = None
         self.runs = 0
         self.parts = parts
+        two, more = AGAIN  # a plan for all is worth it when running in parts has cost as much as making it does
+        self.enough = two if len(parts) == 2 else max(more, (NEW + PLAN * len(program.instrs)) // (PART * len(parts)))
 
     @property
     def switches(self) -> Any:
         """What the plans keep with their inputs (`rushlight.exec.realize`)."""
         if self.whole is not None:
             return getattr(self.whole, "switches", None)
-        return [s for _, run in self.parts for s in getattr(run, "switches", ())]
+        return [s for *_, run in self.parts for s in getattr(run, "switches", ())]
 
     @property
     def launcher(self) -> Any:
@@ -218,7 +291,7 @@ class Apart:
     def __call__(self, inputs: list[Any], cells: Sequence[Any] | None = None) -> tuple[Any, ...]:
         with self.lock:
             self.runs += 1
-            if self.runs >= AGAIN[len(self.parts) > 2] and self.whole is None:
+            if self.runs >= self.enough and self.whole is None:
                 self.whole = self.compiled(self.program, self.program.donated)
                 self.parts = []
             whole, parts = self.whole, self.parts
@@ -227,19 +300,19 @@ class Apart:
         results: tuple[Any, ...] = whole(inputs, cells) if cells is not None and getattr(whole, "switches", None) else whole(inputs)
         return results
 
-    def _run(self, inputs: list[Any], cells: Sequence[Any] | None, parts: list[tuple[Slot, Run]]) -> tuple[Any, ...]:
+    def _run(self, inputs: list[Any], cells: Sequence[Any] | None, parts: list[tuple[Slot, list[Window], Run]]) -> tuple[Any, ...]:
         values = dict(enumerate(inputs))
-        spoiled: list[int] = []
-        for slot, run in parts:
-            given = [values[v] for v in slot.needs]
-            holders = [cells[v] if v < len(cells) else None for v in slot.needs] if cells is not None and getattr(run, "switches", None) else None
+        for slot, windows, run in parts:
+            given = [values[v] if w is None else values[v][w[0]:w[1]] for v, w in zip(slot.needs, windows)]
+            holders = None
+            if cells is not None and getattr(run, "switches", None):
+                holders = [cells[v] if v < len(cells) and w is None else None for v, w in zip(slot.needs, windows)]
             try:
                 made = run(given) if holders is None else run(given, holders)
             except Exception as e:
                 lost = [slot.needs[i] for i in getattr(e, "spoiled", ())]
-                e.spoiled = [*[v for v in lost if v < len(inputs)], *spoiled]  # type: ignore[attr-defined]
+                e.spoiled = [v for v in lost if v < len(inputs)]  # type: ignore[attr-defined]
                 raise
-            spoiled += [v for v in [slot.needs[i] for _, i in getattr(run, "taken", ())] if v < len(inputs)]
             values.update(zip(slot.made, made))
             for v in slot.gone:
                 del values[v]
