@@ -3,6 +3,7 @@ second derivatives, schedules of steps."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rushlight as rl
+from rushlight import nn
 from rushlight.exec.cpu import executor, host, recurrent, tiles
 from rushlight.exec.realize import clear_plans
+from rushlight.nn import recurrent as cells
 from rushlight.ops.recurrent import Weights, schedule
 from rushlight.tensor.functions import recurrent as R
 
@@ -383,3 +386,52 @@ def test_outputs_that_are_read_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -
             np.testing.assert_array_equal(found, out(y).numpy())
             both = layer(x)[0]  # read as it is beside
             np.testing.assert_array_equal((out(both).sum() + both.sum()).numpy(), (out(y).sum() + y.sum()).numpy())
+
+
+# --- cells ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", ["GRUCell", "LSTMCell", "RNNCell"])
+@pytest.mark.parametrize("hidden", [5, cells.MOST_HIDDEN + 8])  # small ones are layers of one step
+@pytest.mark.parametrize("bias", [True, False])
+def test_cells_are_pytorchs(kind: str, hidden: int, bias: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, h, c = (rng.standard_normal(shape) for shape in ((4, 3, 6), (3, hidden), (3, hidden)))
+    both = [getattr(lib.nn, kind)(6, hidden, bias=bias, dtype=lib.float64) for lib in (torch, rl)]
+    both[1].load_state_dict({k: rl.tensor(v.numpy()) for k, v in both[0].state_dict().items()})
+    found = []
+    for lib, cell in zip((torch, rl), both):
+        xs, start = lib.tensor(x, requires_grad=True), [lib.tensor(v, requires_grad=True) for v in (h, c)]
+        now: Any = tuple(start) if kind == "LSTMCell" else start[0]
+        for t in range(4):
+            now = cell(xs[t], now)
+        total = (now[0] * now[1].cos()).sum() if kind == "LSTMCell" else now.square().sum()
+        grads = lib.autograd.grad(total, [xs, start[0], *cell.parameters()], create_graph=True)
+        second = lib.autograd.grad(grads[0].sin().sum(), [start[0], *cell.parameters()])
+        found.append([v.detach().numpy() for v in (total, *grads, *second)])
+    for want, have in zip(*found, strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ["GRUCell", "LSTMCell"])
+def test_a_small_cell_is_one_operation(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cell, x = getattr(nn, kind)(4, 8), rl.randn(2, 4)
+    state = (rl.zeros(2, 8), rl.zeros(2, 8)) if kind == "LSTMCell" else rl.zeros(2, 8)
+    with rl.no_grad():
+        rl.explain(cell, x, state)
+    recorded = capsys.readouterr().out.split("return")[0]
+    assert recorded.count("_layer(") == 1 and "sigmoid(" not in recorded
+
+
+@pytest.mark.parametrize("kind", ["GRUCell", "LSTMCell", "RNNCell"])
+def test_sizes_of_cells_are_checked(kind: str) -> None:
+    def state(lib: Any, *shape: int) -> Any:
+        return (lib.ones(*shape), lib.ones(*shape)) if kind == "LSTMCell" else lib.ones(*shape)
+    mistakes: list[Callable[[Any, Any], Any]] = [lambda lib, cell: cell(lib.ones(3, 4)), lambda lib, cell: cell(lib.ones(3, 5), state(lib, 2, 8)),
+                                                 lambda lib, cell: cell(lib.ones(3, 5), state(lib, 3, 7)), lambda lib, cell: cell(lib.ones(4)),
+                                                 lambda lib, cell: cell(lib.ones(3, 5).double())]
+    for mistake in mistakes:
+        told = []
+        for lib in (torch, rl):
+            with pytest.raises(RuntimeError) as error:
+                mistake(lib, getattr(lib.nn, kind)(5, 8))
+            told.append(str(error.value))
+        assert told[1].startswith(told[0])

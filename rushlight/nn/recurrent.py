@@ -1,6 +1,6 @@
 """The arithmetic of recurrent layers: cells, one layer over time, stacks of layers.
 
-One direction of one layer is one recorded operation (:func:`layer`); a cell is made of small ones.
+One direction of one layer is one recorded operation (:func:`layer`); so is a small LSTM or GRU cell, another one is made of small ones.
 
 Shapes: T time steps, N sequences, D input size, H hidden size, P size of the output (H, or less with a projection).
 """
@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rushlight.ir.dtype import float32, float64
 from rushlight.ops.recurrent import Weights as LayerWeights
 from rushlight.tensor.core import Tensor
 from rushlight.tensor.functions import recurrent as R
 from rushlight.tensor.functions.joining import cat, stack
+from rushlight.tensor.state import state as thread
 
 from . import functional as F
 
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 State = tuple[Tensor, ...]  # (h,), for an LSTM (h, c)
+MOST_HIDDEN = 128  # units of a small cell: with 512 a layer's step takes up to five times as long (one sample), with 64 a third
 
 
 def layer(
@@ -162,23 +165,63 @@ rnn_tanh = _single_state("RNN_TANH", "rnn_tanh", "h' = tanh(W_ih x + b_ih + W_hh
 rnn_relu = _single_state("RNN_RELU", "rnn_relu", "h' = relu(W_ih x + b_ih + W_hh h + b_hh)")
 
 
+def _check_sizes(input: Tensor, state: State, w: LayerWeights) -> None:
+    """RuntimeError, with PyTorch's sentences, for a batch that does not fit the weights or the state."""
+    size, hidden = w.w_ih.shape[-1], w.w_hh.shape[-1]
+    if input.shape[-1] != size:
+        raise RuntimeError(f"input has inconsistent input_size: got {input.shape[-1]} expected {size}. The input's shape is {list(input.shape)}, "
+                           f"that of the input's weights {list(w.w_ih.shape)}")
+    for at, s in enumerate(state):
+        if s.shape[0] != input.shape[0]:
+            raise RuntimeError(f"Input batch size {input.shape[0]} doesn't match hidden{at} batch size {s.shape[0]}: their shapes are "
+                               f"{list(input.shape)} and {list(s.shape)}")
+        if s.shape[-1] != hidden:
+            raise RuntimeError(f"hidden{at} has inconsistent hidden_size: got {s.shape[-1]}, expected {hidden}. Its shape is {list(s.shape)}")
+
+
+def _cell(mode: str, input: Tensor, state: State, weights: LayerWeights) -> State:
+    """One step of a cell: while it is small, a layer of one time step, so that a loop over time records little."""
+    _check_sizes(input, state, weights)
+    if _is_small(input, state, weights):
+        return layer(mode, input.unsqueeze(0), state, weights)[1]
+    return R.STEPS[mode](F.linear(input, weights.w_ih, weights.b_ih), state, weights, keep=False)[0]
+
+
+def _is_small(input: Tensor, state: State, w: LayerWeights) -> bool:
+    """Whether bringing the weights into a layer's order costs less than recording what the step is made of; False too for what a
+    layer cannot take, or tells less about."""
+    if thread.autocast is not None or thread.level is not None or (w.b_ih is None) is not (w.b_hh is None):
+        return False
+    size = w.w_hh.shape[-1]
+    operands = (input, *state, *w.operands())
+    return (size <= MOST_HIDDEN and len(input.shape) == 2 and input.shape[1] == w.w_ih.shape[-1]
+            and all([s.shape == (input.shape[0], size) for s in state])
+            and input.dtype in (float32, float64) and all([t.dtype is input.dtype for t in operands]))
+
+
 def lstm_cell(input: Tensor, hx: State, w_ih: Any, w_hh: Any, b_ih: Any = None,
               b_hh: Any = None) -> tuple[Tensor, Tensor]:
     """One step of an LSTM: (N, D) and (h, c) to the next h and c."""
-    (h, c), _ = R.lstm_step(F.linear(input, w_ih, b_ih), tuple(hx), LayerWeights(w_ih, w_hh, b_ih, b_hh))
+    h, c = _cell("LSTM", input, tuple(hx), LayerWeights(w_ih, w_hh, b_ih, b_hh))
     return h, c
 
 
 def gru_cell(input: Tensor, hx: Tensor, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Tensor:
     """One step of a GRU: (N, D) and h to the next h."""
-    return R.gru_step(F.linear(input, w_ih, b_ih), (hx,), LayerWeights(w_ih, w_hh, b_ih, b_hh))[0][0]
+    return _cell("GRU", input, (hx,), LayerWeights(w_ih, w_hh, b_ih, b_hh))[0]
+
+
+def _rnn_cell(nonlinearity: str, input: Tensor, hx: Tensor, weights: LayerWeights) -> Tensor:
+    """One step of a plain cell: three operations, whatever its size."""
+    _check_sizes(input, (hx,), weights)
+    return R.rnn_step(nonlinearity)(F.linear(input, weights.w_ih, weights.b_ih), (hx,), weights)[0][0]
 
 
 def rnn_tanh_cell(input: Tensor, hx: Tensor, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Tensor:
     """One step of h' = tanh(W_ih x + b_ih + W_hh h + b_hh)."""
-    return R.rnn_step("tanh")(F.linear(input, w_ih, b_ih), (hx,), LayerWeights(w_ih, w_hh, b_ih, b_hh))[0][0]
+    return _rnn_cell("tanh", input, hx, LayerWeights(w_ih, w_hh, b_ih, b_hh))
 
 
 def rnn_relu_cell(input: Tensor, hx: Tensor, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Tensor:
     """One step of h' = relu(W_ih x + b_ih + W_hh h + b_hh)."""
-    return R.rnn_step("relu")(F.linear(input, w_ih, b_ih), (hx,), LayerWeights(w_ih, w_hh, b_ih, b_hh))[0][0]
+    return _rnn_cell("relu", input, hx, LayerWeights(w_ih, w_hh, b_ih, b_hh))

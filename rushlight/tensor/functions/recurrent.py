@@ -28,25 +28,28 @@ def _linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     return coarse.linear(x, w, b)
 
 
-def lstm_step(given: Tensor, now: State, w: Weights) -> tuple[State, State]:
-    """The next h and c, and what is saved: the gates side by side and c.
+def lstm_step(given: Tensor, now: State, w: Weights, keep: bool = True) -> tuple[State, State]:
+    """The next h and c, and what is saved where it is to be kept: the gates side by side and c.
     ``given`` is the input's part of the gates (N, 4H)."""
     h, c = now
     i, f, g, o = (given + _linear(h, w.w_hh, w.b_hh)).chunk(4, -1)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
     c = f * c + i * g
     h = o * c.tanh()
-    return (h if w.w_hr is None else _linear(h, w.w_hr, None), c), (cat([i, f, g, o], -1), c)
+    return (h if w.w_hr is None else _linear(h, w.w_hr, None), c), (cat([i, f, g, o], -1), c) if keep else ()
 
 
-def gru_step(given: Tensor, now: State, w: Weights) -> tuple[State, State]:
+def gru_step(given: Tensor, now: State, w: Weights, keep: bool = True) -> tuple[State, State]:
     """The next h; saved are r, z, n and the part of n that h gave."""
     h, = now
     r_x, z_x, n_x = given.chunk(3, -1)
     r_h, z_h, n_h = _linear(h, w.w_hh, w.b_hh).chunk(3, -1)
     r, z = (r_x + r_h).sigmoid(), (z_x + z_h).sigmoid()
     n = (n_x + r * n_h).tanh()
-    return (n + z * (h - n),), (cat([r, z, n, n_h], -1),)
+    return (n + z * (h - n),), (cat([r, z, n, n_h], -1),) if keep else ()
+
+
+STEPS = {"LSTM": lstm_step, "GRU": gru_step}
 
 
 def rnn_step(nonlinearity: str) -> Callable[[Tensor, State, Weights], tuple[State, State]]:
