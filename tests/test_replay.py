@@ -15,6 +15,7 @@ import rushlight as rl
 import rushlight.nn as nn
 import rushlight.nn.functional as F
 from rushlight.exec.realize import realize_cell
+from rushlight.passes.recent import Recent
 from rushlight.tensor import replay
 
 
@@ -316,7 +317,7 @@ def test_a_pass_that_another_thread_runs_while_it_is_learnt(monkeypatch):
         threads.append(in_another_thread(lambda: realize_cell(cell), 0.2))
         return original(form, nodes)
     monkeypatch.setattr(replay, "_template", template)
-    monkeypatch.setattr(replay, "_templates", {})
+    monkeypatch.setattr(replay, "_templates", Recent(100))
     leaf = rl.ones(5, requires_grad=True)
     for i in range(1, 8):
         (leaf * 2).sum().backward()

@@ -11,7 +11,6 @@ the same to the last bit: the order of a sum never depends on what else is in a 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -33,7 +32,8 @@ OFTEN = 3  # sizes of a form from which on more than its update is cut off
 LONG = 64  # operations from which on programs of other forms each time are cut
 UNKNOWN = 0.6  # of such a program's operations at most belong to parts that have no plan yet
 AGAIN = 2, 4  # at which of its runs a plan of two parts becomes one, and one of more at the earliest
-MOST_FORMS, MOST_KINDS, MOST_PARTS = 1024, 256, 1024
+MOST_KINDS, MOST_PARTS = 256, 1024
+MOST_FORMS = 16_000  # operations of all forms together
 Window = tuple[int, int] | None  # the elements of a value that a part is given, None for all
 
 
@@ -103,7 +103,7 @@ def compile_program(program: Program, compiled: Compile) -> Run:
     if form is None:
         found = _in_pieces(program, instrs, len(first), compiled) if _other_each_time(instrs) else None
         if found is None:
-            _forms.put(name, Form(program, instrs, len(first)))
+            _forms.put(name, Form(program, instrs, len(first)), len(instrs))
         return found or compiled(program, program.donated)
     same = form.meet(program, instrs)
     if not form.slots:
@@ -111,7 +111,7 @@ def compile_program(program: Program, compiled: Compile) -> Run:
     types = _types(program, instrs)
     lasting = {v for v, steady in enumerate(form.steady) if steady and v not in program.donated}
     parts = [(slot, *_planned(slot, program, instrs, types, lasting, all(same[slot.instrs]), compiled)) for slot in form.slots]
-    return Apart(program, parts, compiled)
+    return Apart(program, parts)
 
 
 def _other_each_time(instrs: list[Instr]) -> bool:
@@ -134,7 +134,7 @@ def _in_pieces(program: Program, instrs: list[Instr], before: int, compiled: Com
     if not pieces or sum(unknown.values()) > UNKNOWN * len(instrs):
         return None
     return Apart(program, [(slot, windows, _compiled(piece, key, changing, compiled))
-                           for slot, (piece, key, changing, windows) in zip(found, pieces)], compiled)
+                           for slot, (piece, key, changing, windows) in zip(found, pieces)])
 
 
 def forget() -> None:
@@ -265,56 +265,40 @@ def windows_of(slot: Slot, instrs: list[Instr], types: dict[int, Any], spare: Ab
 
 
 class Apart:
-    """A plan in parts, which becomes one plan when it has run a few times."""
+    """A plan in parts; `outgrown` when it has run so often that making one plan of all costs no more."""
 
-    def __init__(self, program: Program, parts: list[tuple[Slot, list[Window], Run]], compiled: Compile) -> None:
-        self.program, self.compiled = program, compiled
-        self.lock = threading.Lock()
-        self.whole: Any = None
+    __slots__ = ("parts", "outputs", "runs", "enough", "switches", "__weakref__")
+    launcher = None  # how a plan runs while the program goes on (`rushlight.exec.realize`)
+
+    def __init__(self, program: Program, parts: list[tuple[Slot, list[Window], Run]]) -> None:
+        self.parts = [(run, (*zip(slot.needs, windows),), slot.made, (*slot.gone,)) for slot, windows, run in parts]
+        self.outputs = program.outputs
         self.runs = 0
-        self.parts = parts
-        two, more = AGAIN  # a plan for all is worth it when running in parts has cost as much as making it does
+        two, more = AGAIN
         self.enough = two if len(parts) == 2 else max(more, (NEW + PLAN * len(program.instrs)) // (PART * len(parts)))
+        self.switches = any([getattr(run, "switches", None) for *_, run in parts])  # whether plans keep something with their inputs
 
     @property
-    def switches(self) -> Any:
-        """What the plans keep with their inputs (`rushlight.exec.realize`)."""
-        if self.whole is not None:
-            return getattr(self.whole, "switches", None)
-        return [s for *_, run in self.parts for s in getattr(run, "switches", ())]
-
-    @property
-    def launcher(self) -> Any:
-        """How the one plan runs while the program goes on (`rushlight.exec.realize`)."""
-        return getattr(self.whole, "launcher", None)
+    def outgrown(self) -> bool:
+        """Whether the next run is worth a plan of all parts."""
+        return self.runs >= self.enough - 1
 
     def __call__(self, inputs: list[Any], cells: Sequence[Any] | None = None) -> tuple[Any, ...]:
-        with self.lock:
-            self.runs += 1
-            if self.runs >= self.enough and self.whole is None:
-                self.whole = self.compiled(self.program, self.program.donated)
-                self.parts = []
-            whole, parts = self.whole, self.parts
-        if whole is None:
-            return self._run(inputs, cells, parts)
-        results: tuple[Any, ...] = whole(inputs, cells) if cells is not None and getattr(whole, "switches", None) else whole(inputs)
-        return results
-
-    def _run(self, inputs: list[Any], cells: Sequence[Any] | None, parts: list[tuple[Slot, list[Window], Run]]) -> tuple[Any, ...]:
+        self.runs += 1
         values = dict(enumerate(inputs))
-        for slot, windows, run in parts:
-            given = [values[v] if w is None else values[v][w[0]:w[1]] for v, w in zip(slot.needs, windows)]
-            holders = None
-            if cells is not None and getattr(run, "switches", None):
-                holders = [cells[v] if v < len(cells) and w is None else None for v, w in zip(slot.needs, windows)]
+        for run, needs, results, gone in self.parts:
+            given = [values[v] if w is None else values[v][w[0]:w[1]] for v, w in needs]
             try:
-                made = run(given) if holders is None else run(given, holders)
+                if cells is not None and getattr(run, "switches", None):
+                    made = run(given, [cells[v] if v < len(cells) and w is None else None for v, w in needs])
+                else:
+                    made = run(given)
             except Exception as e:
-                lost = [slot.needs[i] for i in getattr(e, "spoiled", ())]
+                lost = [needs[i][0] for i in getattr(e, "spoiled", ())]
                 e.spoiled = [v for v in lost if v < len(inputs)]  # type: ignore[attr-defined]
                 raise
-            values.update(zip(slot.made, made))
-            for v in slot.gone:
+            values.update(zip(results, made))
+            for v in gone:
                 del values[v]
             del given, made  # they refer to what is gone
-        return tuple([values[v] for v in self.program.outputs])
+        return tuple([values[v] for v in self.outputs])

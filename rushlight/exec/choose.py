@@ -34,13 +34,13 @@ ROUNDED = frozenset(("sum prod exp exp2 expm1 log log2 log10 log1p sin cos tan a
 COMPLEX_ROUNDED = frozenset(("mul", "abs", "sgn"))  # likewise, of complex numbers
 
 
-def compile_program(program: Program) -> Run:
-    """The program as a function from inputs to flat results."""
+def compile_program(program: Program, whole: bool = False) -> Run:
+    """The program as a function from inputs to flat results, one plan where the `whole` is asked for."""
     keep_freed_memory()
     if native() and worth(program):
         from rushlight.exec.cpu import executor
         if executor.available():
-            return apart.compile_program(program, _compiled)
+            return _compiled(program, program.donated) if whole else apart.compile_program(program, _compiled)
     return interpreted(program)
 
 
@@ -60,8 +60,9 @@ def without_collector() -> Iterator[None]:
 def _compiled(program: Program, changing: frozenset[int]) -> Run:
     """The program as a native plan; `changing` are inputs that are others at each run."""
     from rushlight.exec.cpu import executor
+    packed = program.packed()
     with without_collector():
-        return executor.compile_program(program, cache(lambda: interpreted(program)), changing)
+        return executor.compile_program(program, cache(lambda: interpreted(Program.unpacked(packed))), changing)
 
 
 def interpreted(program: Program) -> Run:

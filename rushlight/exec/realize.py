@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec import apart, choose, flight, rescue, speculation
+from rushlight.exec.apart import Apart
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Found, Wiring, known, wiring_of
 from rushlight.ir.graph import SCALARS, Buffer, Cell, Graph, Node, Signature
@@ -259,6 +260,8 @@ def _summary(nodes: list[Node], foreign: bool = False, seen: tuple[Found, Living
 def _reused(key: Key) -> Run | None:
     """The plan of a graph that was met before."""
     run = _plans.get(key)
+    if isinstance(run, Apart) and run.outgrown:
+        return None
     if run is not None:
         stats.plans_reused += 1
         if run is not _newest[0]:
@@ -273,7 +276,7 @@ def _reused(key: Key) -> Run | None:
 def _build(nodes: list[Node], live: list[Cell], inputs: Sequence[Cell], given: list[Any], key: Key) -> Run:
     """Compile the graph with the executor in force and remember the plan."""
     with choose.without_collector():
-        run = choose.compile_program(to_program(nodes, live, [*inputs, *given[len(inputs):]], key[-1]))
+        run = choose.compile_program(to_program(nodes, live, [*inputs, *given[len(inputs):]], key[-1]), key in _plans)
     stats.plans_built += 1
     with _plans_lock:
         _newest[0] = run

@@ -16,10 +16,10 @@ from rushlight.passes.recent import Recent
 
 Found = tuple["Wiring", "list[Cell]", "Sequence[Cell]", "Sequence[Any]"]  # the wiring, results, inputs and numbers of nodes
 Pick = Callable[["list[Any]"], Sequence[Any]]
-MOST = 1024
+MOST = 400_000  # operands of all graphs together
 
 _by_shape: Recent[Wiring] = Recent(2 * MOST)
-_latest: dict[tuple[int, ...], Wiring] = {}  # by the numbers of the nodes' signatures
+_latest: Recent[Wiring] = Recent(MOST)  # by the numbers of the nodes' signatures
 
 
 def picking(places: Sequence[int]) -> Pick:
@@ -98,8 +98,6 @@ def wiring_of(nodes: list[Node], realize_cell: Callable[[Cell], None], found: Fo
         if cell.buffer is None:
             realize_cell(cell)
     wiring = Wiring(key, ins, outs, inputs)
-    wiring = _by_shape.get(wiring.shape) or _by_shape.put(wiring.shape, wiring)  # plans are kept under the one of this shape
-    if len(_latest) >= MOST:
-        _latest.clear()
-    _latest[key] = wiring
+    wiring = _by_shape.get(wiring.shape) or _by_shape.put(wiring.shape, wiring, len(ins))  # plans are kept under the one of this shape
+    _latest.replace(key, wiring, len(ins))
     return wiring, outs, inputs, wiring.numbers(ins)

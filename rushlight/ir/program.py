@@ -8,6 +8,9 @@ from typing import Any
 from rushlight.ir.spec import Spec, contiguous_strides
 
 
+Packed = tuple[tuple[Any, ...], tuple[Any, ...], tuple[int, ...], frozenset[int], int]
+
+
 @dataclass(slots=True)
 class Operand:
     """A value read through a view. ``value`` is a number of the program, ``spec`` the view (or a scalar's type)."""
@@ -60,6 +63,26 @@ class Program:
                 size[r] = s.numel * s.dtype.itemsize if isinstance(s, Spec) else 8
         for v in self.outputs:
             assert v in size, f"output {v} is never defined"
+
+    def packed(self) -> Packed:
+        """The program in one tuple: plans keep theirs for errors, and the garbage collector goes through all that they keep."""
+        flat: list[Any] = []
+        for i in self.instrs:
+            flat += (i.op, i.attrs, i.results, i.outs, i.line, len(i.operands))
+            for o in i.operands:
+                flat += (o.value, o.spec)
+        return tuple(self.inputs), tuple(flat), self.outputs, self.donated, self.values
+
+    @classmethod
+    def unpacked(cls, packed: Packed) -> Program:
+        """The program of `packed`."""
+        inputs, flat, outputs, donated, values = packed
+        program = cls([*inputs], [], outputs, donated, values)
+        parts = iter(flat)
+        for op, attrs, results, outs, line, count in zip(*[parts] * 6):
+            operands = tuple([Operand(next(parts), next(parts)) for _ in range(count)])
+            program.instrs.append(Instr(op, operands, attrs, results, outs, line))
+        return program
 
     def __str__(self) -> str:
         lines = [f"def plan({', '.join(f'v{i}: {s!r}' for i, s in enumerate(self.inputs))}):"]

@@ -50,6 +50,12 @@ class Recent(Generic[Value]):
         """Keep a value, or the one that another thread has put there before; gives the one that is kept."""
         return self._add(key, (value, size))[0]
 
+    def replace(self, key: object, value: Value, size: int = 1) -> None:
+        """Keep this value instead of the one that is there."""
+        self.young.pop(key, None)
+        self.old.pop(key, None)
+        self._add(key, (value, size))
+
     def clear(self) -> None:
         """Forget everything."""
         self.young, self.old, self.size = {}, {}, 0

@@ -17,6 +17,7 @@ from rushlight.exec.realize import realize, realize_cell
 from rushlight.exec.stats import stats
 from rushlight.ir.graph import SCALARS, Bundle, Cell, Node
 from rushlight.ir.spec import Spec
+from rushlight.passes.recent import Recent
 from rushlight.tensor.core import Tensor, new_tensor, realize_when_large
 from rushlight.tensor.functions.precision import Formula
 from rushlight.tensor.state import settings, state
@@ -24,7 +25,9 @@ from rushlight.tensor.storage import Storage
 from rushlight.tensor.tape import AccumulateGrad, LastingOpFn, OpFn, accumulating
 from rushlight.tensor.views import ViewFn
 
-MOST = 256  # templates
+MOST_LONG = 1024  # of whose forms is known that they were seen
+MOST = 100_000  # operations of all templates together
+LONG = 200  # operations of a pass whose template is made when its form is seen again: loops over texts and episodes have another each time
 WALKED = (OpFn, ViewFn, LastingOpFn, Formula)  # nodes whose class and contents say all that they record
 
 
@@ -49,7 +52,8 @@ class Form:
         self.key, self.order, self.leaves, self.before, self.cells = key, order, leaves, before, cells
 
 
-_templates: dict[tuple[Any, ...], Template | None] = {}
+_templates: Recent[tuple[Template | None]] = Recent(MOST)  # None for forms that do not determine what is recorded
+_long: Recent[bool] = Recent(MOST_LONG)  # the hashes of long forms that were seen once
 
 
 def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
@@ -194,7 +198,7 @@ def _content(content: Any, key: list[Any]) -> bool:
 def run(form: Form) -> bool:
     """Record the template of a form, if there is one."""
     try:
-        template = _templates.get(form.key)
+        template, = _templates.get(form.key) or (None,)
     except TypeError:  # something in a closure has no hash
         return False
     if template is None:
@@ -236,18 +240,22 @@ def run(form: Form) -> bool:
 
 
 def known(form: Form) -> bool:
-    """Whether a form was seen before: then it has no template because it does not determine what is recorded."""
+    """Whether what a form records need not be learned: it was, and the form does not determine it, or it is long and new."""
     try:
-        return form.key in _templates
+        return _templates.get(form.key) is not None or len(form.order) >= LONG and _first(form)
     except TypeError:
         return True
 
 
+def _first(form: Form) -> bool:
+    """Whether a form is seen for the first time."""
+    name = hash(form.key)
+    return _long.get(name) is None and _long.put(name, True)
+
+
 def learn(form: Form, nodes: list[Node]) -> None:
     """Keep what an ordinary pass recorded as the template of its form, if the form determines it."""
-    if len(_templates) >= MOST:
-        _templates.clear()
-    _templates[form.key] = _template(form, nodes)
+    _templates.put(form.key, (_template(form, nodes),), len(nodes))
 
 
 def _template(form: Form, nodes: list[Node]) -> Template | None:
