@@ -5,7 +5,9 @@ Each function takes torch (or what stands for it) and gives a step that reads it
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from networks import Step, training_step
@@ -178,6 +180,76 @@ def generation(torch: Any) -> Step:
     return step
 
 
+def new_texts(torch: Any) -> Step:
+    """As `generation`, but each text goes on from one that is longer than those before: no size comes twice."""
+    nn, F = torch.nn, torch.nn.functional
+    words, head, at = nn.Embedding(200, 128), nn.Linear(128, 200), count()
+    layers = nn.ModuleList([nn.ModuleList([nn.LayerNorm(128), nn.LayerNorm(128), nn.Linear(128, 384), nn.Linear(128, 128), nn.Linear(128, 512),
+                                           nn.Linear(512, 128)]) for _ in range(4)])
+
+    def step() -> float:
+        with torch.no_grad():
+            token, total = torch.randint(0, 200, (1, 1)), 0.0
+            kept = [[torch.randn(1, 4, 16 * (1 + start), 32) for _ in range(2)] for start in [next(at)] for _ in layers]
+            for _ in range(16):
+                h = words(token)
+                for i, (first, second, together, apart, up, down) in enumerate(layers):
+                    q, *new = (t.view(1, -1, 4, 32).transpose(1, 2) for t in together(first(h)).chunk(3, -1))
+                    k, v = kept[i] = [torch.cat([a, b], 2) for a, b in zip(kept[i], new)]
+                    h = h + apart(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(1, -1, 128))
+                    h = h + down(F.gelu(up(second(h))))
+                token = torch.multinomial((head(h[:, -1]) / 0.8).softmax(-1), 1)
+                total += token.item()
+        return total
+    return step
+
+
+def translation(torch: Any) -> Step:
+    """Pairs of texts of 4 to 13 words, read and written by cells, one pair a step."""
+    nn, F, draw = torch.nn, torch.nn.functional, random.Random(0)
+    words, reads, writes, head = nn.Embedding(50, 64), nn.GRUCell(64, 64), nn.GRUCell(64, 64), nn.Linear(64, 50)
+
+    def loss() -> Any:
+        x, y = (torch.tensor([draw.randrange(50) for _ in range(draw.randrange(4, 14))]) for _ in range(2))
+        h, total = torch.zeros(1, 64), 0
+        for at in range(len(x)):
+            h = reads(words(x[at:at + 1]), h)
+        for at in range(len(y)):
+            h = writes(words(y[at - 1:at or None]), h)
+            total = total + F.nll_loss(F.log_softmax(head(h), 1), y[at:at + 1])
+        return total
+    return training_step(torch, [p for m in (words, reads, writes, head) for p in m.parameters()], loss)
+
+
+def episodes(torch: Any) -> Step:
+    """Actor and critic on episodes of 20 to 100 actions, sampled and read one by one."""
+    nn, F, draw = torch.nn, torch.nn.functional, random.Random(0)
+    body, actor, critic = nn.Linear(4, 128), nn.Linear(128, 2), nn.Linear(128, 1)
+
+    def loss() -> Any:
+        total = []
+        for _ in range(draw.randrange(20, 101)):
+            h = F.relu(body(torch.tensor([draw.random() for _ in range(4)])))
+            choice, value = torch.distributions.Categorical(F.softmax(actor(h), -1)), critic(h)
+            action = choice.sample()
+            gain = draw.random() + action.item()
+            total += [-choice.log_prob(action) * (gain - value.item()), F.smooth_l1_loss(value, torch.tensor([gain]))]
+        return torch.stack(total).sum()
+    return training_step(torch, [p for m in (body, actor, critic) for p in m.parameters()], loss)
+
+
+def cells(torch: Any) -> Step:
+    """Twenty steps of a GRU cell of 32 units, batch 16."""
+    cell, x = torch.nn.GRUCell(32, 32), torch.randn(20, 16, 32)
+
+    def loss() -> Any:
+        h = torch.zeros(16, 32)
+        for row in x:
+            h = cell(row, h)
+        return h.square().mean()
+    return training_step(torch, cell.parameters(), loss)
+
+
 # name -> what it is, and what makes its step
 STRUCTURES: dict[str, tuple[str, Callable[[Any], Step]]] = {
     "graph": ("graph convolutions, 2,708 nodes, 10,556 edges", graph),
@@ -187,6 +259,10 @@ STRUCTURES: dict[str, tuple[str, Callable[[Any], Step]]] = {
     "speech": ("bidirectional LSTM and CTC, 8 × 60", speech),
     "rays": ("radiance field, 256 rays of 32 points", rays),
     "skip_grams": ("word vectors of 10,000 words, SparseAdam, batch 512", skip_grams),
+    "cells": ("20 steps of a GRU cell of 32, batch 16", cells),
+    "translation": ("pairs of texts of 4 to 13 words by GRU cells, other lengths each time", translation),
+    "episodes": ("actor-critic on episodes of 20 to 100 actions, other lengths each time", episodes),
     "experts": ("mixture of 8 experts, batch 256", experts),
     "generation": ("16 tokens of a transformer of 4 layers of 128, keys and values kept", generation),
+    "new_texts": ("16 tokens of that transformer, after texts of lengths that never come again", new_texts),
 }

@@ -255,9 +255,10 @@ def test_a_window_is_what_a_part_reads() -> None:
     types = apart._types(program, instrs)
     assert apart.windows_of(first, instrs, types, set()) == {0: (8, 20)} and apart.windows_of(second, instrs, types, set()) == {}
     assert apart.windows_of(first, instrs, types, {0}) == {}  # what it may overwrite it is given whole
-    made, key, _, windows = apart._piece(first, program, instrs, types, set())
+    piece = apart._piece(first, program, instrs, types, set())
+    made = piece.program(instrs[first.instrs])
     made.verify()
-    assert windows == [(8, 20)] and [o.spec.offset for i in made.instrs for o in i.operands] == [0, 8] and key is not None
+    assert piece.windows == [(8, 20)] and [o.spec.offset for i in made.instrs for o in i.operands] == [0, 8] and piece.key is not None
 
 
 def test_a_packed_program_is_the_program() -> None:

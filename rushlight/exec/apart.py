@@ -130,11 +130,12 @@ def _in_pieces(program: Program, instrs: list[Instr], before: int, compiled: Com
     types = _types(program, instrs)
     lasting = {*range(len(program.inputs))} - program.donated
     pieces = [_piece(slot, program, instrs, types, lasting) for slot in found]
-    unknown = {key: len(piece.instrs) for piece, key, *_ in pieces if _parts.get(key) is None}
+    keys = [piece.key for piece in pieces]
+    unknown = {key: len(piece.rows) for piece, key in zip(pieces, keys) if _parts.get(key) is None}
     if not pieces or sum(unknown.values()) > UNKNOWN * len(instrs):
         return None
-    return Apart(program, [(slot, windows, _compiled(piece, key, changing, compiled))
-                           for slot, (piece, key, changing, windows) in zip(found, pieces)])
+    return Apart(program, [(slot, piece.windows, _compiled(piece, key, instrs[slot.instrs], compiled))
+                           for slot, piece, key in zip(found, pieces, keys)])
 
 
 def forget() -> None:
@@ -203,17 +204,20 @@ def _planned(slot: Slot, program: Program, instrs: list[Instr], types: dict[int,
     asked = ([types[v] for v in slot.needs], *_roles(slot, program, lasting))
     if same and slot.latest is not None and slot.latest[0] == asked:
         return slot.latest[1:]
-    cut, key, changing, windows = _piece(slot, program, instrs, types, lasting)
-    run = _compiled(cut, key, changing, compiled)
-    slot.latest = asked, windows, run
-    return windows, run
+    piece = _piece(slot, program, instrs, types, lasting)
+    run = _compiled(piece, piece.key, instrs[slot.instrs], compiled)
+    slot.latest = asked, piece.windows, run
+    return piece.windows, run
 
 
-def _compiled(piece: Program, key: Any, changing: frozenset[int], compiled: Compile) -> Run:
+def _compiled(piece: Piece, key: Any, instrs: list[Instr], compiled: Compile) -> Run:
     """The plan of a part, the same for all programs and places in them that it belongs to."""
-    if key is None:
-        return compiled(piece, changing)
-    return _parts.get(key) or _parts.put(key, compiled(piece, changing))
+    found = None if key is None else _parts.get(key)
+    if found is None:
+        found = compiled(piece.program(instrs), piece.changing)
+        if key is not None:
+            found = _parts.put(key, found)
+    return found
 
 
 def _roles(slot: Slot, program: Program, lasting: AbstractSet[int]) -> tuple[frozenset[int], frozenset[int]]:
@@ -222,28 +226,54 @@ def _roles(slot: Slot, program: Program, lasting: AbstractSet[int]) -> tuple[fro
     return frozenset(spare), frozenset([v for v in slot.needs if v not in lasting])
 
 
-def _piece(slot: Slot, program: Program, instrs: list[Instr], types: dict[int, Any], lasting: AbstractSet[int]) \
-        -> tuple[Program, Any, frozenset[int], list[Window]]:
-    """A part as a program of its own, its key (None where it has none), which of its inputs change, and the windows of its values: a
-    row of a matrix is given as such, so that all rows have one plan."""
+@dataclass(slots=True)
+class Piece:
+    """A part as a program of its own. ``inputs`` are the types of what it is given, ``rows`` its instructions with operands by their
+    numbers and views, ``changing`` the inputs that are others at each run, ``windows`` those of the values of the whole: a row of a matrix
+    is given as such, so that all rows have one plan."""
+
+    inputs: tuple[Any, ...]
+    outputs: tuple[int, ...]
+    donated: frozenset[int]
+    changing: frozenset[int]
+    rows: list[tuple[Any, ...]]
+    windows: list[Window]
+
+    @property
+    def key(self) -> Any:
+        """What its plan follows from, None where that has no name."""
+        if any([row[1] is None for row in self.rows]):
+            return None
+        return self.inputs, self.outputs, self.donated, self.changing, *self.rows
+
+    def program(self, instrs: list[Instr]) -> Program:
+        """The program, from the instructions of the whole."""
+        made = Program([*self.inputs], [], self.outputs, self.donated, len(self.inputs))
+        for i, (_, _, _, *operands) in zip(instrs, self.rows):
+            results = tuple([made.new() for _ in i.results])
+            made.instrs.append(Instr(i.op, tuple([Operand(*o) for o in operands]), i.attrs, results, i.outs, i.line))
+        return made
+
+
+def _piece(slot: Slot, program: Program, instrs: list[Instr], types: dict[int, Any], lasting: AbstractSet[int]) -> Piece:
+    """A part of a program whose values have these `types`; `lasting` inputs stay from run to run."""
     spare, changing = _roles(slot, program, lasting)
     read = windows_of(slot, instrs, types, spare)
     windows = [read.get(v) for v in slot.needs]
-    memory = [spec(s.dtype, (s.numel if w is None else w[1] - w[0],)) if isinstance(s, Spec) else s
-              for s, w in zip([types[v] for v in slot.needs], windows)]
+    inputs = tuple([spec(s.dtype, (s.numel if w is None else w[1] - w[0],)) if isinstance(s, Spec) else s
+                    for s, w in zip([types[v] for v in slot.needs], windows)])
     number = {v: i for i, v in enumerate(slot.needs)}
-    made = Program(memory, values=len(memory), donated=frozenset([number[v] for v in spare]))
+    fresh = len(number)
+    rows: list[tuple[Any, ...]] = []
     for i in instrs[slot.instrs]:
-        operands = tuple([Operand(number[o.value], o.spec.at(o.spec.shape, o.spec.strides, o.spec.offset - read[o.value][0]) if o.value in read
-                                  else o.spec) for o in i.operands])
-        results = tuple([made.new() for _ in i.results])
-        number.update(zip(i.results, results))
-        made.instrs.append(Instr(i.op, operands, i.attrs, results, i.outs, i.line))
-    made.outputs = tuple([number[v] for v in slot.made])
-    changed = frozenset([number[v] for v in changing])
-    rows = [(i.op, hashable(i.attrs), i.outs, *[(o.value, o.spec) for o in i.operands]) for i in made.instrs]
-    key = None if any([row[1] is None for row in rows]) else (tuple(memory), made.outputs, made.donated, changed, *rows)
-    return made, key, changed, windows
+        operands = [(number[o.value], o.spec if (w := read.get(o.value)) is None else o.spec.at(o.spec.shape, o.spec.strides, o.spec.offset - w[0]))
+                    for o in i.operands]
+        rows.append((i.op, hashable(i.attrs), i.outs, *operands))
+        for r in i.results:
+            number[r] = fresh
+            fresh += 1
+    return Piece(inputs, tuple([number[v] for v in slot.made]), frozenset([number[v] for v in spare]),
+                 frozenset([number[v] for v in changing]), rows, windows)
 
 
 def windows_of(slot: Slot, instrs: list[Instr], types: dict[int, Any], spare: AbstractSet[int]) -> dict[int, tuple[int, int]]:

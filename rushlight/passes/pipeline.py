@@ -86,6 +86,8 @@ def _written_out(instr: Instr, kinds: tuple[Any, ...], claims: Claims) -> _Body:
 
 def hashable(attrs: tuple[Any, ...]) -> Any:
     """Attributes as a key: 0.0, 0 and False are different numbers. None where one of them has no hash."""
+    if not attrs:
+        return attrs
     try:
         hash(attrs)
     except TypeError:
