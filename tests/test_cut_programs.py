@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -332,6 +333,32 @@ def test_packed_weights_serve_parts_too(monkeypatch: pytest.MonkeyPatch) -> None
     assert cell.packed  # by plans that ran once each
     for a, b in zip(found, whole(batches), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.skipif(not executor.available(), reason="no code generation on this machine")
+def test_threads_that_plan_programs_of_one_form() -> None:
+    rl.manual_seed(0)
+    model, texts = Transformer(6), {n: rl.randint(0, 30, (1, n)) for n in range(2, 30)}
+
+    def logits(n: int) -> np.ndarray[Any, Any]:
+        with rl.no_grad():
+            return model(texts[n])[0].numpy()
+    wanted = dict(zip(texts, whole(lambda: [logits(n) for n in texts])))
+    with only("cpu"):
+        found: list[tuple[int, np.ndarray[Any, Any]]] = []
+
+        def work(seed: int) -> None:
+            for n in random.Random(seed).sample(list(texts), len(texts)):
+                found.append((n, logits(n)))
+        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert any(isinstance(p, apart.Apart) for p in realize._plans.values())
+    assert len(found) == 4 * len(texts)
+    for n, got in found:
+        np.testing.assert_array_equal(got, wanted[n])
 
 
 # --- where programs are cut -----------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class Slot:
     ``last`` part may overwrite what it is given: none after it can fail, which must leave running statistics as they were, and the
     first of several layers is the same program as the others.
 
-    ``latest`` is what its last plan was made for beside its instructions, the windows of its values, and that plan.
+    ``latest`` is what its last plan was made for, with all instructions of that program, the windows of its values, and that plan.
     """
 
     instrs: slice
@@ -53,7 +53,7 @@ class Slot:
     ending: list[int]
     gone: list[int]
     last: bool
-    latest: tuple[Any, list[Window], Run] | None = None
+    latest: tuple[list[Instr], Any, list[Window], Run] | None = None
 
 
 class Form:
@@ -72,9 +72,10 @@ class Form:
         self.inputs, self.steady = program.inputs, [True] * len(program.inputs)
         self.slots = slots(program, instrs, [before])
 
-    def meet(self, program: Program, instrs: list[Instr]) -> list[bool]:
-        """Another program of this form; which instructions have the types of those in the one before."""
-        same = [alike(i, j) for i, j in zip(instrs, self.instrs)]
+    def meet(self, program: Program, instrs: list[Instr]) -> tuple[list[Instr], list[bool]]:
+        """Another program of this form; the instructions of the one before, and which of its own have their types."""
+        before = self.instrs
+        same = [alike(i, j) for i, j in zip(instrs, before)]
         fixed = [a and b for a, b in zip(same, self.fixed)]
         self.steady = [a is b and c for a, b, c in zip(program.inputs, self.inputs, self.steady)]
         self.instrs, self.inputs = instrs, program.inputs
@@ -83,7 +84,7 @@ class Form:
             at = cuts(instrs[:self.before], len(program.inputs), fixed)
             self.slots = slots(program, instrs, [*at, self.before])
         self.fixed = fixed
-        return same
+        return before, same
 
 
 _forms: Recent[Form] = Recent(MOST_FORMS)
@@ -105,12 +106,12 @@ def compile_program(program: Program, compiled: Compile) -> Run:
         if found is None:
             _forms.put(name, Form(program, instrs, len(first)), len(instrs))
         return found or compiled(program, program.donated)
-    same = form.meet(program, instrs)
+    before, same = form.meet(program, instrs)
     if not form.slots:
         return compiled(program, program.donated)
     types = _types(program, instrs)
     lasting = {v for v, steady in enumerate(form.steady) if steady and v not in program.donated}
-    parts = [(slot, *_planned(slot, program, instrs, types, lasting, all(same[slot.instrs]), compiled)) for slot in form.slots]
+    parts = [(slot, *_planned(slot, program, instrs, types, lasting, before if all(same[slot.instrs]) else None, compiled)) for slot in form.slots]
     return Apart(program, parts)
 
 
@@ -197,17 +198,19 @@ def _types(program: Program, instrs: list[Instr]) -> dict[int, Any]:
     return types
 
 
-def _planned(slot: Slot, program: Program, instrs: list[Instr], types: dict[int, Any], lasting: AbstractSet[int], same: bool,
+def _planned(slot: Slot, program: Program, instrs: list[Instr], types: dict[int, Any], lasting: AbstractSet[int], same: list[Instr] | None,
              compiled: Compile) -> tuple[list[Window], Run]:
     """The windows of a part's values, and its plan. `types` are those of all values, `lasting` inputs stay from run to run, and `same`
-    says that the part's instructions have the types of the last program's."""
+    are instructions of a program in which the part's have the same types: of the last one, unless another thread was in between."""
     asked = ([types[v] for v in slot.needs], *_roles(slot, program, lasting))
-    if same and slot.latest is not None and slot.latest[0] == asked:
-        return slot.latest[1:]
-    piece = _piece(slot, program, instrs, types, lasting)
-    run = _compiled(piece, piece.key, instrs[slot.instrs], compiled)
-    slot.latest = asked, piece.windows, run
-    return piece.windows, run
+    latest = slot.latest
+    if latest is not None and latest[0] is same and latest[1] == asked:
+        windows, run = latest[2:]
+    else:
+        piece = _piece(slot, program, instrs, types, lasting)
+        windows, run = piece.windows, _compiled(piece, piece.key, instrs[slot.instrs], compiled)
+    slot.latest = instrs, asked, windows, run
+    return windows, run
 
 
 def _compiled(piece: Piece, key: Any, instrs: list[Instr], compiled: Compile) -> Run:
