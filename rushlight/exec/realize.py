@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec import apart, choose, flight, rescue, speculation
+from rushlight.exec import apart, choose, flight, rescue, speculation, unneeded
 from rushlight.exec.apart import Apart
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Found, Wiring, known, wiring_of
@@ -63,6 +63,7 @@ def realize(graph: Graph, leave: bool = False) -> None:
             return
         graph.due = 0
         nodes = pending[:]  # another thread may be just about to append to the list that this one took
+        taken = len(nodes)
         ins = [node.ins for node in nodes]
         inputs: Sequence[Cell] = ()
         try:
@@ -71,6 +72,12 @@ def realize(graph: Graph, leave: bool = False) -> None:
             key, outs, live, inputs, given = _summary(nodes, graph.thread != get_ident(), seen)
             seen = None
             run = _reused(key)
+            if run is None and begun is None and graph.thread == get_ident() and (kept := unneeded.needed(nodes, live, key)) is not nodes:
+                unneeded.drop(nodes, kept)
+                nodes, ins = kept, [node.ins for node in kept]
+                outs, live, inputs, given = [], [], (), []  # they refer to cells whose memory may be overwritten if nobody else does
+                key, outs, live, inputs, given = _summary(nodes)
+                run = _reused(key)
             if run is None:
                 run = _build(nodes, [cell for cell, _ in live], inputs, given, key)
             stats.nodes += len(nodes)
@@ -96,8 +103,8 @@ def realize(graph: Graph, leave: bool = False) -> None:
             spoiled = {id(inputs[i]) for i in getattr(e, "spoiled", ()) if i < len(inputs)}
             _fail(_without_value(nodes, ins, spoiled, e), e, spoiled)
             raise
-        if len(pending) > len(nodes):
-            graph.nodes[:0] = pending[len(nodes):]
+        if len(pending) > taken:
+            graph.nodes[:0] = pending[taken:]
         if observer is not None:
             _let_go(nodes)
         if results is not None:

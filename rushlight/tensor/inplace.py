@@ -6,6 +6,8 @@ import sys
 import weakref
 from typing import Any
 
+import numpy as np
+
 from rushlight.autograd.graph import TWICE, GradFn, Saved
 from rushlight.ir.graph import Cell
 from rushlight.ir.spec import Spec, dense_order, spec
@@ -144,6 +146,27 @@ def assign_memory(t: Tensor, flat: Any) -> Tensor:
     return t
 
 
+def values_there(t: Tensor, src: Tensor) -> Any:
+    """A copy of values that are computed already, for `assign_memory` to t; None where t cannot take a copy as it is.
+
+    Copied at once, as PyTorch does, a checkpoint that is loaded into a model leaves nothing pending: its first pass has the
+    plan of all later ones, and no memory for the weights besides their own.
+    """
+    s, given = t._spec, src._spec
+    cell = src._storage.cell
+    if (type(cell.buffer) is not np.ndarray or given.shape != s.shape or given.strides != s.strides or given.dtype is not s.dtype
+            or src._storage.dtype is not s.dtype or src._storage.batched or not shows_all(t) or state.graph.traced
+            or state.grad and src._rg or t._storage.home is not None):
+        return None
+    check_in_place(t, src)
+    values = cell.buffer[given.offset:given.offset + given.numel]
+    spare = spare_memory(t)
+    if spare is None:
+        return values.copy()
+    np.copyto(spare, values)
+    return spare
+
+
 def _store(storage: Storage, s: Spec, new: Tensor, take: bool) -> None:
     """Give a storage its next value: new where s shows it, the old elsewhere."""
     if storage.batched or new._storage.batched:
@@ -174,9 +197,6 @@ def _store(storage: Storage, s: Spec, new: Tensor, take: bool) -> None:
 
 def _land(storage: Storage, s: Spec, new: Tensor) -> None:
     """Write a part of memory that others hold too: at once, and no byte beside it."""
-    import numpy as np
-
-    from rushlight.ir.graph import Cell
     from rushlight.tensor.memory import realize_pending, unwrap
     values = np.array(unwrap(new))
     realize_pending()  # what was recorded reads the memory as it was

@@ -14,6 +14,7 @@ from rushlight.tensor.formats import channels_last, channels_last_3d
 from rushlight.tensor.functions import shape, subscripts
 from rushlight.tensor.functions.checked import checked
 from rushlight.tensor.functions.common import shape_of
+from rushlight.tensor.inplace import assign_memory, values_there
 from rushlight.tensor.state import state
 
 
@@ -29,6 +30,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         shape.expand(src, self._spec.shape)
     if src is not self:
         check_overlap(self, (src,))
+        if (values := values_there(self, src)) is not None:
+            return assign_memory(self, values)
     return assign(self, src, severs=True)
 
 
