@@ -3,10 +3,11 @@
 An optimizer's update is most of a training step's operations, and it is the same whatever the sizes of the
 batch. So where a graph of a form seen before comes with other sizes, its plan is two: what the update needs,
 which is new, and the update, which another plan has built already. Where the form keeps coming with new sizes,
-what comes before the update is cut as well (`rushlight.exec.cuts`), and so are long programs of the same few
-operations that have another form each time, like those of loops over texts or episodes of all lengths. What
-comes again gets one plan for all, in which the update joins the loops that make its gradients. The numbers are
-the same to the last bit: the order of a sum never depends on what else is in a plan (docs/design.md).
+what comes before the update is cut as well (`rushlight.exec.cuts`). What comes again gets one plan for all, in
+which the update joins the loops that make its gradients. The numbers are the same to the last bit: the order of
+a sum never depends on what else is in a plan (docs/design.md).
+
+Long programs that have another form each time are `rushlight.exec.stretches`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from rushlight.exec.cuts import NEW, PART, PLAN, cuts, divisible, seams
+from rushlight.exec.cuts import NEW, PART, PLAN, cuts
 from rushlight.ir.program import Instr, Operand, Program
 from rushlight.ir.spec import Spec, spec
 from rushlight.passes import recent
@@ -29,10 +30,8 @@ Compile = Callable[[Program, frozenset[int]], Run]  # a program, and the inputs 
 UPDATE = ("flags", "numbers", "outputs")  # the attributes of an optimizer's update (`rushlight.tensor.coarse.region`)
 FEWEST = 8  # operations of a program without an update that may be cut
 OFTEN = 3  # sizes of a form from which on more than its update is cut off
-LONG = 64  # operations from which on programs of other forms each time are cut
-UNKNOWN = 0.6  # of such a program's operations at most belong to parts that have no plan yet
 AGAIN = 2, 4  # at which of its runs a plan of two parts becomes one, and one of more at the earliest
-MOST_KINDS, MOST_PARTS = 256, 1024
+MOST_PARTS = 1024
 MOST_FORMS = 16_000  # operations of all forms together
 Window = tuple[int, int] | None  # the elements of a value that a part is given, None for all
 
@@ -81,14 +80,13 @@ class Form:
         self.instrs, self.inputs = instrs, program.inputs
         self.seen += 1
         if self.seen == OFTEN or self.seen > OFTEN and fixed != self.fixed:
-            at = cuts(instrs[:self.before], len(program.inputs), fixed)
+            at = cuts(instrs[:self.before], fixed)
             self.slots = slots(program, instrs, [*at, self.before])
         self.fixed = fixed
         return before, same
 
 
 _forms: Recent[Form] = Recent(MOST_FORMS)
-_kinds: Recent[list[int]] = Recent(MOST_KINDS)  # by the operations that long programs are made of: how many forms there were
 _parts: Recent[Run] = Recent(MOST_PARTS)
 
 
@@ -102,10 +100,8 @@ def compile_program(program: Program, compiled: Compile) -> Run:
     instrs = first + second
     form = _forms.get(name)
     if form is None:
-        found = _in_pieces(program, instrs, len(first), compiled) if _other_each_time(instrs) else None
-        if found is None:
-            _forms.put(name, Form(program, instrs, len(first)), len(instrs))
-        return found or compiled(program, program.donated)
+        _forms.put(name, Form(program, instrs, len(first)), len(instrs))
+        return compiled(program, program.donated)
     before, same = form.meet(program, instrs)
     if not form.slots:
         return compiled(program, program.donated)
@@ -113,30 +109,6 @@ def compile_program(program: Program, compiled: Compile) -> Run:
     lasting = {v for v, steady in enumerate(form.steady) if steady and v not in program.donated}
     parts = [(slot, *_planned(slot, program, instrs, types, lasting, before if all(same[slot.instrs]) else None, compiled)) for slot in form.slots]
     return Apart(program, parts)
-
-
-def _other_each_time(instrs: list[Instr]) -> bool:
-    """Whether many forms of long programs have been made of these operations."""
-    if len(instrs) < LONG or not divisible(instrs):
-        return False
-    kinds = frozenset([i.op for i in instrs])
-    forms = _kinds.get(kinds) or _kinds.put(kinds, [0])
-    forms[0] += 1
-    return forms[0] > OFTEN
-
-
-def _in_pieces(program: Program, instrs: list[Instr], before: int, compiled: Compile) -> Apart | None:
-    """The plan of a program in parts that others have had, None where there are few of them."""
-    found = slots(program, instrs, [*seams(instrs[:before], len(program.inputs)), before])
-    types = _types(program, instrs)
-    lasting = {*range(len(program.inputs))} - program.donated
-    pieces = [_piece(slot, program, instrs, types, lasting) for slot in found]
-    keys = [piece.key for piece in pieces]
-    unknown = {key: len(piece.rows) for piece, key in zip(pieces, keys) if _parts.get(key) is None}
-    if not pieces or sum(unknown.values()) > UNKNOWN * len(instrs):
-        return None
-    return Apart(program, [(slot, piece.windows, _compiled(piece, key, instrs[slot.instrs], compiled))
-                           for slot, piece, key in zip(found, pieces, keys)])
 
 
 def forget() -> None:
@@ -221,6 +193,15 @@ def _compiled(piece: Piece, key: Any, instrs: list[Instr], compiled: Compile) ->
         if key is not None:
             found = _parts.put(key, found)
     return found
+
+
+def alone(program: Program, lasting: AbstractSet[int], compiled: Compile) -> tuple[list[Window], Run]:
+    """The plan of a program that is part of a longer one and may overwrite nothing, and the windows of its inputs that it is given.
+    `lasting` inputs stay from run to run."""
+    program = drop_dead(program)
+    slot = Slot(slice(None), [*range(len(program.inputs))], program.outputs, [], [], False)
+    piece = _piece(slot, program, program.instrs, _types(program, program.instrs), lasting)
+    return piece.windows, _compiled(piece, piece.key, program.instrs, compiled)
 
 
 def _roles(slot: Slot, program: Program, lasting: AbstractSet[int]) -> tuple[frozenset[int], frozenset[int]]:

@@ -40,7 +40,7 @@ def compile_program(program: Program, whole: bool = False) -> Run:
     if native() and worth(program):
         from rushlight.exec.cpu import executor
         if executor.available():
-            return _compiled(program, program.donated) if whole else apart.compile_program(program, _compiled)
+            return compiled(program, program.donated) if whole else apart.compile_program(program, compiled)
     return interpreted(program)
 
 
@@ -57,7 +57,16 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _compiled(program: Program, changing: frozenset[int]) -> Run:
+def compiles() -> bool:
+    """Whether programs become native plans."""
+    if not native():
+        return False
+    from rushlight.exec.cpu import executor
+    keep_freed_memory()
+    return executor.available()
+
+
+def compiled(program: Program, changing: frozenset[int]) -> Run:
     """The program as a native plan; `changing` are inputs that are others at each run."""
     from rushlight.exec.cpu import executor
     packed = program.packed()

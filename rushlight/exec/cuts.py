@@ -23,16 +23,18 @@ STRETCHES = 3, 6, 12  # of operations that keep their sizes, which are tried
 # their layouts, or the steps that they become, follow from what is beside them, and with that the order of sums
 WHOLE = ("conv", "qconv", "qadd", "max_pool", "avg_pool")
 Token = tuple[Any, ...]
+Row = tuple[Sequence[int], Sequence[tuple[int, bool]]]  # the values that an operation reads, and those that it makes: whether these are memory
 
 
-def cuts(instrs: Sequence[Instr], inputs: int, fixed: Sequence[bool]) -> list[int]:
-    """Positions at which instructions of a program with so many `inputs` are cut; none where that gains little. The sizes of `fixed`
-    ones have always been the same."""
+def cuts(instrs: Sequence[Instr], fixed: Sequence[bool]) -> list[int]:
+    """Positions at which the instructions of a program are cut; none where that gains little. The sizes of `fixed` ones have
+    always been the same."""
     if not divisible(instrs):
         return []
     tokens: list[Token] = [(i.op, f, len(i.operands), len(i.results)) for i, f in zip(instrs, fixed)]
-    crossing = _crossing(instrs, inputs)
-    repeated = seams(instrs, inputs)
+    rows = [row(i) for i in instrs]
+    crossing = _crossing(rows)
+    repeated = seams(rows)
     settled = [_transitions(fixed, crossing, least) for least in STRETCHES]
     ways = [repeated, *settled, *[sorted({*repeated, *at}) for at in settled]]
     found = min(ways, key=lambda at: _cost(tokens, fixed, at))
@@ -51,17 +53,23 @@ def _cost(tokens: Sequence[Token], fixed: Sequence[bool], at: Sequence[int]) -> 
     return sum([NEW + PLAN * len(p) for p in planned]) + PART * len(parts)
 
 
-def _crossing(instrs: Sequence[Instr], inputs: int, near: int | None = None) -> list[int | None]:
+def row(instr: Instr) -> Row:
+    """What an instruction reads and makes."""
+    return [o.value for o in instr.operands], [(r, isinstance(s, Spec)) for r, s in zip(instr.results, instr.outs)]
+
+
+def _crossing(rows: Sequence[Row], near: int | None = None) -> list[int | None]:
     """How many values lie between what is before each position and what is from there on, of those that are read at most `near`
     operations later; None where a number does, which no part can hand on."""
-    change, numbers = [0] * (len(instrs) + 1), [0] * (len(instrs) + 1)
+    change, numbers = [0] * (len(rows) + 1), [0] * (len(rows) + 1)
     made: dict[int, tuple[int, bool]] = {}
     last: dict[int, int] = {}
-    for at, instr in enumerate(instrs):
-        for o in instr.operands:
-            if o.value >= inputs and (near is None or at - made[o.value][0] <= near or not made[o.value][1]):
-                last[o.value] = at
-        made.update([(r, (at, isinstance(s, Spec))) for r, s in zip(instr.results, instr.outs)])
+    for at, (reads, makes) in enumerate(rows):
+        for value in reads:
+            found = made.get(value)
+            if found is not None and (near is None or at - found[0] <= near or not found[1]):
+                last[value] = at
+        made.update([(value, (at, memory)) for value, memory in makes])
     for value, end in last.items():
         begin, memory = made[value]
         for counts in (change,) if memory else (change, numbers):
@@ -70,14 +78,15 @@ def _crossing(instrs: Sequence[Instr], inputs: int, near: int | None = None) -> 
     return [None if n else c for c, n in zip(accumulate(change), accumulate(numbers))]
 
 
-def seams(instrs: Sequence[Instr], inputs: int) -> list[int]:
+def seams(rows: Sequence[Row]) -> list[int]:
     """Positions across which fewer values go than across their neighbours. What makes a position good lies near it, so that
     repetitions are cut at the same places, however many there are and whatever comes before them."""
-    crossing = [LARGE if c is None else c for c in _crossing(instrs, inputs, NEAR)]
-    found = [at for at in range(SHORTEST, len(instrs) - SHORTEST)
+    crossing = [LARGE if c is None else c for c in _crossing(rows, NEAR)]
+    count = len(rows)
+    found = [at for at in range(SHORTEST, count - SHORTEST)
              if crossing[at] < min(crossing[at - SHORTEST:at]) and crossing[at] <= min(crossing[at + 1:at + SHORTEST + 1])]
     short: list[int] = []  # repetitions that are too short for such positions
-    for begin, end in pairwise((0, *found, len(instrs))):
+    for begin, end in pairwise((0, *found, count)):
         while end - begin > LONGEST:
             begin = min(range(begin + SHORTEST, begin + LONGEST), key=lambda at: (crossing[at], at))
             short += [begin] if crossing[begin] < LARGE and end - begin >= SHORTEST else []

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rushlight.exec import apart, choose, flight, rescue, speculation, unneeded
+from rushlight.exec import apart, choose, flight, rescue, speculation, stretches, unneeded
 from rushlight.exec.apart import Apart
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Found, Wiring, known, wiring_of
@@ -58,6 +58,7 @@ def realize(graph: Graph, leave: bool = False) -> None:
             ahead = _known(graph)  # now, while other threads compute
             flight.land()
         flying = None  # it refers to cells whose memory may be overwritten if nobody else does
+        elements = graph.elements
         pending, graph.nodes, graph.elements, graph.patience = graph.nodes, [], 0, 0
         if not pending:
             return
@@ -69,6 +70,11 @@ def realize(graph: Graph, leave: bool = False) -> None:
         try:
             seen = ahead[1:] if ahead is not None and ahead[0] == nodes else None
             ahead = None
+            if seen is None and begun is None and taken >= stretches.LONG:
+                _in_stretches(graph, nodes, ins, elements)
+                if not nodes:
+                    graph.nodes[:0], graph.successor = pending[taken:], None
+                    return
             key, outs, live, inputs, given = _summary(nodes, graph.thread != get_ident(), seen)
             seen = None
             run = _reused(key)
@@ -112,6 +118,18 @@ def realize(graph: Graph, leave: bool = False) -> None:
             _settle(live, results)
             for cell in outs:
                 cell.node = cell.before = None
+
+
+def _in_stretches(graph: Graph, nodes: list[Node], ins: list[Sequence[Any]], elements: int) -> None:
+    """Run those at the begin of a graph of a form that never comes again, and take them out of the lists."""
+    if observer is not None or graph.thread != get_ident() or known(nodes) is not None:
+        return
+    done = 0
+    try:
+        for done in stretches.run(nodes, stretches.ending(nodes, elements), to_program):  # noqa: B007
+            pass
+    finally:
+        del nodes[:done], ins[:done]
 
 
 def _known(graph: Graph) -> tuple[list[Node], Found, Living] | None:

@@ -58,7 +58,7 @@ class Cell:
 class Signature:
     """An operation with the types of its operands and results: computed once, then found by a dictionary look-up."""
 
-    __slots__ = ("op", "attrs", "asked", "specs", "given", "outs", "results", "id")
+    __slots__ = ("op", "attrs", "asked", "specs", "given", "outs", "results", "id", "alike")
     count = 0
     rows: Any = None  # of a Bundle alone
 
@@ -72,6 +72,7 @@ class Signature:
         self.results = outs  # the results as their tensors show them
         Signature.count += 1
         self.id = Signature.count
+        self.alike: Any = None  # what others of another id have in common with this one, once asked for (`rushlight.exec.stretches`)
 
 
 class Bundle(Signature):
