@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import heapq
 import itertools
 import threading
@@ -95,6 +96,8 @@ def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool,
     task = Task([r[0] for r in roots], counts, needed)
     _thread.running.append(task)
     _everywhere[task.number] = task
+    collecting = gc.isenabled()
+    gc.disable()  # much of what a pass makes would be taken for something that lasts, and be gone through again and again
     try:
         while heap:
             _, _, fn = heapq.heappop(heap)
@@ -118,6 +121,8 @@ def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool,
                     tick += 1
                     heapq.heappush(heap, (_turn(after), tick, after))
     finally:
+        if collecting:
+            gc.enable()
         state.grad, state.autocast = before, casting
         _thread.running.remove(task)
         del _everywhere[task.number]

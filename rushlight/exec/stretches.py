@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from rushlight.exec import choose
-from rushlight.exec.apart import UPDATE, Run, Window, alone
+from rushlight.exec.apart import UPDATE, Window, alone
 from rushlight.exec.cuts import WHOLE, Row, seams
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Wiring
@@ -44,13 +44,16 @@ class Alike:
     """What signatures that differ only in where their operands lie have in common: the `number`. ``ops`` are the operations,
     ``offsets`` where this one's operands begin; ``whole`` says that it cannot be part of a stretch, ``update`` that it ends all."""
 
-    __slots__ = ("number", "ops", "offsets", "whole", "update")
+    __slots__ = ("number", "ops", "offsets", "whole", "update")  # ``ops`` is a number as well: the collector passes over tuples of those
 
     def __init__(self, sig: Signature) -> None:
         rows = [sig] if sig.rows is None else [row for row, _ in sig.rows]
-        self.ops = frozenset([row.op for row in rows])
+        ops = frozenset([row.op for row in rows])
+        self.ops = _places.setdefault(ops, len(_places))
+        if self.ops == len(_sets):
+            _sets.append(ops)
         self.offsets = tuple([s.offset if isinstance(s, Spec) else 0 for s in sig.specs])
-        self.update = any([op is not None and op.attrs == UPDATE for op in self.ops])
+        self.update = any([op is not None and op.attrs == UPDATE for op in ops])
         self.whole = len(rows) > ROWS or any([row.rows is not None or row.op.name.startswith(WHOLE)
                                               or not all([isinstance(s, Spec) for s in row.outs]) for row in rows])
         if sig.rows is None:
@@ -62,9 +65,12 @@ class Alike:
 
 
 _numbers: dict[Any, int] = {}
+_places: dict[frozenset[Any], int] = {}
+_sets: list[frozenset[Any]] = []  # of operations, by the number that they have as `Alike.ops`
 _times: Recent[list[None]] = Recent(MOST_NODES)  # by the numbers of a graph's nodes: how often it has run in stretches
 _planned: Recent[bool] = Recent(MOST_NODES)  # the operations of graphs that are planned as a whole, in order
 _forms: Recent[list[None]] = Recent(MOST_KINDS)  # by the operations that graphs are made of: how many such orders
+_varied: Recent[bool] = Recent(MOST_KINDS)  # sets of operations of which so many orders were met
 _known: Recent[list["Stretch"]] = Recent(MOST_NODES)  # by the numbers of their nodes
 _lengths: Recent[list[int]] = Recent(MOST_NODES)  # of known stretches, by the number of the first node
 
@@ -92,10 +98,7 @@ def ending(nodes: list[Node], elements: int) -> int:
         order = tuple([a.ops for a in each])
         if _planned.get(order):
             return 0
-        kinds = frozenset().union(*order)
-        forms = _forms.get(kinds) or _forms.put(kinds, [])
-        if len(forms) < FORMS:
-            forms.append(None)
+        if not _varies(frozenset().union(*{*map(_sets.__getitem__, order)})):
             _planned.put(order, True, len(order))
             return 0
         times = _times.put(numbers, [], len(numbers))
@@ -103,6 +106,17 @@ def ending(nodes: list[Node], elements: int) -> int:
         return 0
     times.append(None)
     return end
+
+
+def _varies(kinds: frozenset[Any]) -> bool:
+    """Whether many orders of these operations, or of more, have come."""
+    if any([kinds <= varied for varied in (*_varied.young, *_varied.old)]):  # type: ignore[operator]
+        return True
+    forms = _forms.get(kinds) or _forms.put(kinds, [])
+    forms.append(None)
+    if len(forms) > FORMS:
+        _varied.put(kinds, True)
+    return len(forms) > FORMS
 
 
 class Part:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from rushlight.ir.spec import Spec, contiguous_strides
 
 
-Packed = tuple[tuple[Any, ...], tuple[Any, ...], tuple[int, ...], frozenset[int], int]
+Packed = tuple[tuple[Any, ...], np.ndarray[Any, Any], tuple[int, ...], frozenset[int], int]
 
 
 @dataclass(slots=True)
@@ -65,13 +67,13 @@ class Program:
             assert v in size, f"output {v} is never defined"
 
     def packed(self) -> Packed:
-        """The program in one tuple: plans keep theirs for errors, and the garbage collector goes through all that they keep."""
+        """The program in one array: plans keep theirs for errors, and the garbage collector goes through all else that they keep."""
         flat: list[Any] = []
         for i in self.instrs:
             flat += (i.op, i.attrs, i.results, i.outs, i.line, len(i.operands))
             for o in i.operands:
                 flat += (o.value, o.spec)
-        return tuple(self.inputs), tuple(flat), self.outputs, self.donated, self.values
+        return tuple(self.inputs), np.fromiter(flat, object, len(flat)), self.outputs, self.donated, self.values
 
     @classmethod
     def unpacked(cls, packed: Packed) -> Program:

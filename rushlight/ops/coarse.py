@@ -79,6 +79,31 @@ CROSS_ENTROPY_MEAN_GRAD = row("cross_entropy_mean_grad", "coarse", "y x target",
                               decompose=lambda F, y, x, target, ignore: F.cross_entropy_rows_grad(
                                   (y / (target != ignore).sum().to(x.dtype)).expand(target.shape), x, target, ignore))
 
+# the same of log-probabilities x that are given
+NLL = row("nll_rows", "coarse", "x target", lambda x, target, ignore: ((x.dtype, target.shape),), attrs="ignore", grad_name="NllLossBackward0",
+          decompose=lambda F, x, target, ignore: -F.pick_target(x, target, ignore),
+          vjp={"x": lambda F, g, x, target, ignore: F.nll_rows_grad(g, x, target, ignore)})
+NLL_GRAD = row("nll_rows_grad", "coarse", "y x target", lambda y, x, target, ignore: first(x), attrs="ignore", grad_name="NllLossBackward0",
+               decompose=lambda F, y, x, target, ignore: F.put_target(-F.masked_rows(y, target, ignore), x, target, ignore))
+NLL_MEAN = row("nll_mean", "coarse", "x target", lambda x, target, ignore: ((x.dtype, ()),), attrs="ignore", grad_name="NllLossBackward0",
+               decompose=lambda F, x, target, ignore: F.nll_rows(x, target, ignore).sum() / (target != ignore).sum().to(x.dtype),
+               vjp={"x": lambda F, g, x, target, ignore: F.nll_mean_grad(g, x, target, ignore)})
+NLL_MEAN_GRAD = row("nll_mean_grad", "coarse", "y x target", lambda y, x, target, ignore: first(x), attrs="ignore", grad_name="NllLossBackward0",
+                    decompose=lambda F, y, x, target, ignore: F.nll_rows_grad(
+                        (y / (target != ignore).sum().to(x.dtype)).expand(target.shape), x, target, ignore))
+
+# losses of differences d
+SMOOTH_L1 = row("smooth_l1", "coarse", "d", first, attrs="beta", elementwise=True, grad_name="SmoothL1LossBackward0",
+                decompose=lambda F, d, beta: (lambda a: F.where(a < beta, a * a * (0.5 / beta), a - 0.5 * beta))(d.abs()),
+                vjp={"d": lambda F, g, d, beta: F.smooth_l1_grad(g, d, beta)})
+SMOOTH_L1_GRAD = row("smooth_l1_grad", "coarse", "y d", lambda y, d, beta: same(y, d), attrs="beta", elementwise=True, grad_name="SmoothL1LossBackwardBackward0",
+                     decompose=lambda F, y, d, beta: F.where(d <= -beta, -y, F.where(d >= beta, y, d * y / beta)))
+HUBER = row("huber", "coarse", "d", first, attrs="delta", elementwise=True, grad_name="HuberLossBackward0",
+            decompose=lambda F, d, delta: (lambda a: F.where(a < delta, a * a * 0.5, (a - 0.5 * delta) * delta))(d.abs()),
+            vjp={"d": lambda F, g, d, delta: F.huber_grad(g, d, delta)})
+HUBER_GRAD = row("huber_grad", "coarse", "y d", lambda y, d, delta: same(y, d), attrs="delta", elementwise=True, grad_name="HuberLossBackwardBackward0",
+                 decompose=lambda F, y, d, delta: F.where(d <= -delta, -delta * y, F.where(d >= delta, delta * y, d * y)))
+
 GELU = row("gelu", "coarse", "x", lambda x, approximate: first(x), attrs="approximate", elementwise=True,
            decompose=lambda F, x, approximate: F.gelu_parts(x, approximate),
            vjp={"x": lambda F, g, x, approximate: F.gelu_grad(g, x, approximate)})

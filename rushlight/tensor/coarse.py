@@ -77,6 +77,26 @@ def cross_entropy_mean(logits: Tensor, target: Tensor, ignore_index: int = -100)
     return apply(TABLE["cross_entropy_mean"], (logits, target), (int(ignore_index),))
 
 
+def nll_rows(logs: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
+    """-logs[i, target[i]] of each row, 0 where the target is ignore_index; logs (n, c), target (n,) of int64."""
+    return apply(TABLE["nll_rows"], (logs, target), (int(ignore_index),))
+
+
+def nll_mean(logs: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
+    """The mean of `nll_rows` over rows that are not ignored."""
+    return apply(TABLE["nll_mean"], (logs, target), (int(ignore_index),))
+
+
+def smooth_l1(difference: Tensor, beta: float) -> Tensor:
+    """0.5 d² / beta where |d| < beta, else |d| - 0.5 beta."""
+    return apply(TABLE["smooth_l1"], (difference,), (float(beta),))
+
+
+def huber(difference: Tensor, delta: float) -> Tensor:
+    """0.5 d² where |d| < delta, else delta (|d| - 0.5 delta)."""
+    return apply(TABLE["huber"], (difference,), (float(delta),))
+
+
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x Φ(x), Φ the normal distribution function; approximate="tanh" for its approximation."""
     if approximate not in ("none", "tanh"):

@@ -13,6 +13,7 @@ from rushlight.ir.dtype import HALF, float32
 from rushlight.ir.graph import SCALARS, Signature
 from rushlight.ir.spec import dense_order
 from rushlight.ops.table import Op
+from rushlight.tensor import recorded_rules
 from rushlight.tensor.core import Tensor, _op, apply, functions, gradient_edge, new_tensor, settle, zeros
 from rushlight.tensor.state import state
 from rushlight.tensor.storage import held
@@ -166,6 +167,9 @@ class OpFn(GradFn):
     def backward(self, grads: list[Any]) -> Any:
         if self.saved is FREED:
             raise RuntimeError(TWICE)
+        return recorded_rules.backward(self, grads, self._by_rules)
+
+    def _by_rules(self, grads: list[Any]) -> Any:
         env: dict[str, Any] = dict(zip(self.op.attrs, self.sig.asked))
         for name, s in self.saved.items():
             env[name] = s.unpack(self) if s.__class__ is Saved else tuple(

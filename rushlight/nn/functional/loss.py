@@ -183,6 +183,10 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
         raise RuntimeError(f"weight tensor should be defined either for all {input.shape[dim]} classes "
                            f"or no classes but got weight tensor of shape: {list(weight.shape)}")
     target = cast(target, int64)
+    if weight is None and input.ndim == 2:
+        if legacy_reduction(reduction, size_average, reduce) == "mean" and size_average is None and reduce is None:
+            return coarse.nll_mean(input, target, ignore_index)
+        return reduced(coarse.nll_rows(input, target, ignore_index), reduction, size_average, reduce)
     skip = target == ignore_index
     safe = P.where(skip, 0, target)
     try:
@@ -233,9 +237,8 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: Any = None, redu
     _same_size(input, target)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    d = (input - target).abs()
-    loss = d if beta == 0 else P.where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta)
-    return reduced(loss, reduction, size_average, reduce)
+    d = input - target
+    return reduced(coarse.smooth_l1(d, beta) if beta else d.abs(), reduction, size_average, reduce)
 
 
 @full
@@ -245,8 +248,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     _same_size(input, target)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    d = (input - target).abs()
-    loss = P.where(d < delta, d * d * 0.5, (d - 0.5 * delta) * delta)
+    loss = coarse.huber(input - target, delta)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 

@@ -308,10 +308,35 @@ def cross_entropy_mean_grad(g: Tensor, x: Tensor, target: Tensor, ignore: int) -
     return apply(TABLE["cross_entropy_mean_grad"], (g, x, target), (ignore,))
 
 
+def nll_rows(x: Tensor, target: Tensor, ignore: int) -> Tensor:
+    return apply(TABLE["nll_rows"], (x, target), (ignore,))
+
+
+def nll_rows_grad(g: Tensor, x: Tensor, target: Tensor, ignore: int) -> Tensor:
+    return apply(TABLE["nll_rows_grad"], (g, x, target), (ignore,))
+
+
+def nll_mean_grad(g: Tensor, x: Tensor, target: Tensor, ignore: int) -> Tensor:
+    return apply(TABLE["nll_mean_grad"], (g, x, target), (ignore,))
+
+
+def smooth_l1_grad(g: Tensor, d: Tensor, beta: float) -> Tensor:
+    return apply(TABLE["smooth_l1_grad"], (g, d), (beta,))
+
+
+def huber_grad(g: Tensor, d: Tensor, delta: float) -> Tensor:
+    return apply(TABLE["huber_grad"], (g, d), (delta,))
+
+
 def pick_target(x: Tensor, target: Tensor, ignore: int) -> Tensor:
     """x[i, target[i]], 0 for ignored rows."""
     skip = target == ignore
     return where(skip, 0, x.gather(1, where(skip, 0, target).unsqueeze(1)).squeeze(1))
+
+
+def put_target(rows: Tensor, x: Tensor, target: Tensor, ignore: int) -> Tensor:
+    """Zeros like x, but for rows[i] at [i, target[i]]."""
+    return zeros_of(x._spec, x).scatter(1, where(target == ignore, 0, target).unsqueeze(1), rows.unsqueeze(1))
 
 
 def masked_rows(g: Tensor, target: Tensor, ignore: int) -> Tensor:
