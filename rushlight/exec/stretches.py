@@ -14,8 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from operator import gt
-from sys import getrefcount
+from operator import gt, or_
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from rushlight.exec.apart import UPDATE, Window, alone
 from rushlight.exec.cuts import WHOLE, Row, seams
 from rushlight.exec.stats import stats
 from rushlight.exec.wiring import Wiring
-from rushlight.ir.graph import Buffer, Cell, Graph, Node, Signature
+from rushlight.ir.graph import Buffer, Cell, Node, Signature
 from rushlight.ir.program import Program
 from rushlight.ir.spec import Spec
 from rushlight.passes.recent import Recent
@@ -120,11 +119,12 @@ def _varies(kinds: frozenset[Any]) -> bool:
 
 
 class Part:
-    """Nodes that follow each other: their operands, results, how many references these have, and where operands begin."""
+    """Nodes that follow each other: their operands, where these begin, their results, how many operands of the graph each result is, and
+    whether a storage shows it."""
 
-    __slots__ = ("nodes", "ins", "outs", "references", "offsets")
+    __slots__ = ("nodes", "ins", "outs", "uses", "shown", "offsets")
 
-    def __init__(self, nodes: list[Node]) -> None:
+    def __init__(self, nodes: list[Node], uses: dict[int, int]) -> None:
         self.nodes = nodes
         ins: list[Any] = []
         outs: list[Cell] = []
@@ -134,27 +134,28 @@ class Part:
             outs += node.outs
             offsets += node.sig.alike.offsets
         self.ins, self.outs, self.offsets = ins, outs, offsets
-        self.references = [*map(getrefcount, outs)]
+        self.uses = [uses[id(c)] for c in outs]
+        self.shown = [(owner := c.owner) is not None and (storage := owner()) is not None and storage.cell is c for c in outs]
 
 
 class Stretch:
     """The plan of nodes that follow each other.
 
     ``lasting`` says of each input whether it was there before the graph ran, ``read`` which elements a plan is given: a window that moves
-    with the offsets of `places` (of all operands), or all of a memory of that size. ``unread`` has the references to results that nobody
-    reads later, ``needed`` says which ones somebody does: these are `live`, and the plan makes them.
+    with the offsets of `places` (of all operands), or all of a memory of that size. ``inner`` counts for each result the operands of these
+    nodes that it is, ``needed`` says whether it is read later: then it is among the `live`, which the plan makes.
     """
 
-    __slots__ = ("wiring", "offsets", "lasting", "dtypes", "read", "places", "unread", "needed", "live", "run", "switches")
+    __slots__ = ("wiring", "offsets", "lasting", "dtypes", "read", "places", "inner", "needed", "live", "run", "switches")
 
     def __init__(self, part: Part, to_program: ToProgram) -> None:
         made = {id(c) for c in part.outs}
         inputs = [*{id(x): x for x in part.ins if x.__class__ is Cell and id(x) not in made}.values()]
         wiring = self.wiring = Wiring(tuple([node.sig.id for node in part.nodes]), part.ins, part.outs, inputs)
         inputs = [*wiring.inputs(part.ins)]
-        uses = Counter([id(x) for x in part.ins if x.__class__ is Cell])
-        self.unread = [UNREAD + 2 * uses[id(c)] for c in part.outs]  # a node and the list of all operands refer to an operand
-        self.needed = [*map(gt, part.references, self.unread)]
+        uses = Counter(map(id, part.ins))
+        self.inner = [uses[id(c)] for c in part.outs]
+        self.needed = self._read_later(part)
         self.live = [i for i, needed in enumerate(self.needed) if needed]
         self.offsets = part.offsets
         self.lasting = [x.node is None for x in inputs]
@@ -171,7 +172,7 @@ class Stretch:
     def given(self, part: Part) -> tuple[list[Cell], list[Any]] | None:
         """The inputs of these nodes, and what the plan is given; None where it is the plan of others."""
         inputs = [*self.wiring.inputs(part.ins)]
-        if not self.wiring.fits(part.ins, part.outs, inputs) or [*map(gt, part.references, self.unread)] != self.needed:
+        if not self.wiring.fits(part.ins, part.outs, inputs) or self._read_later(part) != self.needed:
             return None
         if [x.node is None for x in inputs] != self.lasting:
             return None
@@ -198,6 +199,10 @@ class Stretch:
             given.append(buffer[low:high])
         given += self.wiring.numbers(part.ins)
         return inputs, given
+
+    def _read_later(self, part: Part) -> list[bool]:
+        """Which results are read by nodes that follow, or from outside."""
+        return [*map(or_, map(gt, part.uses, self.inner), part.shown)]
 
     def _shifts(self, offsets: list[int]) -> list[int] | None:
         """How far each window has moved; None where anything else has, or only a part of what is read through one."""
@@ -234,14 +239,18 @@ def _buffer(cell: Cell) -> Buffer:
 def run(nodes: list[Node], end: int, to_program: ToProgram) -> Iterator[int]:
     """Run the nodes before `end`, stretch by stretch; says each time how many have run. They refer to nothing any more then."""
     numbers = [node.sig.alike.number for node in nodes[:end]]
+    operands: list[Any] = []
+    for node in nodes:
+        operands += node.ins
+    uses = Counter(map(id, operands))
     borders: list[int] = []
     at = 0
     try:
         while at < end:
-            found = _longest(nodes, numbers, at)
+            found = _longest(nodes, numbers, at, uses)
             if found is None:
                 borders = borders or [b + at for b in seams([_row(node) for node in nodes[at:end]])] + [end]
-                found = _new(nodes[at:borders[bisect_right(borders, at)]], to_program)
+                found = _new(nodes[at:borders[bisect_right(borders, at)]], uses, to_program)
             part, stretch, inputs, given = found
             stretch.compute(part, inputs, given)
             at += len(part.nodes)
@@ -261,24 +270,23 @@ def _row(node: Node) -> Row:
 Found = tuple[Part, Stretch, "list[Cell]", "list[Any]"]
 
 
-def _longest(nodes: list[Node], numbers: list[int], at: int) -> Found | None:
+def _longest(nodes: list[Node], numbers: list[int], at: int, uses: dict[int, int]) -> Found | None:
     """The longest stretch from a place on that is known."""
     for length in _lengths.get(numbers[at]) or ():
         known = _known.get(tuple(numbers[at:at + length]))
         if known is None:
             continue
-        part = Part(nodes[at:at + length])
+        part = Part(nodes[at:at + length], uses)
         for stretch in known:
             given = stretch.given(part)
             if given is not None:
                 return part, stretch, *given
-        del part  # it refers to results, whose references are counted
     return None
 
 
-def _new(nodes: list[Node], to_program: ToProgram) -> Found:
+def _new(nodes: list[Node], uses: dict[int, int], to_program: ToProgram) -> Found:
     """A stretch that was not known, with its plan."""
-    part = Part(nodes)
+    part = Part(nodes, uses)
     with choose.without_collector():
         stretch = Stretch(part, to_program)
     numbers = tuple([node.sig.alike.number for node in nodes])
@@ -304,15 +312,3 @@ def _settle(nodes: list[Node]) -> None:
             if storage.home is not None:
                 np.copyto(storage.home, cell.buffer)
                 cell.buffer = storage.home
-
-
-def _unread() -> int:
-    """The references to a result that nobody reads."""
-    node = Node(Signature(None, (), (), ()), (), Graph())
-    node.sig.alike = Alike.__new__(Alike)
-    node.sig.alike.offsets = ()
-    node.outs = (Cell(node, 0),)
-    return Part([node]).references[0]
-
-
-UNREAD = _unread()

@@ -33,7 +33,8 @@ class Rule:
         self.sig, self.used, self.numbers, self.places, self.size = sig, used, numbers, places, size
 
 
-_rules: Recent[tuple[Rule | None]] = Recent(MOST)  # None for what the types do not determine, or what records nothing
+# with the functions that recorded them; None for what the types do not determine, or what records nothing
+_rules: Recent[tuple[Rule | None, list[Any]]] = Recent(MOST)
 _with_numbers: Recent[bool] = Recent(MOST_SEEN)  # hashes of keys with numbers of the program's that were seen once: most never come again
 
 
@@ -47,11 +48,11 @@ def backward(fn: Any, grads: list[Any], ordinary: Callable[[list[Any]], Any]) ->
         known = _rules.get(key)
     except TypeError:  # an attribute without a hash
         return ordinary(grads)
-    if known is None:
+    if known is None or known[1] != [*fn.op.rules.values()]:
         if numbers and _with_numbers.get(hash(key)) is None:
             _with_numbers.put(hash(key), True)
             return ordinary(grads)
-        return _learned(key, cells, grads, ordinary)
+        return _learned(fn, key, cells, grads, ordinary)
     rule = known[0]
     return ordinary(grads) if rule is None else _recorded(rule, cells, grads)
 
@@ -129,7 +130,7 @@ def _recorded(rule: Rule, cells: list[Cell], grads: list[Any]) -> list[Any]:
     return found
 
 
-def _learned(key: tuple[Any, ...], cells: list[Cell], grads: list[Any], ordinary: Callable[[list[Any]], Any]) -> Any:
+def _learned(fn: Any, key: tuple[Any, ...], cells: list[Cell], grads: list[Any], ordinary: Callable[[list[Any]], Any]) -> Any:
     """The ordinary gradients, with what they record kept, and recorded as it will be from now on."""
     graph = state.graph
     nodes = graph.nodes
@@ -139,7 +140,7 @@ def _learned(key: tuple[Any, ...], cells: list[Cell], grads: list[Any], ordinary
         if graph.nodes is not nodes or graph.begun is not None:
             return results
         rule = _rule(nodes[first:], cells, grads, results)
-        _rules.put(key, (rule,), 1 if rule is None else max(1, len(nodes) - first))
+        _rules.replace(key, (rule, [*fn.op.rules.values()]), 1 if rule is None else max(1, len(nodes) - first))
         if rule is None:
             return results
         del nodes[first:]
