@@ -31,7 +31,7 @@ from rushlight.passes.recent import Recent
 
 LONG = 64  # nodes from which on graphs of other forms each time run in stretches
 FORMS = 3  # graphs of the same few operations that are planned as a whole before
-AGAIN = 4  # at which time a graph that comes again is planned as a whole
+AGAIN = 16  # at which time a graph that comes again is planned as a whole
 ROWS = 200  # operations of a bundle that is no part of a stretch
 LARGEST = 1 << 24  # elements of all results together: what stretches hand on is in memory
 MOST_NODES, MOST_KINDS = 400_000, 256
@@ -74,6 +74,9 @@ _known: Recent[list["Stretch"]] = Recent(MOST_NODES)  # by the numbers of their 
 _lengths: Recent[list[int]] = Recent(MOST_NODES)  # of known stretches, by the number of the first node
 
 
+latest = False  # whether the latest long graph that was not known ran in stretches
+
+
 def alike(sig: Signature) -> Alike:
     """What a signature has in common with others."""
     found: Alike | None = sig.alike
@@ -85,8 +88,10 @@ def alike(sig: Signature) -> Alike:
 def ending(nodes: list[Node], elements: int) -> int:
     """How many of these nodes, whose results have so many elements together, are to run in stretches; 0 where they are planned as a
     whole."""
+    global latest
     if len(nodes) < LONG or elements > LARGEST:
         return 0
+    latest = False
     each = [node.sig.alike or alike(node.sig) for node in nodes]
     end = next((at for at, a in enumerate(each) if a.update), len(each))
     if end < LONG or any([a.whole for a in each]):
@@ -104,6 +109,7 @@ def ending(nodes: list[Node], elements: int) -> int:
     if len(times) >= AGAIN - 1 or not choose.compiles():
         return 0
     times.append(None)
+    latest = True
     return end
 
 

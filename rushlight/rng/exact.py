@@ -11,6 +11,7 @@ from rushlight.rng import compiled
 
 SPLIT = 134217729.0  # 2**27 + 1, Dekker's constant
 NEAR = 2.0 ** -48  # 16 units in the last place: NumPy's functions in float64 are within four of the C library's
+FEW = 16  # numbers of which the C library computes each
 HALF_TYPES = ("float16", "bfloat16")
 
 
@@ -84,6 +85,8 @@ def rounded(function: Callable[[float], float], near: np.ufunc, x: np.ndarray, f
     NumPy's function is as near as makes no difference after the rounding, but for one number in many millions: those for which what
     lies a little below and a little above is not rounded to the same get the C library's.
     """
+    if x.size <= FEW:
+        return finish(libm(function, x))
     value = near(x)
     slack = np.abs(value) * NEAR
     low, high = finish(value - slack), finish(value + slack)
@@ -97,6 +100,6 @@ def rounded(function: Callable[[float], float], near: np.ufunc, x: np.ndarray, f
 def to_dtype(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Cast as PyTorch does: half types by way of float32."""
     with np.errstate(over="ignore"):
-        if dtype.name in HALF_TYPES:
+        if dtype.itemsize == 2 and dtype.name in HALF_TYPES:  # NumPy puts the name together in Python
             x = x.astype(np.float32, copy=False)
         return x.astype(dtype, copy=False)

@@ -13,6 +13,7 @@ from typing import Any
 
 from rushlight.autograd.graph import FREED, GradFn, Saved, changed_unseen, detached_since
 from rushlight.exec import realize as realizing
+from rushlight.exec import stretches
 from rushlight.exec.realize import realize, realize_cell
 from rushlight.exec.stats import stats
 from rushlight.ir.graph import SCALARS, Bundle, Cell, Node
@@ -27,7 +28,7 @@ from rushlight.tensor.views import ViewFn
 
 MOST_LONG = 1024  # of whose forms is known that they were seen
 MOST = 100_000  # operations of all templates together
-LONG = 200  # operations of a pass whose template is made when its form is seen again: loops over texts and episodes have another each time
+LONG = 200  # operations of a pass whose template is made when its form is seen again: loops have another each time
 WALKED = (OpFn, ViewFn, LastingOpFn, Formula)  # nodes whose class and contents say all that they record
 
 
@@ -53,7 +54,7 @@ class Form:
 
 
 _templates: Recent[tuple[Template | None]] = Recent(MOST)  # None for forms that do not determine what is recorded
-_long: Recent[bool] = Recent(MOST_LONG)  # the hashes of long forms that were seen once
+_long: Recent[list[None]] = Recent(MOST_LONG)  # how often long forms were seen, by their hashes
 
 
 def form_of(fn: GradFn, number: int, grad: Any) -> Form | None:
@@ -242,15 +243,17 @@ def run(form: Form) -> bool:
 def known(form: Form) -> bool:
     """Whether what a form records need not be learned: it was, and the form does not determine it, or it is long and new."""
     try:
-        return _templates.get(form.key) is not None or len(form.order) >= LONG and _first(form)
+        return _templates.get(form.key) is not None or len(form.order) >= (stretches.LONG if stretches.latest else LONG) and _rare(form)
     except TypeError:
         return True
 
 
-def _first(form: Form) -> bool:
-    """Whether a form is seen for the first time."""
+def _rare(form: Form) -> bool:
+    """Whether a form is seen for the first time, or one of the first where graphs run in stretches: a template would end that."""
     name = hash(form.key)
-    return _long.get(name) is None and _long.put(name, True)
+    times = _long.get(name) or _long.put(name, [])
+    times.append(None)
+    return len(times) < (stretches.AGAIN if stretches.latest else 2)
 
 
 def learn(form: Form, nodes: list[Node]) -> None:
