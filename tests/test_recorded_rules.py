@@ -11,6 +11,7 @@ import pytest
 
 import rushlight as rl
 from rushlight import nn
+from rushlight.exec import stretches
 from rushlight.exec.realize import clear_plans
 from rushlight.tensor import recorded_rules, replay
 from rushlight.tensor.state import state
@@ -23,6 +24,8 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every pass goes from node to node."""
     clear_plans()
     monkeypatch.setattr(replay, "form_of", lambda *_: None)
+    monkeypatch.setattr(stretches, "latest", True)
+    monkeypatch.setattr(stretches, "ending", lambda *_: 0)
 
 
 @pytest.fixture

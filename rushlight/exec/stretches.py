@@ -43,16 +43,13 @@ class Alike:
     """What signatures that differ only in where their operands lie have in common: the `number`. ``ops`` are the operations,
     ``offsets`` where this one's operands begin; ``whole`` says that it cannot be part of a stretch, ``update`` that it ends all."""
 
-    __slots__ = ("number", "ops", "offsets", "whole", "update")  # ``ops`` is a number as well: the collector passes over tuples of those
+    __slots__ = ("number", "ops", "offsets", "whole", "update")
 
     def __init__(self, sig: Signature) -> None:
         rows = [sig] if sig.rows is None else [row for row, _ in sig.rows]
-        ops = frozenset([row.op for row in rows])
-        self.ops = _places.setdefault(ops, len(_places))
-        if self.ops == len(_sets):
-            _sets.append(ops)
+        self.ops = frozenset([row.op for row in rows])
         self.offsets = tuple([s.offset if isinstance(s, Spec) else 0 for s in sig.specs])
-        self.update = any([op is not None and op.attrs == UPDATE for op in ops])
+        self.update = any([op is not None and op.attrs == UPDATE for op in self.ops])
         self.whole = len(rows) > ROWS or any([row.rows is not None or row.op.name.startswith(WHOLE)
                                               or not all([isinstance(s, Spec) for s in row.outs]) for row in rows])
         if sig.rows is None:
@@ -64,8 +61,6 @@ class Alike:
 
 
 _numbers: dict[Any, int] = {}
-_places: dict[frozenset[Any], int] = {}
-_sets: list[frozenset[Any]] = []  # of operations, by the number that they have as `Alike.ops`
 _times: Recent[list[None]] = Recent(MOST_NODES)  # by the numbers of a graph's nodes: how often it has run in stretches
 _planned: Recent[bool] = Recent(MOST_NODES)  # the operations of graphs that are planned as a whole, in order
 _forms: Recent[list[None]] = Recent(MOST_KINDS)  # by the operations that graphs are made of: how many such orders
@@ -92,6 +87,9 @@ def ending(nodes: list[Node], elements: int) -> int:
     if len(nodes) < LONG or elements > LARGEST:
         return 0
     latest = False
+    order = tuple([id(node.sig.op) if node.sig.rows is None else node.sig.id for node in nodes])
+    if _planned.get(order) or not choose.compiles():
+        return 0
     each = [node.sig.alike or alike(node.sig) for node in nodes]
     end = next((at for at, a in enumerate(each) if a.update), len(each))
     if end < LONG or any([a.whole for a in each]):
@@ -99,14 +97,11 @@ def ending(nodes: list[Node], elements: int) -> int:
     numbers = tuple([a.number for a in each])
     times = _times.get(numbers)
     if times is None:
-        order = tuple([a.ops for a in each])
-        if _planned.get(order):
-            return 0
-        if not _varies(frozenset().union(*{*map(_sets.__getitem__, order)})):
+        if not _varies(frozenset().union(*{*[a.ops for a in each]})):
             _planned.put(order, True, len(order))
             return 0
         times = _times.put(numbers, [], len(numbers))
-    if len(times) >= AGAIN - 1 or not choose.compiles():
+    if len(times) >= AGAIN - 1:
         return 0
     times.append(None)
     latest = True

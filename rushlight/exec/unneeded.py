@@ -21,6 +21,13 @@ _met: Recent[list[None]] = Recent(MOST)  # by the keys of graphs that went witho
 def needed(nodes: list[Node], live: list[tuple[Cell, Any]], key: Any) -> list[Node]:
     """The nodes that the `live` results follow from: all of them where none is superfluous, or where this graph has come often."""
     read = {id(cell) for cell, _ in live}
+    operands: list[Any] = []
+    results: list[Any] = []
+    for node in nodes:
+        operands += node.ins
+        results += node.outs
+    if read.union(map(id, operands)).issuperset(map(id, results)):
+        return nodes
     kept = []
     for node in reversed(nodes):
         if any([id(cell) in read for cell in node.outs]):

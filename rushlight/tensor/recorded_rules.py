@@ -1,6 +1,7 @@
 """Gradient rules recorded before: a rule on operands of the same types records the same operations, so they are recorded as one node.
 
-This is for backward passes of another form each time; those of a form seen before are one node as a whole (`rushlight.tensor.replay`).
+This is for backward passes of another form each time, whose graphs run in stretches (`rushlight.exec.stretches`). Those of a form seen
+before are one node as a whole (`rushlight.tensor.replay`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rushlight.autograd.graph import Saved, changed_unseen, detached_since
+from rushlight.exec import stretches
 from rushlight.exec.realize import realize_cell
 from rushlight.ir.graph import SCALARS, Bundle, Cell, Node, Signature
 from rushlight.ir.spec import Spec
@@ -40,7 +42,9 @@ _with_numbers: Recent[bool] = Recent(MOST_SEEN)  # hashes of keys with numbers o
 
 def backward(fn: Any, grads: list[Any], ordinary: Callable[[list[Any]], Any]) -> Any:
     """The gradients of the operands of a node, `ordinary` ones or as they were recorded before."""
-    described = None if state.grad or state.lines or state.anomaly or state.level is not None else _described(fn, grads)
+    if not stretches.latest or state.grad or state.lines or state.anomaly or state.level is not None:
+        return ordinary(grads)
+    described = _described(fn, grads)
     if described is None:
         return ordinary(grads)
     key, cells, numbers = described
