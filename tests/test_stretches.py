@@ -280,3 +280,20 @@ def test_convolutions_are_never_in_stretches(lengths: list[int]) -> None:
         return x.numpy()
     run(lambda: varied(images))
     assert not lengths
+
+
+def test_memory_goes_as_soon_as_nothing_reads_it(lengths: list[int]) -> None:
+    import tracemalloc
+
+    def workload() -> int:
+        varied(lambda n: chain(rl.ones(250_000), n).numpy())
+        del lengths[:]
+        tracemalloc.start()
+        try:
+            chain(rl.ones(250_000), 80).numpy()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    peak = run(workload)
+    assert len(lengths) > 4
+    assert peak < 8 * 1_000_000  # 80 steps have 240 values of a million bytes

@@ -208,7 +208,19 @@ def _add(waiting: dict[GradFn, list[Any]], fn: GradFn, number: int, grad: Any) -
     slots = waiting.get(fn)
     if slots is None:
         slots = waiting[fn] = [None] * max(1, len(fn.specs))
-    slots[number] = grad if slots[number] is None else slots[number] + grad
+    have = slots[number]
+    slots[number] = grad if have is None else (_summed or _find_summed())(have, grad)
+
+
+_summed: Any = None
+
+
+def _find_summed() -> Any:
+    """The sum of gradients, which stands above this package."""
+    global _summed
+    from rushlight.tensor.tape import summed
+    _summed = summed
+    return summed
 
 
 def _dependencies(roots: list[GradFn], needed: set[GradFn] | None) -> dict[GradFn, int]:

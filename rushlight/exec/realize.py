@@ -126,8 +126,9 @@ def _in_stretches(graph: Graph, nodes: list[Node], ins: list[Sequence[Any]], ele
         return
     done = 0
     try:
-        for done in stretches.run(nodes, stretches.ending(nodes, elements), to_program):  # noqa: B007
-            pass
+        for end in stretches.run(nodes, stretches.ending(nodes, elements), to_program):
+            ins[done:end] = [()] * (end - done)  # what nobody else refers to is freed at once
+            done = end
     finally:
         del nodes[:done], ins[:done]
 

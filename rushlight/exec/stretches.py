@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from operator import gt, or_
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,11 +29,15 @@ from rushlight.ir.program import Program
 from rushlight.ir.spec import Spec
 from rushlight.passes.recent import Recent
 
+if TYPE_CHECKING:
+    from rushlight.tensor.storage import Storage
+
 LONG = 64  # nodes from which on graphs of other forms each time run in stretches
 FORMS = 3  # graphs of the same few operations that are planned as a whole before
 AGAIN = 16  # at which time a graph that comes again is planned as a whole
 ROWS = 200  # operations of a bundle that is no part of a stretch
-LARGEST = 1 << 24  # elements of all results together: what stretches hand on is in memory
+AHEAD = 512  # nodes among which good places to cut are looked for
+LARGEST = 1 << 27  # elements of all results together: what stretches hand on is in memory
 MOST_NODES, MOST_KINDS = 400_000, 256
 WAYS = 6  # stretches of the same operations that differ in what is read or kept, and lengths that begin alike
 ToProgram = Callable[[list[Node], list[Cell], list[Any], Sequence[int]], Program]
@@ -149,7 +153,7 @@ class Stretch:
 
     __slots__ = ("wiring", "offsets", "lasting", "dtypes", "read", "places", "inner", "needed", "live", "run", "switches")
 
-    def __init__(self, part: Part, to_program: ToProgram) -> None:
+    def __init__(self, part: Part, graph: Whole) -> None:
         made = {id(c) for c in part.outs}
         inputs = [*{id(x): x for x in part.ins if x.__class__ is Cell and id(x) not in made}.values()]
         wiring = self.wiring = Wiring(tuple([node.sig.id for node in part.nodes]), part.ins, part.outs, inputs)
@@ -159,23 +163,24 @@ class Stretch:
         self.needed = self._read_later(part)
         self.live = [i for i, needed in enumerate(self.needed) if needed]
         self.offsets = part.offsets
-        self.lasting = [x.node is None for x in inputs]
+        self.lasting = [id(x) not in graph.made for x in inputs]
         buffers = [_buffer(x) for x in inputs]
         self.dtypes = [b.dtype.num for b in buffers]
         numbers = [*wiring.numbers(part.ins)]
-        program = to_program(part.nodes, [part.outs[i] for i in self.live], [*inputs, *numbers], ())
+        program = graph.to_program(part.nodes, [part.outs[i] for i in self.live], [*inputs, *numbers], ())
         lasting = {i for i, there in enumerate(self.lasting) if there} | {*range(len(inputs), len(inputs) + len(numbers))}
         windows, self.run = alone(program, lasting, choose.compiled)
         self.read: list[tuple[Window, int]] = [(w, b.size) for w, b in zip(windows, buffers)]
         self.places = [[p for p, x in enumerate(part.ins) if x is c] if w is not None else [] for c, w in zip(inputs, windows)]
         self.switches = bool(getattr(self.run, "switches", None))
 
-    def given(self, part: Part) -> tuple[list[Cell], list[Any]] | None:
-        """The inputs of these nodes, and what the plan is given; None where it is the plan of others."""
+    def given(self, part: Part, made: set[int]) -> tuple[list[Cell], list[Any]] | None:
+        """The inputs of these nodes, and what the plan is given; None where it is the plan of others. The graph has `made` the
+        values with these ids."""
         inputs = [*self.wiring.inputs(part.ins)]
         if not self.wiring.fits(part.ins, part.outs, inputs) or self._read_later(part) != self.needed:
             return None
-        if [x.node is None for x in inputs] != self.lasting:
+        if [id(x) not in made for x in inputs] != self.lasting:
             return None
         shifts = None if part.offsets == self.offsets else self._shifts(part.offsets)
         if shifts is None and part.offsets != self.offsets:
@@ -243,25 +248,58 @@ def run(nodes: list[Node], end: int, to_program: ToProgram) -> Iterator[int]:
     operands: list[Any] = []
     for node in nodes:
         operands += node.ins
-    uses = Counter(map(id, operands))
+    graph = Whole(Counter(map(id, operands)), to_program)
+    del operands  # they would keep memory that is of no use any more
     borders: list[int] = []
     at = 0
     try:
         while at < end:
-            found = _longest(nodes, numbers, at, uses)
+            found = _longest(nodes, numbers, at, graph)
             if found is None:
-                borders = borders or [b + at for b in seams([_row(node) for node in nodes[at:end]])] + [end]
-                found = _new(nodes[at:borders[bisect_right(borders, at)]], uses, to_program)
+                if not borders or borders[-1] <= at:
+                    ahead = [*map(_row, nodes[at:min(at + AHEAD, end)])]
+                    borders = [b + at for b in [*seams(ahead), len(ahead)]]
+                found = _new(nodes[at:borders[bisect_right(borders, at)]], graph)
             part, stretch, inputs, given = found
             stretch.compute(part, inputs, given)
             at += len(part.nodes)
-            stats.nodes += len(part.nodes)
-            for node in part.nodes:
-                node.ins = ()
-            del found, part, inputs, given  # they refer to what may be of no use any more
+            graph.settle(part)
+            del found, part, inputs, given
             yield at
     finally:
-        _settle(nodes[:at])
+        graph.land()
+
+
+class Whole:
+    """What is known of a graph that runs in stretches: how many operands each value is, by its id, and which values it has `made`."""
+
+    __slots__ = ("uses", "made", "shared", "to_program")
+
+    def __init__(self, uses: dict[int, int], to_program: ToProgram) -> None:
+        self.uses, self.to_program = uses, to_program
+        self.made: set[int] = set()
+        self.shared: list[tuple[Storage, Cell]] = []  # with memory that others see: it receives results when nothing reads the old ones
+
+    def settle(self, part: Part) -> None:
+        """The results of nodes are pending no more, and nodes refer to nothing."""
+        stats.nodes += len(part.nodes)
+        self.made.update(map(id, part.outs))
+        for cell, shown in zip(part.outs, part.shown):
+            cell.node = cell.before = None
+            if shown and cell.buffer is not None:
+                stats.track(cell.buffer, cell.buffer.nbytes)
+                storage = cell.owner() if cell.owner is not None else None
+                if storage is not None and storage.home is not None:
+                    self.shared.append((storage, cell))
+        for node in part.nodes:
+            node.ins = node.outs = ()
+
+    def land(self) -> None:
+        """Memory that is shared with the outside receives its values."""
+        for storage, cell in self.shared:
+            if storage.cell is cell and cell.buffer is not None and storage.home is not None:
+                np.copyto(storage.home, cell.buffer)
+                cell.buffer = storage.home
 
 
 def _row(node: Node) -> Row:
@@ -271,45 +309,31 @@ def _row(node: Node) -> Row:
 Found = tuple[Part, Stretch, "list[Cell]", "list[Any]"]
 
 
-def _longest(nodes: list[Node], numbers: list[int], at: int, uses: dict[int, int]) -> Found | None:
+def _longest(nodes: list[Node], numbers: list[int], at: int, graph: Whole) -> Found | None:
     """The longest stretch from a place on that is known."""
     for length in _lengths.get(numbers[at]) or ():
         known = _known.get(tuple(numbers[at:at + length]))
         if known is None:
             continue
-        part = Part(nodes[at:at + length], uses)
+        part = Part(nodes[at:at + length], graph.uses)
         for stretch in known:
-            given = stretch.given(part)
+            given = stretch.given(part, graph.made)
             if given is not None:
                 return part, stretch, *given
     return None
 
 
-def _new(nodes: list[Node], uses: dict[int, int], to_program: ToProgram) -> Found:
+def _new(nodes: list[Node], graph: Whole) -> Found:
     """A stretch that was not known, with its plan."""
-    part = Part(nodes, uses)
+    part = Part(nodes, graph.uses)
     with choose.without_collector():
-        stretch = Stretch(part, to_program)
+        stretch = Stretch(part, graph)
     numbers = tuple([node.sig.alike.number for node in nodes])
     known = _known.get(numbers) or []
     _known.replace(numbers, [stretch, *known[:WAYS - 1]], len(numbers))
     lengths = _lengths.get(numbers[0]) or []
     if len(nodes) not in lengths:
         _lengths.replace(numbers[0], sorted([*lengths[-WAYS:], len(nodes)], reverse=True))
-    given = stretch.given(part)
+    given = stretch.given(part, graph.made)
     assert given is not None, "a stretch is not its own"
     return part, stretch, *given
-
-
-def _settle(nodes: list[Node]) -> None:
-    """Results are pending no more; memory that is shared with the outside receives them."""
-    for node in nodes:
-        for cell in node.outs:
-            cell.node = cell.before = None
-            storage = cell.owner() if cell.owner is not None else None
-            if storage is None or storage.cell is not cell or cell.buffer is None:
-                continue
-            stats.track(cell.buffer, cell.buffer.nbytes)
-            if storage.home is not None:
-                np.copyto(storage.home, cell.buffer)
-                cell.buffer = storage.home

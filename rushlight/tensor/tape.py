@@ -75,6 +75,13 @@ def accumulate(leaf: Tensor, new: Tensor) -> None:
                 state.grad = with_grad
 
 
+def summed(a: Tensor, b: Tensor) -> Tensor:
+    """a + b, two gradients of one tensor."""
+    if a.__class__ is Tensor is b.__class__ and a._spec is b._spec and not state.grad:
+        return apply(_op("add"), (a, b))  # type: ignore[no-any-return]
+    return a + b  # type: ignore[operator, no-any-return]
+
+
 def _shared(t: Tensor) -> bool:
     """Whether another tensor still shows the same storage."""
     import sys
