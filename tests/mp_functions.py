@@ -33,6 +33,19 @@ def fail(i: int) -> None:
     time.sleep(60)
 
 
+def follow(i: int, how: str, folder: str) -> None:
+    """Process one fails or is killed; process zero sees that and fails as well."""
+    if i == 0:
+        while not os.path.exists(os.path.join(folder, "one")):
+            time.sleep(0.01)
+        time.sleep(0.3)
+        raise ConnectionError("the other has ended")
+    open(os.path.join(folder, "one"), "w").close()
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise ValueError("process one has a complaint")
+
+
 def die(i: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -57,6 +57,16 @@ def test_an_exception_ends_all_and_arrives_with_its_traceback() -> None:
     assert e.value.error_index == 1 and time.monotonic() - start < 45
 
 
+@pytest.mark.parametrize("how", ["raise", "die"])
+def test_the_first_failure_is_told_not_what_follows_from_it(how: str, tmp_path: Path) -> None:
+    context = mp.start_processes(mp_functions.follow, (how, str(tmp_path)), nprocs=2, join=False, start_method="spawn")
+    for process in context.processes:
+        process.join(30)
+    with pytest.raises(mp.ProcessException, match="process one has a complaint" if how == "raise" else "process 1 terminated with signal SIGKILL"):
+        while not context.join():
+            pass
+
+
 def test_deaths_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(mp.ProcessExitedException, match="process 0 terminated with signal SIGKILL") as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -85,9 +86,16 @@ class ProcessContext:
             if not self.sentinels:
                 self._clean()
             return not self.sentinels
+        failed = self._first(failed)
         self._end(grace_period)
         self._raise(failed)
         return False
+
+    def _first(self, failed: int) -> int:
+        """The process that failed first: what others say may follow from its end alone (a closed connection)."""
+        written = {i: os.stat(name).st_mtime_ns for i, name in enumerate(self.error_files) if os.path.exists(name) and os.path.getsize(name)}
+        died = [i for i, process in enumerate(self.processes) if process.exitcode and i not in written]
+        return died[0] if died else min(written, key=written.__getitem__, default=failed)
 
     def _end(self, grace_period: float | None) -> None:
         for p in self.processes:
@@ -109,7 +117,7 @@ class ProcessContext:
         process, name = self.processes[i], self.error_files[i]
         text = None
         if os.path.exists(name) and os.path.getsize(name):
-            with open(name, "rb") as f:
+            with open(name, "rb") as f, contextlib.suppress(EOFError, pickle.UnpicklingError):  # it was ended as it wrote
                 text = pickle.load(f)  # written by our own child, in a folder of ours
         self._clean()
         if text is not None:
