@@ -257,3 +257,13 @@ def test_encoder_masks(batch_first):
         return encoder(x, mask=causal), encoder(x, src_key_padding_mask=padding), causal
 
     both(compute)
+
+
+def test_the_old_arguments_of_nll_ask_for_the_same_mean():
+    """Rows that are ignored do not count, whichever way the mean is asked for."""
+    logs = rushlight.log_softmax(rushlight.tensor([[0.0, 1, 2], [2, 0, 1], [1, 1, 0]]), 1)
+    target, weight = rushlight.tensor([2, -100, 0]), rushlight.tensor([1.0, 2, 3])
+    for w in (None, weight):
+        wanted = rushlight.nn.functional.nll_loss(logs, target, w)
+        for old in ({"size_average": True}, {"reduce": True}, {"size_average": True, "reduce": True}):
+            assert rushlight.nn.functional.nll_loss(logs, target, w, **old).item() == wanted.item()

@@ -191,3 +191,26 @@ def test_threads_learn_and_record_at_once(recorded: list[str]) -> None:
     for t in threads:
         t.join()
     assert not failed, failed[0]
+
+
+def test_zeros_of_either_sign_are_other_rules(recorded: list[str]) -> None:
+    def run() -> list[Any]:
+        return [g for k in (0.0, 0.0, 0.0, -0.0, -0.0, 0.0) for g in gradients(lambda x, k=k: x * k, X, times=1)]
+    for a, b in zip(run(), ordinary(run), strict=True):
+        np.testing.assert_array_equal(np.signbit(a), np.signbit(b))
+    assert recorded
+
+
+def test_the_collector_works_again_after_a_failed_pass() -> None:
+    import gc
+    x = X.clone().requires_grad_()
+    y = x * 2
+    working: list[bool] = []
+
+    def fails(g: Any) -> None:
+        working.append(gc.isenabled())
+        raise ValueError("no such gradient")
+    y.register_hook(fails)
+    with pytest.raises(ValueError, match="no such gradient"):
+        y.sum().backward()
+    assert working == [False] and gc.isenabled()

@@ -326,3 +326,13 @@ def test_a_pass_that_another_thread_runs_while_it_is_learnt(monkeypatch):
             t.join()
         assert leaf.grad.tolist() == [2.0 * i] * 5
     assert threads
+
+
+def test_zeros_of_either_sign_are_other_forms(replayed):
+    x = rl.ones(3, requires_grad=True)
+    signs = []
+    for k in (0.0, 0.0, 0.0, -0.0, -0.0):
+        x.grad = None
+        (x * k).sum().backward()
+        signs.append(np.signbit(x.grad.numpy()).tolist())
+    assert signs == [[False] * 3] * 3 + [[True] * 3] * 2 and any(replayed)

@@ -97,8 +97,8 @@ def _walk(roots: list[tuple[GradFn, int, Any]], keep: bool, create_graph: bool,
     _thread.running.append(task)
     _everywhere[task.number] = task
     collecting = gc.isenabled()
-    gc.disable()  # much of what a pass makes would be taken for something that lasts, and be gone through again and again
     try:
+        gc.disable()  # much of what a pass makes would be taken for something that lasts, and be gone through again and again
         while heap:
             _, _, fn = heapq.heappop(heap)
             grads = waiting.pop(fn, None)

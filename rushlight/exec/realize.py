@@ -52,10 +52,12 @@ def realize(graph: Graph, leave: bool = False) -> None:
     """
     with graph.lock:
         begun, graph.begun = graph.begun, None
-        ahead: tuple[list[Node], Found, Living] | None = None
+        foreign = graph.thread != get_ident()
+        ahead: tuple[list[Node], tuple[Found, Living] | None] | None = None
         flying = flight.current
         if flying is not None and flying is not begun:
-            ahead = _known(graph)  # now, while other threads compute
+            pending = graph.nodes[:]
+            ahead = pending, _known(pending, foreign)  # now, while other threads compute
             flight.land()
         flying = None  # it refers to cells whose memory may be overwritten if nobody else does
         elements = graph.elements
@@ -68,17 +70,17 @@ def realize(graph: Graph, leave: bool = False) -> None:
         ins = [node.ins for node in nodes]
         inputs: Sequence[Cell] = ()
         try:
-            seen = ahead[1:] if ahead is not None and ahead[0] == nodes else None
+            seen = ahead[1] if ahead is not None and ahead[0] == nodes else None
             ahead = None
-            if seen is None and begun is None and taken >= stretches.LONG:
-                _in_stretches(graph, nodes, ins, elements)
+            if seen is None and begun is None and taken >= stretches.LONG and (seen := _known(nodes, foreign)) is None and not foreign:
+                _in_stretches(nodes, ins, elements)
                 if not nodes:
                     graph.nodes[:0], graph.successor = pending[taken:], None
                     return
-            key, outs, live, inputs, given = _summary(nodes, graph.thread != get_ident(), seen)
+            key, outs, live, inputs, given = _summary(nodes, foreign, seen)
             seen = None
             run = _reused(key)
-            if run is None and begun is None and graph.thread == get_ident() and (kept := unneeded.needed(nodes, live, key)) is not nodes:
+            if run is None and begun is None and not foreign and (kept := unneeded.needed(nodes, live, key)) is not nodes:
                 unneeded.drop(nodes, kept)
                 nodes, ins = kept, [node.ins for node in kept]
                 outs, live, inputs, given = [], [], (), []  # they refer to cells whose memory may be overwritten if nobody else does
@@ -120,9 +122,9 @@ def realize(graph: Graph, leave: bool = False) -> None:
                 cell.node = cell.before = None
 
 
-def _in_stretches(graph: Graph, nodes: list[Node], ins: list[Sequence[Any]], elements: int) -> None:
+def _in_stretches(nodes: list[Node], ins: list[Sequence[Any]], elements: int) -> None:
     """Run those at the begin of a graph of a form that never comes again, and take them out of the lists."""
-    if observer is not None or graph.thread != get_ident() or known(nodes) is not None:
+    if observer is not None:
         return
     done = 0
     try:
@@ -133,11 +135,10 @@ def _in_stretches(graph: Graph, nodes: list[Node], ins: list[Sequence[Any]], ele
         del nodes[:done], ins[:done]
 
 
-def _known(graph: Graph) -> tuple[list[Node], Found, Living] | None:
-    """The nodes of a graph, what is known of their wiring, and which results live; one that dies later is computed for nobody."""
-    nodes = graph.nodes[:]
+def _known(nodes: list[Node], foreign: bool) -> tuple[Found, Living] | None:
+    """What is known of the wiring of these nodes, and which results live; one that dies later is computed for nobody."""
     found = known(nodes)
-    return None if found is None else (nodes, found, _living(found[1], graph.thread != get_ident()))
+    return None if found is None else (found, _living(found[1], foreign))
 
 
 def _living(outs: list[Cell], foreign: bool) -> Living:

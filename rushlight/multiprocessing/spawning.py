@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -51,7 +50,7 @@ def _run(fn: Callable[..., Any], i: int, args: tuple[Any, ...], error_file: str)
         pass  # the parent says so
     except Exception:
         with open(error_file, "wb") as f:
-            pickle.dump(traceback.format_exc(), f)
+            pickle.dump((time.monotonic_ns(), traceback.format_exc()), f)  # one clock for all processes of a machine
         sys.exit(1)
 
 
@@ -93,9 +92,17 @@ class ProcessContext:
 
     def _first(self, failed: int) -> int:
         """The process that failed first: what others say may follow from its end alone (a closed connection)."""
-        written = {i: os.stat(name).st_mtime_ns for i, name in enumerate(self.error_files) if os.path.exists(name) and os.path.getsize(name)}
-        died = [i for i, process in enumerate(self.processes) if process.exitcode and i not in written]
-        return died[0] if died else min(written, key=written.__getitem__, default=failed)
+        times = {i: error[0] for i in range(len(self.processes)) if (error := self._error(i)) is not None}
+        died = [i for i, process in enumerate(self.processes) if process.exitcode and i not in times]
+        return died[0] if died else min(times, key=times.__getitem__, default=failed)
+
+    def _error(self, i: int) -> tuple[int, str] | None:
+        """When a process wrote an error, and its traceback."""
+        try:
+            with open(self.error_files[i], "rb") as f:
+                return pickle.load(f)  # type: ignore[no-any-return]  # written by our own child, in a folder of ours
+        except (FileNotFoundError, EOFError, pickle.UnpicklingError):  # none, or it is being written, or was ended as it wrote
+            return None
 
     def _end(self, grace_period: float | None) -> None:
         for p in self.processes:
@@ -114,15 +121,11 @@ class ProcessContext:
                 os.unlink(name)
 
     def _raise(self, i: int) -> None:
-        process, name = self.processes[i], self.error_files[i]
-        text = None
-        if os.path.exists(name) and os.path.getsize(name):
-            with open(name, "rb") as f, contextlib.suppress(EOFError, pickle.UnpicklingError):  # it was ended as it wrote
-                text = pickle.load(f)  # written by our own child, in a folder of ours
+        process, error = self.processes[i], self._error(i)
         self._clean()
-        if text is not None:
+        if error is not None:
             raise ProcessRaisedException(f"\n\n-- Process {i} terminated with the following "
-                                         f"error:\n{text}", i, process.pid)
+                                         f"error:\n{error[1]}", i, process.pid)
         if process.exitcode < 0:
             try:
                 title = signal.Signals(-process.exitcode).name

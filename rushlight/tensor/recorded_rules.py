@@ -94,7 +94,7 @@ def _described(fn: Any, grads: list[Any]) -> tuple[tuple[Any, ...], list[Cell], 
             key.append(lies)
             cells.append(storage.cell)
         elif s.__class__ in SCALARS:
-            key.append((s.__class__, s))
+            key.append((s.__class__, s or repr(s)))  # 0.0 == -0.0
             numbers = True
         else:
             return None

@@ -160,7 +160,7 @@ def _several(saved: Any, key: list[Any], cells: list[Cell], known: dict[int, int
                 cells.append(cell)
             key.append(at)
         elif s.__class__ in SCALARS:
-            key.append((s.__class__, s))
+            key.append((s.__class__, s or repr(s)))  # 0.0 == -0.0
         elif s.__class__ is tuple:
             key.append((tuple, len(s)))
             if not _several(s, key, cells, known):

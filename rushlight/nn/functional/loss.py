@@ -183,10 +183,11 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
         raise RuntimeError(f"weight tensor should be defined either for all {input.shape[dim]} classes "
                            f"or no classes but got weight tensor of shape: {list(weight.shape)}")
     target = cast(target, int64)
+    reduction = legacy_reduction(reduction, size_average, reduce)
     if weight is None and input.ndim == 2:
-        if legacy_reduction(reduction, size_average, reduce) == "mean" and size_average is None and reduce is None:
+        if reduction == "mean":
             return coarse.nll_mean(input, target, ignore_index)
-        return reduced(coarse.nll_rows(input, target, ignore_index), reduction, size_average, reduce)
+        return reduced(coarse.nll_rows(input, target, ignore_index), reduction)
     skip = target == ignore_index
     safe = P.where(skip, 0, target)
     try:
@@ -198,10 +199,10 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
         w = P.where(skip, 0, weight[safe])
         loss = loss * w
     loss = P.where(skip, 0, loss)
-    if reduction == "mean" and size_average is None and reduce is None:
+    if reduction == "mean":
         total = w.sum() if weight is not None else cast((~skip).sum(), input.dtype)
         return loss.sum() / total
-    return reduced(loss, reduction, size_average, reduce)
+    return reduced(loss, reduction)
 
 
 @full
