@@ -70,7 +70,7 @@ _planned: Recent[bool] = Recent(MOST_NODES)  # the operations of graphs that are
 _forms: Recent[list[None]] = Recent(MOST_KINDS)  # by the operations that graphs are made of: how many such orders
 _varied: Recent[bool] = Recent(MOST_KINDS)  # sets of operations of which so many orders were met
 _known: Recent[list["Stretch"]] = Recent(MOST_NODES)  # by the numbers of their nodes
-_lengths: Recent[list[int]] = Recent(MOST_NODES)  # of known stretches, by the number of the first node
+_lengths: Recent[list[int]] = Recent(MOST_NODES)  # of known stretches, the newest first, by the number of the first node
 
 
 latest = False  # whether the latest long graph that was not known ran in stretches
@@ -311,7 +311,7 @@ Found = tuple[Part, Stretch, "list[Cell]", "list[Any]"]
 
 def _longest(nodes: list[Node], numbers: list[int], at: int, graph: Whole) -> Found | None:
     """The longest stretch from a place on that is known."""
-    for length in _lengths.get(numbers[at]) or ():
+    for length in sorted(_lengths.get(numbers[at]) or (), reverse=True):
         known = _known.get(tuple(numbers[at:at + length]))
         if known is None:
             continue
@@ -333,7 +333,7 @@ def _new(nodes: list[Node], graph: Whole) -> Found:
     _known.replace(numbers, [stretch, *known[:WAYS - 1]], len(numbers))
     lengths = _lengths.get(numbers[0]) or []
     if len(nodes) not in lengths:
-        _lengths.replace(numbers[0], sorted([*lengths[-WAYS:], len(nodes)], reverse=True))
+        _lengths.replace(numbers[0], [len(nodes), *lengths[:WAYS - 1]])
     given = stretch.given(part, graph.made)
     assert given is not None, "a stretch is not its own"
     return part, stretch, *given

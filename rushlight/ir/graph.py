@@ -122,3 +122,42 @@ class Graph:
         self.due = 0
         self.successor: Any = None
         self.begun: Any = None
+
+
+class Recorded:
+    """Nodes as the ``rows`` of a bundle, on those of some cells that ``used`` names and on ``numbers``. ``place`` says where each cell's value
+    is in the list of these operands and of all results, by its id."""
+
+    __slots__ = ("rows", "used", "numbers", "place")
+
+    def __init__(self, rows: list[tuple[Signature, tuple[int, ...]]], used: tuple[int, ...], numbers: tuple[Any, ...], place: dict[int, int]):
+        self.rows, self.used, self.numbers, self.place = rows, used, numbers, place
+
+    @property
+    def operands(self) -> int:
+        """How many there are: results begin at this place."""
+        return len(self.used) + len(self.numbers)
+
+
+def recorded(nodes: Sequence[Node], cells: Sequence[Cell]) -> Recorded | None:
+    """What nodes record on these cells; None where they read anything else."""
+    read = {id(x) for node in nodes for x in node.ins}
+    used = tuple([i for i, cell in enumerate(cells) if id(cell) in read])
+    numbers = tuple([x for node in nodes for x in node.ins if x.__class__ is not Cell])
+    place = {id(cells[i]): at for at, i in enumerate(used)}
+    next_number, count = len(used), len(used) + len(numbers)
+    rows = []
+    for node in nodes:
+        places = []
+        for x in node.ins:
+            if x.__class__ is not Cell:
+                places.append(next_number)
+                next_number += 1
+            elif id(x) in place:
+                places.append(place[id(x)])
+            else:
+                return None
+        place.update((id(cell), count + i) for i, cell in enumerate(node.outs))
+        count += len(node.outs)
+        rows.append((node.sig, tuple(places)))
+    return Recorded(rows, used, numbers, place)

@@ -12,7 +12,7 @@ from typing import Any
 from rushlight.autograd.graph import Saved, changed_unseen, detached_since
 from rushlight.exec import stretches
 from rushlight.exec.realize import realize_cell
-from rushlight.ir.graph import SCALARS, Bundle, Cell, Node, Signature
+from rushlight.ir.graph import SCALARS, Bundle, Cell, Node, Signature, recorded
 from rushlight.ir.spec import Spec
 from rushlight.passes.recent import Recent
 from rushlight.tensor.core import Tensor, new_tensor, realize_when_large
@@ -156,49 +156,31 @@ def _rule(nodes: list[Node], cells: list[Cell], grads: list[Any], results: Any) 
     """What was recorded, as a rule; None where these cells do not determine it."""
     if not nodes or not isinstance(results, (list, tuple)):
         return None
-    read = {id(x) for node in nodes for x in node.ins}
-    used = tuple([i for i, cell in enumerate(cells) if id(cell) in read])
-    numbers = tuple([x for node in nodes for x in node.ins if x.__class__ is not Cell])
-    place = {id(cells[i]): at for at, i in enumerate(used)}
-    inputs = next_number = len(used)
-    count = inputs + len(numbers)
-    rows: list[tuple[Signature, tuple[int, ...]]] = []
-    for node in nodes:
-        places = []
-        for x in node.ins:
-            if x.__class__ is not Cell:
-                places.append(next_number)
-                next_number += 1
-            elif id(x) in place:
-                places.append(place[id(x)])
-            else:
-                return None
-        place.update((id(cell), count + i) for i, cell in enumerate(node.outs))
-        count += len(node.outs)
-        rows.append((node.sig, tuple(places)))
+    made = recorded(nodes, cells)
+    if made is None:
+        return None
+    first = made.operands
     kept: list[int] = []
     outs: list[Spec] = []
-    types = [s for sig, _ in rows for s in sig.outs]
+    types = [s for sig, _ in made.rows for s in sig.outs]
     found: list[Place] = []
     for g in results:
         same = [i for i, given in enumerate(grads) if given is g]
         if g is None or same:
             found.append(same[0] if g is not None else None)
             continue
-        at = place.get(id(g._storage.cell), -1) if g.__class__ is Tensor else -1
-        if at < inputs or g._rg or g._base is not None or g._storage.home is not None:
+        at = made.place.get(id(g._storage.cell), -1) if g.__class__ is Tensor else -1
+        if at < first or g._rg or g._base is not None or g._storage.home is not None:
             return None  # it shows what came, or something else
         if at not in kept:
             kept.append(at)
-            outs.append(types[at - inputs - len(numbers)])
+            outs.append(types[at - first])
         if g._storage.size != outs[kept.index(at)].numel or g._storage.dtype is not outs[kept.index(at)].dtype:
             return None
         found.append((kept.index(at), g._spec))
     if not kept:
         return None
     size = sum([s.numel for s in types])
-    if len(rows) == 1 and rows[0][1] == tuple(range(count - len(types))) and kept == [*range(count - len(types), count)]:
-        return Rule(rows[0][0], used, numbers, tuple(found), size)
-    return Rule(Bundle(rows, tuple(kept), tuple(outs)), used, numbers, tuple(found), size)
-
-
+    alone = len(made.rows) == 1 and made.rows[0][1] == tuple(range(first)) and kept == [*range(first, first + len(types))]
+    sig = made.rows[0][0] if alone else Bundle(made.rows, tuple(kept), tuple(outs))
+    return Rule(sig, made.used, made.numbers, tuple(found), size)

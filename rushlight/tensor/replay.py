@@ -16,7 +16,7 @@ from rushlight.exec import realize as realizing
 from rushlight.exec import stretches
 from rushlight.exec.realize import realize, realize_cell
 from rushlight.exec.stats import stats
-from rushlight.ir.graph import SCALARS, Bundle, Cell, Node
+from rushlight.ir.graph import SCALARS, Bundle, Cell, Node, recorded
 from rushlight.ir.spec import Spec
 from rushlight.passes.recent import Recent
 from rushlight.tensor.core import Tensor, new_tensor, realize_when_large
@@ -263,31 +263,15 @@ def learn(form: Form, nodes: list[Node]) -> None:
 
 def _template(form: Form, nodes: list[Node]) -> Template | None:
     """What was recorded as a bundle; None where it is not determined by the form."""
-    read = {id(x) for node in nodes for x in node.ins if x.__class__ is Cell}
-    used = tuple([i for i, c in enumerate(form.cells) if id(c) in read])
-    numbers = tuple([x for node in nodes for x in node.ins if x.__class__ is not Cell])
-    place = {id(form.cells[i]): at for at, i in enumerate(used)}
-    next_number, count = len(used), len(used) + len(numbers)
-    rows: list[Any] = []
-    for node in nodes:
-        places = []
-        for x in node.ins:
-            if x.__class__ is not Cell:
-                places.append(next_number)
-                next_number += 1
-            elif id(x) in place:
-                places.append(place[id(x)])
-            else:
-                return None  # something that the form does not hold
-        place.update((id(cell), count + i) for i, cell in enumerate(node.outs))
-        count += len(node.outs)
-        rows.append((node.sig, tuple(places)))
+    made = recorded(nodes, form.cells)
+    if made is None:
+        return None  # something that the form does not hold
     kept, grads = [], []
     for leaf in form.leaves:
         g = leaf.variable.grad
         if g is not None:
-            at = place.get(id(g._storage.cell), -1)  # what another thread has put there is nowhere
-            if at < len(used) or g._grad_fn is not None or g._base is not None or g._storage.size != g._spec.numel:
+            at = made.place.get(id(g._storage.cell), -1)  # what another thread has put there is nowhere
+            if at < len(made.used) or g._grad_fn is not None or g._base is not None or g._storage.size != g._spec.numel:
                 return None  # a gradient that shares memory with something else
             kept.append(at)
         grads.append(None if g is None else g._spec)
@@ -295,4 +279,4 @@ def _template(form: Form, nodes: list[Node]) -> Template | None:
         return None  # two leaves that share a gradient
     size = sum(s.numel for node in nodes for s in node.sig.outs)
     outs = tuple([s for s in grads if s is not None])
-    return Template(Bundle(rows, tuple(kept), outs), used, numbers, grads, size)
+    return Template(Bundle(made.rows, tuple(kept), outs), made.used, made.numbers, grads, size)
